@@ -1,0 +1,118 @@
+"""The interface of an ordering provider: one subclass per provider, in a module of its own.
+
+An adapter declares what it can do as data and translates; it sets up no HTTP, retries nothing and logs
+nothing. One instance serves one account for the life of the process, from many threads at once.
+What it cannot communicate accurately it refuses with :class:`~levelup_ov.errors.Refused`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import Tender, TenderKind
+from levelup_ov.errors import Refused
+from levelup_ov.transport import Reply, Session
+
+INTERFACE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of an account's ``settings`` table in the accounts file.
+
+    ``secret``: given only as ``env:NAME``, handed over as :class:`~levelup_ov.domain.secret.Secret`.
+    ``url``: must be an absolute http(s) address; its trailing slash is removed.
+    """
+
+    meaning: str
+    required: bool = False
+    default: str | None = None
+    secret: bool = False
+    url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One entry of the accounts file, checked against the adapter's declared settings.
+
+    ``time_zone`` and ``accepts_tips`` stand in where the provider does not say.
+    """
+
+    name: str
+    provider: str
+    merchant_name: str
+    settings: Mapping[str, str | Secret] = field(default_factory=dict)
+    time_zone: str | None = None
+    accepts_tips: bool | None = None
+
+    def setting(self, name: str) -> str:
+        """A setting's value, or the empty string; secrets are revealed, so only into a request."""
+        value = self.settings.get(name, "")
+        return value.reveal() if isinstance(value, Secret) else value
+
+
+class Adapter(ABC):
+    """One provider. Subclasses set the class attributes and write the methods below.
+
+    All methods but :meth:`error_from` may call the provider through ``session``, and may raise
+    :class:`~levelup_ov.errors.Refused` (the provider said no) or let
+    :class:`~levelup_ov.errors.Unanswered` of the transport pass.
+    """
+
+    interface_version: ClassVar[int] = INTERFACE_VERSION
+    tenders: ClassVar[frozenset[TenderKind]]
+    """What the provider can be paid with (PAY-1, PAY-2)."""
+    fulfillments: ClassVar[frozenset[str]] = frozenset({"pickup"})
+    creates_accounts: ClassVar[bool] = False
+    """Whether orders run on a customer's account at the provider (META-6)."""
+    schedules: ClassVar[bool] = False
+    """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""
+    settings: ClassVar[Mapping[str, Setting]] = {}
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    @property
+    def base_url(self) -> str:
+        """The root that the paths given to ``session`` are appended to."""
+        return self.account.setting("base_url")
+
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries, such as an Authorization header."""
+        return {}
+
+    @abstractmethod
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        """All locations of the account (LOC-1), with the provider's own ids."""
+
+    @abstractmethod
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        """The menu of a location, option ids as :func:`~levelup_ov.domain.options.encode_path` makes them."""
+
+    @abstractmethod
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        """Price and time of an order, in a new cart; nothing is placed (EP-4, META-3)."""
+
+    @abstractmethod
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        """Place the order, paid with ``tender`` (EP-5).
+
+        The one call that commits the provider to the order says ``places_order=True``. A ``Refused``
+        from here proves that no order stands.
+        """
+
+    @abstractmethod
+    def error_from(self, reply: Reply) -> Refused | None:
+        """The refusal that ``reply`` expresses, in the provider's words; None if it is none. Pure.
+
+        Asked for every reply before the adapter sees it. Statuses that mean the same everywhere (401,
+        403, 429, 5xx) and are not refused here become :class:`~levelup_ov.errors.Unanswered`.
+        """

@@ -1,0 +1,141 @@
+"""Reading a provider's JSON: every member by type and path, or a clear error; never a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from levelup_ov.domain import money
+from levelup_ov.errors import broken_protocol
+
+T = TypeVar("T")
+
+
+class Answer:
+    """A JSON value of a provider with the path that led to it.
+
+    Each reader takes the member's name. A missing or null member gives ``default`` where one is given.
+
+    :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``, naming the path and what was
+        expected; the value itself is not repeated, it may be private.
+    """
+
+    __slots__ = ("path", "value")
+
+    def __init__(self, value: Any, path: str = "$") -> None:
+        self.value = value
+        self.path = path
+
+    def text(self, name: str, *default: T) -> str | T:
+        """A string."""
+        return self._read(name, "a string", lambda value: value if type(value) is str else None, default)
+
+    def identifier(self, name: str, *default: T) -> str | T:
+        """An id: a string that is not empty, or an integer, given as a string."""
+        return self._read(name, "an id", _identifier, default)
+
+    def integer(self, name: str, *default: T) -> int | T:
+        """An integer of at least 0."""
+        return self._read(name, "an integer of at least 0", _integer, default)
+
+    def cents(self, name: str, *default: T) -> int | T:
+        """An amount in integer cents."""
+        return self._read(name, "an amount in cents", lambda value: value if money.is_cents(value) else None, default)
+
+    def dollars(self, name: str, *default: T) -> int | T:
+        """An amount in whole currency units with at most two places, given in cents."""
+        return self._read(name, "an amount of money", _dollars, default)
+
+    def decimal(self, name: str, *default: T) -> Decimal | T:
+        """A finite number."""
+        return self._read(name, "a number", _decimal, default)
+
+    def boolean(self, name: str, *default: T) -> bool | T:
+        """true or false."""
+        return self._read(name, "true or false", lambda value: value if type(value) is bool else None, default)
+
+    def instant(self, name: str, *default: T) -> datetime | T:
+        """A date and time of ISO 8601 with an offset, as an aware UTC instant."""
+        return self._read(name, "a time with an offset", _instant, default)
+
+    def member(self, name: str) -> Answer:
+        """An object, for reading on."""
+        return Answer(self._read(name, "an object", lambda value: value if type(value) is dict else None, ()), self._path(name))
+
+    def each(self, name: str, *default: list[Any]) -> list[Answer]:
+        """The objects of a list."""
+        path = self._path(name)
+        values = self._read(name, "a list", lambda value: value if type(value) is list else None, default)
+        return [Answer(value, f"{path}[{position}]").checked() for position, value in enumerate(values)]
+
+    def texts(self, name: str, *default: list[str]) -> list[str]:
+        """The strings of a list."""
+        return self._read(name, "a list of strings", _texts, default)
+
+    def has(self, name: str) -> bool:
+        """Whether the member is there and not null."""
+        return self.checked().value.get(name) is not None
+
+    def checked(self) -> Answer:
+        """This value, if it is an object."""
+        if type(self.value) is not dict:
+            raise broken_protocol(f"the provider's answer has no object at {self.path}")
+        return self
+
+    def _read(self, name: str, expected: str, convert: Callable[[Any], Any], default: tuple[T, ...]) -> Any:
+        value = self.checked().value.get(name)
+        if value is None and default:
+            return default[0]
+        converted = convert(value)
+        if converted is None:
+            raise broken_protocol(f"the provider's answer needs {expected} at {self._path(name)}")
+        return converted
+
+    def _path(self, name: str) -> str:
+        return f"{self.path}.{name}"
+
+
+def _identifier(value: Any) -> str | None:
+    if type(value) is int:
+        return str(value)
+    return value if type(value) is str and value else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _dollars(value: Any) -> int | None:
+    if type(value) is not int and not isinstance(value, Decimal):
+        return None
+    try:
+        return money.from_decimal(value)
+    except ValueError:
+        return None
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if type(value) is not int and not isinstance(value, Decimal):
+        return None
+    number = Decimal(value)
+    return number if number.is_finite() else None
+
+
+def _instant(value: Any) -> datetime | None:
+    if type(value) is not str:
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+        return instant.astimezone(timezone.utc) if instant.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _texts(value: Any) -> list[str] | None:
+    if type(value) is list and all(type(text) is str for text in value):
+        return value
+    return None
+
+

@@ -1,0 +1,155 @@
+"""HTTP connections that keep a deadline: the part of :mod:`levelup_ov.transport` that knows urllib3.
+
+A socket's own timeout bounds one read, so a peer that drips a byte a second never trips it. Here every
+read, of headers and body alike, gets only what is left of the exchange's deadline. The connections also
+note when the first byte of a request goes out: the one proof that nothing was sent is that it did not.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+from contextvars import ContextVar
+from typing import Any
+
+import certifi
+from requests.adapters import HTTPAdapter
+from requests.models import PreparedRequest
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from levelup_ov.deadline import Deadline
+
+
+class Exchange:
+    """One request and its answer, as the connection sees them."""
+
+    __slots__ = ("connected", "deadline", "sent")
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.sent = False
+        self.connected = False
+        """Whether a new connection was opened for it."""
+
+
+current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket, each read with what is left of the deadline as its timeout."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self._deadline.remaining()
+        if remaining <= 0:
+            raise TimeoutError("deadline passed")
+        self._sock.settimeout(remaining)
+        return self._raw.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if (exchange := current_exchange.get(None)) is not None:
+            raw = self.fp.detach()  # type: ignore[attr-defined]
+            self.fp = io.BufferedReader(_DeadlineReader(raw, sock, exchange.deadline))
+
+
+class _DeadlineMixin:
+    response_class = _DeadlineResponse
+    sock: socket.socket | None
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers, all attempts within one connect timeout."""
+        connection: Any = self
+        deadline = Deadline(connection.timeout)
+        try:
+            addresses = socket.getaddrinfo(connection._dns_host, connection.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise NameResolutionError(connection.host, connection, error) from None  # type: ignore[arg-type]
+        failure: OSError | None = None
+        for family, kind, protocol, _, address in addresses:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                for option in connection.socket_options or ():
+                    sock.setsockopt(*option)
+                sock.settimeout(max(deadline.remaining(), 0.001))
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                failure = error
+                continue
+            if (exchange := current_exchange.get(None)) is not None:
+                exchange.connected = True
+            return sock
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(connection, "connect timeout")
+        raise NewConnectionError(connection, "refused")
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()  # type: ignore[attr-defined]
+        if (exchange := current_exchange.get(None)) is not None:
+            exchange.sent = True
+        super().send(data)  # type: ignore[misc]
+
+
+class _Connection(_DeadlineMixin, HTTPConnection):
+    pass
+
+
+class _TLSConnection(_DeadlineMixin, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+def tls_context() -> ssl.SSLContext:
+    """A verifying context, to be shared: building one parses the whole CA bundle."""
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """requests' own adapter over these connections; one for each account, so that none share a pool."""
+
+    def __init__(self, context: ssl.SSLContext, pool_size: int) -> None:
+        self._context = context
+        super().__init__(pool_connections=4, pool_maxsize=pool_size)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
+
+    def build_connection_pool_key_attributes(self, request: PreparedRequest, verify: Any, cert: Any = None) -> Any:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """The shared context verifies; naming a CA file here would parse it for every connection."""
+        conn.cert_reqs = "CERT_REQUIRED"

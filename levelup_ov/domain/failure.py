@@ -1,0 +1,20 @@
+"""The one exception that carries an error of the contract (ERR-1)."""
+
+from __future__ import annotations
+
+
+class Failure(Exception):
+    """A request that ends with an error of the closed list in :mod:`levelup_ov.errors`.
+
+    ``code`` is a key of that list; ``message`` is for people and never holds a secret (ERR-4);
+    ``path`` is the JSONPath of the offending member of the request, where there is one.
+    """
+
+    def __init__(self, code: str, message: str, *, path: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.code!r}, {self.message!r}, path={self.path!r})"

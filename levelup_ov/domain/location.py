@@ -1,0 +1,103 @@
+"""Merchants and their locations (LOC-1, LOC-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from levelup_ov.domain.tender import TenderKind
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = (
+    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+)  # fmt: skip
+Fulfillment = Literal["pickup", "delivery"]
+
+_MINUTES_PER_DAY = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Open from ``opens_at`` to ``closes_at``, minutes after local midnight, within one day."""
+
+    opens_at: int
+    closes_at: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opens_at < self.closes_at <= _MINUTES_PER_DAY:
+            raise ValueError(f"not a span within one day: {self.opens_at} to {self.closes_at}")
+
+
+Hours = Mapping[Weekday, tuple[Span, ...] | None]
+"""The spans of each day; an empty tuple is closed, None is unknown."""
+
+
+def opening_hours(spans: Iterable[tuple[Weekday, int, int]]) -> Hours:
+    """Hours from weekly spans (day, opening minute, closing minute), for a provider that states them all.
+
+    A span that closes at or before its opening runs over midnight and is split in two (LOC-2).
+    """
+    days: dict[Weekday, list[Span]] = {day: [] for day in WEEKDAYS}
+    for day, opens_at, closes_at in spans:
+        if closes_at > opens_at:
+            days[day].append(Span(opens_at, closes_at))
+            continue
+        days[day].append(Span(opens_at, _MINUTES_PER_DAY))
+        if closes_at:
+            days[WEEKDAYS[(WEEKDAYS.index(day) + 1) % 7]].append(Span(0, closes_at))
+    return {day: tuple(sorted(found, key=lambda span: span.opens_at)) for day, found in days.items()}
+
+
+def unknown_hours() -> Hours:
+    """Hours for a provider that does not state them (LOC-2)."""
+    return dict.fromkeys(WEEKDAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """One entry of the accounts file, as the channel sees it (EP-1)."""
+
+    provider_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place that takes orders.
+
+    ``provider_id`` is the provider's own id; the service puts the account before it on the wire.
+    ``time_zone`` is a name of the IANA database; None where neither the provider nor the operator says.
+    ``tenders`` are what this place takes; None means all that its adapter takes (PAY-3).
+    """
+
+    provider_id: str
+    name: str
+    active: bool = True
+    terminated: bool = False
+    accepts_tips_on_pickup: bool = False
+    accepts_tips_on_delivery: bool = False
+    fulfills_pickups: bool = True
+    fulfills_deliveries: bool = False
+    street_address: str | None = None
+    extended_address: str | None = None
+    locality: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    phone: str | None = None
+    latitude: Decimal | None = None
+    longitude: Decimal | None = None
+    time_zone: str | None = None
+    hours: Hours = field(default_factory=unknown_hours)
+    tenders: frozenset[TenderKind] | None = None
+    updated_at: datetime | None = None
+
+    def fulfills(self, fulfillment: str) -> bool:
+        """Whether orders of this kind are taken here (EP-12)."""
+        return {"pickup": self.fulfills_pickups, "delivery": self.fulfills_deliveries}.get(fulfillment, False)
+
+    def accepts_tips(self, fulfillment: str) -> bool:
+        """Whether an order of this kind may carry a tip here (MONEY-4)."""
+        return self.accepts_tips_on_delivery if fulfillment == "delivery" else self.accepts_tips_on_pickup

@@ -1,0 +1,43 @@
+"""Exact money: integer cents in and out (MONEY-1), decimals only at the edge to a provider."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+Cents = int
+"""An amount in cents, 0 to :data:`MAX_CENTS`."""
+
+MAX_CENTS = 99_999_999
+
+_BASIS = 10_000
+
+
+def is_cents(value: object) -> bool:
+    """Whether ``value`` is an amount of the contract: an ``int`` (no ``bool``) within range (MONEY-1)."""
+    return type(value) is int and 0 <= value <= MAX_CENTS
+
+
+def percentage(amount: Cents, basis_points: int) -> Cents:
+    """``basis_points`` hundredths of a percent of ``amount``, half a cent rounded up (700 = 7 %)."""
+    return (amount * basis_points * 2 + _BASIS) // (2 * _BASIS)
+
+
+def to_decimal(amount: Cents) -> Decimal:
+    """``amount`` in whole currency units with two places, for providers that speak dollars."""
+    return Decimal(amount).scaleb(-2)
+
+
+def from_decimal(amount: Decimal | int) -> Cents:
+    """Cents of an amount in whole currency units.
+
+    :raises ValueError: it is not finite, holds a fraction of a cent, or is out of range.
+    """
+    value = Decimal(amount)
+    if not value.is_finite():
+        raise ValueError(f"{amount} is not an amount of money")
+    cents = value.scaleb(2)
+    if cents != cents.to_integral_value():
+        raise ValueError(f"{amount} holds a fraction of a cent")
+    if not 0 <= cents <= MAX_CENTS:
+        raise ValueError(f"{amount} is out of range")
+    return int(cents)

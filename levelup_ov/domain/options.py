@@ -1,0 +1,129 @@
+"""Option ids that carry their nesting, and the tree they stand for (ITEM-2 to ITEM-5).
+
+A menu publishes ``group:option`` and, one level deeper, ``group:option:group:option``. An order brings
+the options back as one flat list; :func:`nest` rebuilds the tree and :func:`flatten` undoes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from levelup_ov.domain.failure import Failure
+
+DELIMITER = ":"
+_ESCAPES = {"%": "%25", DELIMITER: "%3A"}
+_UNESCAPES = {"25": "%", "3A": DELIMITER, "3a": DELIMITER}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One chosen option as the wire has it: flat, its nesting in ``provider_id`` (ITEM-3)."""
+
+    provider_id: str
+    quantity: int = 1
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One chosen option in the provider's own ids, with the options chosen below it."""
+
+    group_id: str
+    option_id: str
+    quantity: int = 1
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    children: tuple[Choice, ...] = ()
+
+
+def encode_path(*provider_ids: str) -> str:
+    """Join a provider's own ids, parents first, into one id of the menu (ITEM-3, ITEM-4)."""
+    return DELIMITER.join(_escape(part) for part in provider_ids)
+
+
+def decode_path(path: str) -> tuple[str, ...]:
+    """The provider's own ids in ``path``, parents first: the exact inverse of :func:`encode_path`.
+
+    :raises ValueError: ``path`` holds a ``%`` that :func:`encode_path` never writes.
+    """
+    return tuple(_unescape(part) for part in path.split(DELIMITER))
+
+
+def nest(options: Iterable[Option], *, path: str = "$") -> tuple[Choice, ...]:
+    """The tree of the flattened ``options`` of one item, in the order given (ITEM-2, ITEM-3).
+
+    The same option listed twice counts with the sum of its quantities. ``path`` is the JSONPath of
+    the item, for errors.
+
+    :raises Failure: ``unknown_option`` for an id no menu of ours has; ``orphan_option`` for one whose
+        parent was not chosen (ITEM-5).
+    """
+    found: dict[str, tuple[tuple[str, ...], Option]] = {}
+    positions: dict[str, int] = {}
+    for position, option in enumerate(options):
+        key = option.provider_id
+        if (known := found.get(key)) is not None:
+            option = Option(key, known[1].quantity + option.quantity, {**known[1].metadata, **option.metadata})
+        else:
+            positions[key] = position
+        found[key] = (_ids(option, path, position), option)
+    children: dict[str, list[str]] = {"": []}
+    for key, (ids, _) in found.items():
+        parent = encode_path(*ids[:-2]) if len(ids) > 2 else ""
+        if parent and parent not in found:
+            raise Failure(
+                "orphan_option",
+                f"option {key} was chosen without its parent option {parent}",
+                path=f"{path}.options[{positions[key]}].option.provider_id",
+            )
+        children.setdefault(parent, []).append(key)
+    # Deepest first, so that a path of any length is built without recursion.
+    built: dict[str, Choice] = {}
+    for key in sorted(found, key=lambda key: len(found[key][0]), reverse=True):
+        ids, option = found[key]
+        below = tuple(built[child] for child in children.get(key, ()))
+        built[key] = Choice(ids[-2], ids[-1], option.quantity, option.metadata, below)
+    return tuple(built[key] for key in children[""])
+
+
+def flatten(choices: Sequence[Choice]) -> tuple[Option, ...]:
+    """The flat list of a tree, parents before children: the inverse of :func:`nest`."""
+    return tuple(_walk(choices))
+
+
+def _walk(choices: Sequence[Choice]) -> Iterator[Option]:
+    stack = [((), choice) for choice in reversed(choices)]
+    while stack:
+        above, choice = stack.pop()
+        ids = (*above, choice.group_id, choice.option_id)
+        yield Option(encode_path(*ids), choice.quantity, choice.metadata)
+        stack.extend((ids, child) for child in reversed(choice.children))
+
+
+def _ids(option: Option, path: str, position: int) -> tuple[str, ...]:
+    try:
+        ids = decode_path(option.provider_id)
+    except ValueError:
+        ids = ()
+    if not ids or len(ids) % 2 or encode_path(*ids) != option.provider_id:
+        raise Failure(
+            "unknown_option",
+            f"{option.provider_id!r} is not an option id of the menu (group:option, ITEM-3)",
+            path=f"{path}.options[{position}].option.provider_id",
+        )
+    return ids
+
+
+def _escape(part: str) -> str:
+    for character, escape in _ESCAPES.items():
+        part = part.replace(character, escape)
+    return part
+
+
+def _unescape(part: str) -> str:
+    head, *rest = part.split("%")
+    try:
+        return head + "".join(_UNESCAPES[piece[:2]] + piece[2:] for piece in rest)
+    except KeyError:
+        raise ValueError(f"{part!r} holds a % that stands for nothing") from None

@@ -1,0 +1,80 @@
+"""An order as an adapter gets it: parsed, localised, its secrets opened (EP-11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who will pick the order up; at least one of ``phone`` and ``email`` is present."""
+
+    first_name: str
+    last_name: str
+    phone: str | None = None
+    email: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The whole name, for providers that have one member for it."""
+        return f"{self.first_name} {self.last_name}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the order; ``options`` are flat, see :func:`levelup_ov.domain.options.nest`."""
+
+    provider_id: str
+    quantity: int
+    options: tuple[Option, ...] = ()
+    special_instructions: str | None = None
+    recipient_name: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What our menu put there, keys ``integration_*`` (ITEM-9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryAddress:
+    """Where a delivery goes."""
+
+    street_address: str
+    extended_address: str | None = None
+    locality: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    delivery_instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a user wants from one location.
+
+    ``desired_ready_time`` is an aware instant, None = as soon as possible (TIME-2).
+    ``tip`` and ``merchant_funded_discount`` are cents.
+    ``received_at`` is the instant at which the request came in: the clock for relative times (TIME-1).
+    ``account`` holds what the adapter returned as ``account`` for this user earlier (META-1), ``cart``
+    what it returned as ``cart`` from the validation just before (META-2); sealed values are opened.
+    ``reference`` is our own reference, the same for every try of one submission; None in a validation.
+    """
+
+    location: Location
+    items: tuple[Item, ...]
+    user: User
+    received_at: datetime
+    desired_ready_time: datetime | None = None
+    fulfillment_type: str = "pickup"
+    special_instructions: str | None = None
+    tip: Cents = 0
+    merchant_funded_discount: Cents = 0
+    delivery_address: DeliveryAddress | None = None
+    account: Mapping[str, str | Secret] = field(default_factory=dict)
+    cart: Mapping[str, str | Secret] = field(default_factory=dict)
+    reference: str | None = None

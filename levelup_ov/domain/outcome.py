@@ -1,0 +1,71 @@
+"""What a provider makes of an order: a price and a time, or a placed order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.ready_time import Ready
+from levelup_ov.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """A charge that the contract has no member for, such as a bag fee (MONEY-9)."""
+
+    name: str
+    amount: Cents
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A provider's answer to a validation; all amounts in cents.
+
+    ``food``: the food before every discount, without tax, tip and fees (MONEY-3).
+    ``tip``: what the provider took of the tip sent; None where it took none (MONEY-4).
+    ``charged``: the provider's own grand total, None where it states none; the parts must add up to it
+    (MONEY-9).
+    ``account`` and ``cart``: what shall come back with later orders of this user, and with the
+    submission of this order; a :class:`Secret` leaves the service sealed (META-1, META-2, META-7).
+    """
+
+    food: Cents
+    tax: Cents
+    tip: Cents | None
+    charged: Cents | None
+    merchant_funded_discount: Cents = 0
+    provider_funded_discount: Cents = 0
+    fees: tuple[Fee, ...] = ()
+    ready: Ready = Ready()
+    account: Mapping[str, str | Secret] = field(default_factory=dict)
+    cart: Mapping[str, str | Secret] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Cents:
+        """``total`` of the wire: the food and the fees (MONEY-3, MONEY-9)."""
+        return self.food + sum(fee.amount for fee in self.fees)
+
+    @property
+    def consumer_pays(self) -> Cents:
+        """What the parts add up to; never sent to the channel (MONEY-7)."""
+        discounts = self.merchant_funded_discount + self.provider_funded_discount
+        return self.total + self.tax + (self.tip or 0) - discounts
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A placed order.
+
+    ``order_id``: the merchant's own number where there is one (SUB-1).
+    ``provider_order_id``: the provider's technical id, for looking the order up.
+    ``expected_ready_at``: an aware instant, None where no real estimate was given.
+    ``charged``: the amount in cents that the provider says it took, None where it does not say (PAY-4).
+    """
+
+    order_id: str | int
+    provider_order_id: str
+    expected_ready_at: datetime | None = None
+    charged: Cents | None = None
+    account: Mapping[str, str | Secret] = field(default_factory=dict)

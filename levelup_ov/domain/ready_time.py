@@ -1,0 +1,157 @@
+"""Ready times: what comes in, which slot it means, and how an instant is written (TIME-1 to TIME-10).
+
+Inside, an instant is an aware ``datetime``; a naive one is local to a zone named beside it and goes
+through :func:`localize` before anything else happens to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+
+import pytz
+
+from levelup_ov.domain.failure import Failure
+
+SLOT_WINDOW = timedelta(hours=24)
+"""How far after the validation ``available_at`` reaches, in elapsed time (TIME-8)."""
+
+LAST_YEAR = 2037
+"""The zone data that pytz ships knows clock changes until the end of this year."""
+
+_FORMAT = re.compile(
+    r"(?P<minute>\d{4}-\d\d-\d\d[Tt]\d\d:\d\d)(:\d\d([.,]\d{1,9})?)?\s?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?)?",
+    re.ASCII,
+)
+_A_DAY_AND_A_BIT = timedelta(hours=26)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """When a provider can have an order ready.
+
+    ``soonest``: an aware instant, or None where the provider named no real time (TIME-7).
+    ``slots``: the provider's slots from ``soonest`` on, as aware instants; None where any later time
+    will do, or where the provider does not schedule (TIME-8).
+    """
+
+    soonest: datetime | None = None
+    slots: tuple[datetime, ...] | None = None
+
+
+def parse(text: str) -> datetime:
+    """A desired ready time as the channel writes it: naive if it has no offset (TIME-2).
+
+    Seconds are dropped: the contract speaks in minutes.
+
+    :raises ValueError: not a date and time of ISO 8601 in the forms of TIME-1 and TIME-2, or later
+        than the zone data reaches.
+    """
+    match = _FORMAT.fullmatch(text)
+    if match is None:
+        raise ValueError("expected YYYY-MM-DDTHH:mm, with or without seconds and offset")
+    value = datetime.strptime(match["minute"].upper(), "%Y-%m-%dT%H:%M")
+    if not 1970 <= value.year <= LAST_YEAR:
+        raise ValueError(f"expected a year from 1970 to {LAST_YEAR}")
+    offset = match["offset"]
+    if offset is None:
+        return value
+    return value.replace(tzinfo=_offset(offset))
+
+
+def localize(local: datetime, zone: tzinfo) -> datetime:
+    """The instant of a naive local time in ``zone`` (TIME-9).
+
+    A time that does not exist gives the first valid instant after it; one that exists twice gives the
+    earlier. An aware time is converted.
+    """
+    if local.tzinfo is not None:
+        return local.astimezone(zone)
+    try:
+        return zone.localize(local, is_dst=None)  # type: ignore[attr-defined]
+    except pytz.AmbiguousTimeError:
+        return min(zone.localize(local, is_dst=flag) for flag in (True, False))  # type: ignore[attr-defined]
+    except pytz.NonExistentTimeError:
+        return _after_gap(local, zone)
+
+
+def to_wire(instant: datetime | None, zone: tzinfo | None) -> str | None:
+    """An aware instant in the contract's form: local where the zone is known, else with ``Z`` (TIME-1).
+
+    In the second pass of a repeated hour the ``Z`` form is sent, so that no time is sent that would be
+    read back as another (TIME-9). A part of a minute is rounded up: an order is never ready early.
+    """
+    if instant is None:
+        return None
+    if instant.second or instant.microsecond:
+        instant = instant.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    if zone is not None:
+        local = instant.astimezone(zone)
+        naive = local.replace(tzinfo=None)
+        if localize(naive, zone) == local:
+            return naive.strftime("%Y-%m-%dT%H:%M")
+    return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def in_minutes(minutes: int, now: datetime) -> datetime:
+    """The instant of a provider's "in N minutes", by the server's clock (TIME-1)."""
+    return now + timedelta(minutes=minutes)
+
+
+def check_not_past(desired: datetime, now: datetime, *, path: str) -> None:
+    """Refuse an aware desired time that has passed (TIME-10). The current minute has not.
+
+    :raises Failure: ``ready_time_in_past``.
+    """
+    if desired < now.replace(second=0, microsecond=0):
+        raise Failure("ready_time_in_past", "the desired ready time has passed", path=path)
+
+
+def soonest_slot(slots: Iterable[datetime], desired: datetime | None) -> datetime | None:
+    """The first slot, or the first at or after ``desired`` (TIME-5); None if there is none."""
+    return min((slot for slot in slots if desired is None or slot >= desired), default=None)
+
+
+def available_at(
+    ready: Ready, desired: datetime | None, validated_at: datetime
+) -> tuple[datetime, ...] | None:
+    """The slots to offer beside the soonest one (TIME-4, TIME-8).
+
+    They lie after the desired time and after the soonest slot, within :data:`SLOT_WINDOW` of the
+    validation; only if no slot at all lies there, within that window of the soonest one.
+    """
+    if ready.slots is None or ready.soonest is None:
+        return None
+    after = sorted(slot for slot in set(ready.slots) if desired is None or slot >= desired)
+    window = _until(after, validated_at + SLOT_WINDOW) or _until(after, ready.soonest + SLOT_WINDOW)
+    return tuple(slot for slot in window if slot > ready.soonest)
+
+
+def _until(slots: Sequence[datetime], end: datetime) -> list[datetime]:
+    return [slot for slot in slots if slot <= end]
+
+
+def _offset(text: str) -> tzinfo:
+    if text in "Zz":
+        return timezone.utc
+    hours, minutes = int(text[1:3]), int(text[3:].lstrip(":") or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError("expected an offset from -23:59 to +23:59")
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+def _after_gap(local: datetime, zone: tzinfo) -> datetime:
+    """The instant at which the clock jumps over ``local``, found by halving two days around it."""
+    before = (local - _A_DAY_AND_A_BIT).replace(tzinfo=timezone.utc)
+    after = (local + _A_DAY_AND_A_BIT).replace(tzinfo=timezone.utc)
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) // 2
+        middle = middle.replace(microsecond=0)
+        if middle.astimezone(zone).replace(tzinfo=None) > local:
+            after = middle
+        else:
+            before = middle
+    return after.astimezone(zone)

@@ -1,0 +1,121 @@
+"""The closed list of errors (ERR-1 to ERR-4): one row per code, one place for each decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from levelup_ov.domain.failure import Failure
+
+ErrorType = Literal["request", "provider", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a code stands for.
+
+    ``retryable``: the very same request may succeed later, without anybody changing anything.
+    """
+
+    status: int
+    type: ErrorType
+    retryable: bool
+    meaning: str
+    remedy: str
+
+
+_ASK_CHANNEL = "Correct the request; `path` names the member."
+_ASK_USER = "Show the message to the user and let them change the order."
+_WAIT = "Send the same request again after a short pause."
+_ASK_PROVIDER = "Look at the provider's side; the log line of this request id names account and call."
+
+KINDS: Mapping[str, Kind] = {
+    # What is wrong with the request itself.
+    "malformed_json": Kind(400, "request", False, "The body is not JSON in UTF-8.", _ASK_CHANNEL),
+    "duplicate_member": Kind(400, "request", False, "An object of the body has a member twice.", _ASK_CHANNEL),
+    "invalid_idempotency_key": Kind(400, "request", False, "The Idempotency-Key header is not 1 to 255 printable ASCII characters.", _ASK_CHANNEL),
+    "bad_request": Kind(400, "request", False, "The request cannot be read as HTTP.", _ASK_CHANNEL),
+    "unauthorized": Kind(401, "request", False, "The API key is missing or not one of the service's.", "Send `Authorization: token <key>`."),
+    "not_found": Kind(404, "request", False, "There is nothing at this address.", "See the endpoints in the contract."),
+    "merchant_not_found": Kind(404, "request", False, "No account has this id.", "Read the ids from GET /merchants."),
+    "location_not_found": Kind(404, "request", False, "No account has a location with this id.", "Read the ids from GET /merchants/:id/locations."),
+    "method_not_allowed": Kind(405, "request", False, "The address does not answer this method.", "See the endpoints in the contract."),
+    "not_acceptable": Kind(406, "request", False, "The caller accepts no JSON.", "Send `Accept: application/json`."),
+    "payload_too_large": Kind(413, "request", False, "The body is over 1 MiB.", _ASK_CHANNEL),
+    "unsupported_media_type": Kind(415, "request", False, "The body is not declared as JSON in UTF-8.", "Send `Content-Type: application/json`, not compressed."),
+    "invalid_member": Kind(422, "request", False, "A member is missing or has a wrong type or value.", _ASK_CHANNEL),
+    "orphan_option": Kind(422, "request", False, "An option was chosen without its parent option.", _ASK_CHANNEL),
+    "special_instructions_too_long": Kind(422, "request", False, "Special instructions exceed the menu's limit.", _ASK_USER),
+    "special_instructions_not_allowed": Kind(422, "request", False, "The menu or the item takes no special instructions.", _ASK_USER),
+    "ready_time_in_past": Kind(422, "request", False, "The desired ready time has passed.", _ASK_USER),
+    "tender_not_accepted": Kind(422, "request", False, "The location does not take this tender.", "Pay with the other tender."),
+    "fulfillment_not_supported": Kind(422, "request", False, "The location does not fulfil orders in this way.", "See fulfills_pickups and fulfills_deliveries of the location."),
+    # What the ordering provider said.
+    "unknown_item": Kind(422, "provider", False, "The provider does not know the item.", "Read the menu again."),
+    "unknown_option": Kind(422, "provider", False, "The provider does not know the option, or not there.", "Read the menu again."),
+    "item_unavailable": Kind(422, "provider", False, "The item or option is sold out.", _ASK_USER),
+    "invalid_choices": Kind(422, "provider", False, "Too few, too many or wrong options, or a wrong quantity.", _ASK_USER),
+    "ready_time_unavailable": Kind(422, "provider", False, "The location cannot have the order ready at the desired time.", _ASK_USER),
+    "location_closed": Kind(422, "provider", False, "The location takes no orders now and cannot schedule this one.", _ASK_USER),
+    "price_changed": Kind(422, "provider", False, "The price is no longer the one that was validated. Nothing was placed.", "Validate the order again."),
+    "card_declined": Kind(422, "provider", False, "The card was declined. Nothing was placed.", "Submit again with another card."),
+    "customer_refused": Kind(422, "provider", False, "The provider does not take this customer's details.", _ASK_USER),
+    "order_refused": Kind(422, "provider", False, "The provider refused the order for a reason of its own.", _ASK_USER),
+    "fees_not_representable": Kind(422, "provider", False, "The provider adds a fee and LEVELUP_OV_FEES=refuse is set.", "Take the fee off at the provider, or set LEVELUP_OV_FEES=add."),
+    "rate_limited": Kind(429, "provider", True, "The provider answers that it gets too many requests.", _WAIT),
+    "provider_protocol_error": Kind(502, "provider", False, "The provider's answer cannot be understood or does not add up.", _ASK_PROVIDER),
+    "provider_credentials_refused": Kind(502, "provider", False, "The provider refuses the account's credentials.", "Correct the credentials in the accounts file."),
+    "menu_invalid": Kind(502, "provider", False, "The provider's menu breaks a rule of MENU-3.", "Correct the menu at the provider; `menu check` lists every problem."),
+    "provider_unavailable": Kind(503, "provider", True, "The provider cannot be reached or says that it is out of order.", _WAIT),
+    "provider_timeout": Kind(504, "provider", True, "The provider gave no answer within the deadline.", _WAIT),
+    # Our own faults.
+    "internal_error": Kind(500, "service", False, "A fault of the service.", "Report the request id to whoever runs the service."),
+}  # fmt: skip
+
+
+class Refused(Failure):
+    """The provider said no, and its answer proves that nothing was placed."""
+
+
+class Unanswered(Failure):
+    """The provider was not reached, or gave no answer that can be used.
+
+    ``sent``: whether the request may have reached the provider. Only False proves that it did not.
+    ``status``: the HTTP status, where there was one.
+    ``retry_after``: seconds that the provider asked to wait, where it did.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        sent: bool,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.sent = sent
+        self.status = status
+        self.retry_after = retry_after
+
+
+def broken_protocol(message: str) -> Unanswered:
+    """The provider answered something that its own interface does not allow (502)."""
+    return Unanswered("provider_protocol_error", message, sent=True)
+
+
+def body(failure: Failure, request_id: str | None) -> dict[str, Any]:
+    """The error body of the contract (ERR-1)."""
+    kind = KINDS[failure.code]
+    return {
+        "error": {
+            "type": kind.type,
+            "message": failure.message,
+            "code": failure.code,
+            "path": failure.path,
+            "retryable": kind.retryable,
+            "request_id": request_id,
+        }
+    }
