@@ -1,0 +1,256 @@
+"""FFTP: a restaurant's own ordering server (guest checkout, LevelUp as tender).
+
+What version 0.4.0 does, read in its source and seen on the running server (2026-11):
+
+- A server is one restaurant. Its one location here is ``main``, since its name may change. It does not
+  say its time zone and hours. It has no tax, tips, discounts and accounts, and makes every order at once.
+- There is no quote. An order with a wrong total is answered with the right one and not stored, so a total
+  that no order has asks for the price. It comes without a time; ``eta_minutes`` of every order is the
+  menu's ``default_prep_minutes``.
+- A key used before gives the first order again, whatever the body. But the key is looked up, and kept, in
+  steps of its own: two requests at once make two orders, and a fault can leave an order without its key.
+  Placing is therefore not repeatable, and an order is found by its ``payment_proof``, kept together with it.
+- ``pickup_notes`` is taken and thrown away. The notes of a line reach the kitchen.
+- An option is named without its group, and counts once however often it is named.
+
+A merchant-funded discount has no member at FFTP and changes no tax there: it is only echoed (MONEY-5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from levelup_ov.adapter import Adapter, Setting
+from levelup_ov.answer import Answer
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
+from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
+from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Ready, in_minutes
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import Tender
+from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.transport import Reply, Session
+
+LOCATION_ID = "main"
+IMPOSSIBLE_TOTAL = 10**15
+"""Cents that no order costs."""
+
+_REFUSALS = (
+    ("unknown item_id", "unknown_item"),
+    ("item unavailable", "item_unavailable"),
+    ("unknown modifier option", "unknown_option"),
+    ("missing required modifier group", "invalid_choices"),
+    ("pick at most one option", "invalid_choices"),
+    (r"lines\.\d+\.quantity: ", "invalid_choices"),
+)
+"""How FFTP's refusals begin, as patterns, and the code of each; any other is ``order_refused``."""
+
+
+class PriceDiffers(Refused):
+    """The order costs ``correct_total`` cents, not what was sent; nothing was placed."""
+
+    def __init__(self, message: str, correct_total: int) -> None:
+        super().__init__("price_changed", message)
+        self.correct_total = correct_total
+
+
+class FftpAdapter(Adapter):
+    """One restaurant's FFTP server."""
+
+    tenders = frozenset({"levelup"})
+    settings = {
+        "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
+        "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),
+    }
+
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        restaurant = session.get("/.well-known/fftp.json").answer()
+        address = restaurant.text("address", "") or None
+        name = restaurant.text("restaurant_name")
+        return [Location(LOCATION_ID, name, street_address=address, time_zone=self.account.time_zone)]
+
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        menu = session.get("/fftp/v1/menu").answer()
+        categories: dict[str, list[MenuItem]] = {}
+        groups: list[OptionGroup] = []
+        for item in menu.each("items"):
+            item_groups = _option_groups(item)
+            groups += item_groups
+            # An item added at the counter without a category has an empty one.
+            categories.setdefault(item.text("category", "").strip() or "Menu", []).append(_menu_item(item, item_groups))
+        return Menu(
+            provider_id=location.provider_id,
+            name=menu.text("restaurant_name"),
+            categories=tuple(Category(name, name, tuple(items)) for name, items in categories.items()),
+            option_groups=tuple(groups),
+        )
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        total = _price(order, session)
+        minutes = session.get("/fftp/v1/menu").answer().integer("default_prep_minutes")
+        return Quote(
+            food=total,
+            tax=0,
+            tip=None,
+            charged=None if order.merchant_funded_discount else total,
+            merchant_funded_discount=order.merchant_funded_discount,
+            ready=Ready(in_minutes(minutes, order.received_at)),
+            cart={"total": Secret(str(total))},
+        )
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        # Lists nothing, but is refused without the right token: what could not be marked as paid is not placed.
+        session.get("/fftp/v1/orders", params={"status": "none"}, headers=self._admin())
+        validated = order.cart.get("total")
+        total = int(validated.reveal()) if isinstance(validated, Secret) else _price(order, session)
+        body = _body(order, total, order.reference or uuid4().hex)
+        reply = session.post("/fftp/v1/orders", body, places_order=True)
+        placed = reply.answer()
+        # 200 is an order made earlier, and its minutes count from then.
+        made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
+        return self._finish(placed, made_at, session, discounted=order.merchant_funded_discount > 0)
+
+    def find_order(self, reference: str, session: Session) -> Placed | None:
+        """The order placed under ``reference``, now marked as paid; None proves that there is none (SUB-5)."""
+        orders = Answer({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
+        for order in orders:
+            if order.text("payment_proof", "") == f"LevelUp {reference}":
+                return self._finish(order, order.instant("created_at"), session, discounted=None)
+        return None
+
+    def error_from(self, reply: Reply) -> Refused | None:
+        if reply.status == 409:
+            detail = reply.answer().member("detail")
+            return PriceDiffers(detail.text("message"), detail.cents("correct_total_cents"))
+        if reply.status == 422:
+            words = _words(reply.answer())
+            code = next((code for beginning, code in _REFUSALS if re.match(beginning, words)), "order_refused")
+            return Refused(code, words)
+        return None
+
+    def _admin(self) -> Mapping[str, str]:
+        return {"x-admin-token": self.account.setting("admin_token")}
+
+    def _finish(self, placed: Answer, made_at: datetime, session: Session, *, discounted: bool | None) -> Placed:
+        """Mark a placed order as paid with LevelUp (PAY-1).
+
+        It stands whether or not that succeeds: one that FFTP holds as unpaid is reported as charged with
+        0 (PAY-4). What is paid for one with a discount, or perhaps with one, FFTP cannot say.
+        """
+        order_id = placed.identifier("order_id")
+        ready_at = in_minutes(placed.integer("eta_minutes"), made_at)
+        ticket, total = placed.identifier("ticket_number"), placed.cents("total_cents")
+        try:
+            path = f"/fftp/v1/orders/{quote(order_id, safe='')}/paid"
+            paid = session.post(path, {"paid": True}, headers=self._admin(), repeatable=True).answer().boolean("paid")
+        except Failure:
+            paid = placed.boolean("paid", False)
+        charged = 0 if not paid else total if discounted is False else None
+        return Placed(ticket, order_id, expected_ready_at=ready_at, charged=charged)
+
+
+def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:
+    return MenuItem(
+        provider_id=item.identifier("id"),
+        name=item.text("name"),
+        price=item.cents("price_cents"),
+        description=item.text("description", "") or None,
+        option_groups=tuple(group.provider_id for group in groups),
+    )
+
+
+def _option_groups(item: Answer) -> tuple[OptionGroup, ...]:
+    """The item's groups. FFTP's ids of groups are unique within one item, so ours hold the item's id too.
+
+    :raises Unanswered: ``menu_invalid``: an option id stands in two groups; FFTP would choose both.
+    """
+    item_id, groups = item.identifier("id"), item.each("modifiers", [])
+    ids = [option.identifier("id") for group in groups for option in group.each("options", [])]
+    if repeated := [option_id for option_id in ids if ids.count(option_id) > 1]:
+        place = f"option_provider_id={repeated[0]} item_provider_id={item_id}"
+        raise Unanswered("menu_invalid", f"option provider_id isn't unique in its item {place}", sent=True)
+    return tuple(_option_group(encode_path(item_id, group.identifier("id")), group) for group in groups)
+
+
+def _option_group(group_id: str, group: Answer) -> OptionGroup:
+    return OptionGroup(
+        provider_id=encode_path(group_id),
+        name=group.text("name"),
+        options=tuple(
+            MenuOption(
+                provider_id=encode_path(group_id, option.identifier("id")),
+                name=option.text("name"),
+                price=option.cents("price_delta_cents", 0),
+                maximum_quantity=1,
+            )
+            for option in group.each("options", [])
+        ),
+        minimum_choices=1 if group.boolean("required", False) else 0,
+        maximum_choices=None if group.boolean("multiple", False) else 1,
+    )
+
+
+def _price(order: Order, session: Session) -> int:
+    """What FFTP wants for the order, in cents, by asking for one that it cannot accept."""
+    try:
+        session.post("/fftp/v1/orders", _body(order, IMPOSSIBLE_TOTAL, uuid4().hex), repeatable=True)
+    except PriceDiffers as refusal:
+        return refusal.correct_total
+    raise broken_protocol("the provider accepted an order with an impossible total")
+
+
+def _body(order: Order, total: int, key: str) -> dict[str, Any]:
+    if order.desired_ready_time is not None:
+        raise Refused("ready_time_unavailable", "the restaurant makes every order at once, none for a later time")
+    lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
+    if order.special_instructions:
+        lines[0]["notes"] = _notes(lines[0]["notes"], f"whole order: {order.special_instructions}")
+    return {
+        "lines": lines,
+        "client_total_cents": total,
+        "payment_proof": f"LevelUp {key}",
+        "idempotency_key": key,
+        "customer_name": order.user.name,
+    }
+
+
+def _line(item: Item, path: str) -> dict[str, Any]:
+    return {
+        "item_id": item.provider_id,
+        "quantity": item.quantity,
+        "modifiers": [_modifier(item, choice) for choice in nest(item.options, path=path)],
+        "notes": _notes(item.recipient_name and f"for {item.recipient_name}", item.special_instructions),
+    }
+
+
+def _modifier(item: Item, choice: Choice) -> str:
+    if not choice.group_id.startswith(encode_path(item.provider_id) + DELIMITER):
+        raise Refused("unknown_option", f"{item.provider_id} has no option {choice.option_id} in {choice.group_id}")
+    if choice.children:
+        raise Refused("unknown_option", f"{choice.option_id} of {choice.group_id} has no options")
+    if choice.quantity > 1:
+        raise Refused("invalid_choices", f"option {choice.option_id} can be chosen only once for an item")
+    return choice.option_id
+
+
+def _notes(*notes: str | None) -> str:
+    return " / ".join(note for note in notes if note)
+
+
+def _words(body: Answer) -> str:
+    """FFTP's own words: a sentence, or a list of what is wrong and where."""
+    if type(body.value.get("detail")) is str:
+        return body.text("detail")
+    return "; ".join(f"{_place(problem.value.get('loc'))}: {problem.text('msg')}" for problem in body.each("detail"))
+
+
+def _place(loc: Any) -> str:
+    return ".".join(str(part) for part in loc[1:]) if type(loc) is list else "order"

@@ -1,0 +1,391 @@
+"""The FFTP adapter against a real FFTP server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import Any
+
+import pytest
+
+from adapters.fftp import FftpAdapter
+from levelup_ov.adapter import Account
+from levelup_ov.deadline import Deadline
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.menu import Menu, MenuItem, check
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import LevelUp
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.transport import Reply, Session, Transport
+from tests.servers.fftp import FftpServer, install
+from tests.servers.process import required
+
+NOW = datetime(2026, 11, 22, 17, 0, tzinfo=timezone.utc)
+ANN = User("Ann", "Example", phone="+16175550123")
+FRIES = Option("burger%3Aside:fries")
+SALAD = Option("burger%3Aside:salad")
+SWISS = Option("burger%3Aextra:swiss")
+BACON = Option("burger%3Aextra:bacon")
+BURGER = Item("burger", 1, (FRIES,))
+
+
+@pytest.fixture(scope="module")
+def restaurant(request: pytest.FixtureRequest) -> Iterator[FftpServer]:
+    with required(request, "FFTP"), FftpServer(install()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    return Transport(pool_size=1)
+
+
+@pytest.fixture
+def adapter(restaurant: FftpServer) -> FftpAdapter:
+    return adapter_for(restaurant, restaurant.admin_token)
+
+
+@pytest.fixture
+def session(adapter: FftpAdapter, transport: Transport) -> Session:
+    return session_for(adapter, transport, adapter.error_from)
+
+
+@pytest.fixture
+def order(adapter: FftpAdapter, session: Session) -> Callable[..., Order]:
+    location = adapter.list_locations(session)[0]
+
+    def build(*items: Item, **members: Any) -> Order:
+        return Order(location, items or (BURGER,), ANN, received_at=NOW, **members)
+
+    return build
+
+
+def adapter_for(restaurant: FftpServer, token: str) -> FftpAdapter:
+    settings = {"base_url": restaurant.base_url, "admin_token": Secret(token)}
+    return FftpAdapter(Account("boston", "fftp", "Boston Deli", settings, time_zone="America/New_York"))
+
+
+def session_for(adapter: FftpAdapter, transport: Transport, error_from: Callable[[Reply], Refused | None]) -> Session:
+    return Session(
+        transport,
+        "boston",
+        base_url=adapter.base_url,
+        headers=adapter.headers(),
+        error_from=error_from,
+        deadline=Deadline(10),
+    )
+
+
+def both_calls(adapter: FftpAdapter, order: Order, session: Session) -> tuple[Callable[[], object], ...]:
+    return (
+        partial(adapter.validate_order, order, session),
+        partial(adapter.submit_order, order, LevelUp(), session),
+    )
+
+
+@pytest.fixture
+def menu(adapter: FftpAdapter, session: Session) -> Menu:
+    return adapter.show_menu(adapter.list_locations(session)[0], session)
+
+
+@pytest.mark.rule("LOC-1", "LOC-2", "EP-7")
+def test_the_restaurant_is_one_location(adapter: FftpAdapter, session: Session) -> None:
+    [location] = adapter.list_locations(session)
+
+    assert (location.provider_id, location.name) == ("main", "Boston Deli")
+    assert location.street_address == "1 Main St, Boston"
+    assert location.time_zone == "America/New_York"
+    assert location.fulfills("pickup") and not location.fulfills("delivery")
+    assert not location.accepts_tips("pickup")
+    assert set(location.hours.values()) == {None}
+
+
+@pytest.mark.rule("MENU-1", "MENU-2", "MENU-3", "MENU-5", "ITEM-4")
+def test_the_menu_holds_together(menu: Menu) -> None:
+    assert check(menu) == ()
+    assert {category.name: [item.name for item in category.items] for category in menu.categories} == {
+        "Mains": ["Burger", "Soup of the day"],
+        "Drinks": ["Tea", "Soda"],
+        "Menu": ["Cookie"],
+    }
+    groups = {
+        group.provider_id: (
+            group.minimum_choices,
+            group.maximum_choices,
+            [(option.provider_id, option.price) for option in group.options],
+        )
+        for group in menu.option_groups
+    }
+    assert groups == {
+        "burger%3Aside": (1, 1, [("burger%3Aside:fries", 0), ("burger%3Aside:salad", 200)]),
+        "burger%3Aextra": (0, None, [("burger%3Aextra:swiss", 150), ("burger%3Aextra:bacon", 250)]),
+        "soup%3Aside": (0, 1, [("soup%3Aside:rye", 0), ("soup%3Aside:roll", 75)]),
+        "tea%253Ahot%3A50%2525": (0, 1, [("tea%253Ahot%3A50%2525:sugar%3A1", 0)]),
+    }
+
+
+@pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-3", "ITEM-4", "MENU-2")
+def test_every_item_and_option_of_the_menu_can_be_ordered_at_its_price(
+    adapter: FftpAdapter, session: Session, order: Callable[..., Order], menu: Menu
+) -> None:
+    groups = {group.provider_id: group for group in menu.option_groups}
+
+    def chosen(item: MenuItem, position: int) -> tuple[Item, int]:
+        choices = [groups[group].options for group in item.option_groups]
+        options = [choice[position % len(choice)] for choice in choices]
+        wanted = tuple(Option(option.provider_id) for option in options)
+        return Item(item.provider_id, 1, wanted), item.price + sum(option.price for option in options)
+
+    items = [item for category in menu.categories for item in category.items]
+    priced = [chosen(item, position) for item in items for position in (0, 1)]
+
+    assert len(priced) == 10
+    for item, price in priced:
+        assert adapter.validate_order(order(item), session).total == price
+    whole = adapter.validate_order(order(*(item for item, _ in priced)), session)
+    assert whole.total == sum(price for _, price in priced)
+
+
+@pytest.mark.rule("EP-4", "META-3", "MONEY-2", "MONEY-3", "MONEY-4", "MONEY-6", "MONEY-9")
+def test_a_validation_prices_the_order_and_leaves_nothing_behind(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    before = restaurant.orders()
+
+    quote = adapter.validate_order(order(Item("burger", 2, (SALAD, SWISS, BACON)), Item("soda", 3), tip=200), session)
+
+    assert (quote.total, quote.tax, quote.tip) == (2 * (1000 + 200 + 150 + 250) + 3 * 300, 0, None)
+    assert (quote.merchant_funded_discount, quote.provider_funded_discount) == (0, 0)
+    assert quote.charged == quote.consumer_pays == 4100
+    assert restaurant.orders() == before
+
+
+@pytest.mark.rule("MONEY-5", "MONEY-9")
+def test_a_merchant_funded_discount_is_echoed_and_changes_no_price(
+    adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    quote = adapter.validate_order(order(merchant_funded_discount=100), session)
+
+    assert (quote.total, quote.merchant_funded_discount, quote.consumer_pays) == (1000, 100, 900)
+    assert quote.charged is None
+
+
+@pytest.mark.rule("TIME-1", "TIME-3", "TIME-7", "TIME-8")
+def test_the_time_of_the_validation_is_the_one_that_the_placed_order_gets(
+    adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    quote = adapter.validate_order(order(), session)
+    placed = adapter.submit_order(order(), LevelUp(), session)
+
+    assert quote.ready.soonest == placed.expected_ready_at == NOW + timedelta(minutes=20)
+    assert quote.ready.slots is None
+
+
+@pytest.mark.rule("TIME-10")
+def test_a_later_time_is_refused(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    before = restaurant.orders()
+    tomorrow = order(desired_ready_time=NOW + timedelta(days=1))
+
+    for call in both_calls(adapter, tomorrow, session):
+        with pytest.raises(Refused, match="none for a later time") as refusal:
+            call()
+        assert refusal.value.code == "ready_time_unavailable"
+    assert restaurant.orders() == before
+
+
+@pytest.mark.rule("EP-5", "SUB-1", "PAY-1", "PAY-4", "META-4", "ITEM-8")
+def test_a_submission_places_the_order_and_marks_it_as_paid(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    before = restaurant.orders()
+    items = (
+        Item("burger", 2, (SALAD, SWISS), special_instructions="no onions", recipient_name="Bob"),
+        Item("soda", 1),
+    )
+
+    wanted = order(*items, special_instructions="ring the bell", reference="ref-1")
+
+    placed = adapter.submit_order(wanted, LevelUp(), session)
+
+    newest, *rest = restaurant.orders()
+    assert rest == before
+    assert (newest["order_id"], newest["ticket_number"]) == (placed.provider_order_id, placed.order_id)
+    assert re.fullmatch(r"T-\d{3,}", str(placed.order_id))
+    assert newest["paid"] is True and newest["payment_proof"] == "LevelUp ref-1"
+    assert newest["total_cents"] == placed.charged == 3000
+    assert newest["customer_name"] == "Ann Example"
+    assert newest["lines"] == [
+        {
+            "item_id": "burger",
+            "quantity": 2,
+            "modifiers": ["salad", "swiss"],
+            "notes": "for Bob / no onions / whole order: ring the bell",
+        },
+        {"item_id": "soda", "quantity": 1, "modifiers": [], "notes": ""},
+    ]
+
+
+@pytest.mark.rule("META-2", "META-5", "MONEY-3")
+def test_the_validated_price_saves_a_call_and_binds(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    validated = adapter.validate_order(order(), session)
+    calls = len(session.calls)
+    changed = order(cart=validated.cart, special_instructions="after all: no salt")
+    adapter.submit_order(changed, LevelUp(), session)
+    assert len(session.calls) == calls + 3
+    before = restaurant.orders()
+    assert before[0]["lines"][0]["notes"] == "whole order: after all: no salt"
+
+    restaurant.change_item("burger", price="10.50")
+    try:
+        with pytest.raises(Refused, match="client total does not match menu prices") as refusal:
+            adapter.submit_order(changed, LevelUp(), session)
+    finally:
+        restaurant.change_item("burger", price="10.00")
+
+    assert refusal.value.code == "price_changed"
+    assert restaurant.orders() == before
+
+
+DIP = Option("burger%3Aside:fries:dip:mayo")
+REFUSALS = {
+    "unknown item": (Item("pizza", 1), "unknown_item", "unknown item_id: 'pizza'"),
+    "unknown option": (
+        Item("burger", 1, (FRIES, Option("burger%3Aside:gold"))),
+        "unknown_option",
+        "unknown modifier option(s): ['gold']",
+    ),
+    "too few choices": (Item("burger", 1), "invalid_choices", "missing required modifier group: 'side'"),
+    "too many choices": (
+        Item("burger", 1, (FRIES, SALAD)),
+        "invalid_choices",
+        "pick at most one option in group: 'side'",
+    ),
+    "too many of an item": (
+        Item("soda", 21),
+        "invalid_choices",
+        "lines.0.quantity: Input should be less than or equal to 20",
+    ),
+    "sold out": (Item("cookie", 1), "item_unavailable", "item unavailable: 'cookie'"),
+    # What FFTP would take without a word, and understand otherwise.
+    "an option twice": (
+        Item("burger", 1, (FRIES, Option(SWISS.provider_id, 2))),
+        "invalid_choices",
+        "option swiss can be chosen only once for an item",
+    ),
+    "another item's group": (
+        Item("burger", 1, (Option("soup%3Aside:fries"),)),
+        "unknown_option",
+        "burger has no option fries in soup:side",
+    ),
+    # What no menu of FFTP has.
+    "a nested option": (Item("burger", 1, (FRIES, DIP)), "unknown_option", "fries of burger:side has no options"),
+    "an orphan": (
+        Item("burger", 1, (DIP,)),
+        "orphan_option",
+        f"option {DIP.provider_id} was chosen without its parent option {FRIES.provider_id}",
+    ),
+    "no option id": (
+        Item("burger", 1, (Option("fries"),)),
+        "unknown_option",
+        "'fries' is not an option id of the menu (group:option, ITEM-3)",
+    ),
+}
+
+
+@pytest.mark.rule("ITEM-1", "ITEM-5", "ITEM-6", "ITEM-7", "ERR-2", "SUB-2")
+@pytest.mark.parametrize(("item", "code", "words"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_comes_in_the_restaurants_words_and_leaves_nothing_behind(
+    item: Item,
+    code: str,
+    words: str,
+    restaurant: FftpServer,
+    adapter: FftpAdapter,
+    session: Session,
+    order: Callable[..., Order],
+) -> None:
+    before = restaurant.orders()
+
+    with restaurant.sold_out("cookie"):
+        for call in both_calls(adapter, order(item), session):
+            with pytest.raises(Failure) as refusal:
+                call()
+            assert (refusal.value.code, refusal.value.message) == (code, words)
+
+    assert restaurant.orders() == before
+    assert not session.placing
+
+
+@pytest.mark.rule("ITEM-7", "SUB-2")
+def test_an_item_sold_out_after_the_validation_is_refused_when_the_order_is_placed(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    validated = adapter.validate_order(order(Item("soda", 1)), session)
+    before = restaurant.orders()
+
+    with restaurant.sold_out("soda"), pytest.raises(Refused) as refusal:
+        adapter.submit_order(order(Item("soda", 1), cart=validated.cart), LevelUp(), session)
+
+    assert (refusal.value.code, refusal.value.message) == ("item_unavailable", "item unavailable: 'soda'")
+    assert restaurant.orders() == before
+
+
+@pytest.mark.rule("SUB-2", "TIME-1")
+def test_the_same_reference_again_is_the_same_order(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    first = adapter.submit_order(order(reference="ref-2"), LevelUp(), session)
+    held = restaurant.orders()
+
+    again = adapter.submit_order(order(reference="ref-2"), LevelUp(), session)
+
+    assert restaurant.orders() == held
+    assert (again.order_id, again.provider_order_id) == (first.order_id, first.provider_order_id)
+    assert again.expected_ready_at == datetime.fromisoformat(held[0]["created_at"]) + timedelta(minutes=20)
+
+
+@pytest.mark.rule("SUB-5", "PAY-1")
+def test_an_order_whose_answer_was_lost_is_found_and_marked_as_paid(
+    restaurant: FftpServer, adapter: FftpAdapter, transport: Transport, session: Session, order: Callable[..., Order]
+) -> None:
+    def lose_the_answer(reply: Reply) -> Refused | None:
+        if reply.status == 201:
+            raise Unanswered("provider_unavailable", "the connection broke", sent=True)
+        return adapter.error_from(reply)
+
+    before = restaurant.orders()
+    broken = session_for(adapter, transport, lose_the_answer)
+    with pytest.raises(Unanswered):
+        adapter.submit_order(order(reference="ref-3"), LevelUp(), broken)
+    [unpaid, *rest] = restaurant.orders()
+    assert rest == before and unpaid["paid"] is False
+
+    found = adapter.find_order("ref-3", session)
+
+    assert found is not None and found.provider_order_id == unpaid["order_id"]
+    assert found.expected_ready_at == datetime.fromisoformat(unpaid["created_at"]) + timedelta(minutes=20)
+    assert restaurant.orders() == [{**unpaid, "paid": True}, *rest]
+    assert adapter.find_order("ref-4", session) is None
+
+
+@pytest.mark.rule("PAY-1", "SUB-5")
+def test_without_the_right_token_nothing_is_placed(
+    restaurant: FftpServer, transport: Transport, order: Callable[..., Order]
+) -> None:
+    before = restaurant.orders()
+    stranger = adapter_for(restaurant, "wrong")
+    session = session_for(stranger, transport, stranger.error_from)
+
+    with pytest.raises(Unanswered) as failure:
+        stranger.submit_order(order(), LevelUp(), session)
+
+    assert failure.value.code == "provider_credentials_refused"
+    assert not session.placing
+    assert restaurant.orders() == before

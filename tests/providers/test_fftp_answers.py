@@ -1,0 +1,226 @@
+"""The FFTP adapter and single answers that a sound server gives rarely, or never."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import requests
+import responses
+
+from adapters.fftp import IMPOSSIBLE_TOTAL, FftpAdapter
+from levelup_ov.adapter import Account
+from levelup_ov.deadline import Deadline
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import LevelUp
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.transport import Reply, Session, Transport
+
+URL = "http://boston.test"
+ORDERS = f"{URL}/fftp/v1/orders"
+PAID = f"{ORDERS}/ord_1/paid"
+MENU = f"{URL}/fftp/v1/menu"
+NOW = datetime(2026, 11, 22, 17, 0, tzinfo=timezone.utc)
+MAIN = Location("main", "Boston Deli")
+ADAPTER = FftpAdapter(Account("boston", "fftp", "Boston Deli", {"base_url": URL, "admin_token": Secret("t0ken")}))
+PRICED = {"detail": {"message": "client total does not match menu prices", "correct_total_cents": 1000}}
+PLACED = {
+    "order_id": "ord_1",
+    "ticket_number": "T-001",
+    "total_cents": 1000,
+    "eta_minutes": 20,
+    "paid": False,
+    "payment_proof": "LevelUp ref-1",
+    "created_at": "2026-11-22T12:00:00+00:00",
+}
+
+
+@pytest.fixture
+def fftp() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(
+        Transport(pool_size=1),
+        "boston",
+        base_url=ADAPTER.base_url,
+        headers=ADAPTER.headers(),
+        error_from=ADAPTER.error_from,
+        deadline=Deadline(10),
+    )
+
+
+def order(**members: Any) -> Order:
+    return Order(MAIN, (Item("soda", 1),), User("Ann", "Example", phone="1"), NOW, reference="ref-1", **members)
+
+
+def server(fftp: responses.RequestsMock, place: Callable[[], tuple[int, dict[str, Any]]]) -> None:
+    """An FFTP server that knows the token and the price; ``place`` answers the order itself."""
+
+    def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        priced = json.loads(request.body or "")["client_total_cents"] == IMPOSSIBLE_TOTAL
+        status, body = (409, PRICED) if priced else place()
+        return status, {}, json.dumps(body)
+
+    fftp.get(ORDERS, json=[])
+    fftp.add_callback("POST", ORDERS, answer)
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_order_is_never_sent_twice(fftp: responses.RequestsMock, session: Session, status: int) -> None:
+    placing: list[int] = []
+
+    def fault() -> tuple[int, dict[str, Any]]:
+        placing.append(status)
+        return status, {}
+
+    server(fftp, fault)
+
+    with pytest.raises(Unanswered) as failure:
+        ADAPTER.submit_order(order(), LevelUp(), session)
+
+    assert placing == [status]
+    assert failure.value.sent and session.placing
+
+
+@pytest.mark.rule("SUB-5", "PAY-1", "PAY-4")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 503},
+        {"status": 401, "json": {"detail": "admin token required"}},
+        {"status": 404, "json": {"detail": "order not found"}},
+        {"status": 200, "body": "no JSON"},
+        {"body": requests.ConnectionError()},
+        {"status": 200, "json": {**PLACED, "paid": False}},
+    ],
+    ids=["fault", "token", "gone", "nonsense", "unreachable", "unpaid"],
+)
+def test_an_order_that_could_not_be_marked_as_paid_stands_and_is_charged_with_nothing(
+    fftp: responses.RequestsMock, session: Session, answer: dict[str, Any]
+) -> None:
+    server(fftp, lambda: (201, PLACED))
+    fftp.post(PAID, **answer)
+
+    placed = ADAPTER.submit_order(order(), LevelUp(), session)
+
+    assert (placed.order_id, placed.provider_order_id, placed.charged) == ("T-001", "ord_1", 0)
+
+
+@pytest.mark.rule("MONEY-5", "PAY-4")
+@pytest.mark.parametrize(("discount", "charged"), [(0, 1000), (100, None)])
+def test_what_was_paid_for_a_discounted_order_is_not_for_fftp_to_say(
+    fftp: responses.RequestsMock, session: Session, discount: int, charged: int | None
+) -> None:
+    server(fftp, lambda: (201, PLACED))
+    fftp.post(PAID, json={**PLACED, "paid": True})
+
+    assert ADAPTER.submit_order(order(merchant_funded_discount=discount), LevelUp(), session).charged == charged
+
+
+@pytest.mark.rule("SUB-2", "SUB-5", "TIME-1")
+def test_the_time_of_an_earlier_order_counts_from_when_it_was_made(
+    fftp: responses.RequestsMock, session: Session
+) -> None:
+    server(fftp, lambda: (200, PLACED))
+    fftp.post(PAID, json={**PLACED, "paid": True})
+
+    placed = ADAPTER.submit_order(order(), LevelUp(), session)
+
+    assert placed.expected_ready_at == NOW - timedelta(hours=5) + timedelta(minutes=20)
+
+
+@pytest.mark.rule("ERR-4")
+def test_only_the_counters_own_calls_carry_the_token(fftp: responses.RequestsMock, session: Session) -> None:
+    server(fftp, lambda: (201, PLACED))
+    fftp.get(MENU, json={"restaurant_name": "Boston Deli", "default_prep_minutes": 20, "items": []})
+    fftp.post(PAID, json={**PLACED, "paid": True})
+
+    ADAPTER.validate_order(order(), session)
+    ADAPTER.submit_order(order(), LevelUp(), session)
+
+    requests_made = [call.request for call in fftp.calls]
+    carriers = [(made.method, made.path_url) for made in requests_made if "x-admin-token" in made.headers]
+    assert len(requests_made) == 6
+    assert carriers == [("GET", "/fftp/v1/orders?status=none"), ("POST", "/fftp/v1/orders/ord_1/paid")]
+    assert "t0ken" not in repr(ADAPTER.account)
+
+
+@pytest.mark.rule("ERR-3", "MONEY-9")
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (201, PLACED),
+        (409, {"detail": "conflict"}),
+        (409, {"detail": {"message": "no", "correct_total_cents": "1000"}}),
+        (422, {"detail": None}),
+        (422, {"detail": [{"loc": ["body"]}]}),
+        (404, {"detail": "Not Found"}),
+    ],
+)
+def test_an_answer_that_is_not_fftps_is_a_broken_protocol(
+    fftp: responses.RequestsMock, session: Session, status: int, body: dict[str, Any]
+) -> None:
+    fftp.post(ORDERS, status=status, json=body)
+
+    with pytest.raises(Unanswered) as failure:
+        ADAPTER.validate_order(order(), session)
+
+    assert failure.value.code == "provider_protocol_error"
+
+
+@pytest.mark.rule("ERR-2")
+def test_words_without_a_code_of_their_own_are_passed_on() -> None:
+    refusal = ADAPTER.error_from(Reply(422, {}, b'{"detail": "the fryer is broken"}'))
+
+    assert isinstance(refusal, Refused)
+    assert (refusal.code, refusal.message) == ("order_refused", "the fryer is broken")
+
+
+NONE = {"id": "none", "name": "None"}
+
+
+def item(**members: Any) -> dict[str, Any]:
+    return {"id": "soda", "name": "Soda", "price_cents": 300, **members}
+
+
+def group(group_id: str, *options: dict[str, Any]) -> dict[str, Any]:
+    return {"id": group_id, "name": group_id, "options": list(options)}
+
+
+@pytest.mark.rule("MENU-3", "MENU-5", "MONEY-1")
+@pytest.mark.parametrize(
+    ("items", "code", "words"),
+    [
+        (
+            [item(modifiers=[group("ice", NONE), group("lemon", NONE)])],
+            "menu_invalid",
+            "option provider_id isn't unique in its item option_provider_id=none item_provider_id=soda",
+        ),
+        (
+            [item(modifiers=[group("cup", {"id": "own", "name": "Own cup", "price_delta_cents": -20})])],
+            "provider_protocol_error",
+            "an amount in cents at $.items[0].modifiers[0].options[0].price_delta_cents",
+        ),
+        ([item(price_cents=3.5)], "provider_protocol_error", "an amount in cents at $.items[0].price_cents"),
+    ],
+)
+def test_a_menu_that_cannot_be_told_is_refused(
+    fftp: responses.RequestsMock, session: Session, items: list[dict[str, Any]], code: str, words: str
+) -> None:
+    fftp.get(MENU, json={"restaurant_name": "Boston Deli", "items": items})
+
+    with pytest.raises(Unanswered) as failure:
+        ADAPTER.show_menu(MAIN, session)
+
+    assert failure.value.code == code
+    assert words in failure.value.message
