@@ -62,7 +62,9 @@ class Answer:
 
     def member(self, name: str) -> Answer:
         """An object, for reading on."""
-        return Answer(self._read(name, "an object", lambda value: value if type(value) is dict else None, ()), self._path(name))
+        return Answer(
+            self._read(name, "an object", lambda value: value if type(value) is dict else None, ()), self._path(name)
+        )
 
     def each(self, name: str, *default: list[Any]) -> list[Answer]:
         """The objects of a list."""
@@ -137,5 +139,3 @@ def _texts(value: Any) -> list[str] | None:
     if type(value) is list and all(type(text) is str for text in value):
         return value
     return None
-
-

@@ -55,7 +55,7 @@ class _DeadlineReader(io.RawIOBase):
         if remaining <= 0:
             raise TimeoutError("deadline passed")
         self._sock.settimeout(remaining)
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         super().close()
@@ -66,13 +66,12 @@ class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         if (exchange := current_exchange.get(None)) is not None:
-            raw = self.fp.detach()  # type: ignore[attr-defined]
+            raw = self.fp.detach()
             self.fp = io.BufferedReader(_DeadlineReader(raw, sock, exchange.deadline))
 
 
-class _DeadlineMixin:
-    response_class = _DeadlineResponse
-    sock: socket.socket | None
+class _DeadlineMixin(HTTPConnection):
+    response_class: Any = _DeadlineResponse
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers, all attempts within one connect timeout."""
@@ -80,8 +79,8 @@ class _DeadlineMixin:
         deadline = Deadline(connection.timeout)
         try:
             addresses = socket.getaddrinfo(connection._dns_host, connection.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise NameResolutionError(connection.host, connection, error) from None  # type: ignore[arg-type]
+        except socket.gaierror as error:
+            raise NameResolutionError(connection.host, connection, error) from None
         failure: OSError | None = None
         for family, kind, protocol, _, address in addresses:
             sock = socket.socket(family, kind, protocol)
@@ -103,18 +102,18 @@ class _DeadlineMixin:
 
     def send(self, data: Any) -> None:
         if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
+            self.connect()
         if (exchange := current_exchange.get(None)) is not None:
             exchange.sent = True
-        super().send(data)  # type: ignore[misc]
+        super().send(data)
 
 
-class _Connection(_DeadlineMixin, HTTPConnection):
-    pass
+class _Connection(_DeadlineMixin):
+    """Plain."""
 
 
 class _TLSConnection(_DeadlineMixin, HTTPSConnection):
-    pass
+    """Over TLS."""
 
 
 class _Pool(HTTPConnectionPool):

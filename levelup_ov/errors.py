@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from levelup_ov.domain.failure import Failure
@@ -25,6 +26,15 @@ class Kind:
     remedy: str
 
 
+def _kind(type: ErrorType, retryable: bool, status: int, meaning: str, remedy: str) -> Kind:
+    return Kind(status, type, retryable, meaning, remedy)
+
+
+_request = partial(_kind, "request", False)
+_provider = partial(_kind, "provider", False)
+_provider_retryable = partial(_kind, "provider", True)
+_service = partial(_kind, "service", False)
+
 _ASK_CHANNEL = "Correct the request; `path` names the member."
 _ASK_USER = "Show the message to the user and let them change the order."
 _WAIT = "Send the same request again after a short pause."
@@ -32,46 +42,78 @@ _ASK_PROVIDER = "Look at the provider's side; the log line of this request id na
 
 KINDS: Mapping[str, Kind] = {
     # What is wrong with the request itself.
-    "malformed_json": Kind(400, "request", False, "The body is not JSON in UTF-8.", _ASK_CHANNEL),
-    "duplicate_member": Kind(400, "request", False, "An object of the body has a member twice.", _ASK_CHANNEL),
-    "invalid_idempotency_key": Kind(400, "request", False, "The Idempotency-Key header is not 1 to 255 printable ASCII characters.", _ASK_CHANNEL),
-    "bad_request": Kind(400, "request", False, "The request cannot be read as HTTP.", _ASK_CHANNEL),
-    "unauthorized": Kind(401, "request", False, "The API key is missing or not one of the service's.", "Send `Authorization: token <key>`."),
-    "not_found": Kind(404, "request", False, "There is nothing at this address.", "See the endpoints in the contract."),
-    "merchant_not_found": Kind(404, "request", False, "No account has this id.", "Read the ids from GET /merchants."),
-    "location_not_found": Kind(404, "request", False, "No account has a location with this id.", "Read the ids from GET /merchants/:id/locations."),
-    "method_not_allowed": Kind(405, "request", False, "The address does not answer this method.", "See the endpoints in the contract."),
-    "not_acceptable": Kind(406, "request", False, "The caller accepts no JSON.", "Send `Accept: application/json`."),
-    "payload_too_large": Kind(413, "request", False, "The body is over 1 MiB.", _ASK_CHANNEL),
-    "unsupported_media_type": Kind(415, "request", False, "The body is not declared as JSON in UTF-8.", "Send `Content-Type: application/json`, not compressed."),
-    "invalid_member": Kind(422, "request", False, "A member is missing or has a wrong type or value.", _ASK_CHANNEL),
-    "orphan_option": Kind(422, "request", False, "An option was chosen without its parent option.", _ASK_CHANNEL),
-    "special_instructions_too_long": Kind(422, "request", False, "Special instructions exceed the menu's limit.", _ASK_USER),
-    "special_instructions_not_allowed": Kind(422, "request", False, "The menu or the item takes no special instructions.", _ASK_USER),
-    "ready_time_in_past": Kind(422, "request", False, "The desired ready time has passed.", _ASK_USER),
-    "tender_not_accepted": Kind(422, "request", False, "The location does not take this tender.", "Pay with the other tender."),
-    "fulfillment_not_supported": Kind(422, "request", False, "The location does not fulfil orders in this way.", "See fulfills_pickups and fulfills_deliveries of the location."),
+    "malformed_json": _request(400, "The body is not JSON in UTF-8.", _ASK_CHANNEL),
+    "duplicate_member": _request(400, "An object of the body has a member twice.", _ASK_CHANNEL),
+    "invalid_idempotency_key": _request(
+        400, "The Idempotency-Key header is not 1 to 255 printable ASCII characters.", _ASK_CHANNEL
+    ),
+    "bad_request": _request(400, "The request cannot be read as HTTP.", _ASK_CHANNEL),
+    "unauthorized": _request(
+        401, "The API key is missing or not one of the service's.", "Send `Authorization: token <key>`."
+    ),
+    "not_found": _request(404, "There is nothing at this address.", "See the endpoints in the contract."),
+    "merchant_not_found": _request(404, "No account has this id.", "Read the ids from GET /merchants."),
+    "location_not_found": _request(
+        404, "No account has a location with this id.", "Read the ids from GET /merchants/:id/locations."
+    ),
+    "method_not_allowed": _request(
+        405, "The address does not answer this method.", "See the endpoints in the contract."
+    ),
+    "not_acceptable": _request(406, "The caller accepts no JSON.", "Send `Accept: application/json`."),
+    "payload_too_large": _request(413, "The body is over 1 MiB.", _ASK_CHANNEL),
+    "unsupported_media_type": _request(
+        415, "The body is not declared as JSON in UTF-8.", "Send `Content-Type: application/json`, not compressed."
+    ),
+    "invalid_member": _request(422, "A member is missing or has a wrong type or value.", _ASK_CHANNEL),
+    "orphan_option": _request(422, "An option was chosen without its parent option.", _ASK_CHANNEL),
+    "special_instructions_too_long": _request(422, "Special instructions exceed the menu's limit.", _ASK_USER),
+    "special_instructions_not_allowed": _request(422, "The menu or the item takes no special instructions.", _ASK_USER),
+    "ready_time_in_past": _request(422, "The desired ready time has passed.", _ASK_USER),
+    "tender_not_accepted": _request(422, "The location does not take this tender.", "Pay with the other tender."),
+    "fulfillment_not_supported": _request(
+        422,
+        "The location does not fulfil orders in this way.",
+        "See fulfills_pickups and fulfills_deliveries of the location.",
+    ),
     # What the ordering provider said.
-    "unknown_item": Kind(422, "provider", False, "The provider does not know the item.", "Read the menu again."),
-    "unknown_option": Kind(422, "provider", False, "The provider does not know the option, or not there.", "Read the menu again."),
-    "item_unavailable": Kind(422, "provider", False, "The item or option is sold out.", _ASK_USER),
-    "invalid_choices": Kind(422, "provider", False, "Too few, too many or wrong options, or a wrong quantity.", _ASK_USER),
-    "ready_time_unavailable": Kind(422, "provider", False, "The location cannot have the order ready at the desired time.", _ASK_USER),
-    "location_closed": Kind(422, "provider", False, "The location takes no orders now and cannot schedule this one.", _ASK_USER),
-    "price_changed": Kind(422, "provider", False, "The price is no longer the one that was validated. Nothing was placed.", "Validate the order again."),
-    "card_declined": Kind(422, "provider", False, "The card was declined. Nothing was placed.", "Submit again with another card."),
-    "customer_refused": Kind(422, "provider", False, "The provider does not take this customer's details.", _ASK_USER),
-    "order_refused": Kind(422, "provider", False, "The provider refused the order for a reason of its own.", _ASK_USER),
-    "fees_not_representable": Kind(422, "provider", False, "The provider adds a fee and LEVELUP_OV_FEES=refuse is set.", "Take the fee off at the provider, or set LEVELUP_OV_FEES=add."),
-    "rate_limited": Kind(429, "provider", True, "The provider answers that it gets too many requests.", _WAIT),
-    "provider_protocol_error": Kind(502, "provider", False, "The provider's answer cannot be understood or does not add up.", _ASK_PROVIDER),
-    "provider_credentials_refused": Kind(502, "provider", False, "The provider refuses the account's credentials.", "Correct the credentials in the accounts file."),
-    "menu_invalid": Kind(502, "provider", False, "The provider's menu breaks a rule of MENU-3.", "Correct the menu at the provider; `menu check` lists every problem."),
-    "provider_unavailable": Kind(503, "provider", True, "The provider cannot be reached or says that it is out of order.", _WAIT),
-    "provider_timeout": Kind(504, "provider", True, "The provider gave no answer within the deadline.", _WAIT),
+    "unknown_item": _provider(422, "The provider does not know the item.", "Read the menu again."),
+    "unknown_option": _provider(422, "The provider does not know the option, or not there.", "Read the menu again."),
+    "item_unavailable": _provider(422, "The item or option is sold out.", _ASK_USER),
+    "invalid_choices": _provider(422, "Too few, too many or wrong options, or a wrong quantity.", _ASK_USER),
+    "ready_time_unavailable": _provider(
+        422, "The location cannot have the order ready at the desired time.", _ASK_USER
+    ),
+    "location_closed": _provider(422, "The location takes no orders now and cannot schedule this one.", _ASK_USER),
+    "price_changed": _provider(
+        422, "The price is no longer the one that was validated. Nothing was placed.", "Validate the order again."
+    ),
+    "card_declined": _provider(422, "The card was declined. Nothing was placed.", "Submit again with another card."),
+    "customer_refused": _provider(422, "The provider does not take this customer's details.", _ASK_USER),
+    "order_refused": _provider(422, "The provider refused the order for a reason of its own.", _ASK_USER),
+    "fees_not_representable": _provider(
+        422,
+        "The provider adds a fee and LEVELUP_OV_FEES=refuse is set.",
+        "Take the fee off at the provider, or set LEVELUP_OV_FEES=add.",
+    ),
+    "rate_limited": _provider_retryable(429, "The provider answers that it gets too many requests.", _WAIT),
+    "provider_protocol_error": _provider(
+        502, "The provider's answer cannot be understood or does not add up.", _ASK_PROVIDER
+    ),
+    "provider_credentials_refused": _provider(
+        502, "The provider refuses the account's credentials.", "Correct the credentials in the accounts file."
+    ),
+    "menu_invalid": _provider(
+        502,
+        "The provider's menu breaks a rule of MENU-3.",
+        "Correct the menu at the provider; `menu check` lists every problem.",
+    ),
+    "provider_unavailable": _provider_retryable(
+        503, "The provider cannot be reached or says that it is out of order.", _WAIT
+    ),
+    "provider_timeout": _provider_retryable(504, "The provider gave no answer within the deadline.", _WAIT),
     # Our own faults.
-    "internal_error": Kind(500, "service", False, "A fault of the service.", "Report the request id to whoever runs the service."),
-}  # fmt: skip
+    "internal_error": _service(500, "A fault of the service.", "Report the request id to whoever runs the service."),
+}
 
 
 class Refused(Failure):

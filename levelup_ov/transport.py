@@ -145,7 +145,9 @@ class Session:
         self.calls: list[Call] = []
         self.placing = False
 
-    def get(self, path: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+    def get(
+        self, path: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
         """Read something; sent again on failure while time is left."""
         return self.call("GET", path, params=params, headers=headers)
 
@@ -222,7 +224,9 @@ class Session:
         request.url = path if path.startswith(("http://", "https://")) else self._base_url + path
         if params:
             request.url += "?" + urlencode(params)
-        request.headers = CaseInsensitiveDict({"Accept": "application/json", "Accept-Encoding": "identity", **self._headers})
+        request.headers = CaseInsensitiveDict(
+            {"Accept": "application/json", "Accept-Encoding": "identity", **self._headers}
+        )
         if headers:
             request.headers.update(headers)
         if body is not None:
@@ -269,7 +273,7 @@ class Session:
                     url.path,
                     status,
                     round((time.monotonic() - started) * 1000),
-                    failure and failure.code,
+                    failure.code if failure else None,
                     exchange.connected,
                 )
             )
@@ -301,7 +305,9 @@ def _classify(error: Exception, exchange: Exchange, deadline: Deadline) -> Unans
     if unsent:
         return Unanswered("provider_unavailable", "the provider cannot be reached", sent=False)
     if isinstance(error, requests.exceptions.SSLError) and not exchange.sent:
-        return Unanswered("provider_unavailable", "the provider's TLS certificate or handshake is not valid", sent=False)
+        return Unanswered(
+            "provider_unavailable", "the provider's TLS certificate or handshake is not valid", sent=False
+        )
     return Unanswered("provider_unavailable", "the connection to the provider broke before its answer", sent=True)
 
 
@@ -317,7 +323,10 @@ def _check_status(reply: Reply) -> None:
         return
     code, message = "provider_protocol_error", f"the provider answered with status {status}"
     if status in (401, 403):
-        code, message = "provider_credentials_refused", f"the provider refuses the account's credentials (status {status})"
+        code, message = (
+            "provider_credentials_refused",
+            f"the provider refuses the account's credentials (status {status})",
+        )
     elif status == 429:
         code, message = "rate_limited", "the provider answers that it gets too many requests"
     elif status in (408, 504):

@@ -69,7 +69,8 @@ class Location:
     """A place that takes orders.
 
     ``provider_id`` is the provider's own id; the service puts the account before it on the wire.
-    ``time_zone`` is a name of the IANA database; None where neither the provider nor the operator says.
+    ``time_zone`` is a name of the IANA database. It and the two ``accepts_tips_...`` are None where the
+    provider does not say; the account's own settings then stand in.
     ``tenders`` are what this place takes; None means all that its adapter takes (PAY-3).
     """
 
@@ -77,8 +78,8 @@ class Location:
     name: str
     active: bool = True
     terminated: bool = False
-    accepts_tips_on_pickup: bool = False
-    accepts_tips_on_delivery: bool = False
+    accepts_tips_on_pickup: bool | None = None
+    accepts_tips_on_delivery: bool | None = None
     fulfills_pickups: bool = True
     fulfills_deliveries: bool = False
     street_address: str | None = None
@@ -100,4 +101,4 @@ class Location:
 
     def accepts_tips(self, fulfillment: str) -> bool:
         """Whether an order of this kind may carry a tip here (MONEY-4)."""
-        return self.accepts_tips_on_delivery if fulfillment == "delivery" else self.accepts_tips_on_pickup
+        return bool(self.accepts_tips_on_delivery if fulfillment == "delivery" else self.accepts_tips_on_pickup)

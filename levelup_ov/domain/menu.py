@@ -107,14 +107,17 @@ def _problems(menu: Menu) -> Iterator[str]:
     yield from _unique("category", menu.categories, "category_provider_id")
     yield from _unique("option group", menu.option_groups, "option_group_provider_id")
     yield from _unique("item", [item for category in menu.categories for item in category.items], "item_provider_id")
-    yield from _unique("option", [option for group in menu.option_groups for option in group.options], "option_provider_id")
+    yield from _unique(
+        "option", [option for group in menu.option_groups for option in group.options], "option_provider_id"
+    )
     for category_group in menu.category_groups:
         yield from _named("category group", category_group, f"category_group_provider_id={category_group.provider_id}")
     for category in menu.categories:
         place = f"category_provider_id={category.provider_id}"
         yield from _named("category", category, place)
         if category.category_group is not None and category.category_group not in category_groups:
-            yield f"category refers to an unknown category group category_group_provider_id={category.category_group} {place}"
+            unknown = f"category_group_provider_id={category.category_group}"
+            yield f"category refers to an unknown category group {unknown} {place}"
         for item in category.items:
             yield from _item_problems(item, groups, f"item_provider_id={item.provider_id} {place}")
     for group in menu.option_groups:

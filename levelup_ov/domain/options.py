@@ -93,7 +93,7 @@ def flatten(choices: Sequence[Choice]) -> tuple[Option, ...]:
 
 
 def _walk(choices: Sequence[Choice]) -> Iterator[Option]:
-    stack = [((), choice) for choice in reversed(choices)]
+    stack: list[tuple[tuple[str, ...], Choice]] = [((), choice) for choice in reversed(choices)]
     while stack:
         above, choice = stack.pop()
         ids = (*above, choice.group_id, choice.option_id)

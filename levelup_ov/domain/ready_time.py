@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
 import pytz
+from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.domain.failure import Failure
 
@@ -61,7 +62,7 @@ def parse(text: str) -> datetime:
     return value.replace(tzinfo=_offset(offset))
 
 
-def localize(local: datetime, zone: tzinfo) -> datetime:
+def localize(local: datetime, zone: BaseTzInfo) -> datetime:
     """The instant of a naive local time in ``zone`` (TIME-9).
 
     A time that does not exist gives the first valid instant after it; one that exists twice gives the
@@ -70,14 +71,14 @@ def localize(local: datetime, zone: tzinfo) -> datetime:
     if local.tzinfo is not None:
         return local.astimezone(zone)
     try:
-        return zone.localize(local, is_dst=None)  # type: ignore[attr-defined]
+        return zone.localize(local, is_dst=None)
     except pytz.AmbiguousTimeError:
-        return min(zone.localize(local, is_dst=flag) for flag in (True, False))  # type: ignore[attr-defined]
+        return min(zone.localize(local, is_dst=flag) for flag in (True, False))
     except pytz.NonExistentTimeError:
         return _after_gap(local, zone)
 
 
-def to_wire(instant: datetime | None, zone: tzinfo | None) -> str | None:
+def to_wire(instant: datetime | None, zone: BaseTzInfo | None) -> str | None:
     """An aware instant in the contract's form: local where the zone is known, else with ``Z`` (TIME-1).
 
     In the second pass of a repeated hour the ``Z`` form is sent, so that no time is sent that would be
@@ -114,9 +115,7 @@ def soonest_slot(slots: Iterable[datetime], desired: datetime | None) -> datetim
     return min((slot for slot in slots if desired is None or slot >= desired), default=None)
 
 
-def available_at(
-    ready: Ready, desired: datetime | None, validated_at: datetime
-) -> tuple[datetime, ...] | None:
+def available_at(ready: Ready, desired: datetime | None, validated_at: datetime) -> tuple[datetime, ...] | None:
     """The slots to offer beside the soonest one (TIME-4, TIME-8).
 
     They lie after the desired time and after the soonest slot, within :data:`SLOT_WINDOW` of the
@@ -143,7 +142,7 @@ def _offset(text: str) -> tzinfo:
     return timezone(-offset if text[0] == "-" else offset)
 
 
-def _after_gap(local: datetime, zone: tzinfo) -> datetime:
+def _after_gap(local: datetime, zone: BaseTzInfo) -> datetime:
     """The instant at which the clock jumps over ``local``, found by halving two days around it."""
     before = (local - _A_DAY_AND_A_BIT).replace(tzinfo=timezone.utc)
     after = (local + _A_DAY_AND_A_BIT).replace(tzinfo=timezone.utc)

@@ -1,0 +1,43 @@
+# Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
+# Each sets up .venv with pinned versions first. Other targets: lint, demo-fftp, bench, clean.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+export LEVELUP_OV_ENV ?= development
+
+.PHONY: run test lint demo-fftp bench clean
+
+run: $(VENV)/runtime
+	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
+
+test: $(VENV)/development lint
+	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/development
+	$(BIN)/flake8 levelup_ov adapters tests bench scripts setup.py wsgi.py
+	$(BIN)/mypy
+
+demo-fftp: $(VENV)/development
+	$(BIN)/python scripts/demo_fftp.py
+
+bench: $(VENV)/bench
+	$(BIN)/python -m bench.run $(ARGS)
+
+clean:
+	rm -rf $(VENV) .cache build dist *.egg-info
+
+$(VENV)/runtime: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/development: $(VENV)/runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/bench: $(VENV)/runtime bench/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""The HTTP interface: thin, it parses, calls the service and dumps."""

@@ -1,0 +1,173 @@
+"""What all endpoints share: authentication, request ids, bodies, errors and the log line of a request."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+import orjson
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
+
+from levelup_ov.config import Settings
+from levelup_ov.deadline import Deadline
+from levelup_ov.domain.failure import Failure
+from levelup_ov.errors import KINDS, Unanswered, body
+from levelup_ov.service import Trace
+
+MAX_BODY = 1024 * 1024
+"""Bytes of the largest body that is accepted (EP-9)."""
+MAX_DISCARDED = 8 * 1024 * 1024
+"""Bytes that are read and thrown away, so that a caller who sends its whole body first hears the error."""
+OPEN_ENDPOINTS = frozenset({"status.health", "status.ready", "status.openapi"})
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
+_MESSAGES = {
+    "not_found": "there is nothing at this address",
+    "method_not_allowed": "this address does not answer this method",
+}
+
+log = logging.getLogger("levelup_ov.request")
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Hook it all into ``app``."""
+    keys = tuple(key.reveal().encode() for key in settings.api_keys)
+
+    @app.before_request
+    def begin() -> None:
+        g.started = time.monotonic()
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        g.trace = Trace(Deadline(settings.reading_deadline))
+        g.failure = None
+        if request.endpoint not in OPEN_ENDPOINTS:
+            _authenticate(keys)
+        accept = request.headers.get("Accept")
+        if accept and accept not in ("*/*", "application/json") and not request.accept_mimetypes.accept_json:
+            raise Failure("not_acceptable", "the answers are application/json")
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-ID"] = g.request_id
+        _log_request(response)
+        return response
+
+    app.register_error_handler(Failure, _failed)
+    app.register_error_handler(HTTPException, _http_failed)
+    app.register_error_handler(Exception, _crashed)
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """``content`` as JSON."""
+    return current_app.response_class(orjson.dumps(content), status, mimetype="application/json")
+
+
+def read_body() -> bytes:
+    """The body of the request, declared as JSON in UTF-8 (EP-9).
+
+    :raises Failure: ``unsupported_media_type``, ``payload_too_large``, ``bad_request``.
+    """
+    if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() not in (
+        "utf-8",
+        "utf8",
+    ):
+        raise Failure("unsupported_media_type", "expected Content-Type: application/json, in UTF-8")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise Failure("payload_too_large", f"expected a body of at most {MAX_BODY} bytes") from None
+
+
+def _authenticate(keys: tuple[bytes, ...]) -> None:
+    """EP-6. Every key is compared, each in constant time."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    candidate = given.strip().encode("utf-8", "replace")
+    matches = [hmac.compare_digest(candidate, key) for key in keys]
+    if scheme.lower() not in ("token", "bearer") or not any(matches):
+        raise Failure("unauthorized", "expected the header Authorization: token <key> with a key of this service")
+
+
+def _failed(failure: Failure) -> Response:
+    g.failure = failure
+    _discard_body()
+    kind = KINDS[failure.code]
+    response = json_response(body(failure, g.request_id), kind.status)
+    if failure.code == "unauthorized":
+        response.headers["WWW-Authenticate"] = "token"
+    if isinstance(failure, Unanswered) and failure.retry_after is not None:
+        response.headers["Retry-After"] = str(round(failure.retry_after))
+    return response
+
+
+def _http_failed(error: HTTPException) -> Response:
+    code = _CODES.get(error.code or 500, "bad_request" if (error.code or 500) < 500 else "internal_error")
+    response = _failed(Failure(code, _MESSAGES.get(code, KINDS[code].meaning)))
+    if code == "method_not_allowed":
+        response.headers["Allow"] = dict(error.get_headers()).get("Allow", "")
+    return response
+
+
+def _crashed(error: Exception) -> Response:
+    log.error("internal error", exc_info=error, extra={"request_id": g.request_id})
+    return _failed(Failure("internal_error", "a fault of the service; the request id names its log line"))
+
+
+def _discard_body() -> None:
+    """Closing a connection with unread data resets it, and the answer may never be read."""
+    try:
+        stream = get_input_stream(request.environ)
+        left = MAX_DISCARDED
+        while left > 0 and (chunk := stream.read(min(65536, left))):
+            left -= len(chunk)
+    except (OSError, HTTPException):
+        return
+
+
+def _log_request(response: Response) -> None:
+    trace: Trace = g.trace
+    failure: Failure | None = g.failure
+    kind = KINDS[failure.code] if failure else None
+    level = logging.INFO
+    if kind is not None and kind.status >= 500:
+        level = logging.WARNING if kind.retryable else logging.ERROR
+    if not log.isEnabledFor(level):
+        return
+    log.log(
+        level,
+        "request",
+        extra={
+            "request_id": g.request_id,
+            "operation": (request.endpoint or "unknown").rpartition(".")[2],
+            "outcome": failure.code if failure else "ok",
+            "status": response.status_code,
+            "milliseconds": round((time.monotonic() - g.started) * 1000),
+            "account": trace.account,
+            "location": trace.location,
+            "provider": trace.provider,
+            "provider_calls": [
+                {
+                    "method": call.method,
+                    "path": call.path,
+                    "status": call.status,
+                    "milliseconds": call.milliseconds,
+                    **({"failure": call.failure} if call.failure else {}),
+                }
+                for call in trace.calls
+            ],
+        },
+    )

@@ -1,0 +1,61 @@
+"""EP-1 to EP-5."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from levelup_ov.blueprints.http import json_response, read_body
+from levelup_ov.config import Settings
+from levelup_ov.deadline import Deadline
+from levelup_ov.schemas import answers
+from levelup_ov.schemas.body import parse
+from levelup_ov.schemas.orders import read_submission, read_validation
+from levelup_ov.service import Service
+
+
+def blueprint(service: Service, settings: Settings) -> Blueprint:
+    """The endpoints of the contract."""
+    orders = Blueprint("orders", __name__)
+
+    @orders.get("/merchants")
+    def list_merchants() -> Response:
+        return json_response(answers.merchants(service.merchants()))
+
+    @orders.get("/merchants/<merchant_id>/locations")
+    def list_locations(merchant_id: str) -> Response:
+        places = service.locations(merchant_id, g.trace)
+        return _conditional(answers.locations((place.id, place.location) for place in places))
+
+    @orders.get("/locations/<path:location_id>/menu")
+    def show_menu(location_id: str) -> Response:
+        return _conditional(answers.menu(service.menu(location_id, g.trace)))
+
+    @orders.post("/locations/<path:location_id>/order_validations")
+    def validate_order(location_id: str) -> Response:
+        g.trace.deadline = Deadline(settings.validation_deadline)
+        order = read_validation(parse(read_body()))
+        return respond("order_validation", service.validate_order(location_id, order, g.trace))
+
+    @orders.post("/locations/<path:location_id>/order_submissions")
+    def submit_order(location_id: str) -> Response:
+        g.trace.deadline = Deadline(settings.submission_deadline)
+        order = read_submission(parse(read_body()))
+        return respond("order_submission", service.submit_order(location_id, order, g.trace))
+
+    def respond(root: str, answer: Any) -> Response:
+        members = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
+        return json_response({root: members} if settings.response_envelope else members)
+
+    return orders
+
+
+def _conditional(content: dict[str, Any]) -> Response:
+    """The answer with its ETag, or 304 where the caller has it already (MENU-4)."""
+    response = json_response(content)
+    response.add_etag()
+    response.cache_control.no_cache = True
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,53 @@
+"""gunicorn's configuration; sizes come from the environment (``PORT``, ``WEB_CONCURRENCY``)."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import Any
+
+from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, load_settings
+from levelup_ov.welcome import welcome
+
+try:
+    _settings = load_settings()
+except ConfigError as error:
+    error.show()
+    sys.exit(error.exit_code)
+
+bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{os.environ.get('PORT', '8000')}"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "gthread"
+threads = _settings.threads
+# A worker accepts no more than it can serve at once and as many again, or one takes what others could.
+worker_connections = 2 * threads
+# A kept-alive connection that the caller uses again while its worker leaves is a failed request; a new
+# connection costs little beside an order.
+keepalive = 0
+# Orders that were accepted are answered, also while the service is restarted.
+graceful_timeout = (
+    int(max(_settings.submission_deadline, _settings.validation_deadline, _settings.reading_deadline)) + 5
+)
+# A sign of life of the worker, not a limit for requests: those keep deadlines of their own.
+timeout = graceful_timeout + 30
+preload_app = True
+accesslog = None
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "levelup_ov.observability.JsonFormatter"}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False}},
+    "root": {"level": _settings.log_level, "handlers": ["stdout"]},
+}
+
+
+def when_ready(server: Any) -> None:
+    """Everything loaded so far is shared by the workers: keep the collector's hands off it."""
+    gc.collect()
+    gc.freeze()
+    if _settings.development:
+        keys = [key.reveal() for key in _settings.api_keys]
+        key = DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in keys else None
+        print(welcome(f"http://{bind}", key, tuple(_settings.accounts)), file=sys.stderr, flush=True)

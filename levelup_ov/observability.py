@@ -1,0 +1,53 @@
+"""JSON log lines that an operator can act on, without bodies, secrets or customer data."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from datetime import datetime, timezone
+from typing import Any
+
+import orjson
+
+from levelup_ov.redaction import scrub
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_CHATTY = ("urllib3", "requests", "werkzeug")
+
+
+class JsonFormatter(logging.Formatter):
+    """One line per record: time, level, logger, message, and whatever ``extra=`` gave.
+
+    A traceback is given by its frames and its exception's class; the exception's own text may hold what
+    must not be logged (ERR-4).
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": scrub(record.getMessage()),
+        }
+        line.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = record.exc_info[0].__name__
+            line["frames"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(record.exc_info[2])
+            ]
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Send every record of the process to standard output as JSON.
+
+    HTTP libraries log addresses with their query strings at DEBUG, keys included: they are kept at WARNING.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)

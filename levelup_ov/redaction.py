@@ -1,0 +1,48 @@
+"""Taking secrets out of texts that others wrote, such as a provider's error message (ERR-4, PAY-2)."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from levelup_ov.domain.secret import Secret
+
+MASK = "***"
+_CARD_NUMBER = re.compile(r"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
+_SHORT = 6
+"""A secret shorter than this, such as a CVV, is only masked where it stands alone."""
+
+
+def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """``text`` without card numbers and without ``secrets``, plain, percent-encoded or in base64."""
+    for secret in secrets:
+        for form in _forms(secret.reveal()):
+            if len(form) < _SHORT:
+                text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
+            else:
+                text = text.replace(form, MASK)
+    return _CARD_NUMBER.sub(_mask_card_number, text)
+
+
+def passes_luhn(digits: str) -> bool:
+    """Whether ``digits`` end in the check digit of a card number."""
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        value = int(digit) * (position % 2 + 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def _mask_card_number(match: re.Match[str]) -> str:
+    digits = match[0].replace(" ", "").replace("-", "")
+    return MASK if passes_luhn(digits) else match[0]
+
+
+def _forms(value: str) -> set[str]:
+    if not value:
+        return set()
+    raw = value.encode()
+    encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+    return {value, quote(value, safe=""), *encoded, *(form.rstrip("=") for form in encoded)}

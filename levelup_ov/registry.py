@@ -1,0 +1,109 @@
+"""Which adapter class serves which provider name.
+
+Three sources, by one rule each: the built-in table; ``LEVELUP_OV_ADAPTERS`` entries ``name=module:Class``;
+and entry points of the group ``levelup_ov.adapters``, of which only those that ``LEVELUP_OV_ADAPTERS`` lists
+by name are loaded. Nothing that happens to be installed is run unasked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+
+BUILT_IN: Mapping[str, str] = {
+    "fftp": "adapters.fftp:FftpAdapter",
+    "sandbox": "adapters.sandbox:SandboxAdapter",
+}
+ENTRY_POINT_GROUP = "levelup_ov.adapters"
+
+
+class RegistryError(Exception):
+    """An adapter cannot be used; the message says which, from where, and why."""
+
+
+class Registry:
+    """Provider names and their adapter classes, loaded when first asked for.
+
+    ``enabled``: the entries of ``LEVELUP_OV_ADAPTERS``.
+
+    :raises RegistryError: an entry names nothing installed, or a name that is taken.
+    """
+
+    def __init__(self, enabled: tuple[str, ...] = ()) -> None:
+        self._references = dict(BUILT_IN)
+        installed = {}
+        if any("=" not in entry for entry in enabled):
+            installed = _installed()
+        for entry in enabled:
+            name, _, reference = entry.partition("=")
+            if name in self._references:
+                if not reference and name in BUILT_IN:
+                    continue
+                raise RegistryError(f"adapter {name!r} is claimed twice: by {self._references[name]} and by {entry!r}")
+            if not reference and name not in installed:
+                raise RegistryError(f"adapter {name!r} is enabled, but no installed distribution offers it")
+            self._references[name] = reference or installed[name]
+        self._classes: dict[str, type[Adapter]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All provider names that an account may use."""
+        return tuple(sorted(self._references))
+
+    def adapter_class(self, name: str) -> type[Adapter]:
+        """The class that serves ``name``.
+
+        :raises RegistryError: it cannot be imported, is no adapter, or was built for another interface.
+        """
+        if name not in self._classes:
+            self._classes[name] = self._load(name)
+        return self._classes[name]
+
+    def _load(self, name: str) -> type[Adapter]:
+        reference = self._references[name]
+        module_name, _, class_name = reference.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+            found = getattr(module, class_name)
+        except Exception as error:
+            raise RegistryError(
+                f"adapter {name!r} ({reference}) cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, Adapter)):
+            raise RegistryError(f"adapter {name!r} ({reference}) is not a subclass of levelup_ov.adapter.Adapter")
+        if found.interface_version != INTERFACE_VERSION:
+            raise RegistryError(
+                f"adapter {name!r} ({reference}) was built for interface version {found.interface_version}, "
+                f"this service has {INTERFACE_VERSION}"
+            )
+        return found
+
+
+def check_adapters_package() -> None:
+    """Make sure that ``adapters`` is our package: the public index has another of that name.
+
+    :raises RegistryError: it is not.
+    """
+    package = importlib.import_module("adapters")
+    if not getattr(package, "LEVELUP_OV_ADAPTERS", False):
+        raise RegistryError(
+            f"the package 'adapters' at {package.__file__} is not levelup_ov's: uninstall the distribution "
+            "called 'adapters' from this environment"
+        )
+
+
+def _installed() -> dict[str, str]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name in found:
+            owners = f"{_distribution(found[point.name])} and by {_distribution(point)}"
+            raise RegistryError(f"adapter {point.name!r} is claimed twice: by {owners}")
+        found[point.name] = point
+    return {name: point.value for name, point in found.items()}
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value

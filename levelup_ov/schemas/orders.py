@@ -1,0 +1,322 @@
+"""Reading order validations and order submissions (EP-11)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from levelup_ov.domain import money, ready_time
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.order import DeliveryAddress, Item, User
+from levelup_ov.domain.request import OrderRequest, SubmissionRequest
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import CreditCard, LevelUp
+from levelup_ov.schemas.base import Reader, WireSchema, read_root
+
+MAX_QUANTITY = 9_999
+MAX_ID_LENGTH = 1_000
+TENDER = "LevelUp"
+
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_EMAIL = r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+"
+_INTEGRATION = ("integration_", "integration-")
+_INT64 = 2**63
+
+
+class Text(Reader, fields.String):
+    """Any text without control characters."""
+
+    def read(self, value: Any) -> str:
+        if type(value) is not str:
+            raise ValueError("expected a string")
+        if not value.isprintable() and _CONTROLS.search(value):
+            raise ValueError("expected text without control characters")
+        return value
+
+
+class Identifier(Text):
+    """An id that our menu gave out (ITEM-1)."""
+
+    documented = {"minLength": 1, "maxLength": MAX_ID_LENGTH}
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        if not 0 < len(text) <= MAX_ID_LENGTH:
+            raise ValueError(f"expected an id of 1 to {MAX_ID_LENGTH} characters")
+        return text
+
+
+class OrderNumber(Text):
+    """A number of the channel's own, as a string or an integer."""
+
+    documented = {"minLength": 1, "maxLength": 255}
+
+    def read(self, value: Any) -> str:
+        text = super().read(str(value) if type(value) is int else value)
+        if not 0 < len(text) <= 255:
+            raise ValueError("expected 1 to 255 characters")
+        return text
+
+
+class Pattern(Reader, fields.String):
+    """Text of one form."""
+
+    def __init__(self, pattern: str, expected: str, **kwargs: Any) -> None:
+        self.documented = {"pattern": f"^({pattern})$", "description": expected}
+        super().__init__(**kwargs)
+        self._pattern = re.compile(pattern, re.ASCII)
+        self._expected = expected
+
+    def read(self, value: Any) -> Any:
+        if type(value) is not str or not self._pattern.fullmatch(value):
+            raise ValueError(f"expected {self._expected}")
+        return value
+
+
+class SecretPattern(Pattern):
+    """Text of one form that is a secret from the first moment (PAY-2)."""
+
+    def read(self, value: Any) -> Any:
+        return Secret(super().read(value))
+
+
+class Cents(Reader, fields.Integer):
+    """An amount in integer cents (MONEY-1)."""
+
+    documented = {"minimum": 0, "maximum": money.MAX_CENTS}
+
+    def read(self, value: Any) -> int:
+        if not money.is_cents(value):
+            raise ValueError(f"expected integer cents from 0 to {money.MAX_CENTS} (MONEY-1)")
+        return value
+
+
+class Quantity(Reader, fields.Integer):
+    """How many (ITEM-6)."""
+
+    documented = {"minimum": 1, "maximum": MAX_QUANTITY}
+
+    def read(self, value: Any) -> int:
+        if type(value) is not int or not 1 <= value <= MAX_QUANTITY:
+            raise ValueError(f"expected an integer from 1 to {MAX_QUANTITY} (ITEM-6)")
+        return value
+
+
+class Number(Reader, fields.Integer):
+    """An integer that decides nothing."""
+
+    def read(self, value: Any) -> int:
+        if type(value) is not int:
+            raise ValueError("expected an integer")
+        return value
+
+
+class ReadyTime(Reader, fields.String):
+    """A time local to the location, or with an offset (TIME-2)."""
+
+    documented = {"example": "2030-06-03T12:30"}
+
+    def read(self, value: Any) -> datetime:
+        if type(value) is not str:
+            raise ValueError("expected a string such as 2030-06-03T12:30")
+        return ready_time.parse(value)
+
+
+class Metadata(Reader, fields.Dict):
+    """An object of members that are left alone unless they are ours (META-9)."""
+
+    def read(self, value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise ValueError("expected an object")
+        return value
+
+
+def _text(**kwargs: Any) -> Text:
+    return Text(load_default=None, allow_none=True, **kwargs)
+
+
+class OptionSchema(WireSchema):
+    """One chosen option."""
+
+    provider_id = Identifier(required=True)
+    option_group_id = _text()
+    quantity = Quantity(load_default=1)
+    price = Cents(load_default=None, allow_none=True)
+    option_group_display_order = Number(load_default=None, allow_none=True)
+    metadata = Metadata(load_default=None, allow_none=True)
+
+    def build(self, values: dict[str, Any]) -> Option:
+        return Option(values["provider_id"], values["quantity"], _ours(values["metadata"]))
+
+
+class ItemOptionSchema(WireSchema):
+    """The wrapper around an option."""
+
+    option = fields.Nested(OptionSchema, required=True)
+
+    def build(self, values: dict[str, Any]) -> Option:
+        return values["option"]
+
+
+class ItemSchema(WireSchema):
+    """One line of an order."""
+
+    provider_id = Identifier(required=True)
+    quantity = Quantity(required=True)
+    name = _text()
+    category_id = _text()
+    category_group_id = _text()
+    price = Cents(load_default=None, allow_none=True)
+    recipient_name = _text()
+    special_instructions = _text()
+    metadata = Metadata(load_default=None, allow_none=True)
+    options = fields.List(fields.Nested(ItemOptionSchema), load_default=(), allow_none=True)
+
+    def build(self, values: dict[str, Any]) -> Item:
+        return Item(
+            values["provider_id"],
+            values["quantity"],
+            tuple(values["options"] or ()),
+            values["special_instructions"] or None,
+            values["recipient_name"] or None,
+            _ours(values["metadata"]),
+        )
+
+
+class OrderItemSchema(WireSchema):
+    """The wrapper around an item."""
+
+    item = fields.Nested(ItemSchema, required=True)
+
+    def build(self, values: dict[str, Any]) -> Item:
+        return values["item"]
+
+
+class UserSchema(WireSchema):
+    """Who orders: a name, and one of phone and e-mail."""
+
+    name = _text()
+    first_name = _text()
+    last_name = _text()
+    phone = _text()
+    email = Pattern(_EMAIL, "an e-mail address", load_default=None, allow_none=True)
+
+    def build(self, values: dict[str, Any]) -> User:
+        first, last, whole = ((values[name] or "").strip() for name in ("first_name", "last_name", "name"))
+        if not (first and last):
+            first, _, last = whole.rpartition(" ")
+            first, last = (first.strip(), last) if first else (last, "")
+        if not first:
+            raise ValidationError("expected name, or first_name and last_name", "name")
+        phone = (values["phone"] or "").strip() or None
+        if phone is None and values["email"] is None:
+            raise ValidationError("expected phone or email", "phone")
+        return User(first, last, phone, values["email"])
+
+
+class AddressSchema(WireSchema):
+    """Where a delivery goes."""
+
+    street_address = Text(required=True)
+    extended_address = _text()
+    locality = _text()
+    region = _text()
+    postal_code = _text()
+    delivery_instructions = _text()
+
+    def build(self, values: dict[str, Any]) -> DeliveryAddress:
+        return DeliveryAddress(**values)
+
+
+class CreditCardSchema(WireSchema):
+    """A single-use card, all strings (PAY-2)."""
+
+    number = SecretPattern(r"\d{12,19}", "12 to 19 digits", required=True)
+    cvv = SecretPattern(r"\d{3,4}", "3 or 4 digits", required=True)
+    expiration_month = Pattern(r"0[1-9]|1[0-2]", "01 to 12", required=True)
+    expiration_year = Pattern(r"(\d\d)?\d\d", "two or four digits", required=True)
+    zip = Pattern(r"[A-Za-z0-9 -]{1,16}", "a postal code", required=True)
+    name = _text()
+
+    def build(self, values: dict[str, Any]) -> CreditCard:
+        year = values["expiration_year"]
+        return CreditCard(**{**values, "expiration_year": year if len(year) == 4 else f"20{year}"})
+
+
+class OrderValidationSchema(WireSchema):
+    """An order to be priced."""
+
+    desired_ready_time = ReadyTime(load_default=None, allow_none=True)
+    fulfillment_type = _text()
+    special_instructions = _text()
+    tip = Cents(load_default=0, allow_none=True)
+    merchant_funded_discount = Cents(load_default=0, allow_none=True)
+    user = fields.Nested(UserSchema, required=True)
+    metadata = Metadata(load_default=None, allow_none=True)
+    items = fields.List(
+        fields.Nested(OrderItemSchema),
+        required=True,
+        validate=validate.Length(min=1, error="expected at least one item"),
+    )
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return OrderRequest(
+            tuple(values["items"]),
+            values["user"],
+            values["desired_ready_time"],
+            values["fulfillment_type"] or "pickup",
+            values["special_instructions"] or None,
+            values["tip"] or 0,
+            values["merchant_funded_discount"] or 0,
+            values["metadata"] or {},
+        )
+
+
+class OrderSubmissionSchema(OrderValidationSchema):
+    """An order to be placed."""
+
+    tender = Pattern(TENDER, f'"{TENDER}"', load_default=None, allow_none=True)
+    credit_card = fields.Nested(CreditCardSchema, load_default=None, allow_none=True)
+    order_number = OrderNumber(load_default=None, allow_none=True)
+    grubhub_order_number = OrderNumber(load_default=None, allow_none=True)
+    delivery_address = fields.Nested(AddressSchema, load_default=None, allow_none=True)
+
+    def build(self, values: dict[str, Any]) -> SubmissionRequest:
+        if values["tender"] and values["credit_card"]:
+            raise ValidationError("expected either tender or credit_card, not both (PAY-3)", "tender")
+        return SubmissionRequest(
+            super().build(values),
+            values["credit_card"] or LevelUp(),
+            values["order_number"],
+            values["grubhub_order_number"],
+            values["delivery_address"],
+        )
+
+
+_VALIDATION = OrderValidationSchema()
+_SUBMISSION = OrderSubmissionSchema()
+
+
+def read_validation(body: Any) -> OrderRequest:
+    """The order validation in parsed JSON. :raises Failure: ``invalid_member``."""
+    return read_root(_VALIDATION, "order_validation", body)
+
+
+def read_submission(body: Any) -> SubmissionRequest:
+    """The order submission in parsed JSON. :raises Failure: ``invalid_member``."""
+    return read_root(_SUBMISSION, "order_submission", body)
+
+
+def _ours(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What our menu put into an item's or option's metadata (ITEM-9); nothing else is handed on."""
+    if not metadata:
+        return {}
+    return {key: value for key, value in metadata.items() if key.startswith(_INTEGRATION) and _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in (str, bool) or (type(value) is int and -_INT64 <= value < _INT64)

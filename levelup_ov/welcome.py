@@ -1,0 +1,30 @@
+"""What a newcomer sees when the service starts in development mode."""
+
+from __future__ import annotations
+
+
+def welcome(base_url: str, key: str | None, accounts: tuple[str, ...]) -> str:
+    """Where the service is, a key, and a line to paste."""
+    shown = key or "$KEY"
+    lines = [
+        "",
+        f"  levelup_ov is ready at {base_url}",
+        f"  API key for development: {key}"
+        if key
+        else "  API keys: yours, from LEVELUP_OV_API_KEYS (put one into $KEY)",
+        f"  accounts: {', '.join(accounts)}",
+        "",
+        "  Try it:",
+    ]
+    if "sandbox" in accounts:
+        body = (
+            '{"order_validation": {"items": [{"item": {"provider_id": "sandwich", "quantity": 1}}], '
+            '"tip": 200, "merchant_funded_discount": 100, "user": {"name": "Ada Example", "email": "ada@example.com"}}}'
+        )
+        lines.append(
+            f'  curl -s {base_url}/locations/sandbox.congress/order_validations -H "Authorization: token {shown}" '
+            f"-H 'Content-Type: application/json' -d '{body}'"
+        )
+    else:
+        lines.append(f'  curl -s {base_url}/merchants -H "Authorization: token {shown}"')
+    return "\n".join([*lines, ""])
