@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 from marshmallow import Schema, fields
+from werkzeug.test import TestResponse
 
+from levelup_ov.app import create_app
+from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
 from levelup_ov.errors import KINDS
 from levelup_ov.schemas import body
 from levelup_ov.schemas.answers import LocationSchema, MenuSchema, SubmittedOrderSchema, ValidatedOrderSchema
@@ -218,9 +222,39 @@ def test_the_example_of_an_error_is_one_the_service_can_give() -> None:
     assert (error["type"], error["retryable"]) == (kind.type, kind.retryable)
 
 
-def test_the_example_of_a_validation_is_the_worked_example() -> None:
-    asked = example("requests/order_validation.json")["order_validation"]
-    answered = example("answers/order_validation.json")["order_validation"]
-    assert (asked["tip"], asked["merchant_funded_discount"]) == (200, 100)
-    assert (answered["total"], answered["tax"], answered["tip"]) == (1000, 70, 200)
-    assert (answered["merchant_funded_discount"], answered["provider_funded_discount"]) == (100, 0)
+@pytest.fixture(name="client")
+def _client(tmp_path: Path) -> FlaskClient:
+    """A caller of the service in development mode, with the embedded sandbox."""
+    environ = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(tmp_path)}
+    return create_app(load_settings(environ)).test_client()
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name.startswith("requests/")])
+def test_an_example_of_a_request_succeeds_as_it_stands(client: FlaskClient, name: str) -> None:
+    assert send(client, name).status_code == 200
+
+
+@pytest.mark.rule("MONEY-8")
+def test_the_worked_example_is_answered_as_the_page_shows(client: FlaskClient) -> None:
+    amounts = {
+        "total": 1000, "tax": 70, "tip": 200, "merchant_funded_discount": 100, "provider_funded_discount": 0,
+    }  # fmt: skip
+    shown = example("answers/order_validation.json")["order_validation"]
+    answered = send(client, "requests/order_validation.json").get_json()["order_validation"]
+    assert {name: shown[name] for name in amounts} == amounts
+    assert {name: answered[name] for name in amounts} == amounts
+    assert answered["available_at"] is shown["available_at"] is None
+    assert answered["metadata"].keys() == shown["metadata"].keys()
+    assert answered["ready_at"] == answered["soonest_available_at"]
+    assert len(answered["ready_at"]) == len(shown["ready_at"])
+
+
+def send(client: FlaskClient, name: str) -> TestResponse:
+    location = "sandbox.card" if "card" in name else "sandbox.congress"
+    (root,) = example(name)
+    return client.post(
+        f"/locations/{location}/{root}s",
+        data=(DOCS / name).read_bytes(),
+        content_type="application/json",
+        headers={"Authorization": f"token {DEVELOPMENT_API_KEY}"},
+    )
