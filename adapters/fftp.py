@@ -18,6 +18,7 @@ A merchant-funded discount has no member at FFTP and changes no tax there: it is
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -103,14 +104,14 @@ class FftpAdapter(Adapter):
             charged=None if order.merchant_funded_discount else total,
             merchant_funded_discount=order.merchant_funded_discount,
             ready=Ready(in_minutes(minutes, order.received_at)),
-            cart={"total": Secret(str(total))},
+            cart={"validated": Secret(json.dumps({"total": total}))},
         )
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         # Lists nothing, but is refused without the right token: what could not be marked as paid is not placed.
         session.get("/fftp/v1/orders", params={"status": "none"}, headers=self._admin())
-        validated = order.cart.get("total")
-        total = int(validated.reveal()) if isinstance(validated, Secret) else _price(order, session)
+        validated = order.cart.get("validated")
+        total = json.loads(validated.reveal())["total"] if isinstance(validated, Secret) else _price(order, session)
         body = _body(order, total, order.reference or uuid4().hex)
         reply = session.post("/fftp/v1/orders", body, places_order=True)
         placed = reply.answer()
@@ -209,7 +210,8 @@ def _price(order: Order, session: Session) -> int:
 
 def _body(order: Order, total: int, key: str) -> dict[str, Any]:
     if order.desired_ready_time is not None:
-        raise Refused("ready_time_unavailable", "the restaurant makes every order at once, none for a later time")
+        words = "the restaurant makes every order at once, none for a later time"
+        raise Refused("ready_time_unavailable", words, path="$.desired_ready_time")
     lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     if order.special_instructions:
         lines[0]["notes"] = _notes(lines[0]["notes"], f"whole order: {order.special_instructions}")
@@ -226,18 +228,21 @@ def _line(item: Item, path: str) -> dict[str, Any]:
     return {
         "item_id": item.provider_id,
         "quantity": item.quantity,
-        "modifiers": [_modifier(item, choice) for choice in nest(item.options, path=path)],
+        "modifiers": [_modifier(item, choice, f"{path}.options") for choice in nest(item.options, path=path)],
         "notes": _notes(item.recipient_name and f"for {item.recipient_name}", item.special_instructions),
     }
 
 
-def _modifier(item: Item, choice: Choice) -> str:
+def _modifier(item: Item, choice: Choice, path: str) -> str:
+    """The option as FFTP takes it: without its group, once, with nothing below it."""
     if not choice.group_id.startswith(encode_path(item.provider_id) + DELIMITER):
-        raise Refused("unknown_option", f"{item.provider_id} has no option {choice.option_id} in {choice.group_id}")
+        words = f"{item.provider_id} has no option {choice.option_id} in {choice.group_id}"
+        raise Refused("unknown_option", words, path=path)
     if choice.children:
-        raise Refused("unknown_option", f"{choice.option_id} of {choice.group_id} has no options")
+        raise Refused("unknown_option", f"{choice.option_id} of {choice.group_id} has no options", path=path)
     if choice.quantity > 1:
-        raise Refused("invalid_choices", f"option {choice.option_id} can be chosen only once for an item")
+        words = f"option {choice.option_id} can be chosen only once for an item"
+        raise Refused("invalid_choices", words, path=path)
     return choice.option_id
 
 
