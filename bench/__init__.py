@@ -1,0 +1,1 @@
+"""The service measured against two references, as ratios within one run; see README.rst."""

@@ -1,0 +1,113 @@
+"""A provider that costs next to nothing: prepared answers over HTTP/1.1 keep-alive, after a set delay.
+
+``python -m bench.provider`` prints the port it listens on. ``POST /control`` with ``{"latency_ms": 50}`` sets
+the delay; its answer tells the connections and requests so far and the last body of each path. A connection
+counts from its first request that is no control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+import uvloop
+
+PRICE = {
+    "cart_id": "c-5f1d0a7e",
+    "currency": "USD",
+    "lines": [{"item_id": f"item-{number}", "quantity": 1 + number % 2, "amount": 1150} for number in range(1, 9)],
+    "subtotal": 9200,
+    "tax": 637,
+    "tip": 200,
+    "discount": 100,
+    "total": 9937,
+    "ready_at": "2036-06-01T16:30:00Z",
+}
+ANSWERS = {
+    "/prices": PRICE,
+    "/carts": {"cart_id": PRICE["cart_id"]},
+    "/carts/c-5f1d0a7e/prices": {key: value for key, value in PRICE.items() if key not in ("cart_id", "ready_at")},
+    "/carts/c-5f1d0a7e/ready_time": {"ready_at": PRICE["ready_at"]},
+}
+
+
+def _response(status: str, body: object) -> bytes:
+    content = json.dumps(body).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    return head.encode() + content
+
+
+_PREPARED = {path.encode(): _response("200 OK", answer) for path, answer in ANSWERS.items()}
+_NOT_FOUND = _response("404 Not Found", {"message": "nothing here"})
+
+
+class Counts:
+    """What ``/control`` sets and tells; ``latency`` is in seconds."""
+
+    def __init__(self) -> None:
+        self.latency = 0.0
+        self.connections = 0
+        self.requests = 0
+        self.last: dict[bytes, bytes] = {}
+
+    def control(self, body: bytes) -> bytes:
+        self.latency = json.loads(body)["latency_ms"] / 1000
+        last = {path.decode(): body.decode() for path, body in self.last.items()}
+        return _response("200 OK", {"connections": self.connections, "requests": self.requests, "last": last})
+
+
+class Connection(asyncio.Protocol):
+    """One connection; its client sends the next request only after the answer, as HTTP clients do."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._counted = False
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end:
+            return
+        _, name, value = head.lower().partition(b"content-length:")
+        if name and len(body) < int(value.partition(b"\r")[0]):
+            return
+        self._received = b""
+        self._answer(head.split(b" ", 2)[1], body)
+
+    def _answer(self, path: bytes, body: bytes) -> None:
+        counts = self._counts
+        if path == b"/control":
+            self._write(counts.control(body))
+            return
+        counts.connections += not self._counted
+        self._counted = True
+        counts.requests += 1
+        counts.last[path] = body
+        answer = _PREPARED.get(path, _NOT_FOUND)
+        if counts.latency:
+            asyncio.get_running_loop().call_later(counts.latency, self._write, answer)
+        else:
+            self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)  # type: ignore[attr-defined]
+
+
+async def main() -> None:
+    counts = Counts()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(counts), "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    await stopped.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,455 @@
+"""Measure the service against its references: ``python -m bench.run [--quick] [--threads N] [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from bench.order import BODY
+from levelup_ov.config import VARIABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+ROUNDS, QUICK_ROUNDS = 7, 3
+THREADS = int(next(variable.default for variable in VARIABLES if variable.name == "LEVELUP_OV_THREADS"))
+START_SECONDS = 30
+
+OURS, PEER, SHARDED, ECHO = "ours", "peer", "peer x16", "echo"
+POOLS = {PEER: 1, SHARDED: 16}
+"""httpx clients of each peer: one, as its documentation advises, and as many as serve it best."""
+ONE, THREE, SLOW, SLOWEST = "one call", "three calls", "one call, 50 ms", "one call, 200 ms"
+PEER_CLIENTS = FEW, MANY = 8, 64
+"""A process of the peer for each number of clients: after many it is slow with few, its pool being full."""
+MERCHANTS = {1: "bench", 3: "bench3"}
+"""The account, and so the location, that takes this many provider calls for a validation."""
+
+
+MEASURES = ("cpu_ms", "throughput", "p50_ms", "p95_ms")
+Row = tuple[str, ...]
+
+
+class Broken(Exception):
+    """Something that makes the measurements worthless."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``latency_ms`` is the provider's, ``requests`` are those of one burst."""
+
+    name: str
+    calls: int
+    latency_ms: int
+    clients: int
+    requests: int
+    servers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its first process and its port."""
+
+    pid: int
+    port: int
+
+    def processes(self) -> list[int]:
+        return [self.pid, *_descendants(self.pid)]
+
+    def workers(self) -> list[int]:
+        return _descendants(self.pid) or [self.pid]
+
+    def cpu_seconds(self) -> float:
+        return sum(map(_cpu_seconds, self.processes()))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One burst; times in milliseconds, throughput in orders per second."""
+
+    cpu_ms: float
+    throughput: float
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass
+class Results:
+    """All samples by scenario and server, and what else was counted."""
+
+    threads: int
+    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    connections: dict[str, int] = field(default_factory=dict)
+    orders: dict[str, int] = field(default_factory=dict)
+    memory_mb: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def typical(self, scenario: str, server: str, measure: str) -> float:
+        return float(median(getattr(sample, measure) for sample in self.samples[scenario][server]))
+
+    def ratio(self, scenario: str, measure: str, server: str, peer: str = PEER) -> float:
+        """A server's by a peer's: the median of the rounds' ratios, so that a slow moment hits both."""
+        pairs = zip(self.samples[scenario][server], self.samples[scenario][peer], strict=True)
+        return float(median(getattr(ours, measure) / getattr(theirs, measure) for ours, theirs in pairs))
+
+    def use_of_threads(self) -> float:
+        """The service's throughput at 200 ms by what its threads could do at the most."""
+        return self.typical(SLOWEST, OURS, "throughput") / (self.threads / 0.2)
+
+    def new_connections(self, server: str) -> float:
+        return 1000 * self.connections[server] / self.orders[server]
+
+
+def scenarios(threads: int, scale: float) -> tuple[Scenario, ...]:
+    """What is measured; ``scale`` shortens the bursts."""
+
+    def requests(number: int) -> int:
+        return round(number * scale)
+
+    return (
+        Scenario(ONE, 1, 0, FEW, requests(800), (OURS, *POOLS, ECHO)),
+        Scenario(THREE, 3, 0, FEW, requests(400), (OURS, *POOLS)),
+        Scenario(SLOW, 1, 50, MANY, requests(1280), (OURS, *POOLS)),
+        Scenario(SLOWEST, 1, 200, threads, requests(16 * threads), (OURS,)),
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A promise of the service: ``at_most`` or at least ``bound``. ``value`` may depend on the peer."""
+
+    meaning: str
+    value: Callable[[Results, str], float]
+    at_most: bool
+    bound: float
+
+    def met(self, value: float) -> bool:
+        return value <= self.bound if self.at_most else value >= self.bound
+
+
+TARGETS = (
+    Target("CPU per order, one call, by the peer's", lambda it, peer: it.ratio(ONE, "cpu_ms", OURS, peer), True, 1.0),
+    Target("the same, three calls", lambda it, peer: it.ratio(THREE, "cpu_ms", OURS, peer), True, 0.75),
+    Target("orders/s at 50 ms, by the peer's", lambda it, peer: it.ratio(SLOW, "throughput", OURS, peer), False, 1.5),
+    Target("orders/s at 200 ms, by threads / latency", lambda it, _: it.use_of_threads(), False, 0.9),
+    Target("new provider connections per 1,000 orders", lambda it, _: it.new_connections(OURS), True, 2),
+    Target("resident memory of a worker, MB", lambda it, _: it.memory_mb[OURS]["rss"], True, 90),
+)
+
+
+class Bench:
+    """The processes of one run, each pinned: servers to one core, provider and load to another."""
+
+    def __init__(self, directory: Path, threads: int) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        self._server_core, self._other_core = cores[-1], cores[0]
+        os.sched_setaffinity(0, {self._other_core})
+        self._directory = directory
+        self._threads = threads
+        self._started: list[subprocess.Popen[str]] = []
+        self.servers: dict[str, Server] = {}
+
+    def start(self) -> None:
+        provider = self._spawn("provider", ["bench.provider"], {}, self._other_core, stdout=subprocess.PIPE)
+        self._provider = int(_line(provider))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._load = self._spawn("load", ["bench.load"], {}, self._other_core, **pipes)
+        base_url = f"http://127.0.0.1:{self._provider}"
+        gunicorn = ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf"]
+        self._serve(OURS, [*gunicorn, "wsgi:app"], self._service_environment(base_url))
+        self._serve(ECHO, [*gunicorn, "bench.echo:app"], self._service_environment(base_url))
+        for peer, pools in POOLS.items():
+            for clients in PEER_CLIENTS:
+                self._serve(_key(peer, clients), ["bench.peer"], {"PROVIDER": base_url, "PEER_POOLS": str(pools)})
+
+    def stop(self) -> None:
+        for process in self._started:
+            process.terminate()
+        for process in self._started:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def control(self, latency_ms: int) -> dict[str, Any]:
+        """Set the provider's latency; returns what it counted so far."""
+        status, body = _post(self._provider, "/control", json.dumps({"latency_ms": latency_ms}).encode())
+        _require(status == 200, f"the provider refuses control: {status}")
+        counted: dict[str, Any] = json.loads(body)
+        return counted
+
+    def burst(self, server: str, scenario: Scenario, requests: int) -> tuple[float, dict[str, Any]]:
+        """CPU seconds of the server's processes, and the load generator's record."""
+        running = self.servers[_key(server, scenario.clients)]
+        todo = {
+            "port": running.port,
+            "path": _path(scenario.calls),
+            "body": BODY.decode(),
+            "clients": scenario.clients,
+            "requests": requests,
+        }
+        assert self._load.stdin is not None
+        before = running.cpu_seconds()
+        self._load.stdin.write(json.dumps(todo) + "\n")
+        self._load.stdin.flush()
+        record = json.loads(_line(self._load))
+        cpu = running.cpu_seconds() - before
+        _require(not record["failures"], f"{server}, {scenario.name}: {record['failures']}")
+        return cpu, record
+
+    def _service_environment(self, base_url: str) -> dict[str, str]:
+        accounts = self._directory / "accounts.toml"
+        accounts.write_text("\n".join(_account(name, calls, base_url) for calls, name in MERCHANTS.items()))
+        return {
+            "WEB_CONCURRENCY": "1",
+            "LEVELUP_OV_THREADS": str(self._threads),
+            "LEVELUP_OV_ENV": "development",
+            "LEVELUP_OV_API_KEYS": "bench",
+            "LEVELUP_OV_ACCOUNTS": str(accounts),
+            "LEVELUP_OV_ADAPTERS": "bench=bench.adapter:BenchAdapter",
+            "LEVELUP_OV_DATA_DIR": str(self._directory / "data"),
+        }
+
+    def _serve(self, name: str, module: Sequence[str], environment: Mapping[str, str]) -> None:
+        port = _free_port()
+        process = self._spawn(name, module, {**environment, "PORT": str(port)}, self._server_core)
+        for _ in range(START_SECONDS * 10):
+            if process.poll() is not None:
+                break
+            try:
+                if _post(port, _path(1), BODY)[0] == 200:
+                    self.servers[name] = Server(process.pid, port)
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        end_of_log = (self._directory / f"{name}.log").read_text()[-3000:]
+        raise Broken(f"{name} does not answer; its log ends with:\n{end_of_log}")
+
+    def _spawn(
+        self, name: str, module: Sequence[str], environment: Mapping[str, str], core: int, **pipes: int
+    ) -> subprocess.Popen[str]:
+        ours = ("LEVELUP_OV_", "GUNICORN_")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        with (self._directory / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                cwd=ROOT,
+                env={**inherited, **environment},
+                text=True,
+                stdin=pipes.get("stdin", subprocess.DEVNULL),
+                stdout=pipes.get("stdout", log),
+                stderr=log,
+            )
+        self._started.append(process)
+        os.sched_setaffinity(process.pid, {core})
+        return process
+
+
+@contextmanager
+def running(threads: int) -> Iterator[Bench]:
+    """All processes, started, and stopped whatever happens."""
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(Path(directory), threads)
+        try:
+            bench.start()
+            yield bench
+        finally:
+            bench.stop()
+
+
+def check_equal(bench: Bench) -> None:
+    """Make sure that service and peer do the same: answers, what the provider got, and refusals.
+
+    :raises Broken: they do not.
+    """
+    tip_as_float = BODY.replace(b'"tip": 200', b'"tip": 10.0')
+    for calls in MERCHANTS:
+        seen = {}
+        for name in (OURS, *POOLS):
+            port = bench.servers[_key(name, FEW)].port
+            status, answer = _post(port, _path(calls), BODY)
+            _require(status == 200, f"{name} answers {status}: {answer!r}")
+            got = {path: json.loads(body or "null") for path, body in bench.control(0)["last"].items()}
+            refusals = [_post(port, _path(calls), tip_as_float)[0], _post(port, _path(calls), BODY, key="wrong")[0]]
+            seen[name] = (_normal(answer), got, refusals)
+        for name in POOLS:
+            for ours, theirs in zip(seen[OURS], seen[name], strict=True):
+                _require(ours == theirs, f"service and {name} differ:\n{ours!r}\n{theirs!r}")
+        _require(seen[OURS][2] == [422, 401], f"a wrong tip and a wrong key are answered with {seen[OURS][2]}")
+
+
+def measure(bench: Bench, results: Results, todo: Sequence[Scenario], rounds: int) -> None:
+    """Short bursts in random order, after one of each that does not count."""
+    bursts = [(scenario, server) for scenario in todo for server in scenario.servers]
+    for scenario, server in bursts:
+        bench.control(scenario.latency_ms)
+        bench.burst(server, scenario, scenario.requests // 4 + scenario.clients)
+    results.samples = {scenario.name: {} for scenario in todo}
+    for _ in range(rounds):
+        for scenario, server in random.sample(bursts, len(bursts)):
+            before = bench.control(scenario.latency_ms)["connections"]
+            warm_up = 2 * scenario.clients
+            bench.burst(server, scenario, warm_up)
+            cpu, record = bench.burst(server, scenario, scenario.requests)
+            after = bench.control(scenario.latency_ms)["connections"]
+            p50, p95 = quantiles(record["latencies_ms"], n=20)[9::9]
+            sample = Sample(1000 * cpu / scenario.requests, scenario.requests / record["seconds"], p50, p95)
+            results.samples[scenario.name].setdefault(server, []).append(sample)
+            results.connections[server] = results.connections.get(server, 0) + after - before
+            results.orders[server] = results.orders.get(server, 0) + warm_up + scenario.requests
+    for name, running_server in bench.servers.items():
+        results.memory_mb[name] = _memory_mb(running_server.workers())
+
+
+def report(results: Results) -> str:
+    """The measurements of each scenario, then memory, then the targets."""
+    speed: list[Row] = [("", "server", "CPU ms/order", "orders/s", "p50 ms", "p95 ms", "CPU/peer", "orders/s/peer")]
+    for scenario, servers in results.samples.items():
+        for server in sorted(servers, key=(OURS, *POOLS, ECHO).index):
+            cpu, throughput, p50, p95 = (results.typical(scenario, server, measure) for measure in MEASURES)
+            ratios = (results.ratio(scenario, measure, server) if PEER in servers else None for measure in MEASURES[:2])
+            compared = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+            speed.append((scenario, server, f"{cpu:.2f}", f"{throughput:.0f}", f"{p50:.1f}", f"{p95:.1f}", *compared))
+    memory: list[Row] = [("memory of a worker", "RSS MB", "PSS MB")]
+    memory += [(server, f"{found['rss']:.1f}", f"{found['pss']:.1f}") for server, found in results.memory_mb.items()]
+    promises: list[Row] = [("target", "wanted", *(f"against {peer}" for peer in POOLS))]
+    for target in TARGETS:
+        values = (target.value(results, peer) for peer in POOLS)
+        verdicts = (f"{value:.2f} {'met' if target.met(value) else 'MISSED'}" for value in values)
+        promises.append((target.meaning, f"{'<=' if target.at_most else '>='} {target.bound:g}", *verdicts))
+    return "\n\n".join(map(_table, (speed, memory, promises)))
+
+
+def _table(rows: Sequence[Row]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first, *others = widths
+    lines = []
+    for name, *cells in rows:
+        lines.append(f"{name:{first}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, others, strict=True)))
+    return "\n".join(lines)
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    return {
+        "threads": results.threads,
+        "samples": {
+            scenario: {server: [vars(sample) for sample in samples] for server, samples in servers.items()}
+            for scenario, servers in results.samples.items()
+        },
+        "memory_mb": results.memory_mb,
+        "new_connections_per_1000_orders": {server: results.new_connections(server) for server in results.orders},
+        "targets": [
+            {
+                "meaning": target.meaning,
+                "at_most" if target.at_most else "at_least": target.bound,
+                "found": {peer: target.value(results, peer) for peer in POOLS},
+            }
+            for target in TARGETS
+        ],
+    }
+
+
+def _account(name: str, calls: int, base_url: str) -> str:
+    return (
+        f'[accounts.{name}]\nprovider = "bench"\nname = "Bench"\n'
+        f'[accounts.{name}.settings]\nbase_url = "{base_url}"\ncalls = "{calls}"\n'
+    )
+
+
+def _key(server: str, clients: int) -> str:
+    """The name of the process that serves this many clients."""
+    return f"{server}, {clients} clients" if server in POOLS else server
+
+
+def _path(calls: int) -> str:
+    return f"/locations/{MERCHANTS[calls]}.main/order_validations"
+
+
+def _normal(answer: bytes) -> bytes:
+    """An answer without the one value that is new every time."""
+    return re.sub(rb'("order_validation_id":")[^"]+', rb"\1", answer).strip()
+
+
+def _post(port: int, path: str, body: bytes, key: str = "bench") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("POST", path, body, {"Authorization": f"token {key}", "Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    _require(line, f"{process.args!r} ended")
+    return line
+
+
+def _require(sound: object, otherwise: str) -> None:
+    if not sound:
+        raise Broken(otherwise)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [grandchild for child in children for grandchild in _descendants(child)]
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The clock of a process (clock_getcpuclockid) counts what utime + stime of /proc/<pid>/stat count, of
+    # all its threads, but in nanoseconds instead of hundredths of a second.
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def _memory_mb(pids: Sequence[int]) -> dict[str, float]:
+    """Resident (RSS) and proportional (PSS) memory of the largest of the processes."""
+    found = []
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+        found.append({"rss": kilobytes["Rss"] / 1024, "pss": kilobytes["Pss"] / 1024})
+    return max(found, key=lambda memory: memory["rss"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds of short bursts, for a first look")
+    parser.add_argument("--rounds", type=int, help=f"how often each burst is measured (default {ROUNDS})")
+    parser.add_argument("--threads", type=int, default=THREADS, help="of the service's worker (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    options = parser.parse_args()
+    results = Results(options.threads)
+    todo = scenarios(options.threads, 0.25 if options.quick else 1)
+    try:
+        with running(options.threads) as bench:
+            check_equal(bench)
+            measure(bench, results, todo, options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS))
+    except Broken as broken:
+        sys.exit(f"bench: {broken}")
+    print(report(results))
+    if options.json:
+        options.json.write_text(json.dumps(as_json(results), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
