@@ -4,6 +4,7 @@ What version 0.4.0 does, read in its source and seen on the running server (2026
 
 - A server is one restaurant. Its one location here is ``main``, since its name may change. It does not
   say its time zone and hours. It has no tax, tips, discounts and accounts, and makes every order at once.
+  It delivers to an address in one line, without a phone number: too little to be offered here (EP-12).
 - There is no quote. An order with a wrong total is answered with the right one and not stored, so a total
   that no order has asks for the price. It comes without a time; ``eta_minutes`` of every order is the
   menu's ``default_prep_minutes``.
@@ -119,7 +120,7 @@ class FftpAdapter(Adapter):
         made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
         return self._finish(placed, made_at, session, discounted=order.merchant_funded_discount > 0)
 
-    def find_order(self, reference: str, session: Session) -> Placed | None:
+    def find_order(self, order_location_id: str, reference: str, session: Session) -> Placed | None:
         """The order placed under ``reference``, now marked as paid; None proves that there is none (SUB-5)."""
         orders = Answer({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
         for order in orders:

@@ -29,7 +29,7 @@ def install(cache: Path = CACHE / "fftp") -> Path:
 def _build(directory: Path) -> None:
     python = directory / "bin" / "python"
     run([sys.executable, "-m", "venv", directory], seconds=120)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run([*pip, "--no-deps", "-r", REQUIREMENTS], seconds=300)
 
 
@@ -54,8 +54,8 @@ class FftpServer(Server):
 
     def command(self, directory: Path) -> Sequence[str | Path]:
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        rest = ["--menu", directory / "menu.yaml", "--admin-token", self.admin_token]
-        return [self._python, "-m", "fftp.server", *address, *rest]
+        command: list[str | Path] = [self._python, "-m", "fftp.server", "--menu", directory / "menu.yaml"]
+        return [*command, *address, "--admin-token", self.admin_token]
 
     def __enter__(self) -> FftpServer:
         super().__enter__()
@@ -63,7 +63,8 @@ class FftpServer(Server):
 
     def orders(self) -> list[dict[str, Any]]:
         """All orders as FFTP reports them, newest first."""
-        return self._call("GET", "/fftp/v1/orders")
+        orders: list[dict[str, Any]] = self._call("GET", "/fftp/v1/orders")
+        return orders
 
     def change_item(self, item_id: str, **changes: object) -> None:
         """Change ``available`` or ``price`` (in dollars) of an item, as the counter does."""

@@ -73,7 +73,8 @@ def run(command: Sequence[str | Path], *, seconds: float, cwd: Path | None = Non
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds, cwd=cwd)
     except subprocess.CalledProcessError as error:
-        raise SystemMissing(f"{command[0]} failed: {error.stderr.strip()[-500:]}") from None
+        last_words = (error.stderr.strip() or error.stdout.strip() or "no output").splitlines()[-1]
+        raise SystemMissing(f"{command[0]} failed: {last_words}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SystemMissing(str(error)) from None
 
@@ -82,7 +83,7 @@ def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
 
 class Server:
