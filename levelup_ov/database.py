@@ -1,0 +1,201 @@
+"""The ledger's database: how it is reached, its schema version and the one command that migrates it.
+
+SQLite by default, PostgreSQL by ``DATABASE_URL``. Both are set so that what was committed survives a
+power failure, and that nothing waits longer than :data:`PATIENCE` for a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from levelup_ov.domain.failure import Failure
+
+REVISIONS = ("0001",)
+"""Every revision of the schema, oldest first; this release works with the last one."""
+VERSION_TABLE = "ledger_version"
+UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"
+PATIENCE = 5
+"""Seconds to wait for a lock or for a free connection of the pool."""
+
+_ACCEPTED = "the ledger's address must be sqlite:///path/of/a/file or postgresql://user:password@host/name"
+_MIGRATING = 0x6C65646765720000
+"""The advisory lock of a migration: ``ledger`` in ASCII, away from the random keys of the claims."""
+_POSTGRESQL_DEFAULTS = {
+    # A host that vanished is noticed within seconds, not after the kernel's two hours.
+    "connect_timeout": "3",
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "application_name": "levelup_ov",
+}
+
+
+class LedgerUnavailable(Failure):
+    """The ledger cannot be read or written (503). ``__cause__`` tells why, without parameters."""
+
+    def __init__(self, message: str = "the ledger of submissions cannot be reached or written") -> None:
+        super().__init__("ledger_unavailable", message)
+
+
+class SchemaMismatch(LedgerUnavailable):
+    """The database's schema is not the one of this release; the message says what to do."""
+
+
+def open_engine(url: str, *, pool_size: int) -> Engine:
+    """An engine for ``url`` with at most ``pool_size`` connections; nothing is connected yet.
+
+    ``postgres://`` and ``postgresql://`` mean psycopg 3.
+
+    :raises ValueError: another kind of address; the message does not repeat it.
+    """
+    address = _address(url)
+    engine = create_engine(
+        address,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        hide_parameters=True,
+        connect_args={"timeout": PATIENCE} if address.get_backend_name() == "sqlite" else {},
+    )
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _set_postgresql)
+    return engine
+
+
+@contextmanager
+def failures(engine: Engine) -> Iterator[None]:
+    """Turn what the database fails with into :class:`LedgerUnavailable`.
+
+    Errors in the data themselves pass: they are bugs of the caller.
+    """
+    try:
+        yield
+    except PoolTimeout as error:
+        raise LedgerUnavailable("every connection to the ledger of submissions is busy") from error
+    except DBAPIError as error:
+        if isinstance(error.orig, (engine.dialect.loaded_dbapi.IntegrityError, engine.dialect.loaded_dbapi.DataError)):
+            raise
+        if _table_missing(error):
+            check_schema(engine)
+        raise LedgerUnavailable() from error
+
+
+def check_schema(engine: Engine) -> None:
+    """Make sure that the schema is the one of this release.
+
+    :raises SchemaMismatch: it is missing, older or newer.
+    :raises LedgerUnavailable: the database cannot be read.
+    """
+    with failures(engine), engine.connect() as connection:
+        found = _revision(connection)
+    if found is None:
+        raise SchemaMismatch(f"the ledger's database has no schema yet: run `{UPGRADE_COMMAND}`")
+    _refuse_newer(found)
+    if found != REVISIONS[-1]:
+        raise SchemaMismatch(
+            f"the ledger's database has schema {found}, this release needs {REVISIONS[-1]}: run `{UPGRADE_COMMAND}`"
+        )
+
+
+def upgrade(url: str) -> str | None:
+    """Bring the database to the schema of this release; safe to run by several at once.
+
+    Gives the revision that was found, None for an empty database. Nothing changes where it fails.
+
+    :raises SchemaMismatch: a newer release has migrated the database already.
+    :raises LedgerUnavailable: the database cannot be reached or written.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    engine = open_engine(url, pool_size=1)
+    try:
+        with failures(engine):
+            if engine.dialect.name == "sqlite":
+                _set_wal(engine)
+            with engine.begin() as connection:
+                if engine.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+                found = _revision(connection)
+                _refuse_newer(found)
+                config = Config()
+                config.set_main_option("script_location", "levelup_ov:migrations")
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            return found
+    finally:
+        engine.dispose()
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        raise ValueError(_ACCEPTED) from None
+    if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        defaults = {name: value for name, value in _POSTGRESQL_DEFAULTS.items() if name not in address.query}
+        return address.set(drivername="postgresql+psycopg").update_query_dict(defaults)
+    if address.drivername in ("sqlite", "sqlite+pysqlite") and address.database not in (None, "", ":memory:"):
+        return address.set(drivername="sqlite+pysqlite")
+    raise ValueError(_ACCEPTED)
+
+
+def _set_sqlite(connection: Any, _record: object) -> None:
+    # Without this the driver begins transactions by itself, late and without the write lock.
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # The write lock is taken at once: a transaction that reads first and writes later could fail midway.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _set_postgresql(connection: Any, _record: object) -> None:
+    for setting in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(f"SET {setting} = '{PATIENCE}s'")
+    connection.commit()
+
+
+def _set_wal(engine: Engine) -> None:
+    """Write-ahead logging is a property of the file: set once, outside of any transaction."""
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA journal_mode = WAL")
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise LedgerUnavailable() from error
+    finally:
+        raw.close()
+
+
+def _revision(connection: Connection) -> str | None:
+    # Asked of the catalogue, since a failed query would end a transaction of PostgreSQL.
+    if not connection.dialect.has_table(connection, VERSION_TABLE):
+        return None
+    return connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found not in REVISIONS:
+        raise SchemaMismatch(
+            f"the ledger's database has schema {found}, which this release does not know (it knows up to "
+            f"{REVISIONS[-1]}): run the release that migrated it, or a later one"
+        )
+
+
+def _table_missing(error: SQLAlchemyError) -> bool:
+    original = getattr(error, "orig", None)
+    undefined_table = getattr(original, "sqlstate", None) == "42P01" and isinstance(error, ProgrammingError)
+    return undefined_table or "no such table" in str(original)

@@ -1,0 +1,143 @@
+"""What makes a submission recognisable: keyed digests of its identities and of its content (SUB-3).
+
+Pure functions. The keys are those of META-7, newest first. Everything is digested under every key, so
+that processes in the middle of a key rotation recognise one another's submissions as long as they share
+one key. A digest covers the location and the kind beside the value: the same key at two locations, or
+as two kinds, is two identities.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+
+from levelup_ov.domain.order import DeliveryAddress, Item, Order
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import TenderKind
+
+Kind = Literal[
+    "idempotency_key", "order_number", "grubhub_order_number", "order_validation_id", "card", "content"
+]  # fmt: skip
+
+WINDOWS: Mapping[Kind, timedelta] = {
+    "idempotency_key": timedelta(days=7),
+    "order_number": timedelta(days=7),
+    "grubhub_order_number": timedelta(days=7),
+    "order_validation_id": timedelta(days=7),
+    "card": timedelta(hours=24),
+    "content": timedelta(seconds=90),
+}
+"""How long an identity stays taken after its submission was settled as placed (SUB-3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One identity: its digest under every key, newest key first, as lower-case hex."""
+
+    kind: Kind
+    digests: tuple[str, ...]
+
+
+def identities(
+    location: str,
+    *,
+    content: bytes,
+    keys: Sequence[bytes],
+    idempotency_key: str | None = None,
+    order_number: str | None = None,
+    grubhub_order_number: str | None = None,
+    order_validation_id: str | None = None,
+    card_number: Secret | None = None,
+) -> tuple[Identity, ...]:
+    """The identities of a submission (SUB-3): all that it names, else one made of its content.
+
+    ``location`` is the location id of the wire, ``content`` comes from :func:`content`.
+    ``order_validation_id`` is the verified inner id (META-8), not the token that carried it, if that
+    token can be written in more than one way. An empty string counts as absent.
+    """
+    named: Mapping[Kind, str | None] = {
+        "idempotency_key": idempotency_key,
+        "order_number": order_number,
+        "grubhub_order_number": grubhub_order_number,
+        "order_validation_id": order_validation_id,
+    }
+    present: dict[Kind, tuple[bytes, ...]] = {kind: (value.encode(),) for kind, value in named.items() if value}
+    if not present and card_number is not None:
+        digits = "".join(filter(str.isdigit, card_number.reveal()))
+        present = {"card": (digits.encode(), content)}
+    if not present:
+        present = {"content": (content,)}
+    return tuple(Identity(kind, _digests(keys, location, kind, *values)) for kind, values in present.items())
+
+
+def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tuple[str, ...]:
+    """The digests by which two submissions of one identity are compared (SUB-4), newest key first."""
+    return _digests(keys, location, "content", content)
+
+
+def content(order: Order, tender: TenderKind) -> bytes:
+    """The members of ``order`` that make it the same order, in one canonical form (SUB-3).
+
+    They are the user's e-mail and phone, items, options, quantities, instructions, desired time, tip,
+    discount, kind of tender, and the fulfilment with, for a delivery, its address. Card data, metadata,
+    names and prices do not count; the location is added by the digest.
+
+    Items, and the options of an item, count in any sequence: who sends the same lines in another
+    sequence means the same meal, and a second meal is the worse mistake. Two lines of one are not one
+    line of two. Absent and empty instructions are the same. An aware desired time counts as its
+    instant, a naive one (local, as the channel wrote it) as its digits.
+    """
+    return json.dumps(
+        [
+            order.user.email,
+            order.user.phone,
+            sorted((_item(item) for item in order.items), key=json.dumps),
+            order.special_instructions or None,
+            _time(order.desired_ready_time),
+            order.fulfillment_type,
+            _address(order.delivery_address),
+            order.tip,
+            order.merchant_funded_discount,
+            tender,
+        ],
+        separators=(",", ":"),
+    ).encode()
+
+
+def _item(item: Item) -> list[Any]:
+    options = sorted([option.provider_id, option.quantity] for option in item.options)
+    return [item.provider_id, item.quantity, item.special_instructions or None, options]
+
+
+def _time(time: datetime | None) -> str | None:
+    if time is None:
+        return None
+    return (time.astimezone(timezone.utc) if time.tzinfo else time).isoformat()
+
+
+def _address(address: DeliveryAddress | None) -> list[str | None] | None:
+    if address is None:
+        return None
+    return [
+        part or None
+        for part in (
+            address.street_address,
+            address.extended_address,
+            address.locality,
+            address.region,
+            address.postal_code,
+            address.delivery_instructions,
+        )
+    ]
+
+
+def _digests(keys: Iterable[bytes], location: str, kind: str, *values: bytes) -> tuple[str, ...]:
+    # The length before each part keeps ("ab", "c") and ("a", "bc") apart; the label keeps these digests
+    # apart from anything else that is made with the same keys.
+    parts = (b"levelup_ov submission", location.encode(), kind.encode(), *values)
+    message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return tuple(hmac.digest(key, message, "sha256").hex() for key in keys)

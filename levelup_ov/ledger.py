@@ -1,0 +1,621 @@
+"""The durable record of submissions, by which the provider gets at most one order each (SUB-2 to SUB-5).
+
+A submission is claimed before anything is sent, marked before the order is placed, and settled after.
+:data:`TRANSITIONS` is the whole life of a row. Every change is guarded by the states it may come from,
+so that a late writer changes nothing and learns so (:class:`Superseded`). Each claim makes a row of its
+own, and only its claimant knows the id: the id is what fences others off.
+
+No card, CVV, secret, name, phone number or address is stored: a row holds ids, states, amounts, times,
+keyed digests and the recorded answer.
+
+Times are the database's own, so that the clocks of several hosts need not agree; with SQLite that is the
+one host's clock. A killed owner leaves a row whose lease runs out: *claimed* becomes *not placed*, since
+nothing was sent, and *sending* becomes *unknown*.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import (
+    BigInteger, Column, ColumnElement, Connection, CursorResult, Executable, ForeignKey, MetaData, Row, Select, Table,
+    Text, Update, bindparam, cast, delete, extract, func, select, text, update,
+)  # fmt: skip
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from levelup_ov.database import check_schema, failures, open_engine
+from levelup_ov.identity import WINDOWS, Identity, Kind
+
+T = TypeVar("T")
+
+State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
+SETTLED: tuple[State, ...] = ("placed", "not_placed")
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One way for a submission to change its state."""
+
+    sources: tuple[State, ...]
+    target: State
+    meaning: str
+
+
+TRANSITIONS: Mapping[str, Transition] = {
+    "begin_sending": Transition(("claimed",), "sending", "The owner is about to place the order."),
+    "place": Transition(("sending", "unknown"), "placed", "The provider confirmed the order, at once or when asked."),
+    "fail": Transition(
+        ("claimed", "sending", "unknown"), "not_placed", "The owner has proof: nothing was sent, or it was refused."
+    ),
+    "lose": Transition(("sending",), "unknown", "The owner got no answer that proves anything."),
+    "abandon": Transition(("claimed",), "not_placed", "The lease ran out before anything was sent."),
+    "expire": Transition(("sending",), "unknown", "The lease ran out while the order was being placed."),
+    "rule_out": Transition(
+        ("unknown",), "not_placed", "Asked when no request could be in flight, the provider had none."
+    ),
+}
+"""A submission begins as ``claimed``. What is not listed here is refused."""
+
+RETENTION = timedelta(days=30)
+SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
+LARGEST_TRACE = 4096
+"""Characters of a trace as JSON."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+_PURGED_AT_ONCE = 500
+
+_METADATA = MetaData()
+SUBMISSIONS = Table(
+    "submissions",
+    _METADATA,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("request_id", Text),
+    Column("claimed_at", BigInteger, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+    Column("sending_at", BigInteger),
+    Column("settled_at", BigInteger),
+    Column("trace", Text),
+    Column("provider_order_id", Text),
+    Column("order_id", Text),
+    Column("answer", Text),
+    Column("expected_charge", BigInteger),
+    Column("charged", BigInteger),
+)
+"""Times are milliseconds since 1970 in UTC, amounts cents; the migrations make the table."""
+IDENTITIES = Table(
+    "identities",
+    _METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
+)
+"""Which submission used an identity last; whether it still counts follows from that submission's state."""
+
+_C = SUBMISSIONS.c
+_MISMATCH = _C.charged != _C.expected_charge
+# Taken in one order by all, these locks make claims of a common identity wait for one another.
+_LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+_REPEATED = frozenset({"40001", "40P01"})
+"""PostgreSQL's codes for a transaction that lost against another and may be run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One row, as it stood at ``seen_at``. All times are aware, in UTC; amounts in cents.
+
+    ``id`` is also our reference at the provider. ``owner`` names host and process, for people.
+    ``content`` has the content's digest under each key. ``answer`` is the recorded answer's JSON text.
+    ``trace`` is what the adapter left to find the order by.
+    """
+
+    id: str
+    account: str
+    location: str
+    state: State
+    content: tuple[str, ...]
+    owner: str
+    request_id: str | None
+    claimed_at: datetime
+    lease_until: datetime
+    sending_at: datetime | None
+    settled_at: datetime | None
+    trace: Mapping[str, Any] | None
+    provider_order_id: str | None
+    order_id: str | int | None
+    answer: str | None
+    expected_charge: int | None
+    charged: int | None
+    seen_at: datetime
+
+    @property
+    def charge_mismatch(self) -> bool:
+        """Whether the provider charged another amount than it was asked to (PAY-4)."""
+        return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge
+
+    def conclusive_from(self, grace: timedelta) -> datetime:
+        """From when on the provider's "no such order" proves that none will appear.
+
+        ``grace`` is the deadline of a submission plus a margin for what is still on its way.
+        """
+        return (self.sending_at or self.claimed_at) + grace
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """This caller alone may send the submission, under this id."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """It was placed: ``submission.answer`` is the answer (SUB-4)."""
+
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class InProgress:
+    """Another worker has it in hand (409)."""
+
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have been placed: ask the provider first (SUB-5)."""
+
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """The identity belongs to a submission with another content (422)."""
+
+    submission: Submission
+
+
+Claim = Claimed | Recorded | InProgress | Unknown | Reused
+
+# The order is that of preference where the identities of one claim belong to several submissions.
+_VERDICTS: Mapping[State, type[Recorded | Unknown | InProgress]] = {
+    "placed": Recorded,
+    "unknown": Unknown,
+    "sending": InProgress,
+    "claimed": InProgress,
+}
+
+
+class Superseded(Exception):
+    """The submission is no longer in a state that this change may come from; nothing was changed.
+
+    ``submission`` is the row as it stands, None if there is none. Before :meth:`Ledger.begin_sending` it
+    means: do not send. At :meth:`Ledger.place` with ``not_placed`` it means that an order stands which
+    was ruled out: a person must look.
+    """
+
+    def __init__(self, change: str, submission: Submission | None) -> None:
+        state = submission.state if submission else "missing"
+        super().__init__(f"{change}: the submission is {state}")
+        self.submission = submission
+
+
+class TooEarly(Exception):
+    """A request may have been in flight when the provider was asked; ask again at ``not_before``."""
+
+    def __init__(self, not_before: datetime) -> None:
+        super().__init__(f"an order may still arrive; ask the provider again at {not_before.isoformat()}")
+        self.not_before = not_before
+
+
+class Ledger:
+    """The ledger; one object serves all threads of a process, and its children after a fork.
+
+    Every method raises :class:`~levelup_ov.database.LedgerUnavailable` where the database cannot be
+    reached or written; then nothing was changed, or, if the connection broke at the very end, the change
+    may stand. Either way the same call may be made again.
+    """
+
+    def __init__(self, url: str, *, pool_size: int, clock: Callable[[], datetime] | None) -> None:
+        self._url = url
+        self._pool_size = pool_size
+        self._engine = open_engine(url, pool_size=pool_size)
+        self._inherited: list[object] = []
+        self._postgresql = self._engine.dialect.name == "postgresql"
+        self._clock = clock or (None if self._postgresql else _host_clock)
+        self._sql = _Statements(self._postgresql, own_clock=self._clock is None)
+        self._host = socket.gethostname()
+        _OPENED.add(self)
+
+    def claim(
+        self,
+        *,
+        account: str,
+        location: str,
+        identities: tuple[Identity, ...],
+        content: tuple[str, ...],
+        lease: timedelta,
+        request_id: str | None = None,
+    ) -> Claim:
+        """Reserve the right to send a submission, or learn what became of it (SUB-3, SUB-4).
+
+        All identities are claimed together, a match on any one decides. Where the content is the same,
+        the identities that are new are added to the submission found, so that a later request with
+        only those finds it too. ``lease`` must cover all that happens before :meth:`begin_sending`.
+        """
+        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        if not kinds or not content:
+            raise ValueError("a submission without an identity or content cannot be claimed")
+        this = str(uuid.uuid4())
+        row = {
+            "id": this,
+            "account": account,
+            "location": location,
+            "state": "claimed",
+            "content": " ".join(content),
+            "owner": f"{self._host}/{os.getpid()}",
+            "request_id": request_id,
+            "lease": lease // _MILLISECOND,
+        }
+
+        def work(connection: Connection, _again: bool) -> Claim:
+            if self._postgresql:
+                connection.execute(_LOCK_IDENTITIES, {"keys": sorted(map(_advisory_key, kinds))})
+            held: dict[str, Submission] = {}
+            for match in self._execute(connection, self._sql.matches, digests=list(kinds)):
+                submission = self._on_sight(connection, _submission(match))
+                if _holds(submission, match.kind):
+                    held[match.digest] = submission
+            if held:
+                same = [submission for submission in held.values() if set(content) & set(submission.content)]
+                if not same:
+                    return Reused(next(iter(held.values())))
+                found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
+                self._point(
+                    connection, {digest: kind for digest, kind in kinds.items() if digest not in held}, found.id
+                )
+                # Its own row is found where the first try was committed but the connection broke.
+                return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
+            self._execute(connection, self._sql.insert, **row)
+            self._point(connection, kinds, this)
+            return Claimed(this)
+
+        return self._transact(work)
+
+    def begin_sending(self, id: str, *, lease: timedelta, trace: Mapping[str, Any] | None = None) -> None:
+        """Mark that the order is about to be placed. Only after this has returned may it be sent.
+
+        ``lease`` must cover the sending and the settling. ``trace`` is a small object by which the adapter
+        can find the order later; nothing personal.
+
+        :raises Superseded: the claim was lost; do not send.
+        """
+        values = {"lease": lease // _MILLISECOND, **_trace(trace)}
+
+        def work(connection: Connection, again: bool) -> None:
+            # Nobody else knows the id: found in its new state, the row was changed by the first try.
+            self._change(connection, "begin_sending", id, values, done=again)
+
+        self._transact(work)
+
+    def place(
+        self,
+        id: str,
+        *,
+        answer: str,
+        order_id: str | int,
+        provider_order_id: str,
+        expected_charge: int | None = None,
+        charged: int | None = None,
+    ) -> None:
+        """Settle: the order stands at the provider. Accepted from a slow owner and from a reconciliation.
+
+        ``answer`` is the JSON text that replays will get; amounts are in cents (PAY-4). The same order may
+        be reported again; the first answer stays.
+
+        :raises Superseded: it was settled otherwise.
+        """
+        values = {
+            "answer": answer,
+            "order_id": json.dumps(order_id),
+            "provider_order_id": provider_order_id,
+            "expected_charge": expected_charge,
+            "charged": charged,
+        }
+        self._transact(lambda connection, _again: self._change(connection, "place", id, values, done=provider_order_id))
+
+    def fail(self, id: str) -> None:
+        """Settle: the owner's own call proves that no order stands. Its identities are free again.
+
+        For the owner only, since it knows that its request is over; others use :meth:`rule_out`.
+
+        :raises Superseded: it was settled otherwise.
+        """
+        self._transact(lambda connection, _again: self._change(connection, "fail", id, {}))
+
+    def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
+        """The owner's call proved nothing. ``trace``, where given, replaces the one left before.
+
+        :raises Superseded: it was settled meanwhile.
+        """
+        values = _trace(trace)
+        self._transact(lambda connection, _again: self._change(connection, "lose", id, values))
+
+    def rule_out(self, submission: Submission, *, grace: timedelta) -> None:
+        """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
+
+        :raises TooEarly: it was read within ``grace`` of its sending, when the order could still arrive.
+        :raises Superseded: it was settled otherwise.
+        """
+        not_before = submission.conclusive_from(grace)
+        if submission.seen_at < not_before:
+            raise TooEarly(not_before)
+        self._transact(lambda connection, _again: self._change(connection, "rule_out", submission.id, {}))
+
+    def show(self, id: str) -> Submission | None:
+        """The submission with this id."""
+
+        def work(connection: Connection, _again: bool) -> Submission | None:
+            submission = self._read(connection, id)
+            return submission and self._on_sight(connection, submission)
+
+        return self._transact(work)
+
+    def open_submissions(self, *, limit: int = 1000) -> tuple[Submission, ...]:
+        """The submissions that are not settled, oldest first; what has outlived its lease is resolved first."""
+
+        def work(connection: Connection, _again: bool) -> tuple[Submission, ...]:
+            rows = self._execute(
+                connection, self._sql.rows.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(limit)
+            )
+            seen = [self._on_sight(connection, _submission(row)) for row in rows.all()]
+            return tuple(submission for submission in seen if submission.state not in SETTLED)
+
+        return self._transact(work)
+
+    def find(
+        self,
+        *,
+        state: State | None = None,
+        account: str | None = None,
+        location: str | None = None,
+        number: str | None = None,
+        charge_mismatch: bool = False,
+        limit: int = 100,
+    ) -> tuple[Submission, ...]:
+        """Submissions for an operator to look at, newest first.
+
+        ``number`` is an order id, a provider's order id, a request id or an id of ours.
+        """
+        query = self._sql.rows.order_by(_C.claimed_at.desc()).limit(limit)
+        for column, value in ((_C.state, state), (_C.account, account), (_C.location, location)):
+            if value is not None:
+                query = query.where(column == value)
+        if number is not None:
+            as_order_id = _C.order_id.in_([number, json.dumps(number)])
+            query = query.where(
+                as_order_id | (_C.provider_order_id == number) | (_C.request_id == number) | (_C.id == number)
+            )
+        if charge_mismatch:
+            query = query.where(_MISMATCH)
+        return self._transact(
+            lambda connection, _again: tuple(map(_submission, self._execute(connection, query).all()))
+        )
+
+    def purge(self, *, retention: timedelta = RETENTION) -> int:
+        """Delete what was settled longer than ``retention`` ago, with its identities; gives the number.
+
+        :raises ValueError: the retention is shorter than identities must be kept (SUB-3).
+        """
+        if retention < SHORTEST_RETENTION:
+            raise ValueError(f"submissions are kept for at least {SHORTEST_RETENTION.days} days")
+        gone = 0
+        while True:
+            # In small parts, so that claims are not kept waiting.
+            part = self._transact(
+                lambda connection, _again: (
+                    self._execute(connection, self._sql.purge, retention=retention // _MILLISECOND).rowcount
+                )
+            )
+            gone += part
+            if part < _PURGED_AT_ONCE:
+                return gone
+
+    def ready(self) -> None:
+        """Make sure that submissions can be taken: the schema fits and the database can be written.
+
+        :raises levelup_ov.database.SchemaMismatch: the schema is missing, older or newer.
+        """
+        check_schema(self._engine)
+        # Deletes nothing, yet is refused by a database that can only be read.
+        self._transact(lambda connection, _again: connection.execute(delete(SUBMISSIONS).where(_C.id == "")))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _after_fork(self) -> None:
+        # The parent's connections are neither used nor closed here: closing would end them for the parent.
+        self._inherited.append(self._engine)
+        self._engine = open_engine(self._url, pool_size=self._pool_size)
+
+    def _transact(self, work: Callable[[Connection, bool], T]) -> T:
+        """Run ``work`` in a transaction; once more where the database asks for it or a pooled connection was dead."""
+        with failures(self._engine):
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection, False)
+            except DBAPIError as error:
+                if not (error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED):
+                    raise
+            with self._engine.begin() as connection:
+                return work(connection, True)
+
+    def _execute(self, connection: Connection, statement: Executable, **parameters: Any) -> CursorResult[Any]:
+        if self._clock is not None:
+            parameters["now"] = _to_ms(self._clock())
+        return connection.execute(statement, parameters)
+
+    def _read(self, connection: Connection, id: str) -> Submission | None:
+        row = self._execute(connection, self._sql.row, this=id).first()
+        return _submission(row) if row else None
+
+    def _point(self, connection: Connection, kinds: Mapping[str, str], id: str) -> None:
+        if kinds:
+            rows = [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
+            connection.execute(self._sql.point, rows)
+
+    def _on_sight(self, connection: Connection, submission: Submission) -> Submission:
+        """The submission, its expired lease resolved."""
+        change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
+        if change is None or submission.lease_until > submission.seen_at:
+            return submission
+        if self._execute(connection, self._sql.changes[change], this=submission.id).rowcount:
+            return replace(submission, state=TRANSITIONS[change].target)
+        return self._read(connection, submission.id) or submission
+
+    def _change(
+        self, connection: Connection, change: str, id: str, values: Mapping[str, Any], *, done: bool | str = True
+    ) -> None:
+        """Make a change, or raise.
+
+        ``done``: whether a row that is in the target state already will do; a provider's order id: whether
+        it does if the row has this one.
+        """
+        if self._execute(connection, self._sql.changes[change], this=id, **values).rowcount:
+            return
+        row = self._read(connection, id)
+        same = row is not None and row.state == TRANSITIONS[change].target
+        if same and row is not None and (done is True or row.provider_order_id == done):
+            return
+        raise Superseded(change, row)
+
+
+def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] | None = None) -> Ledger:
+    """The ledger at ``url``; connects at first use. ``pool_size`` should be the number of threads.
+
+    ``clock`` gives the time as an aware datetime in place of the database's own clock.
+
+    :raises ValueError: not an address of SQLite or PostgreSQL.
+    """
+    return Ledger(url, pool_size=pool_size, clock=clock)
+
+
+class _Statements:
+    """Every statement of the hot path, built once. ``now`` is the database's clock or a parameter."""
+
+    def __init__(self, is_postgresql: bool, *, own_clock: bool) -> None:
+        now: ColumnElement[int] = bindparam("now", type_=BigInteger)
+        if own_clock:
+            now = cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+        lease_end = now + bindparam("lease", type_=BigInteger)
+        dialect = postgresql if is_postgresql else sqlite
+        point = dialect.insert(IDENTITIES)
+
+        self.rows: Select[Any] = select(SUBMISSIONS, now.label("seen_at"))
+        self.row = self.rows.where(_C.id == bindparam("this"))
+        self.matches = (
+            self.rows.add_columns(IDENTITIES.c.digest, IDENTITIES.c.kind)
+            .join(IDENTITIES)
+            .where(IDENTITIES.c.digest.in_(bindparam("digests", expanding=True)))
+            .order_by(_C.id)
+            .with_for_update(of=SUBMISSIONS)
+        )
+        self.insert = SUBMISSIONS.insert().values(claimed_at=now, lease_until=lease_end)
+        self.point = point.on_conflict_do_update(
+            index_elements=["digest"], set_={"kind": point.excluded.kind, "submission": point.excluded.submission}
+        )
+        self.changes: dict[str, Update] = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
+        self.changes["begin_sending"] = self.changes["begin_sending"].values(sending_at=now, lease_until=lease_end)
+        for name in ("abandon", "expire"):
+            self.changes[name] = self.changes[name].where(_C.lease_until <= now)
+        outdated = select(_C.id).where(_C.settled_at < now - bindparam("retention", type_=BigInteger))
+        self.purge = delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(_PURGED_AT_ONCE)))
+
+
+def _guarded(transition: Transition, now: ColumnElement[int]) -> Update:
+    change = update(SUBMISSIONS).where(_C.id == bindparam("this"), _C.state.in_(transition.sources))
+    change = change.values(state=transition.target)
+    return change.values(settled_at=now) if transition.target in SETTLED else change
+
+
+def _submission(row: Row[Any]) -> Submission:
+    return Submission(
+        id=row.id,
+        account=row.account,
+        location=row.location,
+        state=row.state,
+        content=tuple(row.content.split()),
+        owner=row.owner,
+        request_id=row.request_id,
+        claimed_at=_from_ms(row.claimed_at),
+        lease_until=_from_ms(row.lease_until),
+        sending_at=row.sending_at and _from_ms(row.sending_at),
+        settled_at=row.settled_at and _from_ms(row.settled_at),
+        trace=row.trace and json.loads(row.trace),
+        provider_order_id=row.provider_order_id,
+        order_id=row.order_id and json.loads(row.order_id),
+        answer=row.answer,
+        expected_charge=row.expected_charge,
+        charged=row.charged,
+        seen_at=_from_ms(row.seen_at),
+    )
+
+
+def _holds(submission: Submission, kind: Kind) -> bool:
+    """Whether an identity of this kind is still taken by the submission (SUB-3)."""
+    if submission.state == "placed" and submission.settled_at is not None:
+        return submission.seen_at < submission.settled_at + WINDOWS[kind]
+    return submission.state != "not_placed"
+
+
+def _trace(trace: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """The column to set, if there is something to set it to."""
+    if trace is None:
+        return {}
+    written = json.dumps(dict(trace))
+    if len(written) > LARGEST_TRACE:
+        raise ValueError(f"a trace has at most {LARGEST_TRACE} characters")
+    return {"trace": written}
+
+
+def _advisory_key(digest: str) -> int:
+    return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
+
+
+def _to_ms(instant: datetime) -> int:
+    return (instant - _EPOCH) // _MILLISECOND
+
+
+def _from_ms(milliseconds: int) -> datetime:
+    return _EPOCH + milliseconds * _MILLISECOND
+
+
+def _host_clock() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+_OPENED: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _renew() -> None:
+    for ledger in list(_OPENED):
+        ledger._after_fork()
+
+
+os.register_at_fork(after_in_child=_renew)

@@ -1,0 +1,263 @@
+"""The life of a submission: what may follow what, and that nothing else does (SUB-5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from levelup_ov.ledger import (
+    TRANSITIONS, Claimed, InProgress, Ledger, State, Submission, Superseded, TooEarly, Unknown,
+)  # fmt: skip
+from tests.ledger.things import GRACE, LEASE, Clock, begin, claim, claimed, place, shown
+
+CHANGES: dict[str, Callable[[Ledger, Submission], None]] = {
+    "begin_sending": lambda ledger, submission: begin(ledger, submission.id),
+    "place": lambda ledger, submission: place(ledger, submission.id),
+    "fail": lambda ledger, submission: ledger.fail(submission.id),
+    "lose": lambda ledger, submission: ledger.lose(submission.id),
+    "rule_out": lambda ledger, submission: ledger.rule_out(submission, grace=timedelta(0)),
+}
+STATES: tuple[State, ...] = ("claimed", "sending", "unknown", "placed", "not_placed")
+LEGAL: dict[tuple[str, State], State] = {
+    ("begin_sending", "claimed"): "sending",
+    ("place", "sending"): "placed",
+    ("place", "unknown"): "placed",
+    ("fail", "claimed"): "not_placed",
+    ("fail", "sending"): "not_placed",
+    ("fail", "unknown"): "not_placed",
+    ("lose", "sending"): "unknown",
+    ("rule_out", "unknown"): "not_placed",
+}
+ALREADY_SO = {("place", "placed"), ("fail", "not_placed"), ("lose", "unknown"), ("rule_out", "not_placed")}
+
+
+def driven_to(ledger: Ledger, state: State) -> Submission:
+    id = claimed(claim(ledger))
+    if state in ("sending", "unknown", "placed"):
+        begin(ledger, id)
+    if state == "unknown":
+        ledger.lose(id)
+    if state == "placed":
+        place(ledger, id)
+    if state == "not_placed":
+        ledger.fail(id)
+    return shown(ledger, id)
+
+
+@pytest.mark.rule("SUB-5")
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("change", CHANGES)
+def test_only_the_listed_changes_are_made(ledger: Ledger, change: str, state: State) -> None:
+    before = driven_to(ledger, state)
+    assert before.state == state
+    if (change, state) in LEGAL:
+        CHANGES[change](ledger, before)
+        assert shown(ledger, before.id).state == LEGAL[change, state]
+    elif (change, state) in ALREADY_SO:
+        CHANGES[change](ledger, before)
+        assert shown(ledger, before.id) == before
+    else:
+        with pytest.raises(Superseded) as refused:
+            CHANGES[change](ledger, before)
+        assert refused.value.submission == before
+        assert shown(ledger, before.id) == before
+
+
+def test_the_table_of_transitions_is_the_one_that_is_tested() -> None:
+    listed = {(name, source): change.target for name, change in TRANSITIONS.items() for source in change.sources}
+    by_lease: dict[tuple[str, State], State] = {
+        ("abandon", "claimed"): "not_placed",
+        ("expire", "sending"): "unknown",
+    }
+    assert listed == LEGAL | by_lease
+
+
+def test_a_submission_that_does_not_exist_cannot_be_changed(ledger: Ledger) -> None:
+    missing = replace(driven_to(ledger, "claimed"), id="missing")
+    for change in CHANGES.values():
+        with pytest.raises(Superseded, match="missing"):
+            change(ledger, missing)
+    assert ledger.show("missing") is None
+
+
+def test_a_row_keeps_what_it_was_given(ledger: Ledger, clock: Clock) -> None:
+    id = claimed(claim(ledger))
+    at_claim = clock.now
+    clock.advance(timedelta(seconds=1))
+    begin(ledger, id)
+    clock.advance(timedelta(seconds=1))
+    ledger.place(id, answer='{"a": "é"}', order_id=17, provider_order_id="p", expected_charge=1170, charged=1170)
+    row = shown(ledger, id)
+    assert (row.account, row.location, row.request_id, row.trace) == ("deli", "deli.42", "req-1", {"cart": "c-1"})
+    assert (row.answer, row.order_id, row.provider_order_id) == ('{"a": "é"}', 17, "p")
+    assert row.sending_at == at_claim + timedelta(seconds=1)
+    assert (row.claimed_at, row.settled_at) == (at_claim, at_claim + timedelta(seconds=2))
+    assert row.lease_until == at_claim + timedelta(seconds=1) + LEASE
+    assert "/" in row.owner
+
+
+@pytest.mark.parametrize("order_id", ["17", 17, "A-17"])
+def test_an_order_id_keeps_its_type(ledger: Ledger, order_id: str | int) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    ledger.place(id, answer="{}", order_id=order_id, provider_order_id="p")
+    assert shown(ledger, id).order_id == order_id
+    assert [found.id for found in ledger.find(number=str(order_id))] == [id]
+
+
+@pytest.mark.rule("PAY-4")
+def test_another_amount_than_asked_marks_the_row(ledger: Ledger) -> None:
+    amounts = {"same": (1170, 1170), "more": (1170, 1171), "silent": (1170, None), "unasked": (None, 1170)}
+    ids = {}
+    for name, (expected, charged) in amounts.items():
+        ids[name] = id = claimed(claim(ledger, idempotency_key=name))
+        begin(ledger, id)
+        ledger.place(
+            id, answer="{}", order_id=1, provider_order_id=name, expected_charge=expected, charged=charged
+        )
+    assert [found.id for found in ledger.find(charge_mismatch=True)] == [ids["more"]]
+    assert [name for name, id in ids.items() if shown(ledger, id).charge_mismatch] == ["more"]
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_a_lease_that_ran_out_before_sending_frees_the_submission(ledger: Ledger, clock: Clock) -> None:
+    slow = claimed(claim(ledger))
+    clock.advance(LEASE - timedelta(milliseconds=1))
+    assert isinstance(claim(ledger), InProgress)
+    clock.advance(timedelta(milliseconds=1))
+    quick = claimed(claim(ledger))
+    assert shown(ledger, slow).state == "not_placed"
+    with pytest.raises(Superseded):
+        begin(ledger, slow)
+    begin(ledger, quick)
+
+
+def test_a_slow_owner_may_begin_as_long_as_nobody_took_over(ledger: Ledger, clock: Clock) -> None:
+    slow = claimed(claim(ledger))
+    clock.advance(2 * LEASE)
+    begin(ledger, slow)
+    assert isinstance(claim(ledger), InProgress)
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_a_lease_that_ran_out_while_sending_makes_it_unknown(ledger: Ledger, clock: Clock) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    clock.advance(LEASE - timedelta(milliseconds=1))
+    assert isinstance(claim(ledger), InProgress)
+    clock.advance(timedelta(milliseconds=1))
+    found = claim(ledger)
+    assert isinstance(found, Unknown) and found.submission.id == id
+    assert found.submission.trace == {"cart": "c-1"}
+    clock.advance(timedelta(days=400))
+    assert isinstance(claim(ledger), Unknown)
+
+
+@pytest.mark.rule("SUB-5")
+@pytest.mark.parametrize("settle", ["place", "fail"])
+def test_a_slow_owner_with_proof_settles_what_became_unknown(ledger: Ledger, clock: Clock, settle: str) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    clock.advance(LEASE)
+    assert isinstance(claim(ledger), Unknown)
+    CHANGES[settle](ledger, shown(ledger, id))
+    assert shown(ledger, id).state == TRANSITIONS[settle].target
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_absence_is_proven_only_by_a_question_asked_after_the_grace(ledger: Ledger, clock: Clock) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    ledger.lose(id)
+    clock.advance(GRACE - timedelta(milliseconds=1))
+    asked_early = shown(ledger, id)
+    clock.advance(timedelta(days=1))
+    with pytest.raises(TooEarly) as refused:
+        ledger.rule_out(asked_early, grace=GRACE)
+    asked_late = shown(ledger, id)
+    assert refused.value.not_before == asked_late.conclusive_from(GRACE) < asked_late.seen_at
+    assert asked_late.state == "unknown"
+    ledger.rule_out(asked_late, grace=GRACE)
+    assert isinstance(claim(ledger), Claimed)
+
+
+@pytest.mark.rule("SUB-5")
+def test_an_order_that_turns_up_after_it_was_ruled_out_is_not_passed_over(ledger: Ledger, clock: Clock) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    ledger.lose(id)
+    clock.advance(GRACE)
+    ledger.rule_out(shown(ledger, id), grace=GRACE)
+    with pytest.raises(Superseded, match="not_placed"):
+        place(ledger, id)
+
+
+@pytest.mark.rule("SUB-2")
+def test_the_first_recorded_answer_stays(ledger: Ledger) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    place(ledger, id)
+    ledger.place(id, answer="another", order_id="A-17", provider_order_id="p-17")
+    assert shown(ledger, id).answer != "another"
+    with pytest.raises(Superseded):
+        place(ledger, id, provider_order_id="p-18")
+
+
+def test_a_trace_may_be_left_when_the_answer_was_lost(ledger: Ledger) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    ledger.lose(id, trace={"code": "X"})
+    assert shown(ledger, id).trace == {"code": "X"}
+    with pytest.raises(ValueError, match="4096"):
+        ledger.lose(id, trace={"code": "X" * 5000})
+
+
+def test_the_operator_sees_what_is_open_with_expired_leases_resolved(ledger: Ledger, clock: Clock) -> None:
+    ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(4)]
+    begin(ledger, ids[1])
+    begin(ledger, ids[2])
+    ledger.lose(ids[2])
+    ledger.fail(ids[3])
+    assert {found.id: found.state for found in ledger.open_submissions()} == dict(
+        zip(ids, ("claimed", "sending", "unknown"), strict=False)
+    )
+    clock.advance(LEASE)
+    assert {found.id: found.state for found in ledger.open_submissions()} == {ids[1]: "unknown", ids[2]: "unknown"}
+    assert shown(ledger, ids[0]).state == "not_placed"
+
+
+def test_submissions_are_found_by_what_an_operator_knows(ledger: Ledger, clock: Clock) -> None:
+    first = claimed(claim(ledger, idempotency_key="1"))
+    clock.advance(timedelta(seconds=1))
+    second = claimed(claim(ledger, idempotency_key="2"))
+    begin(ledger, second)
+    place(ledger, second)
+
+    def ids(**wanted: object) -> list[str]:
+        return [found.id for found in ledger.find(**wanted)]  # type: ignore[arg-type]
+
+    assert ids() == ids(account="deli") == ids(location="deli.42") == ids(number="req-1") == [second, first]
+    assert ids(limit=1) == ids(state="placed") == ids(number="p-17") == ids(number="A-17") == [second]
+    assert ids(number=first) == ids(state="claimed") == [first]
+    assert ids(account="other") == ids(location="other") == ids(number="other") == []
+
+
+def test_what_is_past_retention_is_deleted(ledger: Ledger, clock: Clock) -> None:
+    placed = claimed(claim(ledger, idempotency_key="placed"))
+    begin(ledger, placed)
+    place(ledger, placed)
+    failed = claimed(claim(ledger, idempotency_key="failed"))
+    ledger.fail(failed)
+    unknown = claimed(claim(ledger, idempotency_key="unknown"))
+    begin(ledger, unknown)
+    clock.advance(timedelta(days=30))
+    assert ledger.purge() == 0
+    clock.advance(timedelta(milliseconds=1))
+    assert ledger.purge() == 2
+    assert [found.id for found in ledger.find()] == [unknown]
+    assert isinstance(claim(ledger, idempotency_key="unknown"), Unknown)
+    with pytest.raises(ValueError, match="8 days"):
+        ledger.purge(retention=timedelta(days=7))

@@ -1,0 +1,187 @@
+"""A real PostgreSQL server on the loopback interface, with its data in a directory of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.servers.process import CACHE, SystemMissing, free_port, install_once, run
+
+WHEEL = "pgserver==0.1.4"
+"""PostgreSQL 16 as a package of the Python index."""
+
+_ATTEMPTS = 3
+_STARTING_TIME = 30.0
+_STOPPING_TIME = 10.0
+# A test's data may be lost; waiting for the disk only costs time.
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+}
+
+
+def binaries() -> Path:
+    """The directory of ``initdb`` and ``postgres``: on the path, Debian's, or the wheel's.
+
+    The wheel comes before Debian's package, since it leaves nothing on the machine and needs no root.
+
+    :raises SystemMissing: there is none and none can be installed.
+    """
+    return _installed() or _from_wheel() or _from_debian()
+
+
+def _installed() -> Path | None:
+    found = shutil.which("initdb")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    candidates = [Path(found).resolve()] if found else []
+    for initdb in [*candidates, *reversed(debian)]:
+        if (initdb.parent / "postgres").exists():
+            return initdb.parent
+    return None
+
+
+def _from_wheel() -> Path | None:
+    def build(directory: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, "--no-deps", "--target", directory, WHEEL], seconds=300)
+
+    try:
+        directory = install_once(CACHE / "postgres" / WHEEL.replace("==", "-"), build)
+    except SystemMissing:
+        return None
+    return directory / "pgserver" / "pginstall" / "bin"
+
+
+def _from_debian() -> Path:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise SystemMissing(f"neither installed nor to be had as {WHEEL}, and Debian's package needs root")
+    run(["apt-get", "update"], seconds=300)
+    run(["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"], seconds=600)
+    found = _installed()
+    if found is None:
+        raise SystemMissing("Debian's package postgresql brought no initdb")
+    return found
+
+
+class PostgresServer:
+    """One server with databases to make; a context manager. Root starts it as ``nobody``.
+
+    :raises SystemMissing: it does not start.
+    """
+
+    def __init__(self, directory_of_binaries: Path) -> None:
+        self._bin = directory_of_binaries
+        self._numbers = itertools.count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def __enter__(self) -> PostgresServer:
+        self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+        try:
+            self._prepare()
+            for _ in range(_ATTEMPTS):
+                # Another process may take the port before this one does: then this one ends at once.
+                self.port = free_port()
+                if self.start():
+                    return self
+            raise SystemMissing(f"postgres does not start: {self.log()[-500:]}")
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self) -> bool:
+        """Start it on its port; whether it became ready.
+
+        :raises SystemMissing: it runs, but is not ready in time.
+        """
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        command: list[str | Path] = [self._bin / "postgres", "-D", self.directory / "data", "-p", str(self.port), *settings]
+        with open(self.directory / "log", "ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._user())
+        self._process = process
+        until = time.monotonic() + _STARTING_TIME
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                return False
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+                return True
+            except psycopg.OperationalError:
+                time.sleep(0.02)
+        raise SystemMissing(f"postgres is not ready after {_STARTING_TIME:g} s: {self.log()[-500:]}")
+
+    def stop(self) -> None:
+        """Stop it; connections are cut."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_STOPPING_TIME)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(_STOPPING_TIME)
+
+    def url(self, database: str) -> str:
+        """The address of a database."""
+        return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, *, template: str | None = None) -> str:
+        """Make a database, empty or a copy of another; gives its name."""
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            copy = f" TEMPLATE {template}" if template else ""
+            connection.execute(f"CREATE DATABASE {name}{copy}".encode())
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Delete a database, whoever is connected to it."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+    def log(self) -> str:
+        """What the server has printed so far."""
+        path = self.directory / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def _prepare(self) -> None:
+        if self._bin.is_relative_to(CACHE):
+            # The unprivileged user may have no way into the directory of this checkout.
+            installed = self._bin.parents[2]
+            copy = self.directory / "installed"
+            shutil.copytree(installed, copy, symlinks=True)
+            self._bin = copy / self._bin.relative_to(installed)
+        self.directory.chmod(0o755)
+        data = self.directory / "data"
+        data.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            shutil.chown(data, "nobody")
+        options = ["-U", "tests", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+        command: list[str | Path] = [self._bin / "initdb", "-D", data, *options]
+        made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **self._user())
+        if made.returncode:
+            raise SystemMissing(f"initdb failed: {made.stderr.strip()[-500:]}")
+
+    def _user(self) -> dict[str, Any]:
+        """PostgreSQL refuses to run as root."""
+        if os.geteuid() != 0:
+            return {"cwd": self.directory}
+        nobody = pwd.getpwnam("nobody")
+        return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": self.directory}
