@@ -123,7 +123,8 @@ class Refused(Failure):
 class Unanswered(Failure):
     """The provider was not reached, or gave no answer that can be used.
 
-    ``sent``: whether the request may have reached the provider. Only False proves that it did not.
+    ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went
+    out, or was turned away at the door (401, 403, 429).
     ``status``: the HTTP status, where there was one.
     ``retry_after``: seconds that the provider asked to wait, where it did.
     """

@@ -13,7 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -25,6 +27,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from levelup_ov.answer import Answer
+from levelup_ov.breaker import Breaker
 from levelup_ov.connections import DeadlineAdapter, Exchange, current_exchange, tls_context
 from levelup_ov.deadline import Deadline
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
@@ -43,6 +46,24 @@ BACKOFF = 0.2
 
 _CHUNK = 65536
 _READING = ("GET", "HEAD")
+_STATUSES = {
+    401: "provider_credentials_refused",
+    403: "provider_credentials_refused",
+    408: "provider_timeout",
+    429: "rate_limited",
+    504: "provider_timeout",
+}
+_TURNED_AWAY = ("provider_credentials_refused", "rate_limited")
+"""These answers come from the door: the request behind them had no effect."""
+_PASSING = ("provider_unavailable", "provider_timeout", "rate_limited")
+"""Failures that another attempt may not meet."""
+_SAYINGS = {
+    "provider_credentials_refused": "the provider refuses the account's credentials",
+    "provider_protocol_error": "the provider answered against its own interface",
+    "provider_timeout": "the provider reports a time-out of its own",
+    "provider_unavailable": "the provider reports a fault of its own",
+    "rate_limited": "the provider answers that it gets too many requests",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +126,7 @@ class Transport:
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._tls = tls_context()
         self._pools: dict[str, DeadlineAdapter] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lock = threading.Lock()
 
     def pool(self, account: str, host: str) -> BaseAdapter:
@@ -116,12 +138,20 @@ class Transport:
                 pool = self._pools.setdefault(account, DeadlineAdapter(self._tls, self._pool_size))
         return pool
 
+    def breaker(self, account: str, host: str) -> Breaker:
+        """The circuit breaker of the account's calls to ``host``."""
+        if (breaker := self._breakers.get((account, host))) is None:
+            with self._lock:
+                breaker = self._breakers.setdefault((account, host), Breaker())
+        return breaker
+
 
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them. ``placing`` turns true when the call that places the order begins;
-    ``before_placing`` is called just before.
+    ``calls`` lists them. ``before_placing`` is called just before the call that places the order, with the
+    trace that the adapter leaves. ``placing`` says whether an order may stand: it turns true then, and false
+    again if that call is proven to have had no effect.
     """
 
     def __init__(
@@ -133,7 +163,7 @@ class Session:
         headers: Mapping[str, str],
         error_from: Callable[[Reply], Refused | None],
         deadline: Deadline,
-        before_placing: Callable[[], None] | None = None,
+        before_placing: Callable[[Mapping[str, Any] | None], None] | None = None,
     ) -> None:
         self._transport = transport
         self._account = account
@@ -159,9 +189,12 @@ class Session:
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         places_order: bool = False,
+        trace: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Send ``body`` as JSON. ``repeatable`` and ``places_order`` as in :meth:`call`."""
-        return self.call("POST", path, body=body, headers=headers, repeatable=repeatable, places_order=places_order)
+        """Send ``body`` as JSON. ``repeatable``, ``places_order`` and ``trace`` as in :meth:`call`."""
+        return self.call(
+            "POST", path, body=body, headers=headers, repeatable=repeatable, places_order=places_order, trace=trace
+        )
 
     def call(
         self,
@@ -174,6 +207,7 @@ class Session:
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         places_order: bool = False,
+        trace: Mapping[str, Any] | None = None,
     ) -> Reply:
         """One call. ``path`` is appended to the account's base URL, or is a whole URL.
 
@@ -181,32 +215,45 @@ class Session:
         under an idempotency key that the provider honours). Reading always is.
         ``places_order``: it commits the provider to the order. It is not begun with less than
         :data:`HEARING_TIME` left, and never sent again unless ``repeatable`` says so too.
+        ``trace``: a small object, nothing personal, by which the adapter can find that order later.
 
         :raises levelup_ov.errors.Refused: what ``error_from`` made of the answer.
         :raises levelup_ov.errors.Unanswered: no answer, or none that can be used.
         """
-        if places_order:
-            if self.deadline.remaining() < HEARING_TIME:
-                raise Unanswered("provider_timeout", "too little time was left to place the order", sent=False)
-            if self._before_placing is not None:
-                self._before_placing()
-            self.placing = True
         request = self._prepare(method, path, body, form, params, headers)
-        attempt = 1
+        breaker = self._transport.breaker(self._account, urlsplit(request.url or "").hostname or "")
+        breaker.admit()
+        if places_order:
+            self._begin_placing(trace)
+        attempt, sent = 1, False
         while True:
             try:
                 reply = self._send(request)
-                if (refusal := self._error_from(reply)) is not None:
-                    raise refusal
-                _check_status(reply)
-                return reply
+                if (refusal := self._error_from(reply)) is None:
+                    _check_status(reply)
             except Unanswered as failure:
+                breaker.record(failure)
+                sent = sent or failure.sent
                 again = not failure.sent or repeatable or method in _READING
-                pause = _pause(failure, attempt) if again and attempt < ATTEMPTS else None
+                pause = _pause(failure, attempt) if again and not breaker.is_open else None
                 if pause is None or self.deadline.remaining() <= pause:
+                    if places_order:
+                        self.placing = sent
                     raise
+            else:
+                breaker.record(None)
+                if refusal is not None:
+                    raise refusal
+                return reply
             time.sleep(pause)
             attempt += 1
+
+    def _begin_placing(self, trace: Mapping[str, Any] | None) -> None:
+        if self.deadline.remaining() < HEARING_TIME:
+            raise Unanswered("provider_timeout", "too little time was left to place the order", sent=False)
+        if self._before_placing is not None:
+            self._before_placing(trace)
+        self.placing = True
 
     def _prepare(
         self,
@@ -318,37 +365,35 @@ def _is_connect_failure(error: Exception) -> bool:
 
 def _check_status(reply: Reply) -> None:
     """What a status means where the adapter reads no refusal in it."""
-    status = reply.status
     if reply.ok:
         return
-    code, message = "provider_protocol_error", f"the provider answered with status {status}"
-    if status in (401, 403):
-        code, message = (
-            "provider_credentials_refused",
-            f"the provider refuses the account's credentials (status {status})",
-        )
-    elif status == 429:
-        code, message = "rate_limited", "the provider answers that it gets too many requests"
-    elif status in (408, 504):
-        code, message = "provider_timeout", f"the provider reports a time-out of its own (status {status})"
-    elif status >= 500:
-        code, message = "provider_unavailable", f"the provider reports a fault of its own (status {status})"
-    raise Unanswered(code, message, sent=True, status=status, retry_after=_retry_after(reply))
+    fault = "provider_unavailable" if reply.status >= 500 else "provider_protocol_error"
+    code = _STATUSES.get(reply.status, fault)
+    raise Unanswered(
+        code,
+        f"{_SAYINGS[code]} (status {reply.status})",
+        sent=code not in _TURNED_AWAY,
+        status=reply.status,
+        retry_after=_retry_after(reply.headers.get("Retry-After", "")),
+    )
 
 
-def _retry_after(reply: Reply) -> float | None:
-    """Seconds of a Retry-After header in its numeric form."""
-    value = reply.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+def _retry_after(value: str) -> float | None:
+    """Seconds of a Retry-After header, in either of its forms."""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max((parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds(), 0)
+    except (ValueError, TypeError):
+        return None
 
 
 def _pause(failure: Unanswered, attempt: int) -> float | None:
     """Seconds to wait before the next attempt; None where another attempt cannot help."""
-    if failure.code not in ("provider_unavailable", "rate_limited", "provider_timeout"):
+    if failure.code not in _PASSING or attempt >= ATTEMPTS:
         return None
-    if failure.retry_after is not None:
-        return failure.retry_after
-    return random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)
+    backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)
+    return max(backoff, failure.retry_after or 0)
 
 
 def _no_constant(name: str) -> Any:

@@ -1,0 +1,68 @@
+"""A circuit breaker for each account and provider host: a provider that is down fails fast (503).
+
+State is per process, which is enough: each worker learns for itself within a few calls, and nothing has to
+be shared while a provider is in trouble.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from levelup_ov.errors import Unanswered
+
+FAILURES = 5
+"""Failures in a row that open the circuit."""
+FIRST_PAUSE = 5.0
+"""Seconds for which it stays open at first; doubled with every probe."""
+LONGEST_PAUSE = 60.0
+
+_COUNTED = frozenset({"provider_unavailable", "provider_timeout"})
+
+
+class Breaker:
+    """Closed: calls pass. Open: none do. After a pause one call probes; its outcome decides.
+
+    The lock is held for the bookkeeping only, never during a call.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        # Of meaning only while the circuit is open: when the next probe may go, and the pause after it.
+        self._probe_at = 0.0
+        self._pause = FIRST_PAUSE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are turned away, but for the probes."""
+        return self._failures >= FAILURES
+
+    def admit(self) -> None:
+        """Let a call pass. :raises Unanswered: ``provider_unavailable``, nothing was sent."""
+        if not self.is_open:
+            return
+        with self._lock:
+            now = self._clock()
+            if self.is_open and now < self._probe_at:
+                raise Unanswered(
+                    "provider_unavailable",
+                    "the provider did not answer lately and is not asked for a moment",
+                    sent=False,
+                    retry_after=max(round(self._probe_at - now), 1),
+                )
+            # This call is the probe. Pauses grow by probes, not by failures: of those, many may be under way.
+            self._probe_at = now + self._pause
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def record(self, failure: Unanswered | None) -> None:
+        """What became of a call that was let pass."""
+        counts = failure is not None and failure.code in _COUNTED
+        if not counts and not self._failures:
+            return
+        with self._lock:
+            self._failures = self._failures + 1 if counts else 0
+            if self._failures == FAILURES:
+                self._probe_at, self._pause = self._clock() + FIRST_PAUSE, 2 * FIRST_PAUSE
