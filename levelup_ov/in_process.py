@@ -19,7 +19,10 @@ WSGIApplication = Callable[..., Iterable[bytes]]
 
 
 class AnswerLost(Exception):
-    """Raised by an application that wants its caller to see a connection dropped without an answer."""
+    """Raised by an application that wants its caller to see a connection dropped without an answer.
+
+    The application finds this class in its environment, as ``levelup_ov.answer_lost``.
+    """
 
 
 class InProcessAdapter(BaseAdapter):
@@ -29,7 +32,7 @@ class InProcessAdapter(BaseAdapter):
         super().__init__()
         self._application = application
 
-    def send(self, request: PreparedRequest, stream: bool = False, timeout: Any = None, **kwargs: Any) -> Response:
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         exchange = current_exchange.get()
         exchange.sent = True
         answer: list[HTTPResponse] = []
@@ -86,6 +89,7 @@ def _environ(request: PreparedRequest) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        "levelup_ov.answer_lost": AnswerLost,
     }
     for name, value in request.headers.items():
         key = name.upper().replace("-", "_")

@@ -1,0 +1,67 @@
+"""Magic values: what makes the engine misbehave on purpose. The whole table is here.
+
+A token works in the note of any order, as a word of its own; nothing is taken out of the note. A card number
+works wherever cards are taken; all other numbers that pass the Luhn check are accepted, time and again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SLOW_SECONDS = 20
+SLOWEST_SECONDS = 60
+SURCHARGE = 50
+"""Cents that the price tokens add."""
+
+TOKENS: Mapping[str, str] = {
+    "sandbox:sold-out": "The price is quoted, the order is refused: sold out.",
+    "sandbox:price-change": (
+        f"The order costs {SURCHARGE} cents more than the quote said; it is refused if the caller named the total "
+        "that it expects."
+    ),
+    "sandbox:overcharge": f"The order is placed, and {SURCHARGE} cents more than asked for are charged.",
+    "sandbox:decline": "The price is quoted, the payment of the order is declined, whatever the tender.",
+    "sandbox:slow": f"Quote and order are carried out at once, but answered after {SLOW_SECONDS} seconds.",
+    "sandbox:slow=SECONDS": f"The same, after so many whole seconds, {SLOWEST_SECONDS} at most.",
+    "sandbox:lost-answer": "The order is placed, then the connection drops without an answer.",
+}
+"""What each token in the note of an order does."""
+
+DECLINED_CARD = "4000000000000002"
+EXPIRED_CARD = "4000000000000069"
+LOST_ANSWER_CARD = "4000000000000119"
+CARDS: Mapping[str, str] = {
+    DECLINED_CARD: "The card is declined, nothing is placed.",
+    EXPIRED_CARD: "The card is said to have expired, nothing is placed.",
+    LOST_ANSWER_CARD: "The order is placed and charged, then the connection drops without an answer.",
+}
+"""What each card number does."""
+
+_WORD = re.compile(r"(?<!\S)sandbox:([a-z-]+)(?:=([0-9]{1,4}))?(?!\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class Magic:
+    """What the tokens in one note ask for. ``slow``: seconds to wait before the answer."""
+
+    sold_out: bool = False
+    price_change: bool = False
+    overcharge: bool = False
+    decline: bool = False
+    lost_answer: bool = False
+    slow: int = 0
+
+
+def magic_in(note: str | None) -> Magic:
+    """The tokens of a note."""
+    words = {name: seconds for name, seconds in _WORD.findall(note or "")}
+    return Magic(
+        sold_out="sold-out" in words,
+        price_change="price-change" in words,
+        overcharge="overcharge" in words,
+        decline="decline" in words,
+        lost_answer="lost-answer" in words,
+        slow=min(int(words["slow"] or SLOW_SECONDS), SLOWEST_SECONDS) if "slow" in words else 0,
+    )
