@@ -20,7 +20,7 @@ import os
 import socket
 import uuid
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar
@@ -255,8 +255,8 @@ class Ledger:
         """Reserve the right to send a submission, or learn what became of it (SUB-3, SUB-4).
 
         All identities are claimed together, a match on any one decides. Where the content is the same,
-        the identities that are new are added to the submission found, so that a later request with
-        only those finds it too. ``lease`` must cover all that happens before :meth:`begin_sending`.
+        the identities that are new, or digested under new keys, are added to the submission found, so
+        that a later request with only those finds it too. ``lease`` must cover all that happens before :meth:`begin_sending`.
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         if not kinds or not content:
@@ -274,23 +274,9 @@ class Ledger:
         }
 
         def work(connection: Connection, _again: bool) -> Claim:
-            if self._postgresql:
-                connection.execute(_LOCK_IDENTITIES, {"keys": sorted(map(_advisory_key, kinds))})
-            held: dict[str, Submission] = {}
-            for match in self._execute(connection, self._sql.matches, digests=list(kinds)):
-                submission = self._on_sight(connection, _submission(match))
-                if _holds(submission, match.kind):
-                    held[match.digest] = submission
+            held = self._held(connection, kinds)
             if held:
-                same = [submission for submission in held.values() if set(content) & set(submission.content)]
-                if not same:
-                    return Reused(next(iter(held.values())))
-                found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
-                self._point(
-                    connection, {digest: kind for digest, kind in kinds.items() if digest not in held}, found.id
-                )
-                # Its own row is found where the first try was committed but the connection broke.
-                return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
+                return self._recognised(connection, held, kinds, content, this)
             self._execute(connection, self._sql.insert, **row)
             self._point(connection, kinds, this)
             return Claimed(this)
@@ -475,6 +461,37 @@ class Ledger:
         row = self._execute(connection, self._sql.row, this=id).first()
         return _submission(row) if row else None
 
+    def _held(self, connection: Connection, digests: Collection[str]) -> dict[str, Submission]:
+        """The submissions that the identities belong to now, by digest, all locked for this transaction."""
+        if self._postgresql:
+            connection.execute(_LOCK_IDENTITIES, {"keys": sorted(map(_advisory_key, digests))})
+        held = {}
+        for match in self._execute(connection, self._sql.matches, digests=list(digests)).all():
+            submission = self._on_sight(connection, _submission(match))
+            if _holds(submission, match.kind):
+                held[match.digest] = submission
+        return held
+
+    def _recognised(
+        self,
+        connection: Connection,
+        held: Mapping[str, Submission],
+        kinds: Mapping[str, Kind],
+        content: tuple[str, ...],
+        this: str,
+    ) -> Claim:
+        """What a claim answers whose identities are taken; what it brings anew is added to the one found."""
+        same = [submission for submission in held.values() if set(content) & set(submission.content)]
+        if not same:
+            return Reused(next(iter(held.values())))
+        found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
+        self._point(connection, {digest: kind for digest, kind in kinds.items() if digest not in held}, found.id)
+        if under_new_keys := [digest for digest in content if digest not in found.content]:
+            every = " ".join((*under_new_keys, *found.content))
+            self._execute(connection, self._sql.widen, this=found.id, content=every)
+        # Its own row is found where the first try was committed but the connection broke.
+        return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
+
     def _point(self, connection: Connection, kinds: Mapping[str, str], id: str) -> None:
         if kinds:
             rows = [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
@@ -540,6 +557,7 @@ class _Statements:
         self.point = point.on_conflict_do_update(
             index_elements=["digest"], set_={"kind": point.excluded.kind, "submission": point.excluded.submission}
         )
+        self.widen = update(SUBMISSIONS).where(_C.id == bindparam("this"))
         self.changes: dict[str, Update] = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
         self.changes["begin_sending"] = self.changes["begin_sending"].values(sending_at=now, lease_until=lease_end)
         for name in ("abandon", "expire"):

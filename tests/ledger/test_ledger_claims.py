@@ -1,0 +1,176 @@
+"""What a claim answers: recognising a submission by any of its identities (SUB-3, SUB-4)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from levelup_ov.domain.secret import Secret
+from levelup_ov.ledger import Claimed, InProgress, Ledger, Recorded, Reused, Unknown
+from tests.ledger.things import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
+
+OLD, NEW = b"old key", b"new key"
+WEEK, DAY = timedelta(days=7), timedelta(hours=24)
+A_MOMENT = timedelta(milliseconds=1)
+WINDOWS: list[tuple[dict[str, Any], timedelta]] = [
+    ({"idempotency_key": "k"}, WEEK),
+    ({"order_number": "k"}, WEEK),
+    ({"grubhub_order_number": "k"}, WEEK),
+    ({"order_validation_id": "k"}, WEEK),
+    ({"card_number": Secret("4111111111111111")}, DAY),
+    ({"idempotency_key": None}, timedelta(seconds=90)),
+]
+
+
+def sent(ledger: Ledger, *arguments: Any, **names: Any) -> str:
+    id = claimed(claim(ledger, *arguments, **names))
+    begin(ledger, id)
+    return id
+
+
+def placed(ledger: Ledger, *arguments: Any, **names: Any) -> str:
+    id = sent(ledger, *arguments, **names)
+    place(ledger, id)
+    return id
+
+
+@pytest.mark.rule("SUB-4")
+def test_placed_gives_the_recorded_answer(ledger: Ledger) -> None:
+    id = placed(ledger)
+    again = claim(ledger)
+    assert isinstance(again, Recorded)
+    assert (again.submission.id, again.submission.answer) == (id, ANSWER)
+
+
+@pytest.mark.rule("SUB-4")
+def test_not_placed_frees_the_identity_for_another_content(ledger: Ledger) -> None:
+    ledger.fail(sent(ledger))
+    assert isinstance(claim(ledger, b"another tip"), Claimed)
+
+
+@pytest.mark.rule("SUB-4")
+def test_unknown_is_never_sent_again(ledger: Ledger) -> None:
+    ledger.lose(sent(ledger))
+    assert isinstance(claim(ledger), Unknown)
+
+
+@pytest.mark.rule("SUB-4")
+@pytest.mark.parametrize("state", ["claimed", "sending", "unknown", "placed"])
+def test_another_content_under_a_taken_identity_is_refused(ledger: Ledger, state: str) -> None:
+    id = claimed(claim(ledger))
+    if state != "claimed":
+        begin(ledger, id)
+    if state == "unknown":
+        ledger.lose(id)
+    if state == "placed":
+        place(ledger, id)
+    found = claim(ledger, b"another burger")
+    assert isinstance(found, Reused) and found.submission.id == id
+    assert not isinstance(claim(ledger), Reused)
+
+
+@pytest.mark.rule("SUB-3")
+@pytest.mark.parametrize(("names", "window"), WINDOWS)
+def test_a_window_counts_from_the_settling(
+    ledger: Ledger, clock: Clock, names: dict[str, Any], window: timedelta
+) -> None:
+    id = sent(ledger, **names)
+    ledger.lose(id)
+    clock.advance(timedelta(days=100))
+    assert isinstance(claim(ledger, **names), Unknown)
+    place(ledger, id)
+    clock.advance(window - A_MOMENT)
+    assert isinstance(claim(ledger, **names), Recorded)
+    clock.advance(A_MOMENT)
+    assert isinstance(claim(ledger, **names), Claimed)
+    assert shown(ledger, id).state == "placed"
+
+
+@pytest.mark.rule("SUB-3")
+def test_a_match_on_any_one_identity_decides(ledger: Ledger) -> None:
+    names = {
+        "idempotency_key": "1",
+        "order_number": "2",
+        "grubhub_order_number": "3",
+        "order_validation_id": "4",
+    }
+    id = placed(ledger, **names)
+    for name, value in names.items():
+        found = claim(ledger, **{"idempotency_key": f"new with {name}", name: value})
+        assert isinstance(found, Recorded) and found.submission.id == id
+    assert isinstance(claim(ledger, order_number="1", idempotency_key="2"), Claimed)
+
+
+@pytest.mark.rule("SUB-2", "SUB-3")
+@pytest.mark.parametrize("state", ["claimed", "placed"])
+def test_an_identity_seen_later_leads_to_the_same_submission(ledger: Ledger, clock: Clock, state: str) -> None:
+    id = claimed(claim(ledger, idempotency_key="k"))
+    if state == "placed":
+        begin(ledger, id)
+        place(ledger, id)
+    expected = {"claimed": InProgress, "placed": Recorded}[state]
+    assert isinstance(claim(ledger, idempotency_key="k", order_number="n"), expected)
+    assert isinstance(claim(ledger, order_number="n"), expected)
+
+
+@pytest.mark.rule("SUB-4")
+def test_a_refused_reuse_adds_no_identity(ledger: Ledger) -> None:
+    placed(ledger, idempotency_key="k")
+    assert isinstance(claim(ledger, b"another", idempotency_key="k", order_number="n"), Reused)
+    assert isinstance(claim(ledger, b"another", order_number="n"), Claimed)
+
+
+@pytest.mark.rule("SUB-3", "SUB-4")
+def test_where_two_submissions_match_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
+    claimed(claim(ledger, idempotency_key="in flight"))
+    ledger.lose(sent(ledger, order_number="unknown"))
+    first = placed(ledger, grubhub_order_number="placed")
+    placed(ledger, b"another", order_validation_id="other content")
+    found = claim(
+        ledger,
+        idempotency_key="in flight",
+        order_number="unknown",
+        grubhub_order_number="placed",
+        order_validation_id="other content",
+    )
+    assert isinstance(found, Recorded) and found.submission.id == first
+    assert isinstance(claim(ledger, idempotency_key="in flight", order_number="unknown"), Unknown)
+    assert isinstance(claim(ledger, idempotency_key="in flight", order_validation_id="other content"), InProgress)
+
+
+@pytest.mark.rule("SUB-3")
+def test_an_identity_of_a_failed_try_beside_one_that_is_taken(ledger: Ledger) -> None:
+    ledger.fail(sent(ledger, order_number="free"))
+    id = placed(ledger, idempotency_key="taken")
+    found = claim(ledger, order_number="free", idempotency_key="taken")
+    assert isinstance(found, Recorded) and found.submission.id == id
+    assert isinstance(claim(ledger, order_number="free"), Recorded)
+
+
+@pytest.mark.rule("SUB-3", "SUB-4")
+def test_an_expired_claim_beside_one_that_is_taken(ledger: Ledger, clock: Clock) -> None:
+    stale = claimed(claim(ledger, order_number="stale"))
+    clock.advance(LEASE)
+    placed(ledger, idempotency_key="taken")
+    assert isinstance(claim(ledger, order_number="stale", idempotency_key="taken"), Recorded)
+    assert shown(ledger, stale).state == "not_placed"
+
+
+@pytest.mark.rule("SUB-3", "META-7")
+def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
+    placed(ledger, keys=(OLD,))
+    assert isinstance(claim(ledger, keys=(NEW, OLD)), Recorded)
+    assert isinstance(claim(ledger, keys=(NEW,)), Recorded)
+    assert isinstance(claim(ledger, b"another", keys=(NEW, OLD)), Reused)
+
+    claimed(claim(ledger, keys=(NEW, OLD), order_number="n"))
+    assert isinstance(claim(ledger, keys=(OLD,), order_number="n"), InProgress)
+    assert isinstance(claim(ledger, keys=(NEW,), order_number="n"), InProgress)
+    assert isinstance(claim(ledger, keys=(b"unrelated",), order_number="n"), Claimed)
+
+
+def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="identity"):
+        ledger.claim(account="a", location="l", identities=(), content=("00",), lease=LEASE)
