@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 
 Cents = int
 """An amount in cents, 0 to :data:`MAX_CENTS`."""
@@ -10,6 +10,8 @@ Cents = int
 MAX_CENTS = 99_999_999
 
 _BASIS = 10_000
+_CENT = Decimal("0.01")
+_EXACT = Context(prec=28, traps=[Inexact])
 
 
 def is_cents(value: object) -> bool:
@@ -35,9 +37,10 @@ def from_decimal(amount: Decimal | int) -> Cents:
     value = Decimal(amount)
     if not value.is_finite():
         raise ValueError(f"{amount} is not an amount of money")
-    cents = value.scaleb(2)
-    if cents != cents.to_integral_value():
-        raise ValueError(f"{amount} holds a fraction of a cent")
-    if not 0 <= cents <= MAX_CENTS:
+    # The range first: arithmetic with an exponent of a provider's choice overflows, comparing does not.
+    if not 0 <= value <= to_decimal(MAX_CENTS):
         raise ValueError(f"{amount} is out of range")
-    return int(cents)
+    try:
+        return int(value.quantize(_CENT, context=_EXACT).scaleb(2))
+    except Inexact:
+        raise ValueError(f"{amount} holds a fraction of a cent") from None
