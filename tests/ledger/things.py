@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
 from levelup_ov.identity import Identity, content_digests, identities
-from levelup_ov.ledger import Claim, Claimed, Ledger, Recorded, Submission, open_ledger
+from levelup_ov.ledger import Claim, Claimed, Ledger, Recorded, Submission, Unknown, open_ledger
 
 LOCATION = "deli.42"
 KEYS = (b"the one key of these tests......",)
@@ -63,38 +64,48 @@ def shown(ledger: Ledger, id: str) -> Submission:
     return found
 
 
-def race(url: str, rounds: int, barrier: Barrier, results: Any) -> None:
-    """One process of a race: claims the same submission as the others in every round, and sends it if it may."""
-    ledger = open_ledger(url, pool_size=1)
-    for number in range(rounds):
-        barrier.wait(60)
-        got = claim(ledger, idempotency_key=f"key-{number}", order_number=f"order-{number}")
-        if isinstance(got, Claimed):
+class Provider:
+    """Counts what reaches it; it refuses the first try of every submission and loses the answer of the second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def order(self, key: str) -> str:
+        """``refused``, ``silent`` (the order stands) or ``placed``; each call is one byte of the key's file."""
+        with open(self._path / key, "a") as file:
+            file.write(".")
+        return {1: "refused", 2: "silent"}.get(self.calls(key), "placed")
+
+    def calls(self, key: str) -> int:
+        return len((self._path / key).read_bytes())
+
+
+def submit(ledger: Ledger, provider: Provider, key: str) -> str:
+    """Submit as the service does, over and over until there is an answer; which kind of claim gave it."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        got = claim(ledger, idempotency_key=key, order_number=f"number of {key}")
+        if isinstance(got, Recorded):
+            return "replayed"
+        if isinstance(got, Unknown):
+            place(ledger, got.submission.id)
+        elif isinstance(got, Claimed):
             begin(ledger, got.id)
-            place(ledger, got.id)
-        results.put((number, type(got).__name__))
-    ledger.close()
+            answer = provider.order(key)
+            {"refused": ledger.fail, "silent": ledger.lose}.get(answer, lambda id: place(ledger, id))(got.id)
+            if answer == "placed":
+                return answer
+        else:
+            time.sleep(0.001)
+    return "no answer"
 
 
-def at_most_one(url: str, rounds: int, barrier: Barrier, results: Any) -> None:
-    """As :func:`race`, but each process insists until the submission is answered, and the first try is refused."""
+def submit_in_process(url: str, path: Path, rounds: int, barrier: Barrier, results: Any) -> None:
+    """One process of a race: submits the same as the others in every round."""
     ledger = open_ledger(url, pool_size=1)
     for number in range(rounds):
         barrier.wait(60)
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            got = claim(ledger, idempotency_key=f"key-{number}")
-            if isinstance(got, Recorded):
-                break
-            if isinstance(got, Claimed):
-                begin(ledger, got.id)
-                refused = not ledger.find(state="not_placed", number=f"refused-{number}", limit=1)
-                results.put((number, "sent"))
-                if refused:
-                    ledger.lose(got.id, trace={"refused": number})
-                    ledger.fail(got.id)
-                else:
-                    place(ledger, got.id)
+        results.put(submit(ledger, Provider(path), f"key-{number}"))
     ledger.close()
 
 

@@ -1,0 +1,354 @@
+"""The ledger's database: migrations, what is refused, what fails and how, and what is never in it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, event, text
+
+from levelup_ov import database
+from levelup_ov.database import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.order import DeliveryAddress, Item, Order, User
+from levelup_ov.domain.secret import Secret
+from levelup_ov.identity import content, content_digests, identities
+from levelup_ov.ledger import _METADATA, RETENTION, InProgress, Ledger, Recorded, Unknown, open_ledger
+from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
+from tests.servers.postgres import PostgresServer, binaries
+
+COMMAND = "flask --app wsgi ledger upgrade"
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def rows(url: str, query: str) -> list[Any]:
+    engine = open_engine(url, pool_size=1)
+    try:
+        with engine.begin() as connection:
+            result = connection.execute(text(query))
+            return [tuple(row) for row in result] if result.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def set_revision(url: str, revision: str) -> None:
+    rows(url, f"UPDATE {database.VERSION_TABLE} SET version_num = '{revision}'")
+
+
+def test_an_empty_database_is_migrated_once(empty_url: str) -> None:
+    assert upgrade(empty_url) is None
+    assert upgrade(empty_url) == database.REVISIONS[-1]
+    ledger = open_ledger(empty_url)
+    ledger.ready()
+    assert claimed(claim(ledger))
+    ledger.close()
+
+
+def test_several_may_migrate_at_once(empty_url: str) -> None:
+    with SPAWN.Pool(3) as pool:
+        found = pool.map(upgrade, [empty_url] * 3)
+    assert sorted(found, key=str) == ["0001", "0001", None]
+
+
+def test_the_code_knows_the_revisions_and_tables_of_the_migrations(url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "levelup_ov:migrations")
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(revisions)) == database.REVISIONS
+    engine = open_engine(url, pool_size=1)
+    with engine.connect() as connection:
+        options = {"version_table": database.VERSION_TABLE, "compare_type": True}
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), _METADATA)
+    engine.dispose()
+    # The indexes are the migrations' own affair.
+    assert [difference for difference in differences if difference[0] != "remove_index"] == []
+
+
+def test_a_database_without_schema_says_what_to_run(empty_url: str) -> None:
+    ledger = open_ledger(empty_url)
+    for call in (ledger.ready, lambda: claim(ledger), ledger.find):
+        with pytest.raises(SchemaMismatch, match=f"no schema yet: run `{COMMAND}`"):
+            call()
+    upgrade(empty_url)
+    ledger.ready()
+    ledger.close()
+
+
+def test_an_older_schema_says_what_to_run(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
+    ledger = open_ledger(url)
+    with pytest.raises(SchemaMismatch, match=f"has schema 0001, this release needs 0002: run `{COMMAND}`"):
+        ledger.ready()
+    ledger.close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(url: str) -> None:
+    set_revision(url, "9999")
+    engine = open_engine(url, pool_size=1)
+    for call in (lambda: check_schema(engine), lambda: upgrade(url)):
+        with pytest.raises(SchemaMismatch, match="has schema 9999, which this release does not know") as refused:
+            call()
+        assert "run the release that migrated it, or a later one" in refused.value.message
+    engine.dispose()
+    assert rows(url, f"SELECT version_num FROM {database.VERSION_TABLE}") == [("9999",)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://user:hunter2@host/name",
+        "postgresql+asyncpg://user:hunter2@host/name",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "no address hunter2",
+        "",
+    ],
+)
+def test_another_kind_of_address_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ValueError, match="sqlite:///path/of/a/file or postgresql://") as refused:
+        open_ledger(url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_both_spellings_of_postgresql_are_accepted(postgresql_url: str, scheme: str) -> None:
+    ledger = open_ledger(f"{postgresql_url}?connect_timeout=7".replace("postgresql", scheme, 1))
+    ledger.ready()
+    ledger.close()
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer(binaries()) as server:
+        yield server
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_postgresql_that_is_gone_and_comes_back(server: PostgresServer) -> None:
+    url = server.url(server.create_database())
+    upgrade(url)
+    ledger = open_ledger(url)
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    server.stop()
+    for call in (lambda: claim(ledger, idempotency_key="2"), lambda: place(ledger, id), ledger.ready):
+        started = time.monotonic()
+        with pytest.raises(LedgerUnavailable) as failed:
+            call()
+        assert (failed.value.code, time.monotonic() - started < 5) == ("ledger_unavailable", True)
+        assert "127.0.0.1" not in failed.value.message
+    assert server.start()
+    place(ledger, id)
+    assert isinstance(claim(ledger), Recorded)
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+def test_dead_connections_in_the_pool_cost_no_submission(postgres: PostgresServer, postgresql_url: str) -> None:
+    ledger = open_ledger(postgresql_url)
+    steps = [
+        lambda: claimed(claim(ledger)),
+        lambda: begin(ledger, ledger.find()[0].id),
+        lambda: place(ledger, ledger.find()[0].id),
+    ]
+    for step in steps:
+        ledger.find()
+        name = postgresql_url.rpartition("/")[2]
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+            assert ended.fetchall() == [(True,)]
+        step()
+    assert [found.state for found in ledger.find()] == ["placed"]
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("step", ["claim", "begin_sending", "place"])
+def test_a_connection_that_breaks_at_the_commit(url: str, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """The change was made, but its maker cannot know: the second try finds it made and goes on."""
+    ledger = open_ledger(url)
+    id = "" if step == "claim" else claimed(claim(ledger))
+    if step == "place":
+        begin(ledger, id)
+    engine = ledger._engine
+    commit = engine.dialect.do_commit
+    broken: list[bool] = []
+
+    def break_once(connection: Any) -> None:
+        commit(connection)
+        if not broken:
+            broken.append(True)
+            raise engine.dialect.loaded_dbapi.OperationalError("the connection broke")
+
+    monkeypatch.setattr(engine.dialect, "do_commit", break_once)
+    monkeypatch.setattr(engine.dialect, "is_disconnect", lambda error, *_: "broke" in str(error))
+    {
+        "claim": lambda: claimed(claim(ledger)),
+        "begin_sending": lambda: begin(ledger, id),
+        "place": lambda: place(ledger, id),
+    }[step]()
+    assert broken
+    (found,) = ledger.find()
+    assert found.state == {"claim": "claimed", "begin_sending": "sending", "place": "placed"}[step]
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_database_that_can_only_be_read(url: str) -> None:
+    if url.startswith("sqlite"):
+        path = url.removeprefix("sqlite:///")
+        ledger = open_ledger(f"sqlite:///file:{path}?mode=ro&uri=true")
+    else:
+        rows(url, f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on")
+        ledger = open_ledger(url)
+    for call in (ledger.ready, lambda: claim(ledger)):
+        with pytest.raises(LedgerUnavailable, match="cannot be reached or written"):
+            call()
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_a_full_disk_refuses_claims_and_loses_nothing(sqlite_url: str, clock: Clock) -> None:
+    full = False
+
+    def limit(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {1 if full else 100000}")
+
+    event.listen(Engine, "connect", limit)
+    try:
+        ledger = open_ledger(sqlite_url, clock=clock)
+        id = claimed(claim(ledger))
+        begin(ledger, id)
+        ledger.close()
+        full = True
+        with pytest.raises(LedgerUnavailable):
+            for number in range(1000):
+                claim(ledger, idempotency_key=f"more {number}")
+        with pytest.raises(LedgerUnavailable):
+            ledger.place(id, answer="x" * 100_000, order_id=1, provider_order_id="p-17")
+        ledger.close()
+        full = False
+        assert shown(ledger, id).state == "sending"
+        clock.advance(LEASE + GRACE)
+        assert isinstance(claim(ledger), Unknown)
+        place(ledger, id)
+        assert isinstance(claim(ledger), Recorded)
+        ledger.close()
+    finally:
+        event.remove(Engine, "connect", limit)
+
+
+def test_a_lock_that_is_held_too_long(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = open_engine(url, pool_size=1)
+    holder.connect().close()
+    monkeypatch.setattr(database, "PATIENCE", 1)
+    ledger = open_ledger(url)
+    id = claimed(claim(ledger))
+    with holder.begin() as connection:
+        connection.execute(text("UPDATE submissions SET owner = 'x'"))
+        with pytest.raises(LedgerUnavailable):
+            begin(ledger, id)
+    begin(ledger, id)
+    holder.dispose()
+    ledger.close()
+
+
+def test_a_pool_without_a_free_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "PATIENCE", 1)
+    ledger = open_ledger(url, pool_size=1)
+    with ledger._engine.connect(), pytest.raises(LedgerUnavailable, match="busy"):
+        claim(ledger)
+    ledger.close()
+
+
+def test_a_bug_of_the_caller_is_not_taken_for_a_failing_database(ledger: Ledger) -> None:
+    with pytest.raises(Exception, match="(?i)null") as failed:
+        ledger.claim(
+            account=None,  # type: ignore[arg-type]
+            location=LOCATION,
+            identities=identities(LOCATION, content=b"c", keys=KEYS),
+            content=("00",),
+            lease=LEASE,
+        )
+    assert not isinstance(failed.value, LedgerUnavailable)
+
+
+@pytest.mark.rule("PAY-2", "META-7")
+def test_nothing_personal_and_no_secret_is_in_the_database(url: str) -> None:
+    canary = {
+        name: f"canary-{name}"
+        for name in ("first", "last", "email", "phone", "street", "note", "key", "number", "validation")
+    }
+    card = "4111111111111111"
+    order = Order(
+        Location("42", "Deli"),
+        (Item("burger", 1, special_instructions=canary["note"], recipient_name=canary["first"]),),
+        User(canary["first"], canary["last"], canary["phone"], canary["email"]),
+        datetime.now(timezone.utc),
+        special_instructions=canary["note"],
+        delivery_address=DeliveryAddress(canary["street"]),
+    )
+    what = content(order, "credit_card")
+    names = {"idempotency_key": canary["key"], "order_number": canary["number"], "order_validation_id": canary["validation"]}
+    ledger = open_ledger(url)
+    for identity in (
+        identities(LOCATION, content=what, keys=KEYS, card_number=Secret(card)),
+        identities(LOCATION, content=what, keys=KEYS, card_number=Secret(card), **names),
+    ):
+        digests = content_digests(LOCATION, what, KEYS)
+        got = ledger.claim(account="deli", location=LOCATION, identities=identity, content=digests, lease=LEASE)
+        begin(ledger, claimed(got))
+        place(ledger, claimed(got))
+    written = stored(url)
+    ledger.close()
+    assert ANSWER.encode() in written
+    assert b"canary" not in written
+    assert card.encode() not in written and b"burger" not in written
+    assert KEYS[0] not in written
+
+
+def stored(url: str) -> bytes:
+    """Every byte of the database: SQLite's files, or PostgreSQL's rows."""
+    if url.startswith("sqlite"):
+        file = Path(url.removeprefix("sqlite:///"))
+        return b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
+    both = (rows(url, f"SELECT CAST({table} AS text) FROM {table}") for table in ("submissions", "identities"))
+    return repr([*both]).replace('""', '"').encode()
+
+
+def test_an_error_of_the_database_shows_no_parameters(url: str) -> None:
+    rows(url, "DROP TABLE identities")
+    ledger = open_ledger(url)
+    with pytest.raises(LedgerUnavailable) as failed:
+        claim(ledger, idempotency_key="k")
+    digest = identities(LOCATION, content=b"a burger", keys=KEYS, idempotency_key="k")[0].digests[0]
+    assert digest not in f"{failed.value.message} {failed.value.__cause__}"
+    ledger.close()
+
+
+def test_sqlite_survives_a_power_failure_and_lets_readers_in(sqlite_url: str) -> None:
+    assert rows(sqlite_url, "PRAGMA journal_mode") == [("wal",)]
+    assert rows(sqlite_url, "PRAGMA synchronous") == [(2,)]
+    assert rows(sqlite_url, "PRAGMA foreign_keys") == [(1,)]
+
+
+def test_purging_takes_the_identities_along(ledger: Ledger, clock: Clock, url: str) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    assert isinstance(claim(ledger), InProgress)
+    place(ledger, id)
+    clock.advance(2 * RETENTION)
+    assert ledger.purge() == 1
+    assert rows(url, "SELECT * FROM identities") == []
