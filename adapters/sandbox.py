@@ -1,8 +1,7 @@
 """The embedded sandbox engine (:mod:`levelup_ov.sandbox`), in-process or served on a port.
 
-Guests check out in one call, a submission after its validation in one more. Where the engine serves members
-only, it refuses the guest, and the order is made on an account (META-6). The engine does not deduplicate
-orders; they are found by reference.
+A validation is one call, the submission after it one more. Where the engine serves members only, it refuses
+the guest, and the order is made on an account (META-6). A cart is ordered once at the most.
 """
 
 from __future__ import annotations
@@ -12,17 +11,16 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timezone
 from typing import Any
-from urllib.parse import quote
 
 from levelup_ov.adapter import Adapter, Setting
 from levelup_ov.answer import Answer
 from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, Option, encode_path, nest
-from levelup_ov.domain.order import Order
+from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
+from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
@@ -49,13 +47,14 @@ CODES: Mapping[str, str] = {
 """Our codes, and the engine's problems that each stands for."""
 
 _CODE_OF = {problem: code for code, problems in CODES.items() for problem in problems.split()}
-_CART_GONE = ("cart_unknown", "cart_ordered", "session_refused")
+_CART_GONE = ("cart_unknown", "session_refused")
 _PAYMENTS: Mapping[str, TenderKind] = {"external": "levelup", "card": "credit_card"}
 _LINE = re.compile(r"lines\[(\d+)\]")
 # No menu nests so deep; a chain of made-up options must not exhaust the stack.
 _DEEPEST = 8
 
-Credentials = Mapping[str, str | Secret]
+Credentials = Mapping[str, Secret]
+_NONE: Credentials = {}
 
 
 class Problem(Refused):
@@ -71,6 +70,7 @@ class Cart:
     """A cart of the engine: what it holds by ``digest``, what it costs in cents, who opened it by ``token``."""
 
     id: str
+    place: str
     digest: str
     total: int
     token: str | None
@@ -94,7 +94,7 @@ class SandboxAdapter(Adapter):
         return [_location(each) for each in session.get("/v1/locations").answer().each("locations")]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        return _menu(session.get(f"{_at(location.provider_id)}/menu").answer().member("menu"))
+        return _menu(session.get(f"/v1/locations/{location.provider_id}/menu").answer().member("menu"))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)
@@ -104,27 +104,24 @@ class SandboxAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         content = _content(order)
         validated = _recorded(order)
+        unchanged = validated is not None and validated.digest == _digest(content)
         if validated is not None:
             try:
-                cart = validated
-                if cart.digest != _digest(order, content):
-                    cart = _fill_cart(cart, order, content, session)
-                return _place_order(cart, cart.total, order, tender, {}, session)
+                cart = validated if unchanged else _fill_cart(validated, content, session)
+                return _place_order(cart, cart.total, order, tender, _NONE, session)
             except Problem as problem:
                 if problem.problem not in _CART_GONE:
                     raise
-                # Another submission may have used the cart up; if it was this one, its order is the answer.
-                if problem.problem == "cart_ordered" and order.reference is not None:
-                    if (placed := self.find_order(order.location.provider_id, order.reference, session)) is not None:
-                        return placed
         _, cart, credentials = _open_cart(order, content, session)
-        seen = validated if validated is not None and validated.digest == cart.digest else cart
-        return _place_order(cart, seen.total, order, tender, credentials, session)
+        total = validated.total if validated is not None and unchanged else cart.total
+        return _place_order(cart, total, order, tender, credentials, session)
 
-    def find_order(self, order_location_id: str, reference: str, session: Session) -> Placed | None:
-        """The order placed at the location under ``reference``, the first if there are several (SUB-5)."""
-        answer = session.get(f"{_at(order_location_id)}/orders", params={"reference": reference}).answer()
-        return next((_placed(each, {}) for each in answer.each("orders")), None)
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        path = f"/v1/locations/{location.provider_id}/orders"
+        found = session.get(path, params={"reference": reference}).answer().each("orders")
+        return _placed(found[0], None, _NONE) if found else None
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.ok or reply.status >= 500:
@@ -140,9 +137,8 @@ class SandboxAdapter(Adapter):
 
 def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Cart, Credentials]:
     """A new cart (META-3): the answer that quotes it, the cart, and the account that it was opened with."""
-    path = f"{_at(order.location.provider_id)}/carts"
-    token: str | None = None
-    credentials: Credentials = {}
+    place, token, credentials = order.location.provider_id, None, _NONE
+    path = f"/v1/locations/{place}/carts"
     try:
         answer = session.post(path, content, repeatable=True).answer()
     except Problem as problem:
@@ -150,14 +146,15 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Ca
             raise
         token, credentials = _sign_in(order, session)
         answer = session.post(path, content, headers=_signed(token), repeatable=True).answer()
-    return answer, _cart(answer, _digest(order, content), token), credentials
+    cart = Cart(answer.member("cart").identifier("id"), place, _digest(content), _grand_total(answer), token)
+    return answer, cart, credentials
 
 
-def _fill_cart(cart: Cart, order: Order, content: Any, session: Session) -> Cart:
+def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     """The cart with the submission's final values (META-5)."""
-    path = f"/v1/carts/{quote(cart.id, safe='')}"
-    reply = session.call("PUT", path, body=content, headers=_signed(cart.token), repeatable=True)
-    return _cart(reply.answer(), _digest(order, content), cart.token)
+    path, headers = f"/v1/carts/{cart.id}", _signed(cart.token)
+    answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).answer()
+    return replace(cart, digest=_digest(content), total=_grand_total(answer))
 
 
 def _place_order(
@@ -165,9 +162,8 @@ def _place_order(
 ) -> Placed:
     """Order the cart, if it still costs ``total``."""
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
-    path = f"/v1/carts/{quote(cart.id, safe='')}/orders"
-    reply = session.post(path, body, headers=_signed(cart.token), places_order=True)
-    return _placed(reply.answer().member("order"), credentials)
+    reply = session.post(f"/v1/carts/{cart.id}/orders", body, headers=_signed(cart.token), places_order=True)
+    return _placed(reply.answer().member("order"), total, credentials)
 
 
 def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
@@ -176,22 +172,21 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
     Without credentials that work, a new account is made, under a derived address if the user's own is taken:
     no account is taken over (META-6).
     """
-    known, password = order.account.get("email"), order.account.get("password")
-    if isinstance(known, str) and isinstance(password, Secret):
-        body = {"email": known, "password": password.reveal()}
-        answer = _unless("login_refused", lambda: session.post("/v1/sessions", body, repeatable=True))
+    if {"email", "password"} <= set(order.account):
+        known = {name: order.account[name].reveal() for name in ("email", "password")}
+        answer = _unless("login_refused", lambda: session.post("/v1/sessions", known, repeatable=True))
         if answer is not None:
             return answer.member("session").text("token"), order.account
     if (email := order.user.email) is None:
         raise Refused("customer_refused", "This location needs an account, and an account needs an e-mail address.")
-    new = Secret(secrets.token_urlsafe(24))
-    person = {"password": new.reveal(), "name": order.user.name, "phone": order.user.phone}
-    answer = _unless("email_taken", lambda: session.post("/v1/accounts", {**person, "email": email}))
+    password = secrets.token_urlsafe(24)
+    person = {"email": email, "password": password, "name": order.user.name, "phone": order.user.phone}
+    answer = _unless("email_taken", lambda: session.post("/v1/accounts", person))
     if answer is None:
         local, _, domain = email.rpartition("@")
         email = f"{local}+{secrets.token_hex(6)}@{domain}"
         answer = session.post("/v1/accounts", {**person, "email": email}).answer()
-    return answer.member("session").text("token"), {"email": email, "password": new}
+    return answer.member("session").text("token"), {"email": Secret(email), "password": Secret(password)}
 
 
 def _unless(problem: str, call: Callable[[], Reply]) -> Answer | None:
@@ -208,25 +203,13 @@ def _signed(token: str | None) -> Mapping[str, str]:
     return {"X-Sandbox-Session": token} if token else {}
 
 
-def _at(location_id: str) -> str:
-    return f"/v1/locations/{quote(location_id, safe='')}"
-
-
 def _content(order: Order) -> dict[str, Any]:
     """The order as the engine's cart has it."""
     wanted, user = order.desired_ready_time, order.user
-    lines = [
-        {
-            "dish": item.provider_id,
-            "count": item.quantity,
-            "note": item.special_instructions,
-            "label": item.recipient_name,
-            "picks": [_pick(choice) for choice in _nested(item.options, f"$.items[{position}].item")],
-        }
-        for position, item in enumerate(order.items)
-    ]
+    if any(option.provider_id.count(DELIMITER) >= 2 * _DEEPEST for item in order.items for option in item.options):
+        raise Refused("unknown_option", "No option of the menu is nested as deep as one of these.", path="$.items")
     return {
-        "lines": lines,
+        "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
         "note": order.special_instructions,
         "gratuity": order.tip,
@@ -235,10 +218,10 @@ def _content(order: Order) -> dict[str, Any]:
     }
 
 
-def _nested(options: Sequence[Option], path: str) -> Sequence[Choice]:
-    if any(option.provider_id.count(DELIMITER) >= 2 * _DEEPEST for option in options):
-        raise Refused("unknown_option", "No option of the menu is nested as deep as this.", path=path)
-    return nest(options, path=path)
+def _line(item: Item, path: str) -> dict[str, Any]:
+    picks = [_pick(choice) for choice in nest(item.options, path=path)]
+    line = {"dish": item.provider_id, "count": item.quantity, "label": item.recipient_name}
+    return {**line, "note": item.special_instructions, "picks": picks}
 
 
 def _pick(choice: Choice) -> dict[str, Any]:
@@ -254,32 +237,31 @@ def _payment(tender: Tender) -> dict[str, Any]:
     return {"card": {**card, "postcode": tender.zip, "holder": tender.name}}
 
 
-def _digest(order: Order, content: Any) -> str:
-    text = json.dumps([order.location.provider_id, content], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _recorded(order: Order) -> Cart | None:
-    """The cart of the validation before; None unless it comes back as it was sealed (META-4)."""
-    sealed = order.cart.get("cart")
+    """The cart of the validation before, if it is one of this location (META-4)."""
     try:
-        return Cart(**json.loads(sealed.reveal())) if isinstance(sealed, Secret) else None
-    except (ValueError, TypeError):
+        cart = Cart(**json.loads(order.cart["cart"].reveal()))
+    except (KeyError, TypeError, ValueError):
         return None
+    return cart if cart.place == order.location.provider_id else None
 
 
-def _cart(answer: Answer, digest: str, token: str | None) -> Cart:
-    return Cart(answer.member("cart").identifier("id"), digest, answer.member("quote").cents("grand_total"), token)
+def _grand_total(answer: Answer) -> int:
+    return answer.member("quote").cents("grand_total")
 
 
 def _quote(answer: Answer, credentials: Credentials, cart: Credentials) -> Quote:
     discounts, ready = answer.member("discounts"), answer.member("ready")
     slots = tuple(slot.instant("at") for slot in ready.each("slots")) if ready.has("slots") else None
     return Quote(
-        food=answer.cents("subtotal"),
-        tax=answer.cents("tax"),
-        tip=answer.cents("gratuity", None),
-        charged=answer.cents("grand_total"),
+        answer.cents("subtotal"),
+        answer.cents("tax"),
+        answer.cents("gratuity", None),
+        answer.cents("grand_total"),
         merchant_funded_discount=discounts.cents("coupon"),
         provider_funded_discount=discounts.cents("house"),
         ready=Ready(ready.instant("at", None), slots),
@@ -288,9 +270,9 @@ def _quote(answer: Answer, credentials: Credentials, cart: Credentials) -> Quote
     )
 
 
-def _placed(answer: Answer, credentials: Credentials) -> Placed:
-    ready_at = answer.member("ready").instant("at", None)
-    return Placed(answer.integer("ticket"), answer.identifier("id"), ready_at, answer.cents("charged"), credentials)
+def _placed(order: Answer, expected: int | None, credentials: Credentials) -> Placed:
+    ready_at, charged = order.member("ready").instant("at", None), order.cents("charged")
+    return Placed(order.integer("ticket"), order.identifier("id"), ready_at, expected, charged, credentials)
 
 
 def _location(answer: Answer) -> Location:
@@ -317,13 +299,13 @@ def _location(answer: Answer) -> Location:
 def _menu(menu: Answer) -> Menu:
     groups: dict[str, OptionGroup] = {}
     categories = tuple(_category(heading, groups) for heading in menu.each("headings"))
-    sections = tuple(CategoryGroup(each.identifier("id"), each.text("title")) for each in menu.each("sections"))
+    sections = menu.each("sections")
     return Menu(
         menu.identifier("id"),
         menu.text("title"),
         categories,
         option_groups=tuple(groups.values()),
-        category_groups=sections,
+        category_groups=tuple(CategoryGroup(each.identifier("id"), each.text("title")) for each in sections),
         special_instructions_character_limit=menu.integer("note_limit"),
         updated_at=menu.instant("changed"),
     )

@@ -120,7 +120,8 @@ def test_a_total_out_of_range_is_refused(kitchen):
 
 
 @pytest.mark.parametrize(
-    "customer", [{}, {"name": "Ada"}, {"phone": "1"}, {"name": " ", "email": "ada@example.com"}, {"name": "A", "phone": ""}]
+    "customer",
+    [{}, {"name": "Ada"}, {"phone": "1"}, {"name": " ", "email": "ada@example.com"}, {"name": "Ada", "phone": ""}],
 )
 def test_a_customer_has_a_name_and_a_way_to_be_reached(kitchen, customer):
     assert kitchen.refused("congress", customer=customer) == "customer_incomplete"

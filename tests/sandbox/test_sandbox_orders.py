@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from levelup_ov.sandbox import magic
+from levelup_ov.sandbox.payments import passes_luhn
 
 GOOD_CARD = {"number": "4111111111111111", "code": "123", "month": "01", "year": "2030", "postcode": "02114"}
 
@@ -143,7 +144,9 @@ def test_an_overcharge_is_placed_and_reported(kitchen):
     assert kitchen.order(quoted(kitchen, "sandbox:overcharge"), expected_total=1070)["charged"] == 1120
 
 
-@pytest.mark.parametrize(("payment", "code"), [({"external": "LevelUp"}, "payment_declined"), (card(), "card_declined")])
+@pytest.mark.parametrize(
+    ("payment", "code"), [({"external": "LevelUp"}, "payment_declined"), (card(), "card_declined")]
+)
 def test_a_declined_payment_places_nothing(kitchen, payment, code):
     assert kitchen.order_refused(quoted(kitchen, "sandbox:decline"), payment=payment) == code
     assert kitchen.placed("congress") == []
@@ -153,10 +156,10 @@ def test_a_declined_payment_places_nothing(kitchen, payment, code):
 def test_slow_holds_the_answers_back_but_not_the_order(kitchen, token, seconds):
     cart = quoted(kitchen, f"sandbox:{token}")
     assert kitchen.slept == [seconds]
-    placed_by_then = []
-    kitchen.app.extensions["sandbox"].sleep = lambda wait: placed_by_then.append((wait, len(kitchen.placed("congress"))))
+    seen = []
+    kitchen.app.extensions["sandbox"].sleep = lambda wait: seen.append((wait, len(kitchen.placed("congress"))))
     kitchen.order(cart)
-    assert placed_by_then == [(seconds, 1)]
+    assert seen == [(seconds, 1)]
 
 
 @pytest.mark.rule("SUB-5")
@@ -171,7 +174,9 @@ def test_a_lost_answer_belongs_to_an_order_that_stands(kitchen, note, payment):
     assert [order["ticket"] for order in kitchen.placed("congress")] == [1]
 
 
-@pytest.mark.parametrize("note", ["sandbox:declined", "xsandbox:decline", "sandbox:decline!", "SANDBOX:DECLINE", "decline"])
+@pytest.mark.parametrize(
+    "note", ["sandbox:declined", "xsandbox:decline", "sandbox:decline!", "SANDBOX:DECLINE", "decline"]
+)
 def test_only_the_exact_token_is_magic(kitchen, note):
     assert kitchen.order(quoted(kitchen, note))["ticket"] == 1
 
@@ -183,8 +188,6 @@ def test_tokens_on_a_line_are_not_magic(kitchen):
 def test_the_table_of_magic_values_is_complete_and_true():
     for token in magic.TOKENS:
         assert magic.magic_in(token.replace("SECONDS", "7")) != magic.Magic(), token
-    from levelup_ov.sandbox.payments import passes_luhn
-
     assert all(passes_luhn(number) for number in magic.CARDS)
     assert not {"4111111111111111", "4242424242424242"} & set(magic.CARDS)
     assert json.dumps({**magic.TOKENS, **magic.CARDS})

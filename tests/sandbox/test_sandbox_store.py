@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import stat
 import subprocess
@@ -67,7 +68,11 @@ def test_two_forked_processes_share_tickets_and_slots(tmp_path, warm):
 def test_threads_share_the_last_room_in_a_slot(kitchen):
     carts = [kitchen.cart("day")["cart"]["id"] for _ in range(12)]
     times: list[str] = []
-    threads = [threading.Thread(target=lambda cart=cart: times.append(kitchen.order(cart)["ready"]["at"])) for cart in carts]
+
+    def order(cart: str) -> None:
+        times.append(kitchen.order(cart)["ready"]["at"])
+
+    threads = [threading.Thread(target=order, args=(cart,)) for cart in carts]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -141,8 +146,6 @@ def served(tmp_path: Path):
 
 @pytest.mark.rule("SUB-5")
 def test_served_on_a_port_a_lost_answer_is_a_dropped_connection(served):
-    import http.client
-
     port, app = served
     key = {"X-Sandbox-Key": "sandbox", "Content-Type": "application/json"}
     cart = {

@@ -1,0 +1,571 @@
+"""The sandbox adapter against the engine, through the transport."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytz
+
+from adapters.sandbox import CODES, SandboxAdapter
+from levelup_ov.adapter import Account
+from levelup_ov.deadline import Deadline
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.menu import check
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.outcome import Quote
+from levelup_ov.domain.ready_time import available_at, to_wire
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import CreditCard, LevelUp, Tender
+from levelup_ov.errors import KINDS, Refused, Unanswered
+from levelup_ov.sandbox import create_sandbox, magic
+from levelup_ov.transport import Reply, Session, Transport
+
+NOON = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)
+ADA = User("Ada", "Eater", phone="+16175550199", email="ada@example.com")
+SANDWICH = Item("sandwich", 1)
+CARD = CreditCard(Secret("4111111111111111"), Secret("123"), "01", "2030", "02114", "Ada Eater")
+
+
+class Bench:
+    """The adapter, its engine, and a session for each request."""
+
+    def __init__(self, database: Path) -> None:
+        self.now = NOON
+        self.app = create_sandbox(database, clock=lambda: self.now)
+        self.adapter = SandboxAdapter(account())
+        self._transport = Transport(pool_size=1, in_process={"sandbox.internal": self.app})
+        self.session = self.new_session()
+        self.locations = {place.provider_id: place for place in self.adapter.list_locations(self.session)}
+
+    def new_session(self, seconds: float = 14.0, adapter: SandboxAdapter | None = None) -> Session:
+        adapter = adapter or self.adapter
+        self.session = Session(
+            self._transport,
+            "sandbox",
+            base_url=adapter.base_url,
+            headers=adapter.headers(),
+            error_from=adapter.error_from,
+            deadline=Deadline(seconds),
+        )
+        return self.session
+
+    def order(self, place: str = "congress", *items: Item, **members: Any) -> Order:
+        members = {"user": ADA, "received_at": self.now, **members}
+        return Order(location=self.locations[place], items=items or (SANDWICH,), **members)
+
+    def validate(self, order: Order) -> Quote:
+        return self.adapter.validate_order(order, self.new_session())
+
+    def submit(self, order: Order, tender: Tender = LevelUp(), *, seconds: float = 14.0) -> Any:
+        order = replace(order, reference=order.reference or "ref-1")
+        return self.adapter.submit_order(order, tender, self.new_session(seconds))
+
+    def find(self, place: str = "congress", reference: str = "ref-1") -> Any:
+        return self.adapter.find_order(self.locations[place], reference, {}, self.new_session())
+
+    def calls(self) -> list[str]:
+        return [f"{call.method} {call.path.rsplit('/', 1)[-1]}" for call in self.session.calls]
+
+    def kitchen_sees(self, order_id: str) -> Any:
+        return self.new_session().get(f"/v1/orders/{order_id}").json()["order"]
+
+    def orders(self, place: str = "congress", reference: str = "ref-1") -> int:
+        with self.app.extensions["sandbox"].store.reading() as transaction:
+            return len(transaction.orders_by_reference(place, reference))
+
+
+def account(**settings: str | Secret) -> Account:
+    defaults = {name: setting.default or "" for name, setting in SandboxAdapter.settings.items()}
+    return Account("sandbox", "sandbox", "Sandbox Diner", settings={**defaults, **settings})
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "sandbox.db")
+    yield bench
+    bench.app.extensions["sandbox"].store.close()
+
+
+def submission(order: Order, quote: Quote, **changes: Any) -> Order:
+    """The submission that follows a validation: what was returned comes back."""
+    return replace(order, cart=quote.cart, account=quote.account or order.account, **changes)
+
+
+@pytest.mark.rule("LOC-1", "LOC-2", "PAY-3")
+def test_locations_in_our_terms(bench):
+    night, tokyo = bench.locations["night"], bench.locations["tokyo"]
+    assert night.time_zone == "America/New_York"
+    assert [(span.opens_at, span.closes_at) for span in night.hours["monday"]] == [(0, 360), (1080, 1440)]
+    assert [(span.opens_at, span.closes_at) for span in tokyo.hours["sunday"]] == [(0, 1440)]
+    assert (tokyo.time_zone, tokyo.region, str(tokyo.latitude)) == ("Asia/Tokyo", None, "35.6717")
+    assert {key for key, place in bench.locations.items() if not place.accepts_tips_on_pickup} == {"notips"}
+    assert bench.locations["card"].tenders == {"credit_card"}
+    assert bench.locations["congress"].tenders == {"credit_card", "levelup"}
+    assert not any(place.fulfills_deliveries for place in bench.locations.values())
+
+
+@pytest.mark.rule("MENU-1", "MENU-2", "MENU-3", "MENU-5", "ITEM-3", "ITEM-4")
+def test_the_menu_in_our_terms_holds_together(bench):
+    for place in bench.locations.values():
+        assert check(bench.adapter.show_menu(place, bench.new_session())) == ()
+    menu = bench.adapter.show_menu(bench.locations["congress"], bench.new_session())
+    groups = {group.provider_id: group for group in menu.option_groups}
+    items = {item.provider_id: item for category in menu.categories for item in category.items}
+    assert items["sandwich"].option_groups == ("bread", "toppings", "added-side")
+    assert items["burger"].option_groups == ("side", "toppings")
+    assert list(groups).count("toppings") == 1
+    assert {"side:fries:dips", "added-side:rings:dips:aioli:heat", "chili%3Alevel"} <= set(groups)
+    assert [option.provider_id for option in groups["chili%3Alevel"].options] == [
+        "chili%3Alevel:50%25",
+        "chili%3Alevel:100%25",
+    ]
+    greens = groups["greens"]
+    assert (greens.minimum_choices, greens.maximum_choices) == (2, 4)
+    assert (greens.minimum_unique_options, greens.maximum_unique_options) == (2, 3)
+    assert greens.defaults == ("greens:romaine", "greens:spinach")
+    assert (groups["toppings"].free_choices, groups["side"].minimum_choices) == (2, 1)
+    assert menu.special_instructions_character_limit == 250
+    assert menu.updated_at == datetime(2026, 11, 1, tzinfo=timezone.utc)
+    assert [heading.category_group for heading in menu.categories] == ["food", "food", "drinks-sweets", "drinks-sweets"]
+
+
+@pytest.mark.rule("ITEM-7", "MENU-5")
+def test_everything_the_menu_shows_can_be_ordered_by_its_id(bench):
+    menu = bench.adapter.show_menu(bench.locations["congress"], bench.new_session())
+    paths = [option.provider_id for group in menu.option_groups for option in group.options]
+    assert max(path.count(":") for path in paths) == 5
+    items = [item for category in menu.categories for item in category.items]
+    owners = {group: item.provider_id for item in items for group in item.option_groups}
+    for path in paths:
+        parts = path.split(":")
+        if parts[0] == "greens" or path == "toppings:avocado":
+            continue
+        chosen = [Option(":".join(parts[:end])) for end in range(2, len(parts) + 1, 2)]
+        if owners[parts[0]] == "burger" and parts[0] != "side":
+            chosen.append(Option("side:slaw"))
+        item = Item(owners[parts[0]], 1, tuple(chosen))
+        assert bench.validate(bench.order("congress", item)).consumer_pays > 0
+
+
+@pytest.mark.rule("EP-4", "MONEY-8", "META-2", "TIME-3")
+def test_a_validation_is_one_call_and_accounts_for_every_cent(bench):
+    quote = bench.validate(bench.order(tip=200, merchant_funded_discount=100))
+    assert bench.calls() == ["POST carts"]
+    assert (quote.total, quote.tax, quote.tip, quote.merchant_funded_discount) == (1000, 70, 200, 100)
+    assert quote.charged == quote.consumer_pays == 1170
+    assert quote.provider_funded_discount == 0
+    assert quote.ready.soonest == NOON + timedelta(minutes=10)
+    assert quote.ready.slots is None
+    assert quote.account == {}
+    assert all(isinstance(value, Secret) for value in quote.cart.values())
+
+
+@pytest.mark.rule("MONEY-4", "TIME-7")
+def test_notips_returns_no_tip_and_no_time(bench):
+    quote = bench.validate(bench.order("notips", tip=200))
+    assert (quote.tip, quote.charged, quote.ready.soonest, quote.ready.slots) == (None, 1070, None, None)
+    placed = bench.submit(submission(bench.order("notips", tip=200), quote))
+    assert (placed.expected_ready_at, placed.charged) == (None, 1070)
+
+
+@pytest.mark.rule("MONEY-6", "TIME-1")
+def test_tokyo_gives_its_own_discount_and_its_times_become_local(bench):
+    quote = bench.validate(bench.order("tokyo", Item("bento", 1), desired_ready_time=NOON + timedelta(hours=3)))
+    assert (quote.total, quote.provider_funded_discount, quote.charged) == (1000, 100, 980)
+    assert quote.consumer_pays == 980
+    assert to_wire(quote.ready.soonest, pytz.timezone("Asia/Tokyo")) == "2026-11-21T05:00"
+
+
+@pytest.mark.rule("TIME-4", "TIME-5", "TIME-8")
+def test_slots_become_soonest_and_available_times(bench):
+    closed = bench.validate(bench.order("night"))
+    assert closed.ready.soonest == NOON + timedelta(hours=6)
+    offered = available_at(closed.ready, None, NOON)
+    assert offered is not None and offered[-1] == NOON + timedelta(hours=17, minutes=45)
+    wanted = NOON + timedelta(days=400, minutes=1)
+    far = bench.validate(bench.order("day", desired_ready_time=wanted))
+    assert far.ready.soonest == wanted + timedelta(minutes=14)
+    assert len(available_at(far.ready, wanted, NOON) or ()) > 40
+
+
+@pytest.mark.rule("ITEM-2", "ITEM-3", "ITEM-4", "ITEM-8", "PAY-1", "SUB-1", "EP-5")
+def test_an_order_reaches_the_kitchen_whole(bench):
+    burger = Item(
+        "burger",
+        2,
+        (
+            Option("side:fries:dips:aioli:heat:hot"),
+            Option("side:fries:dips:aioli", 2),
+            Option("toppings:tomato"),
+            Option("side:fries"),
+        ),
+        special_instructions="rare",
+        recipient_name="Ben",
+    )
+    order = bench.order(
+        "congress",
+        burger,
+        Item("noodles", 1, (Option("chili%3Alevel:100%25"),)),
+        tip=150,
+        merchant_funded_discount=50,
+        special_instructions="back door",
+        desired_ready_time=datetime.fromisoformat("2026-11-21T12:00:00-05:00"),
+    )
+    placed = bench.submit(order)
+    assert bench.calls() == ["POST carts", "POST orders"]
+    assert (placed.order_id, placed.expected_ready_at) == (1, NOON + timedelta(days=1))
+    seen = bench.kitchen_sees(placed.provider_order_id)
+    heat = {"group": "heat", "choice": "hot", "count": 1, "picks": []}
+    dips = {"group": "dips", "choice": "aioli", "count": 2, "picks": [heat]}
+    assert seen["lines"][0] == {
+        "dish": "burger",
+        "count": 2,
+        "note": "rare",
+        "label": "Ben",
+        "picks": [
+            {"group": "toppings", "choice": "tomato", "count": 1, "picks": []},
+            {"group": "side", "choice": "fries", "count": 1, "picks": [dips]},
+        ],
+    }
+    assert seen["lines"][1]["picks"][0] == {"group": "chili:level", "choice": "100%", "count": 1, "picks": []}
+    assert (seen["note"], seen["gratuity"], seen["discounts"]["coupon"]) == ("back door", 150, 50)
+    assert seen["customer"] == {"name": "Ada Eater", "phone": "+16175550199", "email": "ada@example.com"}
+    assert seen["payment"] == {"kind": "external", "source": "LevelUp"}
+    assert (seen["reference"], seen["charged"]) == ("ref-1", placed.charged)
+    assert seen["ready"]["at"] == "2026-11-21T12:00:00-05:00"
+
+
+@pytest.mark.rule("PAY-2")
+def test_a_single_use_card_is_passed_through(bench):
+    placed = bench.submit(bench.order("card"), CARD)
+    assert bench.kitchen_sees(placed.provider_order_id)["payment"] == {"kind": "card", "source": None}
+
+
+@pytest.mark.rule("META-2", "META-4")
+def test_a_submission_of_what_was_validated_is_one_call(bench):
+    order = bench.order()
+    quote = bench.validate(order)
+    assert bench.submit(submission(order, quote)).order_id == 1
+    assert bench.calls() == ["POST orders"]
+
+
+@pytest.mark.rule("META-5")
+@pytest.mark.parametrize(
+    ("changes", "member", "value"),
+    [
+        ({"tip": 300}, "gratuity", 300),
+        ({"special_instructions": "ring twice"}, "note", "ring twice"),
+        ({"desired_ready_time": NOON + timedelta(hours=2)}, "wanted_at", "2026-11-20T19:00:00+00:00"),
+    ],
+)
+def test_what_changed_since_the_validation_reaches_the_kitchen(bench, changes, member, value):
+    order = bench.order()
+    placed = bench.submit(submission(order, bench.validate(order), **changes))
+    assert bench.calls()[0].startswith("PUT ")
+    assert bench.calls()[1:] == ["POST orders"]
+    seen = bench.kitchen_sees(placed.provider_order_id)
+    assert seen[member] == value
+    assert placed.charged == 1070 + changes.get("tip", 0)
+
+
+@pytest.mark.rule("META-4")
+@pytest.mark.parametrize("cart", [{}, {"cart": Secret("{")}, {"cart": Secret("[]")}, {"cart": Secret('{"id": "x"}')}])
+def test_a_submission_needs_nothing_of_a_validation(bench, cart):
+    assert bench.submit(replace(bench.order(), cart=cart)).order_id == 1
+    assert bench.calls() == ["POST carts", "POST orders"]
+
+
+@pytest.mark.rule("META-4")
+@pytest.mark.parametrize("changes", [{}, {"tip": 100}])
+def test_an_expired_cart_is_rebuilt(bench, changes):
+    order = bench.order()
+    quote = bench.validate(order)
+    bench.now += timedelta(hours=3)
+    assert bench.submit(submission(order, quote, **changes)).charged == 1070 + changes.get("tip", 0)
+    assert bench.calls()[1:] == ["POST carts", "POST orders"]
+
+
+@pytest.mark.rule("META-2")
+def test_a_cart_of_another_location_counts_as_absent(bench):
+    quote = bench.validate(bench.order("congress"))
+    bench.submit(replace(bench.order("tokyo"), cart=quote.cart))
+    assert (bench.orders("congress"), bench.orders("tokyo")) == (0, 1)
+
+
+@pytest.mark.rule("PAY-4")
+def test_the_total_that_was_validated_is_the_total_that_is_asked_for(bench):
+    order = bench.order()
+    quote = bench.validate(order)
+    cheaper = Secret(json.dumps({**json.loads(quote.cart["cart"].reveal()), "total": 1000}))
+    for hours in (0, 3):
+        bench.now += timedelta(hours=hours)
+        with pytest.raises(Refused) as refused:
+            bench.submit(replace(order, cart={"cart": cheaper}))
+        assert refused.value.code == "price_changed"
+    assert bench.orders() == 0
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("changes", [{}, {"tip": 100}])
+def test_a_cart_is_ordered_once_whoever_asks(bench, changes):
+    order = bench.order()
+    again = submission(order, bench.validate(order))
+    bench.submit(again)
+    with pytest.raises(Refused) as refused:
+        bench.submit(replace(again, reference="ref-2", **changes))
+    assert refused.value.code == "order_refused"
+    assert bench.orders() + bench.orders(reference="ref-2") == 1
+
+
+@pytest.mark.rule("SUB-5")
+def test_an_order_is_found_by_our_reference(bench):
+    assert bench.find() is None
+    placed = bench.submit(bench.order())
+    assert bench.find() == replace(placed, expected_charge=None)
+    assert bench.find("tokyo") is None
+    assert bench.find(reference="ref 1&x=/") is None
+
+
+@pytest.mark.rule("META-1", "META-6", "META-7")
+def test_an_account_is_made_once_and_used_again(bench):
+    order = bench.order("account")
+    quote = bench.validate(order)
+    assert bench.calls() == ["POST carts", "POST accounts", "POST carts"]
+    assert quote.account["email"].reveal() == "ada@example.com"
+    assert len(quote.account["password"].reveal()) >= 24
+    bench.submit(submission(order, quote))
+    assert bench.calls() == ["POST orders"]
+    again = bench.validate(replace(order, account=quote.account))
+    assert bench.calls() == ["POST carts", "POST sessions", "POST carts"]
+    assert again.account == quote.account
+
+
+@pytest.mark.rule("META-4", "META-6")
+def test_a_submission_without_validation_makes_the_account_and_returns_it(bench):
+    placed = bench.submit(bench.order("account"))
+    assert placed.account["email"].reveal() == "ada@example.com"
+    assert bench.kitchen_sees(placed.provider_order_id)["account"]
+
+
+@pytest.mark.rule("META-6")
+@pytest.mark.parametrize("credentials", [{}, {"email": Secret("ada@example.com"), "password": Secret("wrong")}])
+def test_an_existing_account_is_never_taken_over(bench, credentials):
+    first = bench.validate(bench.order("account"))
+    quote = bench.validate(replace(bench.order("account"), account=credentials))
+    email = quote.account["email"].reveal()
+    assert email.startswith("ada+") and email.endswith("@example.com")
+    again = bench.validate(replace(bench.order("account"), account=first.account))
+    assert again.account["email"].reveal() == "ada@example.com"
+
+
+@pytest.mark.rule("META-6", "META-7")
+def test_half_of_the_credentials_counts_as_none(bench):
+    quote = bench.validate(replace(bench.order("account"), account={"email": Secret("eve@example.com")}))
+    assert quote.account["email"].reveal() == "ada@example.com"
+
+
+@pytest.mark.rule("META-6")
+def test_an_account_needs_an_address(bench):
+    with pytest.raises(Refused) as refused:
+        bench.validate(bench.order("account", user=replace(ADA, email=None)))
+    assert refused.value.code == "customer_refused"
+
+
+@pytest.mark.rule("META-4")
+def test_a_session_that_ended_is_replaced(bench):
+    order = bench.order("account")
+    quote = bench.validate(order)
+    bench.now += timedelta(hours=13)
+    assert bench.submit(submission(order, quote)).order_id == 1
+    assert bench.calls() == ["POST orders", "POST carts", "POST sessions", "POST carts", "POST orders"]
+
+
+LINE = "$.items[1].item"
+REFUSALS: Mapping[str, tuple[str, Item, str]] = {
+    "unknown item": ("unknown_item", Item("pizza", 1), LINE),
+    "unknown option": ("unknown_option", Item("sandwich", 1, (Option("bread:brioche"),)), LINE),
+    "option of another item": ("unknown_option", Item("sandwich", 1, (Option("side:slaw"),)), LINE),
+    "sold out": ("item_unavailable", Item("soup", 1), LINE),
+    "sold-out option": ("item_unavailable", Item("sandwich", 1, (Option("toppings:avocado"),)), LINE),
+    "nothing chosen": ("invalid_choices", Item("burger", 1), LINE),
+    "too many": ("invalid_choices", Item("cookie", 100), LINE),
+    "no note": ("special_instructions_not_allowed", Item("lemonade", 1, special_instructions="warm"), LINE),
+    "long note": ("special_instructions_too_long", Item("cookie", 1, special_instructions="x" * 251), LINE),
+    "orphan": (
+        "orphan_option",
+        Item("burger", 1, (Option("side:slaw"), Option("side:fries:dips:aioli"))),
+        f"{LINE}.options[1].option.provider_id",
+    ),
+    "no id of ours": (
+        "unknown_option",
+        Item("sandwich", 1, (Option("bread"),)),
+        f"{LINE}.options[0].option.provider_id",
+    ),
+    "bottomless": (
+        "unknown_option",
+        Item("sandwich", 1, tuple(Option(":".join(["a:b"] * depth)) for depth in range(1, 300))),
+        "$.items",
+    ),
+}
+
+
+@pytest.mark.rule("ITEM-5", "ITEM-7", "ITEM-8", "ERR-2")
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refused_items_are_named(bench, case):
+    code, item, path = REFUSALS[case]
+    with pytest.raises(Failure) as failure:
+        bench.validate(bench.order("congress", SANDWICH, item))
+    assert (failure.value.code, failure.value.path) == (code, path)
+
+
+@pytest.mark.rule("TIME-10", "ITEM-8", "ERR-2", "EP-7")
+@pytest.mark.parametrize(
+    ("place", "members", "code"),
+    [
+        ("notips", {"desired_ready_time": NOON + timedelta(hours=1)}, "ready_time_unavailable"),
+        ("congress", {"desired_ready_time": NOON - timedelta(minutes=1)}, "ready_time_in_past"),
+        ("congress", {"special_instructions": "x" * 251}, "special_instructions_too_long"),
+        ("congress", {"merchant_funded_discount": 1071}, "order_refused"),
+        ("congress", {"user": User("", "", phone="1")}, "customer_refused"),
+    ],
+)
+def test_refused_orders_come_with_the_words_of_the_engine(bench, place, members, code):
+    with pytest.raises(Refused) as refused:
+        bench.validate(bench.order(place, **members))
+    assert refused.value.code == code
+    assert refused.value.message.endswith(".")
+
+
+@pytest.mark.rule("EP-7")
+def test_an_unknown_location_is_not_found(bench):
+    nowhere = replace(bench.locations["congress"], provider_id="nowhere")
+    with pytest.raises(Refused) as refused:
+        bench.adapter.show_menu(nowhere, bench.new_session())
+    assert refused.value.code == "location_not_found"
+
+
+@pytest.mark.rule("PAY-2", "PAY-3")
+@pytest.mark.parametrize(
+    ("place", "tender", "code"),
+    [
+        ("card", LevelUp(), "tender_not_accepted"),
+        ("card", replace(CARD, number=Secret(magic.DECLINED_CARD)), "card_declined"),
+        ("card", replace(CARD, number=Secret(magic.EXPIRED_CARD)), "card_declined"),
+        ("card", replace(CARD, number=Secret("4111111111111112")), "card_declined"),
+        ("congress", replace(CARD, expiration_year="2020"), "card_declined"),
+    ],
+)
+def test_a_payment_that_is_refused_places_nothing(bench, place, tender, code):
+    with pytest.raises(Refused) as refused:
+        bench.submit(bench.order(place), tender)
+    assert refused.value.code == code
+    assert bench.find(place) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        ("sandbox:sold-out", "item_unavailable"),
+        ("sandbox:price-change", "price_changed"),
+        ("sandbox:decline", "order_refused"),
+    ],
+)
+@pytest.mark.rule("ERR-2", "PAY-4")
+def test_magic_refusals_come_at_the_order(bench, token, code):
+    order = bench.order(special_instructions=f"no onions {token}")
+    quote = bench.validate(order)
+    for submitted in (submission(order, quote), order):
+        with pytest.raises(Refused) as refused:
+            bench.submit(submitted)
+        assert refused.value.code == code
+    assert bench.find() is None
+
+
+@pytest.mark.rule("PAY-4")
+def test_an_overcharge_is_reported_as_charged(bench):
+    placed = bench.submit(bench.order(special_instructions="sandbox:overcharge"))
+    assert (placed.expected_charge, placed.charged) == (1070, 1120)
+    assert placed.charge_mismatch
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize(
+    ("note", "tender"),
+    [("sandbox:lost-answer", LevelUp()), (None, replace(CARD, number=Secret(magic.LOST_ANSWER_CARD)))],
+)
+def test_a_lost_answer_is_unknown_not_repeated_and_found(bench, note, tender):
+    with pytest.raises(Unanswered) as unanswered:
+        bench.submit(bench.order(special_instructions=note), tender)
+    assert unanswered.value.sent
+    assert bench.session.placing
+    assert bench.find().order_id == 1
+    assert bench.orders() == 1
+
+
+@pytest.mark.rule("SUB-5", "SUB-6")
+def test_a_slow_answer_is_unknown_and_found(bench):
+    order = bench.order()
+    slow = submission(order, bench.validate(order), special_instructions="sandbox:slow=4")
+    with pytest.raises(Unanswered) as unanswered:
+        bench.submit(slow, seconds=2.5)
+    assert (unanswered.value.code, unanswered.value.sent) == ("provider_timeout", True)
+
+
+def reply(status: int, body: Any) -> Reply:
+    return Reply(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def problem(code: str) -> Any:
+    return {"problem": {"code": code, "text": "We are sorry.", "where": None}}
+
+
+@pytest.mark.rule("ERR-1", "ERR-2")
+def test_every_problem_has_a_code_of_the_closed_list(bench):
+    assert set(CODES) <= set(KINDS)
+    for code, problems in CODES.items():
+        for name in problems.split():
+            refusal = bench.adapter.error_from(reply(422, problem(name)))
+            assert refusal is not None
+            assert (refusal.code, refusal.message) == (code, "We are sorry.")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, problem("dish_unknown")),
+        (500, problem("dish_unknown")),
+        (503, b"<html>"),
+        (404, b"<html>"),
+        (422, {}),
+        (422, {"problem": "dish_unknown"}),
+        (422, problem("never_heard_of")),
+        (400, problem("malformed")),
+        (401, problem("key_refused")),
+    ],
+)
+@pytest.mark.rule("SUB-5")
+def test_what_is_no_refusal_of_the_engine_is_not_made_one(bench, status, body):
+    assert bench.adapter.error_from(reply(status, body)) is None
+
+
+@pytest.mark.rule("ERR-2")
+def test_a_wrong_key_is_the_accounts_fault(bench):
+    stranger = SandboxAdapter(account(api_key=Secret("wrong")))
+    with pytest.raises(Unanswered) as unanswered:
+        stranger.list_locations(bench.new_session(adapter=stranger))
+    assert unanswered.value.code == "provider_credentials_refused"
+
+
+@pytest.mark.rule("ERR-4", "META-7")
+def test_nothing_secret_is_in_the_text_of_what_is_returned(bench):
+    quote = bench.validate(bench.order("account"))
+    token = json.loads(quote.cart["cart"].reveal())["token"]
+    assert token not in repr(quote)
+    assert quote.account["password"].reveal() not in repr(quote)
