@@ -90,7 +90,8 @@ class Directory:
         decoded = wire_id(account, location_id.removeprefix(f"{account}."))
         for max_age in (self._ttl, min(MISS_PAUSE, self._ttl)):
             places = self._entry(adapter, read, deadline, max_age).places
-            if (place := places.get(location_id) or places.get(decoded)) is not None:
+            # Decoded first: `50%25` may be the decoded id of one location and the id on our wire of another.
+            if (place := places.get(decoded) or places.get(location_id)) is not None:
                 return place
         raise _not_found()
 

@@ -26,6 +26,7 @@ MAX_DISCARDED = 8 * 1024 * 1024
 """Bytes that are read and thrown away, so that a caller who sends its whole body first hears the error."""
 OPEN_ENDPOINTS = frozenset({"status.health", "status.ready", "status.openapi"})
 
+_JSON = "application/json"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _CODES = {
     404: "not_found",
@@ -56,7 +57,7 @@ def install(app: Flask, settings: Settings) -> None:
         if request.endpoint not in OPEN_ENDPOINTS:
             _authenticate(keys)
         accept = request.headers.get("Accept")
-        if accept and accept not in ("*/*", "application/json") and not request.accept_mimetypes.accept_json:
+        if accept and accept not in ("*/*", "application/json") and not request.accept_mimetypes.quality(_JSON):
             raise Failure("not_acceptable", "the answers are application/json")
 
     @app.after_request

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -10,6 +12,7 @@ from flask import Blueprint, Response, g, request
 from levelup_ov.blueprints.http import json_response, read_body
 from levelup_ov.config import Settings
 from levelup_ov.deadline import Deadline
+from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas import answers
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.orders import read_submission, read_validation
@@ -37,19 +40,32 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
     def validate_order(location_id: str) -> Response:
         g.trace.deadline = Deadline(settings.validation_deadline)
         order = read_validation(parse(read_body()))
-        return respond("order_validation", service.validate_order(location_id, order, g.trace))
+        with _rooted("order_validation"):
+            return respond("order_validation", service.validate_order(location_id, order, g.trace))
 
     @orders.post("/locations/<path:location_id>/order_submissions")
     def submit_order(location_id: str) -> Response:
         g.trace.deadline = Deadline(settings.submission_deadline)
         order = read_submission(parse(read_body()))
-        return respond("order_submission", service.submit_order(location_id, order, g.trace))
+        with _rooted("order_submission"):
+            return respond("order_submission", service.submit_order(location_id, order, g.trace))
 
     def respond(root: str, answer: Any) -> Response:
         members = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
         return json_response({root: members} if settings.response_envelope else members)
 
     return orders
+
+
+@contextmanager
+def _rooted(root: str) -> Iterator[None]:
+    """Adapters know an order without its envelope: complete the paths that begin at the order (ERR-1, EP-10)."""
+    try:
+        yield
+    except Failure as failure:
+        if failure.path is not None and not failure.path.startswith(f"$.{root}."):
+            failure.path = f"$.{root}{failure.path.removeprefix('$')}"
+        raise
 
 
 def _conditional(content: dict[str, Any]) -> Response:

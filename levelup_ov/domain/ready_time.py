@@ -23,7 +23,7 @@ LAST_YEAR = 2037
 """The zone data that pytz ships knows clock changes until the end of this year."""
 
 _FORMAT = re.compile(
-    r"(?P<minute>\d{4}-\d\d-\d\d[Tt]\d\d:\d\d)(:\d\d([.,]\d{1,9})?)?( ?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?))?",
+    r"(?P<minute>\d{4}-\d\d-\d\d[Tt]\d\d:\d\d)(:([0-5]\d|60)([.,]\d{1,9})?)?( ?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?))?",
     re.ASCII,
 )
 _A_DAY_AND_A_BIT = timedelta(hours=26)

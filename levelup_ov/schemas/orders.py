@@ -268,7 +268,7 @@ class OrderValidationSchema(WireSchema):
             tuple(values["items"]),
             values["user"],
             values["desired_ready_time"],
-            values["fulfillment_type"] or "pickup",
+            "pickup" if values["fulfillment_type"] is None else values["fulfillment_type"],
             values["special_instructions"] or None,
             values["tip"] or 0,
             values["merchant_funded_discount"] or 0,
