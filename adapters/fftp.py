@@ -120,7 +120,9 @@ class FftpAdapter(Adapter):
         made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
         return self._finish(placed, made_at, session, discounted=order.merchant_funded_discount > 0)
 
-    def find_order(self, order_location_id: str, reference: str, session: Session) -> Placed | None:
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
         """The order placed under ``reference``, now marked as paid; None proves that there is none (SUB-5)."""
         orders = Answer({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
         for order in orders:

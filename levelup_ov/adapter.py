@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
@@ -22,6 +22,10 @@ from levelup_ov.errors import Refused
 from levelup_ov.transport import Reply, Session
 
 INTERFACE_VERSION = 1
+
+Recovery = Literal["look_up", "replay"]
+"""``look_up``: :meth:`Adapter.find_order` asks the provider. ``replay``: :meth:`Adapter.submit_order` is called
+again with the same reference, for a provider that promises the same order for the same idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class Adapter(ABC):
     """Whether orders run on a customer's account at the provider (META-6)."""
     schedules: ClassVar[bool] = False
     """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""
+    recovery: ClassVar[Recovery] = "look_up"
+    """How it is found out whether an order stands whose answer was lost (SUB-5)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
 
     def __init__(self, account: Account) -> None:
@@ -108,6 +114,15 @@ class Adapter(ABC):
         The one call that commits the provider to the order says ``places_order=True``. A ``Refused``
         from here proves that no order stands.
         """
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        """The order that was placed under ``reference``; None proves that there is none.
+
+        ``trace`` is what the placing call left. Not asked where :attr:`recovery` is ``replay``.
+        """
+        raise LookupError(f"{type(self).__name__} cannot look orders up")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:

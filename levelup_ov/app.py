@@ -12,6 +12,8 @@ from flask import Flask
 from levelup_ov import cli
 from levelup_ov.blueprints import http, orders, status
 from levelup_ov.config import Settings, load_settings
+from levelup_ov.database import upgrade
+from levelup_ov.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
 from levelup_ov.sandbox import create_sandbox
 from levelup_ov.schemas.openapi import document
@@ -22,8 +24,10 @@ SANDBOX_HOST = "sandbox.internal"
 """The host name under which the embedded sandbox is reached without a port."""
 
 
-def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime] | None = None) -> Flask:
-    """The WSGI application.
+def create_app(
+    settings: Settings | None = None, *, clock: Callable[[], datetime] | None = None, ledger: Ledger | None = None
+) -> Flask:
+    """The WSGI application. ``clock`` and ``ledger`` stand in for the real ones in tests.
 
     :raises levelup_ov.config.ConfigError: with every mistake of the configuration.
     """
@@ -31,19 +35,23 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], datetime
         settings = load_settings()
         configure_logging(settings.log_level)
     clock = clock or _now
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.development and ledger is None:
+        upgrade(settings.ledger.reveal())
     transport = Transport(
         pool_size=settings.threads,
         in_process={SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)},
         proxy=settings.proxy.reveal() if settings.proxy else None,
     )
-    service = Service(settings, transport, clock)
+    ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.threads)
+    service = Service(settings, transport, ledger, clock)
     app = Flask("levelup_ov", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=http.MAX_BODY, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.extensions["levelup_ov"] = service
     http.install(app, settings)
     app.register_blueprint(orders.blueprint(service, settings))
-    app.register_blueprint(status.blueprint({}, _document(settings)))
+    app.register_blueprint(status.blueprint({"ledger": ledger.ready}, _document(settings)))
     cli.install(app, settings, service)
     return app
 

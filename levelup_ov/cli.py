@@ -8,6 +8,7 @@ from flask.cli import AppGroup
 from werkzeug.serving import make_server
 
 from levelup_ov.config import Settings, new_secret_key
+from levelup_ov.database import REVISIONS, upgrade
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
@@ -46,6 +47,15 @@ def install(app: Flask, settings: Settings, service: Service) -> None:
         if problems:
             raise click.ClickException(f"{len(problems)} problem(s)")
         click.echo(f"the menu is sound: {sum(len(category.items) for category in found.categories)} items")
+
+    ledger = AppGroup("ledger", help="The ledger of submissions.")
+    app.cli.add_command(ledger)
+
+    @ledger.command("upgrade")
+    def ledger_upgrade() -> None:
+        """Bring the ledger's database to the schema of this release."""
+        found = upgrade(settings.ledger.reveal())
+        click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
 
     @app.cli.command("secret-key")
     def secret_key() -> None:

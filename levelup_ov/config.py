@@ -23,7 +23,9 @@ import click
 import pytz
 
 from levelup_ov.adapter import Account, Adapter
+from levelup_ov.database import LedgerUnavailable, SchemaMismatch
 from levelup_ov.domain.secret import Secret
+from levelup_ov.ledger import open_ledger
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
 
 KEY_BYTES = 32
@@ -73,6 +75,10 @@ VARIABLES = (
     Variable("LEVELUP_OV_LOCATIONS_TTL", "seconds for which the locations of an account are kept", "300"),
     Variable("LEVELUP_OV_FEES", "fees of a provider: add them to the total, or refuse (MONEY-9)", "add"),
     Variable("RESPONSE_ENVELOPE", "wrap answers in order_validation / order_submission (EP-10)", "true"),
+    Variable("DATABASE_URL", "address of the ledger: postgresql://... for several processes and hosts (SUB-2)"),
+    Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
+    Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may be under way", "30"),
+    Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO"),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "32"),
@@ -94,6 +100,9 @@ class Settings:
     locations_ttl: float = 300.0
     refuse_fees: bool = False
     response_envelope: bool = True
+    ledger: Secret = Secret("sqlite://")
+    reconcile_grace: float = 30.0
+    account_threads: int = 32
     proxy: Secret | None = None
     log_level: str = "INFO"
     threads: int = 32
@@ -106,6 +115,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     :raises ConfigError: with all mistakes at once.
     """
     return _Loader(os.environ if environ is None else environ).load()
+
+
+def check_ledger(url: str) -> None:
+    """Refuse to start over a ledger whose schema is not this release's; one that is down may come back.
+
+    :raises ConfigError: it is missing, older or newer.
+    """
+    ledger = open_ledger(url)
+    try:
+        ledger.ready()
+    except SchemaMismatch as mismatch:
+        raise ConfigError([mismatch.message]) from None
+    except LedgerUnavailable as failure:
+        click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
+    finally:
+        ledger.close()
 
 
 def new_secret_key() -> str:
@@ -136,6 +161,9 @@ class _Loader:
             locations_ttl=self._number("LEVELUP_OV_LOCATIONS_TTL", 0, 86_400),
             refuse_fees=self._choice("LEVELUP_OV_FEES", {"add": False, "refuse": True}),
             response_envelope=self._choice("RESPONSE_ENVELOPE", {"true": True, "false": False, "1": True, "0": False}),
+            ledger=self._ledger(development, data_dir),
+            reconcile_grace=self._number("LEVELUP_OV_RECONCILE_GRACE", 0.1, 86_400),
+            account_threads=self._account_threads(len(accounts)),
             proxy=self._proxy(),
             log_level=self._choice(
                 "LEVELUP_OV_LOG_LEVEL", {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
@@ -241,6 +269,32 @@ class _Loader:
                 "set LEVELUP_OV_DATA_DIR to a writable directory",
             )
             return ()
+
+    def _ledger(self, development: bool, data_dir: Path) -> Secret:
+        url, choice = self._value("DATABASE_URL"), self._value("LEVELUP_OV_LEDGER")
+        if choice not in ("", "sqlite"):
+            self._mistake("environment, LEVELUP_OV_LEDGER", f"is {choice!r}", "set it to sqlite, or leave it unset")
+        if not url and choice != "sqlite" and not development:
+            self._mistake(
+                "environment, DATABASE_URL",
+                "is not set, and on a disk that does not last the promise of one order would be lost (SUB-2)",
+                "set it to postgresql://..., or set LEVELUP_OV_LEDGER=sqlite for one host with a durable disk",
+            )
+        if url and choice == "sqlite":
+            self._mistake("environment, LEVELUP_OV_LEDGER", "is set beside DATABASE_URL", "set one of the two")
+        url = url or f"sqlite:///{(data_dir / 'ledger.db').absolute()}"
+        try:
+            open_ledger(url).close()
+        except ValueError as error:
+            self._mistake("environment, DATABASE_URL", "is no address of a ledger", str(error))
+        return Secret(url)
+
+    def _account_threads(self, accounts: int) -> int:
+        """How many threads one account may hold: half of them, unless there is but one account."""
+        threads = int(self._number("LEVELUP_OV_THREADS", 1, 1024))
+        if not self._value("LEVELUP_OV_ACCOUNT_SHARE"):
+            return threads if accounts <= 1 else max(threads // 2, 1)
+        return max(threads * int(self._number("LEVELUP_OV_ACCOUNT_SHARE", 1, 100)) // 100, 1)
 
     def _proxy(self) -> Secret | None:
         value = self._value("LEVELUP_OV_PROXY")

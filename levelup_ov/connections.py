@@ -31,7 +31,8 @@ class Exchange:
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
-        self.sent = False
+        self.sent: bool | None = None
+        """Whether a byte went out to the provider; None while nobody watches who could tell."""
         self.connected = False
         """Whether a new connection was opened for it."""
 
@@ -82,12 +83,13 @@ class _DeadlineMixin(HTTPConnection):
         except socket.gaierror as error:
             raise NameResolutionError(connection.host, connection, error) from None
         failure: OSError | None = None
-        for family, kind, protocol, _, address in addresses:
+        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = socket.socket(family, kind, protocol)
             try:
                 for option in connection.socket_options or ():
                     sock.setsockopt(*option)
-                sock.settimeout(max(deadline.remaining(), 0.001))
+                # One address that does not answer leaves the others their share of the time.
+                sock.settimeout(max(deadline.remaining() / (len(addresses) - tried), 0.001))
                 sock.connect(address)
             except OSError as error:
                 sock.close()
@@ -106,6 +108,14 @@ class _DeadlineMixin(HTTPConnection):
         if (exchange := current_exchange.get(None)) is not None:
             exchange.sent = True
         super().send(data)
+
+    def _tunnel(self) -> None:
+        """Ask a proxy for a way through: of this, nothing goes to the provider."""
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            if (exchange := current_exchange.get(None)) is not None:
+                exchange.sent = False
 
 
 class _Connection(_DeadlineMixin):
@@ -144,6 +154,12 @@ class DeadlineAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """From here on, whatever goes out goes through these connections."""
+        if (exchange := current_exchange.get(None)) is not None:
+            exchange.sent = False
+        return super().get_connection_with_tls_context(*args, **kwargs)
 
     def build_connection_pool_key_attributes(self, request: PreparedRequest, verify: Any, cert: Any = None) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, verify, cert)

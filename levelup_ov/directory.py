@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -17,10 +17,10 @@ import pytz
 from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.adapter import Adapter
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
 from levelup_ov.errors import Unanswered
+from levelup_ov.transport import Session
 
 STALE_FOR = 24 * 3600.0
 """Seconds for which locations still serve when the provider does not answer."""
@@ -47,9 +47,6 @@ class _Entry:
     read_at: float
 
 
-Read = Callable[[Adapter], Sequence[Location]]
-
-
 class Directory:
     """Accounts and their locations. ``ttl``: seconds for which a list is used without asking again."""
 
@@ -70,9 +67,9 @@ class Directory:
             raise Failure("merchant_not_found", "there is no such merchant")
         return adapter
 
-    def places(self, adapter: Adapter, read: Read, deadline: Deadline) -> Sequence[Place]:
-        """All locations of an account; ``read`` asks the provider where that is due."""
-        return list(self._entry(adapter, read, deadline, self._ttl).places.values())
+    def places(self, adapter: Adapter, session: Session) -> list[Place]:
+        """All locations of an account; the provider is asked through ``session`` where that is due."""
+        return list(self._entry(adapter, session, self._ttl).places.values())
 
     def account_of(self, location_id: str) -> Adapter:
         """The account that a location's id names. :raises Failure: ``location_not_found``."""
@@ -80,7 +77,7 @@ class Directory:
             raise _not_found()
         return adapter
 
-    def place(self, location_id: str, read: Read, deadline: Deadline) -> Place:
+    def place(self, location_id: str, session: Session) -> Place:
         """The location with this id of our wire, as given out or as a router decoded it.
 
         :raises Failure: ``location_not_found``.
@@ -89,20 +86,20 @@ class Directory:
         account = adapter.account.name
         decoded = wire_id(account, location_id.removeprefix(f"{account}."))
         for max_age in (self._ttl, min(MISS_PAUSE, self._ttl)):
-            places = self._entry(adapter, read, deadline, max_age).places
+            places = self._entry(adapter, session, max_age).places
             # Decoded first: `50%25` may be the decoded id of one location and the id on our wire of another.
             if (place := places.get(decoded) or places.get(location_id)) is not None:
                 return place
         raise _not_found()
 
-    def _entry(self, adapter: Adapter, read: Read, deadline: Deadline, max_age: float) -> _Entry:
+    def _entry(self, adapter: Adapter, session: Session, max_age: float) -> _Entry:
         """The list of an account, read anew where it is too old; by one request at a time."""
         name = adapter.account.name
         entry, asked_at = self._entries.get(name), time.monotonic()
         if entry is not None and asked_at - entry.read_at <= max_age:
             return entry
         lock = self._locks[name]
-        if not lock.acquire(timeout=0 if entry is not None else max(deadline.remaining(), 0)):
+        if not lock.acquire(timeout=0 if entry is not None else max(session.deadline.remaining(), 0)):
             if entry is not None:
                 return entry  # another request is asking already
             raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
@@ -112,14 +109,14 @@ class Directory:
                 return newer
             if failed is not None and failed[1] >= asked_at:
                 raise failed[0]
-            return self._refresh(adapter, read, entry)
+            return self._refresh(adapter, session, entry)
         finally:
             lock.release()
 
-    def _refresh(self, adapter: Adapter, read: Read, entry: _Entry | None) -> _Entry:
+    def _refresh(self, adapter: Adapter, session: Session, entry: _Entry | None) -> _Entry:
         name = adapter.account.name
         try:
-            locations = read(adapter)
+            locations = adapter.list_locations(session)
         except Unanswered as failure:
             if entry is None or time.monotonic() - entry.read_at > STALE_FOR:
                 self._failures[name] = (failure, time.monotonic())

@@ -31,9 +31,11 @@ def _kind(type: ErrorType, retryable: bool, status: int, meaning: str, remedy: s
 
 
 _request = partial(_kind, "request", False)
+_request_retryable = partial(_kind, "request", True)
 _provider = partial(_kind, "provider", False)
 _provider_retryable = partial(_kind, "provider", True)
 _service = partial(_kind, "service", False)
+_service_retryable = partial(_kind, "service", True)
 
 _ASK_CHANNEL = "Correct the request; `path` names the member."
 _ASK_USER = "Show the message to the user and let them change the order."
@@ -75,6 +77,13 @@ KINDS: Mapping[str, Kind] = {
         "The location does not fulfil orders in this way.",
         "See fulfills_pickups and fulfills_deliveries of the location.",
     ),
+    "order_validation_expired": _request(
+        422, "The order was validated more than 7 days ago.", "Validate the order again."
+    ),
+    "idempotency_key_reused": _request(
+        422, "An identity of the submission belongs to a different order.", "Give each order an identity of its own."
+    ),
+    "submission_in_progress": _request_retryable(409, "The same submission is being placed right now.", _WAIT),
     # What the ordering provider said.
     "unknown_item": _provider(422, "The provider does not know the item.", "Read the menu again."),
     "unknown_option": _provider(422, "The provider does not know the option, or not there.", "Read the menu again."),
@@ -111,7 +120,18 @@ KINDS: Mapping[str, Kind] = {
         503, "The provider cannot be reached or says that it is out of order.", _WAIT
     ),
     "provider_timeout": _provider_retryable(504, "The provider gave no answer within the deadline.", _WAIT),
+    "provider_busy": _provider_retryable(
+        503, "As many requests of this account as may be are under way already.", _WAIT
+    ),
+    "outcome_unknown": _provider_retryable(
+        504,
+        "It is not known whether the order was placed. It is never placed twice.",
+        "Send the same submission again: it is found out before anything is sent.",
+    ),
     # Our own faults.
+    "ledger_unavailable": _service_retryable(
+        503, "Submissions cannot be recorded, so none is sent. Validations go on.", "Restore the database; see /ready."
+    ),
     "internal_error": _service(500, "A fault of the service.", "Report the request id to whoever runs the service."),
 }
 
@@ -126,7 +146,6 @@ class Unanswered(Failure):
     ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went
     out, or was turned away at the door (401, 403, 429).
     ``status``: the HTTP status, where there was one.
-    ``retry_after``: seconds that the provider asked to wait, where it did.
     """
 
     def __init__(

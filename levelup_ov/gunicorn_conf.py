@@ -7,11 +7,13 @@ import os
 import sys
 from typing import Any
 
-from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, load_settings
+from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
 from levelup_ov.welcome import welcome
 
 try:
     _settings = load_settings()
+    if not _settings.development:
+        check_ledger(_settings.ledger.reveal())
 except ConfigError as error:
     error.show()
     sys.exit(error.exit_code)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
-from levelup_ov.domain.order import DeliveryAddress, Item, Order
+from levelup_ov.domain.order import DeliveryAddress, Item
+from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import TenderKind
 
 Kind = Literal[
     "idempotency_key", "order_number", "grubhub_order_number", "order_validation_id", "card", "content"
@@ -79,8 +79,8 @@ def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tup
     return _digests(keys, location, "content", content)
 
 
-def content(order: Order, tender: TenderKind) -> bytes:
-    """The members of ``order`` that make it the same order, in one canonical form (SUB-3).
+def content(request: SubmissionRequest) -> bytes:
+    """The members of the submission that make it the same order, in one canonical form (SUB-3).
 
     They are the user's e-mail and phone, items, options, quantities, instructions, desired time, tip,
     discount, kind of tender, and the fulfilment with, for a delivery, its address. Card data, metadata,
@@ -91,6 +91,7 @@ def content(order: Order, tender: TenderKind) -> bytes:
     line of two. Absent and empty instructions are the same. An aware desired time counts as its
     instant, a naive one (local, as the channel wrote it) as its digits.
     """
+    order = request.order
     return json.dumps(
         [
             order.user.email,
@@ -99,10 +100,10 @@ def content(order: Order, tender: TenderKind) -> bytes:
             order.special_instructions or None,
             _time(order.desired_ready_time),
             order.fulfillment_type,
-            _address(order.delivery_address),
+            _address(request.delivery_address),
             order.tip,
             order.merchant_funded_discount,
-            tender,
+            request.tender.kind,
         ],
         separators=(",", ":"),
     ).encode()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
-from levelup_ov import sealing
+from levelup_ov import identity, sealing
 from levelup_ov.adapter import Adapter
+from levelup_ov.bulkhead import Bulkhead
 from levelup_ov.config import Settings
 from levelup_ov.deadline import Deadline
-from levelup_ov.directory import Directory, Place
+from levelup_ov.directory import Directory, Place, wire_id
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain import money, ready_time
 from levelup_ov.domain.failure import Failure
@@ -23,8 +24,11 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.ledger import Ledger, Submission
+from levelup_ov.metadata import MetadataKeeper
 from levelup_ov.redaction import scrub
+from levelup_ov.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.transport import Call, Session, Transport
 
 
@@ -33,9 +37,11 @@ class Trace:
     """What the log says about one request; ``calls`` are the calls to the provider."""
 
     deadline: Deadline
+    request_id: str | None = None
     account: str | None = None
     location: str | None = None
     provider: str | None = None
+    replayed: bool = False
     calls: list[Call] = field(default_factory=list)
 
 
@@ -66,12 +72,17 @@ class SubmittedOrder:
 class Service:
     """All use cases, over one set of accounts. ``clock`` gives the aware present."""
 
-    def __init__(self, settings: Settings, transport: Transport, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]
+    ) -> None:
         self._settings = settings
         self._transport = transport
         self._clock = clock
         self._directory = Directory(settings.accounts, settings.locations_ttl)
-        self._sealer = sealing.Sealer(settings.secret_keys, "metadata")
+        self._bulkhead = Bulkhead(settings.account_threads)
+        self._keeper = MetadataKeeper(settings.secret_keys)
+        self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
+        self.submissions = Submissions(ledger, deadline=settings.submission_deadline, grace=settings.reconcile_grace)
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
@@ -80,10 +91,9 @@ class Service:
     def locations(self, merchant_id: str, trace: Trace) -> list[Place]:
         """EP-2. :raises Failure: ``merchant_not_found``, or what the provider answered."""
         adapter = self._directory.adapter(merchant_id)
-        with self._session(adapter, trace) as session:
-            return list(
-                self._directory.places(adapter, lambda adapter: adapter.list_locations(session), trace.deadline)
-            )
+        trace.account, trace.provider = merchant_id, adapter.account.provider
+        with self._bulkhead.room(merchant_id), self._session(adapter, trace) as session:
+            return self._directory.places(adapter, session)
 
     def menu(self, location_id: str, trace: Trace) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
@@ -95,68 +105,115 @@ class Service:
 
     def read_menu(self, location_id: str, trace: Trace) -> menus.Menu:
         """The menu as the adapter gives it, sound or not."""
-        place = self._place(location_id, trace)
-        with self._session(place.adapter, trace) as session:
-            return place.adapter.show_menu(place.location, session)
+        adapter = self._account_of(location_id, trace)
+        with self._bulkhead.room(adapter.account.name):
+            place = self._place(location_id, trace)
+            with self._session(adapter, trace) as session:
+                return adapter.show_menu(place.location, session)
 
     def validate_order(self, location_id: str, request: OrderRequest, trace: Trace) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
-        place = self._place(location_id, trace)
-        order = self._order(place, request)
-        with self._session(place.adapter, trace, order) as session:
-            quote = place.adapter.validate_order(order, session)
-            self._check(quote)
-        soonest = ready_time.to_wire(quote.ready.soonest, place.zone)
-        slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
-        return ValidatedOrder(
-            total=quote.total,
-            tax=quote.tax,
-            tip=quote.tip if place.location.accepts_tips(order.fulfillment_type) else None,
-            merchant_funded_discount=request.merchant_funded_discount,
-            provider_funded_discount=quote.provider_funded_discount,
-            soonest_available_at=soonest,
-            ready_at=soonest,
-            available_at=None if slots is None else [ready_time.to_wire(slot, place.zone) or "" for slot in slots],
-            metadata={
-                **self._outgoing(f"user_{place.adapter.account.name}_", quote.account, place),
-                **self._outgoing("order_", quote.cart, place),
-                **(
-                    {"order_fees": [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]}
-                    if quote.fees
-                    else {}
-                ),
-            },
-        )
+        adapter = self._account_of(location_id, trace)
+        with self._bulkhead.room(adapter.account.name):
+            place = self._place(location_id, trace)
+            order = self._order(place, request)
+            with self._session(adapter, trace, order) as session:
+                quote = adapter.validate_order(order, session)
+                self._check(quote)
+        return self._validated(place, order, quote)
 
-    def submit_order(self, location_id: str, request: SubmissionRequest, trace: Trace) -> SubmittedOrder:
-        """EP-5. :raises Failure: why the order was not placed."""
+    def submit_order(
+        self, location_id: str, request: SubmissionRequest, idempotency_key: str | None, trace: Trace
+    ) -> SubmittedOrder:
+        """EP-5. ``trace.replayed`` says whether the answer is a recorded one (SUB-4).
+
+        :raises Failure: why the order was not placed, or that this is not known.
+        """
+        adapter = self._account_of(location_id, trace)
+        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, trace)
+
+        # All checks come after the look-up, so that a replay stays one whatever has changed since.
+        def place_order(attempt: Attempt) -> Settlement:
+            if expired:
+                path = "$.order_submission.metadata.order_validation_id"
+                raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
+            return self._place_order(location_id, request, attempt, trace)
+
+        def find_order(submission: Submission) -> Settlement | None:
+            if adapter.recovery == "look_up":
+                return self.look_up(submission, trace)
+            try:
+                return self._place_order(location_id, request, Attempt(submission.id), trace)
+            except Refused:
+                return None
+
+        with self._bulkhead.room(adapter.account.name):
+            settlement = self.submissions.submit(key, place_order, find_order)
+        trace.replayed = settlement.replayed
+        return SubmittedOrder(**settlement.answer)
+
+    def look_up(self, submission: Submission, trace: Trace) -> Settlement | None:
+        """The order of a submission, as its provider knows it; None if there is none (SUB-5)."""
+        place = self._place(submission.location, trace)
+        with self._session(place.adapter, trace) as session:
+            placed = place.adapter.find_order(place.location, submission.id, submission.trace or {}, session)
+        return self._settlement(place, placed) if placed else None
+
+    def _submission_key(
+        self,
+        adapter: Adapter,
+        location_id: str,
+        request: SubmissionRequest,
+        idempotency_key: str | None,
+        trace: Trace,
+    ) -> tuple[SubmissionKey, bool]:
+        """What the submission is recognised by (SUB-3), and whether its validation has expired (META-8)."""
+        account = adapter.account.name
+        location = wire_id(account, unquote(location_id.removeprefix(f"{account}.")))
+        validation_id = self._keeper.take_validation_id(location, request.order.metadata)
+        content = identity.content(request)
+        identities = identity.identities(
+            location,
+            content=content,
+            keys=self._identity_keys,
+            idempotency_key=idempotency_key,
+            order_number=request.order_number,
+            grubhub_order_number=request.grubhub_order_number,
+            order_validation_id=validation_id.value if validation_id else None,
+            card_number=request.tender.number if isinstance(request.tender, CreditCard) else None,
+        )
+        digests = identity.content_digests(location, content, self._identity_keys)
+        key = SubmissionKey(account, location, identities, digests, trace.request_id)
+        return key, validation_id is not None and validation_id.expired(self._clock())
+
+    def _place_order(self, location_id: str, request: SubmissionRequest, attempt: Attempt, trace: Trace) -> Settlement:
         place = self._place(location_id, trace)
         _check_tender(place, request.tender)
-        order = self._order(place, request.order, submission=request)
-        with self._session(place.adapter, trace, order, request.tender) as session:
+        order = self._order(place, request.order, request, attempt)
+        with self._session(place.adapter, trace, order, request.tender, attempt) as session:
             placed = place.adapter.submit_order(order, request.tender, session)
-        return self._submitted(place, placed)
+        return self._settlement(place, placed)
 
-    def _submitted(self, place: Place, placed: Placed) -> SubmittedOrder:
-        return SubmittedOrder(
-            order_id=placed.order_id,
-            expected_ready_at=ready_time.to_wire(placed.expected_ready_at, place.zone),
-            metadata=self._outgoing(f"user_{place.adapter.account.name}_", placed.account, place),
-        )
+    def _account_of(self, location_id: str, trace: Trace) -> Adapter:
+        adapter = self._directory.account_of(location_id)
+        trace.account, trace.provider, trace.location = adapter.account.name, adapter.account.provider, location_id
+        return adapter
 
     def _place(self, location_id: str, trace: Trace) -> Place:
-        adapter = self._directory.account_of(location_id)
+        adapter = self._account_of(location_id, trace)
         with self._session(adapter, trace) as session:
-            place = self._directory.place(location_id, lambda adapter: adapter.list_locations(session), trace.deadline)
-        trace.location = place.id
-        return place
+            return self._directory.place(location_id, session)
 
     @contextmanager
     def _session(
-        self, adapter: Adapter, trace: Trace, order: Order | None = None, tender: Tender | None = None
+        self,
+        adapter: Adapter,
+        trace: Trace,
+        order: Order | None = None,
+        tender: Tender | None = None,
+        attempt: Attempt | None = None,
     ) -> Iterator[Session]:
         """Calls to one account's provider; what they fail with is fit to be shown afterwards."""
-        trace.account, trace.provider = adapter.account.name, adapter.account.provider
         session = Session(
             self._transport,
             adapter.account.name,
@@ -164,58 +221,64 @@ class Service:
             headers=adapter.headers(),
             error_from=adapter.error_from,
             deadline=trace.deadline,
+            calls=trace.calls,
+            before_placing=attempt.begin_sending if attempt else None,
         )
-        session.calls = trace.calls
+        if attempt is not None:
+            attempt.session = session
         try:
             yield session
-        except (Refused, Unanswered) as failure:
+        except Failure as failure:
             failure.message = scrub(failure.message, _secrets(adapter, order, tender))
+            if failure.path is not None and order is not None:
+                # Adapters name members of the order; the channel knows them below their root.
+                failure.path = f"$.{_root(order)}{failure.path.removeprefix('$')}"
             raise
 
-    def _order(self, place: Place, request: OrderRequest, submission: SubmissionRequest | None = None) -> Order:
+    def _order(
+        self,
+        place: Place,
+        request: OrderRequest,
+        submission: SubmissionRequest | None = None,
+        attempt: Attempt | None = None,
+    ) -> Order:
         """The order as the adapter gets it.
 
-        :raises Failure: ``fulfillment_not_supported``, ``ready_time_in_past``.
+        :raises Failure: ``fulfillment_not_supported``, ``ready_time_in_past``, ``ready_time_unavailable``.
         """
-        fulfillment, location = request.fulfillment_type, place.location
-        root = "order_validation" if submission is None else "order_submission"
-        if fulfillment not in place.adapter.fulfillments or not location.fulfills(fulfillment):
-            raise Failure(
-                "fulfillment_not_supported", f"this location has no {fulfillment}", path=f"$.{root}.fulfillment_type"
-            )
-        now = self._clock()
-        desired = request.desired_ready_time
-        if desired is not None:
-            path = f"$.{root}.desired_ready_time"
-            if place.zone is None and desired.tzinfo is None:
-                raise Failure("ready_time_unavailable", "the time zone of this location is not known", path=path)
-            desired = ready_time.localize(desired, place.zone) if place.zone else desired
-            ready_time.check_not_past(desired, now, path=path)
-        return Order(
+        account, location, now = place.adapter.account.name, place.location, self._clock()
+        order = Order(
             location=location,
             items=request.items,
             user=request.user,
             received_at=now,
-            desired_ready_time=desired,
-            fulfillment_type=fulfillment,
+            desired_ready_time=request.desired_ready_time,
+            fulfillment_type=request.fulfillment_type,
             special_instructions=request.special_instructions,
-            tip=request.tip if location.accepts_tips(fulfillment) else 0,
+            tip=request.tip if location.accepts_tips(request.fulfillment_type) else 0,
             merchant_funded_discount=request.merchant_funded_discount,
             delivery_address=submission.delivery_address if submission else None,
-            account=self._incoming(f"user_{place.adapter.account.name}_", request.metadata, place),
-            cart=self._incoming("order_", request.metadata, place) if submission else {},
-            reference=str(uuid.uuid4()) if submission else None,
+            account=self._keeper.take_account(account, request.metadata),
+            cart=self._keeper.take_cart(account, request.metadata) if submission else {},
+            reference=attempt.reference if attempt else None,
         )
+        if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
+            path = f"$.{_root(order)}.fulfillment_type"
+            raise Failure("fulfillment_not_supported", f"this location has no {order.fulfillment_type}", path=path)
+        if (desired := order.desired_ready_time) is None:
+            return order
+        path = f"$.{_root(order)}.desired_ready_time"
+        if place.zone is not None:
+            desired = ready_time.localize(desired, place.zone)
+        elif desired.tzinfo is None:
+            raise Failure("ready_time_unavailable", "the time zone of this location is not known", path=path)
+        if attempt is None or attempt.is_new:
+            ready_time.check_not_past(desired, now, path=path)
+        return replace(order, desired_ready_time=desired)
 
     def _check(self, quote: Quote) -> None:
         """Refuse a price that cannot be accounted for (MONEY-9)."""
-        amounts = (
-            quote.total,
-            quote.tax,
-            quote.tip or 0,
-            quote.merchant_funded_discount,
-            quote.provider_funded_discount,
-        )
+        amounts = (quote.total, quote.tax, quote.tip or 0, quote.provider_funded_discount)
         if not all(money.is_cents(amount) for amount in amounts):
             raise broken_protocol("the provider's price holds an amount out of range")
         if quote.charged is not None and quote.charged != quote.consumer_pays:
@@ -225,25 +288,40 @@ class Service:
             names = ", ".join(fee.name for fee in quote.fees)
             raise Failure("fees_not_representable", f"the provider adds a fee: {names}")
 
-    def _outgoing(self, prefix: str, values: Mapping[str, str | Secret], place: Place) -> dict[str, str]:
-        """Members for the channel to keep, secrets sealed for the account (META-1, META-2, META-7)."""
+    def _validated(self, place: Place, order: Order, quote: Quote) -> ValidatedOrder:
         account = place.adapter.account.name
-        return {
-            prefix + name: self._sealer.seal(value.reveal(), account) if isinstance(value, Secret) else value
-            for name, value in values.items()
+        soonest = ready_time.to_wire(quote.ready.soonest, place.zone)
+        slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
+        metadata: dict[str, Any] = {
+            **self._keeper.give_validation_id(place.id, order.received_at),
+            **self._keeper.give_account(account, quote.account),
+            **self._keeper.give_cart(account, quote.cart),
         }
+        if quote.fees:
+            metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
+        return ValidatedOrder(
+            total=quote.total,
+            tax=quote.tax,
+            tip=quote.tip if place.location.accepts_tips(order.fulfillment_type) else None,
+            merchant_funded_discount=order.merchant_funded_discount,
+            provider_funded_discount=quote.provider_funded_discount,
+            soonest_available_at=soonest,
+            ready_at=soonest,
+            available_at=None if slots is None else [ready_time.to_wire(slot, place.zone) or "" for slot in slots],
+            metadata=metadata,
+        )
 
-    def _incoming(self, prefix: str, metadata: Mapping[str, Any], place: Place) -> dict[str, str | Secret]:
-        """Members that the channel kept for us; what does not open is absent (META-7)."""
-        found: dict[str, str | Secret] = {}
-        for name, value in metadata.items():
-            if not name.startswith(prefix) or not isinstance(value, str):
-                continue
-            if not sealing.is_sealed(value):
-                found[name.removeprefix(prefix)] = value
-            elif (opened := self._sealer.open(value, place.adapter.account.name)) is not None:
-                found[name.removeprefix(prefix)] = Secret(opened)
-        return found
+    def _settlement(self, place: Place, placed: Placed) -> Settlement:
+        answer = SubmittedOrder(
+            order_id=placed.order_id,
+            expected_ready_at=ready_time.to_wire(placed.expected_ready_at, place.zone),
+            metadata=self._keeper.give_account(place.adapter.account.name, placed.account),
+        )
+        return Settlement(placed, asdict(answer))
+
+
+def _root(order: Order) -> str:
+    return "order_validation" if order.reference is None else "order_submission"
 
 
 def _check_tender(place: Place, tender: Tender) -> None:

@@ -163,6 +163,7 @@ class Session:
         headers: Mapping[str, str],
         error_from: Callable[[Reply], Refused | None],
         deadline: Deadline,
+        calls: list[Call] | None = None,
         before_placing: Callable[[Mapping[str, Any] | None], None] | None = None,
     ) -> None:
         self._transport = transport
@@ -172,7 +173,7 @@ class Session:
         self._error_from = error_from
         self._before_placing = before_placing
         self.deadline = deadline
-        self.calls: list[Call] = []
+        self.calls = [] if calls is None else calls
         self.placing = False
 
     def get(
@@ -345,16 +346,15 @@ def _classify(error: Exception, exchange: Exchange, deadline: Deadline) -> Unans
     only the connection knows whether a byte went out. For an exception that comes from elsewhere,
     nothing but a failed connect proves that none did.
     """
-    unsent = not exchange.sent and (isinstance(error, requests.ConnectTimeout) or _is_connect_failure(error))
-    timed_out = isinstance(error, (requests.Timeout, TimeoutError)) or deadline.remaining() <= 0
-    if timed_out and not unsent:
-        return Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=True)
+    unsent = exchange.sent is False
+    if exchange.sent is None:
+        unsent = isinstance(error, requests.ConnectTimeout) or _is_connect_failure(error)
     if unsent:
-        return Unanswered("provider_unavailable", "the provider cannot be reached", sent=False)
-    if isinstance(error, requests.exceptions.SSLError) and not exchange.sent:
-        return Unanswered(
-            "provider_unavailable", "the provider's TLS certificate or handshake is not valid", sent=False
-        )
+        tls = isinstance(error, requests.exceptions.SSLError)
+        what = "the provider's TLS certificate or handshake is not valid" if tls else "the provider cannot be reached"
+        return Unanswered("provider_unavailable", what, sent=False)
+    if isinstance(error, (requests.Timeout, TimeoutError)) or deadline.remaining() <= 0:
+        return Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=True)
     return Unanswered("provider_unavailable", "the connection to the provider broke before its answer", sent=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import re
 import time
 import uuid
@@ -17,7 +18,7 @@ from werkzeug.wsgi import get_input_stream
 from levelup_ov.config import Settings
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
-from levelup_ov.errors import KINDS, Unanswered, body
+from levelup_ov.errors import KINDS, body
 from levelup_ov.service import Trace
 
 MAX_BODY = 1024 * 1024
@@ -28,6 +29,7 @@ OPEN_ENDPOINTS = frozenset({"status.health", "status.ready", "status.openapi"})
 
 _JSON = "application/json"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _CODES = {
     404: "not_found",
     405: "method_not_allowed",
@@ -52,7 +54,7 @@ def install(app: Flask, settings: Settings) -> None:
         g.started = time.monotonic()
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-        g.trace = Trace(Deadline(settings.reading_deadline))
+        g.trace = Trace(Deadline(settings.reading_deadline), g.request_id)
         g.failure = None
         if request.endpoint not in OPEN_ENDPOINTS:
             _authenticate(keys)
@@ -94,6 +96,14 @@ def read_body() -> bytes:
         raise Failure("payload_too_large", f"expected a body of at most {MAX_BODY} bytes") from None
 
 
+def read_idempotency_key() -> str | None:
+    """The Idempotency-Key header (SUB-3). :raises Failure: ``invalid_idempotency_key``."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Failure("invalid_idempotency_key", "expected 1 to 255 printable ASCII characters in Idempotency-Key")
+    return key
+
+
 def _authenticate(keys: tuple[bytes, ...]) -> None:
     """EP-6. Every key is compared, each in constant time."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -110,8 +120,8 @@ def _failed(failure: Failure) -> Response:
     response = json_response(body(failure, g.request_id), kind.status)
     if failure.code == "unauthorized":
         response.headers["WWW-Authenticate"] = "token"
-    if isinstance(failure, Unanswered) and failure.retry_after is not None:
-        response.headers["Retry-After"] = str(round(failure.retry_after))
+    if failure.retry_after is not None:
+        response.headers["Retry-After"] = str(math.ceil(failure.retry_after))
     return response
 
 
@@ -154,7 +164,7 @@ def _log_request(response: Response) -> None:
         extra={
             "request_id": g.request_id,
             "operation": (request.endpoint or "unknown").rpartition(".")[2],
-            "outcome": failure.code if failure else "ok",
+            "outcome": failure.code if failure else "replayed" if trace.replayed else "ok",
             "status": response.status_code,
             "milliseconds": round((time.monotonic() - g.started) * 1000),
             "account": trace.account,

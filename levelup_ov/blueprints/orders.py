@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from levelup_ov.blueprints.http import json_response, read_body
+from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
 from levelup_ov.config import Settings
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
@@ -46,9 +46,13 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
     @orders.post("/locations/<path:location_id>/order_submissions")
     def submit_order(location_id: str) -> Response:
         g.trace.deadline = Deadline(settings.submission_deadline)
+        idempotency_key = read_idempotency_key()
         order = read_submission(parse(read_body()))
         with _rooted("order_submission"):
-            return respond("order_submission", service.submit_order(location_id, order, g.trace))
+            response = respond("order_submission", service.submit_order(location_id, order, idempotency_key, g.trace))
+        if g.trace.replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        return response
 
     def respond(root: str, answer: Any) -> Response:
         members = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}

@@ -7,8 +7,11 @@ class Failure(Exception):
     """A request that ends with an error of the closed list in :mod:`levelup_ov.errors`.
 
     ``code`` is a key of that list; ``message`` is for people and never holds a secret (ERR-4);
-    ``path`` is the JSONPath of the offending member of the request, where there is one.
+    ``path`` is the JSONPath of the offending member of the request, where there is one;
+    ``retry_after`` is how many seconds to wait before trying again, where that is known.
     """
+
+    retry_after: float | None = None
 
     def __init__(self, code: str, message: str, *, path: str | None = None) -> None:
         super().__init__(message)

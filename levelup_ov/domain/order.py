@@ -61,7 +61,8 @@ class Order:
     ``tip`` and ``merchant_funded_discount`` are cents.
     ``received_at`` is the instant at which the request came in: the clock for relative times (TIME-1).
     ``account`` holds what the adapter returned as ``account`` for this user earlier (META-1), ``cart``
-    what it returned as ``cart`` from the validation just before (META-2); sealed values are opened.
+    what it returned as ``cart`` from the validation just before (META-2). Both come back as they were
+    given, or not at all.
     ``reference`` is our own reference, the same for every try of one submission; None in a validation.
     """
 
@@ -75,6 +76,6 @@ class Order:
     tip: Cents = 0
     merchant_funded_discount: Cents = 0
     delivery_address: DeliveryAddress | None = None
-    account: Mapping[str, str | Secret] = field(default_factory=dict)
-    cart: Mapping[str, str | Secret] = field(default_factory=dict)
+    account: Mapping[str, Secret] = field(default_factory=dict)
+    cart: Mapping[str, Secret] = field(default_factory=dict)
     reference: str | None = None

@@ -28,7 +28,7 @@ class Quote:
     ``charged``: the provider's own grand total, None where it states none; the parts must add up to it
     (MONEY-9).
     ``account`` and ``cart``: what shall come back with later orders of this user, and with the
-    submission of this order; a :class:`Secret` leaves the service sealed (META-1, META-2, META-7).
+    submission of this order; all of it leaves the service sealed (META-1, META-2, META-7).
     """
 
     food: Cents
@@ -39,8 +39,8 @@ class Quote:
     provider_funded_discount: Cents = 0
     fees: tuple[Fee, ...] = ()
     ready: Ready = Ready()
-    account: Mapping[str, str | Secret] = field(default_factory=dict)
-    cart: Mapping[str, str | Secret] = field(default_factory=dict)
+    account: Mapping[str, Secret] = field(default_factory=dict)
+    cart: Mapping[str, Secret] = field(default_factory=dict)
 
     @property
     def total(self) -> Cents:
@@ -61,11 +61,18 @@ class Placed:
     ``order_id``: the merchant's own number where there is one (SUB-1).
     ``provider_order_id``: the provider's technical id, for looking the order up.
     ``expected_ready_at``: an aware instant, None where no real estimate was given.
-    ``charged``: the amount in cents that the provider says it took, None where it does not say (PAY-4).
+    ``expected_charge``: the cents that the provider was asked to charge, ``charged``: those that it says
+    it took; None where that is not known (PAY-4).
     """
 
     order_id: str | int
     provider_order_id: str
     expected_ready_at: datetime | None = None
+    expected_charge: Cents | None = None
     charged: Cents | None = None
-    account: Mapping[str, str | Secret] = field(default_factory=dict)
+    account: Mapping[str, Secret] = field(default_factory=dict)
+
+    @property
+    def charge_mismatch(self) -> bool:
+        """Whether the provider took another amount than it was asked to (PAY-4)."""
+        return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge

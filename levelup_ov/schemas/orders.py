@@ -144,13 +144,13 @@ class OptionSchema(WireSchema):
 
     provider_id = Identifier(required=True)
     option_group_id = _text()
-    quantity = Quantity(load_default=1)
+    quantity = Quantity(load_default=1, allow_none=True)
     price = Cents(load_default=None, allow_none=True)
     option_group_display_order = Number(load_default=None, allow_none=True)
     metadata = Metadata(load_default=None, allow_none=True)
 
     def build(self, values: dict[str, Any]) -> Option:
-        return Option(values["provider_id"], values["quantity"], _ours(values["metadata"]))
+        return Option(values["provider_id"], values["quantity"] or 1, _ours(values["metadata"]))
 
 
 class ItemOptionSchema(WireSchema):

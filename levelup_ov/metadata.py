@@ -1,0 +1,79 @@
+"""What the channel keeps for us and brings back: account data, carts, validation ids (META-1 to META-9).
+
+Everything an adapter returns for keeping is sealed, bound to the account: it comes back as it was given, or
+counts as absent. So nothing in it can be read on the way, forged, or used for another account.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from levelup_ov.domain.secret import Secret
+from levelup_ov.sealing import Sealer
+
+VALIDATION_LIFETIME = timedelta(days=7)
+VALIDATION_ID = "order_validation_id"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationId:
+    """A verified id of an order validation, and when it was given out."""
+
+    value: str
+    issued_at: datetime
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it is too old to be submitted (META-8)."""
+        return now - self.issued_at > VALIDATION_LIFETIME
+
+
+class MetadataKeeper:
+    """Writes and reads metadata under ``keys`` (META-7)."""
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        self._kept = Sealer(keys, "metadata")
+        self._validation_ids = Sealer(keys, VALIDATION_ID)
+
+    def give_account(self, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
+        """Members that the channel stores with the user (META-1)."""
+        return self._give(f"user_{account}_", account, values)
+
+    def take_account(self, account: str, metadata: Mapping[str, Any]) -> dict[str, Secret]:
+        """What :meth:`give_account` gave for this account earlier."""
+        return self._take(f"user_{account}_", account, metadata)
+
+    def give_cart(self, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
+        """Members that live until the submission (META-2)."""
+        return self._give("order_", account, values)
+
+    def take_cart(self, account: str, metadata: Mapping[str, Any]) -> dict[str, Secret]:
+        """What :meth:`give_cart` gave with the validation before."""
+        return self._take("order_", account, metadata)
+
+    def give_validation_id(self, location: str, now: datetime) -> dict[str, str]:
+        """A fresh id of an order validation, bound to the location (META-8)."""
+        return {VALIDATION_ID: self._validation_ids.seal(f"{uuid.uuid4()} {int(now.timestamp())}", location)}
+
+    def take_validation_id(self, location: str, metadata: Mapping[str, Any]) -> ValidationId | None:
+        """The id that :meth:`give_validation_id` gave for this location; None if none verifies."""
+        token = metadata.get(VALIDATION_ID)
+        opened = self._validation_ids.open(token, location) if isinstance(token, str) else None
+        if opened is None:
+            return None
+        value, _, issued_at = opened.partition(" ")
+        return ValidationId(value, datetime.fromtimestamp(int(issued_at), timezone.utc))
+
+    def _give(self, prefix: str, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
+        return {prefix + name: self._kept.seal(value.reveal(), account) for name, value in values.items()}
+
+    def _take(self, prefix: str, account: str, metadata: Mapping[str, Any]) -> dict[str, Secret]:
+        taken = {}
+        for name, value in metadata.items():
+            if name.startswith(prefix) and isinstance(value, str):
+                if (opened := self._kept.open(value, account)) is not None:
+                    taken[name.removeprefix(prefix)] = Secret(opened)
+        return taken
