@@ -112,7 +112,7 @@ class _DeadlineMixin(HTTPConnection):
     def _tunnel(self) -> None:
         """Ask a proxy for a way through: of this, nothing goes to the provider."""
         try:
-            super()._tunnel()  # type: ignore[misc]
+            super()._tunnel()
         finally:
             if (exchange := current_exchange.get(None)) is not None:
                 exchange.sent = False
