@@ -17,6 +17,7 @@ from levelup_ov.domain.options import Choice, nest
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Ready
+from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
 from levelup_ov.transport import Reply, Session
@@ -82,7 +83,7 @@ def quote(price: Answer, cart: Answer, ready: Answer) -> Quote:
         charged=price.cents("total"),
         merchant_funded_discount=price.cents("discount"),
         ready=Ready(soonest=ready.instant("ready_at", None)),
-        cart={"cart_id": cart.identifier("cart_id")},
+        cart={"cart_id": Secret(cart.identifier("cart_id"))},
     )
 
 
