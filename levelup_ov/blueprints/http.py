@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
 from levelup_ov.config import Settings
@@ -90,10 +90,13 @@ def read_body() -> bytes:
         raise Failure("unsupported_media_type", "expected Content-Type: application/json, in UTF-8")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
-    try:
-        return request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        raise Failure("payload_too_large", f"expected a body of at most {MAX_BODY} bytes") from None
+    # Werkzeug's own limit cuts a chunked body off without a word.
+    stream, content = get_input_stream(request.environ), bytearray()
+    while len(content) <= MAX_BODY and (chunk := stream.read(MAX_BODY + 1 - len(content))):
+        content += chunk
+    if len(content) > MAX_BODY:
+        raise Failure("payload_too_large", f"expected a body of at most {MAX_BODY} bytes")
+    return bytes(content)
 
 
 def read_idempotency_key() -> str | None:
