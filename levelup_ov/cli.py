@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar, get_args
+
 import click
 from flask import Flask
 from flask.cli import AppGroup
 from werkzeug.serving import make_server
 
-from levelup_ov.config import Settings, new_secret_key
+from levelup_ov.config import Settings
 from levelup_ov.database import REVISIONS, upgrade
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ledger import State, Submission
 from levelup_ov.sandbox import create_sandbox
 from levelup_ov.service import Service, Trace
+
+T = TypeVar("T")
 
 
 def install(app: Flask, settings: Settings, service: Service) -> None:
     """Add the commands to ``app``."""
-    config = AppGroup("config", help="The configuration.")
-    menu = AppGroup("menu", help="Menus.")
-    app.cli.add_command(config)
-    app.cli.add_command(menu)
+    for group in (_config(settings), _menu(settings, service), _ledger(settings), _submissions(settings, service)):
+        app.cli.add_command(group)
+    app.cli.add_command(_sandbox(settings))
 
-    @config.command("check")
-    def config_check() -> None:
+
+def _config(settings: Settings) -> AppGroup:
+    group = AppGroup("config", help="The configuration.")
+
+    @group.command("check")
+    def check() -> None:
         """Check environment and accounts file without starting."""
         # Loading the application has read everything; a mistake would have ended it there.
         click.echo(f"mode: {'development' if settings.development else 'production'}")
@@ -33,14 +43,17 @@ def install(app: Flask, settings: Settings, service: Service) -> None:
             click.echo(f"  {name}: {adapter.account.merchant_name} ({adapter.account.provider}, {adapter.base_url})")
         click.echo("the configuration is sound")
 
-    @menu.command("check")
+    return group
+
+
+def _menu(settings: Settings, service: Service) -> AppGroup:
+    group = AppGroup("menu", help="Menus.")
+
+    @group.command("check")
     @click.argument("location_id")
-    def menu_check(location_id: str) -> None:
+    def check(location_id: str) -> None:
         """List what breaks a rule in the menu of LOCATION_ID (MENU-3)."""
-        try:
-            found = service.read_menu(location_id, Trace(Deadline(settings.reading_deadline)))
-        except Failure as failure:
-            raise click.ClickException(f"{failure.code}: {failure.message}") from None
+        found = _shown(lambda: service.read_menu(location_id, Trace(Deadline(settings.reading_deadline))))
         problems = menus.check(found)
         for problem in problems:
             click.echo(problem)
@@ -48,25 +61,115 @@ def install(app: Flask, settings: Settings, service: Service) -> None:
             raise click.ClickException(f"{len(problems)} problem(s)")
         click.echo(f"the menu is sound: {sum(len(category.items) for category in found.categories)} items")
 
-    ledger = AppGroup("ledger", help="The ledger of submissions.")
-    app.cli.add_command(ledger)
+    return group
 
-    @ledger.command("upgrade")
-    def ledger_upgrade() -> None:
-        """Bring the ledger's database to the schema of this release."""
-        found = upgrade(settings.ledger.reveal())
+
+def _ledger(settings: Settings) -> AppGroup:
+    group = AppGroup("ledger", help="The ledger's database.")
+
+    @group.command("upgrade")
+    def bring_up() -> None:
+        """Bring the database to the schema of this release."""
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        found = _shown(lambda: upgrade(settings.ledger.reveal()))
         click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
 
-    @app.cli.command("secret-key")
-    def secret_key() -> None:
-        """Print a new key for LEVELUP_OV_SECRET_KEYS."""
-        click.echo(new_secret_key())
+    return group
 
-    @app.cli.command("sandbox")
+
+def _submissions(settings: Settings, service: Service) -> AppGroup:
+    group = AppGroup("submissions", help="Submissions and what became of them (SUB-5).")
+    submissions = service.submissions
+
+    @group.command("list")
+    @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
+    @click.option("--account", help="Only those of this account.")
+    @click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
+    @click.option("--charge-mismatch", is_flag=True, help="Only those charged otherwise than asked (PAY-4).")
+    @click.option("--limit", default=50, show_default=True)
+    def list_found(
+        state: str | None, account: str | None, number: str | None, charge_mismatch: bool, limit: int
+    ) -> None:
+        """List submissions, newest first; without options those that are not settled."""
+        if state or account or number or charge_mismatch:
+            found = _shown(
+                lambda: submissions.ledger.find(
+                    state=state,  # type: ignore[arg-type]
+                    account=account,
+                    number=number,
+                    charge_mismatch=charge_mismatch,
+                    limit=limit,
+                )
+            )
+        else:
+            found = _shown(lambda: submissions.ledger.open_submissions(limit=limit))
+        for submission in found:
+            click.echo(_line(submission))
+        click.echo(f"{len(found)} submission(s)", err=True)
+
+    @group.command("show")
+    @click.argument("submission_id")
+    def show(submission_id: str) -> None:
+        """Show all that is recorded of SUBMISSION_ID; no customer data is."""
+        submission = _shown(lambda: submissions.ledger.show(submission_id))
+        if submission is None:
+            raise click.ClickException("there is no such submission")
+        for name in _SHOWN:
+            click.echo(f"{name + ':':20} {getattr(submission, name)}")
+
+    @group.command("reconcile")
+    @click.option("--limit", default=1000, show_default=True)
+    def reconcile(limit: int) -> None:
+        """Ask the providers about every unknown submission.
+
+        Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still open.
+        """
+        found = _shown(lambda: submissions.ledger.open_submissions(limit=limit))
+        unknown = [submission for submission in found if submission.state == "unknown"]
+        left = 0
+        for position, submission in enumerate(unknown, start=1):
+            trace = Trace(Deadline(settings.submission_deadline))
+            try:
+                settlement = submissions.reconcile(submission, partial(service.look_up, trace=trace))
+                outcome = f"placed, order {settlement.placed.order_id}" if settlement else "not placed"
+            except Failure as failure:
+                left += 1
+                outcome = f"still unknown: {failure.message}"
+            click.echo(f"[{position}/{len(unknown)}] {submission.id} {submission.location}: {outcome}")
+        click.echo(f"{len(unknown) - left} resolved, {left} still unknown", err=True)
+        if left:
+            raise SystemExit(1)
+
+    return group
+
+
+def _sandbox(settings: Settings) -> click.Command:
+    @click.command("sandbox")
     @click.option("--port", default=9000, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
-    def sandbox(port: int) -> None:
+    def serve(port: int) -> None:
         """Serve the embedded ordering engine over HTTP."""
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
         server = make_server("127.0.0.1", port, create_sandbox(settings.data_dir / "sandbox.db"), threaded=True)
         click.echo(f"sandbox at http://127.0.0.1:{server.server_port}")
         server.serve_forever()
+
+    return serve
+
+
+_SHOWN = (
+    "id", "account", "location", "state", "owner", "request_id", "claimed_at", "sending_at", "settled_at",
+    "lease_until", "order_id", "provider_order_id", "expected_charge", "charged", "charge_mismatch", "trace",
+)  # fmt: skip
+
+
+def _line(submission: Submission) -> str:
+    order = "" if submission.order_id is None else f" order={submission.order_id}"
+    claimed = submission.claimed_at.isoformat(timespec="seconds")
+    return f"{claimed} {submission.id} {submission.location} {submission.state}{order} request={submission.request_id}"
+
+
+def _shown(call: Callable[[], T]) -> T:
+    """The result of ``call``; a failure is shown as the command's error."""
+    try:
+        return call()
+    except Failure as failure:
+        raise click.ClickException(f"{failure.code}: {failure.message}") from None

@@ -231,7 +231,7 @@ class _Loader:
             self._mistake(
                 where,
                 "is not set, and what is sealed today could not be opened tomorrow (META-7)",
-                "set it to the output of `flask --app wsgi secret-key`, the same for all processes",
+                "set it to the output of `python -m levelup_ov secret-key`, the same for all processes",
             )
         for position, key in enumerate(keys, start=1):
             try:
@@ -242,7 +242,7 @@ class _Loader:
                 self._mistake(
                     where,
                     f"key {position} is not {KEY_BYTES} bytes in base64",
-                    "make one with `flask --app wsgi secret-key`",
+                    "make one with `python -m levelup_ov secret-key`",
                 )
         return tuple(Secret(key) for key in keys)
 

@@ -35,13 +35,14 @@ graceful_timeout = (
 timeout = graceful_timeout + 30
 preload_app = True
 accesslog = None
+control_socket_disable = True
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "levelup_ov.observability.JsonFormatter"}},
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
-    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False}},
-    "root": {"level": _settings.log_level, "handlers": ["stdout"]},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False}},
+    "root": {"level": _settings.log_level, "handlers": ["stderr"]},
 }
 
 

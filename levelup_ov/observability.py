@@ -13,7 +13,7 @@ import orjson
 from levelup_ov.redaction import scrub
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_CHATTY = ("urllib3", "requests", "werkzeug")
+_CHATTY = ("alembic", "requests", "urllib3", "werkzeug")
 
 
 class JsonFormatter(logging.Formatter):
@@ -40,11 +40,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Send every record of the process to standard output as JSON.
+    """Send every record of the process to standard error as JSON; standard output is for what commands print.
 
     HTTP libraries log addresses with their query strings at DEBUG, keys included: they are kept at WARNING.
     """
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -26,10 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "contract.rst").read_text(encoding="utf-8")
 
-OPEN_RULES = frozenset({"SUB-2", "SUB-3", "SUB-4", "SUB-5", "PAY-4", "META-8"})
-"""Rules that are not served yet: they need no test, and leave this list with their first one."""
-
-SOURCES = {"documents", "later edition", "decision", "open"}
+SOURCES = {"documents", "later edition", "decision"}
 HEADS = re.findall(r"^\.\. _([A-Z]+-\d+):\n\n\*\*([A-Z]+-\d+)\*\* \(([a-z; ]+)\)\n    \S", PAGE, re.MULTILINE)
 RULES = {rule: set(sources.split("; ")) for _, rule, sources in HEADS}
 VALIDATION = "Members of an order validation and an order submission"
@@ -63,12 +60,11 @@ def all_cited_rules(folder: Path) -> set[str]:
     return {rule for path in folder.rglob("*.py") for rule in cited_rules(path.read_text(encoding="utf-8"))}
 
 
-def gaps(rules: Set[str], cited: Set[str], still_open: Set[str]) -> list[str]:
+def gaps(rules: Set[str], cited: Set[str]) -> list[str]:
     """What is wrong between the rules of the page and those that tests cite."""
     found = {
-        "rules without a test": rules - cited - still_open,
+        "rules without a test": rules - cited,
         "tests cite rules that the page does not have": cited - rules,
-        "open rules have tests: take them off OPEN_RULES": cited & still_open,
     }
     return [f"{problem}: {', '.join(sorted(ids))}" for problem, ids in found.items() if ids]
 
@@ -106,20 +102,16 @@ def example(name: str) -> Any:
 
 
 def test_every_rule_has_a_test() -> None:
-    problems = gaps(set(RULES), all_cited_rules(ROOT / "tests"), OPEN_RULES)
+    problems = gaps(set(RULES), all_cited_rules(ROOT / "tests"))
     assert not problems, "\n".join(problems)
 
 
 def test_a_rule_without_a_test_is_found() -> None:
-    assert gaps({"A-1", "A-2", "A-3"}, {"A-2"}, {"A-3"}) == ["rules without a test: A-1"]
+    assert gaps({"A-1", "A-2"}, {"A-2"}) == ["rules without a test: A-1"]
 
 
 def test_a_test_of_an_unknown_rule_is_found() -> None:
-    assert gaps({"A-1"}, {"A-1", "A-9"}, set()) == ["tests cite rules that the page does not have: A-9"]
-
-
-def test_a_test_of_an_open_rule_is_found() -> None:
-    assert gaps({"A-1"}, {"A-1"}, {"A-1"}) == ["open rules have tests: take them off OPEN_RULES: A-1"]
+    assert gaps({"A-1"}, {"A-1", "A-9"}) == ["tests cite rules that the page does not have: A-9"]
 
 
 @pytest.mark.parametrize(
@@ -151,11 +143,6 @@ def test_each_rule_stands_once_under_its_own_label_with_its_source() -> None:
     assert [rule for _, rule, _ in HEADS] == labels
     assert len(set(labels)) == len(labels)
     assert {source for sources in RULES.values() for source in sources} <= SOURCES
-    assert all(sources - {"open"} for sources in RULES.values())
-
-
-def test_the_page_marks_the_open_rules() -> None:
-    assert {rule for rule, sources in RULES.items() if "open" in sources} == OPEN_RULES
 
 
 def test_the_rules_that_page_and_code_refer_to_exist() -> None:
