@@ -10,10 +10,10 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from levelup_ov.adapter import Adapter, Setting
 from levelup_ov.answer import Answer
@@ -47,14 +47,12 @@ CODES: Mapping[str, str] = {
 """Our codes, and the engine's problems that each stands for."""
 
 _CODE_OF = {problem: code for code, problems in CODES.items() for problem in problems.split()}
-_CART_GONE = ("cart_unknown", "session_refused")
 _PAYMENTS: Mapping[str, TenderKind] = {"external": "levelup", "card": "credit_card"}
-_LINE = re.compile(r"lines\[(\d+)\]")
+_SESSION = "X-Sandbox-Session"
 # No menu nests so deep; a chain of made-up options must not exhaust the stack.
 _DEEPEST = 8
 
 Credentials = Mapping[str, Secret]
-_NONE: Credentials = {}
 
 
 class Problem(Refused):
@@ -65,15 +63,14 @@ class Problem(Refused):
         self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
-class Cart:
-    """A cart of the engine: what it holds by ``digest``, what it costs in cents, who opened it by ``token``."""
+class Cart(NamedTuple):
+    """A cart of the engine: what it holds by ``digest``, what it costs in cents, the ``token`` of its owner."""
 
     id: str
     place: str
     digest: str
     total: int
-    token: str | None
+    token: str
 
 
 class SandboxAdapter(Adapter):
@@ -99,29 +96,28 @@ class SandboxAdapter(Adapter):
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)
         # Sealed as a whole: it comes back as it was, or not at all.
-        return _quote(answer.member("quote"), credentials, {"cart": Secret(json.dumps(asdict(cart)))})
+        return _quote(answer.member("quote"), credentials, {"cart": Secret(json.dumps(cart))})
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
-        content = _content(order)
-        validated = _recorded(order)
+        content, validated = _content(order), _recorded(order)
         unchanged = validated is not None and validated.digest == _digest(content)
         if validated is not None:
             try:
                 cart = validated if unchanged else _fill_cart(validated, content, session)
-                return _place_order(cart, cart.total, order, tender, _NONE, session)
+                return _place_order(cart, cart.total, order, tender, session)
             except Problem as problem:
-                if problem.problem not in _CART_GONE:
+                if problem.problem not in ("cart_unknown", "session_refused"):
                     raise
         _, cart, credentials = _open_cart(order, content, session)
         total = validated.total if validated is not None and unchanged else cart.total
-        return _place_order(cart, total, order, tender, credentials, session)
+        return replace(_place_order(cart, total, order, tender, session), account=credentials)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         path = f"/v1/locations/{location.provider_id}/orders"
         found = session.get(path, params={"reference": reference}).answer().each("orders")
-        return _placed(found[0], None, _NONE) if found else None
+        return _placed(found[0], None) if found else None
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.ok or reply.status >= 500:
@@ -131,13 +127,14 @@ class SandboxAdapter(Adapter):
             code, text, where = problem.text("code"), problem.text("text"), problem.text("where", None)
         except Unanswered:
             return None
-        line = _LINE.match(where or "")
+        line = re.match(r"lines\[(\d+)\]", where or "")
         return Problem(code, text, line and f"$.items[{line[1]}].item") if code in _CODE_OF else None
 
 
 def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Cart, Credentials]:
     """A new cart (META-3): the answer that quotes it, the cart, and the account that it was opened with."""
-    place, token, credentials = order.location.provider_id, None, _NONE
+    place, token = order.location.provider_id, ""
+    credentials: Credentials = {}
     path = f"/v1/locations/{place}/carts"
     try:
         answer = session.post(path, content, repeatable=True).answer()
@@ -145,25 +142,22 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Ca
         if problem.problem != "session_refused":
             raise
         token, credentials = _sign_in(order, session)
-        answer = session.post(path, content, headers=_signed(token), repeatable=True).answer()
-    cart = Cart(answer.member("cart").identifier("id"), place, _digest(content), _grand_total(answer), token)
-    return answer, cart, credentials
+        answer = session.post(path, content, headers={_SESSION: token}, repeatable=True).answer()
+    cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
+    return answer, Cart(cart_id, place, _digest(content), total, token), credentials
 
 
 def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     """The cart with the submission's final values (META-5)."""
-    path, headers = f"/v1/carts/{cart.id}", _signed(cart.token)
-    answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).answer()
-    return replace(cart, digest=_digest(content), total=_grand_total(answer))
+    reply = session.call("PUT", f"/v1/carts/{cart.id}", body=content, headers={_SESSION: cart.token}, repeatable=True)
+    return cart._replace(digest=_digest(content), total=reply.answer().member("quote").cents("grand_total"))
 
 
-def _place_order(
-    cart: Cart, total: int, order: Order, tender: Tender, credentials: Credentials, session: Session
-) -> Placed:
+def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:
     """Order the cart, if it still costs ``total``."""
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
-    reply = session.post(f"/v1/carts/{cart.id}/orders", body, headers=_signed(cart.token), places_order=True)
-    return _placed(reply.answer().member("order"), total, credentials)
+    reply = session.post(f"/v1/carts/{cart.id}/orders", body, headers={_SESSION: cart.token}, places_order=True)
+    return _placed(reply.answer().member("order"), total)
 
 
 def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
@@ -172,35 +166,23 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
     Without credentials that work, a new account is made, under a derived address if the user's own is taken:
     no account is taken over (META-6).
     """
-    if {"email", "password"} <= set(order.account):
-        known = {name: order.account[name].reveal() for name in ("email", "password")}
-        answer = _unless("login_refused", lambda: session.post("/v1/sessions", known, repeatable=True))
-        if answer is not None:
-            return answer.member("session").text("token"), order.account
-    if (email := order.user.email) is None:
-        raise Refused("customer_refused", "This location needs an account, and an account needs an e-mail address.")
-    password = secrets.token_urlsafe(24)
-    person = {"email": email, "password": password, "name": order.user.name, "phone": order.user.phone}
-    answer = _unless("email_taken", lambda: session.post("/v1/accounts", person))
-    if answer is None:
-        local, _, domain = email.rpartition("@")
-        email = f"{local}+{secrets.token_hex(6)}@{domain}"
-        answer = session.post("/v1/accounts", {**person, "email": email}).answer()
-    return answer.member("session").text("token"), {"email": Secret(email), "password": Secret(password)}
-
-
-def _unless(problem: str, call: Callable[[], Reply]) -> Answer | None:
-    """The answer to ``call``; None if the engine answers with ``problem``."""
-    try:
-        return call().answer()
-    except Problem as found:
-        if found.problem != problem:
-            raise
-        return None
-
-
-def _signed(token: str | None) -> Mapping[str, str]:
-    return {"X-Sandbox-Session": token} if token else {}
+    attempts: list[tuple[str, dict[str, Any]]] = []
+    if "email" in order.account and "password" in order.account:
+        attempts.append(("/v1/sessions", {name: order.account[name].reveal() for name in ("email", "password")}))
+    if order.user.email is not None:
+        person = {"password": secrets.token_urlsafe(24), "name": order.user.name, "phone": order.user.phone}
+        local, _, domain = order.user.email.rpartition("@")
+        for email in (order.user.email, f"{local}+{secrets.token_hex(6)}@{domain}"):
+            attempts.append(("/v1/accounts", {**person, "email": email}))
+    for path, body in attempts:
+        try:
+            token = session.post(path, body).answer().member("session").text("token")
+        except Problem as problem:
+            if problem.problem not in ("login_refused", "email_taken"):
+                raise
+        else:
+            return token, {name: Secret(body[name]) for name in ("email", "password")}
+    raise Refused("customer_refused", "This location needs an account, and an account needs an e-mail address.")
 
 
 def _content(order: Order) -> dict[str, Any]:
@@ -244,114 +226,87 @@ def _digest(content: Any) -> str:
 def _recorded(order: Order) -> Cart | None:
     """The cart of the validation before, if it is one of this location (META-4)."""
     try:
-        cart = Cart(**json.loads(order.cart["cart"].reveal()))
+        cart = Cart(*json.loads(order.cart["cart"].reveal()))
     except (KeyError, TypeError, ValueError):
         return None
     return cart if cart.place == order.location.provider_id else None
-
-
-def _grand_total(answer: Answer) -> int:
-    return answer.member("quote").cents("grand_total")
 
 
 def _quote(answer: Answer, credentials: Credentials, cart: Credentials) -> Quote:
     discounts, ready = answer.member("discounts"), answer.member("ready")
     slots = tuple(slot.instant("at") for slot in ready.each("slots")) if ready.has("slots") else None
     return Quote(
-        answer.cents("subtotal"),
-        answer.cents("tax"),
-        answer.cents("gratuity", None),
-        answer.cents("grand_total"),
-        merchant_funded_discount=discounts.cents("coupon"),
-        provider_funded_discount=discounts.cents("house"),
+        food=answer.cents("subtotal"), tax=answer.cents("tax"), tip=answer.cents("gratuity", None),
+        charged=answer.cents("grand_total"),
+        merchant_funded_discount=discounts.cents("coupon"), provider_funded_discount=discounts.cents("house"),
         ready=Ready(ready.instant("at", None), slots),
-        account=credentials,
-        cart=cart,
-    )
+        account=credentials, cart=cart,
+    )  # fmt: skip
 
 
-def _placed(order: Answer, expected: int | None, credentials: Credentials) -> Placed:
+def _placed(order: Answer, expected: int | None) -> Placed:
     ready_at, charged = order.member("ready").instant("at", None), order.cents("charged")
-    return Placed(order.integer("ticket"), order.identifier("id"), ready_at, expected, charged, credentials)
+    return Placed(order.integer("ticket"), order.identifier("id"), ready_at, expected, charged)
 
 
 def _location(answer: Answer) -> Location:
     address, position, payments = answer.member("address"), answer.member("position"), answer.texts("payments")
     hours = answer.each("weekly_hours")
     return Location(
-        answer.identifier("id"),
-        answer.text("title"),
-        accepts_tips_on_pickup=answer.boolean("takes_gratuity"),
-        street_address=address.text("street"),
-        locality=address.text("city"),
-        region=address.text("state", None),
-        postal_code=address.text("postcode"),
-        phone=answer.text("telephone"),
-        latitude=position.decimal("latitude"),
-        longitude=position.decimal("longitude"),
-        time_zone=answer.text("zone"),
+        answer.identifier("id"), answer.text("title"),
+        street_address=address.text("street"), locality=address.text("city"), region=address.text("state", None),
+        postal_code=address.text("postcode"), phone=answer.text("telephone"),
+        latitude=position.decimal("latitude"), longitude=position.decimal("longitude"), time_zone=answer.text("zone"),
         hours=opening_hours((WEEKDAYS[s.integer("weekday")], s.integer("from"), s.integer("to")) for s in hours),
+        accepts_tips_on_pickup=answer.boolean("takes_gratuity"),
         tenders=frozenset(tender for kind, tender in _PAYMENTS.items() if kind in payments),
         updated_at=answer.instant("changed"),
-    )
+    )  # fmt: skip
 
 
 def _menu(menu: Answer) -> Menu:
     groups: dict[str, OptionGroup] = {}
     categories = tuple(_category(heading, groups) for heading in menu.each("headings"))
-    sections = menu.each("sections")
+    sections = tuple(CategoryGroup(each.identifier("id"), each.text("title")) for each in menu.each("sections"))
     return Menu(
-        menu.identifier("id"),
-        menu.text("title"),
-        categories,
-        option_groups=tuple(groups.values()),
-        category_groups=tuple(CategoryGroup(each.identifier("id"), each.text("title")) for each in sections),
-        special_instructions_character_limit=menu.integer("note_limit"),
-        updated_at=menu.instant("changed"),
-    )
+        menu.identifier("id"), menu.text("title"), categories, tuple(groups.values()), sections,
+        special_instructions_character_limit=menu.integer("note_limit"), updated_at=menu.instant("changed"),
+    )  # fmt: skip
 
 
 def _category(heading: Answer, groups: dict[str, OptionGroup]) -> Category:
-    items = tuple(_item(dish, groups) for dish in heading.each("dishes"))
+    items = []
+    for dish in heading.each("dishes"):
+        name, about, published = dish.text("title"), dish.text("about"), _publish(dish, (), groups)
+        items.append(MenuItem(dish.identifier("id"), name, dish.cents("cents"), about, option_groups=published))
     section = heading.identifier("section")
-    return Category(heading.identifier("id"), heading.text("title"), items, heading.text("about"), section)
-
-
-def _item(dish: Answer, groups: dict[str, OptionGroup]) -> MenuItem:
-    name, price, about = dish.text("title"), dish.cents("cents"), dish.text("about")
-    return MenuItem(dish.identifier("id"), name, price, about, option_groups=_publish(dish, (), groups))
+    return Category(heading.identifier("id"), heading.text("title"), tuple(items), heading.text("about"), section)
 
 
 def _publish(owner: Answer, above: tuple[str, ...], groups: dict[str, OptionGroup]) -> tuple[str, ...]:
     """Put the groups of a dish or a choice into ``groups``, once for each path (MENU-5); their ids."""
-    found = [(group, (*above, group.identifier("id"))) for group in owner.each("groups")]
-    for position, (group, ids) in enumerate(found):
-        if (path := encode_path(*ids)) in groups:
+    paths = []
+    for position, group in enumerate(owner.each("groups")):
+        ids = (*above, group.identifier("id"))
+        paths.append(path := encode_path(*ids))
+        if path in groups:
             continue
         options = tuple(_option(choice, ids, order, groups) for order, choice in enumerate(group.each("choices")))
         groups[path] = OptionGroup(
-            path,
-            group.text("title"),
-            options,
-            minimum_choices=group.integer("least"),
-            maximum_choices=group.integer("most", None),
+            path, group.text("title"), options,
+            minimum_choices=group.integer("least"), maximum_choices=group.integer("most", None),
             minimum_unique_options=group.integer("least_kinds"),
             maximum_unique_options=group.integer("most_kinds", None),
-            free_choices=group.integer("free"),
+            free_choices=group.integer("free"), display_order=position,
             defaults=tuple(option.provider_id for option in options if option.default_quantity),
-            display_order=position,
-        )
-    return tuple(encode_path(*ids) for _, ids in found)
+        )  # fmt: skip
+    return tuple(paths)
 
 
 def _option(choice: Answer, above: tuple[str, ...], position: int, groups: dict[str, OptionGroup]) -> MenuOption:
     ids = (*above, choice.identifier("id"))
     return MenuOption(
-        encode_path(*ids),
-        choice.text("title"),
-        choice.cents("cents"),
-        maximum_quantity=choice.integer("most"),
-        default_quantity=choice.integer("preset"),
-        option_groups=_publish(choice, ids, groups),
-        display_order=position,
-    )
+        encode_path(*ids), choice.text("title"), choice.cents("cents"),
+        maximum_quantity=choice.integer("most"), default_quantity=choice.integer("preset"),
+        option_groups=_publish(choice, ids, groups), display_order=position,
+    )  # fmt: skip
