@@ -12,6 +12,11 @@ from levelup_ov.errors import broken_protocol
 
 T = TypeVar("T")
 
+MAX_INTEGER = 2**31 - 1
+"""The largest integer that is read as a number: more is no count, and minutes or JSON could not hold it."""
+_YEARS = range(1970, 9999)
+"""Times that every zone can show, a day before and after."""
+
 
 class Answer:
     """A JSON value of a provider with the path that led to it.
@@ -37,8 +42,8 @@ class Answer:
         return self._read(name, "an id", _identifier, default)
 
     def integer(self, name: str, *default: T) -> int | T:
-        """An integer of at least 0."""
-        return self._read(name, "an integer of at least 0", _integer, default)
+        """An integer from 0 to :data:`MAX_INTEGER`."""
+        return self._read(name, f"an integer from 0 to {MAX_INTEGER}", _integer, default)
 
     def cents(self, name: str, *default: T) -> int | T:
         """An amount in integer cents."""
@@ -106,7 +111,7 @@ def _identifier(value: Any) -> str | None:
 
 
 def _integer(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MAX_INTEGER else None
 
 
 def _dollars(value: Any) -> int | None:
@@ -130,7 +135,7 @@ def _instant(value: Any) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(value)
-        return instant.astimezone(timezone.utc) if instant.tzinfo else None
+        return instant.astimezone(timezone.utc) if instant.tzinfo and instant.year in _YEARS else None
     except (ValueError, OverflowError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,6 +17,8 @@ from urllib3.response import HTTPResponse
 from levelup_ov.connections import current_exchange
 
 WSGIApplication = Callable[..., Iterable[bytes]]
+
+log = logging.getLogger(__name__)
 
 
 class AnswerLost(Exception):
@@ -50,21 +53,29 @@ class InProcessAdapter(BaseAdapter):
         return response
 
     def _run(self, request: PreparedRequest, answer: list[HTTPResponse]) -> None:
+        """Put the application's answer into ``answer``; none is what a caller sees when a server drops a connection."""
+        try:
+            answer.append(self._call(request))
+        except AnswerLost:
+            return
+        except Exception:
+            log.exception("the application in this process failed")
+
+    def _call(self, request: PreparedRequest) -> HTTPResponse:
         started: list[Any] = []
 
         def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
             started[:] = [status, headers]
             return lambda data: None
 
+        chunks = self._application(_environ(request), start_response)
         try:
-            chunks = self._application(_environ(request), start_response)
-        except AnswerLost:
-            return
-        content = b"".join(chunks)
-        if callable(close := getattr(chunks, "close", None)):
-            close()
+            content = b"".join(chunks)
+        finally:
+            if callable(close := getattr(chunks, "close", None)):
+                close()
         status, headers = started
-        answer.append(HTTPResponse(io.BytesIO(content), headers=headers, status=int(status[:3]), preload_content=False))
+        return HTTPResponse(io.BytesIO(content), headers=headers, status=int(status[:3]), preload_content=False)
 
     def close(self) -> None:
         """Nothing is kept open."""

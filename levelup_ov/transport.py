@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -45,6 +46,7 @@ BACKOFF = 0.2
 """Seconds of the first pause between attempts; it doubles, and a random part of it is waited."""
 
 _CHUNK = 65536
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _READING = ("GET", "HEAD")
 _STATUSES = {
     401: "provider_credentials_refused",
@@ -85,7 +87,11 @@ class Reply:
         :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is no JSON.
         """
         try:
-            return json.loads(self.body, parse_float=Decimal, parse_constant=_no_constant)
+            value = json.loads(self.body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant)
+            if _SURROGATE_ESCAPE.search(self.body):
+                # Half of a surrogate pair is no text, and could not be written into any answer of ours.
+                json.dumps(value, ensure_ascii=False, default=str).encode()
+            return value
         except (ValueError, RecursionError):
             raise broken_protocol("the provider's answer is not JSON") from None
 
@@ -238,6 +244,8 @@ class Session:
                 again = not failure.sent or repeatable or method in _READING
                 pause = _pause(failure, attempt) if again and not breaker.is_open else None
                 if pause is None or self.deadline.remaining() <= pause:
+                    # An earlier attempt may have arrived, whatever became of this one.
+                    failure.sent = sent
                     if places_order:
                         self.placing = sent
                     raise
