@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from sqlalchemy import Engine, event, text
 
 from levelup_ov import database
 from levelup_ov.database import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.order import DeliveryAddress, Item, Order, User
+from levelup_ov.domain.order import DeliveryAddress, Item, User
+from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import CreditCard
 from levelup_ov.identity import content, content_digests, identities
 from levelup_ov.ledger import _METADATA, RETENTION, InProgress, Ledger, Recorded, Unknown, open_ledger
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
@@ -265,6 +267,26 @@ def test_a_lock_that_is_held_too_long(url: str, monkeypatch: pytest.MonkeyPatch)
     ledger.close()
 
 
+def test_a_deadlock_is_resolved_by_a_second_try(postgresql_url: str, clock: Clock) -> None:
+    ledger = open_ledger(postgresql_url, clock=clock)
+    ids = []
+    for number in range(2):
+        ids.append(claimed(claim(ledger, idempotency_key=str(number))))
+        clock.advance(timedelta(seconds=1))
+    clock.advance(LEASE)
+    # The ledger takes the older row first and then waits for the newer one.
+    with psycopg.connect(postgresql_url) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("UPDATE submissions SET owner = 'x' WHERE id = %s", [ids[1]])
+        resolving = pool.submit(ledger.open_submissions)
+        while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
+            time.sleep(0.01)
+        other.execute("UPDATE submissions SET owner = 'x' WHERE id = %s", [ids[0]])
+        other.commit()
+        assert resolving.result() == ()
+    assert [found.state for found in ledger.find()] == ["not_placed"] * 2
+    ledger.close()
+
+
 def test_a_pool_without_a_free_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "PATIENCE", 1)
     ledger = open_ledger(url, pool_size=1)
@@ -292,16 +314,18 @@ def test_nothing_personal_and_no_secret_is_in_the_database(url: str) -> None:
         for name in ("first", "last", "email", "phone", "street", "note", "key", "number", "validation")
     }
     card = "4111111111111111"
-    order = Order(
-        Location("42", "Deli"),
+    order = OrderRequest(
         (Item("burger", 1, special_instructions=canary["note"], recipient_name=canary["first"]),),
         User(canary["first"], canary["last"], canary["phone"], canary["email"]),
-        datetime.now(timezone.utc),
         special_instructions=canary["note"],
-        delivery_address=DeliveryAddress(canary["street"]),
     )
-    what = content(order, "credit_card")
-    names = {"idempotency_key": canary["key"], "order_number": canary["number"], "order_validation_id": canary["validation"]}
+    tender = CreditCard(Secret(card), Secret("987"), "01", "2030", "02110", canary["last"])
+    what = content(SubmissionRequest(order, tender, delivery_address=DeliveryAddress(canary["street"])))
+    names = {
+        "idempotency_key": canary["key"],
+        "order_number": canary["number"],
+        "order_validation_id": canary["validation"],
+    }
     ledger = open_ledger(url)
     for identity in (
         identities(LOCATION, content=what, keys=KEYS, card_number=Secret(card)),

@@ -113,7 +113,8 @@ class PostgresServer:
         :raises SystemMissing: it runs, but is not ready in time.
         """
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command: list[str | Path] = [self._bin / "postgres", "-D", self.directory / "data", "-p", str(self.port), *settings]
+        options = ["-p", str(self.port), *settings]
+        command: list[str | Path] = [self._bin / "postgres", "-D", self.directory / "data", *options]
         with open(self.directory / "log", "ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._user())
         self._process = process
