@@ -29,6 +29,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from levelup_ov.answer import Answer
 from levelup_ov.breaker import Breaker
+from levelup_ov.cache import AnswerCache, MemoryStore, Store, cache_key
 from levelup_ov.connections import DeadlineAdapter, Exchange, current_exchange, tls_context
 from levelup_ov.deadline import Deadline
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
@@ -118,6 +119,7 @@ class Transport:
     ``pool_size``: connections kept open per account; at least the number of threads.
     ``in_process``: WSGI applications by host name, answered without a socket.
     ``proxy``: address of a proxy that all provider traffic goes through, if any.
+    ``store``: where menus and catalogues are kept; this process's memory by default.
     """
 
     def __init__(
@@ -126,12 +128,14 @@ class Transport:
         pool_size: int,
         in_process: Mapping[str, WSGIApplication] | None = None,
         proxy: str | None = None,
+        store: Store | None = None,
     ) -> None:
         self._pool_size = pool_size
         self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._tls = tls_context()
         self._pools: dict[str, DeadlineAdapter] = {}
+        self.cache = AnswerCache(store or MemoryStore())
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lock = threading.Lock()
 
@@ -183,10 +187,15 @@ class Session:
         self.placing = False
 
     def get(
-        self, path: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        cache_for: float | None = None,
     ) -> Reply:
-        """Read something; sent again on failure while time is left."""
-        return self.call("GET", path, params=params, headers=headers)
+        """Read something; sent again on failure while time is left. ``cache_for`` as in :meth:`call`."""
+        return self.call("GET", path, params=params, headers=headers, cache_for=cache_for)
 
     def post(
         self,
@@ -215,6 +224,7 @@ class Session:
         repeatable: bool = False,
         places_order: bool = False,
         trace: Mapping[str, Any] | None = None,
+        cache_for: float | None = None,
     ) -> Reply:
         """One call. ``path`` is appended to the account's base URL, or is a whole URL.
 
@@ -223,11 +233,30 @@ class Session:
         ``places_order``: it commits the provider to the order. It is not begun with less than
         :data:`HEARING_TIME` left, and never sent again unless ``repeatable`` says so too.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later.
+        ``cache_for``: seconds for which an answer of status 200 is kept for the whole account, and then
+        confirmed by its ETag; for menus and catalogues only.
 
         :raises levelup_ov.errors.Refused: what ``error_from`` made of the answer.
         :raises levelup_ov.errors.Unanswered: no answer, or none that can be used.
         """
         request = self._prepare(method, path, body, form, params, headers)
+        repeatable = repeatable or method in _READING
+        if cache_for is None:
+            return self._exchange(request, repeatable, places_order, trace)
+
+        def fetch(etag: str) -> tuple[bytes | None, str]:
+            if etag:
+                request.headers["If-None-Match"] = etag
+            reply = self._exchange(request, repeatable, False, None)
+            return None if reply.status == 304 else reply.body, reply.headers.get("ETag", etag)
+
+        key = cache_key(self._account, method, request.url or "", headers or {}, _bytes(request))
+        return Reply(200, {}, self._transport.cache.body(key, cache_for, self.deadline, fetch))
+
+    def _exchange(
+        self, request: PreparedRequest, repeatable: bool, places_order: bool, trace: Mapping[str, Any] | None
+    ) -> Reply:
+        """Send the request until there is an answer, or none is to be had."""
         breaker = self._transport.breaker(self._account, urlsplit(request.url or "").hostname or "")
         breaker.admit()
         if places_order:
@@ -237,12 +266,12 @@ class Session:
             try:
                 reply = self._send(request)
                 if (refusal := self._error_from(reply)) is None:
-                    _check_status(reply)
+                    _check_status(reply, conditional="If-None-Match" in request.headers)
             except Unanswered as failure:
                 breaker.record(failure)
                 sent = sent or failure.sent
-                again = not failure.sent or repeatable or method in _READING
-                pause = _pause(failure, attempt) if again and not breaker.is_open else None
+                again = (repeatable or not failure.sent) and not breaker.is_open
+                pause = _pause(failure, attempt) if again else None
                 if pause is None or self.deadline.remaining() <= pause:
                     # An earlier attempt may have arrived, whatever became of this one.
                     failure.sent = sent
@@ -292,7 +321,7 @@ class Session:
             request.body = urlencode(form).encode()
             request.headers["Content-Type"] = "application/x-www-form-urlencoded"
         if method != "GET":
-            request.headers["Content-Length"] = str(len(request.body or b""))
+            request.headers["Content-Length"] = str(len(_bytes(request)))
         return request
 
     def _send(self, request: PreparedRequest) -> Reply:
@@ -335,6 +364,10 @@ class Session:
             )
 
 
+def _bytes(request: PreparedRequest) -> bytes:
+    return request.body if isinstance(request.body, bytes) else b""
+
+
 def _read(response: requests.Response) -> bytes:
     """The whole body, at most :data:`MAX_ANSWER` bytes."""
     content = bytearray()
@@ -371,9 +404,9 @@ def _is_connect_failure(error: Exception) -> bool:
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
-def _check_status(reply: Reply) -> None:
+def _check_status(reply: Reply, *, conditional: bool) -> None:
     """What a status means where the adapter reads no refusal in it."""
-    if reply.ok:
+    if reply.ok or (conditional and reply.status == 304):
         return
     fault = "provider_unavailable" if reply.status >= 500 else "provider_protocol_error"
     code = _STATUSES.get(reply.status, fault)

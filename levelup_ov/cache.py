@@ -1,0 +1,134 @@
+"""Answers of providers that are kept for a while: menus and catalogues, nothing personal.
+
+What is kept are the bytes as they came, so that any store will do: this process's memory, or Redis where
+``REDIS_URL`` is set. Two requests that want the same answer at once fetch it once (per process).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from levelup_ov.deadline import Deadline
+from levelup_ov.errors import Unanswered
+
+KEPT_FOR = 24 * 3600
+"""Seconds for which an answer that is no longer fresh is kept, to be confirmed by its ETag."""
+MEMORY = 64 * 1024 * 1024
+"""Bytes of answers kept in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer with status 200; ``etag`` is empty if it had none, ``fresh_until`` is seconds since 1970."""
+
+    body: bytes = field(repr=False)
+    etag: str
+    fresh_until: float
+
+
+class Store(Protocol):
+    """Where answers are kept. A store that fails raises nothing: it has nothing, and keeps nothing."""
+
+    def get(self, key: str) -> Kept | None:
+        """The answer kept under ``key``."""
+
+    def put(self, key: str, kept: Kept) -> None:
+        """Keep an answer for :data:`KEPT_FOR` seconds at least, room permitting."""
+
+
+class MemoryStore:
+    """Keeps the answers used last, up to :data:`MEMORY` bytes."""
+
+    def __init__(self, limit: int = MEMORY) -> None:
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Kept | None:
+        with self._lock:
+            if (kept := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+            return kept
+
+    def put(self, key: str, kept: Kept) -> None:
+        with self._lock:
+            if (old := self._kept.pop(key, None)) is not None:
+                self._size -= len(old.body)
+            self._kept[key] = kept
+            self._size += len(kept.body)
+            while self._size > self._limit:
+                _, oldest = self._kept.popitem(last=False)
+                self._size -= len(oldest.body)
+
+
+class AnswerCache:
+    """Fresh answers from ``store``, everything else fetched once and kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._flights: dict[str, _Flight] = {}
+        self._lock = threading.Lock()
+
+    def body(
+        self, key: str, seconds: float, deadline: Deadline, fetch: Callable[[str], tuple[bytes | None, str]]
+    ) -> bytes:
+        """The answer kept under ``key``, at most ``seconds`` old.
+
+        ``fetch`` is given the ETag to ask with, maybe empty; it returns the body, None if unchanged, and
+        the new ETag.
+
+        :raises Unanswered: ``fetch`` raised it, or another request's fetch outlasted ``deadline``.
+        """
+        if (kept := self._store.get(key)) is not None and kept.fresh_until > time.time():
+            return kept.body
+        with self._flight(key, deadline):
+            if (kept := self._store.get(key)) is not None and kept.fresh_until > time.time():
+                return kept.body
+            body, etag = fetch(kept.etag if kept else "")
+            if body is None:
+                if kept is None:
+                    raise Unanswered("provider_protocol_error", "the provider says unchanged of nothing", sent=True)
+                body = kept.body
+            self._store.put(key, Kept(body, etag, time.time() + seconds))
+            return body
+
+    @contextmanager
+    def _flight(self, key: str, deadline: Deadline) -> Iterator[None]:
+        """Only one request at a time holds the flight of a key."""
+        with self._lock:
+            flight = self._flights.setdefault(key, _Flight())
+            flight.passengers += 1
+        try:
+            if not flight.lock.acquire(timeout=max(deadline.remaining(), 0)):
+                raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+            try:
+                yield
+            finally:
+                flight.lock.release()
+        finally:
+            with self._lock:
+                flight.passengers -= 1
+                if not flight.passengers:
+                    del self._flights[key]
+
+
+class _Flight:
+    __slots__ = ("lock", "passengers")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.passengers = 0
+
+
+def cache_key(account: str, method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
+    """One key for each thing that can be asked, giving nothing of it away."""
+    parts = (account, method, url, repr(sorted(headers.items())), body.decode("utf-8", "replace"))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
