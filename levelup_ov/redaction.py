@@ -19,10 +19,11 @@ def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
     """``text`` without card numbers and without ``secrets``, plain, percent-encoded or in base64."""
     for secret in secrets:
         for form in _forms(secret.reveal()):
+            # Digits are also found in groups, and next to letters: `cvv123`.
+            pattern, edge = ("[ -]?".join(form), r"\d") if form.isdecimal() else (re.escape(form), r"\w")
             if len(form) < _SHORT:
-                text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
-            else:
-                text = text.replace(form, MASK)
+                pattern = f"(?<!{edge}){pattern}(?!{edge})"
+            text = re.sub(pattern, MASK, text)
     return _CARD_NUMBER.sub(_mask_card_number, text)
 
 
