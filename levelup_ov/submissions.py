@@ -65,6 +65,7 @@ class Attempt:
         self.reference = reference
         self.session: Session | None = None
         self._mark = mark
+        self._begun = False
 
     @property
     def is_new(self) -> bool:
@@ -72,13 +73,17 @@ class Attempt:
         return self._mark is not None
 
     def begin_sending(self, trace: Mapping[str, Any] | None) -> None:
-        """Called just before the order is placed. :raises Failure: the claim was lost; do not send."""
-        if self._mark is None:
+        """Called just before each call that places the order; an adapter may go on after a refusal.
+
+        :raises Failure: the claim was lost; do not send.
+        """
+        if self._mark is None or self._begun:
             return
         try:
             self._mark(trace)
         except Superseded:
             raise _in_progress() from None
+        self._begun = True
 
     @property
     def order_may_stand(self) -> bool:
