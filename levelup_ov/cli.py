@@ -16,7 +16,7 @@ from levelup_ov.database import REVISIONS, upgrade
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ledger import State, Submission
+from levelup_ov.ledger import State, Submission, open_ledger
 from levelup_ov.sandbox import create_sandbox
 from levelup_ov.service import Service, Trace
 
@@ -73,6 +73,11 @@ def _ledger(settings: Settings) -> AppGroup:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         found = _shown(lambda: upgrade(settings.ledger.reveal()))
         click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+
+    @group.command("purge")
+    def purge() -> None:
+        """Delete settled submissions past their retention; suited to a scheduler."""
+        click.echo(f"{_shown(open_ledger(settings.ledger.reveal()).purge)} submission(s) deleted")
 
     return group
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from levelup_ov.database import LedgerUnavailable
 from levelup_ov.domain.failure import Failure
@@ -147,19 +147,29 @@ class Submissions:
             settlement = find_order(submission)
         except Failure as failure:
             raise outcome_unknown(f"the provider was asked, but: {failure.message}") from None
+        if settlement is None:
+            return self._rule_out(submission)
         try:
-            if settlement is None:
-                self.ledger.rule_out(submission, grace=self._lease)
-                log.info("unknown submission: no order stands", extra=_facts(submission))
-                return None
             self._record(submission.id, settlement)
+        except Superseded as superseded:
+            if _is_placed(superseded.submission):
+                return _replay(superseded.submission)
+            log.error("an order stands that was ruled out", extra={**_facts(submission), **_order(settlement.placed)})
+        else:
+            log.info("unknown submission: the order stands", extra=_facts(submission))
+        return Settlement(settlement.placed, settlement.answer, replayed=True)
+
+    def _rule_out(self, submission: Submission) -> Settlement | None:
+        try:
+            self.ledger.rule_out(submission, grace=self._lease)
         except TooEarly as early:
             wait = max((early.not_before - submission.seen_at).total_seconds(), 1)
             raise outcome_unknown("the provider has no order yet, one may still arrive", wait) from None
         except Superseded as superseded:
-            return _overtaken(superseded)
-        log.info("unknown submission: the order stands", extra=_facts(submission))
-        return Settlement(settlement.placed, settlement.answer, replayed=True)
+            # Another reconciliation was first; what it found out counts.
+            return _replay(superseded.submission) if _is_placed(superseded.submission) else None
+        log.info("unknown submission: no order stands", extra=_facts(submission))
+        return None
 
     def _place(
         self, reference: str, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]
@@ -222,10 +232,8 @@ def _replay(submission: Submission) -> Settlement:
     return Settlement(placed, json.loads(submission.answer or "{}"), replayed=True)
 
 
-def _overtaken(superseded: Superseded) -> Settlement | None:
-    """Another reconciliation was first; what it found out counts."""
-    submission = superseded.submission
-    return _replay(submission) if submission is not None and submission.state == "placed" else None
+def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
+    return submission is not None and submission.state == "placed"
 
 
 def _in_progress() -> Failure:
