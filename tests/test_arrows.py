@@ -1,0 +1,137 @@
+"""Imports run one way: what is inside knows nothing of what is around it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ORDER = (
+    "domain", "errors", "deadline", "sealing", "redaction", "identity", "observability", "welcome",
+    "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "transport",
+    "database", "ledger", "migrations", "metadata", "submissions",
+    "adapter", "registry", "config", "directory", "service",
+    "sandbox", "schemas", "blueprints", "cli", "app", "gunicorn_conf", "__main__",
+)  # fmt: skip
+"""The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
+
+ALLOWED: Mapping[str, frozenset[str]] = {
+    "sandbox": frozenset({"domain", "errors", "sandbox"}),
+    "schemas": frozenset({"domain", "errors", "schemas", ""}),
+    "adapters": frozenset({"domain", "errors", "answer", "adapter", "transport"}),
+}
+"""Parts with a shorter list of their own; the empty name is ``levelup_ov`` itself, for its version."""
+
+OWNERS: Mapping[str, frozenset[str]] = {
+    "requests": frozenset({"transport", "connections", "in_process"}),
+    "urllib3": frozenset({"transport", "connections", "in_process"}),
+    "flask": frozenset({"blueprints", "cli", "app", "sandbox"}),
+    "marshmallow": frozenset({"schemas"}),
+    "sqlalchemy": frozenset({"database", "ledger", "migrations"}),
+    "alembic": frozenset({"database", "migrations"}),
+}
+"""Libraries that only some parts may know."""
+
+
+def sources() -> dict[str, str]:
+    """The text of every module of both packages, by its dotted name."""
+    found = {}
+    for path in [*ROOT.glob("levelup_ov/**/*.py"), *ROOT.glob("adapters/**/*.py")]:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def imports(module: str, source: str, modules: Mapping[str, str]) -> Iterator[str]:
+    """The dotted names that a module imports, anywhere in its text."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                yield f"relative import in {module}"
+                continue
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules else node.module
+
+
+def part(name: str) -> str:
+    """``levelup_ov.domain.money`` belongs to ``domain``, ``adapters.fftp`` to ``adapters``."""
+    top, _, rest = name.partition(".")
+    return rest.partition(".")[0] if top == "levelup_ov" else top
+
+
+def violations(modules: Mapping[str, str]) -> list[str]:
+    """Every import that runs the wrong way, in words."""
+    problems = []
+    graph: dict[str, set[str]] = {}
+    for module, source in modules.items():
+        own, ours = part(module), module.startswith("levelup_ov")
+        graph[module] = set()
+        if ours and own and own not in ORDER:
+            problems.append(f"{module}: give {own} its place in ORDER")
+            continue
+        for imported in imports(module, source, modules):
+            top, target = imported.partition(".")[0], part(imported)
+            if top == "levelup_ov":
+                graph[module].add(imported)
+                reachable = ALLOWED.get(own) or frozenset(ORDER[: ORDER.index(own) + 1] if own else ()) | {""}
+                if target not in reachable:
+                    problems.append(f"{module} imports {imported}")
+            elif top == "adapters" or top.startswith("relative import"):
+                problems.append(f"{module} imports {imported}")
+            elif own not in OWNERS.get(top, {own}):
+                problems.append(f"{module} imports {imported}")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        problems.append(f"cycle: {' <- '.join(error.args[1])}")
+    return problems
+
+
+def test_all_imports_run_one_way() -> None:
+    assert violations(sources()) == []
+
+
+def test_the_order_names_only_what_exists() -> None:
+    assert set(ORDER) == {part(module) for module in sources() if module.startswith("levelup_ov.")}
+
+
+@pytest.mark.parametrize(
+    "module, line",
+    [
+        ("levelup_ov.domain.money", "from levelup_ov.errors import Refused"),
+        ("levelup_ov.domain.money", "def late():\n    import levelup_ov.service"),
+        ("levelup_ov.errors", "from levelup_ov import transport"),
+        ("levelup_ov.transport", "from levelup_ov.adapter import Adapter"),
+        ("levelup_ov.service", "from levelup_ov.blueprints.http import json_response"),
+        ("levelup_ov.service", "from flask import g"),
+        ("levelup_ov.service", "import requests.exceptions"),
+        ("levelup_ov.registry", "from adapters.fftp import FftpAdapter"),
+        ("levelup_ov.registry", "import adapters"),
+        ("levelup_ov.sandbox.store", "from levelup_ov.transport import Reply"),
+        ("levelup_ov.schemas.orders", "from levelup_ov.service import Service"),
+        ("levelup_ov.domain.order", "from .money import Cents"),
+        ("levelup_ov.novelty", "import json"),
+        ("adapters.fftp", "from adapters.sandbox import SandboxAdapter"),
+        ("adapters.fftp", "from levelup_ov.config import Settings"),
+        ("adapters.fftp", "import flask"),
+        ("adapters.fftp", "from requests import Session"),
+    ],
+)
+def test_an_import_the_wrong_way_is_found(module: str, line: str) -> None:
+    assert any(problem.startswith(module) for problem in violations({**sources(), module: line}))
+
+
+def test_a_cycle_is_found() -> None:
+    looped = {
+        "levelup_ov.domain.failure": "from levelup_ov.domain.money import Cents",
+        "levelup_ov.domain.money": "from levelup_ov.domain import failure",
+    }
+    assert any(problem.startswith("cycle") for problem in violations({**sources(), **looped}))
