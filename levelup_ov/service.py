@@ -278,7 +278,8 @@ class Service:
 
     def _check(self, quote: Quote) -> None:
         """Refuse a price that cannot be accounted for (MONEY-9)."""
-        amounts = (quote.total, quote.tax, quote.tip or 0, quote.provider_funded_discount)
+        parts = (quote.food, quote.tax, quote.tip or 0, quote.provider_funded_discount)
+        amounts = (*parts, *(fee.amount for fee in quote.fees), quote.total)
         if not all(money.is_cents(amount) for amount in amounts):
             raise broken_protocol("the provider's price holds an amount out of range")
         if quote.charged is not None and quote.charged != quote.consumer_pays:
