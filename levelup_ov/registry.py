@@ -68,7 +68,7 @@ class Registry:
         try:
             module = importlib.import_module(module_name)
             found = getattr(module, class_name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RegistryError(
                 f"adapter {name!r} ({reference}) cannot be imported: {type(error).__name__}: {error}"
             ) from error
