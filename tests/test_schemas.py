@@ -33,7 +33,8 @@ ODD = st.sampled_from(
         {"item": None}, {"item": {}}, {"option": {"provider_id": "a"}}, {"unknown": 1}, {"integration_a": 1},
     ]
 ).map(copy.deepcopy)  # fmt: skip
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = st.none() | st.booleans() | st.integers() | FLOATS | st.text(max_size=8)
 VALUES = ODD | st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
 )

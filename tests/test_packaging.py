@@ -1,0 +1,98 @@
+"""What is shipped, and what it is built and run with."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("adapters", "levelup_ov")
+PINNED = re.compile(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[0-9][A-Za-z0-9.]*( +# .+)?")
+
+
+def setup_cfg() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def existing_packages() -> list[str]:
+    found = [path.parent for top in PACKAGES for path in (ROOT / top).rglob("__init__.py")]
+    return sorted(".".join(path.relative_to(ROOT).parts) for path in found)
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_the_list_of_packages_is_written_out_and_complete() -> None:
+    assert setup_cfg()["options"]["packages"].split() == existing_packages()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The names of the files in a wheel built from what is tracked."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for file in tracked_files():
+        copy = source / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    built = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--disable-pip-version-check",
+         "--quiet", "--wheel-dir", target, source],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    (file,) = target.glob("*.whl")
+    return zipfile.ZipFile(file).namelist()
+
+
+def test_the_wheel_holds_our_two_packages_and_nothing_else(wheel: list[str]) -> None:
+    tops = {name.partition("/")[0] for name in wheel}
+    metadata = {top for top in tops if re.fullmatch(r"levelup_ov-[0-9.a-z]+\.dist-info", top)}
+    assert len(metadata) == 1
+    assert tops - metadata == set(PACKAGES)
+
+
+def test_the_wheel_holds_every_tracked_file_of_the_packages(wheel: list[str]) -> None:
+    expected = {file.relative_to(ROOT).as_posix() for file in tracked_files()}
+    assert {name for name in expected if name.startswith(tuple(f"{top}/" for top in PACKAGES))} == {
+        name for name in wheel if ".dist-info/" not in name
+    }
+
+
+REQUIREMENTS = [file for file in tracked_files() if file.match("requirements*.txt")]
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_requirements_are_pinned_and_name_no_index(path: Path) -> None:
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    options = [line for line in lines if line.startswith("-")]
+    assert all(re.fullmatch(r"-r [a-z./-]+", option) for option in options)
+    assert [line for line in lines if line and line[0] not in "#-" and not PINNED.fullmatch(line)] == []
+
+
+def test_what_setup_cfg_needs_is_pinned_to_a_version_that_it_allows() -> None:
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE))
+    needed = re.findall(r"^([A-Za-z0-9_.-]+)", setup_cfg()["options"]["install_requires"].strip(), re.MULTILINE)
+    assert needed and set(needed) <= set(pins)
+
+
+def test_no_tracked_file_names_a_package_registry() -> None:
+    # Written in pieces, or this file would be the one that does.
+    hosts = ["py" "pi.org", "python" "hosted.org", "npm" "js.org", "npm" "js.com", "deb." "debian.org"]
+    options = ["--index" "-url", "--extra-index" "-url", "--trusted" "-host", "--find" "-links", "PIP_INDEX" "_URL"]
+    found = [
+        f"{file.relative_to(ROOT)}: {word}"
+        for file in tracked_files()
+        for word in hosts + options
+        if word.encode() in file.read_bytes()
+    ]
+    assert found == []

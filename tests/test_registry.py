@@ -1,0 +1,128 @@
+"""Which adapter serves a name, and everything that can be wrong with one."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from levelup_ov import registry as registry_module
+from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+from levelup_ov.registry import BUILT_IN, ENTRY_POINT_GROUP, Registry, RegistryError, check_adapters_package
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """An importable module called ``partner_adapter`` with one sound adapter in it."""
+    found = ModuleType("partner_adapter")
+    found.Partner = type("Partner", (Adapter,), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "partner_adapter", found)
+    return found
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[EntryPoint]:
+    """The entry points of all installed distributions."""
+    points = [EntryPoint("partner", "partner_adapter:Partner", ENTRY_POINT_GROUP)]
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [p for p in points if p.group == group])
+    return points
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_adapter_can_be_loaded(name: str) -> None:
+    found = Registry().adapter_class(name)
+    assert issubclass(found, Adapter)
+    assert f"{found.__module__}:{found.__name__}" == BUILT_IN[name]
+
+
+def test_what_is_installed_is_not_enabled_by_that(installed: list[EntryPoint]) -> None:
+    assert Registry().names == tuple(sorted(BUILT_IN))
+    assert "partner" in Registry(("partner",)).names
+
+
+def test_only_what_the_operator_lists_is_imported(installed: list[EntryPoint]) -> None:
+    installed.append(EntryPoint("other", "no_such_module:Other", ENTRY_POINT_GROUP))
+    registry = Registry(("partner",))
+    assert registry.adapter_class("partner").__name__ == "Partner"
+    assert "other" not in registry.names
+
+
+def test_an_adapter_may_be_named_by_module_and_class(module: ModuleType) -> None:
+    registry = Registry(("mine=partner_adapter:Partner",))
+    assert registry.adapter_class("mine") is module.Partner
+    assert registry.adapter_class("mine") is registry.adapter_class("mine")
+
+
+def test_listing_a_built_in_adapter_changes_nothing(installed: list[EntryPoint]) -> None:
+    assert Registry(("sandbox",)).names == Registry().names
+
+
+def refused(*enabled: str, load: str | None = None) -> str:
+    with pytest.raises(RegistryError) as caught:
+        registry = Registry(enabled)
+        if load is not None:
+            registry.adapter_class(load)
+    return str(caught.value)
+
+
+def test_a_name_that_no_distribution_offers(installed: list[EntryPoint]) -> None:
+    assert "'vanished'" in refused("vanished") and "no installed distribution" in refused("vanished")
+
+
+def test_a_name_claimed_by_two_distributions(installed: list[EntryPoint]) -> None:
+    installed.append(EntryPoint("partner", "rival_adapter:Rival", ENTRY_POINT_GROUP))
+    message = refused("partner")
+    assert "claimed twice" in message
+    assert "partner_adapter:Partner" in message and "rival_adapter:Rival" in message
+
+
+@pytest.mark.parametrize(
+    "enabled",
+    [("sandbox=partner_adapter:Partner",), ("partner", "partner=elsewhere:Other"), ("a=x:X", "a=y:Y")],
+)
+def test_a_name_claimed_twice_in_the_list(installed: list[EntryPoint], enabled: tuple[str, ...]) -> None:
+    assert "claimed twice" in refused(*enabled)
+
+
+@pytest.mark.parametrize("reference", ["no_such_module:Partner", "partner_adapter:Missing", "partner_adapter", ":X"])
+def test_an_import_that_fails_names_adapter_and_place(module: ModuleType, reference: str) -> None:
+    message = refused(f"mine={reference}", load="mine")
+    assert "'mine'" in message and reference in message and "cannot be imported" in message
+
+
+@pytest.mark.parametrize("body", ["1 / 0", "def broken(:", "raise SystemExit(3)"])
+def test_a_module_that_raises_is_reported_and_does_not_end_the_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str
+) -> None:
+    (tmp_path / "explosive_adapter.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "cannot be imported" in refused("mine=explosive_adapter:Mine", load="mine")
+
+
+@pytest.mark.parametrize("found", [object(), object, "Partner", Adapter.__init__])
+def test_what_is_no_adapter(module: ModuleType, found: Any) -> None:
+    module.Partner = found  # type: ignore[attr-defined]
+    assert "not a subclass" in refused("mine=partner_adapter:Partner", load="mine")
+
+
+@pytest.mark.parametrize("version", [INTERFACE_VERSION + 1, INTERFACE_VERSION - 1, None])
+def test_an_adapter_built_for_another_interface(module: ModuleType, version: int | None) -> None:
+    module.Partner.interface_version = version
+    message = refused("mine=partner_adapter:Partner", load="mine")
+    assert f"interface version {version}" in message and str(INTERFACE_VERSION) in message
+
+
+def test_our_own_adapters_package_passes() -> None:
+    check_adapters_package()
+
+
+def test_a_stranger_called_adapters_is_named_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = ModuleType("adapters")
+    stranger.__file__ = "/somewhere/site-packages/adapters/__init__.py"
+    monkeypatch.setitem(sys.modules, "adapters", stranger)
+    with pytest.raises(RegistryError, match="/somewhere/site-packages/adapters/__init__.py.*uninstall"):
+        check_adapters_package()
