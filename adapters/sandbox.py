@@ -115,9 +115,7 @@ class SandboxAdapter(Adapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        path = f"/v1/locations/{location.provider_id}/orders"
-        found = session.get(path, params={"reference": reference}).answer().each("orders")
-        return _placed(found[0], None) if found else None
+        return _find_order(location.provider_id, reference, None, session)
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.ok or reply.status >= 500:
@@ -156,8 +154,20 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
 def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:
     """Order the cart, if it still costs ``total``."""
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
-    reply = session.post(f"/v1/carts/{cart.id}/orders", body, headers={_SESSION: cart.token}, places_order=True)
+    try:
+        reply = session.post(f"/v1/carts/{cart.id}/orders", body, headers={_SESSION: cart.token}, places_order=True)
+    except Problem as problem:
+        # A network may deliver a call twice and this answer the second: then it was ordered by the first.
+        reference = order.reference if problem.problem == "cart_ordered" else None
+        if reference is None or (placed := _find_order(cart.place, reference, total, session)) is None:
+            raise
+        return placed
     return _placed(reply.answer().member("order"), total)
+
+
+def _find_order(place: str, reference: str, expected: int | None, session: Session) -> Placed | None:
+    found = session.get(f"/v1/locations/{place}/orders", params={"reference": reference}).answer().each("orders")
+    return _placed(found[0], expected) if found else None
 
 
 def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
