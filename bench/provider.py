@@ -1,8 +1,8 @@
 """A provider that costs next to nothing: prepared answers over HTTP/1.1 keep-alive, after a set delay.
 
 ``python -m bench.provider`` prints the port it listens on. ``POST /control`` with ``{"latency_ms": 50}`` sets
-the delay; its answer tells the connections and requests so far and the last body of each path. A connection
-counts from its first request that is no control.
+the delay; its answer tells the connections and requests so far, and the last body of each path since the control
+before. A connection counts from its first request that is no control.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Counts:
 
     def control(self, body: bytes) -> bytes:
         self.latency = json.loads(body)["latency_ms"] / 1000
-        last = {path.decode(): body.decode() for path, body in self.last.items()}
+        last = {path.decode(): content.decode() for path, content in self.last.items()}
+        self.last = {}
         return _response("200 OK", {"connections": self.connections, "requests": self.requests, "last": last})
 
 

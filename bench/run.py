@@ -36,8 +36,6 @@ PEER_CLIENTS = FEW, MANY = 8, 64
 """A process of the peer for each number of clients: after many it is slow with few, its pool being full."""
 MERCHANTS = {1: "bench", 3: "bench3"}
 """The account, and so the location, that takes this many provider calls for a validation."""
-
-
 MEASURES = ("cpu_ms", "throughput", "p50_ms", "p95_ms")
 Row = tuple[str, ...]
 
@@ -183,7 +181,7 @@ class Bench:
                 process.kill()
 
     def control(self, latency_ms: int) -> dict[str, Any]:
-        """Set the provider's latency; returns what it counted so far."""
+        """Set the provider's latency; returns what it counted so far, and what it got since the last control."""
         status, body = _post(self._provider, "/control", json.dumps({"latency_ms": latency_ms}).encode())
         _require(status == 200, f"the provider refuses control: {status}")
         counted: dict[str, Any] = json.loads(body)
@@ -191,20 +189,20 @@ class Bench:
 
     def burst(self, server: str, scenario: Scenario, requests: int) -> tuple[float, dict[str, Any]]:
         """CPU seconds of the server's processes, and the load generator's record."""
-        running = self.servers[_key(server, scenario.clients)]
+        serving = self.servers[_key(server, scenario.clients)]
         todo = {
-            "port": running.port,
+            "port": serving.port,
             "path": _path(scenario.calls),
             "body": BODY.decode(),
             "clients": scenario.clients,
             "requests": requests,
         }
         assert self._load.stdin is not None
-        before = running.cpu_seconds()
+        before = serving.cpu_seconds()
         self._load.stdin.write(json.dumps(todo) + "\n")
         self._load.stdin.flush()
         record = json.loads(_line(self._load))
-        cpu = running.cpu_seconds() - before
+        cpu = serving.cpu_seconds() - before
         _require(not record["failures"], f"{server}, {scenario.name}: {record['failures']}")
         return cpu, record
 
@@ -242,8 +240,8 @@ class Bench:
     def _spawn(
         self, name: str, module: Sequence[str], environment: Mapping[str, str], core: int, **pipes: int
     ) -> subprocess.Popen[str]:
-        ours = ("LEVELUP_OV_", "GUNICORN_")
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        decisive = {"GUNICORN_CMD_ARGS", *(variable.name for variable in VARIABLES)}
+        inherited = {key: value for key, value in os.environ.items() if key not in decisive}
         with (self._directory / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *module],
@@ -281,6 +279,7 @@ def check_equal(bench: Bench) -> None:
         seen = {}
         for name in (OURS, *POOLS):
             port = bench.servers[_key(name, FEW)].port
+            bench.control(0)
             status, answer = _post(port, _path(calls), BODY)
             _require(status == 200, f"{name} answers {status}: {answer!r}")
             got = {path: json.loads(body or "null") for path, body in bench.control(0)["last"].items()}
@@ -311,8 +310,8 @@ def measure(bench: Bench, results: Results, todo: Sequence[Scenario], rounds: in
             results.samples[scenario.name].setdefault(server, []).append(sample)
             results.connections[server] = results.connections.get(server, 0) + after - before
             results.orders[server] = results.orders.get(server, 0) + warm_up + scenario.requests
-    for name, running_server in bench.servers.items():
-        results.memory_mb[name] = _memory_mb(running_server.workers())
+    for name, serving in bench.servers.items():
+        results.memory_mb[name] = _memory_mb(serving.workers())
 
 
 def report(results: Results) -> str:
