@@ -82,6 +82,8 @@ VARIABLES = (
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO"),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "32"),
+    Variable("WEB_CONCURRENCY", "worker processes", "2"),
+    Variable("PORT", "port that the service listens on", "8000"),
 )
 
 
@@ -106,6 +108,8 @@ class Settings:
     proxy: Secret | None = None
     log_level: str = "INFO"
     threads: int = 32
+    workers: int = 2
+    port: int = 8000
     accounts_source: str = field(default="the embedded sandbox")
 
 
@@ -169,9 +173,11 @@ class _Loader:
                 "LEVELUP_OV_LOG_LEVEL", {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
             ),
             threads=int(self._number("LEVELUP_OV_THREADS", 1, 1024)),
+            workers=int(self._number("WEB_CONCURRENCY", 1, 1024)),
+            port=int(self._number("PORT", 0, 65_535)),
         )
         if self._mistakes:
-            raise ConfigError(self._mistakes)
+            raise ConfigError(dict.fromkeys(self._mistakes))
         return settings
 
     def _mistake(self, where: str, wrong: str, remedy: str) -> None:
@@ -429,6 +435,10 @@ class _Loader:
             if setting.url:
                 if not _is_url(value):
                     self._mistake(f"{where}.{key}", "is no http(s) address", "write it as https://host/path")
+                    continue
+                if "@" in urlsplit(value).netloc:
+                    # An address is shown and logged; and nothing would send these.
+                    self._mistake(f"{where}.{key}", "holds credentials", "take them out of the address")
                     continue
                 value = value.rstrip("/")
             values[key] = Secret(value) if setting.secret else value

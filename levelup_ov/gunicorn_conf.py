@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from typing import Any
 
@@ -18,8 +17,8 @@ except ConfigError as error:
     error.show()
     sys.exit(error.exit_code)
 
-bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{_settings.port}"
+workers = _settings.workers
 worker_class = "gthread"
 threads = _settings.threads
 # A worker accepts no more than it can serve at once and as many again, or one takes what others could.
