@@ -100,7 +100,9 @@ def check(menu: Menu) -> tuple[str, ...]:
 
 
 def _problems(menu: Menu) -> Iterator[str]:
-    yield from _named("menu", menu, f"menu_provider_id={menu.provider_id}")
+    place = f"menu_provider_id={menu.provider_id}"
+    yield from _named("menu", menu, place)
+    yield from _counted("menu", menu, place, "special_instructions_character_limit")
     groups = {group.provider_id: group for group in menu.option_groups}
     category_groups = {group.provider_id for group in menu.category_groups}
     yield from _unique("category group", menu.category_groups, "category_group_provider_id")
@@ -138,8 +140,7 @@ def _group_problems(group: OptionGroup, groups: Mapping[str, OptionGroup]) -> It
         minimum, maximum = getattr(group, low) or 0, getattr(group, high)
         if minimum < 0 or (maximum is not None and minimum > maximum):
             yield f"option group {low} {minimum} must lie between 0 and {high} {maximum} {place}"
-    if group.free_choices < 0:
-        yield f"option group free_choices {group.free_choices} can't be negative {place}"
+    yield from _counted("option group", group, place, "free_choices")
     ids = {option.provider_id for option in group.options}
     for default in group.defaults:
         if default not in ids:
@@ -148,6 +149,7 @@ def _group_problems(group: OptionGroup, groups: Mapping[str, OptionGroup]) -> It
         inner = f"option_provider_id={option.provider_id} {place}"
         yield from _named("option", option, inner)
         yield from _priced("option", option, inner)
+        yield from _counted("option", option, inner, "maximum_quantity", "default_quantity")
         yield from _resolved("option", option, groups, inner)
 
 
@@ -161,6 +163,12 @@ def _named(kind: str, thing: Any, place: str) -> Iterator[str]:
 def _priced(kind: str, thing: MenuItem | MenuOption, place: str) -> Iterator[str]:
     if not is_cents(thing.price):
         yield f"{kind} price {thing.price!r} isn't an amount in cents {place}"
+
+
+def _counted(kind: str, thing: Any, place: str, *members: str) -> Iterator[str]:
+    for member in members:
+        if (count := getattr(thing, member)) is not None and count < 0:
+            yield f"{kind} {member} {count} can't be negative {place}"
 
 
 def _resolved(kind: str, thing: MenuItem | MenuOption, groups: Mapping[str, OptionGroup], place: str) -> Iterator[str]:
