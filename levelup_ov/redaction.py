@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from levelup_ov.domain.secret import Secret
 
@@ -16,14 +17,15 @@ _SHORT = 6
 
 
 def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """``text`` without card numbers and without ``secrets``, plain, percent-encoded or in base64."""
-    for secret in secrets:
-        for form in _forms(secret.reveal()):
-            # Digits are also found in groups, and next to letters: `cvv123`.
-            pattern, edge = ("[ -]?".join(form), r"\d") if form.isdecimal() else (re.escape(form), r"\w")
-            if len(form) < _SHORT:
-                pattern = f"(?<!{edge}){pattern}(?!{edge})"
-            text = re.sub(pattern, MASK, text)
+    """``text`` without card numbers and ``secrets``: plain, as addresses, forms or JSON have them, or base64."""
+    forms = {form for secret in secrets for form in _forms(secret.reveal())}
+    # The longest first: a secret may be part of another, and the rest of that must not remain.
+    for form in sorted(forms, key=len, reverse=True):
+        # Digits are also found in groups, and next to letters: `cvv123`.
+        pattern, edge = ("[ -]?".join(form), r"\d") if form.isdecimal() else (re.escape(form), r"\w")
+        if len(form) < _SHORT:
+            pattern = f"(?<!{edge}){pattern}(?!{edge})"
+        text = re.sub(pattern, MASK, text)
     return _CARD_NUMBER.sub(_mask_card_number, text)
 
 
@@ -44,6 +46,7 @@ def _mask_card_number(match: re.Match[str]) -> str:
 def _forms(value: str) -> set[str]:
     if not value:
         return set()
-    raw = value.encode()
+    raw = value.encode(errors="replace")
     encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
-    return {value, quote(value, safe=""), *encoded, *(form.rstrip("=") for form in encoded)}
+    in_addresses = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    return {value, json.dumps(value)[1:-1], *in_addresses, *encoded, *(form.rstrip("=") for form in encoded)}
