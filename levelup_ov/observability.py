@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -36,7 +37,11 @@ class JsonFormatter(logging.Formatter):
             line["frames"] = [
                 f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:
+            # Half a surrogate pair, or an integer of more than 64 bits: a line is written all the same.
+            return json.dumps(line, default=str)
 
 
 def configure_logging(level: str) -> None:
