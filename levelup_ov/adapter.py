@@ -84,6 +84,7 @@ class Adapter(ABC):
     settings: ClassVar[Mapping[str, Setting]] = {}
 
     def __init__(self, account: Account) -> None:
+        """:raises ValueError: settings that do not fit together; told at boot like all mistakes."""
         self.account = account
 
     @property

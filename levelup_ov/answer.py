@@ -81,6 +81,10 @@ class Answer:
         """The strings of a list."""
         return self._read(name, "a list of strings", _texts, default)
 
+    def identifiers(self, name: str, *default: list[str]) -> list[str]:
+        """The ids of a list, each as :meth:`identifier` reads it."""
+        return self._read(name, "a list of ids", _identifiers, default)
+
     def has(self, name: str) -> bool:
         """Whether the member is there and not null."""
         return self.checked().value.get(name) is not None
@@ -138,6 +142,13 @@ def _instant(value: Any) -> datetime | None:
         return instant.astimezone(timezone.utc) if instant.tzinfo and instant.year in _YEARS else None
     except (ValueError, OverflowError):
         return None
+
+
+def _identifiers(value: Any) -> list[str] | None:
+    if type(value) is not list:
+        return None
+    ids = [_identifier(each) for each in value]
+    return None if None in ids else [each for each in ids if each is not None]
 
 
 def _texts(value: Any) -> list[str] | None:

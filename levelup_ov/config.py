@@ -396,7 +396,11 @@ class _Loader:
             time_zone=table.get("time_zone"),
             accepts_tips=table.get("accepts_tips"),
         )
-        return adapter_class(account)
+        try:
+            return adapter_class(account)
+        except ValueError as error:
+            self._mistake(f"{where}.settings", str(error), "correct the settings")
+            return None
 
     def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
         declared = adapter_class.settings

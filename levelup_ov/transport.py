@@ -207,7 +207,10 @@ class Session:
         places_order: bool = False,
         trace: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Send ``body`` as JSON. ``repeatable``, ``places_order`` and ``trace`` as in :meth:`call`."""
+        """Send ``body`` as JSON, a Decimal as the number that it is.
+
+        ``repeatable``, ``places_order`` and ``trace`` as in :meth:`call`.
+        """
         return self.call(
             "POST", path, body=body, headers=headers, repeatable=repeatable, places_order=places_order, trace=trace
         )
@@ -315,7 +318,7 @@ class Session:
         if headers:
             request.headers.update(headers)
         if body is not None:
-            request.body = orjson.dumps(body)
+            request.body = orjson.dumps(body, default=_number)
             request.headers["Content-Type"] = "application/json"
         elif form is not None:
             request.body = urlencode(form).encode()
@@ -435,6 +438,13 @@ def _pause(failure: Unanswered, attempt: int) -> float | None:
         return None
     backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)
     return max(backoff, failure.retry_after or 0)
+
+
+def _number(value: Any) -> orjson.Fragment:
+    """A Decimal as a JSON number, digit by digit: amounts never pass through a float."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _no_constant(name: str) -> Any:

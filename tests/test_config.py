@@ -374,3 +374,15 @@ def test_gunicorn_does_not_start_on_a_port_that_is_no_number(development: dict[s
     assert found.returncode == ConfigError.exit_code
     assert "environment, PORT: is 'http'" in found.stderr
     assert "Traceback" not in found.stderr + found.stdout
+
+
+def test_settings_that_an_adapter_cannot_put_together_are_a_mistake_too(
+    production: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, account: Account) -> None:
+        raise ValueError("base_url and api_key are of two different engines")
+
+    monkeypatch.setattr("adapters.sandbox.SandboxAdapter.__init__", refuse)
+
+    told = "accounts.diner.settings: base_url and api_key are of two different engines; correct the settings"
+    assert the_mistake(production) == f"{production['LEVELUP_OV_ACCOUNTS']}, {told}"

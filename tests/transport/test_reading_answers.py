@@ -31,6 +31,7 @@ READERS: dict[str, Callable[[Answer], Any]] = {
     "member": lambda answer: answer.member("m"),
     "each": lambda answer: answer.each("m"),
     "texts": lambda answer: answer.texts("m"),
+    "identifiers": lambda answer: answer.identifiers("m"),
 }
 SOUND: dict[str, dict[str, Any]] = {
     "text": {'"a"': "a", '""': "", '"\\u00fc"': "ü", '"\\ud83c\\udf5f"': "🍟"},
@@ -45,6 +46,7 @@ SOUND: dict[str, dict[str, Any]] = {
         '"2026-06-03T16:30Z"': datetime(2026, 6, 3, 16, 30, tzinfo=timezone.utc),
     },
     "texts": {"[]": [], '["a", "b"]': ["a", "b"]},
+    "identifiers": {"[]": [], '["a", 7]': ["a", "7"]},
 }
 WRONG: dict[str, list[str]] = {
     "text": ["1", "true", "[]", "{}", "1.5"],
@@ -71,6 +73,7 @@ WRONG: dict[str, list[str]] = {
     "member": ["1", '"a"', "[]", "true"],
     "each": ["1", '"a"', "{}", "true", "[1]", '["a"]', "[null]", "[[]]"],
     "texts": ["1", '"a"', "{}", "[1]", "[null]", '["a", 1]', "[[]]"],
+    "identifiers": ["1", '"a"', "{}", '[""]', "[null]", '["a", 1.5]', "[true]"],
 }
 ALL_READERS = pytest.mark.parametrize("reader", READERS)
 
