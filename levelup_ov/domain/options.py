@@ -13,7 +13,10 @@ from typing import Any
 from levelup_ov.domain.failure import Failure
 
 DELIMITER = ":"
-_ESCAPES = {"%": "%25", DELIMITER: "%3A"}
+MAX_DEPTH = 32
+"""Levels of nesting that are read; no menu comes near, and a made-up chain must not exhaust the stack."""
+
+_LENGTHS = range(2, 2 * MAX_DEPTH + 1, 2)
 _UNESCAPES = {"25": "%", "3A": DELIMITER, "3a": DELIMITER}
 
 
@@ -56,21 +59,22 @@ def nest(options: Iterable[Option], *, path: str = "$") -> tuple[Choice, ...]:
     The same option listed twice counts with the sum of its quantities. ``path`` is the JSONPath of
     the item, for errors.
 
-    :raises Failure: ``unknown_option`` for an id no menu of ours has; ``orphan_option`` for one whose
+    :raises Failure: ``unknown_option`` for an id that no menu of ours has; ``orphan_option`` for one whose
         parent was not chosen (ITEM-5).
     """
-    found: dict[str, tuple[tuple[str, ...], Option]] = {}
+    found: dict[str, Option] = {}
+    ids: dict[str, tuple[str, ...]] = {}
     positions: dict[str, int] = {}
     for position, option in enumerate(options):
         key = option.provider_id
-        if (known := found.get(key)) is not None:
-            option = Option(key, known[1].quantity + option.quantity, {**known[1].metadata, **option.metadata})
+        if (known := found.get(key)) is None:
+            ids[key], positions[key] = _ids(key, path, position), position
         else:
-            positions[key] = position
-        found[key] = (_ids(option, path, position), option)
+            option = Option(key, known.quantity + option.quantity, {**known.metadata, **option.metadata})
+        found[key] = option
     children: dict[str, list[str]] = {"": []}
-    for key, (ids, _) in found.items():
-        parent = encode_path(*ids[:-2]) if len(ids) > 2 else ""
+    for key in found:
+        parent = key.rsplit(DELIMITER, 2)[0] if len(ids[key]) > 2 else ""
         if parent and parent not in found:
             raise Failure(
                 "orphan_option",
@@ -78,13 +82,7 @@ def nest(options: Iterable[Option], *, path: str = "$") -> tuple[Choice, ...]:
                 path=f"{path}.options[{positions[key]}].option.provider_id",
             )
         children.setdefault(parent, []).append(key)
-    # Deepest first, so that a path of any length is built without recursion.
-    built: dict[str, Choice] = {}
-    for key in sorted(found, key=lambda key: len(found[key][0]), reverse=True):
-        ids, option = found[key]
-        below = tuple(built[child] for child in children.get(key, ()))
-        built[key] = Choice(ids[-2], ids[-1], option.quantity, option.metadata, below)
-    return tuple(built[key] for key in children[""])
+    return tuple(_choice(key, found, ids, children) for key in children[""])
 
 
 def flatten(choices: Sequence[Choice]) -> tuple[Option, ...]:
@@ -101,27 +99,36 @@ def _walk(choices: Sequence[Choice]) -> Iterator[Option]:
         stack.extend((ids, child) for child in reversed(choice.children))
 
 
-def _ids(option: Option, path: str, position: int) -> tuple[str, ...]:
+def _choice(
+    key: str, found: Mapping[str, Option], ids: Mapping[str, tuple[str, ...]], children: Mapping[str, Sequence[str]]
+) -> Choice:
+    option, own = found[key], ids[key]
+    below = tuple(_choice(child, found, ids, children) for child in children.get(key, ()))
+    return Choice(own[-2], own[-1], option.quantity, option.metadata, below)
+
+
+def _ids(provider_id: str, path: str, position: int) -> tuple[str, ...]:
+    """The provider's own ids in the one spelling that :func:`encode_path` gives them."""
     try:
-        ids = decode_path(option.provider_id)
+        ids = decode_path(provider_id)
     except ValueError:
         ids = ()
-    if not ids or len(ids) % 2 or encode_path(*ids) != option.provider_id:
+    if len(ids) not in _LENGTHS or ("%" in provider_id and encode_path(*ids) != provider_id):
         raise Failure(
             "unknown_option",
-            f"{option.provider_id!r} is not an option id of the menu (group:option, ITEM-3)",
+            f"{provider_id!r} is not an option id of the menu (group:option, ITEM-3)",
             path=f"{path}.options[{position}].option.provider_id",
         )
     return ids
 
 
 def _escape(part: str) -> str:
-    for character, escape in _ESCAPES.items():
-        part = part.replace(character, escape)
-    return part
+    return part.replace("%", "%25").replace(DELIMITER, "%3A")
 
 
 def _unescape(part: str) -> str:
+    if "%" not in part:
+        return part
     head, *rest = part.split("%")
     try:
         return head + "".join(_UNESCAPES[piece[:2]] + piece[2:] for piece in rest)

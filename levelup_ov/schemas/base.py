@@ -9,6 +9,7 @@ every error with its place. A property test holds the two to the same answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, post_load
@@ -61,10 +62,12 @@ class WireSchema(Schema):
         """
         if type(data) is not dict:
             raise ValueError
-        values = {}
-        for name, read, default in self._plan:
+        values: dict[str, Any] = {}
+        for name, read, nullable, default in self._plan:
             value = data.get(name, missing)
-            if value is not missing:
+            if value is None and nullable:
+                values[name] = None
+            elif value is not missing:
                 values[name] = read(value)
             elif default is missing:
                 raise ValueError
@@ -80,15 +83,12 @@ class WireSchema(Schema):
         if isinstance(field_obj, fields.Nested):
             field_obj.error_messages["type"] = "expected an object"
 
-    @property
-    def _plan(self) -> list[tuple[str, Read, Any]]:
-        plan = self.__dict__.get("_plan_")
-        if plan is None:
-            plan = self.__dict__["_plan_"] = [
-                (name, _reader(field), missing if field.required else field.load_default)
-                for name, field in self.load_fields.items()
-            ]
-        return plan
+    @cached_property
+    def _plan(self) -> list[tuple[str, Read, bool, Any]]:
+        return [
+            (name, _reader(field), field.allow_none, missing if field.required else field.load_default)
+            for name, field in self.load_fields.items()
+        ]
 
 
 def read_root(schema: WireSchema, root: str, body: Any) -> Any:
@@ -119,13 +119,6 @@ def read_root(schema: WireSchema, root: str, body: Any) -> Any:
 
 
 def _reader(field: fields.Field[Any]) -> Read:
-    read = _plain_reader(field)
-    if not field.allow_none:
-        return read
-    return lambda value: None if value is None else read(value)
-
-
-def _plain_reader(field: fields.Field[Any]) -> Read:
     if isinstance(field, Reader):
         return field.read
     if isinstance(field, fields.List):

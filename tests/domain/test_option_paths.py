@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.options import Choice, Option, decode_path, encode_path, flatten, nest
+from levelup_ov.domain.options import MAX_DEPTH, Choice, Option, decode_path, encode_path, flatten, nest
 
 IDS = st.text(max_size=8) | st.text(":%253Aa", max_size=6)
 DEEP = 1_500
@@ -107,10 +107,16 @@ def test_an_option_listed_twice_counts_with_the_sum() -> None:
 
 
 @pytest.mark.rule("ITEM-3")
-def test_depth_is_not_limited_by_the_stack() -> None:
-    paths, path = [], ""
-    for level in range(DEEP):
-        path += f":{level}:o" if path else f"{level}:o"
-        paths.append(Option(path))
-    tree = nest(reversed(paths))
-    assert [option.provider_id for option in flatten(tree)] == [option.provider_id for option in paths]
+def test_more_levels_than_any_menu_has_are_read_in_any_order() -> None:
+    paths = [Option(":".join(f"{n}:o" for n in range(level + 1))) for level in range(MAX_DEPTH)]
+    assert list(flatten(nest(reversed(paths)))) == paths
+
+
+@pytest.mark.rule("ITEM-3")
+def test_a_made_up_chain_is_refused_before_it_exhausts_the_stack() -> None:
+    chain = [Option(":".join(f"{n}:o" for n in range(level + 1))) for level in range(DEEP)]
+    with pytest.raises(Failure) as caught:
+        nest(chain)
+    assert (caught.value.code, caught.value.path) == (
+        "unknown_option", f"$.options[{MAX_DEPTH}].option.provider_id"
+    )  # fmt: skip
