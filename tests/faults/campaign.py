@@ -1,0 +1,343 @@
+"""A campaign: hundreds of submissions through a network that fails, workers that die, reloads; then the books.
+
+What must agree at the end: the engine's own orders, the ledger, and what the clients were told. Each submission
+carries a marker of its own (the customer's phone number), so that a second order is seen under whatever
+reference it came; most submissions bring no cart, so that the engine's rule of one order per cart hides none.
+
+All that is chosen is chosen by the seed: each submission, its clients, and the fault of each call by marker,
+kind and number. What threads, kills and reloads make of it differs from run to run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from levelup_ov.ledger import Submission, open_ledger
+from tests.faults import engine
+from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Story, plan, tell
+from tests.faults.network import Done
+from tests.faults.proxy import NONE
+from tests.faults.stack import ROOT, Stack, environment, kill
+
+ACCOUNTS = ["north", "south", "west"]
+"""Accounts of one engine, each behind a port of its own."""
+DEADLINE = 3.0
+GRACE = 1.5
+THREADS = 24
+CLIENTS = 56
+EXPECTED_CODES = frozenset(
+    {
+        "", "connection broken", "submission_in_progress", "outcome_unknown", "provider_busy", "provider_unavailable",
+        "provider_timeout", "rate_limited", "provider_protocol_error", "card_declined", "item_unavailable",
+        "customer_refused", "tender_not_accepted",
+    }
+)  # fmt: skip
+"""What a client may be told here. Neither a fault of ours nor a reused key."""
+KILLED, RELOADED, REFUSED, DEAF = "worker killed", "service reloaded", "refused", "connect time-out"
+
+
+@dataclass
+class Row:
+    """A line of the table: what became of the submissions that met a fault."""
+
+    attempts: int = 0
+    placed: int = 0
+    refused: int = 0
+    gave_up: int = 0
+    resolved: int = 0
+    duplicates: int = 0
+    lost: int = 0
+
+
+@dataclass
+class Report:
+    """The outcome; sound if there are no ``violations``."""
+
+    rows: dict[str, Row]
+    violations: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    requests: int = 0
+    slowest_ms: int = 0
+    reconciled: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> Row:
+        return self.rows["all"]
+
+    def table(self) -> str:
+        heads = ("fault", "attempts", "placed", "refused", "gave up", "unknown, then resolved", "duplicates", "lost")
+        rows = [heads, *((name, *map(str, vars(row).values())) for name, row in self.rows.items())]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        text = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+        codes = ", ".join(f"{code or 'placed'} {count}" for code, count in self.codes.most_common())
+        text += [
+            "",
+            f"{self.requests} requests in {self.seconds:.0f} s; slowest {self.slowest_ms} ms of {DEADLINE * 1000:.0f} "
+            f"(on a loaded machine); open at the end and reconciled: {self.reconciled}",
+            f"told: {codes}",
+            *[f"VIOLATION: {violation}" for violation in self.violations[:50]],
+            f"{len(self.violations)} violation(s)",
+        ]
+        return "\n".join(text)
+
+
+def run(
+    directory: Path,
+    ledger: str,
+    *,
+    submissions: int,
+    seed: str,
+    app: str = "wsgi:app",
+    patience: float = 30.0,
+    disturbed: bool = True,
+    only: str | None = None,
+    **settings: str,
+) -> Report:
+    """Run a campaign over the ledger at this address.
+
+    ``app``: the application under gunicorn. ``patience``: seconds until a client gives up. ``disturbed``:
+    whether workers are killed, the service is reloaded, and ports are closed meanwhile. ``only``: the one fault
+    that the calls which place an order meet, instead of all faults anywhere.
+    """
+    started = time.monotonic()
+    kitchen = directory / "engine.db"
+    with ExitStack() as cleanup:
+        serving = cleanup.enter_context(process("tests.faults.engine", str(kitchen)))
+        chosen = [line(serving), str(len(ACCOUNTS)), seed, *([only] if only else [])]
+        network = cleanup.enter_context(process("tests.faults.network", *chosen))
+        ports = json.loads(line(network))
+        urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(ACCOUNTS, ports, strict=True)}
+        threads = {"LEVELUP_OV_THREADS": str(THREADS), "LEVELUP_OV_ACCOUNT_SHARE": "60"}
+        known = environment(directory, urls, ledger, deadline=DEADLINE, grace=GRACE, **threads, **settings)
+        stack = cleanup.enter_context(Stack(directory, known, app=app))
+        trouble = Trouble(stack, network, ports, random.Random(f"{seed}/trouble"))
+        if disturbed:
+            cleanup.enter_context(trouble)
+        plans = [plan(seed, number, ACCOUNTS) for number in range(submissions)]
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            stories = list(clients.map(lambda each: tell(stack, each, patience=patience, seed=seed), plans))
+        trouble.end()
+        say(network, "calm")
+        opened = reconcile(known, app)
+        say(network, "report")
+        done: Done = json.loads(line(network))
+        report = _books(stories, engine.orders(kitchen), _rows(ledger), done, trouble)
+        report.violations += _leaks(stack.log(), directory)
+    report.seconds, report.reconciled = time.monotonic() - started, opened
+    took = [record["milliseconds"] for record in stack.records() if record.get("operation") == "submit_order"]
+    report.slowest_ms = max(took, default=0)
+    return report
+
+
+class Trouble:
+    """Kills workers, reloads the service and closes ports, at times that the dice give; a context manager."""
+
+    def __init__(self, stack: Stack, network: subprocess.Popen[str], ports: Sequence[int], dice: random.Random) -> None:
+        self._stack = stack
+        self._network = network
+        self._ports = list(ports)
+        self._dice = dice
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.counts: Counter[str] = Counter()
+        self.windows: list[tuple[str, str, float, float]] = []
+        """Fault, account, begin and end of each time in which a port took no connections."""
+
+    def __enter__(self) -> Trouble:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        free_from = dict.fromkeys(self._ports, 0.0)
+        while not self._over.wait(self._dice.uniform(0.3, 1.6)):
+            what = self._dice.choices([KILLED, RELOADED, REFUSED, DEAF], [5, 1, 3, 1])[0]
+            place = self._dice.randrange(len(self._ports))
+            port, now = self._ports[place], time.monotonic()
+            if what == KILLED:
+                if workers := self._stack.workers():
+                    kill(self._dice.choice(workers))
+            elif what == RELOADED:
+                self._stack.reload()
+            elif now < free_from[port]:
+                continue
+            else:
+                seconds = self._dice.uniform(0.2, 0.8) if what == REFUSED else DEADLINE + 0.3
+                say(self._network, f"{'closed' if what == REFUSED else 'deaf'} {port} {seconds}")
+                self.windows.append((what, ACCOUNTS[place], now, now + seconds))
+                free_from[port] = now + seconds + 1
+            self.counts[what] += 1
+
+
+def reconcile(settings: Mapping[str, str], app: str) -> int:
+    """What an operator does, until nothing is open. Gives how much was open when the clients had gone."""
+    command = [sys.executable, "-m", "flask", "--app", app.partition(":")[0], "submissions", "reconcile"]
+    environment = {"PATH": os.environ.get("PATH", ""), **settings}
+    until = time.monotonic() + 4 * (DEADLINE + GRACE)
+    with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
+        opened = len(ledger.open_submissions())
+        while ledger.open_submissions() and time.monotonic() < until:
+            subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
+    return opened
+
+
+def _books(
+    stories: Sequence[Story], cooked: Sequence[engine.Cooked], rows: Sequence[Submission], done: Done, trouble: Trouble
+) -> Report:
+    """Compare the three accounts of what happened."""
+    report = Report({"all": Row()})
+    complain = report.violations.append
+    by_marker: defaultdict[str, list[engine.Cooked]] = defaultdict(list)
+    for order in cooked:
+        by_marker[order.marker].append(order)
+    recorded = {row.id: row for row in rows if row.state == "placed"}
+    for row in rows:
+        if row.state not in ("placed", "not_placed"):
+            complain(f"not reconciled: {row.id} is {row.state}")
+    for reference, count in Counter(order.reference for order in cooked).items():
+        if count > 1:
+            complain(f"{count} orders under the reference {reference}")
+    for reference in recorded.keys() - {order.reference for order in cooked}:
+        complain(f"the ledger says placed, the engine has no order: {reference}")
+    if done["trapped"]:
+        complain(f"{done['trapped']} redirects were followed")
+
+    for name in sorted(done["calls"].keys() - {NONE}):
+        report.rows[name] = Row(attempts=done["calls"][name])
+    for name in (REFUSED, DEAF, KILLED, RELOADED):
+        report.rows[name] = Row(attempts=trouble.counts[name])
+    report.rows["all"] = report.rows.pop("all")
+
+    for story in stories:
+        found = by_marker[story.plan.marker]
+        outcome = Row(duplicates=max(len(found) - 1, 0), resolved=int(story.was_unknown))
+        if found:
+            outcome.placed = 1
+        elif story.final and all(not answer.retryable for answer in story.final):
+            outcome.refused = 1
+        else:
+            outcome.gave_up = 1
+        if len(found) > 1:
+            complain(f"{len(found)} orders of {story.plan.marker}: {_history(story)}")
+        for complaint in _contradictions(story, found, recorded):
+            complain(complaint)
+            outcome.lost += "is lost" in complaint
+        report.codes.update(answer.code for answer in story.told)
+        report.requests += len(story.told)
+        for name in {"all", *_met(story, done, trouble)}:
+            row = report.rows[name]
+            for column, value in vars(outcome).items():
+                setattr(row, column, getattr(row, column) + value)
+    report.total.attempts = sum(row.attempts for row in report.rows.values())
+    return report
+
+
+def _contradictions(story: Story, found: Sequence[engine.Cooked], recorded: dict[str, Submission]) -> Iterator[str]:
+    who, history = story.plan.marker, _history(story)
+    told = {answer.order_id for answer in story.placed}
+    tickets = {order.ticket for order in found}
+    if told - tickets:
+        yield f"told placed, but the order of {who} is lost: {history}"
+    if len(told) > 1:
+        yield f"told of {len(told)} orders of {who}: {history}"
+    for order in found:
+        row = recorded.get(order.reference)
+        if row is None:
+            yield f"an order of {who} stands, the ledger does not say placed: {history}"
+        elif row.order_id != order.ticket:
+            yield f"the ledger has order {row.order_id} of {who}, the engine {order.ticket}"
+    # Twins end one by one; the last to end was told last.
+    conclusive = [answer for answer in story.final if answer.status != 200 and answer.code not in NOT_CONCLUSIVE]
+    if found and conclusive and len(conclusive) == len(story.final):
+        yield f"told not placed ({conclusive[-1].code}), but an order of {who} stands: {history}"
+    seen_placed = False
+    for answer in story.told:
+        seen_placed |= answer.status == 200
+        if seen_placed and answer.status != 200 and answer.code not in NOT_CONCLUSIVE and not story.plan.twins:
+            yield f"told {answer.code} after placed, {who}: {history}"
+    for answer in story.told:
+        if answer.code not in EXPECTED_CODES:
+            yield f"told {answer.code} ({answer.body}), {who}: {history}"
+
+
+def _met(story: Story, done: Done, trouble: Trouble) -> set[str]:
+    """The faults that a submission met."""
+    begin, end = story.span
+    met = set(done["met"].get(story.plan.marker, ()))
+    met |= {
+        fault
+        for fault, account, opened, closed in trouble.windows
+        if account == story.plan.account and begin < closed and opened < end
+    }
+    if any(answer.code == "connection broken" for answer in story.told) and story.plan.manner not in ("hasty", "gone"):
+        met.add(KILLED)
+    return met
+
+
+def _history(story: Story) -> str:
+    plan = story.plan
+    told = " > ".join(f"{answer.code or answer.order_id}" for answer in story.told)
+    return f"[{plan.named}, {plan.manner}{', twins' if plan.twins else ''}, {plan.account}.{plan.place}] {told}"
+
+
+def _rows(url: str) -> list[Submission]:
+    with closing(open_ledger(url)) as ledger:
+        return list(ledger.find(limit=10_000_000))
+
+
+def _leaks(log: str, directory: Path) -> Iterator[str]:
+    """Card data in what the service wrote."""
+    written = {"the log": log.encode()}
+    written.update((path.name, path.read_bytes()) for path in directory.rglob("ledger.db*"))
+    for where, content in written.items():
+        for secret in (CARD, DECLINED_CARD):
+            if secret.encode() in content:
+                yield f"a card number stands in {where}"
+    if '"internal error"' in log:
+        yield "the service had a fault of its own, see its log"
+
+
+@contextmanager
+def process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A module that runs as a process and is spoken to by lines."""
+    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", module, *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def line(running: subprocess.Popen[str]) -> str:
+    """The next line that a process prints."""
+    assert running.stdout is not None
+    return running.stdout.readline().strip()
+
+
+def say(running: subprocess.Popen[str], words: str) -> None:
+    """A line for a process to read."""
+    assert running.stdin is not None
+    running.stdin.write(words + "\n")
+    running.stdin.flush()

@@ -1,0 +1,195 @@
+"""The channel's side: what it submits, how it insists, and what it was told."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tests.faults.stack import Answer, Stack
+
+Named = Literal["idempotency_key", "order_number", "grubhub_order_number", "several", "validation", "nothing"]
+Manner = Literal["patient", "hasty", "fickle", "gone"]
+CARD = "4012888888881881"
+"""Passes the check digit and is no magic number of the engine."""
+CVV = "7391"
+DECLINED_CARD = "4000000000000002"
+NOT_CONCLUSIVE = frozenset(
+    {"connection broken", "outcome_unknown", "submission_in_progress", "provider_busy", "ledger_unavailable"}
+)
+"""Answers that say nothing about whether an order stands."""
+HASTE = 0.7
+"""Seconds after which a hasty client hangs up and tries again."""
+LONGEST_WAIT = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One submission. ``marker`` is the user's phone number: nobody else has it.
+
+    ``named``: what it is recognised by. ``manner``: ``hasty`` hangs up early, ``fickle`` gives up at the first
+    answer that says that nothing was placed, ``gone`` hangs up and never comes back. ``twins``: two clients send
+    it at once. ``repeats``: it is sent again after its success. ``keeps_cart``: it brings back the cart of its
+    validation. ``refused``: the engine will not have it.
+    """
+
+    marker: str
+    account: str
+    place: str
+    card: str | None
+    named: Named
+    manner: Manner
+    twins: bool
+    repeats: bool
+    keeps_cart: bool
+    refused: bool
+
+    def order(self) -> dict[str, Any]:
+        """What validation and submission have in common."""
+        return {
+            "user": {"name": "Robin Example", "phone": self.marker, "email": f"robin{self.marker}@example.com"},
+            "items": [{"item": {"provider_id": "soup" if self.refused else "sandwich", "quantity": 1, "options": []}}],
+            "tip": 0 if self.place == "notips" else 100,
+            "metadata": {},
+        }
+
+    def submission(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        body = {**self.order(), "metadata": metadata}
+        if self.card:
+            body["credit_card"] = {
+                "number": self.card,
+                "cvv": CVV,
+                "zip": "02114",
+                "expiration_month": "06",
+                "expiration_year": "2039",
+            }
+        for member in ("order_number", "grubhub_order_number"):
+            if self.named in (member, "several"):
+                body[member] = f"{member[0]}-{self.marker}"
+        return {"order_submission": body}
+
+    def headers(self) -> dict[str, str]:
+        return {"Idempotency_Key": f"key-{self.marker}"} if self.named in ("idempotency_key", "several") else {}
+
+    @property
+    def path(self) -> str:
+        return f"/locations/{self.account}.{self.place}/"
+
+
+def plan(seed: str, number: int, accounts: list[str]) -> Plan:
+    """The submission of this number, by the seed alone."""
+    dice = random.Random(f"{seed}/plan/{number}")
+    place = dice.choices(["congress", "notips", "card", "account", "tokyo"], [60, 15, 12, 3, 10])[0]
+    card = place == "card" or dice.random() < 0.2
+    named = dice.choices(
+        ["idempotency_key", "order_number", "grubhub_order_number", "several", "validation", "nothing"],
+        [25, 15, 8, 12, 20, 20],
+    )[0]
+    manner = dice.choices(["patient", "hasty", "fickle", "gone"], [75, 10, 10, 5])[0]
+    return Plan(
+        marker=f"+1555{number:07d}",
+        account=dice.choice(accounts),
+        place=place,
+        card=(DECLINED_CARD if dice.random() < 0.1 else CARD) if card else None,
+        named=named,
+        manner=manner,
+        twins=manner in ("patient", "hasty") and dice.random() < 0.25,
+        repeats=dice.random() < 0.2,
+        keeps_cart=dice.random() < 0.25,
+        refused=dice.random() < 0.05,
+    )
+
+
+@dataclass
+class Story:
+    """What the clients of one submission were told, in order of time."""
+
+    plan: Plan
+    told: list[Answer] = field(default_factory=list)
+    final: list[Answer] = field(default_factory=list)
+    """The last answer of each client."""
+    span: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def placed(self) -> list[Answer]:
+        return [answer for answer in self.told if answer.status == 200]
+
+    @property
+    def was_unknown(self) -> bool:
+        return any(answer.code in ("outcome_unknown", "connection broken") for answer in self.told)
+
+
+def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> Story:
+    """Submit until it is placed, refused, or ``patience`` seconds have gone."""
+    story, started = Story(plan), time.monotonic()
+    until = started + patience
+    metadata = _validate(stack, plan, until, seed) if plan.named == "validation" else {}
+    if metadata is None:
+        story.span = (started, time.monotonic())
+        return story
+    body = plan.submission(metadata)
+
+    def client(who: str) -> None:
+        dice = random.Random(f"{seed}/client/{plan.marker}/{who}")
+
+        def once() -> Answer:
+            hurried = plan.manner == "gone" or (plan.manner == "hasty" and dice.random() < 0.5)
+            timeout = HASTE if hurried else 30
+            answer = stack.post(
+                plan.path + "order_submissions", body, timeout=timeout, **plan.headers(), X_Request_ID=plan.marker
+            )
+            story.told.append(answer)
+            return answer
+
+        until_then = started if plan.manner == "gone" else until
+        answer = _insist(once, dice, until_then, fickle=plan.manner == "fickle")
+        if answer.status == 200 and plan.repeats:
+            answer = _insist(once, dice, until + 10, fickle=False)
+        story.final.append(answer)
+
+    other = threading.Thread(target=client, args=("other",))
+    if plan.twins:
+        other.start()
+    client("one")
+    if plan.twins:
+        other.join()
+    story.span = (started, time.monotonic())
+    return story
+
+
+def _validate(stack: Stack, plan: Plan, until: float, seed: str) -> dict[str, Any] | None:
+    """The metadata of a validation, cut down to what the plan keeps; None if there was none."""
+    dice = random.Random(f"{seed}/validation/{plan.marker}")
+    order = replace(plan, refused=False).order()
+    answer = _insist(
+        lambda: stack.post(plan.path + "order_validations", {"order_validation": order}),
+        dice,
+        until,
+        fickle=False,
+        insists_on=frozenset({"provider_protocol_error"}),
+    )
+    if answer.status != 200:
+        return None
+    metadata: dict[str, Any] = answer.body["order_validation"]["metadata"]
+    return metadata if plan.keeps_cart else {"order_validation_id": metadata["order_validation_id"]}
+
+
+def _insist(
+    once: Callable[[], Answer],
+    dice: random.Random,
+    until: float,
+    *,
+    fickle: bool,
+    insists_on: frozenset[str] = frozenset(),
+) -> Answer:
+    while True:
+        answer = once()
+        if answer.status == 200 or not (answer.retryable or answer.code in insists_on):
+            return answer
+        if time.monotonic() > until or (fickle and answer.code not in NOT_CONCLUSIVE):
+            return answer
+        advised = min(float(answer.headers.get("Retry-After", 0)), LONGEST_WAIT)
+        time.sleep(max(dice.uniform(0.05, 0.3), advised))

@@ -1,0 +1,83 @@
+"""Services that break one rule each, to show that a campaign sees it: ``FAULTS_MUTATION`` names the class."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
+from levelup_ov.ledger import Claim, Ledger, Submission
+from levelup_ov.observability import configure_logging
+
+MUTATION = "FAULTS_MUTATION"
+STOP_FILE = "FAULTS_STOP_FILE"
+
+
+class Forgetful(Ledger):
+    """A claim forgets by what it may be recognised."""
+
+    def claim(self, *, identities: Any, **arguments: Any) -> Claim:
+        forgotten = tuple(replace(identity, digests=(uuid.uuid4().hex,)) for identity in identities)
+        return super().claim(identities=forgotten, **arguments)
+
+
+class Optimist(Ledger):
+    """An unknown outcome counts as not placed."""
+
+    def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
+        self.fail(id)
+
+
+class Impatient(Ledger):
+    """ "No such order" is believed at once, whatever may still be on its way."""
+
+    def rule_out(self, submission: Submission, *, grace: timedelta) -> None:
+        super().rule_out(submission, grace=timedelta(0))
+
+
+class Credulous(Ledger):
+    """An unknown outcome counts as placed."""
+
+    def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
+        answer = '{"order_id": 0, "expected_ready_at": null, "metadata": {}}'
+        self.place(id, answer=answer, order_id=0, provider_order_id="made up")
+
+
+class Careless(Ledger):
+    """What was placed is not recorded, but its identities are set free."""
+
+    def place(self, id: str, **arguments: Any) -> None:
+        self.fail(id)
+
+
+class StopsBeforeSettling(Ledger):
+    """No mutation: an owner that comes to a halt with its order placed and not recorded, once."""
+
+    def place(self, id: str, **arguments: Any) -> None:
+        try:
+            Path(os.environ[STOP_FILE]).touch(exist_ok=False)
+        except FileExistsError:
+            super().place(id, **arguments)
+        else:
+            time.sleep(60)
+
+
+MUTANTS = {each.__name__: each for each in (Forgetful, Optimist, Impatient, Credulous, Careless, StopsBeforeSettling)}
+
+
+def _create() -> Any:
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    mutant = MUTANTS[os.environ[MUTATION]]
+    return create_app(settings, ledger=mutant(settings.ledger.reveal(), pool_size=settings.threads, clock=None))
+
+
+if MUTATION in os.environ:
+    app = _create()

@@ -1,0 +1,83 @@
+"""Whatever the network and the processes do: at most one order, none lost, every outcome found out.
+
+The long campaign is ``make faults``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.faults.campaign import Report, run
+from tests.faults.mutants import MUTATION
+from tests.servers.postgres import PostgresServer
+
+SUBMISSIONS = 70
+
+
+MUTANTS = {
+    "Forgetful": "answer lost",
+    "Optimist": "5xx after forwarding",
+    "Impatient": "delivered late",
+    "Credulous": "reset after reading",
+}
+"""Broken ledgers, and the fault by which each shows."""
+
+
+@pytest.fixture(scope="module")
+def campaigns(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Mapping[str, Report]]:
+    """All campaigns of this module; they wait most of the time, so they run at once."""
+    names = ["sqlite", *MUTANTS]
+    try:
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        names.append("postgresql")
+    except pytest.skip.Exception:
+        pass  # its own test says so
+
+    def campaign(name: str) -> Report:
+        directory = tmp_path_factory.mktemp(name)
+        url = f"sqlite:///{directory}/ledger.db"
+        if name in MUTANTS:
+            return run(
+                directory, url, submissions=24, seed="1", app="tests.faults.mutants:app", patience=3, disturbed=False,
+                only=MUTANTS[name], **{MUTATION: name},
+            )  # fmt: skip
+        if name == "postgresql":
+            url = postgres.url(postgres.create_database())
+        return run(directory, url, submissions=SUBMISSIONS, seed="1", patience=15)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        yield dict(zip(names, pool.map(campaign, names), strict=True))
+
+
+@pytest.mark.rule("SUB-2", "SUB-4", "SUB-5", "PAY-2")
+@pytest.mark.parametrize("ledger", ["sqlite", "postgresql"])
+def test_engine_ledger_and_clients_agree_after_a_campaign(
+    campaigns: Mapping[str, Report], ledger: str, request: pytest.FixtureRequest
+) -> None:
+    if ledger == "postgresql":
+        request.getfixturevalue("postgres")
+    report = campaigns[ledger]
+    assert not report.violations, report.table()
+    # It was a campaign: orders were placed, and some only after their outcome had been unknown.
+    assert report.total.placed > SUBMISSIONS / 2
+    assert report.total.resolved > SUBMISSIONS / 10
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("mutant", ["Forgetful", "Optimist", "Impatient"])
+def test_a_campaign_sees_duplicates_where_a_claim_forgets_or_an_unknown_counts_as_not_placed(
+    campaigns: Mapping[str, Report], mutant: str
+) -> None:
+    report = campaigns[mutant]
+    assert report.total.duplicates > 0, report.table()
+    assert any("orders of" in violation for violation in report.violations)
+
+
+@pytest.mark.rule("SUB-5")
+def test_a_campaign_sees_lost_orders_where_an_unknown_counts_as_placed(campaigns: Mapping[str, Report]) -> None:
+    assert campaigns["Credulous"].total.lost > 0, campaigns["Credulous"].table()
