@@ -1,0 +1,41 @@
+"""The service in development mode, its clock and a channel that calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
+from tests.channel import Channel, Clock
+
+MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(tmp_path / "data")}
+
+
+@pytest.fixture
+def make_app(environ: dict[str, str], clock: Clock) -> MakeApp:
+    """The service with further environment variables; all share their data."""
+    return lambda **variables: create_app(load_settings({**environ, **variables}), clock=clock)
+
+
+@pytest.fixture
+def app(make_app: MakeApp) -> Flask:
+    return make_app()
+
+
+@pytest.fixture
+def channel(app: Flask) -> Channel:
+    return Channel(app)

@@ -1,0 +1,72 @@
+"""A provider that answers what a test put into it, for what the sandbox cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, TypeVar
+
+from levelup_ov.adapter import Account, Adapter, Setting
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Category, Menu, MenuItem
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.tender import Tender
+from levelup_ov.errors import Refused
+from levelup_ov.transport import Reply, Session
+
+Answer = TypeVar("Answer")
+
+MENU = Menu("menu", "Menu", (Category("mains", "Mains", (MenuItem("sandwich", "Sandwich", 1000),)),))
+
+
+class FakeAdapter(Adapter):
+    """``quote``, ``placed``, ``menu`` and ``locations`` are answered, or raised where they are exceptions.
+
+    ``orders`` and ``paid_with`` are what it was asked for, in turn.
+    """
+
+    tenders = frozenset({"levelup", "credit_card"})
+    fulfillments = frozenset({"pickup", "delivery"})
+    settings: ClassVar[Mapping[str, Setting]] = {"token": Setting("a token", secret=True)}
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.locations: Sequence[Location] | Exception = [
+            Location(
+                "one",
+                "One",
+                time_zone="America/New_York",
+                accepts_tips_on_pickup=True,
+                accepts_tips_on_delivery=True,
+                fulfills_deliveries=True,
+            )
+        ]
+        self.menu: Menu | Exception = MENU
+        self.quote: Quote | Exception = Quote(food=1000, tax=70, tip=0, charged=None)
+        self.placed: Placed | Exception = Placed("A-1", "technical-1")
+        self.orders: list[Order] = []
+        self.paid_with: list[Tender] = []
+
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        return _answered(self.locations)
+
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        return _answered(self.menu)
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        self.orders.append(order)
+        return _answered(self.quote)
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        self.orders.append(order)
+        self.paid_with.append(tender)
+        return _answered(self.placed)
+
+    def error_from(self, reply: Reply) -> Refused | None:
+        return None
+
+
+def _answered(answer: Answer | Exception) -> Answer:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
