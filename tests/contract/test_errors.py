@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -16,10 +17,10 @@ from levelup_ov.domain.outcome import Fee, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.observability import JsonFormatter
-from tests.channel import CARD, Answer, Channel, item
+from tests.channel import CARD, Answer, Channel, item, order
 from tests.contract.conftest import FAKE_TOKEN, MakeFake
 from tests.contract.fakes import FakeAdapter
-from tests.test_contract_page import table
+from tests.test_contract_page import DOCS, table
 
 CODES = table("The error codes")
 ELSEWHERE = {
@@ -124,6 +125,18 @@ def test_an_error_of_a_provider_has_the_status_and_type_of_the_page(fake: MakeFa
     OF_A_PROVIDER[code](provider)
     answer = channel.get("/locations/fake.one/menu") if code == "menu_invalid" else channel.validate("fake.one")
     check_shape(answer, code)
+
+
+@pytest.mark.rule("ERR-1")
+def test_the_example_of_an_error_is_what_the_service_answers(refused: Channel) -> None:
+    example = json.loads((DOCS / "answers" / "error.json").read_text())
+    answer = refused.send(
+        "POST",
+        "/locations/sandbox.congress/order_validations",
+        json={"order_validation": order(items=[item("sandwich", quantity=0)])},
+        headers={"X-Request-ID": example["error"]["request_id"]},
+    )
+    assert answer.json == example
 
 
 @pytest.mark.rule("ERR-2")
