@@ -41,10 +41,10 @@ EXPECTED_CODES = frozenset(
     {
         "", "connection broken", "submission_in_progress", "outcome_unknown", "provider_busy", "provider_unavailable",
         "provider_timeout", "rate_limited", "provider_protocol_error", "card_declined", "item_unavailable",
-        "customer_refused", "tender_not_accepted",
+        "customer_refused", "tender_not_accepted", "provider_credentials_refused",
     }
 )  # fmt: skip
-"""What a client may be told here. Neither a fault of ours nor a reused key."""
+"""What a client may be told here: neither a fault of ours nor a reused key. (Credentials: a 401 cut short.)"""
 KILLED, RELOADED, REFUSED, DEAF = "worker killed", "service reloaded", "refused", "connect time-out"
 
 

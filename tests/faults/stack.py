@@ -76,15 +76,23 @@ def post(port: int, path: str, body: Any, *, timeout: float = 30, **headers: str
 
 
 def environment(
-    directory: Path, accounts: Mapping[str, str], ledger: str, *, deadline: float, grace: float, **more: str
+    directory: Path,
+    accounts: Mapping[str, str],
+    ledger: str,
+    *,
+    deadline: float,
+    grace: float,
+    provider: str = "sandbox",
+    **more: str,
 ) -> dict[str, str]:
-    """The settings of a service whose ``accounts`` are engines at these addresses; it makes the ledger."""
+    """The settings of a service whose ``accounts`` are providers at these addresses; it makes the ledger."""
     with _UPGRADING:
         upgrade(ledger)
     file = directory / "accounts.toml"
     file.write_text(
         "".join(
-            f'[accounts.{name}]\nprovider = "sandbox"\nname = "Diner"\n[accounts.{name}.settings]\nbase_url = "{url}"\n'
+            f'[accounts.{name}]\nprovider = "{provider}"\nname = "Diner"\n'
+            f'[accounts.{name}.settings]\nbase_url = "{url}"\n'
             for name, url in accounts.items()
         )
     )

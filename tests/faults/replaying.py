@@ -1,0 +1,86 @@
+"""A provider that promises the same order for the same idempotency key, and its adapter."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from levelup_ov.adapter import Adapter, Setting
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.tender import Tender
+from levelup_ov.errors import Refused
+from levelup_ov.transport import Reply, Session
+from tests.faults.house import House, house
+
+
+class ReplayingAdapter(Adapter):
+    """Knows one location, places orders, and nothing else."""
+
+    tenders = frozenset({"levelup"})
+    recovery = "replay"
+    settings = {"base_url": Setting("address", required=True, url=True)}
+
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        return [Location("congress", "Congress Street", time_zone="America/New_York")]
+
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        raise NotImplementedError
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        raise NotImplementedError
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        headers = {"Idempotency-Key": order.reference or ""}
+        answer = session.post("/orders", {}, headers=headers, places_order=True, repeatable=True).answer()
+        return Placed(answer.integer("ticket"), answer.identifier("id"))
+
+    def error_from(self, reply: Reply) -> Refused | None:
+        return None
+
+
+REPLAYING = ReplayingAdapter
+
+
+class Provider:
+    """``lost``: how many answers are lost at first."""
+
+    def __init__(self, lost: int) -> None:
+        self._lost = lost
+        self.calls = 0
+        self.orders: dict[str, int] = {}
+
+    def __call__(self, environ: Mapping[str, object], start_response: object) -> object:
+        request = Request(dict(environ))
+        self.calls += 1
+        ticket = self.orders.setdefault(request.headers["Idempotency-Key"], len(self.orders) + 1)
+        if self.calls <= self._lost:
+            return Response("{}", 503)(environ, start_response)  # type: ignore[arg-type]
+        answer = json.dumps({"ticket": ticket, "id": f"order-{ticket}"})
+        return Response(answer, 201, mimetype="application/json")(environ, start_response)  # type: ignore[arg-type]
+
+
+@contextmanager
+def replaying_provider(directory: Path, *, lost: int) -> Iterator[tuple[House, Provider]]:
+    """A house before such a provider."""
+    provider = Provider(lost)
+    server = make_server("127.0.0.1", 0, provider, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    adapters = {"LEVELUP_OV_ADAPTERS": "replaying=tests.faults.replaying:ReplayingAdapter"}
+    try:
+        with house(directory, provider="replaying", **adapters) as one:
+            one.proxy.engine_port = server.server_port
+            yield one, provider
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,81 @@
+"""A request ends within its deadline, whatever the provider drips (SUB-6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from levelup_ov.transport import HEARING_TIME
+from tests.faults.house import house
+from tests.faults.proxy import Exchange
+
+TOLERANCE = 0.25
+"""Seconds by which a request may overrun its deadline."""
+DRIPPED = ["headers dripped", "body dripped"]
+
+
+@pytest.mark.rule("SUB-6", "ERR-3")
+@pytest.mark.parametrize("fault", DRIPPED)
+@pytest.mark.parametrize("kind", ["locations", "cart"])
+def test_a_validation_ends_in_time_against_a_byte_a_second(kind: str, fault: str, tmp_path: Path) -> None:
+    deadline = 0.8
+    with house(tmp_path, deadline=deadline) as one:
+        one.proxy.drip_every = 1.0
+        one.script.add(kind, fault)
+        started = monotonic()
+        answer = one.validate()
+        assert monotonic() - started < deadline + TOLERANCE
+    assert (answer.status, answer.code, answer.retryable) == (504, "provider_timeout", True)
+
+
+@pytest.mark.rule("SUB-6")
+def test_the_deadline_is_one_for_all_calls_together(tmp_path: Path) -> None:
+    def slow(exchange: Exchange) -> bool:
+        exchange.pause((0.5, 0.5))
+        exchange.pass_on(*exchange.forward())
+        return True
+
+    deadline = 0.8
+    with house(tmp_path, deadline=deadline) as one:
+        one.script.add("locations", slow)
+        one.script.add("cart", slow)
+        started = monotonic()
+        answer = one.validate()
+        assert deadline <= monotonic() - started < deadline + TOLERANCE
+    assert answer.code == "provider_timeout"
+
+
+@pytest.mark.rule("SUB-5", "SUB-6")
+@pytest.mark.parametrize("fault", DRIPPED)
+def test_a_submission_ends_in_time_and_is_found_out_afterwards(fault: str, tmp_path: Path) -> None:
+    deadline = HEARING_TIME + 0.5
+    with house(tmp_path, deadline=deadline) as one:
+        one.proxy.drip_every = 1.0
+        one.script.add("order", fault)
+        started = monotonic()
+        answer = one.submit(key="a")
+        assert monotonic() - started < deadline + TOLERANCE
+        assert (answer.status, answer.code, answer.retryable) == (504, "outcome_unknown", True)
+        again = one.submit(key="a")
+        assert (again.status, again.replayed) == (200, True)
+        assert [each.ticket for each in one.cooked()] == [again.order_id]
+
+
+@pytest.mark.rule("SUB-2", "SUB-6")
+def test_an_order_is_not_placed_with_too_little_time_to_hear_of_it(tmp_path: Path) -> None:
+    def slow(exchange: Exchange) -> bool:
+        exchange.pause((0.6, 0.6))
+        exchange.pass_on(*exchange.forward())
+        return True
+
+    with house(tmp_path, deadline=HEARING_TIME + 0.4) as one:
+        one.script.add("cart", slow)
+        answer = one.submit(key="a")
+        assert (answer.code, answer.retryable) == ("provider_timeout", True)
+        assert one.proxy.count("order") == 0
+        assert [row.state for row in one.rows()] == ["not_placed"]
+        # Nothing was sent, so the same submission may be sent at once.
+        assert one.submit(key="a").status == 200
+        assert len(one.cooked()) == 1

@@ -1,0 +1,146 @@
+"""A call is sent again only where that is proven to be safe; one that places an order is not (SUB-2, SUB-5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.faults.house import House, house
+from tests.faults.proxy import Call, Exchange
+from tests.faults.replaying import REPLAYING, replaying_provider
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("fault", ["5xx, not forwarded", "reset after reading", "reset before reading", "429"])
+def test_what_prices_or_reads_is_sent_again(fault: str, tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        one.script.add("locations", fault)
+        one.script.add("cart", fault)
+        assert one.submit(key="a").status == 200
+        counts = {kind: one.proxy.count(kind) for kind in ("locations", "cart", "order")}
+        assert counts == {"locations": 2, "cart": 2, "order": 1}
+        assert len(one.cooked()) == 1
+
+
+@pytest.mark.rule("ERR-3")
+def test_retry_after_is_obeyed(tmp_path: Path) -> None:
+    times: list[float] = []
+
+    def choose(call: Call) -> str:
+        if call.kind != "cart":
+            return "none"
+        times.append(monotonic())
+        return "429, Retry-After" if len(times) == 1 else "none"
+
+    with house(tmp_path, choose=choose) as one:
+        assert one.validate().status == 200
+    assert len(times) == 2
+    assert 1.0 <= times[1] - times[0] < 1.5
+
+
+@pytest.mark.rule("ERR-3")
+def test_a_retry_after_beyond_the_deadline_is_handed_on_and_not_waited_for(tmp_path: Path) -> None:
+    def limited(exchange: Exchange) -> bool:
+        exchange.pass_on(429, b"{}", Retry_After="60")
+        return True
+
+    with house(tmp_path) as one:
+        one.script.add("cart", limited)
+        started = monotonic()
+        answer = one.validate()
+        assert monotonic() - started < 1
+        assert (answer.status, answer.code, answer.headers["Retry-After"]) == (429, "rate_limited", "60")
+        assert one.proxy.count("cart") == 1
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize(
+    "fault, stands",
+    [
+        ("reset before reading", False),
+        ("reset after reading", False),
+        ("5xx, not forwarded", False),
+        ("302", False),
+        ("307", False),
+        ("answer lost", True),
+        ("garbage", True),
+        ("JSON cut short", True),
+        ("5xx after forwarding", True),
+    ],
+)
+def test_a_placing_call_is_sent_once_and_its_outcome_found_out(fault: str, stands: bool, tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        one.script.add("order", fault)
+        first = one.submit(key="a")
+        assert (first.status, first.code, first.retryable) == (504, "outcome_unknown", True)
+        assert one.proxy.count("order") == 1
+        assert one.proxy.trapped == 0
+        _then_it_is_found_out(one, stands=stands)
+
+
+def _then_it_is_found_out(one: House, *, stands: bool) -> None:
+    second = one.submit(key="a")
+    if stands:
+        assert (second.status, second.replayed) == (200, True)
+        assert one.proxy.count("order") == 1
+        assert [row.state for row in one.rows()] == ["placed"]
+    else:
+        # It may still be on its way: not sent before that can be excluded.
+        assert (second.code, second.headers["Retry-After"]) == ("outcome_unknown", "6")
+        assert one.proxy.count("order") == 1
+        one.clock.advance(seconds=7)
+        third = one.submit(key="a")
+        assert (third.status, third.replayed) == (200, False)
+        assert [row.state for row in one.rows()] == ["not_placed", "placed"]
+    assert len(one.cooked()) == 1
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_placing_call_that_was_turned_away_at_the_door_may_be_sent_again(tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        one.script.add("order", "429")
+        assert one.submit(key="a").status == 200
+        assert [call.kind for call in one.proxy.forwarded].count("order") == 1
+        assert len(one.cooked()) == 1
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_placing_call_that_the_network_delivers_twice_is_one_order_and_told_as_placed(tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        one.script.add("order", "twice, second answer")
+        answer = one.submit(key="a")
+        assert [each.ticket for each in one.cooked()] == [answer.order_id]
+        assert [row.state for row in one.rows()] == ["placed"]
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_cart_that_another_submission_ordered_is_refused(tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        metadata = one.validate().body["order_validation"]["metadata"]
+        cart = {name: value for name, value in metadata.items() if name != "order_validation_id"}
+        assert one.submit(key="a", metadata=cart).status == 200
+        answer = one.submit(key="b", metadata=cart)
+        assert (answer.code, answer.retryable) == ("order_refused", False)
+        assert len(one.cooked()) == 1
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_under_an_idempotency_key_of_the_provider_a_placing_call_is_sent_again(tmp_path: Path) -> None:
+    with replaying_provider(tmp_path, lost=1) as (one, provider):
+        answer = one.submit(key="a")
+        assert (answer.status, answer.replayed) == (200, False)
+        assert (provider.calls, len(provider.orders)) == (2, 1)
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_where_the_provider_knows_idempotency_keys_an_unknown_is_found_out_by_sending_it_again(tmp_path: Path) -> None:
+    with replaying_provider(tmp_path, lost=3) as (one, provider):
+        assert one.submit(key="a").code == "outcome_unknown"
+        assert (provider.calls, len(provider.orders)) == (3, 1)
+        again = one.submit(key="a")
+        assert (again.status, again.replayed) == (200, True)
+        assert (provider.calls, len(provider.orders)) == (4, 1)
+        assert list(provider.orders) == [row.id for row in one.rows()]
+    assert REPLAYING.recovery == "replay"
