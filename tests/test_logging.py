@@ -166,7 +166,7 @@ def test_what_was_wrong_is_named_and_not_repeated(
     "answer",
     [
         reply(json.dumps({"key": PROVIDER_KEY, "card": CARD, "customer": NAME}).encode(), status=500),
-        reply(json.dumps({"problem": {"code": "card_declined", "text": f"{CARD} {PROVIDER_KEY}"}}).encode(), status=422),
+        reply(f'{{"problem": {{"code": "card_declined", "text": "{CARD} {PROVIDER_KEY}"}}}}'.encode(), status=422),
         reply(f"<html>{CARD} {PROVIDER_KEY} {NAME}".encode()),
         DROP,
     ],
