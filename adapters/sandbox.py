@@ -115,7 +115,7 @@ class SandboxAdapter(Adapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        return _find_order(location.provider_id, reference, None, session)
+        return _find_order(location.provider_id, reference, trace.get("expected_total"), session)
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.ok or reply.status >= 500:
@@ -155,7 +155,13 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
     """Order the cart, if it still costs ``total``."""
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
     try:
-        reply = session.post(f"/v1/carts/{cart.id}/orders", body, headers={_SESSION: cart.token}, places_order=True)
+        reply = session.post(
+            f"/v1/carts/{cart.id}/orders",
+            body,
+            headers={_SESSION: cart.token},
+            places_order=True,
+            trace={"expected_total": total},
+        )
     except Problem as problem:
         # A network may deliver a call twice and this answer the second: then it was ordered by the first.
         reference = order.reference if problem.problem == "cart_ordered" else None

@@ -157,6 +157,7 @@ class Submissions:
             log.error("an order stands that was ruled out", extra={**_facts(submission), **_order(settlement.placed)})
         else:
             log.info("unknown submission: the order stands", extra=_facts(submission))
+        _check_charge(settlement.placed, _facts(submission))
         return Settlement(settlement.placed, settlement.answer, replayed=True)
 
     def _rule_out(self, submission: Submission) -> Settlement | None:
@@ -204,8 +205,7 @@ class Submissions:
         except LedgerUnavailable:
             # The order stands, whatever the ledger says: the channel hears it now, the ledger when asked.
             log.error("placed, but not recorded; will be reconciled", extra={**facts, **_order(settlement.placed)})
-        if settlement.placed.charge_mismatch:
-            log.error("charge_mismatch", extra={**facts, **_order(settlement.placed)})
+        _check_charge(settlement.placed, facts)
         return settlement
 
     def _record(self, reference: str, settlement: Settlement) -> None:
@@ -248,6 +248,12 @@ def _quietly(settle: Callable[[], None]) -> None:
         settle()
     except (Superseded, LedgerUnavailable) as error:
         log.warning("submission not settled, its lease will resolve it", extra={"cause": type(error).__name__})
+
+
+def _check_charge(placed: Placed, facts: Mapping[str, Any]) -> None:
+    """PAY-4."""
+    if placed.charge_mismatch:
+        log.error("charge_mismatch", extra={**facts, **_order(placed)})
 
 
 def _order(placed: Placed) -> dict[str, Any]:
