@@ -1,0 +1,67 @@
+"""A provider that is down is asked no more than it must be, and found again when it is back."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from levelup_ov import breaker
+from tests.faults.house import House, house
+
+REQUESTS = 300
+THREADS = 8
+
+
+def _many(one: House, how_many: int) -> Counter[str]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        return Counter(pool.map(lambda _: one.validate().code, range(how_many)))
+
+
+@pytest.mark.rule("ERR-3")
+def test_a_dead_provider_gets_one_call_per_request_at_the_most_and_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 1.0)
+    with house(tmp_path) as one:
+        assert one.validate().status == 200
+        before = len(one.proxy.calls)
+        for _ in range(REQUESTS * 3):
+            one.script.add("cart", "reset after reading")
+        assert set(_many(one, REQUESTS)) == {"provider_unavailable"}
+        calls = len(one.proxy.calls) - before
+        assert calls <= 1.1 * REQUESTS
+        # Far fewer, in fact: until the circuit opened.
+        assert calls <= breaker.FAILURES + 2 * THREADS
+
+        time.sleep(1.0)
+        probed = len(one.proxy.calls)
+        answers = _many(one, 40)
+        assert set(answers) == {"provider_unavailable"}
+        assert len(one.proxy.calls) - probed == 1, "one probe, whatever the number of requests"
+
+        one.script.faults.clear()
+        until = time.monotonic() + 5
+        while (answer := one.validate()).status != 200 and time.monotonic() < until:
+            assert 1 <= int(answer.headers["Retry-After"]) <= 2
+            time.sleep(0.1)
+        assert set(_many(one, 40)) == {""}
+
+
+@pytest.mark.rule("SUB-4")
+def test_a_replay_needs_no_provider(tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        placed = one.submit(key="a")
+        calls = len(one.proxy.calls)
+        with one.proxy.closed(one.proxy.ports[0]):
+            again = one.submit(key="a")
+            assert (again.status, again.replayed, again.body) == (200, True, placed.body)
+            fresh = one.submit(key="b")
+            assert (fresh.status, fresh.code, fresh.retryable) == (503, "provider_unavailable", True)
+        assert len(one.proxy.calls) == calls
+        # Nothing was sent: the same submission may be sent when it is back.
+        assert one.submit(key="b").status == 200
+        assert len(one.cooked()) == 2
