@@ -19,6 +19,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import State, Submission, open_ledger
 from levelup_ov.sandbox import create_sandbox
 from levelup_ov.service import Service, Trace
+from levelup_ov.standin import REDIRECT_URIS, create_levelup
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ def install(app: Flask, settings: Settings, service: Service) -> None:
     for group in (_config(settings), _menu(settings, service), _ledger(settings), _submissions(settings, service)):
         app.cli.add_command(group)
     app.cli.add_command(_sandbox(settings))
+    app.cli.add_command(_levelup(settings))
 
 
 def _config(settings: Settings) -> AppGroup:
@@ -155,6 +157,23 @@ def _sandbox(settings: Settings) -> click.Command:
         """Serve the embedded ordering engine over HTTP."""
         server = make_server("127.0.0.1", port, create_sandbox(settings.data_dir / "sandbox.db"), threaded=True)
         click.echo(f"sandbox at http://127.0.0.1:{server.server_port}")
+        server.serve_forever()
+
+    return serve
+
+
+def _levelup(settings: Settings) -> click.Command:
+    @click.command("levelup")
+    @click.option("--port", default=9100, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+    @click.option("--redirect-uri", "redirect_uris", multiple=True, help="Of the sample shop's app; may be repeated.")
+    @click.option("--callback-url", help="Where that app is told of answered permissions requests.")
+    def serve(port: int, redirect_uris: tuple[str, ...], callback_url: str | None) -> None:
+        """Serve the stand-in for LevelUp: its API, its pages and test users."""
+        levelup = create_levelup(
+            settings.data_dir / "levelup.db", redirect_uris=redirect_uris or REDIRECT_URIS, callback_url=callback_url
+        )
+        server = make_server("127.0.0.1", port, levelup, threaded=True)
+        click.echo(f"LevelUp stand-in at http://127.0.0.1:{server.server_port}")
         server.serve_forever()
 
     return serve
