@@ -67,8 +67,8 @@ class Adapter(ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
     All methods but :meth:`error_from` may call the provider through ``session``, and may raise
-    :class:`~levelup_ov.errors.Refused` (the provider said no) or let
-    :class:`~levelup_ov.errors.Unanswered` of the transport pass.
+    :class:`~levelup_ov.errors.Refused` (the provider said no; its path begins at the order, such as
+    ``$.items[0].item``) or let :class:`~levelup_ov.errors.Unanswered` of the transport pass.
     """
 
     interface_version: ClassVar[int] = INTERFACE_VERSION

@@ -46,7 +46,7 @@ def create_app(
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.threads)
     service = Service(settings, transport, ledger, clock)
     app = Flask("levelup_ov", static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=http.MAX_BODY, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.extensions["levelup_ov"] = service
     http.install(app, settings)

@@ -23,7 +23,7 @@ import click
 import pytz
 
 from levelup_ov.adapter import Account, Adapter
-from levelup_ov.database import LedgerUnavailable, SchemaMismatch
+from levelup_ov.database import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger import open_ledger
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
@@ -81,7 +81,7 @@ VARIABLES = (
     Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO"),
-    Variable("LEVELUP_OV_THREADS", "threads of each worker process", "32"),
+    Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64"),
     Variable("WEB_CONCURRENCY", "worker processes", "2"),
     Variable("PORT", "port that the service listens on", "8000"),
 )
@@ -104,10 +104,10 @@ class Settings:
     response_envelope: bool = True
     ledger: Secret = Secret("sqlite://")
     reconcile_grace: float = 30.0
-    account_threads: int = 32
+    account_threads: int = 64
     proxy: Secret | None = None
     log_level: str = "INFO"
-    threads: int = 32
+    threads: int = 64
     workers: int = 2
     port: int = 8000
     accounts_source: str = field(default="the embedded sandbox")
@@ -126,6 +126,9 @@ def check_ledger(url: str) -> None:
 
     :raises ConfigError: it is missing, older or newer.
     """
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).exists():
+        raise ConfigError([f"the ledger {path} does not exist: run `{UPGRADE_COMMAND}`"])
     ledger = open_ledger(url)
     try:
         ledger.ready()

@@ -152,12 +152,17 @@ def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
+MAX_ORIGINS = 16
+"""Origins of one account that connections are kept for; a provider has one, two or three."""
+
+
 class DeadlineAdapter(HTTPAdapter):
     """requests' own adapter over these connections; one for each account, so that none share a pool."""
 
     def __init__(self, context: ssl.SSLContext, pool_size: int) -> None:
         self._context = context
-        super().__init__(pool_connections=4, pool_maxsize=pool_size)
+        self._origins: dict[str, Any] = {}
+        super().__init__(pool_connections=MAX_ORIGINS, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
@@ -172,7 +177,20 @@ class DeadlineAdapter(HTTPAdapter):
         """From here on, whatever goes out goes through these connections."""
         if (exchange := current_exchange.get(None)) is not None:
             exchange.sent = False
-        return super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool_of(*args, **kwargs)
+
+    def _pool_of(self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """The pool of a request's origin; to find it anew costs as much as to send the request."""
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        url = request.url or ""
+        origin = url[: url.find("/", len("https://"))]
+        if (pool := self._origins.get(origin)) is None:
+            # Never more than the pool manager keeps: what it drops, it closes.
+            if len(self._origins) >= MAX_ORIGINS:
+                self._origins = {}
+            pool = self._origins[origin] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return pool
 
     def request_url(self, request: PreparedRequest, proxies: Any) -> str:
         """requests' own answer, without asking for a proxy where there is none."""

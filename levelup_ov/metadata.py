@@ -1,7 +1,7 @@
 """What the channel keeps for us and brings back: account data, carts, validation ids (META-1 to META-9).
 
-Everything an adapter returns for keeping is sealed, bound to the account: it comes back as it was given, or
-counts as absent. So nothing in it can be read on the way, forged, or used for another account.
+Everything an adapter returns for keeping is sealed, bound to the account and the member's name: it comes back as it
+was given, or counts as absent. So nothing in it can be read on the way, forged, or used for another account.
 """
 
 from __future__ import annotations
@@ -68,12 +68,17 @@ class MetadataKeeper:
         return ValidationId(value, datetime.fromtimestamp(int(issued_at), timezone.utc))
 
     def _give(self, prefix: str, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
-        return {prefix + name: self._kept.seal(value.reveal(), account) for name, value in values.items()}
+        members = {prefix + name: value.reveal() for name, value in values.items()}
+        return {name: self._kept.seal(value, _context(account, name)) for name, value in members.items()}
 
     def _take(self, prefix: str, account: str, metadata: Mapping[str, Any]) -> dict[str, Secret]:
         taken = {}
         for name, value in metadata.items():
             if name.startswith(prefix) and isinstance(value, str):
-                if (opened := self._kept.open(value, account)) is not None:
+                if (opened := self._kept.open(value, _context(account, name))) is not None:
                     taken[name.removeprefix(prefix)] = Secret(opened)
         return taken
+
+
+def _context(account: str, member: str) -> str:
+    return f"{account} {member}"

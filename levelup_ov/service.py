@@ -1,4 +1,7 @@
-"""The use cases: what happens to a request between the wire and the adapter."""
+"""The use cases: what happens to a request between the wire and the adapter.
+
+A failure's path begins at the order (``$.items[0].item``), here as in adapters; the wire puts its root before it.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,7 @@ class Service:
             order = self._order(place, request)
             with self._session(adapter, trace, order) as session:
                 quote = adapter.validate_order(order, session)
-                self._check(quote)
+                self._check(order, quote)
         return self._validated(place, order, quote)
 
     def submit_order(
@@ -135,7 +138,7 @@ class Service:
         # All checks come after the look-up, so that a replay stays one whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
             if expired:
-                path = "$.order_submission.metadata.order_validation_id"
+                path = "$.metadata.order_validation_id"
                 raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
             return self._place_order(location_id, request, attempt, trace)
 
@@ -230,9 +233,6 @@ class Service:
             yield session
         except Failure as failure:
             failure.message = scrub(failure.message, _secrets(adapter, order, tender))
-            if failure.path is not None and order is not None:
-                # Adapters name members of the order; the channel knows them below their root.
-                failure.path = f"$.{_root(order)}{failure.path.removeprefix('$')}"
             raise
 
     def _order(
@@ -263,11 +263,11 @@ class Service:
             reference=attempt.reference if attempt else None,
         )
         if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
-            path = f"$.{_root(order)}.fulfillment_type"
-            raise Failure("fulfillment_not_supported", f"this location has no {order.fulfillment_type}", path=path)
+            words = f"this location has no {order.fulfillment_type}"
+            raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
         if (desired := order.desired_ready_time) is None:
             return order
-        path = f"$.{_root(order)}.desired_ready_time"
+        path = "$.desired_ready_time"
         if place.zone is not None:
             desired = ready_time.localize(desired, place.zone)
         elif desired.tzinfo is None:
@@ -276,8 +276,11 @@ class Service:
             ready_time.check_not_past(desired, now, path=path)
         return replace(order, desired_ready_time=desired)
 
-    def _check(self, quote: Quote) -> None:
+    def _check(self, order: Order, quote: Quote) -> None:
         """Refuse a price that cannot be accounted for (MONEY-9)."""
+        if quote.merchant_funded_discount != order.merchant_funded_discount:
+            discounts = f"{quote.merchant_funded_discount} of {order.merchant_funded_discount} cents"
+            raise broken_protocol(f"the provider took another merchant-funded discount: {discounts}")
         parts = (quote.food, quote.tax, quote.tip or 0, quote.provider_funded_discount)
         amounts = (*parts, *(fee.amount for fee in quote.fees), quote.total)
         if not all(money.is_cents(amount) for amount in amounts):
@@ -321,14 +324,10 @@ class Service:
         return Settlement(placed, asdict(answer))
 
 
-def _root(order: Order) -> str:
-    return "order_validation" if order.reference is None else "order_submission"
-
-
 def _check_tender(place: Place, tender: Tender) -> None:
     taken = place.adapter.tenders if place.location.tenders is None else place.adapter.tenders & place.location.tenders
     if tender.kind not in taken:
-        path = "$.order_submission." + ("credit_card" if tender.kind == "credit_card" else "tender")
+        path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
 
 

@@ -67,7 +67,7 @@ def _rooted(root: str) -> Iterator[None]:
     try:
         yield
     except Failure as failure:
-        if failure.path is not None and not failure.path.startswith(f"$.{root}."):
+        if failure.path is not None:
             failure.path = f"$.{root}{failure.path.removeprefix('$')}"
         raise
 

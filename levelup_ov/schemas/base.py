@@ -91,6 +91,19 @@ class WireSchema(Schema):
         ]
 
 
+class WrapperSchema(WireSchema):
+    """An object around one required object, which stands for it."""
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return next(iter(values.values()))
+
+    def one_pass(self, data: Any) -> Any:
+        if type(data) is not dict:
+            raise ValueError
+        name, read, _, _ = self._plan[0]
+        return read(data.get(name, missing))
+
+
 def read_root(schema: WireSchema, root: str, body: Any) -> Any:
     """The object in the one root member of ``body`` (EP-10).
 

@@ -15,7 +15,7 @@ from levelup_ov.domain.order import DeliveryAddress, Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp
-from levelup_ov.schemas.base import Reader, WireSchema, read_root
+from levelup_ov.schemas.base import Reader, WireSchema, WrapperSchema, read_root
 
 MAX_QUANTITY = 9_999
 MAX_ID_LENGTH = 1_000
@@ -153,13 +153,10 @@ class OptionSchema(WireSchema):
         return Option(values["provider_id"], values["quantity"] or 1, _ours(values["metadata"]))
 
 
-class ItemOptionSchema(WireSchema):
+class ItemOptionSchema(WrapperSchema):
     """The wrapper around an option."""
 
     option = fields.Nested(OptionSchema, required=True)
-
-    def build(self, values: dict[str, Any]) -> Option:
-        return values["option"]
 
 
 class ItemSchema(WireSchema):
@@ -187,13 +184,10 @@ class ItemSchema(WireSchema):
         )
 
 
-class OrderItemSchema(WireSchema):
+class OrderItemSchema(WrapperSchema):
     """The wrapper around an item."""
 
     item = fields.Nested(ItemSchema, required=True)
-
-    def build(self, values: dict[str, Any]) -> Item:
-        return values["item"]
 
 
 class UserSchema(WireSchema):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from levelup_ov.adapter import Account, Adapter, Setting
@@ -16,11 +17,14 @@ from levelup_ov.transport import Reply, Session
 
 Answer = TypeVar("Answer")
 
+QUOTE = Quote(food=1000, tax=70, tip=0, charged=None)
 MENU = Menu("menu", "Menu", (Category("mains", "Mains", (MenuItem("sandwich", "Sandwich", 1000),)),))
 
 
 class FakeAdapter(Adapter):
     """``quote``, ``placed``, ``menu`` and ``locations`` are answered, or raised where they are exceptions.
+
+    At first every order costs 1000 cents and 70 of tax, whatever its discount.
 
     ``orders`` and ``paid_with`` are what it was asked for, in turn.
     """
@@ -42,7 +46,7 @@ class FakeAdapter(Adapter):
             )
         ]
         self.menu: Menu | Exception = MENU
-        self.quote: Quote | Exception = Quote(food=1000, tax=70, tip=0, charged=None)
+        self.quote: Quote | Exception = QUOTE
         self.placed: Placed | Exception = Placed("A-1", "technical-1")
         self.orders: list[Order] = []
         self.paid_with: list[Tender] = []
@@ -55,6 +59,8 @@ class FakeAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         self.orders.append(order)
+        if self.quote is QUOTE:
+            return replace(QUOTE, merchant_funded_discount=order.merchant_funded_discount)
         return _answered(self.quote)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:

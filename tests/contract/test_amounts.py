@@ -153,6 +153,15 @@ def test_the_consumer_pays_what_the_members_add_up_to_and_it_is_not_returned(
     assert pays not in [value for name, value in answer.items() if name != "metadata"]
 
 
+@pytest.mark.rule("MONEY-5", "MONEY-9")
+@pytest.mark.parametrize("taken", [0, 99, 101])
+def test_a_price_with_another_discount_than_the_merchant_gives_is_refused(fake: MakeFake, taken: int) -> None:
+    provider, channel = fake()
+    provider.quote = Quote(1000, 70, 0, 1070 - taken, merchant_funded_discount=taken)
+    answer = channel.validate("fake.one", merchant_funded_discount=100)
+    assert answer.refusal == (502, "provider_protocol_error", None)
+
+
 @pytest.mark.rule("MONEY-9")
 @pytest.mark.parametrize("charged", [1169, 1171, 0, 1270])
 def test_a_price_that_does_not_add_up_is_passed_on_to_nobody(fake: MakeFake, charged: int) -> None:

@@ -364,8 +364,19 @@ def test_an_error_of_the_database_shows_no_parameters(url: str) -> None:
 
 def test_sqlite_survives_a_power_failure_and_lets_readers_in(sqlite_url: str) -> None:
     assert rows(sqlite_url, "PRAGMA journal_mode") == [("wal",)]
-    assert rows(sqlite_url, "PRAGMA synchronous") == [(2,)]
     assert rows(sqlite_url, "PRAGMA foreign_keys") == [(1,)]
+
+
+def test_on_sqlite_the_mark_before_an_order_is_placed_is_forced_to_the_disk(sqlite_url: str) -> None:
+    forced = []
+    ledger = open_ledger(sqlite_url)
+    id = claimed(claim(ledger, idempotency_key="k"))
+    with ledger._engine.connect() as connection:
+        connection.connection.driver_connection.set_trace_callback(forced.append)
+    ledger.begin_sending(id, lease=LEASE)
+    wanted = ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE", "UPDATE", "COMMIT", "PRAGMA synchronous = NORMAL"]
+    assert [next(each for each in wanted if statement.startswith(each)) for statement in forced] == wanted
+    ledger.close()
 
 
 def test_purging_takes_the_identities_along(ledger: Ledger, clock: Clock, url: str) -> None:
