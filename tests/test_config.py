@@ -143,7 +143,7 @@ def test_settings_are_read(production: dict[str, str], name: str, value: str, se
 def test_every_variable_is_documented_and_an_empty_one_is_not_set(production: dict[str, str]) -> None:
     assert all(variable.meaning for variable in VARIABLES)
     unset = {variable.name: " " for variable in VARIABLES if variable.name not in production}
-    assert load_settings({**unset, **production}).threads == 32
+    assert load_settings({**unset, **production}).threads == 64
 
 
 @pytest.mark.rule("EP-6", "META-7")
