@@ -100,6 +100,7 @@ class Submissions:
 
     def __init__(self, ledger: Ledger, *, deadline: float, grace: float) -> None:
         self.ledger = ledger
+        self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
 
     def submit(
@@ -119,7 +120,8 @@ class Submissions:
                 location=key.location,
                 identities=key.identities,
                 content=key.content,
-                lease=self._lease,
+                # Nothing begins to be sent after the deadline.
+                lease=self._deadline,
                 request_id=key.request_id,
             )
             match claim:
@@ -147,6 +149,9 @@ class Submissions:
             settlement = find_order(submission)
         except Failure as failure:
             raise outcome_unknown(f"the provider was asked, but: {failure.message}") from None
+        except Exception as error:
+            log.error("submission could not be looked up", extra=_facts(submission), exc_info=error)
+            raise outcome_unknown("the provider was asked, but its answer was not understood") from None
         if settlement is None:
             return self._rule_out(submission)
         try:
