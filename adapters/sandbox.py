@@ -140,14 +140,15 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Ca
         if problem.problem != "session_refused":
             raise
         token, credentials = _sign_in(order, session)
-        answer = session.post(path, content, headers={_SESSION: token}, repeatable=True).answer()
+        answer = session.post(path, content, headers=_login(token, session), repeatable=True).answer()
     cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
     return answer, Cart(cart_id, place, _digest(content), total, token), credentials
 
 
 def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     """The cart with the submission's final values (META-5)."""
-    reply = session.call("PUT", f"/v1/carts/{cart.id}", body=content, headers={_SESSION: cart.token}, repeatable=True)
+    headers = _login(cart.token, session)
+    reply = session.call("PUT", f"/v1/carts/{cart.id}", body=content, headers=headers, repeatable=True)
     return cart._replace(digest=_digest(content), total=reply.answer().member("quote").cents("grand_total"))
 
 
@@ -158,7 +159,7 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
         reply = session.post(
             f"/v1/carts/{cart.id}/orders",
             body,
-            headers={_SESSION: cart.token},
+            headers=_login(cart.token, session),
             places_order=True,
             trace={"expected_total": total},
         )
@@ -176,6 +177,10 @@ def _find_order(place: str, reference: str, expected: int | None, session: Sessi
     return _placed(found[0], expected) if found else None
 
 
+def _login(token: str, session: Session) -> Mapping[str, str]:
+    return {_SESSION: session.conceal(token)}
+
+
 def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
     """A session token and the credentials to give back.
 
@@ -186,7 +191,8 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
     if "email" in order.account and "password" in order.account:
         attempts.append(("/v1/sessions", {name: order.account[name].reveal() for name in ("email", "password")}))
     if order.user.email is not None:
-        person = {"password": secrets.token_urlsafe(24), "name": order.user.name, "phone": order.user.phone}
+        password = session.conceal(secrets.token_urlsafe(24))
+        person = {"password": password, "name": order.user.name, "phone": order.user.phone}
         local, _, domain = order.user.email.rpartition("@")
         for email in (order.user.email, f"{local}+{secrets.token_hex(6)}@{domain}"):
             attempts.append(("/v1/accounts", {**person, "email": email}))

@@ -232,7 +232,7 @@ class Service:
         try:
             yield session
         except Failure as failure:
-            failure.message = scrub(failure.message, _secrets(adapter, order, tender))
+            failure.message = scrub(failure.message, [*_secrets(adapter, order, tender), *session.secrets])
             raise
 
     def _order(

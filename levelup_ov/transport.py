@@ -32,6 +32,7 @@ from levelup_ov.breaker import Breaker
 from levelup_ov.cache import AnswerCache, MemoryStore, Store, cache_key
 from levelup_ov.connections import DeadlineAdapter, Exchange, current_exchange, tls_context
 from levelup_ov.deadline import Deadline
+from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.in_process import InProcessAdapter, WSGIApplication
 
@@ -159,9 +160,9 @@ class Transport:
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them. ``before_placing`` is called just before the call that places the order, with the
-    trace that the adapter leaves. ``placing`` says whether an order may stand: it turns true then, and false
-    again if that call is proven to have had no effect.
+    ``calls`` lists them, ``secrets`` holds what :meth:`conceal` was told. ``before_placing`` is called just
+    before the call that places the order, with the trace that the adapter leaves. ``placing`` says whether an
+    order may stand: it turns true then, and false again if that call is proven to have had no effect.
     """
 
     def __init__(
@@ -184,7 +185,17 @@ class Session:
         self._before_placing = before_placing
         self.deadline = deadline
         self.calls = [] if calls is None else calls
+        self.secrets: list[Secret] = []
         self.placing = False
+
+    def conceal(self, text: str) -> str:
+        """``text`` itself; where the provider's words hold it, it is masked from now on (ERR-4).
+
+        For secrets that come up within this request, such as a new password or the token of a login. The
+        account's settings, the tender's card and what comes back sealed are masked anyway.
+        """
+        self.secrets.append(Secret(text))
+        return text
 
     def get(
         self,

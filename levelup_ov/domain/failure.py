@@ -14,10 +14,14 @@ class Failure(Exception):
     retry_after: float | None = None
 
     def __init__(self, code: str, message: str, *, path: str | None = None) -> None:
-        super().__init__(message)
+        # Not kept as an argument: whatever takes a secret out of ``message`` takes it out of the exception's text.
+        super().__init__(code)
         self.code = code
         self.message = message
         self.path = path
+
+    def __str__(self) -> str:
+        return self.message
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.code!r}, {self.message!r}, path={self.path!r})"

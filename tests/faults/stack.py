@@ -83,16 +83,20 @@ def environment(
     deadline: float,
     grace: float,
     provider: str = "sandbox",
+    account: str = "",
     **more: str,
 ) -> dict[str, str]:
-    """The settings of a service whose ``accounts`` are providers at these addresses; it makes the ledger."""
+    """The settings of a service whose ``accounts`` are providers at these addresses; it makes the ledger.
+
+    ``account``: further lines of TOML for the settings of each.
+    """
     with _UPGRADING:
         upgrade(ledger)
     file = directory / "accounts.toml"
     file.write_text(
         "".join(
             f'[accounts.{name}]\nprovider = "{provider}"\nname = "Diner"\n'
-            f'[accounts.{name}.settings]\nbase_url = "{url}"\n'
+            f'[accounts.{name}.settings]\nbase_url = "{url}"\n{account}\n'
             for name, url in accounts.items()
         )
     )
