@@ -1,0 +1,726 @@
+"""The Vendure adapter against a real Vendure server, through the service's own interface.
+
+What is compared in the end is what the shop's staff sees: the orders as Vendure's admin API reports them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from levelup_ov.domain.secret import Secret
+from levelup_ov.metadata import MetadataKeeper
+from tests.channel import CARD, Answer, Channel, item
+from tests.conftest import MakeApp
+from tests.servers.process import required
+from tests.servers.vendure_server import GROUPS, MENU, VendureServer, install
+from tests.transport.wire import Peer, Request, peer, read_request, reply
+
+ACCOUNTS = """
+[accounts.boston]
+provider = "vendure"
+name = "Boston Burgers"
+settings = {{base_url = "{url}", channels = "congress, harbor"}}
+
+[accounts.club]
+provider = "vendure"
+name = "Burger Club"
+settings = {{base_url = "{url}", channels = "congress", checkout = "account"}}
+"""
+CONGRESS, HARBOR, CLUB = "boston.congress", "boston.harbor", "club.congress"
+DECLINED, FAILING = "4000000000000002", "4000000000000119"
+SUPPER, LATER = "2030-06-03T18:30", "2030-06-03T19:15"
+SUPPER_UTC, LATER_UTC = "2030-06-03T22:30:00.000Z", "2030-06-03T23:15:00.000Z"
+
+
+@dataclass
+class Line:
+    """The line to the shop: what went over it, and what it shall lose."""
+
+    port: int
+    asked: list[str] = field(default_factory=list)
+    lost_requests: set[str] = field(default_factory=set)
+    lost_answers: set[str] = field(default_factory=set)
+
+    def serve(self, server: Peer, connection: socket.socket) -> None:
+        while (request := read_request(connection)) is not None:
+            name = re.search(rb"(?:query|mutation) (\w+)", request.body)
+            document = name[1].decode() if name else request.line
+            self.asked.append(document)
+            if document in self.lost_requests:
+                return
+            answer = self._forward(request)
+            if document in self.lost_answers:
+                return
+            connection.sendall(answer)
+
+    def _forward(self, request: Request) -> bytes:
+        shop = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            method, path, _ = request.line.split(" ")
+            shop.request(method, path, request.body, request.headers)
+            response = shop.getresponse()
+            token = response.getheader("vendure-auth-token")
+            headers = {"vendure_auth_token": token} if token else {}
+            return reply(response.read(), response.status, **headers)
+        finally:
+            shop.close()
+
+
+@pytest.fixture(scope="module")
+def shop(request: pytest.FixtureRequest) -> Iterator[VendureServer]:
+    with required(request, "Vendure"), VendureServer(install()) as server:
+        yield server
+
+
+@pytest.fixture
+def line(shop: VendureServer) -> Line:
+    return Line(shop.port)
+
+
+@pytest.fixture
+def app(make_app: MakeApp, line: Line, tmp_path: Path) -> Iterator[Flask]:
+    with peer(line.serve) as server:
+        (tmp_path / "accounts.toml").write_text(ACCOUNTS.format(url=server.url))
+        deadline, grace = {"LEVELUP_OV_SUBMISSION_DEADLINE": "4"}, {"LEVELUP_OV_RECONCILE_GRACE": "0.1"}
+        yield make_app(LEVELUP_OV_ACCOUNTS=str(tmp_path / "accounts.toml"), **deadline, **grace)
+
+
+@pytest.fixture
+def user() -> dict[str, str]:
+    """Somebody whom the shop has not seen before."""
+    return {"name": "Robin van Example", "phone": "617-555-0142", "email": f"robin.{uuid4().hex}@example.com"}
+
+
+@pytest.fixture
+def burger(shop: VendureServer) -> dict[str, Any]:
+    """A burger with salad and Swiss: 1350 cents."""
+    return item(shop.items["Burger"], shop.options["Salad"], shop.options["Swiss"])
+
+
+@pytest.fixture
+def wanted(burger: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+    return {"items": [burger], "user": user}
+
+
+@pytest.fixture
+def placed(shop: VendureServer) -> Callable[[], list[dict[str, Any]]]:
+    """The orders that were placed since the test began, newest first."""
+    before = len(shop.orders())
+    return lambda: shop.orders()[: len(shop.orders()) - before]
+
+
+def charged(validated: Mapping[str, Any]) -> int:
+    """What the consumer pays for a validated order (MONEY-7)."""
+    discounts = validated["merchant_funded_discount"] + validated["provider_funded_discount"]
+    return int(validated["total"] + validated["tax"] + (validated["tip"] or 0) - discounts)
+
+
+@pytest.mark.rule("EP-1", "EP-2", "LOC-1", "LOC-2")
+def test_the_channels_are_the_locations(channel: Channel) -> None:
+    congress, harbor = (
+        each["location"] for each in channel.get("/merchants/boston/locations").json["locations"]
+    )
+
+    hours = dict.fromkeys(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"))
+    told = {
+        "provider_id": CONGRESS, "name": "Congress Street", "active": True, "terminated": False,
+        "accepts_tips_on_pickup": True, "accepts_tips_on_delivery": False, "fulfills_pickups": True,
+        "fulfills_deliveries": False, "street_address": "1 Congress St", "locality": "Boston", "region": "MA",
+        "postal_code": "02114", "phone": "+16175550100", "time_zone": "America/New_York", "hours": hours,
+    }  # fmt: skip
+    assert {name: congress[name] for name in told} == told
+    assert (harbor["provider_id"], harbor["time_zone"]) == (HARBOR, "America/Chicago")
+    assert harbor["accepts_tips_on_pickup"] is False
+
+
+@pytest.mark.rule("EP-3", "MENU-1", "MENU-2", "MENU-3", "MENU-5", "ITEM-3")
+def test_the_menu_is_the_channels_own(channel: Channel, shop: VendureServer, line: Line) -> None:
+    menus = {place: channel.get(f"/locations/{place}/menu").json["menu"] for place in (CONGRESS, HARBOR)}
+
+    for place, menu in menus.items():
+        token = place.partition(".")[2]
+        found = {
+            each["item"]["provider_id"]: (category["category"]["name"], each["item"]["name"], each["item"]["price"])
+            for category in menu["categories"]
+            for each in category["category"]["items"]
+        }
+        assert found == {
+            shop.items[name]: (category or "Menu", name, price)
+            for name, (category, price, _, channels) in MENU.items()
+            if token in channels
+        }
+    groups = {
+        group["name"]: (
+            group["minimum_choices"],
+            group["maximum_choices"],
+            {each["option"]["name"]: each["option"]["price"] for each in group["options"]},
+        )
+        for group in (each["option_group"] for each in menus[CONGRESS]["option_groups"])
+    }
+    assert groups == GROUPS
+    option_groups = [each["option_group"] for each in menus[CONGRESS]["option_groups"]]
+    options = [each["option"] for group in option_groups for each in group["options"]]
+    assert {each["name"]: each["provider_id"] for each in options} == shop.options
+    # Kept for the whole account, for each channel by itself.
+    channel.get(f"/locations/{CONGRESS}/menu")
+    assert line.asked.count("Menu") == 2
+
+
+@pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-6", "MONEY-3", "MONEY-9")
+def test_every_item_and_option_can_be_ordered_at_the_price_of_the_menu(
+    channel: Channel, shop: VendureServer, user: dict[str, str]
+) -> None:
+    prices = {name: price for _, _, options in GROUPS.values() for name, price in options.items()}
+    for name, (_, price, groups, _) in MENU.items():
+        if name == "Cookie":
+            continue
+        place = CONGRESS if "congress" in MENU[name][3] else HARBOR
+        choices = [list(GROUPS[group][2]) for group in groups]
+        for position in range(max(map(len, choices), default=1)):
+            chosen = [options[position % len(options)] for options in choices]
+            wanted = item(shop.items[name], *(shop.options[each] for each in chosen), quantity=2)
+            validated = channel.validate(place, items=[wanted], user=user).order
+            assert validated["total"] == 2 * (price + sum(prices[each] for each in chosen)), (name, chosen)
+
+
+@pytest.mark.rule("EP-4", "META-2", "META-3", "META-6")
+@pytest.mark.rule("MONEY-2", "MONEY-3", "MONEY-4", "MONEY-5", "MONEY-6", "MONEY-8")
+def test_a_validation_is_one_call_and_places_nothing(
+    channel: Channel, shop: VendureServer, user: dict[str, str], placed: Callable[[], list[Any]], line: Line
+) -> None:
+    sandwich = item(shop.items["Burger"], shop.options["Fries"])
+    channel.get("/merchants/boston/locations")
+    line.asked.clear()
+
+    validated = channel.validate(CONGRESS, items=[sandwich], user=user, tip=200, merchant_funded_discount=100).order
+
+    # The discount lowers the taxed amount; the tip is not taxed, and no part of the discount is taken off it.
+    assert (validated["total"], validated["tax"], validated["tip"]) == (1000, 63, 200)
+    assert (validated["merchant_funded_discount"], validated["provider_funded_discount"]) == (100, 0)
+    assert set(validated["metadata"]) == {"order_validation_id", "order_cart"}
+    assert line.asked == ["Open"]
+    assert placed() == []
+
+
+@pytest.mark.rule("MONEY-6", "MONEY-9")
+def test_the_shops_own_promotion_is_the_providers_discount(
+    channel: Channel, shop: VendureServer, burger: dict[str, Any], user: dict[str, str]
+) -> None:
+    soda = item(shop.items["Soda"], quantity=3)
+
+    validated = channel.validate(CONGRESS, items=[soda, burger], user=user, merchant_funded_discount=333).order
+
+    assert (validated["total"], validated["provider_funded_discount"]) == (2250, 90)
+    assert validated["merchant_funded_discount"] == 333
+    assert abs(validated["tax"] - (2250 - 90 - 333) * 0.07) <= 1
+
+
+@pytest.mark.rule("TIME-6", "TIME-7", "TIME-8")
+def test_any_desired_time_will_do_and_no_other_is_known(channel: Channel, wanted: dict[str, Any]) -> None:
+    soon = channel.validate(CONGRESS, **wanted).order
+    later = channel.validate(CONGRESS, **wanted, desired_ready_time=SUPPER).order
+
+    assert [soon[name] for name in ("soonest_available_at", "ready_at", "available_at")] == [None, None, None]
+    assert [later[name] for name in ("soonest_available_at", "ready_at", "available_at")] == [SUPPER, SUPPER, None]
+
+
+@pytest.mark.rule("EP-5", "SUB-1", "META-2", "META-6", "PAY-1", "ITEM-8")
+def test_a_guests_order_reaches_the_shop_member_by_member(
+    channel: Channel,
+    shop: VendureServer,
+    burger: dict[str, Any],
+    user: dict[str, str],
+    placed: Callable[[], list[dict[str, Any]]],
+    line: Line,
+) -> None:
+    burger["item"].update(quantity=2, special_instructions="no onions", recipient_name="Bo")
+    wanted = {
+        "items": [burger, item(shop.items["Soda"])], "user": user, "tip": 250, "merchant_funded_discount": 100,
+        "desired_ready_time": SUPPER, "special_instructions": "ring the bell",
+    }  # fmt: skip
+    validated = channel.validate(CONGRESS, **wanted).order
+    line.asked.clear()
+
+    submitted = channel.submit(CONGRESS, **wanted, tender="LevelUp", metadata=validated["metadata"]).order
+
+    assert line.asked == ["Place"]
+    [order] = placed()
+    assert submitted["order_id"] == order["code"]
+    assert submitted["expected_ready_at"] == SUPPER
+    assert order["state"] == "PaymentSettled" and order["orderPlacedAt"]
+    assert {"token": "congress"} in order["channels"] and {"token": "harbor"} not in order["channels"]
+    assert order["customer"] == {
+        "firstName": "Robin van", "lastName": "Example", "emailAddress": user["email"],
+        "phoneNumber": "617-555-0142", "user": None,
+    }  # fmt: skip
+    assert order["customFields"].pop("levelupReference")
+    assert order["customFields"] == {
+        "pickupAt": SUPPER_UTC,
+        "instructions": "ring the bell",
+        "merchantFundedDiscount": 100,
+    }
+    assert [
+        (each["productVariant"]["name"], each["quantity"], each["linePrice"], each["customFields"])
+        for each in order["lines"]
+    ] == [
+        ("Burger", 2, 2700, {
+            "instructions": "no onions", "recipient": "Bo",
+            "modifiers": [{"id": "2", "name": "Salad"}, {"id": "3", "name": "Swiss"}],
+        }),
+        ("Soda", 1, 300, {"instructions": None, "recipient": None, "modifiers": []}),
+    ]  # fmt: skip
+    assert order["surcharges"] == [{"sku": "tip", "price": 250, "priceWithTax": 250}]
+    assert {each["description"]: each["amount"] for each in order["discounts"]} == {
+        "Happy hour": -30,
+        "LevelUp merchant-funded discount": -100,
+    }
+    assert sum(each["taxTotal"] for each in order["taxSummary"]) == validated["tax"]
+    assert order["totalWithTax"] == charged(validated) == 3000 - 30 - 100 + 250 + validated["tax"]
+    [payment] = order["payments"]
+    assert (payment["method"], payment["amount"], payment["state"]) == ("levelup", charged(validated), "Settled")
+
+
+@pytest.mark.rule("META-4")
+def test_without_metadata_the_cart_is_made_anew(
+    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+) -> None:
+    validated = channel.validate(CONGRESS, **wanted, tip=100).order
+    line.asked.clear()
+
+    submitted = channel.submit(CONGRESS, **wanted, tip=100).order
+
+    assert line.asked == ["Open", "Place"]
+    [order] = placed()
+    assert (order["code"], order["totalWithTax"]) == (submitted["order_id"], charged(validated))
+    assert submitted["expected_ready_at"] is None
+
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "more tip": ({"tip": 100}, {"tip": 475}),
+    "no tip any more": ({"tip": 100}, {}),
+    "a tip after all": ({}, {"tip": 1}),
+    "another time": ({"desired_ready_time": SUPPER}, {"desired_ready_time": LATER}),
+    "at once": ({"desired_ready_time": SUPPER}, {}),
+    "words": ({"special_instructions": "ring"}, {"special_instructions": "knock"}),
+    "all three": ({"tip": 5}, {"tip": 50, "desired_ready_time": LATER, "special_instructions": "knock"}),
+}
+
+
+@pytest.mark.rule("META-5", "MONEY-4", "PAY-4", "TIME-6")
+@pytest.mark.parametrize(("before", "after"), CHANGES.values(), ids=CHANGES)
+def test_the_submissions_values_are_the_orders(
+    before: dict[str, Any],
+    after: dict[str, Any],
+    channel: Channel,
+    wanted: dict[str, Any],
+    placed: Callable[[], list[dict[str, Any]]],
+    line: Line,
+) -> None:
+    validated = channel.validate(CONGRESS, **wanted, **before).order
+    line.asked.clear()
+
+    submitted = channel.submit(CONGRESS, **wanted, **after, metadata=validated["metadata"]).order
+
+    assert line.asked == ["Place"]
+    [order] = placed()
+    tip = after.get("tip", 0)
+    assert [each["price"] for each in order["surcharges"]] == ([tip] if tip else [])
+    assert order["totalWithTax"] == charged(validated) - before.get("tip", 0) + tip == order["payments"][0]["amount"]
+    assert order["customFields"]["instructions"] == after.get("special_instructions")
+    later = "desired_ready_time" in after
+    assert order["customFields"]["pickupAt"] == (LATER_UTC if later else None)
+    assert submitted["expected_ready_at"] == (LATER if later else None)
+
+
+@pytest.mark.rule("META-4", "META-5", "SUB-2")
+def test_a_cart_for_something_else_is_not_used(
+    channel: Channel, shop: VendureServer, wanted: dict[str, Any], placed: Callable[[], list[Any]], line: Line
+) -> None:
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+    line.asked.clear()
+
+    channel.submit(CONGRESS, **{**wanted, "items": [item(shop.items["Soda"])]}, metadata=metadata)
+
+    assert line.asked == ["Open", "Place"]
+    assert [each["productVariant"]["name"] for each in placed()[0]["lines"]] == ["Soda"]
+
+
+@pytest.mark.rule("META-4", "SUB-2")
+def test_a_cart_that_is_gone_is_made_anew_at_the_validated_price(
+    channel: Channel, shop: VendureServer, wanted: dict[str, Any], placed: Callable[[], list[Any]], line: Line
+) -> None:
+    validated = channel.validate(CONGRESS, **wanted).order
+    metadata = {"order_cart": validated["metadata"]["order_cart"]}
+    first = channel.submit(CONGRESS, **wanted, metadata=metadata).order
+    line.asked.clear()
+
+    second = channel.submit(CONGRESS, **wanted, metadata=metadata).order
+
+    assert line.asked == ["Place", "Find", "Open", "Place"]
+    assert [each["code"] for each in placed()] == [second["order_id"], first["order_id"]]
+    shop.set_price("Burger", 1050)
+    try:
+        refusal = channel.submit(CONGRESS, **wanted, metadata=metadata)
+    finally:
+        shop.set_price("Burger", 1000)
+    assert refusal.refusal[:2] == (422, "price_changed")
+    assert refusal.error["message"] == "the order costs 1498, not 1445"
+    assert len(placed()) == 2
+
+
+@pytest.mark.rule("ITEM-7", "SUB-2", "ERR-2")
+def test_what_is_sold_out_after_the_validation_is_not_placed(
+    channel: Channel, shop: VendureServer, wanted: dict[str, Any], placed: Callable[[], list[Any]]
+) -> None:
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+
+    with shop.sold_out("Burger"):
+        refusal = channel.submit(CONGRESS, **wanted, metadata=metadata)
+
+    assert refusal.refusal[:2] == (422, "item_unavailable")
+    assert refusal.error["message"] == (
+        "Cannot transition Order to the \"ArrangingPayment\" state due to insufficient stock of Burger"
+    )
+    assert refusal.error["type"] == "provider"
+    assert placed() == []
+    channel.submit(CONGRESS, **wanted, metadata=metadata)
+    assert len(placed()) == 1
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An order that cannot be: an item and options by name or id, and what is said to it."""
+
+    name: str
+    options: Sequence[str | dict[str, Any]]
+    code: str
+    words: str
+    place: str = CONGRESS
+    quantity: int = 1
+
+
+NOT_LIKE_THIS = "the shop has no such item, or not with these options"
+ONCE = "option 1 can be chosen only once for an item"
+WRONG = {
+    "unknown item": Wrong("99", (), "unknown_item", 'No ProductVariant with the id "99" could be found'),
+    "an id that is no number": Wrong("pizza", (), "unknown_item", 'No ProductVariant with the id "-1" could be found'),
+    "an id that is read as another": Wrong("3.0", (), "unknown_item", NOT_LIKE_THIS),
+    "another channel's item": Wrong("Oysters", (), "unknown_item", "item 5 is not sold here"),
+    "an item of the first channel": Wrong("Tea", (), "unknown_item", "item 2 is not sold here", HARBOR),
+    "unknown option": Wrong("Burger", ("Fries", "2:99"), "unknown_option", "this item has no option 99"),
+    "another item's option": Wrong("Burger", ("Fries", "Oat"), "unknown_option", "this item has no option 5"),
+    "another item's option here": Wrong("Soda", ("Fries",), "unknown_option", "this item has no option 1", HARBOR),
+    "the wrong group": Wrong("Burger", ("2:1",), "unknown_option", NOT_LIKE_THIS),
+    "too few choices": Wrong("Burger", (), "invalid_choices", "Side: choose at least 1"),
+    "too many choices": Wrong("Burger", ("Fries", "Salad"), "invalid_choices", "Side: choose at most 1"),
+    "sold out": Wrong("Cookie", (), "item_unavailable", "not enough of an item is in stock"),
+    "too many": Wrong("Soda", (), "invalid_choices", "the order has too many items", quantity=1000),
+    "an option twice": Wrong("Burger", ({"provider_id": "1:1", "quantity": 2},), "invalid_choices", ONCE),
+    "a nested option": Wrong("Burger", ("Fries", "1:1:9:9"), "unknown_option", "option 1 of 1 has no options"),
+    "an orphan": Wrong(
+        "Burger", ("1:2:9:9",), "orphan_option", "option 1:2:9:9 was chosen without its parent option 1:2"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.rule("ITEM-1", "ITEM-3", "ITEM-5", "ITEM-6", "ITEM-7", "ERR-2", "SUB-2")
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_cannot_be_ordered_is_refused_in_the_shops_words(
+    wrong: Wrong, channel: Channel, shop: VendureServer, user: dict[str, str], placed: Callable[[], list[Any]]
+) -> None:
+    options = [shop.options.get(each, each) if isinstance(each, str) else each for each in wrong.options]
+    refused = item(shop.items.get(wrong.name, wrong.name), *options, quantity=wrong.quantity)
+    items = [item(shop.items["Soda"]), refused]
+
+    for call in (channel.validate, channel.submit):
+        refusal = call(wrong.place, items=items, user=user)
+        assert (refusal.status, refusal.error["code"], refusal.error["message"]) == (422, wrong.code, wrong.words)
+    assert placed() == []
+
+
+@pytest.mark.rule("MONEY-5", "MONEY-9")
+def test_a_discount_that_is_not_used_whole_is_refused(channel: Channel, wanted: dict[str, Any]) -> None:
+    refusal = channel.validate(CONGRESS, **wanted, tip=500, merchant_funded_discount=1351)
+
+    assert refusal.refusal == (422, "order_refused", "$.order_validation.merchant_funded_discount")
+    assert refusal.error["message"] == "the shop takes 1350 of the merchant-funded discount of 1351"
+
+
+@pytest.mark.rule("MONEY-4", "PAY-3")
+def test_a_location_without_tips(
+    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]]
+) -> None:
+    validated = channel.validate(HARBOR, **wanted, tip=200).order
+    channel.submit(HARBOR, **wanted, tip=200, metadata=validated["metadata"])
+
+    assert validated["tip"] is None
+    [order] = placed()
+    assert order["surcharges"] == [] and order["totalWithTax"] == charged(validated)
+    assert {"token": "harbor"} in order["channels"]
+
+
+@pytest.mark.rule("PAY-2", "PAY-3", "ERR-4")
+def test_a_card_is_charged_and_kept_nowhere(
+    channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
+) -> None:
+    validated = channel.validate(CONGRESS, **wanted, tip=100).order
+
+    channel.submit(CONGRESS, **wanted, tip=100, credit_card=CARD, metadata=validated["metadata"])
+
+    [order] = placed()
+    [payment] = order["payments"]
+    assert (payment["method"], payment["amount"], payment["state"]) == ("card", charged(validated), "Settled")
+    assert payment["metadata"] == {"expires": "06/2031", "zip": "02114", "holder": "Robin Example"}
+    assert_kept_nowhere(shop, CARD["number"], CARD["cvv"])
+
+
+@pytest.mark.rule("PAY-2", "SUB-4", "ERR-2", "ERR-4")
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (DECLINED, "card_declined", "the bank declines the card"),
+        (FAILING, "order_refused", "the card processor does not answer"),
+        ("4111111111111112", "card_declined", "this is no card number"),
+    ],
+)
+def test_a_card_that_is_not_taken_leaves_the_order_open_for_another(
+    number: str,
+    code: str,
+    words: str,
+    channel: Channel,
+    wanted: dict[str, Any],
+    shop: VendureServer,
+    placed: Callable[[], list[dict[str, Any]]],
+    line: Line,
+) -> None:
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+    submission = {**wanted, "metadata": metadata, "order_number": f"card {number}"}
+
+    refusal = channel.submit(CONGRESS, **submission, credit_card={**CARD, "number": number})
+
+    assert (refusal.status, refusal.error["code"], refusal.error["message"]) == (422, code, words)
+    assert placed() == []
+    line.asked.clear()
+    submitted = channel.submit(CONGRESS, **submission, credit_card=CARD, tip=300).order
+    assert line.asked == ["Place"]
+    [order] = placed()
+    assert (order["code"], order["surcharges"][0]["price"]) == (submitted["order_id"], 300)
+    assert [each["state"] for each in order["payments"] if each["state"] == "Settled"] == ["Settled"]
+    assert_kept_nowhere(shop, number, CARD["number"], CARD["cvv"])
+
+
+def assert_kept_nowhere(shop: VendureServer, *secrets: str) -> None:
+    history = shop.admin("{ orders { items { history { items { type data } } } } }")
+    everything = json.dumps([shop.orders(), history]) + shop.log()
+    for secret in secrets:
+        assert secret not in everything
+
+
+class Keeper:
+    """Opens what the service sealed, with the key that it made for itself."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        keys = (Path(environ["LEVELUP_OV_DATA_DIR"]) / "secret-keys").read_text().split(",")
+        self._keeper = MetadataKeeper([Secret(key.strip()) for key in keys])
+
+    def credentials(self, metadata: Mapping[str, Any]) -> dict[str, str]:
+        return {name: value.reveal() for name, value in self._keeper.take_account("club", metadata).items()}
+
+
+def kept(answer: Answer) -> dict[str, Any]:
+    """The members that the channel keeps with the user (META-1)."""
+    return {name: value for name, value in answer.order["metadata"].items() if name.startswith("user_")}
+
+
+@pytest.mark.rule("META-1", "META-2", "META-3", "META-6", "META-7")
+def test_an_account_is_made_once_and_used_again(
+    channel: Channel,
+    environ: dict[str, str],
+    wanted: dict[str, Any],
+    shop: VendureServer,
+    placed: Callable[[], list[dict[str, Any]]],
+    line: Line,
+) -> None:
+    email = wanted["user"]["email"]
+    channel.get("/merchants/club/locations")
+    line.asked.clear()
+
+    first = channel.validate(CLUB, **wanted, tip=100)
+
+    credentials = kept(first)
+    assert set(credentials) == {"user_club_email", "user_club_password"}
+    opened = Keeper(environ).credentials(credentials)
+    assert opened["email"] == email
+    assert not any(secret in json.dumps(first.json) for secret in opened.values())
+    channel.submit(CLUB, **wanted, tip=100, metadata=first.order["metadata"])
+    moved = {**wanted, "user": {**wanted["user"], "phone": "617-555-0199"}}
+    again = channel.validate(CLUB, **moved, metadata=credentials)
+    assert Keeper(environ).credentials(kept(again)) == opened
+    channel.submit(CLUB, **moved, metadata=again.order["metadata"])
+    assert line.asked == ["Open", "Place", "Open", "Place"]
+    second, one = placed()
+    for order, validated in ((one, first.order), (second, again.order)):
+        assert order["customer"]["user"] == {"identifier": email}
+        assert order["totalWithTax"] == charged(validated)
+        assert [each["quantity"] for each in order["lines"]] == [1]
+    assert second["customer"]["phoneNumber"] == "617-555-0199"
+    assert [each["emailAddress"] for each in shop.customers()].count(email) == 1
+    assert opened["password"] not in json.dumps(shop.orders()) + shop.log()
+
+
+@pytest.mark.rule("META-4", "META-6")
+def test_an_account_made_at_the_submission_is_given_back_with_it(
+    channel: Channel, environ: dict[str, str], wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]]
+) -> None:
+    submitted = channel.submit(CLUB, **wanted)
+
+    [order] = placed()
+    email = wanted["user"]["email"]
+    assert Keeper(environ).credentials(kept(submitted))["email"] == order["customer"]["user"]["identifier"] == email
+
+
+@pytest.mark.rule("META-6")
+def test_an_account_of_somebody_else_is_not_taken_over(
+    channel: Channel,
+    environ: dict[str, str],
+    wanted: dict[str, Any],
+    shop: VendureServer,
+    placed: Callable[[], list[dict[str, Any]]],
+) -> None:
+    email = wanted["user"]["email"]
+    shop.create_account(email)
+
+    validated = channel.validate(CLUB, **wanted)
+    channel.submit(CLUB, **wanted, metadata=validated.order["metadata"])
+
+    [order] = placed()
+    derived = order["customer"]["emailAddress"]
+    assert re.fullmatch(re.escape(email).replace("@", r"\+[0-9a-f]{12}@"), derived)
+    assert Keeper(environ).credentials(kept(validated))["email"] == derived
+
+
+@pytest.mark.rule("META-6")
+def test_an_account_whose_password_was_changed_is_left_for_a_new_one(
+    channel: Channel,
+    environ: dict[str, str],
+    wanted: dict[str, Any],
+    shop: VendureServer,
+    placed: Callable[[], list[dict[str, Any]]],
+) -> None:
+    old = kept(channel.validate(CLUB, **wanted))
+    opened = Keeper(environ).credentials(old)
+    shop.change_password(opened["email"], opened["password"], "a-password-of-their-own")
+
+    validated = channel.validate(CLUB, **wanted, metadata=old)
+    channel.submit(CLUB, **wanted, metadata=validated.order["metadata"])
+
+    new = Keeper(environ).credentials(kept(validated))
+    assert new["email"] != opened["email"]
+    [order] = placed()
+    assert order["customer"]["user"]["identifier"] == new["email"]
+
+
+@pytest.mark.rule("META-3", "META-4")
+def test_a_members_later_validation_does_not_spoil_an_earlier_one(
+    channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
+) -> None:
+    first = channel.validate(CLUB, **wanted, special_instructions="the burger")
+    soda = {**wanted, "items": [item(shop.items["Soda"])]}
+    second = channel.validate(CLUB, **soda, metadata=kept(first))
+
+    channel.submit(CLUB, **wanted, special_instructions="the burger", metadata=first.order["metadata"])
+    channel.submit(CLUB, **soda, metadata=second.order["metadata"])
+
+    drink, meal = placed()
+    assert [each["productVariant"]["name"] for each in meal["lines"]] == ["Burger"]
+    assert [each["productVariant"]["name"] for each in drink["lines"]] == ["Soda"]
+    assert (meal["customFields"]["instructions"], drink["customFields"]["instructions"]) == ("the burger", None)
+    assert (meal["totalWithTax"], drink["totalWithTax"]) == (charged(first.order), charged(second.order))
+
+
+@pytest.mark.rule("META-6")
+def test_a_guest_whose_address_has_an_account_is_served_under_a_derived_one(
+    channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
+) -> None:
+    shop.create_account(wanted["user"]["email"])
+
+    channel.submit(CONGRESS, **wanted)
+
+    customer = placed()[0]["customer"]
+    assert customer["user"] is None
+    assert customer["emailAddress"] != wanted["user"]["email"]
+
+
+@pytest.mark.rule("EP-11", "ERR-2")
+@pytest.mark.parametrize("place", [CONGRESS, CLUB])
+def test_an_order_needs_an_email_address(place: str, channel: Channel, wanted: dict[str, Any]) -> None:
+    del wanted["user"]["email"]
+
+    refusal = channel.validate(place, **wanted)
+
+    assert refusal.refusal == (422, "customer_refused", "$.order_validation.user.email")
+
+
+@pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
+def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
+    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+) -> None:
+    metadata = channel.validate(CONGRESS, **wanted, desired_ready_time=SUPPER).order["metadata"]
+    submission = {**wanted, "desired_ready_time": SUPPER, "metadata": metadata, "order_number": "lost answer"}
+    line.lost_answers.add("Place")
+    line.asked.clear()
+
+    unknown = channel.submit(CONGRESS, **submission)
+
+    assert unknown.refusal[:2] == (504, "outcome_unknown")
+    found = channel.submit(CONGRESS, **submission)
+    assert line.asked == ["Place", "Find"]
+    [order] = placed()
+    assert found.headers["Idempotency-Replayed"] == "true"
+    assert (found.order["order_id"], found.order["expected_ready_at"]) == (order["code"], SUPPER)
+
+
+@pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
+def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
+    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+) -> None:
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+    submission = {**wanted, "metadata": metadata, "order_number": "lost request"}
+    line.lost_requests.add("Place")
+    started = time.monotonic()
+
+    assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
+
+    line.lost_requests.clear()
+    # Not before the deadline has passed: until then it might still arrive.
+    assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
+    time.sleep(max(started + 4.3 - time.monotonic(), 0))
+    submitted = channel.submit(CONGRESS, **submission).order
+    assert [each["code"] for each in placed()] == [submitted["order_id"]]
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_request_that_arrives_twice_is_one_order(
+    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+) -> None:
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+    forward = line._forward
+    line._forward = lambda request: [forward(request), forward(request)][-1]  # type: ignore[method-assign]
+    line.asked.clear()
+
+    submitted = channel.submit(CONGRESS, **wanted, metadata=metadata).order
+
+    assert line.asked == ["Place", "Find"]
+    assert [each["code"] for each in placed()] == [submitted["order_id"]]

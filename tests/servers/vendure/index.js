@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//
+// A shop that exists as long as this process: its database is in memory. PORT, ADMIN_PASSWORD: environment.
+'use strict';
+
+const {
+    bootstrap, configureDefaultOrderProcess, DefaultLogger, defaultPromotionActions, JobQueueService, LogLevel,
+} = require('@vendure/core');
+const levelup = require('./levelup-plugin');
+
+bootstrap({
+    apiOptions: { hostname: '127.0.0.1', port: Number(process.env.PORT), adminApiPath: 'admin-api', shopApiPath: 'shop-api' },
+    authOptions: {
+        // 2026-11: with bearer alone, each mutation of a first document opens a session of its own.
+        tokenMethod: ['bearer', 'cookie'],
+        cookieOptions: { secret: process.env.ADMIN_PASSWORD },
+        requireVerification: false,
+        superadminCredentials: { identifier: 'superadmin', password: process.env.ADMIN_PASSWORD },
+    },
+    dbConnectionOptions: { type: 'sqljs', synchronize: true, logging: false },
+    logger: new DefaultLogger({ level: LogLevel.Warn }),
+    customFields: levelup.customFields,
+    orderOptions: {
+        process: [configureDefaultOrderProcess({ arrangingPaymentRequiresShipping: false })],
+        orderItemPriceCalculationStrategy: levelup.orderItemPriceCalculationStrategy,
+        orderInterceptors: levelup.orderInterceptors,
+    },
+    paymentOptions: { paymentMethodHandlers: levelup.paymentMethodHandlers },
+    promotionOptions: { promotionActions: [...defaultPromotionActions, levelup.merchantFundedDiscount] },
+    plugins: [levelup.LevelUpPlugin],
+})
+    .then(app => app.get(JobQueueService).start())
+    .catch(error => {
+        console.error(error);
+        process.exit(1);
+    });

@@ -1,0 +1,314 @@
+"""A real Vendure server on the loopback interface, with a small restaurant's menu in two channels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.servers.process import CACHE, Server, SystemMissing, install_once, run
+
+CONFIGURATION = Path(__file__).with_name("vendure")
+CONGRESS, HARBOR = "congress", "harbor"
+"""The tokens of the two channels."""
+TAX_PERCENT = 7
+HAPPY_HOUR = "Happy hour"
+"""The shop's own promotion: a tenth off the soda."""
+MERCHANT_DISCOUNT = "LevelUp merchant-funded discount"
+
+GROUPS: Mapping[str, tuple[int, int | None, Mapping[str, int]]] = {
+    "Side": (1, 1, {"Fries": 0, "Salad": 200}),
+    "Extra": (0, None, {"Swiss": 150, "Bacon": 250}),
+    "Milk": (0, 2, {"Oat": 60, "Cow": 0, "Soy": 75}),
+}
+"""Option groups: at least, at most, and the price of each option in cents."""
+MENU: Mapping[str, tuple[str, int, Sequence[str], Sequence[str]]] = {
+    "Burger": ("Mains", 1000, ("Side", "Extra"), (CONGRESS, HARBOR)),
+    "Tea": ("Drinks", 333, ("Milk",), (CONGRESS,)),
+    "Soda": ("Drinks", 300, (), (CONGRESS, HARBOR)),
+    "Cookie": ("", 250, (), (CONGRESS,)),
+    "Oysters": ("Mains", 2400, (), (HARBOR,)),
+}
+"""Items: category, price in cents, option groups, channels. The cookie is sold out."""
+PLACES: Mapping[str, Mapping[str, Any]] = {
+    CONGRESS: {
+        "locationName": "Congress Street", "street": "1 Congress St", "city": "Boston", "region": "MA",
+        "postalCode": "02114", "phone": "+16175550100", "timeZone": "America/New_York", "acceptsTips": True,
+    },
+    HARBOR: {"locationName": "The Harbor", "timeZone": "America/Chicago", "acceptsTips": False},
+}  # fmt: skip
+
+
+def install(cache: Path = CACHE / "vendure") -> Path:
+    """The directory with Vendure's modules; installed if it is not yet.
+
+    :raises SystemMissing: it cannot be installed.
+    """
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise SystemMissing("it needs Node.js (node and npm) on the PATH")
+    key = hashlib.sha256((CONFIGURATION / "package-lock.json").read_bytes()).hexdigest()[:16]
+    return install_once(cache / key, _build) / "node_modules"
+
+
+def _build(directory: Path) -> None:
+    directory.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(CONFIGURATION / name, directory)
+    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300, cwd=directory)
+
+
+class VendureServer(Server):
+    """A shop whose database ends with the process. The methods are what its staff does.
+
+    ``items`` and ``options`` give the ids of what the menu calls by name; those of options as
+    ``group:option``.
+
+    :raises SystemMissing: it does not start.
+    """
+
+    name = "vendure"
+    ready_path = "/health"
+    starting_time = 60.0
+
+    def __init__(self, modules: Path) -> None:
+        super().__init__()
+        self.items: dict[str, str] = {}
+        self.options: dict[str, str] = {}
+        self._modules = modules
+        self._password = secrets.token_urlsafe(16)
+        self._staff = requests.Session()
+        self._staff.trust_env = False
+
+    def command(self, directory: Path) -> Sequence[str | Path]:
+        return ["node", CONFIGURATION / "index.js"]
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "NODE_PATH": str(self._modules),
+            "PORT": str(self.port),
+            "ADMIN_PASSWORD": self._password,
+            "VENDURE_DISABLE_TELEMETRY": "true",
+        }
+
+    def __enter__(self) -> VendureServer:
+        super().__enter__()
+        try:
+            self._log_in()
+            _Seed(self).sow()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._staff.close()
+        super().__exit__()
+
+    def admin(self, query: str, channel: str = "", **variables: Any) -> Any:
+        """Ask the admin API; the one root member of the answer.
+
+        :raises RuntimeError: it reports an error.
+        """
+        return self._ask("admin-api", query, channel, variables)
+
+    def orders(self) -> list[dict[str, Any]]:
+        """All orders that were placed, newest first, with everything that was asked for in them."""
+        orders: list[dict[str, Any]] = self.admin(
+            """{ orders(options: {filter: {active: {eq: false}}, sort: {id: DESC}}) { items {
+              id code state orderPlacedAt total totalWithTax channels { token }
+              customFields { pickupAt instructions merchantFundedDiscount levelupReference }
+              customer { firstName lastName emailAddress phoneNumber user { identifier } }
+              lines { productVariant { id name } quantity linePrice
+                customFields { instructions recipient modifiers { id name } } }
+              surcharges { sku price priceWithTax }
+              discounts { description amount }
+              taxSummary { taxRate taxTotal }
+              payments { method amount state transactionId errorMessage metadata }
+            } } }"""
+        )["items"]
+        return orders
+
+    def customers(self) -> list[dict[str, Any]]:
+        """All customers: their address, and the login if they have an account."""
+        query = "{ customers(options: {sort: {id: ASC}}) { items { emailAddress user { id identifier } } } }"
+        customers: list[dict[str, Any]] = self.admin(query)["items"]
+        return customers
+
+    def set_price(self, item: str, cents: int) -> None:
+        """Change the price of an item in all channels."""
+        for channel in MENU[item][3]:
+            self._update_variant({"id": self.items[item], "price": cents}, channel)
+
+    def create_account(self, email: str) -> None:
+        """A customer who has an account already, with a password that nobody knows."""
+        query = "mutation($input: CreateCustomerInput!, $password: String) {" \
+            " createCustomer(input: $input, password: $password) { __typename } }"
+        customer = {"firstName": "Some", "lastName": "Body", "emailAddress": email}
+        self.admin(query, input=customer, password=secrets.token_urlsafe(16))
+
+    def change_password(self, email: str, old: str, new: str) -> None:
+        """Change a customer's password, as they do themselves."""
+        with requests.Session() as customer:
+            customer.trust_env = False
+            url, headers = f"{self.base_url}/shop-api", {"vendure-token": CONGRESS}
+            query = """mutation($email: String!, $old: String!, $new: String!) {
+              login(username: $email, password: $old) { __typename }
+              updateCustomerPassword(currentPassword: $old, newPassword: $new) { __typename } }"""
+            variables = {"email": email, "old": old, "new": new}
+            body = {"query": query, "variables": variables}
+            data = customer.post(url, json=body, headers=headers, timeout=10).json()["data"]
+            if data["updateCustomerPassword"]["__typename"] != "Success":
+                raise RuntimeError(f"the password was not changed: {data}")
+
+    @contextmanager
+    def sold_out(self, item: str) -> Iterator[None]:
+        """An item is sold out for the time of the block."""
+        self._update_variant({"id": self.items[item], "stockOnHand": 0})
+        try:
+            yield
+        finally:
+            self._update_variant({"id": self.items[item], "stockOnHand": 1000})
+
+    def _update_variant(self, changes: Mapping[str, Any], channel: str = "") -> None:
+        query = "mutation($input: [UpdateProductVariantInput!]!) { updateProductVariants(input: $input) { id } }"
+        self.admin(query, channel, input=[changes])
+
+    def _log_in(self) -> None:
+        query = """mutation($name: String!, $password: String!) { login(username: $name, password: $password) {
+          __typename } }"""
+        self.admin(query, name="superadmin", password=self._password)
+
+    def _ask(self, api: str, query: str, channel: str, variables: Mapping[str, Any]) -> Any:
+        headers = {"vendure-token": channel} if channel else {}
+        body = {"query": query, "variables": variables}
+        answer = self._staff.post(f"{self.base_url}/{api}", json=body, headers=headers, timeout=10)
+        content = answer.json()
+        if content.get("errors"):
+            raise RuntimeError(content["errors"][0]["message"])
+        if token := answer.headers.get("vendure-auth-token"):
+            self._staff.headers["Authorization"] = f"Bearer {token}"
+        [result] = content["data"].values()
+        return result
+
+
+class _Seed:
+    """Fills an empty shop."""
+
+    def __init__(self, shop: VendureServer) -> None:
+        self._shop = shop
+        self._channels: dict[str, str] = {}
+
+    def sow(self) -> None:
+        """Everything, in the order in which it depends on one another."""
+        tax_category = self._add_tax_and_channels()
+        groups = self._add_groups()
+        for name, (_, price, group_names, channels) in MENU.items():
+            self._add_item(name, price, tax_category, [groups[group] for group in group_names], channels)
+        self._shop.admin(
+            "mutation($input: [UpdateProductVariantInput!]!) { updateProductVariants(input: $input) { id } }",
+            input=[{"id": self._shop.items["Cookie"], "stockOnHand": 0}],
+        )
+        for category in ("Mains", "Drinks"):
+            self._add_category(category)
+        self._add_promotion(MERCHANT_DISCOUNT, _operation("levelup_merchant_funded_discount"))
+        soda = {"productVariantIds": f'["{self._shop.items["Soda"]}"]', "discount": "10"}
+        self._add_promotion(HAPPY_HOUR, _operation("products_percentage_discount", **soda))
+        for code in ("levelup", "card"):
+            method = self._create("PaymentMethod", code=code, enabled=True, handler=_operation(code), **_names(code))
+            self._assign("PaymentMethods", {"paymentMethodIds": [method]}, tuple(PLACES))
+        self._await_categories()
+
+    def _add_tax_and_channels(self) -> str:
+        zone = self._create("Zone", name="Anywhere")
+        category = self._create("TaxCategory", name="Food", isDefault=True)
+        self._create("TaxRate", name="Sales tax", enabled=True, value=TAX_PERCENT, categoryId=category, zoneId=zone)
+        stock = self._shop.admin("{ stockLocations { items { id } } }")["items"][0]["id"]
+        sellers = self._shop.admin("{ sellers { items { id } } }")["items"]
+        for token, fields in PLACES.items():
+            self._channels[token] = self._create(
+                "Channel", code=token, token=token, defaultLanguageCode="en", pricesIncludeTax=False,
+                defaultCurrencyCode="USD", defaultTaxZoneId=zone, defaultShippingZoneId=zone,
+                sellerId=sellers[0]["id"], customFields=fields,
+            )  # fmt: skip
+        # Items are made in the default channel, which needs a tax zone for that.
+        default = self._shop.admin("{ activeChannel { id } }")["id"]
+        query = "mutation($input: UpdateChannelInput!) { updateChannel(input: $input) { __typename } }"
+        zones = {"defaultTaxZoneId": zone, "defaultShippingZoneId": zone, "defaultCurrencyCode": "USD"}
+        self._shop.admin(query, input={"id": default, "availableCurrencyCodes": ["USD"], **zones})
+        self._assign("StockLocations", {"stockLocationIds": [stock]}, tuple(PLACES))
+        return category
+
+    def _add_groups(self) -> dict[str, str]:
+        groups = {}
+        for name, (minimum, maximum, options) in GROUPS.items():
+            fields = {"minimum": minimum, "maximum": maximum}
+            group = self._create("Facet", code=name, isPrivate=False, customFields=fields, **_names(name))
+            for option, price in options.items():
+                query = "mutation($input: [CreateFacetValueInput!]!) { createFacetValues(input: $input) { id } }"
+                value = {"facetId": group, "code": option, "customFields": {"price": price}, **_names(option)}
+                [created] = self._shop.admin(query, input=[value])
+                self._shop.options[option] = f"{group}:{created['id']}"
+            self._assign("Facets", {"facetIds": [group]}, tuple(PLACES))
+            groups[name] = group
+        return groups
+
+    def _add_item(self, name: str, price: int, tax: str, groups: Sequence[str], channels: Sequence[str]) -> None:
+        names = _names(name, slug=name.lower(), description=f"{name}, as you like it")
+        product = self._create("Product", enabled=True, customFields={"modifierGroupsIds": groups}, **names)
+        query = "mutation($input: [CreateProductVariantInput!]!) { createProductVariants(input: $input) { id } }"
+        stock = {"stockOnHand": 1000, "trackInventory": "TRUE"}
+        variant = {"productId": product, "sku": name.upper(), "price": price, "taxCategoryId": tax, **stock}
+        [created] = self._shop.admin(query, input=[{**variant, **_names(name)}])
+        self._shop.items[name] = created["id"]
+        self._assign("Products", {"productIds": [product], "priceFactor": 1}, channels)
+
+    def _add_category(self, name: str) -> None:
+        ids = [self._shop.items[item] for item, (category, *_) in MENU.items() if category == name]
+        contents = _operation("variant-id-filter", variantIds=json.dumps(ids), combineWithAnd="true")
+        names = _names(name, slug=name.lower(), description="")
+        collection = self._create("Collection", filters=[contents], **names)
+        self._assign("Collections", {"collectionIds": [collection]}, tuple(PLACES))
+
+    def _await_categories(self) -> None:
+        """A worker fills them in its own time."""
+        query = "{ collections { items { productVariants { totalItems } } } }"
+        until = time.monotonic() + 10
+        while not all(each["productVariants"]["totalItems"] for each in self._shop.admin(query)["items"]):
+            if time.monotonic() > until:
+                raise SystemMissing("vendure did not fill its collections")
+            time.sleep(0.05)
+
+    def _add_promotion(self, name: str, action: Mapping[str, Any]) -> None:
+        promotion = self._create("Promotion", enabled=True, conditions=[_always()], actions=[action], **_names(name))
+        self._assign("Promotions", {"promotionIds": [promotion]}, tuple(PLACES))
+
+    def _create(self, kind: str, **members: Any) -> str:
+        """Make one thing; its id."""
+        fragment = f"... on {kind} {{ id }}"
+        query = f"mutation($input: Create{kind}Input!) {{ create{kind}(input: $input) {{ __typename {fragment} }} }}"
+        return str(self._shop.admin(query, input=members)["id"])
+
+    def _assign(self, kind: str, members: Mapping[str, Any], tokens: Sequence[str]) -> None:
+        query = f"mutation($input: Assign{kind}ToChannelInput!) {{ assign{kind}ToChannel(input: $input) {{ id }} }}"
+        for token in tokens:
+            self._shop.admin(query, input={**members, "channelId": self._channels[token]})
+
+
+def _operation(code: str, **arguments: str) -> dict[str, Any]:
+    return {"code": code, "arguments": [{"name": name, "value": value} for name, value in arguments.items()]}
+
+
+def _always() -> dict[str, Any]:
+    return _operation("minimum_order_amount", amount="0", taxInclusive="false")
+
+
+def _names(name: str, **more: str) -> dict[str, Any]:
+    return {"translations": [{"languageCode": "en", "name": name, **more}]}
