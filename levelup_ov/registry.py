@@ -16,6 +16,7 @@ from levelup_ov.adapter import INTERFACE_VERSION, Adapter
 BUILT_IN: Mapping[str, str] = {
     "fftp": "adapters.fftp:FftpAdapter",
     "sandbox": "adapters.sandbox:SandboxAdapter",
+    "square": "adapters.square:SquareAdapter",
     "vendure": "adapters.vendure:VendureAdapter",
 }
 ENTRY_POINT_GROUP = "levelup_ov.adapters"

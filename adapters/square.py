@@ -1,0 +1,298 @@
+"""Square: guest checkout through the Orders API, LevelUp as tender.
+
+Read in Square's official specification (release 2025-08-20) and developer guides (2026-11), never seen on a
+live account:
+
+- ``/orders/calculate`` prices an order and creates nothing. A created order reaches the kitchen when it is
+  paid, not before: the payment is the call that places. Both are made under idempotency keys of their own.
+- A tip is a member of the payment; no order has one before. Square takes no payment of nothing: an order
+  that costs nothing is settled by ``/pay``, which leaves no tender, only a higher version.
+- A line names an item variation, a modifier is named without its list: a variation is an item of our menu.
+- Orders are taken for any time; the location's hours tell when one for "as soon as possible" is due (TIME-4).
+  It is not said that the Orders API enforces numbers of modifiers (ITEM-7), or that nothing is sold out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
+from levelup_ov.adapter import Account, Adapter, Setting
+from levelup_ov.answer import Answer
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.opening import next_opening
+from levelup_ov.domain.options import nest
+from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.outcome import Fee, Placed, Quote
+from levelup_ov.domain.ready_time import Ready, in_minutes
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import Tender
+from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.transport import Reply, Session
+
+API_VERSION = "2025-08-20"
+"""Square-Version: the release that all of this was read in."""
+HOSTS = {"production": "https://connect.squareup.com", "sandbox": "https://connect.squareupsandbox.com"}
+MENU_TTL = 300.0
+"""Seconds for which the pages of a catalog are kept."""
+DISCOUNT = "levelup"
+"""The ``uid`` of the discount that LevelUp brings (MONEY-5)."""
+
+_REFUSALS: Sequence[tuple[str, str | None]] = (
+    ("IDEMPOTENCY_KEY_REUSED|CONFLICT|GONE|REQUEST_TIMEOUT", None),
+    ("UNKNOWN_|EXPECTED_|INCORRECT_TYPE|INVALID_SQUARE_VERSION|API_VERSION|NOT_IMPLEMENTED", None),
+    ("NOT_FOUND .*modifier", "unknown_option"),
+    ("NOT_FOUND .*(item|variation)", "unknown_item"),
+    ("(NOT_FOUND|INVALID_LOCATION|LOCATION_MISMATCH) .*location", "location_not_found"),
+    ("INVALID_(PHONE_NUMBER|EMAIL_ADDRESS)|.*recipient", "customer_refused"),
+    ("VALUE_TOO_LONG .*note", "special_instructions_too_long"),
+    ("INVALID_TIME|.*pickup_at", "ready_time_unavailable"),
+    (".*(quantity|modifier)", "invalid_choices"),
+    ("", "order_refused"),
+)
+"""How ``CODE field detail`` of an error begins, and our code; None: it proves nothing, or the fault is ours."""
+_REFUSING = ("INVALID_REQUEST_ERROR", "PAYMENT_METHOD_ERROR")
+
+
+class SquareAdapter(Adapter):
+    """One seller's Square account with all its locations."""
+
+    tenders = frozenset({"levelup"})
+    schedules = True
+    settings = {
+        "access_token": Setting("the seller's access token", required=True, secret=True),
+        "environment": Setting("production or sandbox", default="production"),
+        "currency": Setting("ISO 4217 code of the currency that the seller's prices are in", default="USD"),
+        "prep_minutes": Setting("minutes that an order takes; without it no ready time is known (TIME-7)"),
+        "base_url": Setting("address to use in place of the environment's own", url=True),
+    }
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        forms = {"environment": "production|sandbox", "currency": "[A-Z]{3}", "prep_minutes": "([1-9][0-9]{0,2})?"}
+        for name, form in forms.items():
+            if not re.fullmatch(form, account.setting(name)):
+                raise ValueError(f"{name} is not as expected: {self.settings[name].meaning}")
+        self._prep, self._currency = int(account.setting("prep_minutes") or 0), account.setting("currency")
+
+    @property
+    def base_url(self) -> str:
+        return self.account.setting("base_url") or HOSTS[self.account.setting("environment")]
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.account.setting('access_token')}", "Square-Version": API_VERSION}
+
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        return [read_location(each) for each in session.get("/v2/locations").answer().each("locations")]
+
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        return Catalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        reply = session.post("/v2/orders/calculate", {"order": self._order(order)}, repeatable=True)
+        return self._quote(reply.answer().member("order"), order)
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        reference = order.reference or str(uuid4())
+        body = {"idempotency_key": _key(reference, "order"), "order": {**self._order(order), "reference_id": reference}}
+        created = session.post("/v2/orders", body, repeatable=True).answer().member("order")
+        quoted, validated = self._quote(created, order), order.cart.get("validated")
+        if validated not in (None, quoted.cart["validated"]):
+            raise Refused("price_changed", "The price is no longer the one that was validated.")
+        order_id, charge = created.identifier("id"), quoted.consumer_pays
+        trace = {"order_id": order_id, "version": created.integer("version"), "charge": charge}
+        try:
+            charged = self._pay(order, reference, trace, session)
+        except Refused:
+            # An earlier try of this payment may have come through; that the order is unpaid proves that none did.
+            if (placed := self.find_order(order.location, reference, trace, session)) is None:
+                raise
+            return placed
+        return Placed(_number(created), order_id, _pickup_at(created) or quoted.ready.soonest, charge, charged)
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        """The order that ``trace`` names, if it is paid: none is placed before (SUB-5)."""
+        known = Answer(trace)
+        order_id, charge = known.identifier("order_id"), known.cents("charge")
+        order = session.get(f"/v2/orders/{quote(order_id, safe='')}").answer().member("order")
+        if (order.identifier("id"), order.text("reference_id")) != (order_id, reference):
+            raise broken_protocol("the provider answers with another order")
+        charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
+        settled = charge == 0 and order.integer("version") > known.integer("version")
+        if not charged and not settled and order.text("state") != "COMPLETED":
+            return None
+        return Placed(_number(order), order_id, _pickup_at(order), charge, charged)
+
+    def error_from(self, reply: Reply) -> Refused | None:
+        if not 400 <= reply.status < 500 or reply.status in (401, 403, 408, 429):
+            return None
+        try:
+            error = reply.answer().each("errors")[0]
+            words, field = error.text("detail", "") or error.text("code"), error.text("field", "")
+            told = f"{error.text('code')} {field} {words}"
+            refuses = error.text("category") in _REFUSING
+        except (Unanswered, IndexError):
+            return None
+        ours = next(ours for beginning, ours in _REFUSALS if re.match(beginning, told, re.IGNORECASE | re.DOTALL))
+        line = re.search(r"line_items\[(\d+)\]", field)
+        return Refused(ours, words, path=line and f"$.items[{line[1]}].item") if refuses and ours else None
+
+    def _pay(self, order: Order, reference: str, trace: Mapping[str, Any], session: Session) -> int:
+        """Pay a created order, which places it; the cents that Square recorded."""
+        order_id, charge, key = trace["order_id"], trace["charge"], _key(reference, "payment")
+        if charge == 0:
+            path = f"/v2/orders/{quote(order_id, safe='')}/pay"
+            body = {"idempotency_key": key, "order_version": trace["version"], "payment_ids": []}
+            reply = session.post(path, body, repeatable=True, places_order=True, trace=trace)
+            return self._cents(reply.answer().member("order"), "total_money")
+        body = {
+            "idempotency_key": key,
+            "source_id": "EXTERNAL",
+            "external_details": {"type": "OTHER", "source": "LevelUp", "source_id": reference},
+            "amount_money": self._money(charge - order.tip),
+            "order_id": order_id,
+            "location_id": order.location.provider_id,
+            "reference_id": reference,
+            **({"tip_money": self._money(order.tip)} if order.tip else {}),
+        }
+        reply = session.post("/v2/payments", body, repeatable=True, places_order=True, trace=trace)
+        payment = reply.answer().member("payment")
+        if (status := payment.text("status")) in ("CANCELED", "FAILED"):
+            raise Refused("order_refused", f"Square's payment is {status}.")
+        if status not in ("COMPLETED", "APPROVED"):
+            raise broken_protocol("the provider has not decided on the payment")
+        return self._cents(payment, "total_money")
+
+    def _order(self, order: Order) -> dict[str, Any]:
+        """The order in Square's members."""
+        scheduled, ready_at = self._ready(order)
+        pickup_at = ready_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if scheduled and ready_at else ""
+        user, discount = order.user, order.merchant_funded_discount
+        phone = re.sub(r"[\s().-]", "", user.phone or "")
+        return _given(
+            location_id=order.location.provider_id,
+            source={"name": "LevelUp"},
+            line_items=[_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
+            discounts=discount and [
+                {"uid": DISCOUNT, "name": "LevelUp", "scope": "ORDER", "amount_money": self._money(discount)}
+            ],
+            fulfillments=[{"type": "PICKUP", "state": "PROPOSED", "pickup_details": _given(
+                recipient=_given(display_name=user.name, phone_number=phone, email_address=user.email),
+                schedule_type="SCHEDULED" if scheduled else "ASAP",
+                pickup_at=pickup_at,
+                prep_time_duration=self._prep and f"PT{self._prep}M",
+                note=_note(order.special_instructions, "$.special_instructions"),
+            )}],
+            pricing_options={"auto_apply_taxes": True, "auto_apply_discounts": True},
+        )  # fmt: skip
+
+    def _ready(self, order: Order) -> tuple[bool, datetime | None]:
+        """Whether the order is for a set time, and when it is ready; None where nobody knows (TIME-3 to TIME-7)."""
+        if order.desired_ready_time is not None:
+            return True, order.desired_ready_time
+        if (opening := next_opening(order.location, order.received_at)) is not None:
+            return True, in_minutes(self._prep, opening)
+        return False, in_minutes(self._prep, order.received_at) if self._prep else None
+
+    def _quote(self, priced: Answer, order: Order) -> Quote:
+        """What Square makes of an order, accounted for by its lines to the last cent (MONEY-9).
+
+        :raises Refused: ``order_refused``: Square cannot take the whole discount off.
+        """
+        total, tip = self._cents(priced, "total_money"), self._cents(priced, "total_tip_money", 0)
+        tax, discounts = self._cents(priced, "total_tax_money", 0), self._cents(priced, "total_discount_money", 0)
+        charges = self._cents(priced, "total_service_charge_money", 0)
+        fees = tuple(
+            Fee(each.text("name", "") or "Service charge", self._cents(each, "applied_money"))
+            for each in priced.each("service_charges", [])
+        )
+        brought = [each for each in priced.each("discounts", []) if each.text("uid", "") == DISCOUNT]
+        ours = sum(self._cents(each, "applied_money") for each in brought)
+        gross = sum(self._cents(line, "gross_sales_money") for line in priced.each("line_items"))
+        # Outside the US, Canada and Japan a line's price holds its inclusive tax.
+        taxes = [each for each in priced.each("taxes", []) if each.text("type", "") == "INCLUSIVE"]
+        inclusive = sum(self._cents(each, "applied_money") for each in taxes)
+        food = total - tip - tax + discounts - charges
+        if gross - food not in (0, inclusive) or charges != sum(fee.amount for fee in fees) or ours > discounts:
+            raise broken_protocol("the provider's price does not add up: its lines make another total")
+        if ours != order.merchant_funded_discount:
+            words = f"Square takes {ours} cents off for a discount of {order.merchant_funded_discount}."
+            raise Refused("order_refused", words, path="$.merchant_funded_discount")
+        return Quote(
+            food, tax, tip=order.tip, charged=total - tip + order.tip, fees=tuple(fee for fee in fees if fee.amount),
+            merchant_funded_discount=ours, provider_funded_discount=discounts - ours,
+            ready=Ready(self._ready(order)[1]), cart={"validated": Secret(str(total - tip))},
+        )  # fmt: skip
+
+    def _money(self, amount: Cents) -> dict[str, Any]:
+        return {"amount": amount, "currency": self._currency}
+
+    def _cents(self, answer: Answer, name: str, *default: Cents) -> Cents:
+        return cents(answer, name, self._currency, *default)
+
+
+def _objects(session: Session) -> list[Answer]:
+    """The seller's catalog, page by page."""
+    objects: list[Answer] = []
+    params, cursors = {"types": ",".join(KINDS)}, {""}
+    while True:
+        page = session.get("/v2/catalog/list", params=params, cache_for=MENU_TTL).answer()
+        objects += page.each("objects", [])
+        params["cursor"] = page.text("cursor", "")
+        if not params["cursor"]:
+            return objects
+        if params["cursor"] in cursors:
+            raise broken_protocol("the pages of the provider's catalog go round in a circle")
+        cursors.add(params["cursor"])
+
+
+def _line(item: Item, path: str) -> dict[str, Any]:
+    modifiers = []
+    for choice in nest(item.options, path=path):
+        if choice.children:
+            raise Refused("unknown_option", f"{choice.option_id} has no options of its own", path=f"{path}.options")
+        modifiers.append({"catalog_object_id": choice.option_id, "quantity": str(choice.quantity)})
+    note = _note(item.special_instructions, f"{path}.special_instructions")
+    notes = [item.recipient_name and f"for {item.recipient_name}", note]
+    line = {"catalog_object_id": item.provider_id, "quantity": str(item.quantity)}
+    return line | _given(modifiers=modifiers, note=" / ".join(note for note in notes if note))
+
+
+def _note(words: str | None, path: str) -> str | None:
+    if words is not None and len(words) > NOTE_LIMIT:
+        limit = f"Special instructions may have {NOTE_LIMIT} characters."
+        raise Refused("special_instructions_too_long", limit, path=path)
+    return words
+
+
+def _number(order: Answer) -> str:
+    """The order's number at the counter, where it has one (SUB-1)."""
+    return order.text("ticket_name", "") or order.identifier("id")
+
+
+def _pickup_at(order: Answer) -> datetime | None:
+    """Square's own ready time; without a preparation time, an ASAP order's is no more than its placing."""
+    for fulfillment in order.each("fulfillments", []):
+        pickup = fulfillment.member("pickup_details")
+        if pickup.text("schedule_type", "") == "SCHEDULED" or pickup.has("prep_time_duration"):
+            return pickup.instant("pickup_at", None)
+    return None
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    """The members that have a value."""
+    return {name: value for name, value in members.items() if value}
+
+
+def _key(reference: str, call: str) -> str:
+    """The idempotency key of one call of one submission; Square takes at most 45 characters."""
+    return str(uuid5(NAMESPACE_URL, f"levelup:{call}:{reference}"))

@@ -1,0 +1,228 @@
+"""Square's locations and catalog in the contract's terms (LOC-1, LOC-2, MENU-1 to MENU-5).
+
+An item's variation is an item of ours: it is what an order names, and what has a price. Left out is what cannot
+be told: a price made when it is sold, a quantity that is no count, an item that needs words of the customer, and
+what is no food. What is sold out or not present at the location is no part of its menu; references to it, as to
+deleted objects, lead nowhere and are dropped.
+
+Minimum and maximum of a modifier list: 0 is none, -1 is not set; both -1 at an item are the list's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from levelup_ov.answer import Answer
+from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Weekday, opening_hours, unknown_hours
+from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.options import encode_path
+from levelup_ov.errors import broken_protocol
+
+KINDS = ("ITEM", "MODIFIER_LIST", "CATEGORY", "IMAGE")
+"""The objects of a catalog that a menu is made of."""
+PRODUCTS = ("REGULAR", "FOOD_AND_BEV")
+"""The kinds of item that are made and picked up; the others are gift cards, bookings, donations."""
+NOTE_LIMIT = 500
+"""Characters of a pickup's note. A line's may have 2,000, but a menu states one limit."""
+
+_DAYS: Mapping[str, Weekday] = {day[:3].upper(): day for day in WEEKDAYS}
+_NOTHING = Answer({})
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::[0-5][0-9])?")
+
+
+def cents(answer: Answer, name: str, currency: str, *default: Cents) -> Cents:
+    """An amount of money.
+
+    :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is none, or in another currency.
+    """
+    if default and not answer.has(name):
+        return default[0]
+    money = answer.member(name)
+    if money.text("currency") != currency:
+        raise broken_protocol(f"the provider's amount at {money.path} is not in {currency}, the account's currency")
+    return money.cents("amount")
+
+
+def read_location(answer: Answer) -> Location:
+    """A location of the seller (LOC-1); whether it takes tips Square does not say."""
+    location_id, address, point = answer.identifier("id"), _inner(answer, "address"), _inner(answer, "coordinates")
+    further = (address.text(f"address_line_{line}", "") for line in (2, 3))
+    return Location(
+        location_id, answer.text("name", "") or answer.text("business_name", "") or location_id,
+        active=answer.text("status") == "ACTIVE",
+        street_address=address.text("address_line_1", None), extended_address=", ".join(filter(None, further)) or None,
+        locality=address.text("locality", None), region=address.text("administrative_district_level_1", None),
+        postal_code=address.text("postal_code", None), phone=answer.text("phone_number", None),
+        latitude=point.decimal("latitude", None), longitude=point.decimal("longitude", None),
+        time_zone=answer.text("timezone", None), hours=_hours(_inner(answer, "business_hours").each("periods", [])),
+    )  # fmt: skip
+
+
+class Catalog:
+    """A seller's catalog, read for one location at one moment; what is not present there is not seen."""
+
+    def __init__(self, objects: Sequence[Answer], location: Location, currency: str, now: datetime) -> None:
+        self._location, self._currency, self._now = location, currency, now
+        self._things: dict[str, dict[str, Answer]] = {kind: {} for kind in KINDS}
+        for each in objects:
+            if (kind := each.text("type")) in KINDS and self._has(each):
+                self._things[kind][each.identifier("id")] = each.member(f"{kind.lower()}_data")
+
+    def menu(self) -> Menu:
+        """All that can be ordered here and told in our terms; an id stands in it once (MENU-3)."""
+        headings = {
+            key: Category(
+                key, data.text("name", ""), (), category_group=_inner(data, "parent_category").text("id", None)
+            )
+            for key, data in self._things["CATEGORY"].items()
+            if data.text("category_type", "") != "KITCHEN_CATEGORY"
+        }
+        nowhere = Category("menu", "Menu", ())
+        groups: dict[str, OptionGroup] = {}
+        shelves: dict[str, list[MenuItem]] = {key: [] for key in headings}
+        for item_id, item in self._things["ITEM"].items():
+            if item.boolean("is_archived", False) or item.text("product_type", PRODUCTS[0]) not in PRODUCTS:
+                continue
+            if (own := self._groups(item_id, item)) is not None:
+                groups |= own
+                named = [each.text("id", "") for each in item.each("categories", [])] + [item.text("category_id", "")]
+                first = next((key for key in named if key in headings), "")
+                shelves.setdefault(first, []).extend(self._items(item, tuple(own)))
+        filled = [replace(headings.get(key, nowhere), items=tuple(items)) for key, items in shelves.items() if items]
+        parents = {each.category_group: None for each in filled if each.category_group in headings}
+        return Menu(
+            self._location.provider_id, self._location.name,
+            tuple(each if each.category_group in parents else replace(each, category_group=None) for each in filled),
+            tuple(groups.values()), tuple(CategoryGroup(key, headings[key].name) for key in parents if key),
+            special_instructions_character_limit=NOTE_LIMIT,
+        )  # fmt: skip
+
+    def _items(self, item: Answer, groups: tuple[str, ...]) -> list[MenuItem]:
+        """The item's variations that are sold by the piece at a fixed price."""
+        found, variations, name = [], item.each("variations", []), item.text("name", "")
+        about = item.text("description_plaintext", "") or item.text("description", "") or None
+        images = self._things["IMAGE"]
+        for each in filter(self._has, variations):
+            data = each.member("item_variation_data")
+            price = self._price(data)
+            if price is None or data.has("measurement_unit_id") or not data.boolean("sellable", True):
+                continue
+            pictures = [*data.texts("image_ids", []), *item.texts("image_ids", [])]
+            title = name if len(variations) == 1 else f"{name} ({data.text('name', '')})"
+            image = next((images[key].text("url", None) for key in pictures if key in images), None)
+            found.append(MenuItem(each.identifier("id"), title, price, about, image, option_groups=groups))
+        return found
+
+    def _groups(self, item_id: str, item: Answer) -> dict[str, OptionGroup] | None:
+        """The item's modifier lists; None where it needs one that no option can answer: words, or all sold out.
+
+        A list that the item changes is a group of its own (MENU-5).
+        """
+        groups: dict[str, OptionGroup] = {}
+        for info in sorted(item.each("modifier_list_info", []), key=_ordinal):
+            list_id = info.identifier("modifier_list_id")
+            data = self._things["MODIFIER_LIST"].get(list_id)
+            if data is None or not info.boolean("enabled", True):
+                continue
+            if data.text("modifier_type", "LIST") == "TEXT":
+                if data.boolean("text_required", False):
+                    return None
+                continue
+            limits, listed = _limits(info), _limits(data)
+            overrides = {each.identifier("modifier_id"): each for each in info.each("modifier_overrides", [])}
+            if listed[1] <= 0 and data.text("selection_type", "") == "SINGLE":
+                listed = (listed[0], 1)
+            changed = overrides or limits != (-1, -1) or info.text("allow_quantities", "NOT_SET") != "NOT_SET"
+            key = encode_path(item_id, list_id) if changed else list_id
+            least, most = listed if limits == (-1, -1) else limits
+            several = _switch(info, "allow_quantities", data.boolean("allow_quantities", False))
+            options = self._options(key, data, overrides, several)
+            if least > 0 and not options:
+                return None
+            if options:
+                groups[encode_path(key)] = OptionGroup(
+                    encode_path(key), data.text("name", ""), options, max(least, 0), most if most > 0 else None,
+                    defaults=tuple(option.provider_id for option in options if option.default_quantity),
+                )  # fmt: skip
+        return groups
+
+    def _options(
+        self, key: str, data: Answer, overrides: Mapping[str, Answer], several: bool
+    ) -> tuple[MenuOption, ...]:
+        found = []
+        for each in filter(self._has, data.each("modifiers", [])):
+            modifier, change = each.member("modifier_data"), overrides.get(each.identifier("id"), _NOTHING)
+            preset = change.boolean("on_by_default", modifier.boolean("on_by_default", False))
+            price = self._price(modifier, 0)
+            if price is None or _switch(change, "hidden_online_override", modifier.boolean("hidden_online", False)):
+                continue
+            option = MenuOption(
+                encode_path(key, each.identifier("id")), modifier.text("name", ""), price, None if several else 1,
+                int(_switch(change, "on_by_default_override", preset)), display_order=_ordinal(modifier),
+            )  # fmt: skip
+            found.append(option)
+        return tuple(sorted(found, key=lambda option: option.display_order or 0))
+
+    def _has(self, thing: Answer) -> bool:
+        """Whether an object of the catalog is present at the location."""
+        if thing.boolean("is_deleted", False):
+            return False
+        if thing.boolean("present_at_all_locations", True):
+            return self._location.provider_id not in thing.texts("absent_at_location_ids", [])
+        return self._location.provider_id in thing.texts("present_at_location_ids", [])
+
+    def _price(self, data: Answer, *default: int) -> int | None:
+        """The price at the location, in cents; None for what is sold out, or priced when it is sold."""
+        overrides = data.each("location_overrides", [])
+        here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
+        for layer in (*here, data):
+            if layer.boolean("sold_out", False) and layer.instant("sold_out_valid_until", self._now) >= self._now:
+                return None
+            if layer.text("pricing_type", "") == "VARIABLE_PRICING":
+                return None
+            if layer.has("price_money"):
+                return cents(layer, "price_money", self._currency)
+        return default[0] if default else None
+
+
+def _limits(answer: Answer) -> tuple[int, int]:
+    """Least and most choices as Square states them; -1 for what is not set."""
+    return _whole(answer, "min_selected_modifiers", -1), _whole(answer, "max_selected_modifiers", -1)
+
+
+def _ordinal(answer: Answer) -> int:
+    return _whole(answer, "ordinal", 0)
+
+
+def _whole(answer: Answer, name: str, default: int) -> int:
+    """A count; all that are negative mean the same."""
+    value = answer.value.get(name)
+    return default if type(value) is int and value < 0 else answer.integer(name, default)
+
+
+def _switch(answer: Answer, name: str, otherwise: bool) -> bool:
+    return {"YES": True, "NO": False}.get(answer.text(name, ""), otherwise)
+
+
+def _hours(periods: Sequence[Answer]) -> Hours:
+    """The hours of business; none stated, or one that cannot be read, is unknown (LOC-2)."""
+    spans = []
+    for period in periods:
+        day = _DAYS.get(period.text("day_of_week", ""))
+        opens, closes = (_TIME.fullmatch(period.text(f"{end}_local_time", "")) for end in ("start", "end"))
+        if day is None or opens is None or closes is None:
+            return unknown_hours()
+        spans.append((day, _minutes(opens), _minutes(closes)))
+    return opening_hours(spans) if spans else unknown_hours()
+
+
+def _minutes(time: re.Match[str]) -> int:
+    return int(time[1]) * 60 + int(time[2])
+
+
+def _inner(answer: Answer, name: str) -> Answer:
+    return answer.member(name) if answer.has(name) else Answer({}, f"{answer.path}.{name}")

@@ -1,0 +1,832 @@
+"""The Square adapter against the stand-in, whose gate is Square's official specification where that is at hand."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.square import _REFUSALS, API_VERSION, HOSTS, SquareAdapter
+from adapters.square_menu import Catalog
+from levelup_ov.adapter import Account
+from levelup_ov.answer import Answer
+from levelup_ov.deadline import Deadline
+from levelup_ov.domain import menu as menus
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import LevelUp
+from levelup_ov.errors import KINDS, Refused, Unanswered
+from levelup_ov.transport import Reply, Session, Transport
+from tests.providers.mutations import mutate
+from tests.servers import square_schema
+from tests.servers.square import (
+    AIRPORT,
+    BOSTON,
+    MONTREAL,
+    OLD,
+    TOKEN,
+    VERSION,
+    Fault,
+    Square,
+    item,
+    thing,
+    usd,
+    variation,
+)
+
+NOON = datetime(2026, 11, 23, 17, 0, tzinfo=timezone.utc)
+ADA = User("Ada", "Eater", phone="+1 (617) 555-0199", email="ada@example.com")
+BURGER = Item("VBURGER", 1, (Option("MSIDE:OFRIES"),))
+ORDERS, PAYMENTS, CALCULATE, CATALOG = "/v2/orders", "/v2/payments", "/v2/orders/calculate", "/v2/catalog/list"
+
+
+def account(**members: str) -> Account:
+    defaults = {name: setting.default for name, setting in SquareAdapter.settings.items() if setting.default}
+    values = {**defaults, "base_url": "http://square.test", "access_token": Secret(TOKEN), **members}
+    return Account("square", "square", "Ada's", values, accepts_tips=True)
+
+
+class Bench:
+    """The adapter, a stand-in, and a session for each request."""
+
+    def __init__(self, square: Square | None = None, **members: str) -> None:
+        self.square = square or Square()
+        self.adapter = SquareAdapter(account(**members))
+        self._transport = Transport(pool_size=1, in_process={"square.test": self.square})
+        self.session = self.new_session()
+        self.locations = {place.provider_id: place for place in self.adapter.list_locations(self.session)}
+        self.square.calls.clear()
+
+    def new_session(self, seconds: float = 10.0) -> Session:
+        self.session = Session(
+            self._transport,
+            "square",
+            base_url=self.adapter.base_url,
+            headers=self.adapter.headers(),
+            error_from=self.adapter.error_from,
+            deadline=Deadline(seconds),
+        )
+        return self.session
+
+    def order(self, *items: Item, place: str = BOSTON, **members: Any) -> Order:
+        location = self.locations.get(place) or Location(place, place)
+        return Order(location, items or (BURGER,), **{"user": ADA, "received_at": NOON, **members})
+
+    def validate(self, *items: Item, **members: Any) -> Quote:
+        return self.adapter.validate_order(self.order(*items, **members), self.new_session())
+
+    def submit(self, *items: Item, seconds: float = 10.0, **members: Any) -> Placed:
+        order = self.order(*items, **{"reference": "ref-1", **members})
+        return self.adapter.submit_order(order, LevelUp(), self.new_session(seconds))
+
+    def menu(self, place: str = BOSTON) -> Menu:
+        return self.adapter.show_menu(self.locations[place], self.new_session())
+
+    def refusal(self, *items: Item, **members: Any) -> tuple[str, str | None]:
+        with pytest.raises(Failure) as caught:
+            self.validate(*items, **members)
+        return caught.value.code, caught.value.path
+
+    def sent(self, path: str) -> Any:
+        """The body of the last call to ``path``."""
+        calls = [call.partition(" ")[2] for call in self.square.calls]
+        return self.square.bodies[len(self.square.bodies) - 1 - calls[::-1].index(path)]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    assert bench.square.violations == []
+
+
+# The specification
+
+
+@pytest.mark.rule("EP-8")
+def test_the_gate_holds_everything_to_the_official_specification() -> None:
+    try:
+        square_schema.official_file()
+    except square_schema.SpecificationMissing as missing:
+        assert "CI" not in os.environ, str(missing)
+        pytest.skip(f"{missing}; the project's own schema was checked instead")
+    official = square_schema.Gate(official=True)
+    order = {"location_id": BOSTON, "line_items": [{"quantity": "1", "catalog_objekt_id": "VBURGER"}]}
+    wrong = official.request("POST", CALCULATE, {}, {"order": order})
+    assert any("catalog_objekt_id" in each and "Additional properties" in each for each in wrong)
+    assert any("'id'" in each for each in official.request("POST", CALCULATE, {}, {"order": {**order, "id": "mine"}}))
+    assert official.request("GET", CATALOG, {"type": "ITEM"}, None)
+    assert official.answer("GET", "/v2/locations", 200, {"locations": [{"id": "L", "timezon": "UTC"}]})
+
+
+@pytest.mark.rule("EP-8")
+def test_a_misspelt_member_does_not_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = bench.adapter._order
+    monkeypatch.setattr(bench.adapter, "_order", lambda order: {**right(order), "fulfilments": []})
+
+    with pytest.raises(Refused):
+        bench.validate()
+
+    assert "POST /v2/orders/calculate: $.order.fulfilments is unknown" in bench.square.violations
+    bench.square.violations.clear()
+
+
+def test_the_version_is_pinned_in_one_place(bench: Bench) -> None:
+    assert bench.adapter.headers()["Square-Version"] == API_VERSION == VERSION
+
+
+# Settings
+
+
+@pytest.mark.rule("ERR-4")
+def test_the_environment_decides_where_calls_go_and_the_token_is_not_shown() -> None:
+    assert {SquareAdapter(account(base_url="", environment=name)).base_url for name in HOSTS} == set(HOSTS.values())
+    assert TOKEN not in repr(account())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("environment", "staging"),
+        ("currency", "usd"),
+        ("currency", "US"),
+        ("prep_minutes", "soon"),
+        ("prep_minutes", "0"),
+    ],
+)
+def test_settings_that_mean_nothing_are_told_at_boot(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        SquareAdapter(account(**{name: value}))
+
+
+# Locations
+
+
+@pytest.mark.rule("LOC-1", "LOC-2")
+def test_locations_in_our_terms(bench: Bench) -> None:
+    boston, old = bench.locations[BOSTON], bench.locations[OLD]
+
+    assert (boston.name, boston.time_zone) == ("Boston", "America/New_York")
+    assert (boston.locality, boston.region) == ("Boston", "MA")
+    assert (boston.street_address, boston.postal_code, str(boston.latitude)) == ("1 Main St", "02110", "42.36")
+    assert [(span.opens_at, span.closes_at) for span in boston.hours["sunday"]] == [(480, 1320)]
+    assert (boston.active, old.active) == (True, False)
+    assert old.hours["monday"] is None
+    assert boston.accepts_tips_on_pickup is None
+    assert not boston.fulfills_deliveries
+
+
+@pytest.mark.rule("LOC-2")
+@pytest.mark.parametrize(
+    ("start", "end", "spans"),
+    [
+        ("08:30:00", "21:00:00", [(510, 1260)]),
+        ("8:30:00", "21:00", [(510, 1260)]),
+        ("18:00:00", "02:00:00", [(1080, 1440)]),
+        ("00:00:00", "00:00:00", [(0, 1440)]),
+        ("25:00:00", "02:00:00", None),
+        ("", "02:00:00", None),
+    ],
+)
+def test_hours_over_midnight_are_split_and_unreadable_ones_unknown(
+    start: str, end: str, spans: list[tuple[int, int]] | None
+) -> None:
+    square = Square()
+    period = {"day_of_week": "MON", "start_local_time": start, "end_local_time": end}
+    square.locations[0]["business_hours"] = {"periods": [period]}
+
+    found = Bench(square).locations[BOSTON].hours["monday"]
+
+    assert (found and [(span.opens_at, span.closes_at) for span in found]) == spans
+
+
+# The menu
+
+
+@pytest.mark.rule("MENU-1", "MENU-2", "MENU-3", "MENU-5", "ITEM-3")
+def test_the_menu_of_a_location(bench: Bench) -> None:
+    menu = bench.menu()
+    items = {item.provider_id: item for category in menu.categories for item in category.items}
+
+    assert menus.check(menu) == ()
+    assert {each.provider_id: [item.provider_id for item in each.items] for each in menu.categories} == {
+        "CLUNCH": ["VBURGER"], "CDRINKS": ["VSMALL", "VLARGE"], "menu": ["VCOOKIE", "VWATER", "VAWAY"],
+    }  # fmt: skip
+    assert [(each.provider_id, each.name) for each in menu.category_groups] == [("CFOOD", "Food")]
+    assert [each.category_group for each in menu.categories] == ["CFOOD", None, None]
+    assert (items["VBURGER"].name, items["VLARGE"].name) == ("Burger", "Coffee (Large)")
+    assert (items["VBURGER"].price, items["VBURGER"].image) == (1000, "https://images.example/burger.jpg")
+    assert items["VBURGER"].option_groups == ("MSIDE", "MEXTRA")
+    assert items["VSMALL"].option_groups == ("MMILK", "ICOFFEE%3AMEXTRA")
+    assert menu.special_instructions_character_limit == 500
+
+
+@pytest.mark.rule("MENU-2", "ITEM-7")
+def test_modifier_lists_with_limits_quantities_and_overrides(bench: Bench) -> None:
+    groups = {group.provider_id: group for group in bench.menu().option_groups}
+    side, extra, milk, coffee = (groups[key] for key in ("MSIDE", "MEXTRA", "MMILK", "ICOFFEE%3AMEXTRA"))
+
+    assert (side.minimum_choices, side.maximum_choices, side.defaults) == (1, 1, ("MSIDE:OFRIES",))
+    assert [(option.provider_id, option.price, option.maximum_quantity) for option in side.options] == [
+        ("MSIDE:OFRIES", 0, 1), ("MSIDE:OSALAD", 200, 1),
+    ]  # fmt: skip
+    assert (extra.minimum_choices, extra.maximum_choices, extra.options[0].maximum_quantity) == (0, None, None)
+    assert (milk.minimum_choices, milk.maximum_choices) == (0, 1)
+    assert (coffee.minimum_choices, coffee.maximum_choices) == (0, 2)
+    (cheese,) = coffee.options
+    assert (cheese.provider_id, cheese.maximum_quantity) == ("ICOFFEE%3AMEXTRA:OCHEESE", 1)
+    assert coffee.defaults == ("ICOFFEE%3AMEXTRA:OCHEESE",)
+
+
+@pytest.mark.rule("MENU-2")
+@pytest.mark.parametrize(
+    ("info", "listed", "least", "most"),
+    [
+        ((-1, -1), (1, 3), 1, 3),
+        ((-1, -1), (-1, -1), 0, None),
+        ((-1, -1), (0, 0), 0, None),
+        ((0, 0), (1, 3), 0, None),
+        ((2, -1), (1, 3), 2, None),
+        ((-1, 2), (1, 3), 0, 2),
+        ((-7, -7), (1, 3), 1, 3),
+        ((None, None), (1, 3), 1, 3),
+        ((None, 4), (None, None), 0, 4),
+    ],
+)
+def test_zero_is_none_and_minus_one_is_not_set(
+    info: tuple[Any, Any], listed: tuple[Any, Any], least: int, most: int | None
+) -> None:
+    names = ("min_selected_modifiers", "max_selected_modifiers")
+    one = thing("MODIFIER", "O", name="O")
+    attached = {"modifier_list_id": "M", **dict(zip(names, info))}
+    objects = [
+        thing("MODIFIER_LIST", "M", name="M", modifiers=[one], **dict(zip(names, listed))),
+        item("I", "I", variation("V", "V", 1), modifier_list_info=[attached]),
+    ]
+
+    (group,) = read(objects).option_groups
+
+    assert (group.minimum_choices, group.maximum_choices) == (least, most)
+
+
+@pytest.mark.rule("MENU-2", "MENU-3")
+def test_another_location_has_its_own_items_and_prices(bench: Bench) -> None:
+    menu = bench.menu(AIRPORT)
+    prices = {item.provider_id: item.price for category in menu.categories for item in category.items}
+
+    assert prices == {
+        "VBURGER": 1200, "VSMALL": 300, "VLARGE": 400, "VKEG": 9000, "VICED": 450, "VCOOKIE": 250, "VPRETZEL": 350,
+        "VWATER": 0,
+    }  # fmt: skip
+    options = {option.provider_id: option.price for group in menu.option_groups for option in group.options}
+    assert (options["MEXTRA:OCHEESE"], options["MSIDE:OSOUP"]) == (175, 300)
+
+
+@pytest.mark.rule("MENU-3")
+def test_an_item_that_needs_a_choice_of_which_nothing_is_left_is_left_out() -> None:
+    sold_out = [{"location_id": BOSTON, "sold_out": True}]
+    modifiers = [thing("MODIFIER", "O", name="O", location_overrides=sold_out)]
+    objects = [
+        thing("MODIFIER_LIST", "M", name="M", modifiers=modifiers, min_selected_modifiers=1),
+        item("I", "I", variation("V", "V", 1), modifier_list_info=[{"modifier_list_id": "M"}]),
+    ]
+
+    assert read(objects).categories == ()
+
+
+@pytest.mark.rule("MENU-3")
+def test_an_empty_catalog_is_an_empty_menu() -> None:
+    assert Bench(Square(catalog=[])).menu() == Menu(BOSTON, "Boston", (), special_instructions_character_limit=500)
+
+
+@pytest.mark.rule("MENU-3")
+def test_a_name_that_is_missing_is_reported_with_its_ids() -> None:
+    nameless = item("I", "", variation("V", "Regular", 1))
+    del nameless["item_data"]["name"]
+
+    assert menus.check(read([nameless])) == ("item name can't be blank item_provider_id=V category_provider_id=menu",)
+
+
+def test_the_catalog_is_read_page_by_page_and_kept(bench: Bench) -> None:
+    bench.menu()
+    pages = list(bench.square.calls)
+    bench.menu(AIRPORT)
+
+    assert pages == [f"GET {CATALOG}"] * 4
+    assert bench.square.calls == pages
+
+
+@pytest.mark.rule("ERR-3")
+def test_pages_that_go_round_in_a_circle_are_a_broken_protocol(bench: Bench) -> None:
+    bench.square.change = lambda path, body: {**body, "cursor": "6"} if path == CATALOG else body
+
+    with pytest.raises(Unanswered, match="circle"):
+        bench.menu()
+
+
+def read(objects: list[Any], place: str = BOSTON) -> Menu:
+    return Catalog([Answer(each) for each in objects], Location(place, "Boston"), "USD", NOON).menu()
+
+
+# Validation
+
+
+@pytest.mark.rule("EP-4", "META-3", "MONEY-2", "MONEY-3", "MONEY-4", "MONEY-5", "MONEY-7")
+def test_a_validation_is_one_call_creates_nothing_and_accounts_for_every_cent(bench: Bench) -> None:
+    quote = bench.validate(tip=200, merchant_funded_discount=100)
+
+    assert bench.square.calls == [f"POST {CALCULATE}"]
+    assert bench.square.orders == {}
+    # Square takes the discount off before it reckons the tax.
+    assert (quote.total, quote.tax, quote.tip, quote.merchant_funded_discount) == (1000, 63, 200, 100)
+    assert quote.charged == quote.consumer_pays == 1163
+    assert quote.provider_funded_discount == 0
+
+
+@pytest.mark.rule("ITEM-2", "ITEM-6", "MONEY-3")
+def test_quantities_of_items_and_options_multiply(bench: Bench) -> None:
+    burger = Item("VBURGER", 3, (Option("MSIDE:OSALAD"), Option("MEXTRA:OCHEESE", 2), Option("MEXTRA:OBACON")))
+    quote = bench.validate(burger, Item("VLARGE", 2, (Option("ICOFFEE%3AMEXTRA:OCHEESE"),)))
+
+    assert quote.total == 3 * (1000 + 200 + 2 * 150 + 250) + 2 * (400 + 150)
+
+
+@pytest.mark.rule("MONEY-6", "MONEY-9")
+def test_the_sellers_discount_is_the_providers_and_its_charge_a_fee(bench: Bench) -> None:
+    bench.square.rebate, bench.square.bag_fee = 1000, 25
+
+    quote = bench.validate(merchant_funded_discount=200, tip=100)
+
+    assert (quote.food, quote.provider_funded_discount, quote.merchant_funded_discount) == (1000, 100, 200)
+    assert [(fee.name, fee.amount) for fee in quote.fees] == [("Bag fee", 25)]
+    assert (quote.total, quote.tax, quote.charged) == (1025, 49, 1025 + 49 + 100 - 300)
+    assert quote.charged == quote.consumer_pays
+
+
+@pytest.mark.rule("MONEY-5")
+def test_a_discount_that_square_cannot_take_off_whole_is_refused(bench: Bench) -> None:
+    assert bench.refusal(merchant_funded_discount=1001) == ("order_refused", "$.merchant_funded_discount")
+
+
+@pytest.mark.rule("ITEM-8", "META-6", "EP-11", "TIME-3")
+def test_what_square_is_told_of_an_order(bench: Bench) -> None:
+    coffee = Item("VSMALL", 2, special_instructions="hot", recipient_name="Bo")
+    bench.validate(BURGER, coffee, special_instructions="ring twice", merchant_funded_discount=5)
+
+    order = bench.sent(CALCULATE)["order"]
+    pickup = order["fulfillments"][0]["pickup_details"]
+    assert pickup["recipient"] == {
+        "display_name": "Ada Eater", "phone_number": "+16175550199", "email_address": "ada@example.com",
+    }  # fmt: skip
+    assert (pickup["note"], pickup["schedule_type"]) == ("ring twice", "ASAP")
+    assert order["line_items"][1] == {"catalog_object_id": "VSMALL", "quantity": "2", "note": "for Bo / hot"}
+    assert order["line_items"][0]["modifiers"] == [{"catalog_object_id": "OFRIES", "quantity": "1"}]
+    assert order["discounts"][0]["scope"] == "ORDER"
+    assert order["pricing_options"] == {"auto_apply_taxes": True, "auto_apply_discounts": True}
+
+
+@pytest.mark.rule("ITEM-8")
+@pytest.mark.parametrize(
+    ("members", "items", "path"),
+    [
+        ({"special_instructions": "x" * 501}, (), "$.special_instructions"),
+        ({}, (BURGER, replace(BURGER, special_instructions="x" * 501)), "$.items[1].item.special_instructions"),
+    ],
+)
+def test_words_over_the_menus_limit_are_never_cut(bench: Bench, members: Any, items: Any, path: str) -> None:
+    assert bench.refusal(*items, **members) == ("special_instructions_too_long", path)
+    assert bench.square.calls == []
+
+
+@pytest.mark.rule("TIME-3", "TIME-6", "TIME-7", "TIME-8")
+def test_ready_times_of_a_location_that_is_open(bench: Bench) -> None:
+    slow, wanted = Bench(bench.square, prep_minutes="20"), NOON + timedelta(hours=3)
+
+    assert bench.validate().ready.soonest is None
+    assert slow.validate().ready.soonest == NOON + timedelta(minutes=20)
+    assert slow.sent(CALCULATE)["order"]["fulfillments"][0]["pickup_details"]["prep_time_duration"] == "PT20M"
+    quote = slow.validate(desired_ready_time=wanted)
+    assert (quote.ready.soonest, quote.ready.slots) == (wanted, None)
+    pickup = slow.sent(CALCULATE)["order"]["fulfillments"][0]["pickup_details"]
+    assert (pickup["schedule_type"], pickup["pickup_at"]) == ("SCHEDULED", "2026-11-23T20:00:00Z")
+
+
+@pytest.mark.rule("TIME-4", "TIME-8")
+def test_an_order_at_a_closed_location_is_scheduled_for_its_opening(bench: Bench) -> None:
+    night, opening = NOON + timedelta(hours=12), datetime(2026, 11, 24, 13, 0, tzinfo=timezone.utc)
+    slow = Bench(bench.square, prep_minutes="20")
+
+    assert bench.validate(received_at=night).ready.soonest == opening
+    quote = slow.validate(received_at=night)
+    assert (quote.ready.soonest, quote.ready.slots) == (opening + timedelta(minutes=20), None)
+    pickup = slow.sent(CALCULATE)["order"]["fulfillments"][0]["pickup_details"]
+    assert (pickup["schedule_type"], pickup["pickup_at"]) == ("SCHEDULED", "2026-11-24T13:20:00Z")
+    placed = slow.submit(received_at=night)
+    assert placed.expected_ready_at == opening + timedelta(minutes=20)
+
+
+@pytest.mark.rule("ERR-2", "ITEM-1", "ITEM-5")
+@pytest.mark.parametrize(
+    ("ordered", "code", "path"),
+    [
+        (Item("VGONE", 1), "unknown_item", "$.items[0].item"),
+        (Item("VDELETED", 1), "unknown_item", "$.items[0].item"),
+        (Item("VPRETZEL", 1), "unknown_item", "$.items[0].item"),
+        (Item("IBURGER", 1), "unknown_item", "$.items[0].item"),
+        (Item("VBURGER", 1, (Option("MSIDE:OGONE"),)), "unknown_option", "$.items[0].item"),
+        (Item("VBURGER", 1, (Option("OFRIES"),)), "unknown_option", "$.items[0].item.options[0].option.provider_id"),
+        (
+            Item("VBURGER", 1, (Option("MSIDE:OFRIES:MDIP:OMAYO"),)),
+            "orphan_option", "$.items[0].item.options[0].option.provider_id",
+        ),
+        (
+            Item("VBURGER", 1, (Option("MSIDE:OFRIES"), Option("MSIDE:OFRIES:MDIP:OMAYO"))),
+            "unknown_option", "$.items[0].item.options",
+        ),
+    ],
+)  # fmt: skip
+def test_ids_that_this_location_does_not_have(bench: Bench, ordered: Item, code: str, path: str) -> None:
+    assert bench.refusal(ordered) == (code, path)
+
+
+@pytest.mark.rule("ERR-2")
+def test_a_location_of_another_seller_and_one_with_another_currency(bench: Bench) -> None:
+    assert bench.refusal(place="LELSEWHERE") == ("location_not_found", None)
+    with pytest.raises(Unanswered, match=r"is not in USD") as caught:
+        bench.validate(place=MONTREAL)
+    assert caught.value.code == "provider_protocol_error"
+
+
+# Submission
+
+
+@pytest.mark.rule("EP-5", "PAY-1", "PAY-4", "SUB-1")
+def test_an_order_is_created_then_paid_and_only_then_seen_by_the_kitchen(bench: Bench) -> None:
+    unpaid: list[int] = []
+    bench.square.change = lambda path, body: unpaid.append(len(bench.square.kitchen)) or body
+
+    placed = bench.submit(tip=200, merchant_funded_discount=100)
+
+    assert bench.square.calls == [f"POST {ORDERS}", f"POST {PAYMENTS}"]
+    assert unpaid == [0, 1]
+    assert (placed.order_id, placed.provider_order_id) == ("order-1", "order-1")
+    assert (placed.expected_charge, placed.charged) == (1163, 1163)
+    assert bench.sent(ORDERS)["order"]["reference_id"] == "ref-1"
+    payment = bench.sent(PAYMENTS)
+    assert (payment["amount_money"], payment["tip_money"]) == (usd(963), usd(200))
+    assert payment["external_details"] == {"type": "OTHER", "source": "LevelUp", "source_id": "ref-1"}
+
+
+@pytest.mark.rule("SUB-1", "TIME-7")
+def test_the_merchants_own_number_and_squares_own_time(bench: Bench) -> None:
+    bench.square.ticket_name = "42"
+    wanted = NOON + timedelta(hours=1)
+
+    assert bench.submit().order_id == "42"
+    assert bench.submit(reference="ref-2").expected_ready_at is None
+    assert bench.submit(reference="ref-3", desired_ready_time=wanted).expected_ready_at == wanted
+
+
+@pytest.mark.rule("META-5", "SUB-2")
+def test_a_price_that_is_no_longer_the_validated_one_is_not_paid(bench: Bench) -> None:
+    quote = bench.validate(tip=100)
+    assert bench.submit(tip=300, special_instructions="later", cart=quote.cart).charged == 1370
+    bench.square.tax = 800
+
+    with pytest.raises(Refused) as caught:
+        bench.submit(tip=100, cart=quote.cart, reference="ref-2")
+
+    assert caught.value.code == "price_changed"
+    assert not bench.session.placing
+    assert len(bench.square.kitchen) == 1
+
+
+@pytest.mark.rule("META-4")
+def test_a_submission_needs_no_validation_before(bench: Bench) -> None:
+    assert bench.submit().charged == 1070
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("lost", ["before", "after"])
+@pytest.mark.parametrize("path", [ORDERS, PAYMENTS])
+def test_a_call_whose_answer_is_lost_is_made_again_under_its_key(bench: Bench, path: str, lost: str) -> None:
+    bench.square.faults.append(Fault(path, lost))
+
+    assert bench.submit().charged == 1070
+
+    assert len(bench.square.orders) == len(bench.square.payments) == len(bench.square.kitchen) == 1
+
+
+@pytest.mark.rule("SUB-5")
+def test_without_an_answer_to_the_creation_nothing_is_placed(bench: Bench) -> None:
+    bench.square.faults.extend([Fault(ORDERS, "after")] * 3)
+
+    with pytest.raises(Unanswered):
+        bench.submit()
+
+    assert not bench.session.placing
+    assert bench.square.kitchen == []
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize(("lost", "stands"), [("before", False), ("after", True)])
+def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, lost: str, stands: bool) -> None:
+    bench.square.faults.extend([Fault(PAYMENTS, lost)] * 3)
+    traces: list[Any] = []
+    order = bench.order(reference="ref-1", tip=30, desired_ready_time=NOON + timedelta(hours=1))
+    session = bench.new_session()
+    session._before_placing = traces.append
+
+    with pytest.raises(Unanswered):
+        bench.adapter.submit_order(order, LevelUp(), session)
+
+    assert session.placing
+    assert traces == [{"order_id": "order-1", "version": 1, "charge": 1100}]
+    found = bench.adapter.find_order(order.location, "ref-1", json.loads(json.dumps(traces[0])), bench.new_session())
+    assert found == (Placed("order-1", "order-1", NOON + timedelta(hours=1), 1100, 1100) if stands else None)
+    with pytest.raises(Unanswered, match="another order"):
+        bench.adapter.find_order(order.location, "ref-2", traces[0], bench.new_session())
+
+
+@pytest.mark.rule("SUB-5")
+def test_without_a_trace_nothing_is_claimed(bench: Bench) -> None:
+    with pytest.raises(Unanswered):
+        bench.adapter.find_order(bench.locations[BOSTON], "ref-1", {}, bench.new_session())
+    assert bench.square.calls == []
+
+
+def error(category: str, code: str, detail: str = "no", **members: str) -> Any:
+    return {"errors": [{"category": category, "code": code, "detail": detail, **members}]}
+
+
+@pytest.mark.rule("SUB-5", "ERR-2")
+def test_a_refused_payment_leaves_an_unpaid_order_which_is_looked_at(bench: Bench) -> None:
+    declined = error("PAYMENT_METHOD_ERROR", "GENERIC_DECLINE", "no luck")
+    bench.square.faults.append(Fault(PAYMENTS, status=402, body=declined))
+
+    with pytest.raises(Refused) as caught:
+        bench.submit()
+
+    assert (caught.value.code, caught.value.message) == ("order_refused", "no luck")
+    assert bench.square.calls == [f"POST {ORDERS}", f"POST {PAYMENTS}", f"GET {ORDERS}/order-1"]
+    assert bench.square.kitchen == []
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_a_refusal_after_a_payment_that_came_through_is_not_believed(bench: Bench) -> None:
+    paid = error("INVALID_REQUEST_ERROR", "BAD_REQUEST", "The order is already paid.")
+    bench.square.faults.extend([Fault(PAYMENTS, "after"), Fault(PAYMENTS, status=400, body=paid)])
+
+    assert bench.submit() == Placed("order-1", "order-1", None, 1070, 1070)
+
+
+@pytest.mark.rule("SUB-5")
+@pytest.mark.parametrize(("status", "failure"), [("CANCELED", Refused), ("FAILED", Refused), ("PENDING", Unanswered)])
+def test_a_payment_that_is_not_made(bench: Bench, status: str, failure: type[Failure]) -> None:
+    bench.square.payment_status = status
+
+    with pytest.raises(failure) as caught:
+        bench.submit()
+
+    assert isinstance(caught.value, Refused) or bench.session.placing
+
+
+@pytest.mark.rule("SUB-5")
+def test_a_reused_key_proves_nothing(bench: Bench) -> None:
+    reused = error("INVALID_REQUEST_ERROR", "IDEMPOTENCY_KEY_REUSED")
+    bench.square.faults.append(Fault(PAYMENTS, status=400, body=reused))
+
+    with pytest.raises(Unanswered) as caught:
+        bench.submit()
+
+    assert caught.value.sent and bench.session.placing
+
+
+@pytest.mark.rule("PAY-4")
+def test_another_amount_than_asked_for_is_reported(bench: Bench) -> None:
+    def short(path: str, body: Any) -> Any:
+        return {"payment": {**body["payment"], "total_money": usd(1)}} if path == PAYMENTS else body
+
+    bench.square.change = short
+
+    placed = bench.submit()
+
+    assert placed.charge_mismatch and (placed.expected_charge, placed.charged) == (1070, 1)
+
+
+@pytest.mark.rule("MONEY-5", "PAY-1", "SUB-2")
+def test_an_order_that_costs_nothing_is_settled_without_a_payment(bench: Bench) -> None:
+    placed = bench.submit(merchant_funded_discount=1000)
+
+    assert bench.square.calls == [f"POST {ORDERS}", f"POST {ORDERS}/order-1/pay"]
+    assert (placed.expected_charge, placed.charged, len(bench.square.kitchen)) == (0, 0, 1)
+    assert bench.submit(merchant_funded_discount=1000, tip=50, reference="ref-2").charged == 50
+
+
+@pytest.mark.rule("SUB-5")
+@pytest.mark.parametrize(("lost", "stands"), [("before", False), ("after", True)])
+def test_an_order_that_costs_nothing_is_found_by_its_version(bench: Bench, lost: str, stands: bool) -> None:
+    bench.square.faults.extend([Fault(f"{ORDERS}/order-1/pay", lost)] * 3)
+    with pytest.raises(Unanswered):
+        bench.submit(merchant_funded_discount=1000)
+
+    trace = {"order_id": "order-1", "version": 1, "charge": 0}
+    found = bench.adapter.find_order(bench.locations[BOSTON], "ref-1", trace, bench.new_session())
+
+    assert found == (Placed("order-1", "order-1", None, 0, 0) if stands else None)
+
+
+# Errors
+
+
+@pytest.mark.rule("ERR-2", "ERR-3")
+@pytest.mark.parametrize(
+    ("code", "field", "detail", "ours"),
+    [
+        ("NOT_FOUND", "", "Item variation with catalog object ID `V` not found.", "unknown_item"),
+        ("NOT_FOUND", "order.line_items[3].modifiers[0].catalog_object_id", "nope", "unknown_option"),
+        ("INVALID_LOCATION", "order.location_id", "The location is not yours.", "location_not_found"),
+        ("INVALID_PHONE_NUMBER", "", "no number", "customer_refused"),
+        ("VALUE_TOO_LONG", "order.fulfillments[0].pickup_details.recipient.display_name", "long", "customer_refused"),
+        ("VALUE_TOO_LONG", "order.line_items[0].note", "long", "special_instructions_too_long"),
+        ("INVALID_VALUE", "order.fulfillments[0].pickup_details.pickup_at", "in the past", "ready_time_unavailable"),
+        ("INVALID_VALUE", "order.line_items[0].quantity", "too many", "invalid_choices"),
+        ("AMOUNT_TOO_HIGH", "", "too dear", "order_refused"),
+    ],
+)
+def test_squares_errors_in_our_codes_and_its_words(code: str, field: str, detail: str, ours: str) -> None:
+    body = json.dumps(error("INVALID_REQUEST_ERROR", code, detail, field=field)).encode()
+
+    refusal = SquareAdapter(account()).error_from(Reply(400, {}, body))
+
+    assert refusal is not None
+    assert (refusal.code, refusal.message) == (ours, detail)
+    assert refusal.path == (f"$.items[{field[17]}].item" if "line_items" in field else None)
+
+
+@pytest.mark.rule("ERR-3")
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (401, error("AUTHENTICATION_ERROR", "UNAUTHORIZED"), "provider_credentials_refused"),
+        (403, error("AUTHENTICATION_ERROR", "INSUFFICIENT_SCOPES"), "provider_credentials_refused"),
+        (429, error("RATE_LIMIT_ERROR", "RATE_LIMITED"), "rate_limited"),
+        (503, error("API_ERROR", "SERVICE_UNAVAILABLE"), "provider_unavailable"),
+        (400, error("INVALID_REQUEST_ERROR", "UNKNOWN_BODY_PARAMETER"), "provider_protocol_error"),
+        (400, error("API_ERROR", "INTERNAL_SERVER_ERROR"), "provider_protocol_error"),
+        (400, {"errors": []}, "provider_protocol_error"),
+        (404, ["?"], "provider_protocol_error"),
+    ],
+)
+def test_errors_that_are_no_refusal(bench: Bench, status: int, body: Any, code: str) -> None:
+    bench.square.faults.extend([Fault(CALCULATE, status=status, body=body)] * 3)
+
+    with pytest.raises(Unanswered) as caught:
+        bench.validate()
+
+    assert caught.value.code == code
+
+
+def test_the_error_map_speaks_of_codes_that_there_are() -> None:
+    assert {ours for _, ours in _REFUSALS if ours} <= set(KINDS)
+
+
+# Answers that are not quite what they should be
+
+
+def recorded() -> dict[str, Any]:
+    """One answer of each call, of an order with everything."""
+    answers: dict[str, Any] = {}
+    bench = Bench(Square(rebate=1000, bag_fee=25, page=100, ticket_name="7"), prep_minutes="20")
+    bench.square.change = lambda path, body: answers.setdefault(path, copy.deepcopy(body)) and body
+    bench.menu()
+    bench.new_session().get("/v2/locations")
+    bench.validate(**FULL)
+    bench.submit(**FULL)
+    bench.adapter.find_order(bench.locations[BOSTON], "ref-1", TRACE, bench.new_session())
+    assert bench.square.violations == []
+    return answers
+
+
+FULL: dict[str, Any] = {"tip": 200, "merchant_funded_discount": 100, "special_instructions": "ring"}
+TRACE = {"order_id": "order-1", "version": 1, "charge": 1081}
+RECORDED = recorded()
+RIGHT = Bench(Square(rebate=1000, bag_fee=25), prep_minutes="20").validate(**FULL)
+MUTATED = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+class Answering:
+    """A session that answers from what was recorded, except for one call."""
+
+    def __init__(self, path: str, body: Any) -> None:
+        self._answers = {**RECORDED, path: body}
+        self.paid = False
+
+    def get(self, path: str, **_: Any) -> Reply:
+        return Reply(200, {}, json.dumps(self._answers[path]).encode())
+
+    def post(self, path: str, body: Any, *, places_order: bool = False, **_: Any) -> Reply:
+        self.paid = self.paid or places_order
+        return self.get(path)
+
+
+BENCH = Bench(Square(rebate=1000, bag_fee=25), prep_minutes="20")
+
+
+@pytest.mark.rule("MONEY-9", "ERR-3")
+@MUTATED
+@given(mutate(RECORDED[CALCULATE]))
+def test_a_price_is_the_right_one_or_a_clear_error(answer: Any) -> None:
+    session: Any = Answering(CALCULATE, answer)
+    try:
+        quote = BENCH.adapter.validate_order(BENCH.order(**FULL), session)
+    except (Refused, Unanswered):
+        return
+    assert replace(quote, fees=()) == replace(RIGHT, fees=())
+    assert [fee.amount for fee in quote.fees] == [25]
+
+
+@pytest.mark.rule("MONEY-9", "PAY-4", "SUB-5")
+@MUTATED
+@given(st.sampled_from([ORDERS, PAYMENTS]).flatmap(lambda path: st.tuples(st.just(path), mutate(RECORDED[path]))))
+def test_an_order_is_paid_at_its_right_price_or_not_at_all(changed: tuple[str, Any]) -> None:
+    session: Any = Answering(*changed)
+    order = BENCH.order(**FULL, reference="ref-1", cart=RIGHT.cart)
+    try:
+        placed = BENCH.adapter.submit_order(order, LevelUp(), session)
+    except Refused:
+        assert not session.paid or changed[0] == PAYMENTS
+    except Unanswered:
+        return
+    else:
+        assert session.paid and placed.expected_charge == RIGHT.charged
+        assert placed.charge_mismatch == (placed.charged != RIGHT.charged)
+
+
+@pytest.mark.rule("SUB-5")
+@MUTATED
+@given(mutate(RECORDED[f"{ORDERS}/order-1"]))
+def test_an_order_looked_up_is_found_or_a_clear_error_unless_its_payment_is_gone(answer: Any) -> None:
+    path = f"{ORDERS}/order-1"
+    session: Any = Answering(path, answer)
+    try:
+        found = BENCH.adapter.find_order(BENCH.locations[BOSTON], "ref-1", TRACE, session)
+    except (Refused, Unanswered):
+        return
+    tenders = answer["order"].get("tenders")
+    assert found is not None or not tenders or tenders[0]["amount_money"]["amount"] == 0
+
+
+@pytest.mark.rule("MENU-3", "MENU-5", "MONEY-1")
+@MUTATED
+@given(mutate(RECORDED[CATALOG]))
+def test_a_menu_has_only_prices_of_the_catalog_or_is_a_clear_error(answer: Any) -> None:
+    session: Any = Answering(CATALOG, answer)
+    try:
+        menu = BENCH.adapter.show_menu(BENCH.locations[BOSTON], session)
+    except Unanswered:
+        return
+    menus.check(menu)
+    options = [option for group in menu.option_groups for option in group.options]
+    items = [item for category in menu.categories for item in category.items]
+    assert {each.price for each in (*items, *options)} <= {0, *amounts(answer)}
+
+
+@pytest.mark.rule("LOC-1", "LOC-2")
+@MUTATED
+@given(mutate(RECORDED["/v2/locations"]))
+def test_locations_are_right_or_a_clear_error(answer: Any) -> None:
+    session: Any = Answering("/v2/locations", answer)
+    try:
+        places = BENCH.adapter.list_locations(session)
+    except Unanswered:
+        return
+    known = [place for place in places if place.provider_id in BENCH.locations]
+    # A dropped location is not there, an id of another type is another one; all others are as they were.
+    assert len(known) >= len(BENCH.locations) - 1
+    assert sum(place != BENCH.locations[place.provider_id] for place in known) <= 1
+
+
+def amounts(value: Any) -> Iterator[int]:
+    """All amounts of money anywhere in a JSON value."""
+    if isinstance(value, list):
+        for each in value:
+            yield from amounts(each)
+    elif isinstance(value, dict):
+        if isinstance(value.get("amount"), int):
+            yield value["amount"]
+        for each in value.values():
+            yield from amounts(each)

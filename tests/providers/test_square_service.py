@@ -1,0 +1,198 @@
+"""A Square account behind the service's own interface: the stand-in on the loopback, the channel in front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from time import sleep
+
+import pytest
+from flask import Flask
+
+from tests.channel import Channel, Clock, item
+from tests.conftest import MakeApp
+from tests.servers.square import TOKEN, Fault, Square, serving
+
+ACCOUNTS = """
+[accounts.ada]
+provider = "square"
+name = "Ada's"
+accepts_tips = true
+settings = {{access_token = "env:SQUARE_TOKEN", base_url = "{url}", prep_minutes = "20"}}
+"""
+BOSTON = "ada.LBOSTON"
+ORDER = {"items": [item("VBURGER", "MSIDE:OFRIES")], "tip": 200, "merchant_funded_discount": 100}
+ORDERS, PAYMENTS = "/v2/orders", "/v2/payments"
+DEADLINE, GRACE = 3.0, 0.2
+"""Seconds that a submission may take, and for which its request may be under way after that."""
+OV = ["POST /v2/orders/calculate"]
+OS = ["POST /v2/orders", "POST /v2/payments"]
+
+
+@pytest.fixture
+def square() -> Iterator[Square]:
+    square = Square()
+    yield square
+    assert square.violations == []
+
+
+@pytest.fixture
+def service(square: Square, make_app: MakeApp, tmp_path: Path) -> Iterator[Flask]:
+    with serving(square) as url:
+        accounts = tmp_path / "accounts.toml"
+        accounts.write_text(ACCOUNTS.format(url=url))
+        yield make_app(
+            LEVELUP_OV_ACCOUNTS=str(accounts),
+            SQUARE_TOKEN=TOKEN,
+            LEVELUP_OV_SUBMISSION_DEADLINE=str(DEADLINE),
+            LEVELUP_OV_RECONCILE_GRACE=str(GRACE),
+        )
+
+
+@pytest.fixture
+def channel(service: Flask, square: Square) -> Channel:
+    """A channel that has read the locations."""
+    channel = Channel(service)
+    assert channel.get("/merchants/ada/locations").status == 200
+    square.calls.clear()
+    return channel
+
+
+def reconcile(service: Flask) -> str:
+    result = service.test_cli_runner().invoke(args=["submissions", "reconcile"])
+    return result.output
+
+
+@pytest.mark.rule("EP-2", "EP-3", "MENU-3")
+def test_locations_and_menu(channel: Channel) -> None:
+    locations = channel.get("/merchants/ada/locations").json["locations"]
+    menu = channel.get(f"/locations/{BOSTON}/menu").json["menu"]
+
+    assert locations[0]["location"]["provider_id"] == BOSTON
+    assert locations[0]["location"]["accepts_tips_on_pickup"] is True
+    assert menu["special_instructions_character_limit"] == 500
+    assert {each["option_group"]["provider_id"] for each in menu["option_groups"]} == {
+        "MSIDE", "MEXTRA", "MMILK", "ICOFFEE%3AMEXTRA",
+    }  # fmt: skip
+
+
+@pytest.mark.rule("EP-4", "EP-5", "META-2", "MONEY-3", "TIME-1", "SUB-1")
+def test_a_validation_is_one_call_and_a_submission_two(channel: Channel, square: Square) -> None:
+    validated = channel.validate(BOSTON, **ORDER).order
+    assert square.calls == OV
+    assert (validated["total"], validated["tax"], validated["tip"]) == (1000, 63, 200)
+    assert (validated["merchant_funded_discount"], validated["provider_funded_discount"]) == (100, 0)
+    assert (validated["soonest_available_at"], validated["available_at"]) == ("2030-06-03T12:20", None)
+    square.calls.clear()
+
+    submitted = channel.submit(BOSTON, **ORDER, metadata=validated["metadata"]).order
+
+    assert square.calls == OS
+    assert submitted["order_id"] == "order-1"
+    assert [order["tenders"][0]["amount_money"]["amount"] for order in square.kitchen] == [1163]
+
+
+@pytest.mark.rule("PAY-3", "EP-12")
+def test_what_square_cannot_take_is_refused_before_any_call(channel: Channel, square: Square) -> None:
+    card = {
+        "number": "4111111111111111", "cvv": "123", "zip": "02114",
+        "expiration_month": "06", "expiration_year": "2031",
+    }  # fmt: skip
+    paid = channel.submit(BOSTON, **ORDER, credit_card=card)
+    delivered = channel.validate(BOSTON, **ORDER, fulfillment_type="delivery")
+
+    assert paid.refusal == (422, "tender_not_accepted", "$.order_submission.credit_card")
+    assert delivered.refusal == (422, "fulfillment_not_supported", "$.order_validation.fulfillment_type")
+    assert square.calls == []
+
+
+@pytest.mark.rule("ERR-1", "ERR-2")
+def test_squares_words_reach_the_channel_with_the_place(channel: Channel) -> None:
+    answer = channel.validate(BOSTON, items=[item("VBURGER", "MSIDE:OFRIES"), item("VGONE")])
+
+    assert answer.refusal == (422, "unknown_item", "$.order_validation.items[1].item")
+    assert answer.error["message"] == "Item variation with catalog object ID VGONE not found."
+    assert answer.error["type"] == "provider"
+
+
+@pytest.mark.rule("META-5", "SUB-4")
+def test_a_changed_price_is_refused_and_the_order_can_be_sent_again(channel: Channel, square: Square) -> None:
+    metadata = channel.validate(BOSTON, **ORDER).order["metadata"]
+    square.tax = 900
+
+    refused = channel.submit(BOSTON, **ORDER, metadata=metadata, order_number="n-1")
+    assert (refused.error["code"], square.kitchen) == ("price_changed", [])
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").status == 200
+    assert len(square.kitchen) == 1
+
+
+@pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
+@pytest.mark.parametrize("lost", ["before", "after"])
+@pytest.mark.parametrize("path", [ORDERS, PAYMENTS])
+def test_a_lost_answer_never_makes_a_second_order(channel: Channel, square: Square, path: str, lost: str) -> None:
+    square.faults.append(Fault(path, lost))
+
+    first = channel.submit(BOSTON, **ORDER, order_number="n-1")
+    again = channel.submit(BOSTON, **ORDER, order_number="n-1")
+
+    assert first.order == again.order
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(square.kitchen) == len(square.payments) == 1
+
+
+@pytest.mark.rule("SUB-4", "SUB-5")
+def test_a_creation_that_is_never_answered_places_nothing_and_frees_the_submission(
+    channel: Channel, square: Square
+) -> None:
+    square.faults.extend([Fault(ORDERS, "after")] * 3)
+
+    failed = channel.submit(BOSTON, **ORDER, order_number="n-1")
+    assert (failed.status, failed.error["code"], square.kitchen) == (503, "provider_unavailable", [])
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").status == 200
+    # The order that was created first stays unpaid, which nobody sees.
+    assert (len(square.orders), len(square.kitchen)) == (2, 1)
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("by", ["the channel", "the operator"])
+def test_a_payment_that_came_through_unheard_is_found(
+    service: Flask, channel: Channel, square: Square, by: str
+) -> None:
+    square.faults.extend([Fault(PAYMENTS, "after")] * 3)
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").error["code"] == "outcome_unknown"
+    square.calls.clear()
+
+    if by == "the operator":
+        assert "placed, order order-1" in reconcile(service)
+    found = channel.submit(BOSTON, **ORDER, order_number="n-1")
+
+    assert found.order["order_id"] == "order-1"
+    assert found.headers["Idempotency-Replayed"] == "true"
+    assert square.calls == ["GET /v2/orders/order-1"]
+    assert len(square.kitchen) == 1
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_a_payment_that_never_came_through_is_ruled_out_once_it_can_arrive_no_more(
+    service: Flask, channel: Channel, square: Square
+) -> None:
+    square.faults.extend([Fault(PAYMENTS, "before")] * 3)
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").error["code"] == "outcome_unknown"
+
+    early = channel.submit(BOSTON, **ORDER, order_number="n-1")
+    assert (early.error["code"], square.kitchen) == ("outcome_unknown", [])
+    sleep(DEADLINE + GRACE)
+    assert "not placed" in reconcile(service)
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").status == 200
+    assert len(square.kitchen) == 1
+
+
+@pytest.mark.rule("TIME-6", "TIME-8")
+def test_a_desired_time_is_the_time(channel: Channel, square: Square, clock: Clock) -> None:
+    wanted = "2030-06-03T18:45"
+    validated = channel.validate(BOSTON, **ORDER, desired_ready_time=wanted).order
+    submitted = channel.submit(BOSTON, **ORDER, desired_ready_time=wanted).order
+
+    assert (validated["soonest_available_at"], submitted["expected_ready_at"]) == (wanted, wanted)
+    assert clock.now + timedelta(hours=6, minutes=45) == clock.now.replace(hour=22, minute=45)
