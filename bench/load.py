@@ -8,12 +8,17 @@ reconnected to, and the time for that is part of the latency.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 from time import perf_counter
 from typing import Any
 
 import uvloop
+
+from bench.order import NUMBER
+
+_NUMBERS = itertools.count(1)
 
 
 class Burst:
@@ -24,6 +29,7 @@ class Burst:
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token bench\r\nAccept: application/json\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
         ).encode()
+        self._numbered = NUMBER in body
         self._address = ("127.0.0.1", port)
         self._clients = clients
         self._requests = requests
@@ -46,6 +52,12 @@ class Burst:
             "reconnects": self.reconnects,
             "failures": self.failures,
         }
+
+    def next_message(self) -> bytes:
+        """The request, with an order number of its own if it has one."""
+        if not self._numbered:
+            return self.message
+        return self.message.replace(NUMBER.encode(), b"number-%010d" % next(_NUMBERS))
 
     def begin(self) -> bool:
         """Whether one more request is to be sent."""
@@ -91,7 +103,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        transport.write(self._burst.message)  # type: ignore[attr-defined]
+        transport.write(self._burst.next_message())  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -114,7 +126,7 @@ class Client(asyncio.Protocol):
             self._started = perf_counter()
             self._waiting = True
             self._fresh = False
-            self._transport.write(self._burst.message)  # type: ignore[attr-defined]
+            self._transport.write(self._burst.next_message())  # type: ignore[attr-defined]
         else:
             self._transport.close()
 

@@ -43,22 +43,22 @@ def _item(number: int) -> dict[str, Any]:
     }
 
 
-BODY = json.dumps(
-    {
-        "order_validation": {
-            "desired_ready_time": None,
-            "fulfillment_type": "pickup",
-            "special_instructions": "no cutlery, please",
-            "tip": 200,
-            "merchant_funded_discount": 100,
-            "user": {
-                "first_name": "Sample",
-                "last_name": "Person",
-                "phone": "+16175550100",
-                "email": "sample@example.com",
-            },
-            "metadata": {},
-            "items": [_item(number) for number in ITEMS],
-        }
-    }
-).encode()
+ORDER = {
+    "desired_ready_time": None,
+    "fulfillment_type": "pickup",
+    "special_instructions": "no cutlery, please",
+    "tip": 200,
+    "merchant_funded_discount": 100,
+    "user": {
+        "first_name": "Sample",
+        "last_name": "Person",
+        "phone": "+16175550100",
+        "email": "sample@example.com",
+    },
+    "metadata": {},
+    "items": [_item(number) for number in ITEMS],
+}
+BODY = json.dumps({"order_validation": ORDER}).encode()
+NUMBER = "number-0000000000"
+"""An order number of which the load generator makes a new one for every request."""
+SUBMISSION = json.dumps({"order_submission": {**ORDER, "order_number": NUMBER}}).encode()

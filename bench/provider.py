@@ -28,6 +28,7 @@ ANSWERS = {
     "/prices": PRICE,
     "/carts": {"cart_id": PRICE["cart_id"]},
     "/carts/c-5f1d0a7e/prices": {key: value for key, value in PRICE.items() if key not in ("cart_id", "ready_at")},
+    "/orders": {"number": 17, "ready_at": PRICE["ready_at"]},
     "/carts/c-5f1d0a7e/ready_time": {"ready_at": PRICE["ready_at"]},
 }
 

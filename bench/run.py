@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from bench.order import BODY
+from bench.order import BODY, SUBMISSION
 from levelup_ov.config import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,10 +28,11 @@ ROUNDS, QUICK_ROUNDS = 7, 3
 THREADS = int(next(variable.default for variable in VARIABLES if variable.name == "LEVELUP_OV_THREADS"))
 START_SECONDS = 30
 
-OURS, PEER, SHARDED, ECHO = "ours", "peer", "peer x16", "echo"
+OURS, PEER, SHARDED, ECHO, FORGETFUL = "ours", "peer", "peer x16", "echo", "ours, no ledger"
 POOLS = {PEER: 1, SHARDED: 16}
 """httpx clients of each peer: one, as its documentation advises, and as many as serve it best."""
 ONE, THREE, SLOW, SLOWEST = "one call", "three calls", "one call, 50 ms", "one call, 200 ms"
+SUBMIT = "submission"
 PEER_CLIENTS = FEW, MANY = 8, 64
 """A process of the peer for each number of clients: after many it is slow with few, its pool being full."""
 MERCHANTS = {1: "bench", 3: "bench3"}
@@ -54,6 +55,11 @@ class Scenario:
     clients: int
     requests: int
     servers: tuple[str, ...]
+    submits: bool = False
+
+    @property
+    def path(self) -> str:
+        return _path(self.calls, "order_submissions" if self.submits else "order_validations")
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ def scenarios(threads: int, scale: float) -> tuple[Scenario, ...]:
     return (
         Scenario(ONE, 1, 0, FEW, requests(800), (OURS, *POOLS, ECHO)),
         Scenario(THREE, 3, 0, FEW, requests(400), (OURS, *POOLS)),
+        Scenario(SUBMIT, 1, 0, FEW, requests(400), (OURS, FORGETFUL), submits=True),
         Scenario(SLOW, 1, 50, MANY, requests(1280), (OURS, *POOLS)),
         # Never shorter: its beginning and end, when not all threads are busy, must not weigh.
         Scenario(SLOWEST, 1, 200, threads, 16 * threads, (OURS,)),
@@ -143,6 +150,12 @@ TARGETS = (
     Target("orders/s at 50 ms, by the peer's", lambda it, peer: it.ratio(SLOW, "throughput", OURS, peer), False, 1.5),
     Target("orders/s at 200 ms, by threads / latency", lambda it, _: it.use_of_threads(), False, 0.9),
     Target("new provider connections per 1,000 orders", lambda it, _: it.new_connections(OURS), True, 2),
+    Target(
+        "CPU per submission, by that without the ledger",
+        lambda it, _: it.ratio(SUBMIT, "cpu_ms", OURS, FORGETFUL),
+        True,
+        1.25,
+    ),
     Target("resident memory of a worker, MB", lambda it, _: it.memory_mb[OURS]["rss"], True, 90),
 )
 
@@ -167,6 +180,7 @@ class Bench:
         base_url = f"http://127.0.0.1:{self._provider}"
         gunicorn = ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf"]
         self._serve(OURS, [*gunicorn, "wsgi:app"], self._service_environment(base_url))
+        self._serve(FORGETFUL, [*gunicorn, "bench.forgetful:app"], self._service_environment(base_url))
         self._serve(ECHO, [*gunicorn, "bench.echo:app"], self._service_environment(base_url))
         for peer, pools in POOLS.items():
             for clients in PEER_CLIENTS:
@@ -193,8 +207,8 @@ class Bench:
         serving = self.servers[_key(server, scenario.clients)]
         todo = {
             "port": serving.port,
-            "path": _path(scenario.calls),
-            "body": BODY.decode(),
+            "path": scenario.path,
+            "body": (SUBMISSION if scenario.submits else BODY).decode(),
             "clients": scenario.clients,
             "requests": requests,
         }
@@ -319,7 +333,7 @@ def report(results: Results) -> str:
     """The measurements of each scenario, then memory, then the targets."""
     speed: list[Row] = [("", "server", "CPU ms/order", "orders/s", "p50 ms", "p95 ms", "CPU/peer", "orders/s/peer")]
     for scenario, servers in results.samples.items():
-        for server in sorted(servers, key=(OURS, *POOLS, ECHO).index):
+        for server in sorted(servers, key=(OURS, FORGETFUL, *POOLS, ECHO).index):
             cpu, throughput, p50, p95 = (results.typical(scenario, server, measure) for measure in MEASURES)
             ratios = (results.ratio(scenario, measure, server) if PEER in servers else None for measure in MEASURES[:2])
             compared = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
@@ -376,8 +390,8 @@ def _key(server: str, clients: int) -> str:
     return f"{server}, {clients} clients" if server in POOLS else server
 
 
-def _path(calls: int) -> str:
-    return f"/locations/{MERCHANTS[calls]}.main/order_validations"
+def _path(calls: int, operation: str = "order_validations") -> str:
+    return f"/locations/{MERCHANTS[calls]}.main/{operation}"
 
 
 def _normal(answer: bytes) -> bytes:

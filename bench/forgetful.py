@@ -1,0 +1,25 @@
+"""The service without its ledger, to see what the ledger costs: every submission is sent, nothing is recorded."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from levelup_ov.app import create_app
+from levelup_ov.ledger import Claimed, Ledger
+
+
+class ForgetfulLedger(Ledger):
+    """Grants every claim and writes nothing."""
+
+    def claim(self, **_: Any) -> Claimed:
+        return Claimed(str(uuid.uuid4()))
+
+    def begin_sending(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def place(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+app = create_app(ledger=ForgetfulLedger("sqlite:///forgotten.db", pool_size=1, clock=None))
