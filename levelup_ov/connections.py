@@ -199,6 +199,7 @@ class DeadlineAdapter(HTTPAdapter):
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Status, headers and stream; cookies and encodings, which requests would work out, are not wanted."""
         response = Response()
+        response.request = req
         response.status_code, response.headers, response.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
         return response
 
