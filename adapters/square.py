@@ -182,9 +182,10 @@ class SquareAdapter(Adapter):
             location_id=order.location.provider_id,
             source={"name": "LevelUp"},
             line_items=[_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
-            discounts=discount and [
-                {"uid": DISCOUNT, "name": "LevelUp", "scope": "ORDER", "amount_money": self._money(discount)}
-            ],
+            discounts=discount and [{
+                "uid": DISCOUNT, "name": "LevelUp", "type": "FIXED_AMOUNT", "scope": "ORDER",
+                "amount_money": self._money(discount),
+            }],
             fulfillments=[{"type": "PICKUP", "state": "PROPOSED", "pickup_details": _given(
                 recipient=_given(display_name=user.name, phone_number=phone, email_address=user.email),
                 schedule_type="SCHEDULED" if scheduled else "ASAP",

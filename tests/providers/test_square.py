@@ -116,7 +116,6 @@ def bench() -> Iterator[Bench]:
 # The specification
 
 
-@pytest.mark.rule("EP-8")
 def test_the_gate_holds_everything_to_the_official_specification() -> None:
     try:
         square_schema.official_file()
@@ -132,7 +131,6 @@ def test_the_gate_holds_everything_to_the_official_specification() -> None:
     assert official.answer("GET", "/v2/locations", 200, {"locations": [{"id": "L", "timezon": "UTC"}]})
 
 
-@pytest.mark.rule("EP-8")
 def test_a_misspelt_member_does_not_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     right = bench.adapter._order
     monkeypatch.setattr(bench.adapter, "_order", lambda order: {**right(order), "fulfilments": []})
@@ -376,6 +374,22 @@ def test_the_sellers_discount_is_the_providers_and_its_charge_a_fee(bench: Bench
     assert quote.charged == quote.consumer_pays
 
 
+@pytest.mark.rule("MONEY-2", "MONEY-3")
+@pytest.mark.parametrize("in_gross", [0, 65], ids=["the lines are without it", "the lines hold it"])
+def test_a_tax_that_prices_include_is_no_food(bench: Bench, in_gross: int) -> None:
+    def inclusive(path: str, body: Any) -> Any:
+        order = body["order"]
+        order["taxes"] = [{"uid": "tax", "type": "INCLUSIVE", "applied_money": usd(65)}]
+        order["line_items"][0]["gross_sales_money"] = usd(935 + in_gross)
+        return {"order": {**order, "total_money": usd(1000), "total_tax_money": usd(65)}}
+
+    bench.square.change = inclusive
+
+    quote = bench.validate()
+
+    assert (quote.total, quote.tax, quote.charged) == (935, 65, 1000)
+
+
 @pytest.mark.rule("MONEY-5")
 def test_a_discount_that_square_cannot_take_off_whole_is_refused(bench: Bench) -> None:
     assert bench.refusal(merchant_funded_discount=1001) == ("order_refused", "$.merchant_funded_discount")
@@ -591,6 +605,27 @@ def test_a_refusal_after_a_payment_that_came_through_is_not_believed(bench: Benc
     bench.square.faults.extend([Fault(PAYMENTS, "after"), Fault(PAYMENTS, status=400, body=paid)])
 
     assert bench.submit() == Placed("order-1", "order-1", None, 1070, 1070)
+
+
+@pytest.mark.rule("SUB-5")
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_refused_payment_of_an_order_that_cannot_be_looked_at(bench: Bench, status: int) -> None:
+    declined = error("PAYMENT_METHOD_ERROR", "GENERIC_DECLINE")
+    bench.square.faults.append(Fault(PAYMENTS, status=402, body=declined))
+    bench.square.faults.extend([Fault(f"{ORDERS}/order-1", status=status, body=error("API_ERROR", "NOT_FOUND"))] * 3)
+
+    with pytest.raises(Unanswered):
+        bench.submit()
+
+    assert bench.session.placing
+
+
+@pytest.mark.rule("SUB-5")
+def test_an_order_that_square_does_not_know_is_not_ruled_out(bench: Bench) -> None:
+    trace = {"order_id": "order-9", "version": 1, "charge": 1070}
+
+    with pytest.raises(Refused, match="Order not found"):
+        bench.adapter.find_order(bench.locations[BOSTON], "ref-1", trace, bench.new_session())
 
 
 @pytest.mark.rule("SUB-5")

@@ -346,7 +346,6 @@ class Square:
         rebate = percentage(gross, self.rebate) if order["pricing_options"].get("auto_apply_discounts") else 0
         for discount in discounts:
             discount["applied_money"] = usd(min(discount["amount_money"]["amount"], gross - rebate))
-            discount["type"] = "FIXED_AMOUNT"
         if rebate:
             rule = {"pricing_rule_id": "RHAPPY", "name": "Happy hour", "scope": "ORDER", "uid": "rule"}
             discounts = [*discounts, {**rule, "type": "FIXED_PERCENTAGE", "applied_money": usd(rebate)}]

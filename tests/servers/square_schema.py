@@ -35,7 +35,7 @@ _ORDER = {
     "reference_id": str,
     "source": {"name": str},
     "line_items": [_LINE],
-    "discounts": [{"uid": str, "name": str, "scope": str, "amount_money": MONEY}],
+    "discounts": [{"uid": str, "name": str, "type": str, "scope": str, "amount_money": MONEY}],
     "fulfillments": [{"type": str, "state": str, "pickup_details": _PICKUP}],
     "pricing_options": {"auto_apply_taxes": bool, "auto_apply_discounts": bool},
 }
