@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from adapters.vendure_cart import CART, content_of, digest_of, fields_of, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, read_location, read_menu
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, PROBLEM, Problem, problem_in
-from levelup_ov.adapter import Adapter, Setting
+from levelup_ov.adapter import Account, Adapter, Setting
 from levelup_ov.answer import Answer
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
@@ -91,9 +91,16 @@ class VendureAdapter(Adapter):
         "checkout": Setting("guest, or account: orders run on a customer's account at the shop", default="guest"),
     }
 
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self._channels = [token for token in (each.strip() for each in account.setting("channels").split(",")) if token]
+        if not self._channels:
+            raise ValueError("channels names no channel; write their tokens, comma-separated")
+        if account.setting("checkout") not in ("guest", "account"):
+            raise ValueError("checkout is neither guest nor account")
+
     def list_locations(self, session: Session) -> Sequence[Location]:
-        tokens = [token.strip() for token in self.account.setting("channels").split(",")]
-        return [read_location(token, _data(_ask(session, token, LOCATION))) for token in tokens if token]
+        return [read_location(token, _data(_ask(session, token, LOCATION))) for token in self._channels]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         products: list[Answer] = []
@@ -162,7 +169,7 @@ class VendureAdapter(Adapter):
 
     def _open_cart(self, order: Order, session: Session) -> tuple[Quote, Cart]:
         """A new cart with the order in it (META-3), a guest's or a customer's (META-6)."""
-        guest = self.account.setting("checkout") != "account"
+        guest = self.account.setting("checkout") == "guest"
         for customer in _customers(order, guest):
             try:
                 reply = _ask(session, order.location.provider_id, OPEN, {**customer, **content_of(order)})

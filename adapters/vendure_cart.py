@@ -99,6 +99,9 @@ def read_quote(cart: Answer, order: Order) -> Quote:
     if discounts[True] != order.merchant_funded_discount:
         words = f"the shop takes {discounts[True]} of the merchant-funded discount of {order.merchant_funded_discount}"
         raise Refused("order_refused", words, path="$.merchant_funded_discount")
+    ready_at = cart.member("customFields").instant("pickupAt", None)
+    if ready_at != order.desired_ready_time:
+        raise broken_protocol("the provider does not keep the time that was asked for")
     return Quote(
         food=sum(line.cents("linePrice") for line in cart.each("lines")),
         tax=sum(rate.cents("taxTotal") for rate in cart.each("taxSummary")),
@@ -108,7 +111,7 @@ def read_quote(cart: Answer, order: Order) -> Quote:
         provider_funded_discount=discounts[False],
         fees=tuple(Fee(fee.text("description"), fee.cents("price")) for fee in fees),
         # Any time will do (TIME-6); as soon as possible has none here (TIME-7).
-        ready=Ready(cart.member("customFields").instant("pickupAt", None)),
+        ready=Ready(ready_at),
     )
 
 
