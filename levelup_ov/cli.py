@@ -19,7 +19,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import State, Submission, open_ledger
 from levelup_ov.sandbox import create_sandbox
 from levelup_ov.service import Service, Trace
-from levelup_ov.standin import REDIRECT_URIS, create_levelup
+from levelup_ov.standin import REDIRECT_URIS, create_levelup, levelup_server
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ def _levelup(settings: Settings) -> click.Command:
         levelup = create_levelup(
             settings.data_dir / "levelup.db", redirect_uris=redirect_uris or REDIRECT_URIS, callback_url=callback_url
         )
-        server = make_server("127.0.0.1", port, levelup, threaded=True)
+        server = levelup_server(levelup, port)
         click.echo(f"LevelUp stand-in at http://127.0.0.1:{server.server_port}")
         server.serve_forever()
 

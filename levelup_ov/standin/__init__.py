@@ -15,5 +15,6 @@ left open is settled here like this:
 """
 
 from levelup_ov.standin.app import REDIRECT_URIS, create_levelup
+from levelup_ov.standin.server import levelup_server
 
-__all__ = ["REDIRECT_URIS", "create_levelup"]
+__all__ = ["REDIRECT_URIS", "create_levelup", "levelup_server"]

@@ -643,7 +643,7 @@ def _order_as_json(order: Order, user: User) -> _JSON:
 def _history_as_json(order: Order, user: User) -> _JSON:
     return {
         **_order_as_json(order, user),
-        "identifier_from_merchant": order.draft.identifier,
+        "identifier_from_merchant": order.draft.identifier_from_merchant,
         "merchant_id": order.merchant_id,
         "merchant_name": MERCHANTS[order.merchant_id].name,
         "location_name": LOCATIONS[order.location_id].name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from levelup_ov.standin import visits
 from levelup_ov.standin.api import REALM, api
 from levelup_ov.standin.lost import LosesAnswers
 from levelup_ov.standin.oauth import oauth
@@ -56,6 +57,8 @@ def create_levelup(
 def _sign(response: Response) -> Response:
     # Some clients trust no answer without it.
     response.headers["Server"] = "LevelUp"
+    if response.mimetype == "text/html":
+        response.headers.update(visits.HEADERS)
     return response
 
 

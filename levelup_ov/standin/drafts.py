@@ -19,22 +19,22 @@ _WORDS = ("description", "category", "sku", "upc")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """``items`` is item-level data, ready for JSON. ``applied_discount`` and ``proposal`` complete a proposal."""
+    """Its members are named as they are sent; the last two complete a proposal. ``items`` is ready for JSON."""
 
     location_id: int
-    identifier: str | None
+    identifier_from_merchant: str | None
     spend_amount: int
     tax_amount: int
     tip_amount: int
     exemption_amount: int
-    partial: bool
+    partial_authorization_allowed: bool
     discount_only: bool
     cashier: str | None
     register: str | None
-    receipt: str | None
+    receipt_message_html: str | None
     items: list[dict[str, Any]] = field(hash=False)
-    applied_discount: int | None = None
-    proposal: str | None = None
+    applied_discount_amount: int | None = None
+    proposed_order_uuid: str | None = None
 
     @property
     def amounts(self) -> Amounts:
@@ -47,7 +47,12 @@ class Draft:
         return [name for name in ours if ours[name] != theirs[name]]
 
 
-_FREE: dict[str, Any] = {"tax_amount": 0, "spend_amount": 0, "applied_discount": None, "proposal": None}
+_FREE: dict[str, Any] = {
+    "tax_amount": 0,
+    "spend_amount": 0,
+    "applied_discount_amount": None,
+    "proposed_order_uuid": None,
+}
 
 
 def read_proposal(body: Any) -> Draft:
@@ -60,7 +65,7 @@ def read_completion(body: Any) -> Draft:
     reader = unwrap(body, "completed_order")
     uuid = reader.text("proposed_order_uuid", required=True)
     applied = reader.cents("applied_discount_amount")
-    return replace(_read(reader, _PRICES), applied_discount=applied, proposal=uuid)
+    return replace(_read(reader, _PRICES), applied_discount_amount=applied, proposed_order_uuid=uuid)
 
 
 def read_one_step(body: Any) -> Draft:
@@ -69,23 +74,26 @@ def read_one_step(body: Any) -> Draft:
 
 
 def _read(reader: Reader, prices: tuple[str, str]) -> Draft:
+    spend = reader.cents("spend_amount", required=True)
     draft = Draft(
         location_id=reader.number("location_id") or 0,
-        identifier=reader.text("identifier_from_merchant", limit=IDENTIFIER_LIMIT),
-        spend_amount=reader.cents("spend_amount", required=True) or 0,
+        identifier_from_merchant=reader.text("identifier_from_merchant", limit=IDENTIFIER_LIMIT),
+        spend_amount=spend or 0,
         tax_amount=reader.cents("tax_amount") or 0,
         tip_amount=reader.cents("tip_amount") or 0,
         exemption_amount=reader.cents("exemption_amount") or 0,
-        partial=reader.flag("partial_authorization_allowed"),
+        partial_authorization_allowed=reader.flag("partial_authorization_allowed"),
         discount_only=reader.flag("discount_only"),
         cashier=reader.text("cashier"),
         register=reader.text("register"),
-        receipt=reader.text("receipt_message_html", limit=RECEIPT_LIMIT),
+        receipt_message_html=reader.text("receipt_message_html", limit=RECEIPT_LIMIT),
         items=_items(reader, "items", prices, 1),
     )
     if not draft.items:
         reader.refuse("items", "Item-level data is required.", "blank")
-    if not draft.amounts.add_up:
+    if spend == 0:
+        reader.refuse("spend_amount", "There is nothing to pay.")
+    elif spend and not draft.amounts.add_up:
         reader.refuse("spend_amount", "tax_amount and exemption_amount together exceed spend_amount.")
     reader.check()
     return draft

@@ -13,8 +13,6 @@ from levelup_ov.standin.problems import Problem, error, invalid, not_found
 from levelup_ov.standin.store import Order, Proposal, Transaction, User
 from levelup_ov.standin.world import LOCATIONS, MERCHANTS, Merchant
 
-_SENT_AS = {"identifier": "identifier_from_merchant", "partial": "partial_authorization_allowed"}
-
 
 def merchant_of(location_id: int) -> Merchant:
     """:raises Problem: 404, there is no such location."""
@@ -58,7 +56,7 @@ def complete(
 
     :raises Problem: 404, or 422: another body than the first time, a difference, the discount, the card.
     """
-    proposal = transaction.proposal(draft.proposal or "")
+    proposal = transaction.proposal(draft.proposed_order_uuid or "")
     if proposal is None or (proposal.app_id, proposal.user_id) != (app_id, user.id):
         raise not_found("order", "proposed_order_uuid", "There is no such proposed order.")
     if completed := transaction.order_of_proposal(proposal.uuid):
@@ -70,7 +68,7 @@ def complete(
             422,
             [
                 error("This differs from the proposed order.", object="order", property=name, code="differs")
-                for name in (_SENT_AS.get(name, name) for name in differences)
+                for name in differences
             ],
         )
     return charge(transaction, app_id, user, draft, now), True
@@ -84,14 +82,14 @@ def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now:
     merchant = merchant_of(draft.location_id)
     funds = funds_of(transaction, user.id, merchant)
     most = amounts.discount(draft.amounts, funds.credit)
-    discount = most if draft.applied_discount is None else draft.applied_discount
+    discount = most if draft.applied_discount_amount is None else draft.applied_discount_amount
     if discount > most:
         raise invalid("order", "applied_discount_amount", f"At most {most} cents can be applied.", "too_large")
     payment: Payment | None
     if draft.discount_only:
         payment = Payment(discount, 0, discount, 0, 0, 0, 0) if discount else None
     else:
-        payment = pay(draft.spend_amount, draft.tip_amount, discount, funds, partial=draft.partial)
+        payment = pay(draft.spend_amount, draft.tip_amount, discount, funds, partial=draft.partial_authorization_allowed)
     if payment is None:
         raise invalid("order", "base", _why(transaction, user, draft), "not_charged")
     taken = draft.amounts if draft.discount_only else replace(draft.amounts, spend=payment.spend)

@@ -34,7 +34,6 @@ NEWEST = 10
 pages = Blueprint(
     "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
 )
-pages.before_request(visits.begin)
 pages.after_request(visits.keep)
 
 Answer = str | Response | Redirect | tuple[str, int]
@@ -48,7 +47,7 @@ def check_origin() -> Answer | None:
     return None
 
 
-@pages.context_processor
+@pages.app_context_processor
 def for_all_pages() -> dict[str, Any]:
     return {"csrf": visits.csrf, "visitor": visits.user, "money": money}
 

@@ -15,9 +15,16 @@ from levelup_ov.standin.store import SESSION_LIFETIME, User, hashed
 COOKIE = "levelup_visit"
 
 
-def begin() -> None:
-    """Before each request: the visit that the cookie names, or a new one."""
-    g.visit = request.cookies.get(COOKIE) or _new()
+HEADERS = {
+    # No form-action: browsers hold it against the redirect back to the app too.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""What a page tells the browser not to do."""
 
 
 def forged() -> bool:
@@ -27,13 +34,13 @@ def forged() -> bool:
 
 def csrf() -> str:
     """The hidden field of every form."""
-    return hashlib.sha256(f"csrf:{g.visit}".encode()).hexdigest()
+    return hashlib.sha256(f"csrf:{_visit()}".encode()).hexdigest()
 
 
 def user() -> User | None:
     """Who is signed in."""
     with platform().store.reading() as transaction:
-        return transaction.session(hashed(g.visit), platform().clock())
+        return transaction.session(hashed(_visit()), platform().clock())
 
 
 def sign_in(user_id: int) -> None:
@@ -45,24 +52,17 @@ def sign_in(user_id: int) -> None:
 
 def sign_out() -> None:
     with platform().store.writing() as transaction:
-        transaction.end_session(hashed(g.visit))
+        transaction.end_session(hashed(_visit()))
     g.visit = _new()
 
 
 def keep(response: Response) -> Response:
-    """After each request: send the cookie, and tell the browser what pages may not do."""
+    """After each request: send the cookie of a new visit."""
     if g.get("visit") not in (None, request.cookies.get(COOKIE)):
         response.set_cookie(
             COOKIE, g.visit, int(SESSION_LIFETIME.total_seconds()), httponly=True, samesite="Lax",
             secure=request.is_secure,
         )  # fmt: skip
-    # No form-action: browsers hold it against the redirect back to the app too.
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
@@ -71,6 +71,13 @@ def local(target: str | None) -> str | None:
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return None
     return target if not urlsplit(target).netloc and "\n" not in target and "\r" not in target else None
+
+
+def _visit() -> str:
+    """The one that the cookie names, or a new one."""
+    if "visit" not in g:
+        g.visit = request.cookies.get(COOKIE) or _new()
+    return g.visit
 
 
 def _new() -> str:

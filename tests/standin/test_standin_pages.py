@@ -1,0 +1,233 @@
+"""The pages in a real browser: what a person does to connect, approve, add a card and look around."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
+
+from levelup_ov.standin import create_levelup, levelup_server
+from levelup_ov.standin.platform import Platform
+from levelup_ov.standin.world import GOOD_CARD, SHOP_APP
+from tests.servers.browser import browser, install
+from tests.servers.process import required
+from tests.standin.visitors import PASSWORDS, authorization
+
+
+@dataclass
+class Visitor:
+    """A person at a browser; ``LEVELUP_OV_SCREENSHOTS`` names a folder that gets a picture of each step."""
+
+    chrome: Chrome
+    base_url: str
+    platform: Platform
+
+    def open(self, path: str) -> None:
+        self.chrome.get(self.base_url + path)
+
+    def fill(self, **fields: str) -> None:
+        for name, value in fields.items():
+            # By its label, as a person finds it.
+            label = self.chrome.find_element(By.XPATH, f"//label[normalize-space()='{name.replace('_', ' ')}']")
+            box = self.chrome.find_element(By.ID, label.get_attribute("for") or "")
+            box.clear()
+            box.send_keys(value)
+
+    def press(self, words: str) -> None:
+        """Press the button with these words, and wait for the page that follows."""
+        page = self.chrome.find_element(By.TAG_NAME, "html")
+        self.chrome.find_element(By.XPATH, f"//button[normalize-space()='{words}']").click()
+        WebDriverWait(self.chrome, 20, 0.02).until(staleness_of(page))
+
+    def sign_in(self, email: str) -> None:
+        self.fill(**{"E-mail_address": email, "Password": PASSWORDS[email]})
+        self.press("Sign in")
+
+    def text(self) -> str:
+        return self.chrome.find_element(By.TAG_NAME, "main").text
+
+    def picture(self, name: str) -> None:
+        if folder := os.environ.get("LEVELUP_OV_SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.chrome.save_screenshot(f"{folder}/{name}.png")
+
+    def answer(self) -> dict[str, list[str]]:
+        """What the app was told at its redirect URI."""
+        parts = urlsplit(self.chrome.current_url)
+        assert parts.path == "/checkout/users/callback"
+        return parse_qs(parts.query)
+
+
+@pytest.fixture(scope="module")
+def chrome(request: pytest.FixtureRequest) -> Iterator[Chrome]:
+    with required(request, "Chromium"):
+        with browser(install()) as chrome:
+            yield chrome
+
+
+@pytest.fixture
+def visitor(chrome: Chrome, tmp_path: Path) -> Iterator[Visitor]:
+    levelup = create_levelup(tmp_path / "levelup.db")
+    server = levelup_server(levelup, 0)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        chrome.delete_all_cookies()
+        yield Visitor(chrome, f"http://127.0.0.1:{server.server_port}", levelup.extensions["levelup"])
+        chrome.get("about:blank")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        levelup.extensions["levelup"].store.close()
+
+
+def back_to(visitor: Visitor, **members: str) -> str:
+    """The OAuth page of an app that listens where the platform does; it answers 404 there, which is enough."""
+    return authorization(redirect_uri=f"{visitor.base_url}/checkout/users/callback", **members)
+
+
+def test_a_person_signs_in_and_allows(visitor: Visitor) -> None:
+    visitor.open(back_to(visitor, login_hint="ada@example.com"))
+    assert "Sample Shop asks to connect with your account" in visitor.text()
+    visitor.picture("sign-in")
+    visitor.fill(Password="wrong")
+    visitor.press("Sign in")
+    assert "do not belong together" in visitor.text()
+    visitor.picture("sign-in-wrong")
+    visitor.sign_in("ada@example.com")
+    assert "Charge your account for orders that you place" in visitor.text()
+    visitor.picture("approve")
+    visitor.press("Allow")
+    answer = visitor.answer()
+    assert answer["state"] == ["the state"] and answer["code"]
+
+
+def test_a_person_refuses_with_the_keyboard(visitor: Visitor) -> None:
+    visitor.open(back_to(visitor))
+    visitor.sign_in("ben@example.com")
+    button = visitor.chrome.find_element(By.XPATH, "//button[normalize-space()='Refuse']")
+    for _ in range(20):
+        visitor.chrome.switch_to.active_element.send_keys(Keys.TAB)
+        if visitor.chrome.switch_to.active_element == button:
+            break
+    focused = visitor.chrome.switch_to.active_element
+    assert focused == button
+    # Who uses the keyboard sees where they are.
+    assert focused.value_of_css_property("outline-style") == "solid"
+    page = visitor.chrome.find_element(By.TAG_NAME, "html")
+    focused.send_keys(Keys.ENTER)
+    WebDriverWait(visitor.chrome, 20, 0.02).until(staleness_of(page))
+    assert visitor.answer()["error"] == ["access_denied"]
+
+
+def test_a_person_registers_adds_a_card_and_allows(visitor: Visitor) -> None:
+    visitor.open(back_to(visitor, login_hint="gil@example.com", first_name="Gil", last_name="Example"))
+    visitor.chrome.find_element(By.TAG_NAME, "summary").click()
+    visitor.chrome.find_element(By.ID, "new-password").send_keys("gil-password")
+    visitor.picture("register")
+    visitor.press("Create account")
+    visitor.picture("approve-without-card")
+    visitor.chrome.find_element(By.LINK_TEXT, "Add a card").click()
+    typed = {"Expiry_month": "12", "Expiry_year": "2031", "Security_code": "123", "Postal_code": "02110"}
+    visitor.fill(Card_number="4111 1111 1111 1112", **typed)
+    visitor.press("Add card")
+    assert "This is not a card number." in visitor.text()
+    assert visitor.chrome.find_element(By.ID, "number").get_attribute("value") == ""
+    visitor.picture("card-wrong")
+    visitor.fill(Card_number=GOOD_CARD, Security_code="123")
+    visitor.press("Add card")
+    assert "Connect Sample Shop?" in visitor.text() and "no card" not in visitor.text()
+    visitor.press("Allow")
+    assert visitor.answer()["code"]
+
+
+def test_an_owner_connects_a_business(visitor: Visitor) -> None:
+    visitor.open(back_to(visitor, scope="manage_merchant_orders"))
+    visitor.sign_in("ada@example.com")
+    assert "owns no business" in visitor.text()
+    visitor.picture("owns-nothing")
+    visitor.press("Use another account")
+    visitor.sign_in("owner@beacon.example")
+    assert "As the owner of Beacon Sandwiches" in visitor.text()
+    visitor.picture("approve-merchant")
+    visitor.press("Allow")
+    assert visitor.answer()["code"]
+
+
+def test_a_person_answers_a_permissions_request_and_disconnects(visitor: Visitor) -> None:
+    with visitor.platform.store.writing() as transaction:
+        user = transaction.user_by_email("ada@example.com")
+        assert user
+        transaction.add_request(SHOP_APP.id, user.id, ("create_orders",), visitor.platform.clock())
+    visitor.open("/")
+    visitor.chrome.find_element(By.LINK_TEXT, "Request 1").click()
+    visitor.sign_in("ada@example.com")
+    visitor.press("Allow")
+    assert "You have accepted the request" in visitor.text()
+    visitor.picture("request-accepted")
+    visitor.chrome.find_element(By.LINK_TEXT, "ada@example.com").click()
+    visitor.picture("account")
+    visitor.press("Disconnect Sample Shop")
+    assert "None." in visitor.text()
+
+
+def test_the_developers_page(visitor: Visitor) -> None:
+    visitor.open("/")
+    visitor.picture("world")
+    assert SHOP_APP.client_secret in visitor.text()
+    assert "dora@example.com" in visitor.text()
+    visitor.press("Begin maintenance")
+    assert "Maintenance is on" in visitor.text()
+
+
+@pytest.mark.parametrize("path", ["/", "/sign_in", authorization(), "/credit_cards/new", "/account"])
+def test_every_page_works_on_a_narrow_screen_with_labels_and_contrast(visitor: Visitor, path: str) -> None:
+    chrome = visitor.chrome
+    visitor.open("/sign_in")
+    if path not in ("/", "/sign_in"):
+        visitor.sign_in("cleo@example.com")
+    size = chrome.get_window_size()
+    chrome.set_window_size(500, 900)
+    try:
+        visitor.open(path)
+        visitor.picture("narrow" + re.sub(r"\W+", "-", urlsplit(path).path).rstrip("-"))
+        assert chrome.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        unlabelled = "return [...document.querySelectorAll('input:not([type=hidden])')].filter(i => !i.labels.length).length"
+        assert chrome.execute_script(unlabelled) == 0
+        assert chrome.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
+        assert len(chrome.find_elements(By.TAG_NAME, "h1")) == 1
+        assert [ratio for ratio in chrome.execute_script(_CONTRASTS) if ratio < 4.5] == []
+    finally:
+        chrome.set_window_size(size["width"], size["height"])
+
+
+_CONTRASTS = """
+const lightness = colour => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = element => {
+  for (; element; element = element.parentElement) {
+    const colour = getComputedStyle(element).backgroundColor;
+    if (!colour.endsWith(', 0)')) return colour;
+  }
+  return 'rgb(255, 255, 255)';
+};
+return [...document.querySelectorAll('body *')]
+  .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+  .map(e => [lightness(getComputedStyle(e).color), lightness(ground(e))].sort((a, b) => b - a))
+  .map(([light, dark]) => (light + 0.05) / (dark + 0.05));
+"""
