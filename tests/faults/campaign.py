@@ -60,6 +60,10 @@ class Row:
     duplicates: int = 0
     lost: int = 0
 
+    def add(self, other: Row) -> None:
+        for column, value in vars(other).items():
+            setattr(self, column, getattr(self, column) + value)
+
 
 @dataclass
 class Report:
@@ -104,13 +108,13 @@ def run(
     patience: float = 30.0,
     disturbed: bool = True,
     only: str | None = None,
-    **settings: str,
+    more: Mapping[str, str] | None = None,
 ) -> Report:
     """Run a campaign over the ledger at this address.
 
     ``app``: the application under gunicorn. ``patience``: seconds until a client gives up. ``disturbed``:
     whether workers are killed, the service is reloaded, and ports are closed meanwhile. ``only``: the one fault
-    that the calls which place an order meet, instead of all faults anywhere.
+    that the calls which place an order meet, instead of all faults anywhere. ``more``: further variables.
     """
     started = time.monotonic()
     kitchen = directory / "engine.db"
@@ -120,8 +124,8 @@ def run(
         network = cleanup.enter_context(process("tests.faults.network", *chosen))
         ports = json.loads(line(network))
         urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(ACCOUNTS, ports, strict=True)}
-        threads = {"LEVELUP_OV_THREADS": str(THREADS), "LEVELUP_OV_ACCOUNT_SHARE": "60"}
-        known = environment(directory, urls, ledger, deadline=DEADLINE, grace=GRACE, **threads, **settings)
+        variables = {"LEVELUP_OV_THREADS": str(THREADS), "LEVELUP_OV_ACCOUNT_SHARE": "60", **(more or {})}
+        known = environment(directory, urls, ledger, deadline=DEADLINE, grace=GRACE, more=variables)
         stack = cleanup.enter_context(Stack(directory, known, app=app))
         trouble = Trouble(stack, network, ports, random.Random(f"{seed}/trouble"))
         if disturbed:
@@ -134,8 +138,9 @@ def run(
         opened = reconcile(known, app)
         say(network, "report")
         done: Done = json.loads(line(network))
-        report = _books(stories, engine.orders(kitchen), _rows(ledger), done, trouble)
-        report.violations += _leaks(stack.log(), directory)
+        rows = _rows(ledger)
+        report = _books(stories, engine.orders(kitchen), rows, done, trouble)
+        report.violations += _leaks(stack.log(), rows, directory)
     report.seconds, report.reconciled = time.monotonic() - started, opened
     took = [record["milliseconds"] for record in stack.records() if record.get("operation") == "submit_order"]
     report.slowest_ms = max(took, default=0)
@@ -245,9 +250,7 @@ def _books(
         report.codes.update(answer.code for answer in story.told)
         report.requests += len(story.told)
         for name in {"all", *_met(story, done, trouble)}:
-            row = report.rows[name]
-            for column, value in vars(outcome).items():
-                setattr(row, column, getattr(row, column) + value)
+            report.rows[name].add(outcome)
     report.total.attempts = sum(row.attempts for row in report.rows.values())
     return report
 
@@ -305,9 +308,9 @@ def _rows(url: str) -> list[Submission]:
         return list(ledger.find(limit=10_000_000))
 
 
-def _leaks(log: str, directory: Path) -> Iterator[str]:
-    """Card data in what the service wrote."""
-    written = {"the log": log.encode()}
+def _leaks(log: str, rows: Sequence[Submission], directory: Path) -> Iterator[str]:
+    """Card numbers in what the service wrote."""
+    written = {"the log": log.encode(), "the ledger": repr(rows).encode()}
     written.update((path.name, path.read_bytes()) for path in directory.rglob("ledger.db*"))
     for where, content in written.items():
         for secret in (CARD, DECLINED_CARD):

@@ -5,14 +5,23 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tests.faults.stack import Answer, Stack
 
+T = TypeVar("T")
+
 Named = Literal["idempotency_key", "order_number", "grubhub_order_number", "several", "validation", "nothing"]
 Manner = Literal["patient", "hasty", "fickle", "gone"]
+NAMED: Mapping[Named, int] = {
+    "idempotency_key": 25, "order_number": 15, "grubhub_order_number": 8,
+    "several": 12, "validation": 20, "nothing": 20,
+}  # fmt: skip
+MANNERS: Mapping[Manner, int] = {"patient": 75, "hasty": 10, "fickle": 10, "gone": 5}
+PLACES = {"congress": 60, "notips": 15, "card": 12, "account": 3, "tokyo": 10}
+"""How often each is chosen."""
 CARD = "4012888888881881"
 """Passes the check digit and is no magic number of the engine."""
 CVV = "7391"
@@ -82,13 +91,10 @@ class Plan:
 def plan(seed: str, number: int, accounts: list[str]) -> Plan:
     """The submission of this number, by the seed alone."""
     dice = random.Random(f"{seed}/plan/{number}")
-    place = dice.choices(["congress", "notips", "card", "account", "tokyo"], [60, 15, 12, 3, 10])[0]
+    place = _one_of(PLACES, dice)
     card = place == "card" or dice.random() < 0.2
-    named = dice.choices(
-        ["idempotency_key", "order_number", "grubhub_order_number", "several", "validation", "nothing"],
-        [25, 15, 8, 12, 20, 20],
-    )[0]
-    manner = dice.choices(["patient", "hasty", "fickle", "gone"], [75, 10, 10, 5])[0]
+    named = _one_of(NAMED, dice)
+    manner = _one_of(MANNERS, dice)
     return Plan(
         marker=f"+1555{number:07d}",
         account=dice.choice(accounts),
@@ -101,6 +107,10 @@ def plan(seed: str, number: int, accounts: list[str]) -> Plan:
         keeps_cart=dice.random() < 0.25,
         refused=dice.random() < 0.05,
     )
+
+
+def _one_of(weights: Mapping[T, int], dice: random.Random) -> T:
+    return dice.choices(list(weights), list(weights.values()))[0]
 
 
 @dataclass

@@ -29,9 +29,8 @@ def service(directory: Path, ledger: str, *, threads: int) -> Iterator[Stack]:
     """Two worker processes before a sound engine, whose file is ``engine.db`` in ``directory``."""
     with process("tests.faults.engine", str(directory / "engine.db")) as kitchen:
         accounts = {"diner": f"http://127.0.0.1:{line(kitchen)}"}
-        settings = environment(
-            directory, accounts, ledger, deadline=20, grace=20, LEVELUP_OV_THREADS=str(threads)
-        )  # fmt: skip
+        more = {"LEVELUP_OV_THREADS": str(threads)}
+        settings = environment(directory, accounts, ledger, deadline=20, grace=20, more=more)
         with Stack(directory, settings) as stack:
             yield stack
 

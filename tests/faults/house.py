@@ -111,16 +111,25 @@ def house(
     choose: Choose | None = None,
     key: str = "sandbox",
     accounts: tuple[str, ...] = ("diner",),
-    **settings: str,
+    provider: str = "sandbox",
+    account: str = "",
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[House]:
-    """A house whose clock moves by hand; ``deadline`` and ``grace`` are seconds. ``key``: the engine's."""
+    """A house whose clock moves by hand; ``deadline`` and ``grace`` are seconds, ``key`` is the engine's.
+
+    The rest as in :func:`tests.faults.stack.environment`.
+    """
     with ExitStack() as cleanup:
         clock, script = Clock(), Script()
         port = cleanup.enter_context(engine.engine(directory / "engine.db", clock=clock, key=key))
         proxy = cleanup.enter_context(Proxy(port, choose or script, ports=len(accounts)))
         url = ledger or f"sqlite:///{directory}/ledger.db"
         urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(accounts, proxy.ports, strict=True)}
-        found = load_settings(environment(directory, urls, url, deadline=deadline, grace=grace, **settings))
+        found = load_settings(
+            environment(
+                directory, urls, url, deadline=deadline, grace=grace, provider=provider, account=account, more=more
+            )
+        )
         opened = cleanup.enter_context(closing(open_ledger(url, clock=clock)))
         app = create_app(found, clock=clock, ledger=opened)
         yield House(app, found, opened, clock, proxy, script, directory)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
@@ -20,6 +21,9 @@ from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused
 from levelup_ov.transport import Reply, Session
 from tests.faults.house import House, house
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class ReplayingAdapter(Adapter):
@@ -58,14 +62,14 @@ class Provider:
         self.calls = 0
         self.orders: dict[str, int] = {}
 
-    def __call__(self, environ: Mapping[str, object], start_response: object) -> object:
-        request = Request(dict(environ))
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
         self.calls += 1
         ticket = self.orders.setdefault(request.headers["Idempotency-Key"], len(self.orders) + 1)
         if self.calls <= self._lost:
-            return Response("{}", 503)(environ, start_response)  # type: ignore[arg-type]
+            return Response("{}", 503)(environ, start_response)
         answer = json.dumps({"ticket": ticket, "id": f"order-{ticket}"})
-        return Response(answer, 201, mimetype="application/json")(environ, start_response)  # type: ignore[arg-type]
+        return Response(answer, 201, mimetype="application/json")(environ, start_response)
 
 
 @contextmanager
@@ -77,7 +81,7 @@ def replaying_provider(directory: Path, *, lost: int) -> Iterator[tuple[House, P
     thread.start()
     adapters = {"LEVELUP_OV_ADAPTERS": "replaying=tests.faults.replaying:ReplayingAdapter"}
     try:
-        with house(directory, provider="replaying", **adapters) as one:
+        with house(directory, provider="replaying", more=adapters) as one:
             one.proxy.engine_port = server.server_port
             yield one, provider
     finally:

@@ -84,11 +84,11 @@ def environment(
     grace: float,
     provider: str = "sandbox",
     account: str = "",
-    **more: str,
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The settings of a service whose ``accounts`` are providers at these addresses; it makes the ledger.
 
-    ``account``: further lines of TOML for the settings of each.
+    ``account``: further lines of TOML for the settings of each. ``more``: further variables.
     """
     with _UPGRADING:
         upgrade(ledger)
@@ -110,7 +110,7 @@ def environment(
         "LEVELUP_OV_SUBMISSION_DEADLINE": str(deadline),
         "LEVELUP_OV_READING_DEADLINE": str(deadline),
         "LEVELUP_OV_RECONCILE_GRACE": str(grace),
-        **more,
+        **(more or {}),
     }
 
 
@@ -148,7 +148,7 @@ class Stack:
         listener.close()
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until and self._process.poll() is None:
-            if len(self.workers()) == self._workers and self._healthy():
+            if len(self.workers()) == self._workers and self.get("/health") == 200:
                 return self
             time.sleep(0.05)
         self.__exit__()
@@ -183,13 +183,14 @@ class Stack:
     def post(self, path: str, body: Any, **headers: Any) -> Answer:
         return post(self.port, path, body, **headers)
 
-    def _healthy(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+    def get(self, path: str) -> int | None:
+        """The status of a page that needs no key; None where there was no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
+            connection.request("GET", path)
+            return connection.getresponse().status
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         finally:
             connection.close()
 

@@ -14,7 +14,7 @@ from tests.faults.campaign import Report, run
 from tests.faults.mutants import MUTATION
 from tests.servers.postgres import PostgresServer
 
-SUBMISSIONS = 70
+SUBMISSIONS = 50
 
 
 MUTANTS = {
@@ -44,11 +44,11 @@ def campaigns(
         if name in MUTANTS:
             return run(
                 directory, url, submissions=24, seed="1", app="tests.faults.mutants:app", patience=3, disturbed=False,
-                only=MUTANTS[name], **{MUTATION: name},
+                only=MUTANTS[name], more={MUTATION: name},
             )  # fmt: skip
         if name == "postgresql":
             url = postgres.url(postgres.create_database())
-        return run(directory, url, submissions=SUBMISSIONS, seed="1", patience=15)
+        return run(directory, url, submissions=SUBMISSIONS, seed="1", patience=12)
 
     with ThreadPoolExecutor(len(names)) as pool:
         yield dict(zip(names, pool.map(campaign, names), strict=True))

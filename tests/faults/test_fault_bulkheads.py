@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from tests.faults.proxy import Exchange
 from tests.faults.stack import Stack, environment
 
 
-def _until(condition: object, seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not condition():
         assert time.monotonic() < end, "it never came to be"
         time.sleep(0.01)
 
@@ -31,7 +32,7 @@ def test_beyond_its_share_an_account_is_busy_before_any_claim_while_another_is_s
         return True
 
     share = {"LEVELUP_OV_THREADS": "4", "LEVELUP_OV_ACCOUNT_SHARE": "50"}
-    with house(tmp_path, accounts=("hangs", "works"), **share) as one, ThreadPoolExecutor(2) as pool:
+    with house(tmp_path, accounts=("hangs", "works"), more=share) as one, ThreadPoolExecutor(2) as pool:
         assert one.settings.account_threads == 2
         for account in ("hangs", "works"):
             assert one.validate(f"{account}.congress").status == 200
@@ -52,10 +53,10 @@ def test_beyond_its_share_an_account_is_busy_before_any_claim_while_another_is_s
 @pytest.mark.rule("ERR-3")
 def test_a_worker_whose_one_provider_hangs_serves_the_other_account(tmp_path: Path) -> None:
     share = {"LEVELUP_OV_THREADS": "4"}
-    with house(tmp_path, accounts=("hangs", "works"), **share) as one:
+    with house(tmp_path, accounts=("hangs", "works"), more=share) as one:
         hanging, working = one.proxy.ports
         urls = {"hangs": f"http://127.0.0.1:{hanging}", "works": f"http://127.0.0.1:{working}"}
-        settings = environment(tmp_path, urls, f"sqlite:///{tmp_path}/other.db", deadline=1.5, grace=1, **share)
+        settings = environment(tmp_path, urls, f"sqlite:///{tmp_path}/other.db", deadline=1.5, grace=1, more=share)
         with Stack(tmp_path, settings, workers=1) as stack, one.proxy.deaf(hanging):
             order, path = {"order_validation": one.order()}, "/locations/hangs.congress/order_validations"
             with ThreadPoolExecutor(3) as pool:

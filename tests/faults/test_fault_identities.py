@@ -16,7 +16,7 @@ OTHER_CARD = {**CARD, "number": "4111111111111111"}
 DECLINED_CARD = {**CARD, "number": "4000000000000002"}
 WEEK = 7 * 24 * 3600
 DAY = 24 * 3600
-ALONE = {
+ALONE: dict[str, dict[str, Any]] = {
     "idempotency key": {"key": "k-1"},
     "order number": {"order_number": "n-1"},
     "grubhub order number": {"grubhub_order_number": "g-1"},
@@ -212,7 +212,7 @@ def test_what_is_unknown_is_asked_for_and_refused_to_another_order(tmp_path: Pat
 @pytest.mark.rule("SUB-4", "PAY-2")
 def test_what_was_not_placed_frees_its_identities_for_a_new_card_tip_or_time(tmp_path: Path) -> None:
     with house(tmp_path) as one:
-        named = {"key": "k", "order_number": "n", "metadata": one.validation_id()}
+        named: dict[str, Any] = {"key": "k", "order_number": "n", "metadata": one.validation_id()}
         declined = one.submit(**named, credit_card=DECLINED_CARD)
         assert (declined.status, declined.code, declined.retryable) == (422, "card_declined", False)
         placed = one.submit(**named, credit_card=OTHER_CARD, tip=300, desired_ready_time="2026-11-10T15:00")

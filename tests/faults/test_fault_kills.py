@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.ledger import Submission, open_ledger
+from levelup_ov.ledger import Ledger, Submission, open_ledger
 from tests.faults import engine
 from tests.faults.mutants import MUTATION, STOP_FILE
-from tests.faults.proxy import Call, Exchange, Proxy
+from tests.faults.proxy import Call, Exchange, Fault, Proxy
 from tests.faults.stack import Answer, Stack, environment, kill
 
 DEADLINE, GRACE = 2.5, 0.5
@@ -79,14 +79,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         over.wait(30)
         return False
 
-    def choose(call: Call) -> object:
+    def choose(call: Call) -> str | Fault:
         stops = {BEFORE_SENDING.marker: "cart", SENT_NOT_ARRIVED.marker: "order", SENT_AND_ARRIVED.marker: "order"}
         return hold if call.number == 0 and stops.get(call.marker or "") == call.kind else "none"
 
-    with engine.engine(directory / "engine.db") as port, Proxy(port, choose) as proxy:  # type: ignore[arg-type]
+    with engine.engine(directory / "engine.db") as port, Proxy(port, choose) as proxy:
         settings = environment(
-            directory, {"diner": proxy.url}, url, deadline=DEADLINE, grace=GRACE, LEVELUP_OV_THREADS="8",
-            **{MUTATION: "StopsBeforeSettling", STOP_FILE: str(stop_file)},
+            directory, {"diner": proxy.url}, url, deadline=DEADLINE, grace=GRACE,
+            more={"LEVELUP_OV_THREADS": "8", MUTATION: "StopsBeforeSettling", STOP_FILE: str(stop_file)},
         )  # fmt: skip
         with Stack(directory, settings, app="tests.faults.mutants:app", workers=1) as stack:
             with ThreadPoolExecutor(len(POINTS)) as pool:
@@ -109,14 +109,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             yield Scene(stack, proxy, directory, first, at_once, rows)
 
 
-def _on_sight(ledger: object) -> list[Submission]:
-    ledger.open_submissions()  # type: ignore[attr-defined]
-    return list(ledger.find())  # type: ignore[attr-defined]
+def _on_sight(ledger: Ledger) -> list[Submission]:
+    ledger.open_submissions()
+    return list(ledger.find())
 
 
-def _until(condition: object) -> None:
+def _until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < end, "it never came to be"
         time.sleep(0.02)
 

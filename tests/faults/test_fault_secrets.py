@@ -105,7 +105,7 @@ def trail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trail]:
 @pytest.fixture
 def one(tmp_path: Path, trail: Trail) -> Iterator[House]:
     settings = {"PROVIDER_KEY": PROVIDER_KEY, "LEVELUP_OV_LOG_LEVEL": "DEBUG"}
-    with house(tmp_path, key=PROVIDER_KEY, account='api_key = "env:PROVIDER_KEY"', **settings) as found:
+    with house(tmp_path, key=PROVIDER_KEY, account='api_key = "env:PROVIDER_KEY"', more=settings) as found:
         choose = found.script
 
         def watching(call: Call) -> Any:
@@ -150,7 +150,7 @@ def _echo(status: int, code: str | None) -> Any:
         encoded = [base64.b64encode(part.encode()).decode() for part in parts]
         text = " ".join([sent, *parts, *map(quote, parts), *(quote(part, safe="") for part in parts), *encoded])
         body: Mapping[str, Any] = {"problem": {"code": code, "text": text, "where": text}} if code else {"fault": text}
-        exchange.pass_on(status, json.dumps(body).encode(), X_Echo=quote(text), Retry_After="1")
+        exchange.pass_on(status, json.dumps(body).encode(), X_Echo=quote(text), Retry_After="60")
         return True
 
     return echo

@@ -73,7 +73,7 @@ def test_it_counts_as_absent_where_another_service_sealed_it(tmp_path: Path) -> 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     other_key = "b3RoZXIga2V5IG9mIGFub3RoZXIgc2VydmljZS4uLi4="
-    with house(tmp_path / "a", LEVELUP_OV_SECRET_KEYS=other_key) as theirs:
+    with house(tmp_path / "a", more={"LEVELUP_OV_SECRET_KEYS": other_key}) as theirs:
         metadata = theirs.validation_id()
     with house(tmp_path / "b") as ours:
         assert not _recognised(ours, metadata)
