@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
-# Each sets up .venv with pinned versions first. Other targets: lint, demo-fftp, faults, bench, clean.
+# Each sets up .venv with pinned versions first. Other targets: lint, demo-fftp, demo-vendure, faults, bench, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test lint demo-fftp faults bench clean
+.PHONY: run test lint demo-fftp demo-vendure faults bench clean
 
 run: $(VENV)/runtime
 	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
@@ -21,6 +21,9 @@ lint: $(VENV)/development
 
 demo-fftp: $(VENV)/development
 	$(BIN)/python scripts/demo_fftp.py
+
+demo-vendure: $(VENV)/development
+	$(BIN)/python scripts/demo_vendure.py
 
 # N submissions through a network that fails, by the dice of SEED; LEDGER=sqlite or postgresql.
 faults: $(VENV)/development
