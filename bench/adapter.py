@@ -55,7 +55,8 @@ class BenchAdapter(Adapter):
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         cart = session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).answer()
-        placed = session.post("/orders", {**order_body(order), "reference": order.reference}, places_order=True).answer()
+        body = {**order_body(order), "reference": order.reference}
+        placed = session.post("/orders", body, places_order=True).answer()
         return Placed(placed.integer("number"), cart.identifier("cart_id"), placed.instant("ready_at"))
 
     def error_from(self, reply: Reply) -> Refused | None:

@@ -6,15 +6,17 @@ does, and that nothing waits longer than :data:`PATIENCE` for a lock.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from levelup_ov.direct import ConnectionLost
 from levelup_ov.domain.failure import Failure
 
 REVISIONS = ("0001",)
@@ -67,7 +69,7 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", lambda connection: begin_sqlite(connection.connection.driver_connection))
     else:
         event.listen(engine, "connect", _set_postgresql)
     return engine
@@ -79,17 +81,17 @@ def failures(engine: Engine) -> Iterator[None]:
 
     Errors in the data themselves pass: they are bugs of the caller.
     """
+    driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
     except PoolTimeout as error:
         raise LedgerUnavailable("every connection to the ledger of submissions is busy") from error
-    except DBAPIError as error:
-        if isinstance(error.orig, (engine.dialect.loaded_dbapi.IntegrityError, engine.dialect.loaded_dbapi.DataError)):
+    except (DBAPIError, ConnectionLost, driver.Error) as error:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(original, (driver.IntegrityError, driver.DataError)):
             raise
-        if _table_missing(error):
+        if _table_missing(original):
             check_schema(engine)
-        raise LedgerUnavailable() from error
-    except engine.dialect.loaded_dbapi.Error as error:
         raise LedgerUnavailable() from error
 
 
@@ -160,27 +162,29 @@ def _set_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # The write lock is taken at once: a transaction that reads first and writes later could fail midway.
-    # Through the driver: by way of the toolkit it would cost as much as a statement.
-    _driver(connection).execute("BEGIN IMMEDIATE")
+def begin_sqlite(driver: Any) -> None:
+    """Begin a transaction with the write lock at once: one that reads first and writes later could fail midway."""
+    driver.execute("BEGIN IMMEDIATE")
 
 
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
+def force_sqlite(url: str) -> None:
+    """Bring what was committed to the disk.
 
+    SQLite could do so while it commits, but would hold its one write lock meanwhile. Its log is all there is to
+    write: what has left the log is in the database and was forced there. A log that is gone was the last one's.
 
-@contextmanager
-def force_sqlite(connection: Connection, forced: bool) -> Iterator[None]:
-    """Make the transactions inside reach the disk before they count as committed, if ``forced``."""
-    if not forced:
-        yield
+    :raises LedgerUnavailable: the disk refuses.
+    """
+    try:
+        log = os.open(f"{_address(url).database}-wal", os.O_RDONLY)
+    except FileNotFoundError:
         return
-    driver = _driver(connection)
-    driver.execute("PRAGMA synchronous = FULL")
-    yield
-    # Not where it failed: the connection may be dead, and one that forces too much is only slower.
-    driver.execute("PRAGMA synchronous = NORMAL")
+    try:
+        os.fsync(log)
+    except OSError as error:
+        raise LedgerUnavailable() from error
+    finally:
+        os.close(log)
 
 
 def _set_postgresql(connection: Any, _record: object) -> None:
@@ -215,7 +219,5 @@ def _refuse_newer(found: str | None) -> None:
         )
 
 
-def _table_missing(error: SQLAlchemyError) -> bool:
-    original = getattr(error, "orig", None)
-    undefined_table = getattr(original, "sqlstate", None) == "42P01" and isinstance(error, ProgrammingError)
-    return undefined_table or "no such table" in str(original)
+def _table_missing(error: object) -> bool:
+    return getattr(error, "sqlstate", None) == "42P01" or "no such table" in str(error)

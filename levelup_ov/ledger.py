@@ -28,16 +28,28 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
-    BigInteger, Column, ColumnElement, Connection, CursorResult, Executable, ForeignKey, MetaData, Row, Select, Table,
+    BigInteger, Column, ColumnElement, Connection, Executable, ForeignKey, MetaData, Row, Select, Table,
     Text, Update, bindparam, cast, delete, extract, func, select, text, update,
 )  # fmt: skip
 from sqlalchemy.dialects import postgresql, sqlite
+
+
 from sqlalchemy.exc import DBAPIError
 
-from levelup_ov.database import PATIENCE, LedgerUnavailable, check_schema, failures, force_sqlite, open_engine
+from levelup_ov.database import (
+    PATIENCE,
+    LedgerUnavailable,
+    begin_sqlite,
+    check_schema,
+    failures,
+    force_sqlite,
+    open_engine,
+)
+from levelup_ov.direct import ConnectionLost, DirectConnection, DirectEngine
 from levelup_ov.identity import WINDOWS, Identity, Kind
 
 T = TypeVar("T")
+AnyConnection = Connection | DirectConnection
 
 State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
 SETTLED: tuple[State, ...] = ("placed", "not_placed")
@@ -236,10 +248,10 @@ class Ledger:
     def __init__(self, url: str, *, pool_size: int, clock: Callable[[], datetime] | None) -> None:
         self._url = url
         self._pool_size = pool_size
-        self._engine = open_engine(url, pool_size=pool_size)
         self._inherited: list[object] = []
-        self._turn = threading.Lock()
+        self._connect()
         self._postgresql = self._engine.dialect.name == "postgresql"
+        self._begin = _begin_itself if self._postgresql else begin_sqlite
         self._clock = clock or (None if self._postgresql else _host_clock)
         self._sql = _Statements(self._postgresql, own_clock=self._clock is None)
         self._host = socket.gethostname()
@@ -277,7 +289,7 @@ class Ledger:
             "lease": lease // _MILLISECOND,
         }
 
-        def work(connection: Connection, _again: bool) -> Claim:
+        def work(connection: DirectConnection, _again: bool) -> Claim:
             held = self._held(connection, kinds)
             if held:
                 return self._recognised(connection, held, kinds, content, this)
@@ -297,7 +309,7 @@ class Ledger:
         """
         values = {"lease": lease // _MILLISECOND, **_trace(trace)}
 
-        def work(connection: Connection, again: bool) -> None:
+        def work(connection: DirectConnection, again: bool) -> None:
             # Nobody else knows the id: found in its new state, the row was changed by the first try.
             self._change(connection, "begin_sending", id, values, done=again)
 
@@ -360,23 +372,23 @@ class Ledger:
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""
 
-        def work(connection: Connection, _again: bool) -> Submission | None:
+        def work(connection: Connection) -> Submission | None:
             submission = self._read(connection, id)
             return submission and self._on_sight(connection, submission)
 
-        return self._transact(work)
+        return self._ask(work)
 
     def open_submissions(self, *, limit: int = 1000) -> tuple[Submission, ...]:
         """The submissions that are not settled, oldest first; what has outlived its lease is resolved first."""
 
-        def work(connection: Connection, _again: bool) -> tuple[Submission, ...]:
+        def work(connection: Connection) -> tuple[Submission, ...]:
             rows = self._execute(
                 connection, self._sql.rows.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(limit)
             )
             seen = [self._on_sight(connection, _submission(row)) for row in rows.all()]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
-        return self._transact(work)
+        return self._ask(work)
 
     def find(
         self,
@@ -403,9 +415,7 @@ class Ledger:
             )
         if charge_mismatch:
             query = query.where(_MISMATCH)
-        return self._transact(
-            lambda connection, _again: tuple(map(_submission, self._execute(connection, query).all()))
-        )
+        return self._ask(lambda connection: tuple(map(_submission, self._execute(connection, query).all())))
 
     def purge(self, *, retention: timedelta = RETENTION) -> int:
         """Delete what was settled longer than ``retention`` ago, with its identities; gives the number.
@@ -417,8 +427,8 @@ class Ledger:
         gone = 0
         while True:
             # In small parts, so that claims are not kept waiting.
-            part = self._transact(
-                lambda connection, _again: (
+            part = self._ask(
+                lambda connection: (
                     self._execute(connection, self._sql.purge, retention=retention // _MILLISECOND).rowcount
                 )
             )
@@ -433,7 +443,7 @@ class Ledger:
         """
         check_schema(self._engine)
         # Deletes nothing, yet is refused by a database that can only be read.
-        self._transact(lambda connection, _again: connection.execute(delete(SUBMISSIONS).where(_C.id == "")))
+        self._ask(lambda connection: connection.execute(delete(SUBMISSIONS).where(_C.id == "")))
 
     def close(self) -> None:
         """Close all connections."""
@@ -442,52 +452,71 @@ class Ledger:
     def _after_fork(self) -> None:
         # The parent's connections are neither used nor closed here: closing would end them for the parent.
         self._inherited.append(self._engine)
-        self._engine = open_engine(self._url, pool_size=self._pool_size)
-        self._turn = threading.Lock()
+        self._connect()
 
-    def _transact(self, work: Callable[[Connection, bool], T], *, forced: bool = False) -> T:
+    def _connect(self) -> None:
+        self._engine = open_engine(self._url, pool_size=self._pool_size)
+        self._direct = DirectEngine(self._engine)
+        self._writer = threading.Lock()
+
+    def _transact(self, work: Callable[[DirectConnection, bool], T], *, forced: bool = False) -> T:
         """Run ``work`` in a transaction; once more where the database asks for it or a pooled connection was dead.
 
-        ``forced``: it is on the disk before this returns. Without, a power failure may take the last
+        ``forced``: it is on the disk before this returns. Without, a power failure may take SQLite's last
         transactions back, in order. Only the mark before an order is placed needs to be forced: a claim that is
         lost has sent nothing, and an outcome that is lost is unknown again and found out. PostgreSQL forces all.
         """
+        done = self._twice(lambda again: self._once(work, again))
+        if forced and not self._postgresql:
+            force_sqlite(self._url)
+        return done
+
+    def _once(self, work: Callable[[DirectConnection, bool], T], again: bool) -> T:
+        with self._turn(), self._direct.transaction(self._begin) as connection:
+            return work(connection, again)
+
+    def _ask(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which makes its statements as it goes, in a transaction; likewise twice at the most."""
+
+        def once(again: bool) -> T:
+            with self._turn(), self._engine.begin() as connection:
+                return work(connection)
+
+        return self._twice(once)
+
+    def _twice(self, once: Callable[[bool], T]) -> T:
         with failures(self._engine):
             try:
-                with self._transaction(forced) as connection:
-                    return work(connection, False)
-            except DBAPIError as error:
-                if not (error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED):
+                return once(False)
+            except (ConnectionLost, DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
+                if not _is_passing(error):
                     raise
-            with self._transaction(forced) as connection:
-                return work(connection, True)
+            return once(True)
 
     @contextmanager
-    def _transaction(self, forced: bool) -> Iterator[Connection]:
-        if self._postgresql:
-            with self._engine.begin() as connection:
-                yield connection
-            return
+    def _turn(self) -> Iterator[None]:
         # SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the
         # slowest hundredth waited 330 ms (2026-11), taking turns 50 ms.
-        if not self._turn.acquire(timeout=PATIENCE):
+        if self._postgresql:
+            yield
+            return
+        if not self._writer.acquire(timeout=PATIENCE):
             raise LedgerUnavailable("the ledger of submissions is busy")
         try:
-            with self._engine.connect() as connection, force_sqlite(connection, forced), connection.begin():
-                yield connection
+            yield
         finally:
-            self._turn.release()
+            self._writer.release()
 
-    def _execute(self, connection: Connection, statement: Executable, **parameters: Any) -> CursorResult[Any]:
+    def _execute(self, connection: AnyConnection, statement: Executable, **parameters: Any) -> Any:
         if self._clock is not None:
             parameters["now"] = _to_ms(self._clock())
         return connection.execute(statement, parameters)
 
-    def _read(self, connection: Connection, id: str) -> Submission | None:
+    def _read(self, connection: AnyConnection, id: str) -> Submission | None:
         row = self._execute(connection, self._sql.row, this=id).first()
         return _submission(row) if row else None
 
-    def _held(self, connection: Connection, digests: Collection[str]) -> dict[str, Submission]:
+    def _held(self, connection: DirectConnection, digests: Collection[str]) -> dict[str, Submission]:
         """The submissions that the identities belong to now, by digest.
 
         The rows need no lock: what frees an identity (not placed, or a window that passed) never changes
@@ -504,7 +533,7 @@ class Ledger:
 
     def _recognised(
         self,
-        connection: Connection,
+        connection: DirectConnection,
         held: Mapping[str, Submission],
         kinds: Mapping[str, Kind],
         content: tuple[str, ...],
@@ -522,12 +551,12 @@ class Ledger:
         # Its own row is found where the first try was committed but the connection broke.
         return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
 
-    def _point(self, connection: Connection, kinds: Mapping[str, str], id: str) -> None:
+    def _point(self, connection: DirectConnection, kinds: Mapping[str, str], id: str) -> None:
         if kinds:
             rows = [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
             connection.execute(self._sql.point, rows)
 
-    def _on_sight(self, connection: Connection, submission: Submission) -> Submission:
+    def _on_sight(self, connection: AnyConnection, submission: Submission) -> Submission:
         """The submission, its expired lease resolved."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
         if change is None or submission.lease_until > submission.seen_at:
@@ -537,7 +566,7 @@ class Ledger:
         return self._read(connection, submission.id) or submission
 
     def _change(
-        self, connection: Connection, change: str, id: str, values: Mapping[str, Any], *, done: bool | str = True
+        self, connection: DirectConnection, change: str, id: str, values: Mapping[str, Any], *, done: bool | str = True
     ) -> None:
         """Make a change, or raise.
 
@@ -650,6 +679,17 @@ def _to_ms(instant: datetime) -> int:
 
 def _from_ms(milliseconds: int) -> datetime:
     return _EPOCH + milliseconds * _MILLISECOND
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether a second try may succeed: a pooled connection was dead, or a transaction lost against another."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
+    return isinstance(error, ConnectionLost) or getattr(error, "sqlstate", None) in _REPEATED
+
+
+def _begin_itself(driver: object) -> None:
+    """psycopg begins a transaction with its first statement."""
 
 
 def _host_clock() -> datetime:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -367,15 +369,28 @@ def test_sqlite_survives_a_power_failure_and_lets_readers_in(sqlite_url: str) ->
     assert rows(sqlite_url, "PRAGMA foreign_keys") == [(1,)]
 
 
-def test_on_sqlite_the_mark_before_an_order_is_placed_is_forced_to_the_disk(sqlite_url: str) -> None:
-    forced = []
+def test_on_sqlite_the_mark_before_an_order_is_placed_is_forced_to_the_disk(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: forced.append(os.readlink(f"/proc/self/fd/{file}")))
     ledger = open_ledger(sqlite_url)
     id = claimed(claim(ledger, idempotency_key="k"))
-    with ledger._engine.connect() as connection:
-        connection.connection.driver_connection.set_trace_callback(forced.append)
+    assert forced == []
     ledger.begin_sending(id, lease=LEASE)
-    wanted = ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE", "UPDATE", "COMMIT", "PRAGMA synchronous = NORMAL"]
-    assert [next(each for each in wanted if statement.startswith(each)) for statement in forced] == wanted
+    assert forced == [f"{sqlite_url.removeprefix('sqlite:///')}-wal"]
+    ledger.close()
+
+
+def test_a_disk_that_refuses_the_mark_stops_the_submission(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int) -> None:
+        raise OSError(errno.EIO, "the disk is gone")
+
+    ledger = open_ledger(sqlite_url)
+    id = claimed(claim(ledger, idempotency_key="k"))
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(LedgerUnavailable):
+        ledger.begin_sending(id, lease=LEASE)
     ledger.close()
 
 
