@@ -18,6 +18,7 @@ BUILT_IN: Mapping[str, str] = {
     "sandbox": "adapters.sandbox:SandboxAdapter",
     "square": "adapters.square:SquareAdapter",
     "vendure": "adapters.vendure:VendureAdapter",
+    "toast": "adapters.toast:ToastAdapter",
 }
 ENTRY_POINT_GROUP = "levelup_ov.adapters"
 

@@ -1,0 +1,191 @@
+"""Toast: a point of sale in restaurants (guest checkout, LevelUp as tender, modifiers nested in modifiers).
+
+Read in Toast's public API specification and developer guide (orders 2.9, menus 2.4, restaurants 1.0, order
+management configuration 1.0; 2026-11), never seen on a live account:
+
+- A client logs in once for all its restaurants; a token lasts a day, and logging in earlier than a minute
+  before its end gives the same token again. The restaurant of a call stands in a header.
+- ``/prices`` takes an order without its payment and keeps nothing. What a payment must amount to is known
+  from there alone. A ready time may be missing there; the guide adds ``takeoutPrepTime`` and
+  ``takeoutThrottlingTime`` up instead.
+- An order is found by its ``externalId``, which is unique and begins with a name that Toast gave the client.
+- The quantity of a modifier must be that of its item: a modifier wanted twice is listed twice.
+- A guest has a phone number and an e-mail address. Words for the kitchen are a modifier without an item.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from adapters.toast_menu import MenuReader
+from adapters.toast_orders import check_price, order_body, payment, read_placed, read_quote, refuse_notes
+from adapters.toast_restaurants import plan, read_location, takes_notes
+from levelup_ov.adapter import Account, Adapter, Setting
+from levelup_ov.answer import Answer
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Ready
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import Tender
+from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.login import Login
+from levelup_ov.transport import Reply, Session
+
+MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
+"""Seconds for which menus, and a restaurant's hours and preparation times, are kept."""
+
+_REFUSALS = (
+    (r"promised|opened ?date", "ready_time_unavailable"),
+    (r"out of stock|sold out|unavailable|86'?d", "item_unavailable"),
+    (r"modifier|option ?group|selection", "invalid_choices"),
+    (r"customer|e-?mail|phone|(first|last) ?name", "customer_refused"),
+)
+"""What stands in Toast's refusals, as patterns, and the code of each; any other is ``order_refused``."""
+_DUPLICATE = re.compile(r"external ?id", re.IGNORECASE)
+"""An order under this id stands: no refusal, but a question for :meth:`ToastAdapter.find_order`."""
+
+
+class NotFound(Refused):
+    """Toast does not know the order, or something that is named in it."""
+
+
+class ToastAdapter(Adapter):
+    """The restaurants of one Toast client."""
+
+    tenders = frozenset({"levelup"})
+    schedules = True
+    settings = {
+        "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
+        "client_id": Setting("the client's id", required=True),
+        "client_secret": Setting("the client's secret", required=True, secret=True),
+        "naming_authority": Setting("the name that Toast gave the client for its external ids", required=True),
+        "restaurants": Setting("GUIDs of the restaurants, comma-separated: the locations", required=True),
+        "dining_option": Setting("GUID of the takeout dining option: one for all, or one each", required=True),
+        "payment_type": Setting("GUID of the alternate payment type for LevelUp: one for all, or each", required=True),
+        "discount": Setting("GUID of an open amount check discount, for merchant-funded ones: one for all, or each"),
+        "menus_version": Setting("v3 for ordering partners, v2 for other clients", default="v3"),
+    }
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self._restaurants = _listed(account, "restaurants")
+        self._own = {name: _each(account, name) for name in ("dining_option", "payment_type", "discount")}
+        if account.setting("menus_version") not in ("", "v2", "v3"):
+            raise ValueError("menus_version is neither v2 nor v3")
+        self._login = Login(self._log_in)
+
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        return [self._location(guid, session) for guid in self._restaurants]
+
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        version, guid = self.account.setting("menus_version"), location.provider_id
+        menus = self._call(session, "GET", f"/menus/{version}/menus", guid, cache_for=MENU_TTL).answer()
+        notes = takes_notes(self._restaurant(guid, session))
+        return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        body, ready = self._order(order, session)
+        priced = self._prices(body, order, session)
+        estimate = priced.instant("estimatedFulfillmentDate", None)
+        if "promisedDate" not in body and estimate is not None:
+            ready = Ready(estimate, ready.slots)
+        return read_quote(priced, order, self._discount(order), ready, body)
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        body, ready = self._order(order, session)
+        quote = read_quote(self._prices(body, order, session), order, self._discount(order), ready, body)
+        check_price(quote, order, body)
+        body["externalId"] = self._external_id(order.reference or "")
+        guid = order.location.provider_id
+        body["checks"][0]["payments"] = [payment(self._own["payment_type"][guid], quote, order)]
+        reply = self._call(session, "POST", "/orders/v2/orders", guid, body=body, places_order=True)
+        return read_placed(reply.answer(), quote.charged)
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        """Only Toast's own 404 proves that there is none: an id that it does not take is a 400."""
+        external_id = self._external_id(reference)
+        path = f"/orders/v2/orders/{quote(external_id, safe=':')}"
+        try:
+            order = self._call(session, "GET", path, location.provider_id).answer()
+        except NotFound:
+            return None
+        if order.text("externalId", external_id) != external_id:
+            raise broken_protocol("the provider's answer is another order")
+        return read_placed(order, None)
+
+    def error_from(self, reply: Reply) -> Refused | None:
+        if reply.status not in (400, 404):
+            return None
+        problem = reply.answer()
+        words = "; ".join(dict.fromkeys(each.text("message") for each in (problem, *problem.each("errors", []))))
+        if reply.status == 404:
+            return NotFound("unknown_item", words)
+        if _DUPLICATE.search(words):
+            return None
+        codes = (code for pattern, code in _REFUSALS if re.search(pattern, words, re.IGNORECASE))
+        return Refused(next(codes, "order_refused"), words)
+
+    def _call(self, session: Session, method: str, path: str, restaurant: str, **more: Any) -> Reply:
+        return self._login.call(session, method, path, headers={"Toast-Restaurant-External-ID": restaurant}, **more)
+
+    def _log_in(self, session: Session) -> tuple[Secret, float]:
+        account = self.account
+        body = {"clientId": account.setting("client_id"), "clientSecret": account.setting("client_secret")}
+        body["userAccessType"] = "TOAST_MACHINE_CLIENT"
+        reply = session.post("/authentication/v1/authentication/login", body, repeatable=True)
+        token = reply.answer().member("token")
+        return Secret(token.text("accessToken")), token.integer("expiresIn")
+
+    def _restaurant(self, guid: str, session: Session) -> Answer:
+        path = f"/restaurants/v1/restaurants/{quote(guid, safe='')}"
+        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
+
+    def _location(self, guid: str, session: Session) -> Location:
+        try:
+            return read_location(guid, self._restaurant(guid, session))
+        except NotFound:
+            return Location(guid, guid, active=False, terminated=True, fulfills_pickups=False)
+
+    def _order(self, order: Order, session: Session) -> tuple[dict[str, Any], Ready]:
+        """The order as Toast has it, without a payment, and when it can be ready."""
+        guid = order.location.provider_id
+        restaurant = self._restaurant(guid, session)
+        if not takes_notes(restaurant):
+            refuse_notes(order)
+        path = "/ordermgmt-config/v1/published/orderingSchedule"
+        schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
+        promised, ready = plan(order, restaurant, schedule)
+        return order_body(order, self._own["dining_option"][guid], self._discount(order), promised), ready
+
+    def _prices(self, body: Mapping[str, Any], order: Order, session: Session) -> Answer:
+        guid = order.location.provider_id
+        return self._call(session, "POST", "/orders/v2/prices", guid, body=body, repeatable=True).answer()
+
+    def _discount(self, order: Order) -> str:
+        guid = self._own["discount"].get(order.location.provider_id, "")
+        if order.merchant_funded_discount and not guid:
+            words = "this restaurant has no discount at Toast that a merchant-funded one could be booked as"
+            raise Refused("order_refused", words, path="$.merchant_funded_discount")
+        return guid
+
+    def _external_id(self, reference: str) -> str:
+        return f"{self.account.setting('naming_authority')}:{reference}"
+
+
+def _listed(account: Account, name: str) -> list[str]:
+    return [guid for part in account.setting(name).split(",") if (guid := part.strip())]
+
+
+def _each(account: Account, name: str) -> Mapping[str, str]:
+    """A setting for each restaurant, from one value for all of them or one each in their order."""
+    restaurants, values = _listed(account, "restaurants"), _listed(account, name)
+    if account.setting(name) and len(values) not in (1, len(restaurants)):
+        raise ValueError(f"{name} holds {len(values)} ids for {len(restaurants)} restaurants")
+    return dict(zip(restaurants, values if len(values) > 1 else values * len(restaurants)))

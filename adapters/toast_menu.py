@@ -1,0 +1,159 @@
+"""Toast's menus, versions 2 and 3, in the contract's terms (MENU-1 to MENU-5).
+
+Groups and options stand once in a menu, by ``referenceId``, and are referred to from items and options. One
+group may stand there more than once, with other prices: another reference, the same GUID. Its id here then has
+``@`` and the reference behind the GUID. Premodifiers (EXTRA, ON THE SIDE) and portions (halves) are not
+published: no order needs them. What has a price that cannot be told as one amount makes the menu invalid, for
+the restaurant can hide it from ordering partners.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from levelup_ov.answer import Answer
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.options import MAX_DEPTH, decode_path, encode_path
+from levelup_ov.errors import Unanswered
+
+MOST_GROUPS = 5000
+"""How many groups a menu may have, each counted once for each path to it."""
+
+_ONE_PRICE = ("BASE_PRICE", "MENU_SPECIFIC_PRICE", "TIME_SPECIFIC_PRICE", "GROUP_PRICE")
+"""Strategies with an amount in ``price``. That of a time of day is the one outside it; ``/prices`` knows better."""
+
+
+def group_guid(group_id: str) -> str:
+    """The GUID of a modifier group, from its part of an option's id."""
+    return group_id.partition("@")[0]
+
+
+class MenuReader:
+    """A menu, its groups published once for each path (MENU-5), and what of it cannot be told (MENU-3)."""
+
+    def __init__(self, menus: Answer, *, only_visible: bool) -> None:
+        self._menus, self._only_visible = menus, only_visible
+        self._groups: dict[str, OptionGroup] = {}
+        references = menus.member("modifierGroupReferences")
+        self._entries = Counter(references.member(key).identifier("guid") for key in references.value)
+        self._problems: dict[str, None] = {}
+
+    def menu(self, location: Location, takes_notes: bool) -> Menu:
+        """:raises Unanswered: ``menu_invalid``, with what is wrong and where."""
+        menus = [menu for menu in self._menus.each("menus") if self._visible(menu)]
+        categories = tuple(category for menu in menus for category in self._categories(menu))
+        if problems := list(self._problems):
+            more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+            raise Unanswered("menu_invalid", "; ".join(problems[:3]) + more, sent=True)
+        return Menu(
+            location.provider_id, location.name, categories, tuple(self._groups.values()),
+            tuple(CategoryGroup(menu.identifier("guid"), menu.text("name")) for menu in menus),
+            allows_special_instructions=takes_notes, updated_at=self._menus.instant("lastUpdated", None),
+        )  # fmt: skip
+
+    def _categories(self, menu: Answer) -> Iterator[Category]:
+        menu_guid = menu.identifier("guid")
+        waiting = menu.each("menuGroups", [])[::-1]
+        while waiting:
+            group = waiting.pop()
+            if not self._visible(group):
+                continue
+            waiting += group.each("menuGroups", [])[::-1]
+            ids = (menu_guid, group.identifier("guid"))
+            items = [item for item in group.each("menuItems", []) if self._visible(item)]
+            if items:
+                yield Category(
+                    encode_path(*ids), group.text("name"), tuple(self._item(item, ids) for item in items),
+                    group.text("description", None) or None, menu_guid,
+                )  # fmt: skip
+
+    def _item(self, item: Answer, above: tuple[str, str]) -> MenuItem:
+        """Its id names menu and group too: the group is asked for in an order, the menu makes the id unique."""
+        item_id = encode_path(*above, item.identifier("guid"))
+        place = f"item_provider_id={item_id}"
+        groups = self._publish(item, (), (), place)
+        if item.text("unitOfMeasure", "NONE") != "NONE":
+            self._problems[f"item is sold by weight or measure {place}"] = None
+        return MenuItem(
+            item_id, item.text("name"), self._price(item, groups, place), item.text("description", None) or None,
+            item.text("image", None) or None, option_groups=groups,
+        )  # fmt: skip
+
+    def _price(self, thing: Answer, groups: Sequence[str], place: str) -> Cents:
+        strategy = thing.text("pricingStrategy", "BASE_PRICE")
+        if strategy in _ONE_PRICE:
+            return thing.dollars("price")
+        if strategy == "SIZE_PRICE":
+            # The sizes are a modifier group that holds the whole price.
+            size = thing.member("pricingRules").identifier("sizeSpecificPricingGuid")
+            if any(group_guid(decode_path(group)[-1]) == size for group in groups):
+                return 0
+        self._problems[f"price by the strategy {strategy} can't be told {place}"] = None
+        return 0
+
+    def _publish(
+        self, owner: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
+    ) -> tuple[str, ...]:
+        """Put the groups of an item or an option into the menu; their paths."""
+        paths: dict[str, None] = {}
+        for reference in owner.identifiers("modifierGroupReferences", []):
+            group = self._referred("modifierGroupReferences", reference, place)
+            if group is None or not self._visible(group):
+                continue
+            if reference in references or len(references) >= MAX_DEPTH or len(self._groups) >= MOST_GROUPS:
+                self._problems[f"modifier group is part of a cycle or nested too deep referenceId={reference}"] = None
+                continue
+            guid = group.identifier("guid")
+            ids = (*above, guid if self._entries[guid] == 1 else f"{guid}@{reference}")
+            paths[path := encode_path(*ids)] = None
+            if path not in self._groups:
+                self._groups[path] = self._group(group, ids, (*references, reference))
+        return tuple(paths)
+
+    def _group(self, group: Answer, ids: tuple[str, ...], references: tuple[str, ...]) -> OptionGroup:
+        path = encode_path(*ids)
+        place = f"option_group_provider_id={path}"
+        if (strategy := group.text("pricingStrategy", "NONE")) != "NONE":
+            self._problems[f"prices by the strategy {strategy} can't be told {place}"] = None
+        if group.text("defaultOptionsSubstitutionPricing", "NO") == "YES":
+            self._problems[f"prices that depend on what was left out can't be told {place}"] = None
+        options = tuple(self._options(group, ids, references, place))
+        least = group.integer("minSelections", 0)
+        return OptionGroup(
+            path, group.text("name"), options,
+            minimum_choices=max(least, 1) if group.text("requiredMode", "") == "REQUIRED" else least,
+            maximum_choices=group.integer("maxSelections", None if group.boolean("isMultiSelect", True) else 1),
+            defaults=tuple(option.provider_id for option in options if option.default_quantity),
+        )  # fmt: skip
+
+    def _options(
+        self, group: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
+    ) -> Iterator[MenuOption]:
+        charged = group.text("defaultOptionsChargePrice", "YES") != "NO"
+        for reference in group.identifiers("modifierOptionReferences", []):
+            option = self._referred("modifierOptionReferences", reference, place)
+            if option is None or not self._visible(option):
+                continue
+            ids = (*above, option.identifier("guid"))
+            inner = f"option_provider_id={encode_path(*ids)}"
+            groups, default = self._publish(option, ids, references, inner), option.boolean("isDefault", False)
+            yield MenuOption(
+                encode_path(*ids), option.text("name"),
+                0 if default and not charged else self._price(option, groups, inner),
+                maximum_quantity=None if option.boolean("allowsDuplicates", False) else 1,
+                default_quantity=int(default), option_groups=groups,
+            )  # fmt: skip
+
+    def _referred(self, map_name: str, reference: str, place: str) -> Answer | None:
+        found = self._menus.member(map_name)
+        if found.has(reference):
+            return found.member(reference)
+        self._problems[f"{map_name} has no {reference} {place}"] = None
+        return None
+
+    def _visible(self, entity: Answer) -> bool:
+        """Version 3 gives only what the client may show; version 2 says of each entity where it may be shown."""
+        return not self._only_visible or "ORDERING_PARTNERS" in entity.texts("visibility")

@@ -1,0 +1,180 @@
+"""Toast's orders in the contract's terms and back: what is asked for, what it costs, what was placed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from adapters.toast_menu import group_guid
+from levelup_ov.answer import Answer
+from levelup_ov.domain.money import Cents, to_decimal
+from levelup_ov.domain.options import Choice, decode_path, nest
+from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.outcome import Fee, Placed, Quote
+from levelup_ov.domain.ready_time import Ready
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Refused, broken_protocol
+
+MOST_MODIFIERS = 200
+"""How many modifiers an item of an order may have."""
+
+
+def order_body(order: Order, dining_option: str, discount: str, promised: datetime | None) -> dict[str, Any]:
+    """The order as Toast has it, without a payment."""
+    user = order.user
+    if not (user.phone and user.email):
+        raise Refused("customer_refused", "the restaurant needs a phone number and an e-mail address", path="$.user")
+    selections = [_selection(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
+    if order.special_instructions:
+        selections[0]["modifiers"].append(_note(f"whole order: {order.special_instructions}", order.items[0].quantity))
+    check: dict[str, Any] = {
+        "entityType": "Check",
+        "customer": {
+            "entityType": "Customer", "firstName": user.first_name, "lastName": user.last_name,
+            "phone": user.phone, "email": user.email,
+        },
+        "selections": selections,
+    }  # fmt: skip
+    if order.merchant_funded_discount:
+        amount = to_decimal(order.merchant_funded_discount)
+        check["appliedDiscounts"] = [{"discount": {"guid": discount}, "discountAmount": amount}]
+    times = {} if promised is None else {"promisedDate": _stamp(promised), "openedDate": _stamp(promised)}
+    return {"entityType": "Order", "diningOption": {"guid": dining_option}, **times, "checks": [check]}
+
+
+def _selection(item: Item, path: str) -> dict[str, Any]:
+    try:
+        _, group, guid = decode_path(item.provider_id)
+    except ValueError:
+        words = f"{item.provider_id!r} is not an item id of the menu"
+        raise Refused("unknown_item", words, path=f"{path}.provider_id") from None
+    choices = nest(item.options, path=path)
+    if sum(map(_size, choices)) > MOST_MODIFIERS:
+        raise Refused("invalid_choices", f"an item takes at most {MOST_MODIFIERS} options", path=f"{path}.options")
+    notes = (item.recipient_name and f"for {item.recipient_name}", item.special_instructions)
+    return {
+        "entityType": "MenuItemSelection", "itemGroup": {"guid": group}, "item": {"guid": guid},
+        "quantity": item.quantity,
+        "modifiers": [
+            *(modifier for choice in choices for modifier in _modifiers(choice, item.quantity)),
+            *(_note(note, item.quantity) for note in notes if note),
+        ],
+    }  # fmt: skip
+
+
+def _size(choice: Choice) -> int:
+    """How many modifiers an option and those below it are."""
+    return choice.quantity * (1 + sum(map(_size, choice.children)))
+
+
+def _modifiers(choice: Choice, quantity: int) -> list[dict[str, Any]]:
+    below = [modifier for child in choice.children for modifier in _modifiers(child, quantity)]
+    modifier = {
+        "entityType": "MenuItemSelection", "optionGroup": {"guid": group_guid(choice.group_id)},
+        "item": {"guid": choice.option_id}, "quantity": quantity, "modifiers": below,
+    }  # fmt: skip
+    return [modifier] * choice.quantity
+
+
+def _note(words: str, quantity: int) -> dict[str, Any]:
+    return {"selectionType": "SPECIAL_REQUEST", "displayName": words, "quantity": quantity}
+
+
+def refuse_notes(order: Order) -> None:
+    """Refuse an order with words for a kitchen that wants none (ITEM-8)."""
+    for path, words in (
+        ("$.special_instructions", order.special_instructions),
+        *((f"$.items[{n}].item.special_instructions", item.special_instructions) for n, item in enumerate(order.items)),
+    ):
+        if words:
+            raise Refused("special_instructions_not_allowed", "the restaurant takes no special requests", path=path)
+
+
+def read_quote(priced: Answer, order: Order, discount: str, ready: Ready, body: Mapping[str, Any]) -> Quote:
+    """The price of an order; a check's ``amount`` holds its service charges, and discounts are off it already.
+
+    :raises Unanswered: ``provider_protocol_error``: it does not add up (MONEY-9).
+    """
+    check = _check(priced)
+    amount, tax, total = check.dollars("amount"), check.dollars("taxAmount"), check.dollars("totalAmount")
+    charges = check.each("appliedServiceCharges", [])
+    fees = tuple(Fee(each.text("name", "") or "Service charge", each.dollars("chargeAmount")) for each in charges)
+    own, others = _discounts(check, discount)
+    food = amount + own + others - sum(fee.amount for fee in fees)
+    if amount + tax != total or food < 0:
+        raise broken_protocol(f"the provider's price does not add up: {amount} and tax {tax} are not {total} cents")
+    if own != order.merchant_funded_discount:
+        wanted = to_decimal(order.merchant_funded_discount)
+        words = f"the restaurant takes ${to_decimal(own)} of the merchant-funded discount of ${wanted}"
+        raise Refused("order_refused", words, path="$.merchant_funded_discount")
+    cart = {"shown": Secret(json.dumps({"order": _digest(body), "due": total}))}
+    return Quote(
+        food, tax, order.tip, total + order.tip, own, others, tuple(fee for fee in fees if fee.amount), ready, cart=cart
+    )
+
+
+def _check(order: Answer) -> Answer:
+    checks = order.each("checks")
+    if len(checks) != 1:
+        raise broken_protocol(f"the provider's answer has {len(checks)} checks for an order of one")
+    return checks[0]
+
+
+def _discounts(check: Answer, own_guid: str) -> tuple[Cents, Cents]:
+    """What the merchant-funded discount took off, and all others (MONEY-5, MONEY-6)."""
+    own = others = 0
+    waiting = [check]
+    while waiting:
+        owner = waiting.pop()
+        waiting += [*owner.each("selections", []), *owner.each("modifiers", [])]
+        for applied in owner.each("appliedDiscounts", []):
+            # Where a price includes its tax, discountAmount does so too, and a check's amount does not.
+            amount = applied.dollars("nonTaxDiscountAmount", None)
+            amount = applied.dollars("discountAmount") if amount is None else amount
+            guid = applied.member("discount").identifier("guid") if applied.has("discount") else ""
+            if owner is check and guid and guid == own_guid:
+                own += amount
+            else:
+                others += amount
+    return own, others
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _due(quote: Quote) -> Cents:
+    """What the payment must amount to: everything but the tip."""
+    return quote.consumer_pays - (quote.tip or 0)
+
+
+def check_price(quote: Quote, order: Order, body: Mapping[str, Any]) -> None:
+    """Refuse a price that is no longer the one of the validation just before, of the very same order (META-2)."""
+    if (kept := order.cart.get("shown")) is None:
+        return
+    shown = json.loads(kept.reveal())
+    if shown["order"] == _digest(body) and shown["due"] != _due(quote):
+        words = f"the order costs ${to_decimal(_due(quote))} now, not ${to_decimal(shown['due'])}"
+        raise Refused("price_changed", words)
+
+
+def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
+    """LevelUp's payment, of everything and the tip (PAY-1, PAY-4)."""
+    amounts = {"amount": to_decimal(_due(quote)), "tipAmount": to_decimal(order.tip)}
+    return {"type": "OTHER", "otherPayment": {"guid": payment_type}, **amounts, "paidDate": _stamp(order.received_at)}
+
+
+def read_placed(order: Answer, expected: Cents | None) -> Placed:
+    """An order that stands, by the number that the restaurant calls out (SUB-1)."""
+    check, guid = _check(order), order.identifier("guid")
+    numbers = (each.identifier("displayNumber", "") for each in (check, order))
+    ready_at = order.instant("estimatedFulfillmentDate", None) or order.instant("promisedDate", None)
+    tips = sum(payment.dollars("tipAmount") for payment in check.each("payments", []))
+    return Placed(next(filter(None, numbers), guid), guid, ready_at, expected, check.dollars("totalAmount") + tips)
+
+
+def _stamp(instant: datetime) -> str:
+    return f"{instant.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S}.000+0000"

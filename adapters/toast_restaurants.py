@@ -1,0 +1,122 @@
+"""Toast's restaurants in the contract's terms: the place, its hours, and when an order can be ready.
+
+Hours are not enforced at Toast: an order for a closed restaurant is accepted, so they are respected here. The
+ordering schedule gives hours without slots; ours are the full quarters of an hour within them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from itertools import takewhile
+
+import pytz
+
+from levelup_ov.answer import Answer
+from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Weekday, opening_hours, unknown_hours
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready
+from levelup_ov.domain.timetable import Timetable
+from levelup_ov.errors import Refused, broken_protocol
+
+MOST_DAYS = 60
+"""How many days ahead slots are looked for, whatever the restaurant allows."""
+
+_TIME = re.compile(r"([01]\d|2[0-4]):([0-5]\d)(:\d\d(\.\d+)?)?Z?")
+_MIDNIGHT = 24 * 60
+_DAYS = {day.upper(): day for day in WEEKDAYS}
+
+
+def read_location(guid: str, restaurant: Answer) -> Location:
+    """LOC-1. An archived restaurant is terminated."""
+    general, place = restaurant.member("general"), restaurant.member("location")
+    names = (general.text("name"), general.text("locationName", ""))
+    archived = general.boolean("archived", False)
+    return Location(
+        guid, " - ".join(name for name in names if name), active=not archived, terminated=archived,
+        fulfills_pickups=not archived,
+        street_address=place.text("address1", None), extended_address=place.text("address2", None),
+        locality=place.text("city", None), postal_code=place.text("zipCode", None),
+        region=place.text("administrativeArea", None) or place.text("stateCode", None),
+        phone=place.text("phone", None), latitude=place.decimal("latitude", None),
+        longitude=place.decimal("longitude", None), time_zone=general.text("timeZone"),
+        hours=_hours(restaurant.member("schedules")) if restaurant.has("schedules") else unknown_hours(),
+    )  # fmt: skip
+
+
+def _hours(schedules: Answer) -> Hours:
+    """A day that names no schedule is closed (LOC-2)."""
+    week, days = schedules.member("weekSchedule"), schedules.member("daySchedules")
+    named = [(day, days.member(week.text(day))) for day in WEEKDAYS if week.has(day)]
+    spans = ((day, *_span(found, "openTime", "closeTime")) for day, found in named)
+    return opening_hours(spans)
+
+
+def _span(answer: Answer, opening: str, closing: str) -> tuple[int, int]:
+    return _minutes(answer, opening) % _MIDNIGHT, _minutes(answer, closing)
+
+
+def _minutes(answer: Answer, name: str) -> int:
+    """Minutes after midnight of a time of day."""
+    found = _TIME.fullmatch(answer.text(name))
+    if found is None or (minutes := int(found[1]) * 60 + int(found[2])) > _MIDNIGHT:
+        raise broken_protocol(f"the provider's answer needs a time of day at {answer.path}.{name}")
+    return minutes
+
+
+def takes_notes(restaurant: Answer) -> bool:
+    """Whether the restaurant wants words for the kitchen (ITEM-8)."""
+    return not restaurant.has("onlineOrdering") or restaurant.member("onlineOrdering").boolean("specialRequests", True)
+
+
+def plan(order: Order, restaurant: Answer, schedule: Answer) -> tuple[datetime | None, Ready]:
+    """The time to promise, None for as soon as possible, and when the order can be ready (TIME-4, TIME-5).
+
+    :raises Refused: ``location_closed`` or ``ready_time_unavailable``.
+    """
+    times, now, desired = restaurant.member("prepTimes"), order.received_at, order.desired_ready_time
+    lead = timedelta(minutes=times.integer("takeoutPrepTime") + times.integer("takeoutThrottlingTime", 0))
+    if lead > timedelta(days=MOST_DAYS):
+        raise broken_protocol(f"the provider's preparation time is over {MOST_DAYS} days")
+    table, schedules = _timetable(order, schedule), schedule.boolean("acceptScheduledOrders", True)
+    days = min(schedule.integer("scheduledOrderMaxDays", 0), MOST_DAYS)
+    slots = table.slots(now, lead=lead, days=days) if schedules else iter(())
+    cutoff = lead if schedule.text("lastOrderConfiguration", "") == "UNTIL_PREPTIME_CUTOFF" else timedelta()
+    if desired is None and table.is_open(now) and table.is_open(now + cutoff):
+        soonest, promised = now + lead, None
+    elif (found := next((slot for slot in slots if desired is None or slot >= desired), None)) is not None:
+        soonest = promised = found
+    elif desired is None:
+        raise Refused("location_closed", "the restaurant takes no orders now, and none for later")
+    else:
+        words = "the restaurant takes no orders for this time"
+        raise Refused("ready_time_unavailable", words, path="$.desired_ready_time")
+    later = takewhile(lambda slot: slot <= max(soonest, now) + SLOT_WINDOW, slots)
+    return promised, Ready(soonest, (soonest, *later) if schedules else None)
+
+
+def _timetable(order: Order, schedule: Answer) -> Timetable:
+    """When takeout orders are taken."""
+    zone = order.location.time_zone or schedule.text("timeZoneId")
+    if zone not in pytz.all_timezones_set:
+        raise broken_protocol("the provider's answer needs a time zone at $.timeZoneId")
+    weekly: dict[Weekday, list[tuple[int, int]]] = {}
+    for service in schedule.each("servicePeriods"):
+        if service.text("diningOptionBehavior") == "TAKE_OUT":
+            for period in service.each("dayPeriods", []):
+                if (day := _DAYS.get(period.text("day"))) is None:
+                    raise broken_protocol(f"the provider's answer needs a day of the week at {period.path}.day")
+                weekly.setdefault(day, []).extend(_ranges(period))
+    overrides = [each for each in schedule.each("overrides", []) if "TAKE_OUT" in each.texts("diningOptionBehavior")]
+    return Timetable(pytz.timezone(zone), weekly, {_date(each): _ranges(each) for each in overrides})
+
+
+def _ranges(period: Answer) -> list[tuple[int, int]]:
+    return [_span(each, "start", "end") for each in period.each("timeRanges", [])]
+
+
+def _date(override: Answer) -> date:
+    try:
+        return datetime.strptime(override.identifier("businessDate"), "%Y%m%d").date()
+    except ValueError:
+        raise broken_protocol(f"the provider's answer needs a date at {override.path}.businessDate") from None

@@ -1,0 +1,726 @@
+"""The Toast adapter against the stand-in, through the transport."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import pytz
+
+from adapters.toast import NotFound, ToastAdapter
+from levelup_ov import login
+from levelup_ov.adapter import Account
+from levelup_ov.cache import AnswerCache, MemoryStore
+from levelup_ov.deadline import Deadline
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, check
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.outcome import Fee, Quote
+from levelup_ov.domain.ready_time import available_at, to_wire
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import LevelUp
+from levelup_ov.errors import KINDS, Refused, Unanswered
+from levelup_ov.transport import Reply, Session, Transport
+from tests.servers.toast import ARCHIVED, BOSTON, CAMBRIDGE, CLIENT_SECRET, OPEN_DISCOUNT, TAKEOUT, ToastServer
+
+FRIDAY_NOON = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)
+NEW_YORK = pytz.timezone("America/New_York")
+ANN = User("Ann", "Example", phone="6175550123", email="ann@example.com")
+BURGER, SODA, PIZZA = "lunch:mains:burger", "lunch:cold:soda", "dinner:pizza:pizza"
+FRIES, MAYO, HOT = "side:fries", "side:fries:dip@2:mayo", "side:fries:dip@2:mayo:heat:hot"
+PRICES, ORDERS = "/orders/v2/prices", "/orders/v2/orders"
+LOGIN = "/authentication/v1/authentication/login"
+
+
+class Bench:
+    """The adapter, the stand-in, and a session for each request."""
+
+    def __init__(self, toast: ToastServer, **settings: str) -> None:
+        self.toast, self.now = toast, FRIDAY_NOON
+        values: dict[str, str | Secret] = {**toast.settings(**settings), "client_secret": Secret(CLIENT_SECRET)}
+        self.adapter = ToastAdapter(Account("grill", "toast", "Boston Grill", values))
+        self.transport = Transport(pool_size=4)
+        self.session = self.new_session()
+
+    def new_session(self, seconds: float = 14.0) -> Session:
+        self.session = Session(
+            self.transport,
+            "grill",
+            base_url=self.adapter.base_url,
+            headers=self.adapter.headers(),
+            error_from=self.adapter.error_from,
+            deadline=Deadline(seconds),
+        )
+        return self.session
+
+    def forget_answers(self) -> None:
+        """As when the kept answers have become too old."""
+        self.transport.cache = AnswerCache(MemoryStore())
+
+    def menu(self) -> Menu:
+        location = self.adapter.list_locations(self.new_session())[0]
+        return self.adapter.show_menu(location, self.new_session())
+
+    def order(self, *items: Item, place: int = 0, **members: Any) -> Order:
+        location = self.adapter.list_locations(self.new_session())[place]
+        return Order(location, items or (Item(SODA, 1),), **{"user": ANN, "received_at": self.now, **members})
+
+    def validate(self, *items: Item, **members: Any) -> Quote:
+        return self.adapter.validate_order(self.order(*items, **members), self.new_session())
+
+    def submit(self, *items: Item, reference: str = "ref-1", **members: Any) -> Any:
+        order = self.order(*items, reference=reference, **members)
+        return self.adapter.submit_order(order, LevelUp(), self.new_session())
+
+    def find(self, reference: str = "ref-1", place: int = 0) -> Any:
+        location = self.adapter.list_locations(self.new_session())[place]
+        return self.adapter.find_order(location, reference, {}, self.new_session())
+
+    def sent(self, path: str) -> Any:
+        """What was sent last to a path."""
+        return [body for sent_to, body in self.toast.bodies if sent_to == path][-1]
+
+
+@pytest.fixture
+def toast() -> Iterator[ToastServer]:
+    with ToastServer() as server:
+        yield server
+
+
+@pytest.fixture
+def bench(toast: ToastServer) -> Bench:
+    return Bench(toast)
+
+
+def burger(*options: str | Option, quantity: int = 1, **members: Any) -> Item:
+    chosen = (Option(each) if isinstance(each, str) else each for each in (FRIES, *options))
+    return Item(BURGER, quantity, tuple(chosen), **members)
+
+
+def refusal_of(call: Any, *args: Any, **members: Any) -> Failure:
+    with pytest.raises(Failure) as caught:
+        call(*args, **members)
+    assert caught.value.code in KINDS
+    return caught.value
+
+
+@pytest.mark.rule("LOC-1", "LOC-2", "EP-7")
+def test_every_restaurant_of_the_client_is_a_location(bench: Bench) -> None:
+    boston, cambridge = bench.adapter.list_locations(bench.new_session())
+
+    assert (boston.provider_id, boston.name) == (BOSTON, "Boston Grill - Back Bay")
+    assert (cambridge.provider_id, cambridge.name) == (CAMBRIDGE, "Boston Grill")
+    assert (boston.street_address, boston.locality, boston.region) == ("1 Main St", "Boston", "MA")
+    assert (boston.time_zone, str(boston.latitude)) == ("America/New_York", "42.3601")
+    assert boston.accepts_tips_on_pickup is None and not boston.fulfills("delivery")
+    hours = {day: [(span.opens_at, span.closes_at) for span in spans or ()] for day, spans in boston.hours.items()}
+    assert hours["monday"] == [] and hours["tuesday"] == [(660, 1260)]
+    assert hours["friday"] == [(660, 1440)] and hours["saturday"] == [(0, 120), (660, 1260)]
+
+
+@pytest.mark.rule("LOC-1")
+def test_a_restaurant_that_is_gone_is_terminated_and_hides_no_other(toast: ToastServer) -> None:
+    toast.restaurants[CAMBRIDGE]["general"]["archived"] = True
+    bench = Bench(toast, restaurants=f"{ARCHIVED},{BOSTON},{CAMBRIDGE}")
+
+    places = bench.adapter.list_locations(bench.session)
+
+    assert [(place.provider_id, place.terminated, place.fulfills("pickup")) for place in places] == [
+        (ARCHIVED, True, False),
+        (BOSTON, False, True),
+        (CAMBRIDGE, True, False),
+    ]
+
+
+def test_settings_for_each_restaurant_are_given_in_their_order(toast: ToastServer) -> None:
+    bench = Bench(toast, dining_option=f"no-such-option, {TAKEOUT}")
+
+    assert refusal_of(bench.validate).message == "Dining option not found"
+    assert bench.validate(place=1).food == 300
+    for wrong in ({"payment_type": "a,b,c"}, {"dining_option": ","}, {"menus_version": "v1"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Bench(toast, **wrong)
+
+
+@pytest.mark.rule("MENU-1", "MENU-2", "MENU-3", "MENU-5", "ITEM-3", "ITEM-4")
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_the_menu_holds_together_and_shows_what_partners_may_see(toast: ToastServer, version: str) -> None:
+    menu = Bench(toast, menus_version=version).menu()
+
+    assert check(menu) == ()
+    assert [category.provider_id for category in menu.categories] == [
+        "lunch:mains", "lunch:cold", "dinner:grill", "dinner:pizza",
+    ]  # fmt: skip
+    assert {item.provider_id: item.price for category in menu.categories for item in category.items} == {
+        "lunch:mains:burger": 1010, "lunch:cold:soda": 300, "dinner:grill:burger": 1250, "dinner:grill:wings": 1100,
+        "dinner:pizza:pizza": 0, "dinner:pizza:nachos": 700,
+    }  # fmt: skip
+    assert {group.provider_id: group.name for group in menu.category_groups} == {"lunch": "Lunch", "dinner": "Dinner"}
+    groups = {
+        group.provider_id: (
+            group.minimum_choices,
+            group.maximum_choices,
+            {option.provider_id.removeprefix(f"{group.provider_id}:"): option.price for option in group.options},
+        )
+        for group in menu.option_groups
+    }
+    heat = {"mild": 0, "hot": 25}
+    assert groups == {
+        "side": (1, 1, {"fries": 0, "salad": 200}),
+        "side:fries:dip@2": (0, 2, {"mayo": 50, "ketchup": 10}),
+        "side:fries:dip@2:mayo:heat": (1, 1, heat),
+        "toppings": (0, None, {"cheese": 110, "onion": 0, "bacon": 255}),
+        # The same GUID twice, at two prices.
+        "dip@6": (0, 2, {"mayo": 75}),
+        "dip@6:mayo:heat": (1, 1, heat),
+        "dip@2": (0, 2, {"mayo": 50, "ketchup": 10}),
+        "dip@2:mayo:heat": (1, 1, heat),
+        "size": (1, 1, {"small": 800, "large": 1000}),
+    }
+    toppings = next(group for group in menu.option_groups if group.provider_id == "toppings")
+    assert toppings.defaults == ("toppings:onion",)
+    assert [option.maximum_quantity for option in toppings.options] == [1, 1, None]
+    assert menu.updated_at == datetime(2026, 11, 1, 8, tzinfo=timezone.utc)
+    assert menu.allows_special_instructions
+
+
+@pytest.mark.rule("ITEM-1", "ITEM-3", "MENU-2", "MENU-5")
+def test_everything_on_the_menu_can_be_ordered_by_its_id_alone_at_its_price(bench: Bench) -> None:
+    menu = bench.menu()
+    groups = {group.provider_id: group for group in menu.option_groups}
+    options = {option.provider_id: option for group in groups.values() for option in group.options}
+    parents = {option_id: option_id.rpartition(":")[0] for option_id in options}
+
+    def complete(item: MenuItem, wanted: str) -> set[str]:
+        """The option, those above it, and one of each group that needs one."""
+        chosen = {wanted}
+        while parents[wanted].count(":"):
+            chosen.add(wanted := parents[wanted].rpartition(":")[0])
+        waiting: list[MenuItem | MenuOption] = [item]
+        while waiting:
+            for group in (groups[group_id] for group_id in waiting.pop().option_groups):
+                ours = {option.provider_id for option in group.options} & chosen
+                if group.minimum_choices and not ours:
+                    chosen |= (ours := {group.options[0].provider_id})
+                waiting += [options[option_id] for option_id in ours]
+        return chosen
+
+    ordered: set[str] = set()
+    for item in (item for category in menu.categories for item in category.items):
+        tops = tuple(f"{group_id}:" for group_id in item.option_groups)
+        for chosen in [complete(item, option_id) for option_id in options if option_id.startswith(tops)] or [set()]:
+            quote = bench.validate(Item(item.provider_id, 1, tuple(map(Option, sorted(chosen, key=len)))))
+            assert quote.food == item.price + sum(options[option_id].price for option_id in chosen), chosen
+            ordered |= chosen
+    assert ordered == set(options)
+
+
+def burger_of(menus: Any) -> Any:
+    return menus["menus"][0]["menuGroups"][0]["menuItems"][0]
+
+
+BROKEN_MENUS: dict[str, tuple[Any, str]] = {
+    "cycle": (
+        lambda menus: menus["modifierOptionReferences"]["31"].update(modifierGroupReferences=[1]),
+        "modifier group is part of a cycle or nested too deep referenceId=1",
+    ),
+    "dangling group": (
+        lambda menus: menus["modifierGroupReferences"].pop("3"),
+        "modifierGroupReferences has no 3 option_provider_id=side:fries:dip@2:mayo",
+    ),
+    "dangling option": (
+        lambda menus: menus["modifierOptionReferences"].pop("12"),
+        "modifierOptionReferences has no 12 option_group_provider_id=side",
+    ),
+    "open price": (
+        lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
+        "price by the strategy OPEN_PRICE can't be told item_provider_id=lunch:mains:burger",
+    ),
+    "sizes without a group": (
+        lambda menus: menus["menus"][1]["menuGroups"][1]["menuItems"][0].update(modifierGroupReferences=[]),
+        "price by the strategy SIZE_PRICE can't be told item_provider_id=dinner:pizza:pizza",
+    ),
+    "prices in sequence": (
+        lambda menus: menus["modifierGroupReferences"]["4"].update(pricingStrategy="SEQUENCE_PRICE"),
+        "prices by the strategy SEQUENCE_PRICE can't be told option_group_provider_id=toppings",
+    ),
+    "substitutes": (
+        lambda menus: menus["modifierGroupReferences"]["4"].update(defaultOptionsSubstitutionPricing="YES"),
+        "prices that depend on what was left out can't be told option_group_provider_id=toppings",
+    ),
+    "by weight": (
+        lambda menus: burger_of(menus).update(unitOfMeasure="LB"),
+        "item is sold by weight or measure item_provider_id=lunch:mains:burger",
+    ),
+}
+
+
+@pytest.mark.rule("MENU-3", "MENU-5")
+@pytest.mark.parametrize("change, words", BROKEN_MENUS.values(), ids=BROKEN_MENUS)
+def test_a_menu_that_cannot_be_told_says_what_and_where(toast: ToastServer, change: Any, words: str) -> None:
+    change(toast.menus)
+
+    failure = refusal_of(Bench(toast, menus_version="v2").menu)
+
+    assert failure.code == "menu_invalid"
+    assert words in failure.message
+
+
+@pytest.mark.rule("MENU-5")
+def test_a_menu_that_explodes_or_digs_is_cut_off(bench: Bench) -> None:
+    groups, options = (bench.toast.menus[f"modifier{kind}References"] for kind in ("Group", "Option"))
+    for number in range(100, 140):
+        groups[str(number)] = {**groups["2"], "guid": f"g{number}", "modifierOptionReferences": [number, number + 100]}
+        for each in (number, number + 100):
+            options[str(each)] = {**options["21"], "guid": f"o{each}", "modifierGroupReferences": [number + 1]}
+    options["11"]["modifierGroupReferences"] = [100]
+
+    assert refusal_of(bench.menu).code == "menu_invalid"
+
+
+@pytest.mark.rule("MENU-1")
+def test_an_empty_menu_is_a_menu(bench: Bench) -> None:
+    bench.toast.menus["menus"] = []
+
+    assert bench.menu().categories == ()
+
+
+@pytest.mark.rule("EP-4", "META-3", "MONEY-2", "MONEY-3", "MONEY-4", "MONEY-6", "MONEY-9", "ITEM-6")
+def test_a_validation_prices_the_order_and_leaves_nothing_behind(bench: Bench) -> None:
+    wanted = burger(MAYO, HOT, "toppings:cheese", Option("toppings:bacon", 2), quantity=3)
+
+    quote = bench.validate(wanted, Item(SODA, 2), tip=200)
+
+    food = 3 * (1010 + 50 + 25 + 110 + 2 * 255) + 2 * 300
+    assert (quote.food, quote.tax, quote.tip, quote.fees) == (food, round(food * 0.07), 200, ())
+    assert quote.charged == quote.consumer_pays == food + quote.tax + 200
+    assert bench.toast.orders == {}
+
+
+@pytest.mark.rule("ITEM-3", "ITEM-8", "ITEM-6")
+def test_modifiers_and_words_reach_the_kitchen_as_toast_has_them(bench: Bench) -> None:
+    options = (MAYO, HOT, Option("toppings:bacon", 2))
+    wanted = burger(*options, quantity=2, recipient_name="Bo", special_instructions="rare")
+    bench.validate(wanted, special_instructions="ring the bell")
+
+    body = bench.sent(PRICES)
+    [selection] = body["checks"][0]["selections"]
+
+    def entry(group: str, guid: str, *below: Any) -> dict[str, Any]:
+        ids = {"entityType": "MenuItemSelection", "optionGroup": {"guid": group}, "item": {"guid": guid}}
+        return {**ids, "quantity": 2, "modifiers": list(below)}
+
+    def note(words: str) -> dict[str, Any]:
+        return {"selectionType": "SPECIAL_REQUEST", "displayName": words, "quantity": 2}
+
+    assert (selection["itemGroup"], selection["item"]) == ({"guid": "mains"}, {"guid": "burger"})
+    assert selection["quantity"] == 2
+    assert selection["modifiers"] == [
+        entry("side", "fries", entry("dip", "mayo", entry("heat", "hot"))),
+        entry("toppings", "bacon"),
+        entry("toppings", "bacon"),
+        note("for Bo"),
+        note("rare"),
+        note("whole order: ring the bell"),
+    ]
+    assert body["diningOption"] == {"guid": TAKEOUT} and "promisedDate" not in body
+    assert "payments" not in body["checks"][0]
+
+
+@pytest.mark.rule("ITEM-8")
+def test_words_for_a_kitchen_that_wants_none_are_refused(bench: Bench) -> None:
+    bench.toast.restaurants[BOSTON]["onlineOrdering"]["specialRequests"] = False
+
+    assert not bench.menu().allows_special_instructions
+    soda, cold = Item(SODA, 1), Item(SODA, 1, special_instructions="cold")
+    for failure, path in (
+        (refusal_of(bench.validate, soda, special_instructions="rare"), "$.special_instructions"),
+        (refusal_of(bench.validate, soda, cold), "$.items[1].item.special_instructions"),
+    ):
+        assert (failure.code, failure.path) == ("special_instructions_not_allowed", path)
+    assert bench.validate().food == 300
+
+
+@pytest.mark.rule("MONEY-5", "MONEY-6", "MONEY-8")
+def test_a_merchant_funded_discount_is_booked_and_lowers_the_tax(bench: Bench) -> None:
+    bench.toast.house_discount = 50
+
+    quote = bench.validate(burger(), merchant_funded_discount=100, tip=200)
+
+    [discount] = bench.sent(PRICES)["checks"][0]["appliedDiscounts"]
+    assert discount == {"discount": {"guid": OPEN_DISCOUNT}, "discountAmount": 1.0}
+    assert (quote.food, quote.tax) == (1010, 60)
+    assert (quote.merchant_funded_discount, quote.provider_funded_discount) == (100, 50)
+    assert quote.charged == quote.consumer_pays == 1010 - 150 + 60 + 200
+
+
+@pytest.mark.rule("MONEY-5")
+def test_a_discount_that_toast_cannot_book_is_refused(bench: Bench, toast: ToastServer) -> None:
+    without = Bench(toast, discount="")
+    failure = refusal_of(without.validate, merchant_funded_discount=100)
+    assert (failure.code, failure.path) == ("order_refused", "$.merchant_funded_discount")
+    assert without.validate().food == 300
+
+    toast.discount_cap = 40
+    failure = refusal_of(bench.validate, merchant_funded_discount=100)
+    assert failure.message == "the restaurant takes $0.40 of the merchant-funded discount of $1.00"
+
+
+@pytest.mark.rule("MONEY-9")
+def test_service_charges_are_fees(bench: Bench) -> None:
+    charge = {"serviceCharge": {"guid": "bag"}, "chargeType": "FIXED", "chargeAmount": 0.1, "name": "Bag"}
+    bench.toast.service_charges = [charge, {**charge, "chargeAmount": 0.0, "name": "Nothing"}]
+
+    quote = bench.validate()
+
+    assert (quote.food, quote.fees, quote.total) == (300, (Fee("Bag", 10),), 310)
+    assert quote.charged == quote.consumer_pays
+
+
+@pytest.mark.rule("MONEY-1", "MONEY-9")
+@pytest.mark.parametrize("amounts, fault", [
+    ({"amount": 10.1, "taxAmount": 1e1, "totalAmount": 20.1}, None),
+    ({"amount": 10.1, "taxAmount": 0.71, "totalAmount": 10.8}, "does not add up"),
+    ({"amount": 10.101, "taxAmount": 0, "totalAmount": 10.101}, "an amount of money"),
+    ({"amount": "10.1", "taxAmount": 0, "totalAmount": 10.1}, "an amount of money"),
+    ({"amount": -1, "taxAmount": 0, "totalAmount": -1}, "an amount of money"),
+])  # fmt: skip
+def test_amounts_are_exact_or_refused(bench: Bench, amounts: dict[str, Any], fault: str | None) -> None:
+    bench.toast.overrides[PRICES] = {"checks": [amounts]}
+
+    if fault is None:
+        assert (bench.validate().food, bench.validate().tax) == (1010, 1000)
+    else:
+        failure = refusal_of(bench.validate)
+        assert failure.code == "provider_protocol_error" and fault in failure.message
+
+
+def local(instant: datetime | None) -> str | None:
+    return to_wire(instant, NEW_YORK)
+
+
+def slots(bench: Bench, quote: Quote, desired: datetime | None = None) -> list[str | None]:
+    return [local(slot) for slot in available_at(quote.ready, desired, bench.now) or ()]
+
+
+@pytest.mark.rule("TIME-1", "TIME-3", "TIME-8")
+def test_as_soon_as_possible_takes_the_preparation_time(bench: Bench) -> None:
+    quote = bench.validate()
+
+    assert local(quote.ready.soonest) == "2026-11-20T12:20"
+    offered = slots(bench, quote)
+    assert offered[:2] == ["2026-11-20T12:30", "2026-11-20T12:45"]
+    # Friday is open till one at night; Saturday opens at eleven, and takes twenty minutes more.
+    assert [slot for slot in offered if slot and slot[:10] == "2026-11-21"] == [
+        "2026-11-21T00:00", "2026-11-21T00:15", "2026-11-21T00:30", "2026-11-21T00:45", "2026-11-21T01:00",
+        "2026-11-21T11:30", "2026-11-21T11:45", "2026-11-21T12:00",
+    ]  # fmt: skip
+
+
+@pytest.mark.rule("TIME-3")
+def test_an_estimate_of_toasts_own_is_better_than_ours(bench: Bench) -> None:
+    priced = {"amount": 3.0, "taxAmount": 0.21, "totalAmount": 3.21}
+    bench.toast.overrides[PRICES] = {"checks": [priced], "estimatedFulfillmentDate": "2026-11-20T17:50:46.235+0000"}
+
+    assert local(bench.validate().ready.soonest) == "2026-11-20T12:51"
+
+
+@pytest.mark.rule("TIME-4", "META-5")
+def test_a_closed_restaurant_schedules_for_the_soonest_slot(bench: Bench) -> None:
+    bench.now = datetime(2026, 11, 22, 3, 0, tzinfo=timezone.utc)  # Saturday, ten at night
+
+    quote = bench.validate()
+
+    assert local(quote.ready.soonest) == "2026-11-22T11:30"
+    assert slots(bench, quote)[0] == "2026-11-22T11:45" and slots(bench, quote)[-1] == "2026-11-22T20:00"
+    body = bench.sent(PRICES)
+    assert body["promisedDate"] == body["openedDate"] == "2026-11-22T16:30:00.000+0000"
+
+
+@pytest.mark.rule("TIME-5", "TIME-8", "TIME-10")
+def test_a_desired_time_gets_the_slot_at_it_or_after(bench: Bench) -> None:
+    for wanted, given in {"17:30": "17:30", "17:31": "17:45", "12:05": "12:30"}.items():
+        desired = datetime.fromisoformat(f"2026-11-20T{wanted}-05:00")
+        quote = bench.validate(desired_ready_time=desired)
+        assert local(quote.ready.soonest) == f"2026-11-20T{given}"
+        assert all(slot and slot > f"2026-11-20T{given}" for slot in slots(bench, quote, desired))
+    # The holiday has no hours, and a week ahead is the last day.
+    holiday = datetime.fromisoformat("2026-11-26T13:00-05:00")
+    assert local(bench.validate(desired_ready_time=holiday).ready.soonest) == "2026-11-27T11:30"
+    late = refusal_of(bench.validate, desired_ready_time=holiday + timedelta(days=3))
+    assert (late.code, late.path) == ("ready_time_unavailable", "$.desired_ready_time")
+
+
+@pytest.mark.rule("TIME-4", "TIME-8", "TIME-10")
+def test_without_scheduling_there_is_now_or_not_at_all(bench: Bench) -> None:
+    bench.toast.schedule["acceptScheduledOrders"] = False
+
+    quote = bench.validate()
+    assert local(quote.ready.soonest) == "2026-11-20T12:20" and quote.ready.slots is None
+    later = bench.now + timedelta(hours=2)
+    assert refusal_of(bench.validate, desired_ready_time=later).code == "ready_time_unavailable"
+    bench.now = datetime(2026, 11, 22, 3, 0, tzinfo=timezone.utc)
+    assert refusal_of(bench.validate).code == "location_closed"
+
+
+@pytest.mark.rule("TIME-4")
+def test_the_last_order_may_have_to_be_ready_before_closing(bench: Bench) -> None:
+    bench.now = datetime(2026, 11, 22, 0, 50, tzinfo=timezone.utc)  # Saturday, ten minutes before closing
+
+    assert local(bench.validate().ready.soonest) == "2026-11-21T20:10"
+    bench.toast.schedule["lastOrderConfiguration"] = "UNTIL_PREPTIME_CUTOFF"
+    bench.forget_answers()
+    assert local(bench.validate().ready.soonest) == "2026-11-22T11:30"
+
+
+@pytest.mark.rule("EP-5", "SUB-1", "PAY-1", "PAY-4", "META-4")
+def test_a_submission_places_the_order_paid_with_levelup(bench: Bench) -> None:
+    placed = bench.submit(burger(MAYO, HOT), tip=150, merchant_funded_discount=100)
+
+    [(external_id, order)] = bench.toast.orders.items()
+    assert external_id == "LEVELUP:ref-1"
+    assert (placed.order_id, placed.provider_order_id) == ("1", order["guid"])
+    assert placed.expected_ready_at == bench.now + timedelta(minutes=20)
+    [payment] = bench.sent(ORDERS)["checks"][0]["payments"]
+    due = 1085 - 100 + 69
+    assert (payment["type"], payment["amount"], payment["tipAmount"]) == ("OTHER", due / 100, 1.5)
+    assert payment["paidDate"] == "2026-11-20T17:00:00.000+0000"
+    assert placed.charged == placed.expected_charge == due + 150
+    assert not placed.charge_mismatch
+
+
+@pytest.mark.rule("META-5", "TIME-5")
+def test_the_submission_has_the_final_values(bench: Bench) -> None:
+    quote = bench.validate(tip=100)
+    desired = datetime.fromisoformat("2026-11-20T17:30-05:00")
+
+    placed = bench.submit(cart=quote.cart, tip=0, desired_ready_time=desired, special_instructions="no ice")
+
+    sent = bench.sent(ORDERS)
+    assert sent["promisedDate"] == "2026-11-20T22:30:00.000+0000"
+    assert sent["checks"][0]["selections"][0]["modifiers"][0]["displayName"] == "whole order: no ice"
+    assert sent["checks"][0]["payments"][0]["tipAmount"] == 0
+    assert placed.expected_ready_at == desired
+
+
+@pytest.mark.rule("META-2", "MONEY-3")
+def test_a_price_that_has_changed_since_the_validation_is_refused_before_anything_is_placed(bench: Bench) -> None:
+    quote = bench.validate()
+    bench.toast.menus["menus"][0]["menuGroups"][1]["menuGroups"][0]["menuItems"][0]["price"] = 3.5
+
+    failure = refusal_of(bench.submit, cart=quote.cart)
+
+    assert (failure.code, failure.message) == ("price_changed", "the order costs $3.75 now, not $3.21")
+    assert bench.toast.orders == {} and not bench.session.placing
+    assert bench.submit().charged == 375
+
+
+REFUSALS = {
+    "another id": (
+        Item("soda", 1), "unknown_item", "'soda' is not an item id of the menu", "$.items[0].item.provider_id",
+    ),
+    "removed item": (Item("lunch:mains:soup", 1), "unknown_item", "Menu item not found", None),
+    "wrong group": (Item("lunch:cold:burger", 1), "unknown_item", "Menu item not found", None),
+    "unknown option": (burger("toppings:gold"), "unknown_item", "Modifier option not found", None),
+    "unknown group": (burger("gold:gold"), "unknown_item", "Option group not found", None),
+    "too few": (Item(BURGER, 1), "invalid_choices", "Modifier group Side needs at least 1 selections", None),
+    "too few below": (burger(MAYO), "invalid_choices", "Modifier group Heat needs at least 1 selections", None),
+    "too many": (burger("side:salad"), "invalid_choices", "Modifier group Side takes at most 1 selections", None),
+    "once only": (
+        burger(Option("toppings:cheese", 2)), "invalid_choices", "Modifier Cheese can be added only once", None,
+    ),
+    "sold out": (Item("dinner:grill:wings", 1), "item_unavailable", "Wings is out of stock", None),
+    "far too many": (
+        burger(Option("toppings:bacon", 10**6)), "invalid_choices", "an item takes at most 200 options",
+        "$.items[0].item.options",
+    ),
+    "orphan": (
+        Item(BURGER, 1, (Option(MAYO),)), "orphan_option",
+        f"option {MAYO} was chosen without its parent option {FRIES}", "$.items[0].item.options[0].option.provider_id",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.rule("ITEM-1", "ITEM-5", "ITEM-6", "ITEM-7", "ERR-2", "SUB-2")
+@pytest.mark.parametrize("item, code, words, path", REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_comes_in_toasts_words_and_leaves_nothing_behind(
+    bench: Bench, item: Item, code: str, words: str, path: str | None
+) -> None:
+    bench.toast.sold_out.add("wings")
+
+    for call in (bench.validate, bench.submit):
+        failure = refusal_of(call, item)
+        assert (failure.code, failure.message, failure.path) == (code, words, path)
+    assert bench.toast.orders == {} and not bench.session.placing
+
+
+@pytest.mark.rule("ERR-2", "META-6")
+@pytest.mark.parametrize("missing", ["phone", "email"])
+def test_a_guest_needs_phone_and_email(bench: Bench, missing: str) -> None:
+    failure = refusal_of(bench.validate, user=replace(ANN, **{missing: None}))
+
+    assert (failure.code, failure.path) == ("customer_refused", "$.user")
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("effect", ["lost", "garbled"])
+def test_an_order_whose_answer_was_lost_is_found(bench: Bench, effect: str) -> None:
+    bench.toast.fault(ORDERS, effect)
+    lost = refusal_of(bench.submit)
+    assert isinstance(lost, Unanswered) and lost.sent and bench.session.placing
+    [order] = bench.toast.orders.values()
+
+    found = bench.find()
+
+    assert (found.order_id, found.provider_order_id) == ("1", order["guid"])
+    assert found.expected_ready_at == bench.now + timedelta(minutes=20)
+    assert bench.toast.calls[f"POST {ORDERS}"] == 1
+    assert bench.find("ref-2") is None
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_a_reference_used_twice_is_a_question_and_no_refusal(bench: Bench) -> None:
+    first = bench.submit()
+
+    failure = refusal_of(bench.submit)
+
+    assert isinstance(failure, Unanswered) and failure.sent and bench.session.placing
+    assert len(bench.toast.orders) == 1
+    assert bench.find().provider_order_id == first.provider_order_id
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 429, 500, 503])
+def test_only_a_404_of_toast_proves_that_there_is_no_order(bench: Bench, status: int) -> None:
+    bench.toast.fault(f"{ORDERS}/LEVELUP:ref-1", *[status] * 3)
+
+    assert not isinstance(refusal_of(bench.find), NotFound)
+
+
+@pytest.mark.rule("SUB-5")
+def test_another_order_than_the_one_asked_for_is_not_taken(bench: Bench) -> None:
+    bench.toast.overrides[f"{ORDERS}/LEVELUP:ref-1"] = {"guid": "x", "externalId": "LEVELUP:ref-2", "checks": []}
+
+    assert "another order" in refusal_of(bench.find).message
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("status", [409, 500, 503])
+def test_an_order_is_never_sent_twice(bench: Bench, status: int) -> None:
+    bench.toast.fault(ORDERS, status)
+
+    failure = refusal_of(bench.submit)
+
+    assert isinstance(failure, Unanswered) and failure.sent and bench.session.placing
+    assert bench.toast.calls[f"POST {ORDERS}"] == 1
+
+
+@pytest.mark.rule("ERR-3", "SUB-2")
+def test_too_many_requests_and_no_access_had_no_effect(bench: Bench) -> None:
+    bench.toast.fault(ORDERS, 429, 429, 429)
+    limited = refusal_of(bench.submit)
+    assert isinstance(limited, Unanswered) and (limited.code, limited.sent) == ("rate_limited", False)
+    assert bench.toast.orders == {} and not bench.session.placing
+    bench.toast.fault(PRICES, 403)
+    assert refusal_of(bench.validate).code == "provider_credentials_refused"
+
+
+@pytest.mark.rule("ERR-2")
+def test_words_without_a_code_of_their_own_are_passed_on() -> None:
+    adapter = ToastAdapter(Account("grill", "toast", "Grill"))
+    body = b'{"status": 400, "message": "No.", "errors": [{"message": "The fryer is broken"}, {"message": "No."}]}'
+
+    refusal = adapter.error_from(Reply(400, {}, body))
+
+    assert isinstance(refusal, Refused)
+    assert (refusal.code, refusal.message) == ("order_refused", "No.; The fryer is broken")
+    with pytest.raises(Unanswered):
+        adapter.error_from(Reply(404, {}, b"<html>not found</html>"))
+
+
+def test_one_login_serves_all_restaurants_and_threads(bench: Bench) -> None:
+    barrier, found = threading.Barrier(6), []
+
+    def ask() -> None:
+        session = Bench.new_session(bench)
+        barrier.wait()
+        found.extend(bench.adapter.list_locations(session))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 12
+    assert bench.toast.calls[f"POST {LOGIN}"] == 1
+
+
+def test_a_token_is_given_up_before_its_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0
+    monkeypatch.setattr(login.time, "monotonic", lambda: 1000.0 + passed)
+    bench.toast.token_life = 3600
+    counts = []
+    for passed in (0.0, 3569.0, 3571.0, 3600.0):
+        bench.forget_answers()
+        bench.validate()
+        counts.append(bench.toast.calls[f"POST {LOGIN}"])
+    assert counts == [1, 1, 2, 2]
+
+
+def test_an_ended_token_is_renewed_once_even_while_placing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "RENEWAL_PAUSE", -1.0)
+    bench.validate()
+    bench.toast.expire_tokens()
+
+    assert bench.submit().order_id == "1"
+    assert bench.toast.calls[f"POST {LOGIN}"] == 2
+    bench.toast.fault(ORDERS, 401)
+    assert bench.submit(reference="ref-2").order_id == "2"
+    assert bench.toast.calls[f"POST {LOGIN}"] == 3
+    bench.toast.fault(ORDERS, 401, 401)
+    failure = refusal_of(bench.submit, reference="ref-3")
+    assert (failure.code, bench.session.placing) == ("provider_credentials_refused", False)
+
+
+def test_a_young_token_that_is_refused_is_not_asked_for_again(bench: Bench) -> None:
+    bench.validate()
+    bench.toast.fault(PRICES, 401, 401)
+
+    assert refusal_of(bench.validate).code == refusal_of(bench.validate).code == "provider_credentials_refused"
+    assert bench.toast.calls[f"POST {LOGIN}"] == 1
+
+
+def test_wrong_credentials_are_told_as_such(toast: ToastServer) -> None:
+    bench = Bench(toast, client_id="another")
+
+    assert refusal_of(bench.validate).code == "provider_credentials_refused"
+
+
+@pytest.mark.rule("ERR-4")
+def test_the_token_goes_nowhere_but_into_its_header(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    bench.submit()
+
+    assert {header for path, header in bench.toast.headers if path != LOGIN} == {"Bearer t0ken-1"}
+    assert {header for path, header in bench.toast.headers if path == LOGIN} == {""}
+    told = caplog.text + repr(bench.session.calls) + repr(vars(bench.adapter)) + repr(vars(bench.adapter._login))
+    assert "t0ken" not in told and CLIENT_SECRET not in told
+
+
+@pytest.mark.rule("SUB-6")
+def test_calls_are_the_fewest_possible(bench: Bench) -> None:
+    bench.validate()
+    first = sum(bench.toast.calls.values())
+    quote = bench.validate()
+    validated = sum(bench.toast.calls.values())
+    bench.submit(cart=quote.cart)
+    submitted = sum(bench.toast.calls.values())
+
+    # One login, two restaurants, one schedule, one price; then one price; then a price and the order.
+    assert (first, validated - first, submitted - validated) == (5, 1, 2)
