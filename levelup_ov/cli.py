@@ -19,7 +19,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import State, Submission, open_ledger
 from levelup_ov.sandbox import create_sandbox
 from levelup_ov.service import Service, Trace
-from levelup_ov.standin import REDIRECT_URIS, create_levelup, levelup_server
+from levelup_ov.standin import REDIRECT_URIS, create_levelup, levelup_server, over_http
 
 T = TypeVar("T")
 
@@ -167,10 +167,14 @@ def _levelup(settings: Settings) -> click.Command:
     @click.option("--port", default=9100, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
     @click.option("--redirect-uri", "redirect_uris", multiple=True, help="Of the sample shop's app; may be repeated.")
     @click.option("--callback-url", help="Where that app is told of answered permissions requests.")
-    def serve(port: int, redirect_uris: tuple[str, ...], callback_url: str | None) -> None:
+    @click.option("--shop-service", help="Base URL of this service, for the sample shop under /shop.")
+    def serve(port: int, redirect_uris: tuple[str, ...], callback_url: str | None, shop_service: str | None) -> None:
         """Serve the stand-in for LevelUp: its API, its pages and test users."""
         levelup = create_levelup(
-            settings.data_dir / "levelup.db", redirect_uris=redirect_uris or REDIRECT_URIS, callback_url=callback_url
+            settings.data_dir / "levelup.db",
+            redirect_uris=redirect_uris or REDIRECT_URIS,
+            callback_url=callback_url,
+            shop_service=over_http(shop_service, settings.api_keys[0]) if shop_service else None,
         )
         server = levelup_server(levelup, port)
         click.echo(f"LevelUp stand-in at http://127.0.0.1:{server.server_port}")

@@ -16,5 +16,6 @@ left open is settled here like this:
 
 from levelup_ov.standin.app import REDIRECT_URIS, create_levelup
 from levelup_ov.standin.server import levelup_server
+from levelup_ov.standin.shop import over_http
 
-__all__ = ["REDIRECT_URIS", "create_levelup", "levelup_server"]
+__all__ = ["REDIRECT_URIS", "create_levelup", "levelup_server", "over_http"]

@@ -17,12 +17,17 @@ from levelup_ov.standin.oauth import oauth
 from levelup_ov.standin.pages import pages
 from levelup_ov.standin.platform import Notify, Platform, post_notice
 from levelup_ov.standin.problems import Problem, error
+from levelup_ov.standin.shop import Send, shop
 from levelup_ov.standin.store import Store
 from levelup_ov.standin.world import OTHER_APP, SHOP_APP
 
 LARGEST_BODY = 1024 * 1024
-REDIRECT_URIS = ("http://127.0.0.1/checkout/merchants/callback", "http://127.0.0.1/checkout/users/callback")
-"""Where the sample shop's service is called back, on any port of this machine."""
+REDIRECT_URIS = (
+    "http://127.0.0.1/checkout/merchants/callback",
+    "http://127.0.0.1/checkout/users/callback",
+    "http://127.0.0.1/shop",
+)
+"""Where the sample shop's service is called back, on any port of this machine, and the shop itself."""
 
 
 def create_levelup(
@@ -32,12 +37,14 @@ def create_levelup(
     callback_url: str | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     notify: Notify = post_notice,
+    shop_service: Send | None = None,
 ) -> Flask:
     """The platform as a WSGI application.
 
     ``database``: its file, made when first needed. ``redirect_uris``: those of the sample shop's app, https or on
     the loopback interface; ``callback_url``: where that app is told of answered permissions requests. ``clock``
-    gives the present as an aware instant; ``notify`` tells an app something at its callback URL.
+    gives the present as an aware instant; ``notify`` tells an app something at its callback URL. With
+    ``shop_service``, which calls the service, there is a sample shop under ``/shop``.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
@@ -47,6 +54,9 @@ def create_levelup(
     app.extensions["levelup"] = Platform(Store(database), apps, clock, notify)
     for blueprint in (api, oauth, pages):
         app.register_blueprint(blueprint)
+    if shop_service:
+        app.extensions["shop"] = shop_service
+        app.register_blueprint(shop)
     app.register_error_handler(Problem, _answer_problem)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.after_request(_sign)

@@ -82,7 +82,8 @@ def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now:
     merchant = merchant_of(draft.location_id)
     funds = funds_of(transaction, user.id, merchant)
     most = amounts.discount(draft.amounts, funds.credit)
-    discount = most if draft.applied_discount_amount is None else draft.applied_discount_amount
+    asked = draft.applied_discount_amount
+    discount = most if asked is None else asked
     if discount > most:
         raise invalid("order", "applied_discount_amount", f"At most {most} cents can be applied.", "too_large")
     payment: Payment | None

@@ -34,7 +34,7 @@ NEWEST = 10
 pages = Blueprint(
     "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
 )
-pages.after_request(visits.keep)
+pages.after_request(visits.LEVELUP.keep)
 
 Answer = str | Response | Redirect | tuple[str, int]
 
@@ -42,14 +42,14 @@ Answer = str | Response | Redirect | tuple[str, int]
 @pages.before_request
 def check_origin() -> Answer | None:
     """Refuse forms that come from elsewhere."""
-    if request.method == "POST" and visits.forged():
+    if request.method == "POST" and visits.LEVELUP.forged():
         return _message("This form is out of date", "Please go back, load the page again and repeat.", 403)
     return None
 
 
 @pages.app_context_processor
 def for_all_pages() -> dict[str, Any]:
-    return {"csrf": visits.csrf, "visitor": visits.user, "money": money}
+    return {"csrf": visits.LEVELUP.csrf, "visitor": visits.user, "money": money}
 
 
 def money(cents: int) -> str:

@@ -76,6 +76,7 @@ CREATE TABLE orders (
     created_at INTEGER NOT NULL, refunded_at INTEGER
 );
 CREATE INDEX orders_by_user ON orders (user_id, merchant_id);
+CREATE TABLE shop_visits (hash TEXT PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE switches (name TEXT PRIMARY KEY);
 """
 
@@ -336,8 +337,8 @@ class Transaction:
 
     def add_order(self, order: Order) -> None:
         self._add(
-            "orders", uuid=order.uuid, proposal=order.draft.proposed_order_uuid, app_id=order.app_id, user_id=order.user_id,
-            merchant_id=order.merchant_id, location_id=order.location_id, draft=_dumped(order.draft),
+            "orders", uuid=order.uuid, proposal=order.draft.proposed_order_uuid, app_id=order.app_id,
+            user_id=order.user_id, merchant_id=order.merchant_id, location_id=order.location_id, draft=_dumped(order.draft),
             **asdict(order.payment), eligible=order.eligible, earned=order.earned,
             created_at=_seconds(order.created_at),
         )  # fmt: skip
@@ -383,6 +384,16 @@ class Transaction:
         self._run("DELETE FROM switches WHERE name = ?", (name,))
         if on:
             self._add("switches", name=name)
+
+    # The sample shop.
+
+    def shop_visit(self, visit_hash: str) -> dict[str, Any]:
+        """What the sample shop keeps of a visit; empty at first."""
+        row = self._run("SELECT state FROM shop_visits WHERE hash = ?", (visit_hash,)).fetchone()
+        return json.loads(row[0]) if row else {}
+
+    def keep_shop_visit(self, visit_hash: str, state: dict[str, Any]) -> None:
+        self._run("REPLACE INTO shop_visits VALUES (?, ?)", (visit_hash, json.dumps(state)))
 
     def _add(self, table: str, **values: Any) -> int:
         names, marks = ", ".join(values), ", ".join("?" * len(values))

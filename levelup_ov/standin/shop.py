@@ -1,0 +1,352 @@
+"""A sample shop that takes LevelUp payments through the service's ``/checkout``, in all three ways.
+
+It shows what an e-commerce site has to do and nothing more: it holds ids of connections and UUIDs of orders,
+and never sees a token, a password or a card.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as Redirect
+
+from levelup_ov.domain.money import percentage
+from levelup_ov.domain.secret import Secret
+from levelup_ov.standin.platform import platform
+from levelup_ov.standin.store import hashed
+from levelup_ov.standin.visits import Visits
+
+GOODS: Mapping[str, tuple[str, int]] = {
+    "sandwich": ("Sandwich", 950),
+    "soup": ("Soup", 600),
+    "lemonade": ("Lemonade", 300),
+}
+"""What it sells: name and price in cents."""
+TAX = 700
+"""Hundredths of a percent."""
+MOST = 9
+TIPS = (0, 10, 15, 20)
+PERMISSIONS = ("create_orders", "read_user_basic_info", "manage_user_addresses")
+PATIENCE = 40.0
+"""Seconds that it waits for the service."""
+
+_JSON = dict[str, Any]
+_FIRST_BASKET: _JSON = {"sandwich": 1, "soup": 0, "lemonade": 1, "tip": 15}
+
+Send = Callable[[str, str, Any, Mapping[str, str]], tuple[int, Any]]
+"""One call of the service: method, path, body and headers to status and JSON."""
+
+Answer = str | Response | Redirect | tuple[str, int]
+
+VISITS = Visits("shop_visit", "/shop")
+
+shop = Blueprint("shop", __name__, url_prefix="/shop")
+shop.after_request(VISITS.keep)
+
+
+class Refusal(Exception):
+    """The service's error: ``code`` of its closed list, ``message`` for a person."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+
+
+def over_http(service_url: str, key: Secret) -> Send:
+    """Calls of the service at ``service_url`` with one of its API keys."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def send(method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        call = urllib.request.Request(service_url.rstrip("/") + path, data, dict(headers), method=method)
+        call.add_header("Authorization", f"token {key.reveal()}")
+        if data is not None:
+            call.add_header("Content-Type", "application/json")
+        try:
+            with opener.open(call, timeout=PATIENCE) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, json.load(refusal)
+
+    return send
+
+
+@shop.before_request
+def check_origin() -> Answer | None:
+    """Refuse forms that come from elsewhere."""
+    if request.method == "POST" and VISITS.forged():
+        return _problem("This form is out of date. Please load the page again."), 403
+    return None
+
+
+@shop.context_processor
+def for_all_pages() -> _JSON:
+    return {"csrf": VISITS.csrf}
+
+
+@shop.errorhandler(Refusal)
+def show_refusal(refusal: Refusal) -> Answer:
+    return _problem(refusal.message), 502
+
+
+@shop.errorhandler(OSError)
+@shop.errorhandler(ValueError)
+def show_silence(_: Exception) -> Answer:
+    return _problem("The checkout service does not answer. Is it running?"), 502
+
+
+@shop.get("")
+def show_shop() -> Answer:
+    """The shop in the state that this visitor is in."""
+    merchant = _merchant()
+    if merchant is None:
+        return render_template("shop_merchant.html")
+    visit = _visit()
+    person = _call("GET", f"/checkout/users/{visit['user']}")["user"] if visit.get("user") else None
+    basket = {**_FIRST_BASKET, **visit.get("basket", {})}
+    shown: _JSON = {"goods": GOODS, "tips": TIPS, "most": MOST, "basket": basket, "prices": _prices(basket)}
+    shown |= {"person": person, "problem": visit.pop("problem", None), "latest": visit.get("latest")}
+    if person and person["state"] == "connected":
+        user = person["id"]
+        if "read_user_basic_info" in person["permissions"]:
+            shown["profile"] = _call("GET", f"/checkout/users/{user}/profile")["profile"]
+        if "manage_user_addresses" in person["permissions"]:
+            addresses = _call("GET", f"/checkout/users/{user}/addresses")["addresses"]
+            shown["addresses"] = [entry["address"] for entry in addresses]
+        if _prices(basket)["subtotal"]:
+            order = _order(merchant, user, basket, None)
+            shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
+            visit["seen_discount"] = shown["preview"]["discount_amount"]
+    _keep(visit)
+    return render_template("shop.html", **shown)
+
+
+@shop.post("/basket")
+def fill_basket() -> Answer:
+    visit = _visit()
+    amounts = {name: min(MOST, max(0, request.form.get(name, 0, int))) for name in GOODS}
+    tip = request.form.get("tip", 0, int)
+    visit["basket"] = {**amounts, "tip": tip if tip in TIPS else 0}
+    visit.pop("paying", None)
+    _keep(visit)
+    return _home()
+
+
+# Connecting the shop and the visitor.
+
+
+@shop.post("/merchant")
+def connect_merchant() -> Answer:
+    body = {"merchant": {"return_to": url_for("shop.merchant_connected", _external=True)}}
+    merchant = _call("POST", "/checkout/merchants", body)["merchant"]
+    _keep({**_visit(), "merchant": merchant["id"]})
+    return redirect(merchant["authorization_url"], 303)
+
+
+@shop.get("/merchant-connected")
+def merchant_connected() -> Answer:
+    return _connected("merchant", "merchants")
+
+
+@shop.post("/connect")
+def connect_user() -> Answer:
+    """OAuth: LevelUp asks the visitor in their browser."""
+    asked = {"return_to": url_for("shop.user_connected", _external=True), "permissions": list(PERMISSIONS)}
+    user = _call("POST", "/checkout/users/authorizations", {"authorization": asked})["user"]
+    _keep({**_visit(), "asked": user["id"]})
+    return redirect(user["authorization_url"], 303)
+
+
+@shop.get("/connected")
+def user_connected() -> Answer:
+    return _connected("asked", "users")
+
+
+@shop.post("/request")
+def request_permissions() -> Answer:
+    """A permissions request: LevelUp asks the owner of an e-mail address."""
+    asked = {"email": request.form.get("email", ""), "permissions": list(PERMISSIONS)}
+    return _try_connecting("/checkout/users/permissions_requests", {"permissions_request": asked})
+
+
+@shop.post("/create")
+def create_user() -> Answer:
+    """The account of record: the shop registers the visitor with LevelUp."""
+    names = {name: request.form.get(name, "") for name in ("email", "first_name", "last_name")}
+    permissions = [*PERMISSIONS, "create_first_credit_card"]
+    return _try_connecting("/checkout/users", {"user": {**names, "permissions": permissions}})
+
+
+@shop.post("/card")
+def add_card() -> Answer:
+    """To LevelUp's own page for the card of an account of record."""
+    body = {"card_page": {"return_to": url_for("shop.show_shop", _external=True)}}
+    page = _call("POST", f"/checkout/users/{_visit()['user']}/card_page", body)["card_page"]
+    return redirect(page["url"], 303)
+
+
+@shop.post("/poll")
+def poll() -> Answer:
+    _call("POST", f"/checkout/users/{_visit()['user']}/poll")
+    return _home()
+
+
+@shop.post("/disconnect")
+def disconnect() -> Answer:
+    visit = _visit()
+    if user := visit.pop("user", None):
+        _call("DELETE", f"/checkout/users/{user}")
+    _keep(visit)
+    return _home()
+
+
+# Paying and refunding.
+
+
+@shop.post("/pay")
+def pay() -> Answer:
+    """Charge what the visitor saw. A try whose outcome is unknown is repeated as it was, under its own key."""
+    visit = _visit()
+    merchant = _merchant()
+    if merchant is None or not visit.get("user"):
+        return _home()
+    if "paying" not in visit:
+        basket = {**_FIRST_BASKET, **visit.get("basket", {})}
+        order = _order(merchant, visit["user"], basket, visit.get("seen_discount"))
+        visit["paying"] = {"key": secrets.token_urlsafe(16), "order": order}
+        _keep(visit)
+    paying = visit["paying"]
+    try:
+        charged = _call("POST", "/checkout/orders", {"order": paying["order"]}, key=paying["key"])["order"]
+    except Refusal as refusal:
+        visit["problem"] = refusal.message
+        if refusal.code in ("outcome_unknown", "submission_in_progress"):
+            visit["problem"] = "It is not known yet whether this was paid. Press Pay again: it is never charged twice."
+        else:
+            del visit["paying"]
+        _keep(visit)
+        return _home()
+    del visit["paying"]
+    _keep({**visit, "latest": charged["uuid"]})
+    return redirect(url_for("shop.show_order", uuid=charged["uuid"]), 303)
+
+
+@shop.get("/orders/<uuid>")
+def show_order(uuid: str) -> Answer:
+    if _visit().get("latest") != uuid:
+        return _problem("This order was not made on this visit."), 404
+    return render_template("shop_order.html", order=_call("GET", f"/checkout/orders/{uuid}")["order"])
+
+
+@shop.post("/orders/<uuid>/refund")
+def refund(uuid: str) -> Answer:
+    if _visit().get("latest") != uuid:
+        return _problem("This order was not made on this visit."), 404
+    confirmation = request.form.get("manager_confirmation", "").strip()
+    # The order is refunded once, so its own UUID is a good key; another confirmation is another request.
+    key = hashed(f"{uuid} {confirmation}")
+    body = {"refund": {"manager_confirmation": confirmation}} if confirmation else {}
+    try:
+        order = _call("POST", f"/checkout/orders/{uuid}/refund", body, key=key)["order"]
+    except Refusal as refusal:
+        order = _call("GET", f"/checkout/orders/{uuid}")["order"]
+        return render_template("shop_order.html", order=order, problem=refusal.message, code=refusal.code), 422
+    return render_template("shop_order.html", order=order)
+
+
+def _connected(asked_for: str, kind: str) -> Answer:
+    """The visitor is back from LevelUp: confirm, if it is this visitor that set out."""
+    visit = _visit()
+    connection = visit.pop(asked_for, None)
+    if connection is None or request.args.get("connection") != connection:
+        return _problem("This connection was not begun on this visit."), 400
+    if error := request.args.get("error"):
+        visit["problem"] = "LevelUp was not connected." if error == "access_denied" else f"LevelUp answered {error}."
+    else:
+        body = {"confirmation": request.args.get("confirmation", "")}
+        _call("POST", f"/checkout/{kind}/{connection}/confirm", body)
+        if kind == "users":
+            visit["user"] = connection
+    _keep(visit)
+    return _home()
+
+
+def _try_connecting(path: str, body: _JSON) -> Answer:
+    visit = _visit()
+    try:
+        visit["user"] = _call("POST", path, body)["user"]["id"]
+    except Refusal as refusal:
+        visit["problem"] = refusal.message
+    _keep(visit)
+    return _home()
+
+
+def _call(method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
+    """The service's answer.
+
+    :raises Refusal: the service's error.
+    """
+    send: Send = current_app.extensions["shop"]
+    status, answer = send(method, path, body, {"Idempotency-Key": key} if key else {})
+    if status >= 400:
+        raise Refusal(answer["error"]["code"], answer["error"]["message"])
+    return answer
+
+
+def _merchant() -> _JSON | None:
+    """The first merchant that is connected, with its first location."""
+    merchants = _call("GET", "/checkout/merchants")["merchants"]
+    if not merchants:
+        return None
+    merchant = merchants[0]["merchant"]
+    locations = _call("GET", f"/checkout/merchants/{merchant['id']}/locations")["locations"]
+    return {"id": merchant["id"], "location": locations[0]["location"]["id"]}
+
+
+def _prices(basket: _JSON) -> _JSON:
+    subtotal = sum(GOODS[name][1] * basket[name] for name in GOODS)
+    return {"subtotal": subtotal, "tax": percentage(subtotal, TAX), "tip": percentage(subtotal, basket["tip"] * 100)}
+
+
+def _order(merchant: _JSON, user: str, basket: _JSON, discount: int | None) -> _JSON:
+    prices = _prices(basket)
+    return {
+        "merchant": merchant["id"],
+        "user": user,
+        "location_id": merchant["location"],
+        "outstanding_amount": prices["subtotal"] + prices["tax"],
+        "tax_amount": prices["tax"],
+        "tip_amount": prices["tip"],
+        "discount_amount": discount,
+        "items": [
+            {"item": {"name": title, "quantity": basket[name], "charged_price_amount": price * basket[name]}}
+            for name, (title, price) in GOODS.items()
+            if basket[name]
+        ],
+    }
+
+
+def _visit() -> _JSON:
+    with platform().store.reading() as transaction:
+        return transaction.shop_visit(hashed(VISITS.id))
+
+
+def _keep(visit: _JSON) -> None:
+    with platform().store.writing() as transaction:
+        transaction.keep_shop_visit(hashed(VISITS.id), visit)
+
+
+def _home() -> Answer:
+    return redirect(url_for("shop.show_shop"), 303)
+
+
+def _problem(text: str) -> str:
+    return render_template("shop_problem.html", text=text)
