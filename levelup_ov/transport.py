@@ -286,7 +286,7 @@ class Session:
                 sent = sent or failure.sent
                 again = (repeatable or not failure.sent) and not breaker.is_open
                 pause = _pause(failure, attempt) if again else None
-                if pause is None or self.deadline.remaining() <= pause:
+                if pause is None or self.deadline.remaining() - pause <= (HEARING_TIME if places_order else 0):
                     # An earlier attempt may have arrived, whatever became of this one.
                     failure.sent = sent
                     if places_order:
@@ -301,11 +301,16 @@ class Session:
             attempt += 1
 
     def _begin_placing(self, trace: Mapping[str, Any] | None) -> None:
-        if self.deadline.remaining() < HEARING_TIME:
-            raise Unanswered("provider_timeout", "too little time was left to place the order", sent=False)
+        self._check_hearing_time()
         if self._before_placing is not None:
             self._before_placing(trace)
+            # That may have had to wait, for the ledger.
+            self._check_hearing_time()
         self.placing = True
+
+    def _check_hearing_time(self) -> None:
+        if self.deadline.remaining() < HEARING_TIME:
+            raise Unanswered("provider_timeout", "too little time was left to place the order", sent=False)
 
     def _prepare(
         self,

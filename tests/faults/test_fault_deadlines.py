@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,31 @@ def test_an_order_is_not_placed_with_too_little_time_to_hear_of_it(tmp_path: Pat
         assert (answer.code, answer.retryable) == ("provider_timeout", True)
         assert one.proxy.count("order") == 0
         assert [row.state for row in one.rows()] == ["not_placed"]
-        # Nothing was sent, so the same submission may be sent at once.
+        # Nothing was sent: the same submission may be sent at once.
         assert one.submit(key="a").status == 200
         assert len(one.cooked()) == 1
+
+
+@pytest.mark.rule("SUB-2", "SUB-6")
+def test_nor_where_the_ledger_took_that_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with house(tmp_path, deadline=HEARING_TIME + 0.4) as one:
+        mark = one.ledger.begin_sending
+
+        def slowly(*arguments: Any, **named: Any) -> None:
+            sleep(0.6)
+            mark(*arguments, **named)
+
+        monkeypatch.setattr(one.ledger, "begin_sending", slowly)
+        assert one.submit(key="a").code == "provider_timeout"
+        assert one.proxy.count("order") == 0
+        assert [row.state for row in one.rows()] == ["not_placed"]
+
+
+@pytest.mark.rule("SUB-2", "SUB-6")
+def test_nor_after_a_pause_that_the_provider_asked_for(tmp_path: Path) -> None:
+    with house(tmp_path, deadline=HEARING_TIME + 0.6) as one:
+        one.script.add("order", "429, Retry-After")
+        answer = one.submit(key="a")
+        assert (answer.code, answer.headers["Retry-After"]) == ("rate_limited", "1")
+        assert one.proxy.count("order") == 1
+        assert [row.state for row in one.rows()] == ["not_placed"]
