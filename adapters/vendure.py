@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from adapters.vendure_cart import CART, content_of, digest_of, fields_of, read_quote
+from adapters.vendure_cart import CART, HELD, content_of, digest_of, fields_of, missing_item, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, read_location, read_menu
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, PROBLEM, Problem, problem_in
 from levelup_ov.adapter import Account, Adapter, Setting
@@ -49,12 +49,12 @@ OPEN = """mutation Open(
   login: login(username: $email, password: $password) @skip(if: $guest) { __typename ...Problem }
   person: updateCustomer(input: $person) @skip(if: $guest) { __typename }
   start: startCart @skip(if: $guest)
-  lines: addItemsToOrder(inputs: $lines) { errorResults { __typename ...Problem } }
+  lines: addItemsToOrder(inputs: $lines) { order { ...Held } errorResults { __typename ...Problem } }
   fields: setOrderCustomFields(input: {customFields: $fields}) { __typename ...Problem }
   customer: setCustomerForOrder(input: $customer) @include(if: $guest) { __typename ...Problem }
   cart: setTip(amount: $tip) { ...Cart }
 }
-""" + CART + PROBLEM
+""" + CART + HELD + PROBLEM
 PLACE = """mutation Place(
   $code: String!, $tip: Int!, $fields: UpdateOrderCustomFieldsInput!, $method: String!, $metadata: JSON!
 ) {
@@ -175,6 +175,8 @@ class VendureAdapter(Adapter):
                 reply = _ask(session, order.location.provider_id, OPEN, {**customer, **content_of(order)})
             except Problem as problem:
                 refusal = problem
+                if problem.cart is not None and (position := missing_item(order, problem.cart)) is not None:
+                    problem.path = f"$.items[{position}].item"
                 if problem.name not in NOT_THIS_CUSTOMER:
                     raise
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
 from datetime import timezone
 from typing import Any
 
@@ -18,13 +17,15 @@ from levelup_ov.errors import Refused, broken_protocol
 
 MERCHANT_DISCOUNT = "LevelUp merchant-funded discount"
 """The name of the shop's promotion that takes off what the merchant pays for."""
-CART = """fragment Cart on Order {
-  code totalWithTax customFields { pickupAt } taxSummary { taxTotal }
+HELD = """fragment Held on Order {
   lines { quantity linePrice productVariant { id }
     customFields { instructions recipient modifiers { id facet { id } } } }
+}"""
+CART = """fragment Cart on Order { ...Held
+  code totalWithTax customFields { pickupAt } taxSummary { taxTotal }
   surcharges { sku description price } discounts { description amount }
 }"""
-"""Asks for what :func:`read_quote` reads."""
+"""Ask for what :func:`missing_item` and :func:`read_quote` read."""
 
 
 def content_of(order: Order) -> dict[str, Any]:
@@ -64,25 +65,28 @@ def digest_of(order: Order) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _check_lines(items: Sequence[Item], lines: Sequence[Answer]) -> None:
-    """Whether the cart holds what was asked for: the shop reads ``1.0`` as 1, and is not told groups."""
+def missing_item(order: Order, cart: Answer) -> int | None:
+    """The position of the first item that is not in the cart as it was ordered; None if all are.
+
+    The shop is not told option groups, and reads ``1.0`` as 1: so neither is taken on trust.
+
+    :raises Unanswered: the cart holds more than that.
+    """
     held: Counter[tuple[Any, ...]] = Counter()
-    for line in lines:
+    for line in cart.each("lines"):
         fields = line.member("customFields")
         options = ((each.member("facet").identifier("id"), each.identifier("id")) for each in fields.each("modifiers"))
         variant, said = line.member("productVariant").identifier("id"), ("instructions", "recipient")
         held[(variant, frozenset(options), *(fields.text(name, None) for name in said))] += line.integer("quantity")
-    for position, item in enumerate(items):
+    for position, item in enumerate(order.items):
         options = ((choice.group_id, choice.option_id) for choice in nest(item.options))
         wanted = (item.provider_id, frozenset(options), item.special_instructions, item.recipient_name)
         held[wanted] -= item.quantity
         if held[wanted] < 0:
-            known = any(key[0] == item.provider_id and count > 0 for key, count in held.items())
-            words = "the shop has no such item, or not with these options"
-            path = f"$.items[{position}].item"
-            raise Refused("unknown_option" if known else "unknown_item", words, path=path)
+            return position
     if any(held.values()):
         raise broken_protocol("the provider's cart holds more than was ordered")
+    return None
 
 
 def read_quote(cart: Answer, order: Order) -> Quote:
@@ -90,7 +94,11 @@ def read_quote(cart: Answer, order: Order) -> Quote:
 
     :raises Refused: it does not, or the merchant-funded discount is not taken off whole.
     """
-    _check_lines(order.items, cart.each("lines"))
+    if (position := missing_item(order, cart)) is not None:
+        variants = [line.member("productVariant").identifier("id") for line in cart.each("lines")]
+        known = order.items[position].provider_id in variants
+        words = "the shop has no such item, or not with these options"
+        raise Refused("unknown_option" if known else "unknown_item", words, path=f"$.items[{position}].item")
     tips = [each.cents("price") for each in cart.each("surcharges") if each.text("sku") == "tip"]
     fees = (each for each in cart.each("surcharges") if each.text("sku") != "tip")
     discounts: Counter[bool] = Counter()

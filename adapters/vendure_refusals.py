@@ -55,12 +55,16 @@ PROBLEM = """fragment Problem on ErrorResult { errorCode message
 
 
 class Problem(Refused):
-    """A refusal of the shop: ``name`` is the type of the error, or the code of a thrown one."""
+    """A refusal of the shop: ``name`` is the type of the error, or the code of a thrown one.
 
-    def __init__(self, name: str, words: str) -> None:
+    ``cart`` is what the cart held when lines of it were refused.
+    """
+
+    def __init__(self, name: str, words: str, cart: Answer | None = None) -> None:
         said = next((code for beginning, code in _WORDS if re.match(beginning, words)), None)
         super().__init__(said or CODES.get(name, "order_refused"), _UNTRANSLATED.get(words, words))
         self.name = name
+        self.cart = cart
 
 
 def problem_in(answer: Answer) -> Problem | None:
@@ -76,18 +80,21 @@ def problem_in(answer: Answer) -> Problem | None:
     paid = data.get("pay")
     if type(paid) is dict and "errorCode" not in paid:
         return None
-    # The payment says best what is wrong, unless that is only that there was nothing to be paid yet.
-    errors = sorted(_errors(data), key=lambda error: error.value is not paid or error.text("__typename") == _LATE)
-    return _problem(errors[0]) if errors else None
+    for name, each in sorted(data.items(), key=_says_most):
+        for error in _errors(each):
+            words = next((error.text(name) for name in _SAID_IN if error.has(name)), "") or error.text("message")
+            cart = Answer(each).member("order") if name == "lines" and Answer(each).has("order") else None
+            return Problem(error.text("__typename"), words, cart)
+    return None
 
 
-def _errors(data: Mapping[str, Any]) -> Iterator[Answer]:
-    for each in data.values():
-        if type(each) is dict:
-            either = [Answer(each), *Answer(each).each("errorResults", [])]
-            yield from (error for error in either if error.has("errorCode"))
+def _says_most(member: tuple[str, Any]) -> bool:
+    """The payment comes first, unless it failed only because there was nothing to be paid yet."""
+    name, value = member
+    return name != "pay" or type(value) is not dict or value.get("__typename") == _LATE
 
 
-def _problem(error: Answer) -> Problem:
-    words = next((error.text(name) for name in _SAID_IN if error.has(name)), "") or error.text("message")
-    return Problem(error.text("__typename"), words)
+def _errors(value: Any) -> Iterator[Answer]:
+    if type(value) is dict:
+        either = [Answer(value), *Answer(value).each("errorResults", [])]
+        yield from (error for error in either if error.has("errorCode"))

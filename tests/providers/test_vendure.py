@@ -447,6 +447,8 @@ def test_what_cannot_be_ordered_is_refused_in_the_shops_words(
     for call in (channel.validate, channel.submit):
         refusal = call(wrong.place, items=items, user=user)
         assert (refusal.status, refusal.error["code"], refusal.error["message"]) == (422, wrong.code, wrong.words)
+        thrown = wrong.words.startswith("No ProductVariant")
+        assert refusal.error["path"] is None if thrown else ".items[1].item" in refusal.error["path"]
     assert placed() == []
 
 
