@@ -22,6 +22,7 @@ from levelup_ov.errors import Unanswered
 MOST_GROUPS = 5000
 """How many groups a menu may have, each counted once for each path to it."""
 
+_GROUPS, _OPTIONS = "modifierGroupReferences", "modifierOptionReferences"
 _ONE_PRICE = ("BASE_PRICE", "MENU_SPECIFIC_PRICE", "TIME_SPECIFIC_PRICE", "GROUP_PRICE")
 """Strategies with an amount in ``price``. That of a time of day is the one outside it; ``/prices`` knows better."""
 
@@ -37,8 +38,8 @@ class MenuReader:
     def __init__(self, menus: Answer, *, only_visible: bool) -> None:
         self._menus, self._only_visible = menus, only_visible
         self._groups: dict[str, OptionGroup] = {}
-        references = menus.member("modifierGroupReferences")
-        self._entries = Counter(references.member(key).identifier("guid") for key in references.value)
+        groups = menus.member(_GROUPS) if menus.has(_GROUPS) else Answer({})
+        self._entries = Counter(groups.member(key).identifier("guid") for key in groups.value)
         self._problems: dict[str, None] = {}
 
     def menu(self, location: Location, takes_notes: bool) -> Menu:
@@ -99,8 +100,8 @@ class MenuReader:
     ) -> tuple[str, ...]:
         """Put the groups of an item or an option into the menu; their paths."""
         paths: dict[str, None] = {}
-        for reference in owner.identifiers("modifierGroupReferences", []):
-            group = self._referred("modifierGroupReferences", reference, place)
+        for reference in owner.identifiers(_GROUPS, []):
+            group = self._referred(_GROUPS, reference, place)
             if group is None or not self._visible(group):
                 continue
             if reference in references or len(references) >= MAX_DEPTH or len(self._groups) >= MOST_GROUPS:
@@ -133,8 +134,8 @@ class MenuReader:
         self, group: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
     ) -> Iterator[MenuOption]:
         charged = group.text("defaultOptionsChargePrice", "YES") != "NO"
-        for reference in group.identifiers("modifierOptionReferences", []):
-            option = self._referred("modifierOptionReferences", reference, place)
+        for reference in group.identifiers(_OPTIONS, []):
+            option = self._referred(_OPTIONS, reference, place)
             if option is None or not self._visible(option):
                 continue
             ids = (*above, option.identifier("guid"))
