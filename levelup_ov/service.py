@@ -232,7 +232,13 @@ class Service:
         try:
             yield session
         except Failure as failure:
-            failure.message = scrub(failure.message, [*_secrets(adapter, order, tender), *session.secrets])
+            secrets = [*_secrets(adapter, order, tender), *session.secrets]
+            told: BaseException | None = failure
+            while told is not None:
+                # Also what it followed from: a traceback shows the whole chain.
+                if isinstance(told, Failure):
+                    told.message = scrub(told.message, secrets)
+                told = told.__context__
             raise
 
     def _order(

@@ -199,7 +199,10 @@ def test_placed_declined_unknown_and_reconciled(one: House, trail: Trail, locati
 
 @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
 @pytest.mark.parametrize("location", ["diner.congress", MEMBERS])
-@pytest.mark.parametrize("status, code", [(422, "card_declined"), (422, "unheard_of"), (401, None), (500, None)])
+@pytest.mark.parametrize(
+    "status, code",
+    [(422, "card_declined"), (422, "unheard_of"), (401, "session_refused"), (401, None), (500, None)],
+)
 @pytest.mark.parametrize("kind", ["cart", "order", "account", "session", "lookup"])
 def test_a_provider_that_says_back_what_it_was_sent(
     one: House, trail: Trail, kind: str, status: int, code: str | None, location: str
