@@ -90,7 +90,8 @@ def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now:
     if draft.discount_only:
         payment = Payment(discount, 0, discount, 0, 0, 0, 0) if discount else None
     else:
-        payment = pay(draft.spend_amount, draft.tip_amount, discount, funds, partial=draft.partial_authorization_allowed)
+        partial = draft.partial_authorization_allowed
+        payment = pay(draft.spend_amount, draft.tip_amount, discount, funds, partial=partial)
     if payment is None:
         raise invalid("order", "base", _why(transaction, user, draft), "not_charged")
     taken = draft.amounts if draft.discount_only else replace(draft.amounts, spend=payment.spend)

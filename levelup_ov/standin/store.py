@@ -338,8 +338,8 @@ class Transaction:
     def add_order(self, order: Order) -> None:
         self._add(
             "orders", uuid=order.uuid, proposal=order.draft.proposed_order_uuid, app_id=order.app_id,
-            user_id=order.user_id, merchant_id=order.merchant_id, location_id=order.location_id, draft=_dumped(order.draft),
-            **asdict(order.payment), eligible=order.eligible, earned=order.earned,
+            user_id=order.user_id, merchant_id=order.merchant_id, location_id=order.location_id,
+            draft=_dumped(order.draft), **asdict(order.payment), eligible=order.eligible, earned=order.earned,
             created_at=_seconds(order.created_at),
         )  # fmt: skip
 

@@ -36,7 +36,9 @@ def test_an_app_gets_its_token_for_key_and_secret(levelup: LevelUp) -> None:
     levelup.call("POST", "/v15/apps/permissions_requests", asked, auth=f"token {token['token']}")
 
 
-@pytest.mark.parametrize("wrong", [{"api_key": "x"}, {"client_secret": "x"}, {"client_secret": None}, {"api_key": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"api_key": "x"}, {"client_secret": "x"}, {"client_secret": None}, {"api_key": None}]
+)
 def test_an_app_with_a_wrong_secret_gets_none(levelup: LevelUp, wrong: Any) -> None:
     assert levelup.refused("POST", "/v15/access_tokens", {**KEYS, **wrong}, status=401) == [
         "access_token/api_key/not_authorized"
@@ -508,7 +510,8 @@ def test_what_has_not_changed_is_not_sent_again(levelup: LevelUp) -> None:
 
 
 @pytest.mark.parametrize(
-    "path, status", [("/v13/users", 501), ("/v1/orders", 501), ("/v14/users", 404), ("/v16/users", 404), ("/v15/x/y", 404)]
+    "path, status",
+    [("/v13/users", 501), ("/v1/orders", 501), ("/v14/users", 404), ("/v16/users", 404), ("/v15/x/y", 404)],
 )
 def test_old_clients_are_told_so(levelup: LevelUp, path: str, status: int) -> None:
     for method in ("GET", "POST", "PUT", "DELETE"):

@@ -50,7 +50,8 @@ def test_a_user_connects(levelup: LevelUp, browser: Browser) -> None:
 def test_a_merchant_connects(levelup: LevelUp, browser: Browser, email: str, merchant: int) -> None:
     answer = exchange(levelup, code(browser, email, scope="manage_merchant_orders"))
     assert answer["merchant_id"] == merchant
-    listed = levelup.call("GET", f"/v15/merchants/{merchant}/locations", auth=f"token merchant={answer['access_token']}")
+    auth = f"token merchant={answer['access_token']}"
+    listed = levelup.call("GET", f"/v15/merchants/{merchant}/locations", auth=auth)
     assert {entry["location"]["merchant_id"] for entry in listed} == {merchant}
 
 

@@ -187,9 +187,12 @@ def test_spend_and_tax_may_differ_from_the_proposal(levelup: LevelUp) -> None:
             ["item/quantity/invalid"],
         ),
         ({"location_id": "11"}, ["proposed_order/location_id/invalid"]),
-        ({"tax_amount": -1, "tip_amount": "x"}, ["proposed_order/tax_amount/invalid", "proposed_order/tip_amount/invalid"]),
+        (
+            {"tax_amount": -1, "tip_amount": "x"},
+            ["proposed_order/tax_amount/invalid", "proposed_order/tip_amount/invalid"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_proposal_that_is_wrong_names_every_member(levelup: LevelUp, members: Any, errors: list[str]) -> None:
     assert levelup.refused("POST", PROPOSED, proposal(**members), auth=levelup.tokens()) == errors
 

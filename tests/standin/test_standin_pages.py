@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from levelup_ov.standin import create_levelup, levelup_server
@@ -22,6 +23,7 @@ from levelup_ov.standin.platform import Platform
 from levelup_ov.standin.world import GOOD_CARD, SHOP_APP
 from tests.servers.browser import browser, install
 from tests.servers.process import required
+from tests.standin.checkout_service import CheckoutService
 from tests.standin.visitors import PASSWORDS, authorization
 
 
@@ -46,9 +48,23 @@ class Visitor:
 
     def press(self, words: str) -> None:
         """Press the button with these words, and wait for the page that follows."""
-        page = self.chrome.find_element(By.TAG_NAME, "html")
-        self.chrome.find_element(By.XPATH, f"//button[normalize-space()='{words}']").click()
-        WebDriverWait(self.chrome, 20, 0.02).until(staleness_of(page))
+        with self.next_page():
+            self.chrome.find_element(By.XPATH, f"//button[normalize-space()='{words}']").click()
+
+    def follow(self, words: str) -> None:
+        """Follow the link with these words."""
+        with self.next_page():
+            self.chrome.find_element(By.LINK_TEXT, words).click()
+
+    @contextmanager
+    def next_page(self) -> Iterator[None]:
+        """Whatever is done here leads to another page; wait until it is there."""
+        self.chrome.execute_script("document.documentElement.dataset.before = 'yes'")
+        yield
+        arrived = "return document.readyState === 'complete' && !document.documentElement.dataset.before"
+        # Between two pages, the driver has none to run the script in.
+        waiting = WebDriverWait(self.chrome, 20, 0.02, [WebDriverException])
+        waiting.until(lambda chrome: chrome.execute_script(arrived))
 
     def sign_in(self, email: str) -> None:
         self.fill(**{"E-mail_address": email, "Password": PASSWORDS[email]})
@@ -78,7 +94,7 @@ def chrome(request: pytest.FixtureRequest) -> Iterator[Chrome]:
 
 @pytest.fixture
 def visitor(chrome: Chrome, tmp_path: Path) -> Iterator[Visitor]:
-    levelup = create_levelup(tmp_path / "levelup.db")
+    levelup = create_levelup(tmp_path / "levelup.db", shop_service=CheckoutService())
     server = levelup_server(levelup, 0)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -126,9 +142,8 @@ def test_a_person_refuses_with_the_keyboard(visitor: Visitor) -> None:
     assert focused == button
     # Who uses the keyboard sees where they are.
     assert focused.value_of_css_property("outline-style") == "solid"
-    page = visitor.chrome.find_element(By.TAG_NAME, "html")
-    focused.send_keys(Keys.ENTER)
-    WebDriverWait(visitor.chrome, 20, 0.02).until(staleness_of(page))
+    with visitor.next_page():
+        focused.send_keys(Keys.ENTER)
     assert visitor.answer()["error"] == ["access_denied"]
 
 
@@ -139,7 +154,7 @@ def test_a_person_registers_adds_a_card_and_allows(visitor: Visitor) -> None:
     visitor.picture("register")
     visitor.press("Create account")
     visitor.picture("approve-without-card")
-    visitor.chrome.find_element(By.LINK_TEXT, "Add a card").click()
+    visitor.follow("Add a card")
     typed = {"Expiry_month": "12", "Expiry_year": "2031", "Security_code": "123", "Postal_code": "02110"}
     visitor.fill(Card_number="4111 1111 1111 1112", **typed)
     visitor.press("Add card")
@@ -172,12 +187,12 @@ def test_a_person_answers_a_permissions_request_and_disconnects(visitor: Visitor
         assert user
         transaction.add_request(SHOP_APP.id, user.id, ("create_orders",), visitor.platform.clock())
     visitor.open("/")
-    visitor.chrome.find_element(By.LINK_TEXT, "Request 1").click()
+    visitor.follow("Request 1")
     visitor.sign_in("ada@example.com")
     visitor.press("Allow")
     assert "You have accepted the request" in visitor.text()
     visitor.picture("request-accepted")
-    visitor.chrome.find_element(By.LINK_TEXT, "ada@example.com").click()
+    visitor.follow("ada@example.com")
     visitor.picture("account")
     visitor.press("Disconnect Sample Shop")
     assert "None." in visitor.text()
@@ -192,7 +207,23 @@ def test_the_developers_page(visitor: Visitor) -> None:
     assert "Maintenance is on" in visitor.text()
 
 
-@pytest.mark.parametrize("path", ["/", "/sign_in", authorization(), "/credit_cards/new", "/account"])
+def test_a_visitor_of_the_shop_pays_and_refunds(visitor: Visitor) -> None:
+    visitor.open("/shop")
+    visitor.picture("shop-set-up")
+    visitor.press("Connect the shop with LevelUp")
+    visitor.picture("shop")
+    visitor.press("Connect with LevelUp")
+    assert visitor.chrome.find_element(By.ID, "name").get_attribute("value") == "Ada Example"
+    visitor.picture("shop-connected")
+    visitor.press("Pay $13.26 with LevelUp")
+    assert visitor.chrome.find_element(By.ID, "uuid").text.startswith("uuid-of-")
+    visitor.picture("shop-paid")
+    visitor.press("Refund this order")
+    assert "The whole order was refunded." in visitor.text()
+    visitor.picture("shop-refunded")
+
+
+@pytest.mark.parametrize("path", ["/", "/sign_in", authorization(), "/credit_cards/new", "/account", "/shop"])
 def test_every_page_works_on_a_narrow_screen_with_labels_and_contrast(visitor: Visitor, path: str) -> None:
     chrome = visitor.chrome
     visitor.open("/sign_in")
@@ -204,8 +235,7 @@ def test_every_page_works_on_a_narrow_screen_with_labels_and_contrast(visitor: V
         visitor.open(path)
         visitor.picture("narrow" + re.sub(r"\W+", "-", urlsplit(path).path).rstrip("-"))
         assert chrome.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-        unlabelled = "return [...document.querySelectorAll('input:not([type=hidden])')].filter(i => !i.labels.length).length"
-        assert chrome.execute_script(unlabelled) == 0
+        assert chrome.execute_script(_UNLABELLED) == 0
         assert chrome.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
         assert len(chrome.find_elements(By.TAG_NAME, "h1")) == 1
         assert [ratio for ratio in chrome.execute_script(_CONTRASTS) if ratio < 4.5] == []
@@ -213,6 +243,9 @@ def test_every_page_works_on_a_narrow_screen_with_labels_and_contrast(visitor: V
         chrome.set_window_size(size["width"], size["height"])
 
 
+_UNLABELLED = """
+return [...document.querySelectorAll('input:not([type=hidden]), select')].filter(i => !i.labels.length).length;
+"""
 _CONTRASTS = """
 const lightness = colour => {
   const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)

@@ -156,7 +156,8 @@ def authorization(**members: str | None) -> str:
         "state": "the state",
         **members,
     }
-    return "/oauth2/authorizations/new?" + urlencode({name: value for name, value in asked.items() if value is not None})
+    given = {name: value for name, value in asked.items() if value is not None}
+    return "/oauth2/authorizations/new?" + urlencode(given)
 
 
 def proposal(**members: Any) -> Any:
