@@ -112,8 +112,17 @@ def show_shop() -> Answer:
     visit = _visit()
     person = _call("GET", f"/checkout/users/{visit['user']}")["user"] if visit.get("user") else None
     basket = {**_FIRST_BASKET, **visit.get("basket", {})}
-    shown: _JSON = {"goods": GOODS, "tips": TIPS, "most": MOST, "basket": basket, "prices": _prices(basket)}
-    shown |= {"person": person, "problem": visit.pop("problem", None), "latest": visit.get("latest")}
+    shown: _JSON = {
+        "merchant": merchant,
+        "goods": GOODS,
+        "tips": TIPS,
+        "most": MOST,
+        "basket": basket,
+        "prices": _prices(basket),
+        "person": person,
+        "problem": visit.pop("problem", None),
+        "latest": visit.get("latest"),
+    }
     if person and person["state"] == "connected":
         user = person["id"]
         if "read_user_basic_info" in person["permissions"]:
@@ -308,7 +317,8 @@ def _merchant() -> _JSON | None:
         return None
     merchant = merchants[0]["merchant"]
     locations = _call("GET", f"/checkout/merchants/{merchant['id']}/locations")["locations"]
-    return {"id": merchant["id"], "location": locations[0]["location"]["id"]}
+    first = locations[0]["location"]
+    return {"id": merchant["id"], "location": first["id"], "name": first["name"]}
 
 
 def _prices(basket: _JSON) -> _JSON:

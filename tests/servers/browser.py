@@ -21,7 +21,7 @@ _DRIVERS = ("chromedriver",)
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
-    "--no-proxy-server", "--window-size=1100,900", "--hide-scrollbars",
+    "--no-proxy-server", "--window-size=1100,1050", "--hide-scrollbars",
 )  # fmt: skip
 
 
