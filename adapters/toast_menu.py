@@ -119,7 +119,7 @@ class MenuReader:
         place = f"option_group_provider_id={path}"
         if (strategy := group.text("pricingStrategy", "NONE")) != "NONE":
             self._problems[f"prices by the strategy {strategy} can't be told {place}"] = None
-        if group.text("defaultOptionsSubstitutionPricing", "NO") == "YES":
+        if group.text("defaultOptionsSubstitutionPricing", "NO") != "NO":
             self._problems[f"prices that depend on what was left out can't be told {place}"] = None
         options = tuple(self._options(group, ids, references, place))
         least = group.integer("minSelections", 0)
@@ -133,7 +133,8 @@ class MenuReader:
     def _options(
         self, group: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
     ) -> Iterator[MenuOption]:
-        charged = group.text("defaultOptionsChargePrice", "YES") != "NO"
+        if (charge := group.text("defaultOptionsChargePrice", "YES")) not in ("YES", "NO"):
+            self._problems[f"prices of defaults by {charge} can't be told {place}"] = None
         for reference in group.identifiers(_OPTIONS, []):
             option = self._referred(_OPTIONS, reference, place)
             if option is None or not self._visible(option):
@@ -143,7 +144,7 @@ class MenuReader:
             groups, default = self._publish(option, ids, references, inner), option.boolean("isDefault", False)
             yield MenuOption(
                 encode_path(*ids), option.text("name"),
-                0 if default and not charged else self._price(option, groups, inner),
+                0 if default and charge == "NO" else self._price(option, groups, inner),
                 maximum_quantity=None if option.boolean("allowsDuplicates", False) else 1,
                 default_quantity=int(default), option_groups=groups,
             )  # fmt: skip
