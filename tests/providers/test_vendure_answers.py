@@ -40,8 +40,13 @@ ACCOUNTS = f"""
 provider = "vendure"
 name = "Boston Burgers"
 settings = {{base_url = "{URL}", channels = "congress"}}
+
+[accounts.club]
+provider = "vendure"
+name = "Burger Club"
+settings = {{base_url = "{URL}", channels = "congress", checkout = "account"}}
 """
-PLACE = "boston.congress"
+PLACE, CLUB = "boston.congress", "club.congress"
 ORDER = {
     "items": [item("1", "1:2", "2:3", quantity=2, special_instructions="no onions"), item("3")],
     "tip": 200,
@@ -110,7 +115,8 @@ def channel(the_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Channel
         "LEVELUP_OV_ACCOUNTS": str(data / "accounts.toml"),
     }
     channel = Channel(create_app(load_settings(environ), clock=Clock()))
-    assert channel.get("/merchants/boston/locations").status == 200
+    for merchant in ("boston", "club"):
+        assert channel.get(f"/merchants/{merchant}/locations").status == 200
     return channel
 
 
@@ -134,11 +140,14 @@ def is_a_clear_error(answer: Answer) -> bool:
 
 @pytest.mark.rule("MONEY-9", "ERR-3")
 @EXAMPLES
-@given(answer=mutate(RECORDED["Open"]))
-def test_a_price_is_right_or_refused(the_shop: Shop, channel: Channel, answer: Any) -> None:
-    the_shop.answers = {"Open": answer}
+@given(data=st.data())
+@pytest.mark.parametrize(("place", "recorded"), [(PLACE, "Open"), (CLUB, "OpenAccount")])
+def test_a_price_is_right_or_refused(
+    the_shop: Shop, channel: Channel, place: str, recorded: str, data: st.DataObject
+) -> None:
+    the_shop.answers = {"Open": data.draw(mutate(RECORDED[recorded]))}
 
-    validated = channel.validate(PLACE, **ORDER)
+    validated = channel.validate(place, **ORDER)
 
     if validated.status == 200:
         assert {name: validated.order[name] for name in PRICE} == PRICE

@@ -119,10 +119,16 @@ class VendureServer(Server):
         """
         return self._ask("admin-api", query, channel, variables)
 
-    def orders(self) -> list[dict[str, Any]]:
-        """All orders that were placed, newest first, with everything that was asked for in them."""
+    def count_orders(self) -> int:
+        """How many orders were placed."""
+        query = "{ orders(options: {filter: {active: {eq: false}}, take: 1}) { totalItems } }"
+        return int(self.admin(query)["totalItems"])
+
+    def orders(self, newest: int = 100) -> list[dict[str, Any]]:
+        """The newest orders that were placed, newest first, with everything that was asked for in them."""
         orders: list[dict[str, Any]] = self.admin(
-            """{ orders(options: {filter: {active: {eq: false}}, sort: {id: DESC}}) { items {
+            """query($take: Int!) {
+            orders(options: {filter: {active: {eq: false}}, sort: {id: DESC}, take: $take}) { items {
               id code state orderPlacedAt total totalWithTax channels { token }
               customFields { pickupAt instructions merchantFundedDiscount levelupReference }
               customer { firstName lastName emailAddress phoneNumber user { identifier } }
@@ -132,7 +138,8 @@ class VendureServer(Server):
               discounts { description amount }
               taxSummary { taxRate taxTotal }
               payments { method amount state transactionId errorMessage metadata }
-            } } }"""
+            } } }""",
+            take=newest,
         )["items"]
         return orders
 
