@@ -126,7 +126,8 @@ class ToastAdapter(Adapter):
         problem = reply.answer()
         words = "; ".join(dict.fromkeys(each.text("message") for each in (problem, *problem.each("errors", []))))
         if reply.status == 404:
-            return NotFound("unknown_item", words)
+            # A gateway's 404 is not Toast's, and must not prove that there is no order.
+            return NotFound("unknown_item", words) if problem.identifier("status", "") == "404" else None
         if _DUPLICATE.search(words):
             return None
         codes = (code for pattern, code in _REFUSALS if re.search(pattern, words, re.IGNORECASE))

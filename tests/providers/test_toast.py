@@ -639,6 +639,14 @@ def test_words_without_a_code_of_their_own_are_passed_on() -> None:
 
     assert isinstance(refusal, Refused)
     assert (refusal.code, refusal.message) == ("order_refused", "No.; The fryer is broken")
+
+
+@pytest.mark.rule("SUB-5")
+def test_a_404_that_is_not_toasts_own_proves_nothing() -> None:
+    adapter = ToastAdapter(Account("grill", "toast", "Grill"))
+
+    assert isinstance(adapter.error_from(Reply(404, {}, b'{"status": 404, "message": "Order not found"}')), NotFound)
+    assert adapter.error_from(Reply(404, {}, b'{"message": "no Route matched"}')) is None
     with pytest.raises(Unanswered):
         adapter.error_from(Reply(404, {}, b"<html>not found</html>"))
 
