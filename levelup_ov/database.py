@@ -7,6 +7,7 @@ does, and that nothing waits longer than :data:`PATIENCE` for a lock.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -167,24 +168,46 @@ def begin_sqlite(driver: Any) -> None:
     driver.execute("BEGIN IMMEDIATE")
 
 
-def force_sqlite(url: str) -> None:
-    """Bring what was committed to the disk.
+class WriteAheadLog:
+    """Brings to the disk what was committed to the SQLite database at ``url``.
 
     SQLite could do so while it commits, but would hold its one write lock meanwhile. Its log is all there is to
     write: what has left the log is in the database and was forced there. A log that is gone was the last one's.
-
-    :raises LedgerUnavailable: the disk refuses.
     """
-    try:
-        log = os.open(f"{_address(url).database}-wal", os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(log)
-    except OSError as error:
-        raise LedgerUnavailable() from error
-    finally:
-        os.close(log)
+
+    def __init__(self, url: str) -> None:
+        self._path = f"{_address(url).database}-wal"
+        self._counting = threading.Lock()
+        self._forcing = threading.Lock()
+        self._committed = 0
+        self._forced = 0
+
+    def force(self) -> None:
+        """Return when all that this thread committed is on the disk; one write serves all who wait for it.
+
+        :raises LedgerUnavailable: the disk refuses.
+        """
+        with self._counting:
+            self._committed += 1
+            mine = self._committed
+        with self._forcing:
+            if self._forced >= mine:
+                return
+            reached = self._committed
+            self._write()
+            self._forced = reached
+
+    def _write(self) -> None:
+        try:
+            log = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(log)
+        except OSError as error:
+            raise LedgerUnavailable() from error
+        finally:
+            os.close(log)
 
 
 def _set_postgresql(connection: Any, _record: object) -> None:

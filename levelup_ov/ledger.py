@@ -39,10 +39,10 @@ from sqlalchemy.exc import DBAPIError
 from levelup_ov.database import (
     PATIENCE,
     LedgerUnavailable,
+    WriteAheadLog,
     begin_sqlite,
     check_schema,
     failures,
-    force_sqlite,
     open_engine,
 )
 from levelup_ov.direct import ConnectionLost, DirectConnection, DirectEngine
@@ -249,8 +249,8 @@ class Ledger:
         self._url = url
         self._pool_size = pool_size
         self._inherited: list[object] = []
+        self._postgresql = not url.startswith("sqlite")
         self._connect()
-        self._postgresql = self._engine.dialect.name == "postgresql"
         self._begin = _begin_itself if self._postgresql else begin_sqlite
         self._clock = clock or (None if self._postgresql else _host_clock)
         self._sql = _Statements(self._postgresql, own_clock=self._clock is None)
@@ -289,15 +289,16 @@ class Ledger:
             "lease": lease // _MILLISECOND,
         }
 
-        def work(connection: DirectConnection, _again: bool) -> Claim:
-            held = self._held(connection, kinds)
-            if held:
-                return self._recognised(connection, held, kinds, content, this)
-            self._execute(connection, self._sql.insert, **row)
-            self._point(connection, kinds, this)
-            return Claimed(this)
+        def once(_again: bool) -> Claim:
+            with self._turn(), self._direct.transaction(self._begin) as connection:
+                held = self._held(connection, kinds)
+                if held:
+                    return self._recognised(connection, held, kinds, content, this)
+                self._execute(connection, self._sql.insert, **row)
+                self._point(connection, kinds, this)
+                return Claimed(this)
 
-        return self._transact(work)
+        return self._twice(once)
 
     def begin_sending(self, id: str, *, lease: timedelta, trace: Mapping[str, Any] | None = None) -> None:
         """Mark that the order is about to be placed. Only after this has returned may it be sent.
@@ -309,11 +310,10 @@ class Ledger:
         """
         values = {"lease": lease // _MILLISECOND, **_trace(trace)}
 
-        def work(connection: DirectConnection, again: bool) -> None:
-            # Nobody else knows the id: found in its new state, the row was changed by the first try.
-            self._change(connection, "begin_sending", id, values, done=again)
-
-        self._transact(work, forced=True)
+        # Nobody else knows the id: found in its new state, the row was changed by the first try.
+        self._twice(lambda again: self._change("begin_sending", id, values, done=again))
+        if self._log is not None:
+            self._log.force()
 
     def place(
         self,
@@ -339,7 +339,7 @@ class Ledger:
             "expected_charge": expected_charge,
             "charged": charged,
         }
-        self._transact(lambda connection, _again: self._change(connection, "place", id, values, done=provider_order_id))
+        self._twice(lambda _: self._change("place", id, values, done=provider_order_id))
 
     def fail(self, id: str) -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
@@ -348,7 +348,7 @@ class Ledger:
 
         :raises Superseded: it was settled otherwise.
         """
-        self._transact(lambda connection, _again: self._change(connection, "fail", id, {}))
+        self._twice(lambda _: self._change("fail", id, {}))
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         """The owner's call proved nothing. ``trace``, where given, replaces the one left before.
@@ -356,7 +356,7 @@ class Ledger:
         :raises Superseded: it was settled meanwhile.
         """
         values = _trace(trace)
-        self._transact(lambda connection, _again: self._change(connection, "lose", id, values))
+        self._twice(lambda _: self._change("lose", id, values))
 
     def rule_out(self, submission: Submission, *, grace: timedelta) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
@@ -367,7 +367,7 @@ class Ledger:
         not_before = submission.conclusive_from(grace)
         if submission.seen_at < not_before:
             raise TooEarly(not_before)
-        self._transact(lambda connection, _again: self._change(connection, "rule_out", submission.id, {}))
+        self._twice(lambda _: self._change("rule_out", submission.id, {}))
 
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""
@@ -457,34 +457,20 @@ class Ledger:
     def _connect(self) -> None:
         self._engine = open_engine(self._url, pool_size=self._pool_size)
         self._direct = DirectEngine(self._engine)
+        self._log = None if self._postgresql else WriteAheadLog(self._url)
         self._writer = threading.Lock()
 
-    def _transact(self, work: Callable[[DirectConnection, bool], T], *, forced: bool = False) -> T:
-        """Run ``work`` in a transaction; once more where the database asks for it or a pooled connection was dead.
-
-        ``forced``: it is on the disk before this returns. Without, a power failure may take SQLite's last
-        transactions back, in order. Only the mark before an order is placed needs to be forced: a claim that is
-        lost has sent nothing, and an outcome that is lost is unknown again and found out. PostgreSQL forces all.
-        """
-        done = self._twice(lambda again: self._once(work, again))
-        if forced and not self._postgresql:
-            force_sqlite(self._url)
-        return done
-
-    def _once(self, work: Callable[[DirectConnection, bool], T], again: bool) -> T:
-        with self._turn(), self._direct.transaction(self._begin) as connection:
-            return work(connection, again)
-
     def _ask(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work``, which makes its statements as it goes, in a transaction; likewise twice at the most."""
+        """Run ``work``, which makes its statements as it goes, in a transaction."""
 
-        def once(again: bool) -> T:
+        def once(_again: bool) -> T:
             with self._turn(), self._engine.begin() as connection:
                 return work(connection)
 
         return self._twice(once)
 
     def _twice(self, once: Callable[[bool], T]) -> T:
+        """Run ``once``; again where the database asks for it or a pooled connection was dead."""
         with failures(self._engine):
             try:
                 return once(False)
@@ -565,17 +551,17 @@ class Ledger:
             return replace(submission, state=TRANSITIONS[change].target)
         return self._read(connection, submission.id) or submission
 
-    def _change(
-        self, connection: DirectConnection, change: str, id: str, values: Mapping[str, Any], *, done: bool | str = True
-    ) -> None:
+    def _change(self, change: str, id: str, values: Mapping[str, Any], *, done: bool | str = True) -> None:
         """Make a change, or raise.
 
         ``done``: whether a row that is in the target state already will do; a provider's order id: whether
         it does if the row has this one.
         """
-        if self._execute(connection, self._sql.changes[change], this=id, **values).rowcount:
-            return
-        row = self._read(connection, id)
+        # One statement is a transaction of its own: on SQLite it is not begun, which saves two calls.
+        with self._turn(), self._direct.transaction(_begin_itself) as connection:
+            if self._execute(connection, self._sql.changes[change], this=id, **values).rowcount:
+                return
+            row = self._read(connection, id)
         same = row is not None and row.state == TRANSITIONS[change].target
         if same and row is not None and (done is True or row.provider_order_id == done):
             return
