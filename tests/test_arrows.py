@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "domain", "errors", "deadline", "sealing", "redaction", "identity", "observability", "welcome",
     "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "transport", "login",
-    "database", "ledger", "migrations", "metadata", "submissions",
+    "direct", "database", "ledger", "migrations", "metadata", "submissions",
     "adapter", "registry", "config", "directory", "service",
     "checkout", "sandbox", "standin", "schemas", "blueprints", "cli", "app", "gunicorn_conf", "__main__",
     "testing", "scaffold",
@@ -34,8 +34,9 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "urllib3": frozenset({"transport", "connections", "in_process"}),
     "flask": frozenset({"blueprints", "cli", "app", "sandbox", "standin"}),
     "marshmallow": frozenset({"schemas"}),
-    "sqlalchemy": frozenset({"database", "ledger", "migrations"}),
+    "sqlalchemy": frozenset({"direct", "database", "ledger", "migrations", "checkout"}),
     "alembic": frozenset({"database", "migrations"}),
+    "authlib": frozenset({"checkout"}),
 }
 """Libraries that only some parts may know."""
 
