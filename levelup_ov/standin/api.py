@@ -142,7 +142,7 @@ def show_permissions_request(number: int) -> _JSON:
 
 
 def token_for(transaction: Transaction, found: PermissionsRequest, now: datetime) -> str | None:
-    """A token for a request that was accepted. Each reading gets a new one: none is kept that could be shown again."""
+    """A token for a request that was accepted. Each reading gets a new one, for none is kept to be shown again."""
     if found.state != "accepted":
         return None
     return new_token(transaction, now, found.app_id, frozenset(found.permissions), user_id=found.user_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from levelup_ov.standin.amounts import Amounts
@@ -32,7 +32,7 @@ class Draft:
     cashier: str | None
     register: str | None
     receipt_message_html: str | None
-    items: list[dict[str, Any]] = field(hash=False)
+    items: list[dict[str, Any]]
     applied_discount_amount: int | None = None
     proposed_order_uuid: str | None = None
 

@@ -49,9 +49,7 @@ def propose(transaction: Transaction, app_id: int, user: User, draft: Draft, now
     return proposal
 
 
-def complete(
-    transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime
-) -> tuple[Order, bool]:
+def complete(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> tuple[Order, bool]:
     """Charge what was proposed; the order, and whether it is a new one.
 
     :raises Problem: 404, or 422: another body than the first time, a difference, the discount, the card.

@@ -31,9 +31,7 @@ SHORTEST_PASSWORD = 8
 NEWEST = 10
 """Orders that the developer's page shows."""
 
-pages = Blueprint(
-    "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
-)
+pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
 pages.after_request(visits.LEVELUP.keep)
 
 Answer = str | Response | Redirect | tuple[str, int]
@@ -355,9 +353,8 @@ def _card_page(user: User, problems: list[str] | None = None, given: dict[str, s
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
     return render_template(
-        "card.html", user=user, card=card, problems=problems or [], given=given or {}, here=_here(),
-        this_year=platform().clock().year,
-    )  # fmt: skip
+        "card.html", user=user, card=card, problems=problems or [], given=given or {}, here=_here()
+    )
 
 
 def _message(title: str, text: str, status: int) -> tuple[str, int]:
