@@ -88,6 +88,7 @@ class VendureAdapter(Adapter):
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
+        "tender_key": Setting("the key of the shop's payment method levelup", required=True, secret=True),
         "checkout": Setting("guest, or account: orders run on a customer's account at the shop", default="guest"),
     }
 
@@ -151,7 +152,7 @@ class VendureAdapter(Adapter):
             "tip": order.tip,
             "fields": {**fields_of(order), "levelupReference": order.reference},
             "method": next(code for code, kind in METHODS.items() if kind == tender.kind),
-            "metadata": {"amount": amount, **_card(tender)},
+            "metadata": {"amount": amount, **self._payment(tender)},
         }
         try:
             reply = _ask(session, place, PLACE, variables, cart.token, places_order=True, trace={"code": cart.code})
@@ -166,6 +167,13 @@ class VendureAdapter(Adapter):
         charged = sum(each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled")
         ready_at = paid.member("customFields").instant("pickupAt", None)
         return Placed(paid.text("code"), paid.identifier("id"), ready_at, expected_charge=amount, charged=charged)
+
+    def _payment(self, tender: Tender) -> dict[str, str | None]:
+        if not isinstance(tender, CreditCard):
+            return {"key": self.account.setting("tender_key")}
+        month, year = tender.expiration_month, tender.expiration_year
+        number, cvv = tender.number.reveal(), tender.cvv.reveal()
+        return {"number": number, "cvv": cvv, "month": month, "year": year, "zip": tender.zip, "name": tender.name}
 
     def _open_cart(self, order: Order, session: Session) -> tuple[Quote, Cart]:
         """A new cart with the order in it (META-3), a guest's or a customer's (META-6)."""
@@ -206,14 +214,6 @@ def _data(reply: Reply) -> Answer:
     if answer.has("errors"):
         raise broken_protocol("the provider reports an error of its own")
     return answer.member("data")
-
-
-def _card(tender: Tender) -> dict[str, str | None]:
-    if not isinstance(tender, CreditCard):
-        return {}
-    month, year = tender.expiration_month, tender.expiration_year
-    number, cvv = tender.number.reveal(), tender.cvv.reveal()
-    return {"number": number, "cvv": cvv, "month": month, "year": year, "zip": tender.zip, "name": tender.name}
 
 
 def _customers(order: Order, guest: bool) -> Iterator[dict[str, Any]]:

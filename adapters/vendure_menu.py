@@ -6,6 +6,8 @@ fields tell what Vendure has no members for. An item stands in the first of its 
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Mapping
 
 from levelup_ov.answer import Answer
@@ -49,12 +51,17 @@ def read_menu(location: Location, products: Iterable[Answer]) -> Menu:
         groups.update((group.provider_id, group) for group in published)
         collections = [(each.identifier("id"), each.text("name")) for each in product.each("collections")]
         items = categories.setdefault(next(iter(collections), ("menu", "Menu")), [])
-        about, ids = product.text("description"), tuple(group.provider_id for group in published)
+        about, ids = _plain(product.text("description")), tuple(group.provider_id for group in published)
         for variant in product.each("variants"):
             name, price = variant.text("name"), variant.cents("price")
             items.append(MenuItem(variant.identifier("id"), name, price, about or None, option_groups=ids))
     found = tuple(Category(key, name, tuple(items)) for (key, name), items in categories.items())
     return Menu(location.provider_id, location.name, found, tuple(groups.values()))
+
+
+def _plain(text: str) -> str:
+    """2026-11: descriptions are written with a rich text editor, and kept as HTML."""
+    return " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())
 
 
 def _group(group: Answer) -> OptionGroup:

@@ -30,6 +30,7 @@ _WORDS = (
     ("item .* is not sold here", "unknown_item"),
     ("this item has no option", "unknown_option"),
     (".*insufficient stock", "item_unavailable"),
+    ("the key of the tender LevelUp is wrong", "provider_credentials_refused"),
     ("the order costs", "price_changed"),
 )
 """How words begin that say more than the type that they come with, as patterns."""
@@ -73,9 +74,10 @@ def problem_in(answer: Answer) -> Problem | None:
     Where an error was thrown, nothing after it was done. That the payment itself threw proves nothing.
     """
     if answer.has("errors") and not answer.has("data"):
-        error = answer.each("errors")[0]
-        name, path = error.member("extensions").text("code"), error.value.get("path")
-        return Problem(name, error.text("message")) if name in CODES and path != ["pay"] else None
+        errors = answer.each("errors")
+        name, paths = errors[0].member("extensions").text("code"), [error.value.get("path") for error in errors]
+        paying = any(type(path) is list and path[:1] == ["pay"] for path in paths)
+        return Problem(name, errors[0].text("message")) if name in CODES and not paying else None
     data = answer.member("data").value
     paid = data.get("pay")
     if type(paid) is dict and "errorCode" not in paid:

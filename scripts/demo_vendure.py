@@ -16,12 +16,12 @@ ACCOUNTS = """
 [accounts.boston]
 provider = "vendure"
 name = "Boston Burgers"
-settings = {{base_url = "{base_url}", channels = "congress, harbor"}}
+settings = {{base_url = "{base_url}", channels = "congress, harbor", tender_key = "env:TENDER_KEY"}}
 
 [accounts.club]
 provider = "vendure"
 name = "Boston Burgers for members"
-settings = {{base_url = "{base_url}", channels = "congress", checkout = "account"}}
+settings = {{base_url = "{base_url}", channels = "congress", checkout = "account", tender_key = "env:TENDER_KEY"}}
 """
 USER = {"first_name": "Ada", "last_name": "Example", "email": "ada@example.com", "phone": "+16175550123"}
 CARD = {"number": "4111111111111111", "cvv": "123", "zip": "02114", "expiration_month": "01", "expiration_year": "2031"}
@@ -31,7 +31,9 @@ DECLINED = {**CARD, "number": "4000000000000002"}
 def main() -> None:
     """Run the demonstration."""
     headline("A shop opens: Vendure, a real commerce server from the package index, with its database in memory")
-    with VendureServer(install()) as shop, OrderAhead(ACCOUNTS.format(base_url=shop.base_url)) as service:
+    with VendureServer(install()) as shop, OrderAhead(
+        ACCOUNTS.format(base_url=shop.base_url), TENDER_KEY=shop.tender_key
+    ) as service:
         print(f"  $SHOP     {shop.base_url}")
         print(f"  $SERVICE  {service.base_url}, with the API key $KEY")
         tell_the_story(shop, service)

@@ -32,12 +32,12 @@ ACCOUNTS = """
 [accounts.boston]
 provider = "vendure"
 name = "Boston Burgers"
-settings = {{base_url = "{url}", channels = "congress, harbor"}}
+settings = {{base_url = "{url}", channels = "congress, harbor", tender_key = "env:TENDER_KEY"}}
 
 [accounts.club]
 provider = "vendure"
 name = "Burger Club"
-settings = {{base_url = "{url}", channels = "congress", checkout = "account"}}
+settings = {{base_url = "{url}", channels = "congress", checkout = "account", tender_key = "env:TENDER_KEY"}}
 """
 CONGRESS, HARBOR, CLUB = "boston.congress", "boston.harbor", "club.congress"
 DECLINED, FAILING = "4000000000000002", "4000000000000119"
@@ -99,8 +99,8 @@ def accounts(line: Line, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def app(make_app: MakeApp, accounts: str) -> Flask:
-    return make_app(LEVELUP_OV_ACCOUNTS=accounts)
+def app(make_app: MakeApp, accounts: str, shop: VendureServer) -> Flask:
+    return make_app(LEVELUP_OV_ACCOUNTS=accounts, TENDER_KEY=shop.tender_key)
 
 
 @pytest.fixture
@@ -184,6 +184,9 @@ def test_the_menu_is_the_channels_own(channel: Channel, shop: VendureServer, lin
     option_groups = [each["option_group"] for each in menus[CONGRESS]["option_groups"]]
     options = [each["option"] for group in option_groups for each in group["options"]]
     assert {each["name"]: each["provider_id"] for each in options} == shop.options
+    assert menus[CONGRESS]["categories"][0]["category"]["items"][0]["item"]["description"] == (
+        "Burger & napkin, as you like it"
+    )
     # Kept for the whole account, for each channel by itself.
     channel.get(f"/locations/{CONGRESS}/menu")
     assert line.asked.count("Menu") == 2
@@ -521,6 +524,19 @@ def test_a_location_without_tips(
     assert {"token": "harbor"} in order["channels"]
 
 
+@pytest.mark.rule("PAY-1", "ERR-4")
+def test_only_who_has_the_key_can_call_an_order_paid(
+    make_app: MakeApp, accounts: str, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[Any]]
+) -> None:
+    stranger = Channel(make_app(LEVELUP_OV_ACCOUNTS=accounts, TENDER_KEY="stranger"))
+
+    refusal = stranger.submit(CONGRESS, **wanted)
+
+    assert refusal.refusal[:2] == (502, "provider_credentials_refused")
+    assert placed() == []
+    assert_kept_nowhere(shop, shop.tender_key)
+
+
 @pytest.mark.rule("PAY-2", "PAY-3", "ERR-4")
 def test_a_card_is_charged_and_kept_nowhere(
     channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
@@ -750,10 +766,15 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
 def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
-    make_app: MakeApp, accounts: str, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+    make_app: MakeApp,
+    accounts: str,
+    shop: VendureServer,
+    wanted: dict[str, Any],
+    placed: Callable[[], list[dict[str, Any]]],
+    line: Line,
 ) -> None:
     deadline = {"LEVELUP_OV_SUBMISSION_DEADLINE": "5", "LEVELUP_OV_RECONCILE_GRACE": "0.1"}
-    channel = Channel(make_app(LEVELUP_OV_ACCOUNTS=accounts, **deadline))
+    channel = Channel(make_app(LEVELUP_OV_ACCOUNTS=accounts, TENDER_KEY=shop.tender_key, **deadline))
     metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
     submission = {**wanted, "metadata": metadata, "order_number": "lost request"}
     line.lost_requests.add("Place")

@@ -39,12 +39,12 @@ ACCOUNTS = f"""
 [accounts.boston]
 provider = "vendure"
 name = "Boston Burgers"
-settings = {{base_url = "{URL}", channels = "congress"}}
+settings = {{base_url = "{URL}", channels = "congress", tender_key = "env:TENDER_KEY"}}
 
 [accounts.club]
 provider = "vendure"
 name = "Burger Club"
-settings = {{base_url = "{URL}", channels = "congress", checkout = "account"}}
+settings = {{base_url = "{URL}", channels = "congress", checkout = "account", tender_key = "env:TENDER_KEY"}}
 """
 PLACE, CLUB = "boston.congress", "club.congress"
 ORDER = {
@@ -113,6 +113,7 @@ def channel(the_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Channel
         "LEVELUP_OV_ENV": "development",
         "LEVELUP_OV_DATA_DIR": str(data),
         "LEVELUP_OV_ACCOUNTS": str(data / "accounts.toml"),
+        "TENDER_KEY": "k3y",
     }
     channel = Channel(create_app(load_settings(environ), clock=Clock()))
     for merchant in ("boston", "club"):
@@ -214,12 +215,19 @@ def test_a_menu_and_a_location_are_read_or_refused(the_shop: Shop, document: str
     "answer",
     [
         {"errors": [{"message": "no", "path": ["pay"], "extensions": {"code": "BAD_USER_INPUT"}}], "data": None},
+        {
+            "errors": [
+                {"message": "no", "path": ["state"], "extensions": {"code": "FORBIDDEN"}},
+                {"message": "no", "path": ["pay"], "extensions": {"code": "FORBIDDEN"}},
+            ],
+            "data": None,
+        },
         {"errors": [{"message": "no", "path": ["tip"], "extensions": {"code": "INTERNAL_SERVER_ERROR"}}], "data": None},
         {"errors": [{"message": "no", "path": ["pay", "payments"]}], "data": RECORDED["Place"]["data"]},
         {"data": None},
         500,
     ],
-    ids=["the payment threw", "an error of its own", "an error beside the order", "nothing", "a fault"],
+    ids=["the payment threw", "two steps threw", "an error of its own", "an error beside the order", "nothing", "a fault"],
 )
 def test_what_proves_nothing_about_the_order_is_unknown(shop: Shop, channel: Channel, answer: Any) -> None:
     metadata = {"order_cart": channel.validate(PLACE, **ORDER).order["metadata"]["order_cart"]}

@@ -68,8 +68,8 @@ def _build(directory: Path) -> None:
 class VendureServer(Server):
     """A shop whose database ends with the process. The methods are what its staff does.
 
-    ``items`` and ``options`` give the ids of what the menu calls by name; those of options as
-    ``group:option``.
+    ``tender_key`` is what the payment method ``levelup`` asks for. ``items`` and ``options`` give the ids
+    of what the menu calls by name; those of options as ``group:option``.
 
     :raises SystemMissing: it does not start.
     """
@@ -82,6 +82,7 @@ class VendureServer(Server):
         super().__init__()
         self.items: dict[str, str] = {}
         self.options: dict[str, str] = {}
+        self.tender_key = secrets.token_urlsafe(16)
         self._modules = modules
         self._password = secrets.token_urlsafe(16)
         self._staff = requests.Session()
@@ -229,7 +230,9 @@ class _Seed:
         soda = {"productVariantIds": f'["{self._shop.items["Soda"]}"]', "discount": "10"}
         self._add_promotion(HAPPY_HOUR, _operation("products_percentage_discount", **soda))
         for code in ("levelup", "card"):
-            method = self._create("PaymentMethod", code=code, enabled=True, handler=_operation(code), **_names(code))
+            arguments = {"key": self._shop.tender_key} if code == "levelup" else {}
+            handler = _operation(code, **arguments)
+            method = self._create("PaymentMethod", code=code, enabled=True, handler=handler, **_names(code))
             self._assign("PaymentMethods", {"paymentMethodIds": [method]}, tuple(PLACES))
         self._await_categories()
 
@@ -268,7 +271,7 @@ class _Seed:
         return groups
 
     def _add_item(self, name: str, price: int, tax: str, groups: Sequence[str], channels: Sequence[str]) -> None:
-        names = _names(name, slug=name.lower(), description=f"{name}, as you like it")
+        names = _names(name, slug=name.lower(), description=f"<p>{name} &amp; napkin,</p><p>as you like it</p>")
         product = self._create("Product", enabled=True, customFields={"modifierGroupsIds": groups}, **names)
         query = "mutation($input: [CreateProductVariantInput!]!) { createProductVariants(input: $input) { id } }"
         stock = {"stockOnHand": 1000, "trackInventory": "TRUE"}

@@ -3,12 +3,13 @@
 // What a Vendure shop needs so that LevelUp can order from it. Facts about Vendure 3.7.3 are dated.
 'use strict';
 
+const { timingSafeEqual } = require('node:crypto');
 const { Inject } = require('@nestjs/common');
 const { Args, Mutation, Query, Resolver } = require('@nestjs/graphql');
 const {
-    ActiveOrderService, Allow, Ctx, Facet, FacetValue, I18nError, LanguageCode, Order, OrderService, PaymentMethodHandler, Permission,
-    PluginCommonModule, Product, PromotionOrderAction, SessionService, Transaction, TransactionalConnection,
-    VendurePlugin,
+    ActiveOrderService, Allow, Ctx, Facet, FacetValue, I18nError, LanguageCode, Order, OrderService,
+    PaymentMethodHandler, Permission, PluginCommonModule, Product, PromotionOrderAction, SessionService, Transaction,
+    TransactionalConnection, VendurePlugin,
 } = require('@vendure/core');
 const gql = require('graphql-tag');
 
@@ -16,12 +17,14 @@ const TIP = 'tip';
 const DECLINED = '4000000000000002';
 const FAILING = '4000000000000119';
 
+const PLACE = ['locationName', 'street', 'city', 'region', 'postalCode', 'phone', 'timeZone'];
+
 const text = value => [{ languageCode: LanguageCode.en, value }];
 
 // A modifier group is a facet, a modifier one of its values: both belong to channels and need no entities of ours.
 const customFields = {
     Channel: [
-        ...['locationName', 'street', 'city', 'region', 'postalCode', 'phone', 'timeZone'].map(name => ({ name, type: 'string' })),
+        ...PLACE.map(name => ({ name, type: 'string' })),
         { name: 'acceptsTips', type: 'boolean', defaultValue: false },
     ],
     Facet: [
@@ -93,21 +96,33 @@ const merchantFundedDiscount = new PromotionOrderAction({
 });
 
 // What a handler returns is stored with the payment: never the card. The caller says what it expects to be charged.
-function handler(code, description, authorise) {
+function handler(code, description, args, authorise) {
     return new PaymentMethodHandler({
         code,
         description: text(description),
-        args: {},
+        args,
         createPayment: (ctx, order, amount, args, metadata) =>
             metadata.amount === amount
-                ? { amount, transactionId: order.customFields.levelupReference, ...authorise(metadata) }
+                ? { amount, transactionId: order.customFields.levelupReference, ...authorise(metadata, args) }
                 : { amount, state: 'Declined', errorMessage: `the order costs ${amount}, not ${metadata.amount}` },
         settlePayment: () => ({ success: true }),
     });
 }
 
-const externalTender = handler('levelup', 'Paid with LevelUp', () => ({ state: 'Settled' }));
-const card = handler('card', 'Credit card', ({ number, cvv, month, year, zip, name }) => {
+// The shop API is open to everybody: without a key, anybody could call an order paid.
+const keyArgs = { key: { type: 'string', ui: { component: 'password-form-input' } } };
+const externalTender = handler('levelup', 'Paid with LevelUp', keyArgs, ({ key }, args) =>
+    sameText(String(key ?? ''), args.key)
+        ? { state: 'Settled' }
+        : { state: 'Declined', errorMessage: 'the key of the tender LevelUp is wrong' },
+);
+
+function sameText(one, other) {
+    const [a, b] = [Buffer.from(one), Buffer.from(other)];
+    return a.length === b.length && a.length > 0 && timingSafeEqual(a, b);
+}
+
+const card = handler('card', 'Credit card', {}, ({ number, cvv, month, year, zip, name }) => {
     if (!passesLuhn(number)) return { state: 'Declined', errorMessage: 'this is no card number' };
     if (number === DECLINED) return { state: 'Declined', errorMessage: 'the bank declines the card' };
     if (number === FAILING) return { state: 'Error', errorMessage: 'the card processor does not answer' };
