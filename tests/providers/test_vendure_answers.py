@@ -227,7 +227,7 @@ def test_a_menu_and_a_location_are_read_or_refused(the_shop: Shop, document: str
         {"data": None},
         500,
     ],
-    ids=["the payment threw", "two steps threw", "an error of its own", "an error beside the order", "nothing", "a fault"],
+    ids=["the payment threw", "two steps threw", "an error of its own", "an error beside it", "nothing", "a fault"],
 )
 def test_what_proves_nothing_about_the_order_is_unknown(shop: Shop, channel: Channel, answer: Any) -> None:
     metadata = {"order_cart": channel.validate(PLACE, **ORDER).order["metadata"]["order_cart"]}
