@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 from flask import Flask
 
 from levelup_ov import cli
-from levelup_ov.blueprints import http, orders, status
+from levelup_ov.blueprints import checkout, http, orders, status
+from levelup_ov.checkout import open_checkout
 from levelup_ov.config import Settings, load_settings
 from levelup_ov.database import upgrade
+from levelup_ov.in_process import WSGIApplication
 from levelup_ov.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
 from levelup_ov.sandbox import create_sandbox
@@ -25,9 +27,15 @@ SANDBOX_HOST = "sandbox.internal"
 
 
 def create_app(
-    settings: Settings | None = None, *, clock: Callable[[], datetime] | None = None, ledger: Ledger | None = None
+    settings: Settings | None = None,
+    *,
+    clock: Callable[[], datetime] | None = None,
+    ledger: Ledger | None = None,
+    in_process: Mapping[str, WSGIApplication] | None = None,
 ) -> Flask:
     """The WSGI application. ``clock`` and ``ledger`` stand in for the real ones in tests.
+
+    ``in_process``: further applications by host name that are reached without a port.
 
     :raises levelup_ov.config.ConfigError: with every mistake of the configuration.
     """
@@ -40,7 +48,7 @@ def create_app(
         upgrade(settings.ledger.reveal())
     transport = Transport(
         pool_size=settings.threads,
-        in_process={SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)},
+        in_process={SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock), **(in_process or {})},
         proxy=settings.proxy.reveal() if settings.proxy else None,
     )
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.threads)
@@ -52,7 +60,9 @@ def create_app(
     http.install(app, settings)
     app.register_blueprint(orders.blueprint(service, settings))
     app.register_blueprint(status.blueprint({"ledger": ledger.ready}, _document(settings)))
-    cli.install(app, settings, service)
+    if (web_checkout := open_checkout(settings, transport, service, clock)) is not None:
+        app.register_blueprint(checkout.blueprint(web_checkout, settings))
+    cli.install(app, settings, service, web_checkout)
     return app
 
 

@@ -11,6 +11,7 @@ from flask import Flask
 from flask.cli import AppGroup
 from werkzeug.serving import make_server
 
+from levelup_ov.checkout import LEDGER_ACCOUNT, Checkout
 from levelup_ov.config import Settings
 from levelup_ov.database import REVISIONS, upgrade
 from levelup_ov.deadline import Deadline
@@ -24,10 +25,11 @@ from levelup_ov.standin import REDIRECT_URIS, create_levelup, levelup_server, ov
 T = TypeVar("T")
 
 
-def install(app: Flask, settings: Settings, service: Service) -> None:
+def install(app: Flask, settings: Settings, service: Service, checkout: Checkout | None = None) -> None:
     """Add the commands to ``app``."""
     for group in (_config(settings), _menu(settings, service), _ledger(settings), _submissions(settings, service)):
         app.cli.add_command(group)
+    app.cli.add_command(_checkout(settings, checkout))
     app.cli.add_command(_sandbox(settings))
     app.cli.add_command(_levelup(settings))
 
@@ -132,7 +134,8 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
         Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still open.
         """
         found = _shown(lambda: submissions.ledger.open_submissions(limit=limit))
-        unknown = [submission for submission in found if submission.state == "unknown"]
+        # Charges are the affair of `checkout reconcile`.
+        unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
         left = 0
         for position, submission in enumerate(unknown, start=1):
             trace = Trace(Deadline(settings.submission_deadline))
@@ -144,6 +147,36 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
                 outcome = f"still unknown: {failure.message}"
             click.echo(f"[{position}/{len(unknown)}] {submission.id} {submission.location}: {outcome}")
         click.echo(f"{len(unknown) - left} resolved, {left} still unknown", err=True)
+        if left:
+            raise SystemExit(1)
+
+    return group
+
+
+def _checkout(settings: Settings, checkout: Checkout | None) -> AppGroup:
+    group = AppGroup("checkout", help="Web checkout.")
+
+    @group.command("reconcile")
+    @click.option("--limit", default=1000, show_default=True)
+    def reconcile(limit: int) -> None:
+        """Finish the orders that nobody has in hand any more: find out what was charged, refund what no provider has.
+
+        Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still unfinished.
+        """
+        if checkout is None:
+            raise click.ClickException("LEVELUP_OV_CHECKOUT_URL is not set")
+        orders = checkout.orders
+        found = _shown(lambda: orders.unfinished(limit))
+        left = 0
+        for position, order in enumerate(found, start=1):
+            try:
+                finished = orders.reconcile(order, Trace(Deadline(settings.submission_deadline)))
+                outcome: str = finished.state
+            except Failure as failure:
+                left += 1
+                outcome = f"still {order.state}: {failure.message}"
+            click.echo(f"[{position}/{len(found)}] {order.id} {order.merchant}: {outcome}")
+        click.echo(f"{len(found) - left} finished, {left} still unfinished", err=True)
         if left:
             raise SystemExit(1)
 

@@ -80,11 +80,25 @@ VARIABLES = (
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may be under way", "30"),
     Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
+    Variable("LEVELUP_OV_CHECKOUT_URL", "base address of LevelUp's API; unset, there is no web checkout"),
+    Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
+    Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),
+    Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO"),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64"),
     Variable("WEB_CONCURRENCY", "worker processes", "2"),
     Variable("PORT", "port that the service listens on", "8000"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutSettings:
+    """LevelUp's API for web checkout, and what this service is there; addresses without a slash at the end."""
+
+    url: str
+    api_key: str
+    client_secret: Secret
+    return_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +120,7 @@ class Settings:
     reconcile_grace: float = 30.0
     account_threads: int = 64
     proxy: Secret | None = None
+    checkout: CheckoutSettings | None = None
     log_level: str = "INFO"
     threads: int = 64
     workers: int = 2
@@ -172,6 +187,7 @@ class _Loader:
             reconcile_grace=self._number("LEVELUP_OV_RECONCILE_GRACE", 0.1, 86_400),
             account_threads=self._account_threads(len(accounts)),
             proxy=self._proxy(),
+            checkout=self._checkout(development),
             log_level=self._choice(
                 "LEVELUP_OV_LOG_LEVEL", {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
             ),
@@ -310,6 +326,27 @@ class _Loader:
         if value and not _is_url(value):
             self._mistake("environment, LEVELUP_OV_PROXY", "is no http(s) address", "set it to http://host:port")
         return Secret(value) if value else None
+
+    def _checkout(self, development: bool) -> CheckoutSettings | None:
+        """All four variables or none; outside development mode both addresses are https, as OAuth demands."""
+        names = [f"LEVELUP_OV_CHECKOUT_{name}" for name in ("URL", "API_KEY", "CLIENT_SECRET", "RETURN_URL")]
+        values = [self._value(name) for name in names]
+        if not any(values):
+            return None
+        for name, value in zip(names, values, strict=True):
+            if not value:
+                self._mistake(f"environment, {name}", "is not set", "set all of LEVELUP_OV_CHECKOUT_*, or none")
+            elif name.endswith("_URL"):
+                if not _is_url(value) or urlsplit(value).query or urlsplit(value).fragment:
+                    self._mistake(f"environment, {name}", "is no http(s) address", "write it as https://host")
+                elif "@" in urlsplit(value).netloc:
+                    self._mistake(f"environment, {name}", "holds credentials", "take them out of the address")
+                elif not development and not value.startswith("https://") and not _is_loopback(value):
+                    self._mistake(f"environment, {name}", "is not https", "write it as https://host")
+            elif not value.isascii() or not value.isprintable():
+                self._mistake(f"environment, {name}", "holds characters that no key has", "use printable ASCII")
+        url, api_key, client_secret, return_url = values
+        return CheckoutSettings(url.rstrip("/"), api_key, Secret(client_secret), return_url.rstrip("/"))
 
     def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str]:
         try:
@@ -485,3 +522,7 @@ def _is_url(value: str) -> bool:
         return url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
     except ValueError:
         return False
+
+
+def _is_loopback(value: str) -> bool:
+    return urlsplit(value).hostname in ("127.0.0.1", "localhost", "::1")

@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from levelup_ov.direct import ConnectionLost
 from levelup_ov.domain.failure import Failure
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
 UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"

@@ -83,6 +83,26 @@ KINDS: Mapping[str, Kind] = {
     "idempotency_key_reused": _request(
         422, "An identity of the submission belongs to a different order.", "Give each order an identity of its own."
     ),
+    # Web checkout: what is wrong with the request.
+    "invalid_state": _request(
+        400, "The state of an OAuth callback is forged, used or too old.", "Start the connection again."
+    ),
+    "connection_not_found": _request(
+        404, "No merchant or user was connected under this id.", "Use the id that the start of the connection gave."
+    ),
+    "order_not_found": _request(404, "There is no such order of this app.", "Use the UUID that the charge answered."),
+    "invalid_confirmation": _request(
+        422, "The confirmation is not the connection's, or it is too old.", "Start the connection again."
+    ),
+    "not_connected": _request(
+        422, "The merchant or user is not connected, or not any more.", "Connect the merchant or user again."
+    ),
+    "amounts_do_not_add_up": _request(422, "The amounts of the order contradict each other.", _ASK_CHANNEL),
+    "discount_too_large": _request(
+        422, "More discount is asked for than the order can take or LevelUp offers. Nothing was charged.",
+        "Preview the order again.",
+    ),
+    "already_refunded": _request(422, "The order has been refunded.", "Nothing is left to do."),
     "submission_in_progress": _request_retryable(409, "The same submission is being placed right now.", _WAIT),
     # What the ordering provider said.
     "unknown_item": _provider(422, "The provider does not know the item.", "Read the menu again."),
@@ -103,6 +123,25 @@ KINDS: Mapping[str, Kind] = {
         422,
         "The provider adds a fee and LEVELUP_OV_FEES=refuse is set.",
         "Take the fee off at the provider, or set LEVELUP_OV_FEES=add.",
+    ),
+    # Web checkout: what LevelUp said.
+    "authorization_refused": _provider(
+        422, "LevelUp does not accept the authorization.", "Start the connection again."
+    ),
+    "user_token_refused": _provider(
+        422, "LevelUp does not accept the user's permission (any more).", "Connect the user again."
+    ),
+    "merchant_token_refused": _provider(
+        422, "LevelUp does not accept the merchant's permission (any more).", "Connect the merchant again."
+    ),
+    "email_taken": _provider(422, "LevelUp has a user with this e-mail address.", "Connect the user by OAuth."),
+    "manager_confirmation_required": _provider(
+        422, "A manager must confirm the refund.", "Send the right `manager_confirmation`."
+    ),
+    "refund_refused": _provider(422, "LevelUp refused the refund for a reason of its own.", _ASK_USER),
+    "levelup_refused": _provider(422, "LevelUp refused the request for a reason of its own.", _ASK_USER),
+    "refund_pending": _provider_retryable(
+        503, "The charge is not known to be refunded yet.", "Send the same request again, or run `checkout reconcile`."
     ),
     "rate_limited": _provider_retryable(429, "The provider answers that it gets too many requests.", _WAIT),
     "provider_protocol_error": _provider(

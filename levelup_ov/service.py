@@ -155,6 +155,16 @@ class Service:
         trace.replayed = settlement.replayed
         return SubmittedOrder(**settlement.answer)
 
+    def check_submission(self, location_id: str, request: SubmissionRequest, trace: Trace) -> None:
+        """Refuse what can be refused before anything is sent or charged: location, tender, fulfilment and time.
+
+        :raises Failure: why the order could not be submitted.
+        """
+        with self._bulkhead.room(self._account_of(location_id, trace).account.name):
+            place = self._place(location_id, trace)
+            _check_tender(place, request.tender)
+            self._order(place, request.order)
+
     def look_up(self, submission: Submission, trace: Trace) -> Settlement | None:
         """The order of a submission, as its provider knows it; None if there is none (SUB-5)."""
         place = self._place(submission.location, trace)

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = (
     "domain", "errors", "deadline", "sealing", "redaction", "identity", "observability", "welcome",
-    "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "transport", "login",
+    "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "transport", "login", "exchanges",
     "direct", "database", "ledger", "migrations", "metadata", "submissions",
     "adapter", "registry", "config", "directory", "service",
-    "checkout", "sandbox", "standin", "schemas", "blueprints", "cli", "app", "gunicorn_conf", "__main__",
-    "testing", "scaffold",
+    "checkout", "sandbox", "standin", "schemas", "blueprints", "scaffold", "cli", "app", "gunicorn_conf", "__main__",
+    "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -30,12 +30,13 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 """Parts with a shorter list of their own; the empty name is ``levelup_ov`` itself, for its version."""
 
 OWNERS: Mapping[str, frozenset[str]] = {
-    "requests": frozenset({"transport", "connections", "in_process"}),
-    "urllib3": frozenset({"transport", "connections", "in_process"}),
+    "requests": frozenset({"transport", "connections", "in_process", "exchanges"}),
+    "urllib3": frozenset({"transport", "connections", "in_process", "exchanges"}),
     "flask": frozenset({"blueprints", "cli", "app", "sandbox", "standin"}),
     "marshmallow": frozenset({"schemas"}),
     "sqlalchemy": frozenset({"direct", "database", "ledger", "migrations", "checkout"}),
     "alembic": frozenset({"database", "migrations"}),
+    "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
 }
 """Libraries that only some parts may know."""

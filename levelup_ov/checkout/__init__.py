@@ -1,0 +1,40 @@
+"""LevelUp web checkout: connect merchants and users, charge, refund. Its interface is told in ``docs/checkout.rst``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from levelup_ov.checkout.client import LevelUp
+from levelup_ov.checkout.connections import Connections, Tokens
+from levelup_ov.checkout.orders import LEDGER_ACCOUNT, Orders
+from levelup_ov.checkout.store import Store
+from levelup_ov.config import Settings
+from levelup_ov.service import Service
+from levelup_ov.transport import Transport
+
+__all__ = ["LEDGER_ACCOUNT", "Checkout", "open_checkout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """All use cases."""
+
+    connections: Connections
+    orders: Orders
+
+
+def open_checkout(
+    settings: Settings, transport: Transport, service: Service, clock: Callable[[], datetime]
+) -> Checkout | None:
+    """The web checkout, where it is configured. ``clock`` gives the aware present."""
+    if (ours := settings.checkout) is None:
+        return None
+    # Like providers with accounts: a LevelUp that hangs may not hold all threads.
+    threads = max(settings.threads // 2, 1)
+    levelup = LevelUp(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
+    store = Store(settings.ledger.reveal())
+    connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
+    lease = timedelta(seconds=settings.submission_deadline + settings.reconcile_grace)
+    return Checkout(connections, Orders(store, levelup, connections, service, settings.secret_keys, lease, clock))

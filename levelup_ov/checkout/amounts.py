@@ -1,0 +1,98 @@
+"""Which amounts LevelUp is sent for a check. Pure; all amounts are cents.
+
+A check is what a site knows of its order. LevelUp wants to know which part of the payment is tax, which is exempt,
+and so which part can take a discount and earns loyalty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from levelup_ov.domain.checkout import Check
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What is sent. ``spend`` holds ``tax`` and ``exemption``, and the discount is a part of it too."""
+
+    spend: Cents
+    tax: Cents
+    exemption: Cents
+
+    @property
+    def discountable(self) -> Cents:
+        """The largest discount that can be applied: sales tax is paid in full whatever credit is redeemed."""
+        return max(0, self.spend - self.tax - self.exemption)
+
+
+def calculate(outstanding: int, tax: int, exemption: int, payment: int, applied_discount: int = 0) -> Amounts:
+    """The amounts for ``payment`` towards a check of which ``outstanding`` is left after ``applied_discount``.
+
+    A payment goes first to what earns, then to what is exempt, and only at the very end to the tax. Numbers that do
+    not fit are pulled into range; :func:`check_amounts` refuses them before.
+    """
+    outstanding += abs(applied_discount)
+    payment = _clamp(payment, outstanding)
+    tax = _clamp(tax, outstanding)
+    exemption = _clamp(exemption, outstanding - tax)
+    subtotal = outstanding - tax
+    earning = subtotal - exemption
+    return Amounts(
+        spend=payment,
+        tax=tax if payment >= outstanding else max(0, payment - subtotal),
+        exemption=exemption if payment >= subtotal else max(0, payment - earning),
+    )
+
+
+def proposed(check: Check) -> Amounts:
+    """What is proposed."""
+    return calculate(check.outstanding, check.tax, check.exemption, check.payment)
+
+
+def completed(check: Check, discount: Cents) -> Amounts:
+    """What is completed, once ``discount`` has been taken off the check."""
+    return calculate(check.outstanding - discount, check.tax, check.exemption, check.payment, discount)
+
+
+def check_amounts(check: Check, discount: Cents | None) -> None:
+    """Refuse what cannot be right, before anybody is asked.
+
+    :raises Failure: ``amounts_do_not_add_up``, ``discount_too_large``.
+    """
+    if check.outstanding == 0 or check.payment == 0:
+        _refuse("there is nothing to pay", "outstanding_amount" if check.outstanding == 0 else "payment_amount")
+    if check.tax > check.outstanding:
+        _refuse(f"{check.tax} cents of tax in {check.outstanding} outstanding", "tax_amount")
+    if check.exemption > check.outstanding - check.tax:
+        rest = check.outstanding - check.tax
+        _refuse(f"{check.exemption} cents exempt of {rest} outstanding without tax", "exemption_amount")
+    if check.payment > check.outstanding:
+        _refuse(f"{check.payment} cents are to be paid of {check.outstanding} outstanding", "payment_amount")
+    if discount is not None and discount > (most := proposed(check).discountable):
+        raise discount_too_large(discount, most)
+
+
+def applied_discount(check: Check, wanted: Cents | None, offered: Cents) -> Cents:
+    """The discount to apply: the one ``wanted``, or all that LevelUp ``offered``.
+
+    :raises Failure: ``discount_too_large``: more is wanted than offered.
+    """
+    if wanted is not None and wanted > offered:
+        raise discount_too_large(wanted, offered)
+    return min(offered if wanted is None else wanted, proposed(check).discountable)
+
+
+def discount_too_large(discount: Cents, most: Cents) -> Failure:
+    """The failure of a discount that nothing can take, or that LevelUp does not give."""
+    message = f"a discount of {discount} cents was asked for, {most} can be applied"
+    return Failure("discount_too_large", message, path="$.order.discount_amount")
+
+
+def _refuse(message: str, member: str) -> None:
+    raise Failure("amounts_do_not_add_up", message, path=f"$.order.{member}")
+
+
+def _clamp(amount: int, most: int) -> int:
+    return max(0, min(amount, most))

@@ -1,0 +1,386 @@
+"""A client of LevelUp's API: typed answers, and every refusal an error of the closed list.
+
+All calls go through :mod:`levelup_ov.transport`: within a deadline, nothing sent twice that does not allow it.
+Answers are read member by member; amounts are cents.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from levelup_ov.answer import Answer
+from levelup_ov.bulkhead import Bulkhead
+from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
+from levelup_ov.checkout.problems import LevelUpRefused, oauth_refusal_from, refusal_from
+from levelup_ov.deadline import Deadline
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Unanswered, broken_protocol
+from levelup_ov.redaction import scrub
+from levelup_ov.transport import Call, Reply, Session, Transport
+
+T = TypeVar("T")
+
+POOL = "checkout/levelup"
+"""The name of the pool of connections; no account can have it."""
+
+_TOKEN = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,100}")
+"""At most 100 bytes, and nothing that would end it in a header."""
+_NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token with LevelUp's id of the merchant or user it is for, where it was told."""
+
+    secret: Secret
+    merchant_id: int | None = None
+    user_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionsRequest:
+    """``state``: pending, accepted or rejected; ``token`` once it is accepted."""
+
+    id: int
+    state: str
+    token: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    email: str
+    first_name: str | None
+    last_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposed order, and the discount that it would get."""
+
+    uuid: str
+    discount: Cents
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A completed order; ``total`` is spend and tip, before the discount."""
+
+    uuid: str
+    spend: Cents
+    tip: Cents
+    total: Cents
+    gift_card_total: Cents
+    gift_card_tip: Cents
+
+
+@dataclass(frozen=True, slots=True)
+class PastOrder:
+    uuid: str
+    created_at: datetime
+    location_id: int | None
+    spend: Cents
+    tip: Cents
+    total: Cents
+    refunded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loyalty:
+    """``spend_remaining``: None for a programme that counts visits."""
+
+    potential_credit: Cents
+    spend_remaining: Cents | None
+    progress_percentage: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CardPage:
+    url: str
+    expires_at: datetime | None
+
+
+class LevelUp:
+    """The platform as one app sees it; its own token is fetched when first needed and kept in memory.
+
+    ``api_key`` is the OAuth ``client_id`` too. ``threads``: how many requests may call it at once.
+    """
+
+    def __init__(
+        self, transport: Transport, base_url: str, api_key: str, client_secret: Secret, *, threads: int
+    ) -> None:
+        self._transport = transport
+        self._bulkhead = Bulkhead(threads)
+        self.base_url = base_url
+        self.api_key = api_key
+        self._client_secret = client_secret
+        self._app_token: Secret | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def calls(
+        self,
+        deadline: Deadline,
+        log: list[Call],
+        before_placing: Callable[[Mapping[str, Any] | None], None] | None = None,
+    ) -> Iterator[Calls]:
+        """Calls of one request. What they fail with holds no token; ``log`` lists them."""
+        session = Session(
+            self._transport,
+            POOL,
+            base_url=self.base_url,
+            headers={},
+            error_from=refusal_from,
+            deadline=deadline,
+            calls=log,
+            before_placing=before_placing,
+        )
+        session.conceal(self._client_secret.reveal())
+        try:
+            with self._bulkhead.room(POOL):
+                yield Calls(self, session)
+        except Failure as failure:
+            failure.message = scrub(failure.message, session.secrets)
+            raise
+
+    def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
+        """The app's token; a new one where the one ``refused`` is still the newest."""
+        if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
+            raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+        try:
+            if self._app_token is None or self._app_token is refused:
+                body = {"api_key": self.api_key, "client_secret": self._client_secret.reveal()}
+                reply = session.post("/v15/access_tokens", body, repeatable=True)
+                self._app_token = _token(reply.answer().member("access_token"), "token", session)
+            return self._app_token
+        finally:
+            self._lock.release()
+
+    def exchange(self, code: str, redirect_uri: str, deadline: Deadline, log: list[Call]) -> Token:
+        """The token for a code of OAuth's; a code is good once, so the call is never repeated.
+
+        :raises Failure: ``authorization_refused``, or why there was no answer.
+        """
+        session = Session(
+            self._transport, POOL, base_url=self.base_url, headers=basic(self.api_key, self._client_secret),
+            error_from=oauth_refusal_from, deadline=deadline, calls=log,
+        )  # fmt: skip
+        answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).answer()
+        if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
+            raise broken_protocol("LevelUp gave a token of an unknown type")
+        secret = _token(answer, "access_token", session)
+        return Token(secret, answer.integer("merchant_id", None), answer.integer("user_id", None))
+
+
+class Calls:
+    """The calls themselves. Each takes the tokens it needs, and raises what :class:`Session` does."""
+
+    def __init__(self, levelup: LevelUp, session: Session) -> None:
+        self._levelup = levelup
+        self.session = session
+
+    # With the app's own token.
+
+    def request_permissions(self, email: str, permissions: Sequence[str]) -> PermissionsRequest:
+        """Ask a user for permissions."""
+        body = {"permissions_request": {"email": email, "permission_keynames": list(permissions)}}
+        return self._permissions_request(self._as_app("POST", "/v15/apps/permissions_requests", body))
+
+    def permissions_request(self, number: int) -> PermissionsRequest:
+        """What became of it."""
+        return self._permissions_request(self._as_app("GET", f"/v15/apps/permissions_requests/{number}"))
+
+    def create_user(self, email: str, first_name: str, last_name: str, permissions: Sequence[str]) -> Token:
+        """Make an account of record."""
+        body = {
+            "user": {"email": email, "first_name": first_name, "last_name": last_name},
+            "permission_keynames": list(permissions),
+            "api_key": self._levelup.api_key,
+        }
+        answer = self._as_app("POST", "/v15/apps/users", body).answer().member("access_token")
+        return Token(_token(answer, "token", self.session), user_id=answer.integer("user_id", None))
+
+    # With a user's token.
+
+    def profile(self, user: Secret) -> Profile:
+        """The user's basic information."""
+        answer = self._get("/v15/users", user=user).answer().member("user")
+        return Profile(answer.text("email"), answer.text("first_name", None), answer.text("last_name", None))
+
+    def addresses(self, user: Secret) -> list[dict[str, Any]]:
+        """The user's addresses."""
+        return [_address(each.member("user_address")) for each in _list(self._get("/v15/user_addresses", user=user))]
+
+    def add_address(self, user: Secret, address: Mapping[str, str | None]) -> dict[str, Any]:
+        """Add one, and give it with its id."""
+        body = {"user_address": dict(address)}
+        reply = self.session.post("/v15/user_addresses", body, headers=self._header(user=user))
+        return _address(reply.answer().member("user_address"))
+
+    def past_orders(self, user: Secret, page: int) -> tuple[list[PastOrder], int | None]:
+        """A page of the user's orders, newest first, and the number of the next."""
+        reply = self._get("/v15/users/orders", user=user, page=page)
+        if reply.status == 204:
+            return [], None
+        orders = [_past_order(each.member("order")) for each in _list(reply)]
+        following = _NEXT.search(reply.headers.get("Link", ""))
+        return orders, int(following[1]) if following and orders else None
+
+    def credit(self, user: Secret, location_id: int) -> Cents:
+        """All credit that the user has at a location."""
+        answer = self._get(f"/v15/locations/{location_id}/credit", user=user).answer()
+        return answer.member("credit").cents("total_amount")
+
+    def loyalty(self, user: Secret, merchant_id: int) -> Loyalty:
+        """How far the user is with a merchant's loyalty."""
+        answer = self._get(f"/v15/merchants/{merchant_id}/loyalty", user=user).answer().member("loyalty")
+        return Loyalty(
+            answer.cents("potential_credit_amount", 0),
+            answer.cents("spend_remaining_amount", None),
+            answer.integer("progress_percentage", None),
+        )
+
+    def campaigns(self, user: Secret, location_id: int) -> list[tuple[int, list[str]]]:
+        """The campaigns of a location, each with the representations that it has."""
+        found = _list(self._get(f"/v15/locations/{location_id}/campaigns", user=user))
+        campaigns = [each.member("campaign") for each in found]
+        return [(each.integer("id"), each.texts("representation_types", [])) for each in campaigns]
+
+    def campaign(self, user: Secret, number: int, representation: str) -> Mapping[str, Any]:
+        """One representation of a campaign, LevelUp's own members."""
+        reply = self._get(f"/v15/campaigns/{number}/{representation}", user=user)
+        return reply.answer().member("campaign").value
+
+    def card_page(self, user: Secret, return_to: str | None) -> CardPage:
+        """The page of LevelUp's on which the user may type the one card."""
+        body = {"credit_card_page": {"redirect_uri": return_to} if return_to else {}}
+        reply = self.session.post("/v15/credit_card_pages", body, headers=self._header(user=user))
+        answer = reply.answer().member("credit_card_page")
+        return CardPage(answer.text("url"), answer.instant("expires_at", None))
+
+    # With a merchant's token, or both.
+
+    def locations(self, merchant: Secret, merchant_id: int) -> list[tuple[int, str | None]]:
+        """Ids and names of a merchant's locations."""
+        reply = self._get(f"/v15/merchants/{merchant_id}/locations", merchant=merchant)
+        locations = [each.member("location") for each in _list(reply)]
+        return [(each.integer("id"), each.text("name", None)) for each in locations]
+
+    def propose(self, merchant: Secret, user: Secret, order: Mapping[str, Any]) -> Proposal:
+        """Propose an order. It charges nothing, so it may be sent twice."""
+        reply = self.session.post(
+            "/v15/proposed_orders",
+            {"proposed_order": order},
+            headers=self._header(merchant=merchant, user=user),
+            repeatable=True,
+        )
+        answer = reply.answer().member("proposed_order")
+        return Proposal(answer.identifier("uuid"), answer.cents("discount_amount"))
+
+    def complete(
+        self, merchant: Secret, user: Secret, order: Mapping[str, Any], trace: Mapping[str, Any] | None = None
+    ) -> Charge:
+        """Charge a proposed order. The same body again gives the same order, so this may be repeated."""
+        before = len(self.session.calls)
+        try:
+            reply = self.session.post(
+                "/v15/completed_orders",
+                {"completed_order": order},
+                headers=self._header(merchant=merchant, user=user),
+                repeatable=True,
+                places_order=True,
+                trace=trace,
+            )
+        except LevelUpRefused as refusal:
+            if len(self.session.calls) - before > 1 and not refusal.proves_no_charge:
+                # An attempt before this one had no answer and may have charged; this refusal does not say.
+                raise Unanswered(refusal.code, refusal.message, sent=True, status=refusal.status) from None
+            raise
+        answer = reply.answer().member("order")
+        return Charge(
+            answer.identifier("uuid"),
+            answer.cents("spend_amount"),
+            answer.cents("tip_amount", 0),
+            answer.cents("total_amount"),
+            answer.cents("gift_card_total_amount", 0),
+            answer.cents("gift_card_tip_amount", 0),
+        )
+
+    def refund(self, merchant: Secret, uuid: str, confirmation: Secret | None) -> datetime | None:
+        """Refund a whole order; when that was. Never repeated: a second one would be refused."""
+        body = None
+        if confirmation is not None:
+            body = {"refund": {"manager_confirmation": self.session.conceal(confirmation.reveal())}}
+        reply = self.session.post(f"/v15/orders/{uuid}/refund", body, headers=self._header(merchant=merchant))
+        return reply.answer().member("order").instant("refunded_at", None)
+
+    def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
+        """Give a token back."""
+        self.session.call(
+            "DELETE", "/v15/access_tokens", headers=self._header(merchant=merchant, user=user), repeatable=True
+        )
+
+    def _get(
+        self, path: str, *, merchant: Secret | None = None, user: Secret | None = None, page: int | None = None
+    ) -> Reply:
+        params = None if page is None else {"page": str(page)}
+        return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user))
+
+    def _as_app(self, method: str, path: str, body: Any = None) -> Reply:
+        """A call with the app's token; once more with a new one where that was refused, since it had no effect."""
+        token = self._levelup.app_token(self.session)
+        try:
+            return self.session.call(method, path, body=body, headers=self._header(app=token))
+        except Failure as failure:
+            if failure.code != "provider_credentials_refused":
+                raise
+        token = self._levelup.app_token(self.session, refused=token)
+        return self.session.call(method, path, body=body, headers=self._header(app=token))
+
+    def _header(self, **tokens: Secret | None) -> dict[str, str]:
+        for token in tokens.values():
+            if token is not None:
+                self.session.conceal(token.reveal())
+        return header(**tokens)
+
+    def _permissions_request(self, reply: Reply) -> PermissionsRequest:
+        answer = reply.answer().member("permissions_request")
+        token = _token(answer, "token", self.session) if answer.has("token") else None
+        return PermissionsRequest(answer.integer("id"), answer.text("state"), token)
+
+
+def _token(answer: Answer, name: str, session: Session) -> Secret:
+    """A token that can stand in a header. :raises Unanswered: ``provider_protocol_error``."""
+    token = answer.text(name)
+    if not _TOKEN.fullmatch(token):
+        raise broken_protocol("LevelUp gave a token that cannot be one")
+    return Secret(session.conceal(token))
+
+
+def _list(reply: Reply) -> list[Answer]:
+    """The objects of an answer that is an array; an answer without a body has none."""
+    return [] if reply.status == 204 else Answer({"entries": reply.json()}).each("entries")
+
+
+def _address(answer: Answer) -> dict[str, Any]:
+    texts = ("address_type", "street_address", "extended_address", "locality", "region", "postal_code")
+    return {"id": answer.identifier("id"), **{name: answer.text(name, None) for name in texts}}
+
+
+def _past_order(answer: Answer) -> PastOrder:
+    return PastOrder(
+        answer.identifier("uuid"),
+        answer.instant("created_at"),
+        answer.integer("location_id", None),
+        answer.cents("spend_amount"),
+        answer.cents("tip_amount", 0),
+        answer.cents("total_amount"),
+        answer.instant("refunded_at", None),
+    )

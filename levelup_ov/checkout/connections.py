@@ -1,0 +1,295 @@
+"""Connecting merchants and users: OAuth, permissions requests, accounts of record; and what is read of a user."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from levelup_ov.checkout.authorization import (
+    MERCHANT_PERMISSION,
+    authorization_code,
+    authorization_url,
+    digest,
+    new_secret,
+)
+from levelup_ov.checkout.client import CardPage, LevelUp, PastOrder, PermissionsRequest, Profile
+from levelup_ov.checkout.store import Connected, Kind, Store, to_ms
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.secret import Secret
+from levelup_ov.sealing import Sealer
+from levelup_ov.service import Trace
+
+STATE_LIFETIME = timedelta(minutes=10)
+"""How long a person may take on LevelUp's pages."""
+CONFIRMATION_LIFETIME = timedelta(minutes=10)
+"""How long a site may take to confirm that it was its visitor who came back."""
+SEALED_FOR = "levelup checkout token"
+
+_PREFIXES: Mapping[Kind, str] = {"merchant": "mer_", "user": "usr_"}
+_CALLBACKS: Mapping[Kind, str] = {"merchant": "/checkout/merchants/callback", "user": "/checkout/users/callback"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A connection that can be used, with its token opened."""
+
+    connection: Connected
+    token: Secret
+
+
+class Tokens:
+    """Seals and opens tokens, each for its own connection; one under an older key is sealed anew when it is used."""
+
+    def __init__(self, store: Store, keys: Sequence[Secret]) -> None:
+        self._store = store
+        self._sealer = Sealer(keys, SEALED_FOR)
+        self._newest = Sealer(keys[:1], SEALED_FOR)
+
+    def seal(self, token: Secret, connection: str) -> str:
+        return self._sealer.seal(token.reveal(), connection)
+
+    def open(self, connection: Connected) -> Secret | None:
+        """The token; None if there is none, or it was sealed under a key that we no longer have."""
+        if connection.token is None or (token := self._sealer.open(connection.token, connection.id)) is None:
+            return None
+        if self._newest.open(connection.token, connection.id) is None:
+            self._store.reseal(connection.id, connection.token, self._newest.seal(token, connection.id))
+        return Secret(token)
+
+
+class Connections:
+    """All that concerns connections. ``return_url``: our own public address; ``clock`` gives the aware present."""
+
+    def __init__(
+        self, store: Store, levelup: LevelUp, tokens: Tokens, return_url: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._levelup = levelup
+        self._tokens = tokens
+        self._return_url = return_url
+        self._clock = clock
+
+    def start_merchant(self, return_to: str) -> tuple[Connected, str]:
+        """A new connection, and the page of LevelUp to send the merchant to."""
+        return self._start("merchant", return_to, (MERCHANT_PERMISSION,), {})
+
+    def start_user(
+        self, return_to: str, permissions: Sequence[str], hints: Mapping[str, str | None]
+    ) -> tuple[Connected, str]:
+        """The same for a user, whose page is filled in with ``hints``."""
+        return self._start("user", return_to, permissions, hints)
+
+    def come_back(self, kind: Kind, url: str, trace: Trace) -> str:
+        """A browser comes back from LevelUp to ``url``; the address to send it on to.
+
+        :raises Failure: ``invalid_state``: nobody knows whose request this answers.
+        """
+        arguments = dict(parse_qsl(urlsplit(url).query))
+        state = arguments.get("state", "")
+        connection = self._store.take_state(digest(state), kind, self._now()) if state else None
+        if connection is None or connection.return_to is None:
+            raise Failure("invalid_state", "this state was not given out here, was used, or is too old")
+        if "error" in arguments:
+            self._store.change_connection(connection.id, ("pending",), state="refused")
+            error = "access_denied" if arguments["error"] == "access_denied" else "authorization_refused"
+            return _with_query(connection.return_to, connection=connection.id, error=error)
+        try:
+            code = authorization_code(url, state)
+            token = self._levelup.exchange(code, self._redirect_uri(kind), trace.deadline, trace.calls)
+        except Failure as failure:
+            # The person stands between two sites: the shop is told, in the address that it gave.
+            log.warning("OAuth did not end with a token", extra={"code": failure.code, "connection": connection.id})
+            self._store.change_connection(connection.id, ("pending",), state="refused")
+            return _with_query(connection.return_to, connection=connection.id, error=failure.code)
+        confirmation = new_secret()
+        self._store.change_connection(
+            connection.id,
+            ("pending",),
+            state="granted",
+            token=self._tokens.seal(token.secret, connection.id),
+            levelup_id=token.merchant_id if kind == "merchant" else token.user_id,
+            confirmation=digest(confirmation),
+            confirm_until=self._now() + CONFIRMATION_LIFETIME // timedelta(milliseconds=1),
+        )
+        return _with_query(connection.return_to, connection=connection.id, confirmation=confirmation)
+
+    def confirm(self, kind: Kind, id: str, confirmation: str) -> Connected:
+        """Make a connection usable whose person came back to the site that began it.
+
+        :raises Failure: ``connection_not_found``, ``invalid_confirmation``.
+        """
+        connection = self.show(kind, id)
+        right = hmac.compare_digest(connection.confirmation or "", digest(confirmation))
+        if not right or (connection.confirm_until or 0) <= self._now():
+            raise Failure("invalid_confirmation", "this is not the confirmation of this connection, or it is too old")
+        self._store.change_connection(id, ("granted",), state="connected", confirmation=None, confirm_until=None)
+        return self.show(kind, id)
+
+    def request_permissions(self, email: str, permissions: Sequence[str], trace: Trace) -> Connected:
+        """Ask a user for permissions by e-mail."""
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            request = calls.request_permissions(email, permissions)
+        connection = replace(self._new("user", permissions), request_id=request.id)
+        self._store.add_connection(connection)
+        return self._answered(connection, request)
+
+    def poll(self, id: str, trace: Trace) -> Connected:
+        """What became of a permissions request. :raises Failure: ``connection_not_found``."""
+        connection = self.show("user", id)
+        if connection.state != "pending" or connection.request_id is None:
+            return connection
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            return self._answered(connection, calls.permissions_request(connection.request_id))
+
+    def permissions_answered(self, request_id: int, trace: Trace) -> None:
+        """Somebody says that a permissions request was answered: LevelUp is asked, whoever it was.
+
+        :raises Failure: ``connection_not_found``.
+        """
+        if (connection := self._store.connection_of_request(request_id)) is None:
+            raise _not_found()
+        self.poll(connection.id, trace)
+
+    def create_user(
+        self, email: str, first_name: str, last_name: str, permissions: Sequence[str], trace: Trace
+    ) -> Connected:
+        """Make an account of record at LevelUp. :raises Failure: ``email_taken``, among others."""
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            token = calls.create_user(email, first_name, last_name, permissions)
+        connection = self._new("user", permissions)
+        sealed = self._tokens.seal(token.secret, connection.id)
+        connection = replace(connection, state="connected", token=sealed, levelup_id=token.user_id)
+        self._store.add_connection(connection)
+        return connection
+
+    def show(self, kind: Kind, id: str) -> Connected:
+        """A connection, whatever its state. :raises Failure: ``connection_not_found``."""
+        connection = self._store.connection(id)
+        if connection is None or connection.kind != kind:
+            raise _not_found()
+        return connection
+
+    def merchants(self) -> list[Connected]:
+        """The merchants that are connected."""
+        return self._store.connections("merchant", "connected")
+
+    def disconnect(self, kind: Kind, id: str, trace: Trace) -> Connected:
+        """Forget the token, and revoke it at LevelUp if that can be reached.
+
+        :raises Failure: ``connection_not_found``.
+        """
+        connection = self.show(kind, id)
+        token = self._tokens.open(connection)
+        self._store.change_connection(
+            id, ("pending", "granted", "connected", "refused"), state="disconnected", token=None, confirmation=None
+        )
+        if token is not None:
+            try:
+                with self._levelup.calls(trace.deadline, trace.calls) as calls:
+                    calls.revoke(**{kind: token})
+            except Failure as failure:
+                log.warning("a forgotten token was not revoked", extra={"connection": id, "code": failure.code})
+        return self.show(kind, id)
+
+    def access(self, kind: Kind, id: str, *, path: str | None = None) -> Access:
+        """A connection that can be used. :raises Failure: ``connection_not_found``, ``not_connected``."""
+        try:
+            connection = self.show(kind, id)
+        except Failure as failure:
+            failure.path = path
+            raise
+        token = self._tokens.open(connection) if connection.state == "connected" else None
+        if token is None:
+            state = "connected, but its token cannot be opened" if connection.state == "connected" else connection.state
+            raise Failure("not_connected", f"the {kind} is {state}; connect again", path=path)
+        return Access(connection, token)
+
+    # What LevelUp knows of a connection.
+
+    def locations(self, id: str, trace: Trace) -> list[tuple[int, str | None]]:
+        """The locations of a merchant.
+
+        :raises Failure: ``levelup_refused``: LevelUp never told which merchant it is.
+        """
+        access = self.access("merchant", id)
+        if access.connection.levelup_id is None:
+            raise Failure("levelup_refused", "LevelUp did not tell which of its merchants this is")
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            return calls.locations(access.token, access.connection.levelup_id)
+
+    def profile(self, id: str, trace: Trace) -> Profile:
+        """A user's basic information."""
+        access = self.access("user", id)
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            return calls.profile(access.token)
+
+    def addresses(self, id: str, trace: Trace) -> list[dict[str, Any]]:
+        """A user's addresses."""
+        access = self.access("user", id)
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            return calls.addresses(access.token)
+
+    def add_address(self, id: str, address: Mapping[str, str | None], trace: Trace) -> dict[str, Any]:
+        """Add an address, and give it with its id."""
+        access = self.access("user", id)
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            return calls.add_address(access.token, address)
+
+    def past_orders(self, id: str, page: int, trace: Trace) -> tuple[list[PastOrder], int | None]:
+        """A page of a user's orders and the number of the next."""
+        access = self.access("user", id)
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            return calls.past_orders(access.token, page)
+
+    def card_page(self, id: str, return_to: str | None, trace: Trace) -> CardPage:
+        """LevelUp's page for the first card of an account of record."""
+        access = self.access("user", id)
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            return calls.card_page(access.token, return_to)
+
+    def _start(
+        self, kind: Kind, return_to: str, permissions: Sequence[str], hints: Mapping[str, str | None]
+    ) -> tuple[Connected, str]:
+        state = new_secret()
+        connection = replace(self._new(kind, permissions), return_to=return_to)
+        expires_at = connection.created_at + STATE_LIFETIME // timedelta(milliseconds=1)
+        self._store.add_connection(connection, digest(state), expires_at)
+        url = authorization_url(
+            self._levelup.base_url, self._levelup.api_key, self._redirect_uri(kind), permissions, state, hints
+        )
+        return connection, url
+
+    def _answered(self, connection: Connected, request: PermissionsRequest) -> Connected:
+        if request.state == "accepted" and request.token is not None:
+            token = self._tokens.seal(request.token, connection.id)
+            self._store.change_connection(connection.id, ("pending",), state="connected", token=token)
+        elif request.state not in ("pending", "accepted"):
+            self._store.change_connection(connection.id, ("pending",), state="refused")
+        return self.show("user", connection.id)
+
+    def _new(self, kind: Kind, permissions: Sequence[str]) -> Connected:
+        id = _PREFIXES[kind] + secrets.token_urlsafe(18)
+        return Connected(id, kind, "pending", " ".join(permissions), self._now())
+
+    def _redirect_uri(self, kind: Kind) -> str:
+        return self._return_url + _CALLBACKS[kind]
+
+    def _now(self) -> int:
+        return to_ms(self._clock())
+
+
+def _with_query(url: str, **members: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *members.items()])).geturl()
+
+
+def _not_found() -> Failure:
+    return Failure("connection_not_found", "there is no such connection")

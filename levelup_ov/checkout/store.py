@@ -1,0 +1,269 @@
+"""What web checkout keeps: connections, states of OAuth and orders, beside the ledger in its database.
+
+Every change names the states it may come from and says whether it was made, so that of two that want the same only one
+gets it. Times are milliseconds since 1970 in UTC, amounts cents. Tokens and bodies are sealed before they get here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+
+from sqlalchemy import (
+    BigInteger, Column, Connection, Engine, ForeignKey, MetaData, Row, Table, Text, and_, delete, or_, select, update,
+)  # fmt: skip
+
+from levelup_ov.database import failures, open_engine
+
+Kind = Literal["merchant", "user"]
+ConnectionState = Literal["pending", "granted", "connected", "refused", "disconnected"]
+OrderState = Literal["charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded"]
+POOL_SIZE = 16
+"""Connections to the database at most; a request holds one for a few milliseconds only."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+METADATA = MetaData()
+CONNECTIONS = Table(
+    "checkout_connections",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("token", Text),
+    Column("levelup_id", BigInteger),
+    Column("request_id", BigInteger, unique=True),
+    Column("return_to", Text),
+    Column("confirmation", Text),
+    Column("confirm_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+)
+STATES = Table(
+    "checkout_states",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("connection", Text, ForeignKey("checkout_connections.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+ORDERS = Table(
+    "checkout_orders",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("merchant", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("location_id", BigInteger, nullable=False),
+    Column("uuid", Text, unique=True),
+    Column("proposed_uuid", Text, nullable=False),
+    Column("body", Text),
+    Column("spend", BigInteger, nullable=False),
+    Column("tax", BigInteger, nullable=False),
+    Column("exemption", BigInteger, nullable=False),
+    Column("tip", BigInteger, nullable=False),
+    Column("discount", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    Column("gift_card_total", BigInteger),
+    Column("gift_card_tip", BigInteger),
+    Column("provider_location_id", Text),
+    Column("submitted", Text),
+    Column("problem", Text),
+    Column("refund_key", Text),
+    Column("refunded_at", BigInteger),
+    Column("lease_until", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+_C, _O = CONNECTIONS.c, ORDERS.c
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection, in any state. ``token`` is sealed; ``confirmation`` is a digest; ``permissions`` are words."""
+
+    id: str
+    kind: Kind
+    state: ConnectionState
+    permissions: str
+    created_at: int
+    token: str | None = field(default=None, repr=False)
+    levelup_id: int | None = None
+    request_id: int | None = None
+    return_to: str | None = None
+    confirmation: str | None = None
+    confirm_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order; its id is also that of its charge in the ledger.
+
+    ``body``: what completes the proposed order, sealed, until the charge is settled. ``submitted``: the provider's
+    answer as JSON; ``problem``: why it is refunded, as JSON. ``lease_until``: until when somebody has it in hand.
+    """
+
+    id: str
+    state: OrderState
+    merchant: str
+    user: str
+    location_id: int
+    proposed_uuid: str
+    spend: int
+    tax: int
+    exemption: int
+    tip: int
+    discount: int
+    lease_until: int
+    created_at: int
+    uuid: str | None = None
+    body: str | None = field(default=None, repr=False)
+    total: int | None = None
+    gift_card_total: int | None = None
+    gift_card_tip: int | None = None
+    provider_location_id: str | None = None
+    submitted: str | None = None
+    problem: str | None = None
+    refund_key: str | None = None
+    refunded_at: int | None = None
+
+
+class Store:
+    """The tables at ``url``; raises :class:`~levelup_ov.database.LedgerUnavailable` where they cannot be used."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engines: dict[int, Engine] = {}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        # A connection that a parent process opened is of no use in its children.
+        if (engine := self._engines.get(os.getpid())) is None:
+            engine = self._engines.setdefault(os.getpid(), open_engine(self._url, pool_size=POOL_SIZE))
+        with failures(engine), engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections of this process."""
+        if (engine := self._engines.pop(os.getpid(), None)) is not None:
+            engine.dispose()
+
+    # Connections.
+
+    def add_connection(self, connection: Connected, state: str | None = None, expires_at: int = 0) -> None:
+        """Keep a new connection; with ``state``, the digest of the OAuth state that it was begun with."""
+        with self._transaction() as transaction:
+            transaction.execute(CONNECTIONS.insert(), _values(connection))
+            transaction.execute(delete(STATES).where(STATES.c.expires_at < connection.created_at))
+            if state is not None:
+                values = {"digest": state, "connection": connection.id, "kind": connection.kind}
+                transaction.execute(STATES.insert(), {**values, "expires_at": expires_at})
+
+    def take_state(self, digest: str, kind: Kind, now: int) -> Connected | None:
+        """The connection that was begun with a state, which is used up by this.
+
+        None: the state is forged, used, too old, or one for the other kind.
+        """
+        with self._transaction() as transaction:
+            taken = transaction.execute(
+                delete(STATES)
+                .where(STATES.c.digest == digest, STATES.c.kind == kind)
+                .returning(STATES.c.connection, STATES.c.expires_at)
+            ).first()
+            if taken is None or taken.expires_at <= now:
+                return None
+            return _connected(transaction.execute(select(CONNECTIONS).where(_C.id == taken.connection)).first())
+
+    def connection(self, id: str) -> Connected | None:
+        """The connection with this id."""
+        return self._connection(_C.id == id)
+
+    def connection_of_request(self, request_id: int) -> Connected | None:
+        """The connection that waits for a permissions request."""
+        return self._connection(_C.request_id == request_id)
+
+    def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
+        """All of a kind that are in ``state``, oldest first."""
+        query = select(CONNECTIONS).where(_C.kind == kind, _C.state == state).order_by(_C.created_at, _C.id)
+        with self._transaction() as transaction:
+            return [Connected(**row._mapping) for row in transaction.execute(query)]
+
+    def change_connection(self, id: str, sources: Sequence[ConnectionState], **values: Any) -> bool:
+        """Change a connection that is in one of ``sources``; whether it was."""
+        change = update(CONNECTIONS).where(_C.id == id, _C.state.in_(sources)).values(values)
+        with self._transaction() as transaction:
+            return transaction.execute(change).rowcount == 1
+
+    def reseal(self, id: str, old: str, new: str) -> None:
+        """Replace a sealed token, if it is still the old one."""
+        with self._transaction() as transaction:
+            transaction.execute(update(CONNECTIONS).where(_C.id == id, _C.token == old).values(token=new))
+
+    # Orders.
+
+    def add_order(self, order: Order) -> None:
+        """Keep a new order."""
+        with self._transaction() as transaction:
+            transaction.execute(ORDERS.insert(), _values(order))
+
+    def order(self, id: str) -> Order | None:
+        """The order with this id of ours or this UUID of LevelUp's."""
+        with self._transaction() as transaction:
+            row = transaction.execute(select(ORDERS).where(or_(_O.id == id, _O.uuid == id))).first()
+            return Order(**row._mapping) if row else None
+
+    def change_order(
+        self,
+        id: str,
+        sources: Sequence[OrderState],
+        *,
+        free_at: int | None = None,
+        lease: int | None = None,
+        **values: Any,
+    ) -> bool:
+        """Change an order that is in one of ``sources``; whether it was.
+
+        ``free_at``: and that nobody has in hand at this time. ``lease``: and whose lease is still this one.
+        """
+        conditions = [_O.id == id, _O.state.in_(sources)]
+        if free_at is not None:
+            conditions.append(_O.lease_until <= free_at)
+        if lease is not None:
+            conditions.append(_O.lease_until == lease)
+        with self._transaction() as transaction:
+            return transaction.execute(update(ORDERS).where(*conditions).values(values)).rowcount == 1
+
+    def unfinished_orders(self, now: int, limit: int) -> list[Order]:
+        """Orders that somebody began and nobody has in hand any more, oldest first."""
+        undone = or_(
+            _O.state.in_(("charging", "submitting", "refunding")),
+            and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
+        )
+        query = select(ORDERS).where(undone, _O.lease_until <= now).order_by(_O.created_at).limit(limit)
+        with self._transaction() as transaction:
+            return [Order(**row._mapping) for row in transaction.execute(query)]
+
+    def _connection(self, condition: Any) -> Connected | None:
+        with self._transaction() as transaction:
+            return _connected(transaction.execute(select(CONNECTIONS).where(condition)).first())
+
+
+def to_ms(instant: datetime) -> int:
+    """The number that is stored for an aware instant."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """The instant of a stored number."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _values(row: Connected | Order) -> dict[str, Any]:
+    return {each.name: getattr(row, each.name) for each in fields(row)}
+
+
+def _connected(row: Row[Any] | None) -> Connected | None:
+    return Connected(**row._mapping) if row else None

@@ -1,0 +1,52 @@
+"""What an e-commerce site asks to be charged through LevelUp, parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.request import SubmissionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The amounts of an order as the site knows them.
+
+    ``outstanding``: what is to be paid, with ``tax``, before LevelUp's discount and without ``tip``. ``exemption``:
+    the part of the rest that earns nothing and takes no discount. ``payment``: what the user pays of it with LevelUp.
+    """
+
+    outstanding: Cents
+    tax: Cents = 0
+    exemption: Cents = 0
+    payment: Cents = 0
+    tip: Cents = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutOrder:
+    """An order to be charged; ``merchant`` and ``user`` are ids of connections, ``location_id`` is LevelUp's.
+
+    ``discount``: how much of LevelUp's discount is to be applied, None for all of it. ``items`` are LevelUp's own
+    members, ready for JSON. ``details`` are members that LevelUp gets as they are: cashier, register, a message for the
+    receipt.
+    """
+
+    merchant: str
+    user: str
+    location_id: int
+    check: Check
+    items: tuple[Mapping[str, Any], ...]
+    discount: Cents | None = None
+    identifier: str | None = None
+    details: Mapping[str, str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where an order goes once its charge stands: a provider's location, and what is submitted there."""
+
+    provider_location_id: str
+    submission: SubmissionRequest
