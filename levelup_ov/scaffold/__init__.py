@@ -1,0 +1,1 @@
+"""Beginning a new adapter, and recording its provider's answers."""

@@ -1,0 +1,29 @@
+"""The contract suite that every adapter inherits; needs the extra ``testing``.
+
+A test of an adapter is a subclass of :class:`AdapterContract` with some orders, some refusals, and a fixture
+``provider`` that tells how the provider is reached::
+
+    @pytest.fixture(scope="module")
+    def provider():
+        with acme_server() as server:
+            yield Provider(AcmeAdapter, Account("acme", "acme", "Acme", {"base_url": server.url}))
+
+    class TestAcme(AdapterContract):
+        orders = {"a burger with fries": Sample("main", Item("burger", 2, (Option("side:fries"),)))}
+        refusals = {"sold out": Refusal("item_unavailable", Sample("main", Item("cookie", 1)))}
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Before the modules are imported: the asserts of an installed package are bare otherwise.
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("bench", "shape", "translation", "outcomes", "placing", "secrecy"))
+)
+
+from levelup_ov.exchanges import Recorded  # noqa: E402
+from levelup_ov.testing.provider import Provider, Refusal, Sample  # noqa: E402
+from levelup_ov.testing.suite import AdapterContract  # noqa: E402
+
+__all__ = ["AdapterContract", "Provider", "Recorded", "Refusal", "Sample"]

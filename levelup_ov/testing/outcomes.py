@@ -1,0 +1,272 @@
+"""Every answer that a provider can give: yes, no, and everything in between (ERR, SUB-1, SUB-5).
+
+The adapter's own exchanges are recorded once and played back with one of them changed, so that no fault
+leaves anything behind at the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+import pytest
+
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.errors import Refused
+from levelup_ov.exchanges import Answered, Exchange, Fault, Forward, Player, silent
+from levelup_ov.testing.bench import CARD, Bench, Run
+from levelup_ov.testing.changes import BROKEN, DOOR, Change, changes, extended
+from levelup_ov.testing.provider import Refusal, Sample
+from levelup_ov.testing.translation import check_quote
+
+SHORT = 0.2
+"""Seconds of the deadline in tests of it."""
+GRACE = 0.4
+"""Seconds after which an adapter that goes on past its deadline is found out."""
+
+
+class Step(NamedTuple):
+    """One exchange of a flow; ``placed``: whether an order stands once the exchanges before it are done."""
+
+    number: int
+    exchange: Exchange
+    placed: bool
+
+
+class Outcomes:
+    """Accepted, refused, and answers that are neither."""
+
+    @pytest.mark.rule("EP-5", "SUB-1", "SUB-2", "PAY-4", "META-3", "META-4")
+    def test_an_order_is_accepted(self, bench: Bench, sample: Sample) -> None:
+        order, before = bench.order(sample), bench.held()
+        validated = bench.validate(order)
+        check_quote(validated.answer)
+        assert not validated.placing, "EP-4: a validation places nothing, but a call of it says places_order=True"
+        assert bench.held() == before, "EP-4: the validation left an order behind"
+        run = bench.submit(order, sample.tender)
+        check_placed(run.answer)
+        assert len(run.placing) == 1, (
+            f"SUB-2: {len(run.placing)} calls of a submission said places_order=True; the one that commits the "
+            f"provider to the order must, or a lost answer is taken for no order. {run.story()}"
+        )
+        assert before is None or bench.held() == before + 1, f"SUB-2: one order, but {bench.held()} are held"
+
+    @pytest.mark.rule("META-2", "META-5")
+    def test_the_final_values_of_a_validated_order_count(self, bench: Bench, sample: Sample) -> None:
+        first = bench.order(sample, special_instructions="ring the blue bell")
+        quote: Quote = bench.validate(first).answer
+        members = {"cart": quote.cart, "account": quote.account or first.account, "user": first.user}
+        final = bench.order(sample, special_instructions="ring the green bell", **members)
+        before = bench.held()
+        run = bench.submit(final, sample.tender)
+        check_placed(run.answer)
+        text = "\n".join(value for exchange in run.exchanges for value in exchange.values())
+        assert "ring the green bell" in text, "META-5: the submission does not send its final special instructions"
+        assert before is None or bench.held() == before + 1, "META-5: a validated order is placed once"
+
+    @pytest.mark.rule("ERR-2", "ITEM-7", "SUB-5")
+    def test_a_refusal_has_its_code_and_leaves_nothing(self, bench: Bench, refusal: Refusal) -> None:
+        sample = refusal.sample
+        order, before = bench.order(sample), bench.held()
+        runs = [bench.submit(order, sample.tender)]
+        if not refusal.at_submission:
+            runs.append(bench.validate(order))
+        for run in runs:
+            assert run.failure is not None, "ERR-2: the provider was expected to refuse this order; it was taken"
+            assert run.failure.code == refusal.code, f"ERR-2: refused with {run.failure!r}, expected {refusal.code}"
+            proven = isinstance(run.failure, Refused) or not run.session.placing
+            assert proven, "SUB-5: the refusal must prove that nothing was placed: raise Refused"
+        assert bench.held() == before, "SUB-2: the refused order was placed"
+
+    @pytest.mark.rule("ERR-3", "MONEY-9", "ERR-2")
+    def test_a_validation_meets_faults(self, bench: Bench, sample: Sample) -> None:
+        baseline, steps = _record(bench, sample, submitting=False)
+        for step in steps:
+            for name, answer in _faults():
+                run = bench.validate(bench.order(sample), _instead(baseline, step.number, answer))
+                _check_same_price(baseline, run, f"{name} instead of the answer to {_call(step)}")
+
+    @pytest.mark.rule("ERR-3", "SUB-5", "SUB-2")
+    def test_a_submission_meets_faults(self, bench: Bench, sample: Sample) -> None:
+        baseline, steps = _record(bench, sample, submitting=True)
+        for step in steps:
+            for name, answer in _faults():
+                run = bench.submit(bench.order(sample), sample.tender, _instead(baseline, step.number, answer))
+                _check_proven(baseline, run, step, answer, f"{name} instead of the answer to {_call(step)}")
+
+    @pytest.mark.rule("ERR-3", "MONEY-9")
+    def test_a_validation_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
+        baseline, steps = _record(bench, sample, submitting=False)
+        for step, change in _changed(steps):
+            run = bench.validate(bench.order(sample), _instead(baseline, step.number, change.answer))
+            _check_same_price(baseline, run, f"{change.what} in the answer to {_call(step)}")
+
+    @pytest.mark.rule("ERR-3", "SUB-5", "SUB-1")
+    def test_a_submission_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
+        baseline, steps = _record(bench, sample, submitting=True)
+        for step, change in _changed(steps):
+            run = bench.submit(bench.order(sample), sample.tender, _instead(baseline, step.number, change.answer))
+            what = f"{change.what} in the answer to {_call(step)}"
+            if run.failure is None:
+                check_placed(run.answer)
+            else:
+                _check_unrefused(run, step, what)
+
+    @pytest.mark.rule("EP-8")
+    def test_members_of_a_later_version_change_nothing(self, bench: Bench, sample: Sample) -> None:
+        quoted, steps = _record(bench, sample, submitting=False)
+        more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
+        run = bench.validate(bench.order(sample), Player(more))
+        run.answer
+        _check_same_price(quoted, run, "new members in all answers")
+        placed, steps = _record(bench, sample, submitting=True)
+        more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
+        run = bench.submit(bench.order(sample), sample.tender, Player(more))
+        assert run.answer.provider_order_id == placed.answer.provider_order_id
+
+    @pytest.mark.rule("SUB-6")
+    def test_nothing_goes_on_past_the_deadline(self, bench: Bench, sample: Sample) -> None:
+        for submitting in (False, True):
+            baseline, steps = _record(bench, sample, submitting=submitting)
+            for step in steps:
+                fault = _at(baseline, step.number, silent)
+                order = bench.order(sample)
+                run = (bench.submit(order, sample.tender, fault, SHORT) if submitting
+                       else bench.validate(order, fault, SHORT))  # fmt: skip
+                what = f"no answer to {_call(step)} within {SHORT} s"
+                assert run.seconds < SHORT + GRACE, f"SUB-6: {what}: the adapter went on for {run.seconds:.1f} s"
+                if run.failure is None:
+                    assert step.placed or not submitting, f"SUB-5: {what}: told as a placed order"
+                    _check_same_price(baseline, run, what)
+                else:
+                    assert step.placed or run.failure.code == "provider_timeout", f"ERR-3: {what}: {run.failure!r}"
+                    _check_unrefused(run, step, what)
+
+    @pytest.mark.rule("PAY-1", "PAY-2", "PAY-3")
+    def test_a_single_use_card_is_passed_on(self, bench: Bench, sample: Sample) -> None:
+        adapter, location = bench.provider.adapter, bench.place(sample.location).location
+        if "credit_card" not in (adapter.tenders if location.tenders is None else location.tenders):
+            pytest.skip(f"no cards at {sample.location}: the adapter or the location declares other tenders")
+        run = bench.submit(bench.order(sample), CARD)
+        check_placed(run.answer)
+        sent = {value for exchange in run.exchanges for value in exchange.values()}
+        assert CARD.number.reveal() in sent, "PAY-2: the card's number is not sent: with what is the order paid?"
+
+
+def check_placed(placed: Placed) -> None:
+    """That a placed order can be told and found again."""
+    assert isinstance(placed.order_id, (str, int)) and placed.order_id != "", "SUB-1: order_id is needed"
+    assert isinstance(placed.provider_order_id, str) and placed.provider_order_id, "SUB-1: provider_order_id is needed"
+    expected = placed.expected_ready_at
+    naive = isinstance(expected, datetime) and expected.tzinfo is None
+    assert not naive, f"TIME-1: expected_ready_at is a naive time: {expected}"
+    for name in ("expected_charge", "charged"):
+        amount = getattr(placed, name)
+        assert amount is None or type(amount) is int, f"MONEY-1: {name} is {amount!r}, not an integer of cents"
+    assert not placed.charge_mismatch, f"PAY-4: charged {placed.charged} instead of {placed.expected_charge}"
+
+
+def _record(bench: Bench, sample: Sample, *, submitting: bool) -> tuple[Run, list[Step]]:
+    """A sound run and its steps."""
+    order = bench.order(sample)
+    run = bench.submit(order, sample.tender) if submitting else bench.validate(order)
+    run.answer
+    steps, placed = [], False
+    for number, exchange in enumerate(run.exchanges):
+        steps.append(Step(number, exchange, placed))
+        placed = placed or exchange.places_order
+    return run, steps
+
+
+def _faults() -> Iterator[tuple[str, Answered]]:
+    yield from ((str(status), answer) for status, answer in DOOR.items())
+    yield from BROKEN.items()
+
+
+def _changed(steps: list[Step]) -> Iterator[tuple[Step, Change]]:
+    for step in steps:
+        for change in changes(_answer(step)):
+            yield step, change
+
+
+def _instead(baseline: Run, number: int, answer: Answered) -> Fault:
+    def fault(exchange: Exchange, forward: Forward) -> Answered:
+        return answer
+
+    return _at(baseline, number, fault)
+
+
+def _at(baseline: Run, number: int, fault: Fault) -> Fault:
+    """The baseline again, with ``fault`` wherever the call with this number is sent."""
+    player, wrong = Player(baseline.exchanges), baseline.exchanges[number]
+    seen = 0
+    # Only the call with this number, not one like it before: FFTP asks for the price as it places the order.
+    before = sum(_alike(each, wrong) for each in baseline.exchanges[:number])
+
+    def play(exchange: Exchange, forward: Forward) -> Answered:
+        nonlocal seen
+        answer = player(exchange, forward)
+        if not _alike(exchange, wrong):
+            return answer
+        seen += 1
+        return fault(exchange, forward) if seen > before else answer
+
+    return play
+
+
+def _alike(one: Exchange, other: Exchange) -> bool:
+    return one.kind == other.kind
+
+
+def _with_answer(exchange: Exchange, answer: Answered) -> Exchange:
+    return Exchange(exchange.method, exchange.url, places_order=exchange.places_order, answer=answer)
+
+
+def _answer(step: Step) -> Answered:
+    assert step.exchange.answer is not None
+    return step.exchange.answer
+
+
+def _call(step: Step) -> str:
+    return f"{step.exchange.method} {step.exchange.path}"
+
+
+def _check_same_price(baseline: Run, run: Run, what: str) -> None:
+    """A price that comes out in spite of a fault is the right one, or one that the service refuses (MONEY-9)."""
+    if run.failure is not None or not isinstance(run.value, Quote):
+        return
+    check_quote(run.value)
+    same = all(getattr(run.value, name) == getattr(baseline.value, name) for name in ("total", "tax", "consumer_pays"))
+    refused = run.value.charged not in (None, run.value.consumer_pays)
+    assert same or refused, f"MONEY-9: with {what}, the order is priced all the same: {run.value}"
+
+
+def _check_proven(baseline: Run, run: Run, step: Step, answer: Answered, what: str) -> None:
+    """An order that is told as placed was placed, one that is told as refused was not."""
+    if run.failure is None:
+        check_placed(run.answer)
+        told = run.answer.provider_order_id == baseline.answer.provider_order_id
+        asked_again = len(run.exchanges) > step.number + 1
+        assert told and (not step.exchange.places_order or asked_again), (
+            f"SUB-5: {what} is told as a placed order ({run.answer}); nothing proves one"
+        )
+        return
+    _check_unrefused(run, step, what, by_answer=answer.status == 200)
+    if step.exchange.places_order and answer.status in DOOR:
+        assert not run.session.placing or isinstance(run.failure, Refused), f"SUB-5: {what} proves that no order stands"
+
+
+def _check_unrefused(run: Run, step: Step, what: str, *, by_answer: bool = False) -> None:
+    """Once an order may stand, nothing says that none does. ``by_answer``: unless the answer itself does."""
+    if step.placed:
+        assert not isinstance(run.failure, Refused), f"SUB-5: {what}, after the order was placed: told as refused"
+    elif step.exchange.places_order and not by_answer and not _turned_away(run):
+        assert not isinstance(run.failure, Refused) and run.session.placing, (
+            f"SUB-5: {what} proves nothing, an order may stand; it is told as {run.failure!r}"
+        )
+
+
+def _turned_away(run: Run) -> bool:
+    placing = [exchange.answer for exchange in run.placing]
+    return bool(placing) and placing[-1] is not None and placing[-1].status in DOOR

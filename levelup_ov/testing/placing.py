@@ -1,0 +1,129 @@
+"""At most one order per submission, at a provider whose connection breaks at the worst moments (SUB-2, SUB-5).
+
+Here the provider itself is asked: the requests arrive, it carries them out, and only its answers go astray.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed
+from levelup_ov.errors import Refused
+from levelup_ov.exchanges import Answered, Exchange, Fault, Forward, lost, unreachable
+from levelup_ov.testing.bench import Bench, Run
+from levelup_ov.testing.changes import BROKEN
+from levelup_ov.testing.outcomes import check_placed
+from levelup_ov.testing.provider import Sample
+
+LARGEST_TRACE = 2048
+"""Bytes of the largest trace: ids, no contents."""
+
+
+class Placing:
+    """At most once."""
+
+    @pytest.mark.rule("SUB-2", "SUB-5")
+    def test_an_order_whose_answer_is_lost_is_placed_once_and_found(self, bench: Bench, sample: Sample) -> None:
+        self._lose(bench, sample, lost, "its answer is lost")
+
+    @pytest.mark.rule("SUB-2", "SUB-5", "ERR-3")
+    def test_an_order_that_is_placed_and_answered_with_503_is_found(self, bench: Bench, sample: Sample) -> None:
+        def place_and_fail(exchange: Exchange, forward: Forward) -> Answered:
+            forward()
+            return BROKEN["503"]
+
+        self._lose(bench, sample, place_and_fail, "its answer is a 503")
+
+    @pytest.mark.rule("SUB-2", "SUB-5")
+    def test_an_order_that_never_went_out_is_not_placed(self, bench: Bench, sample: Sample) -> None:
+        order, before = bench.order(sample), bench.held()
+        run = bench.submit(order, sample.tender, _when_placing(unreachable))
+        assert run.failure is not None, "SUB-5: an order that never went out is told as placed"
+        assert not run.session.placing or isinstance(run.failure, Refused), "SUB-5: it is proven that no order stands"
+        assert bench.held() == before, (
+            "SUB-2: the call that says places_order=True was not sent, yet an order stands: another call places it"
+        )
+        if bench.provider.adapter.recovery == "look_up" and bench.provider.reacts:
+            for trace in run.traces:
+                found = bench.find(order, trace).answer
+                assert found is None, f"SUB-5: no order was placed under this reference, yet one is found: {found}"
+
+    @pytest.mark.rule("SUB-2", "SUB-3")
+    def test_two_submissions_are_two_orders(self, bench: Bench, sample: Sample) -> None:
+        if not bench.provider.reacts:
+            pytest.skip("recordings say the same whatever is asked")
+        one, other = (bench.submit(bench.order(sample), sample.tender).answer for _ in range(2))
+        assert one.provider_order_id != other.provider_order_id, "SUB-3: two references gave one order"
+
+    def _lose(self, bench: Bench, sample: Sample, fault: Fault, what: str) -> None:
+        usual = bench.submit(bench.order(sample), sample.tender)
+        usual.answer
+        order, before = bench.order(sample), bench.held()
+        run = bench.submit(order, sample.tender, _when_placing(fault))
+        _check_sent_once(usual, run, order, what)
+        assert before is None or bench.held() == before + 1, (
+            f"SUB-2: {what}: the provider now holds {bench.held()} orders, it held {before}"
+        )
+        _check_traces(run, order)
+        if run.failure is None:
+            check_placed(run.answer)  # the adapter found it out by itself
+        else:
+            assert not isinstance(run.failure, Refused) and run.session.placing, (
+                f"SUB-5: an order stands and {what}: that is told as {run.failure!r}, as if there were none"
+            )
+        if not bench.provider.reacts:
+            return
+        trace = run.traces[-1] if run.traces else None
+        found = [self._recover(bench, order, sample, trace) for _ in range(2)]
+        for placed in found:
+            assert isinstance(placed, Placed), f"SUB-5: {what}, and recovery ({_recovery(bench)}) finds no order"
+            check_placed(placed)
+        assert found[0].provider_order_id == found[1].provider_order_id, "SUB-5: recovering twice gives two orders"
+        assert before is None or bench.held() == before + 1, "SUB-2: recovering an order placed another"
+
+    def _recover(self, bench: Bench, order: Order, sample: Sample, trace: Any) -> Any:
+        if _recovery(bench) == "look_up":
+            return bench.find(order, trace).answer
+        return bench.submit(order, sample.tender).answer
+
+
+def _recovery(bench: Bench) -> str:
+    return bench.provider.adapter.recovery
+
+
+def _when_placing(fault: Fault) -> Fault:
+    def only_then(exchange: Exchange, forward: Forward) -> Answered:
+        return fault(exchange, forward) if exchange.places_order else forward()
+
+    return only_then
+
+
+def _check_sent_once(usual: Run, run: Run, order: Order, what: str) -> None:
+    """The placing call went out once; or again and again alike, under a reference that the provider honours."""
+    assert run.placing, f"SUB-2: no call of the submission says places_order=True. {run.story()}"
+    if all(exchange.repeatable for exchange in run.placing):
+        said = {(exchange.url, exchange.body) for exchange in run.placing}
+        assert len(said) == 1, f"SUB-2: {what}, and another order is sent instead of the same again"
+        exchange = run.placing[0]
+        text = "\n".join([*exchange.values(), *exchange.headers.values()])
+        assert order.reference and order.reference in text, (
+            "SUB-2: a placing call is repeatable only under an idempotency key made from order.reference"
+        )
+        return
+    alike = run.placing[0].kind[:2]
+    times, expected = ([each.kind[:2] for each in one.exchanges if each.arrived].count(alike) for one in (run, usual))
+    assert len(run.placing) == 1 and times <= expected, f"SUB-2: {what}, and the order is sent again. {run.story()}"
+
+
+def _check_traces(run: Run, order: Order) -> None:
+    for trace in run.traces:
+        if trace is None:
+            continue
+        text = json.dumps(trace)
+        assert len(text) <= LARGEST_TRACE, f"SUB-5: a trace is small; this one has {len(text)} bytes"
+        for private in (order.user.last_name, order.user.email, order.user.phone):
+            assert not private or private not in text, "SUB-5: something personal is left in the trace"

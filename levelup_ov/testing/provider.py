@@ -1,0 +1,72 @@
+"""What a partner says of a provider: how it is reached, orders that it takes, and orders that it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from levelup_ov.adapter import Account, Adapter
+from levelup_ov.domain.order import Item
+from levelup_ov.domain.tender import CreditCard, LevelUp, Tender
+from levelup_ov.transport import Transport
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider or a stand-in, and the account that the suite orders with.
+
+    ``account``: its settings as the accounts file would give them; what they leave out has its declared default.
+    ``transport``: how it is reached; by default over HTTP. ``Transport(pool_size=1, in_process={"host": app})``
+    reaches a WSGI application, :class:`~levelup_ov.exchanges.Recorded` plays recordings.
+    ``orders``: all orders that the provider holds, where it can tell; the suite counts them.
+    ``reacts``: False for recordings, which answer the same whatever is asked.
+    ``clock``: the provider's present, as an aware time.
+    """
+
+    adapter: type[Adapter]
+    account: Account
+    transport: Transport = field(default_factory=lambda: Transport(pool_size=1))
+    orders: Callable[[], Sequence[Any]] | None = None
+    reacts: bool = True
+    clock: Callable[[], datetime] = _now
+
+
+class Sample:
+    """An order as data: what is ordered at which location, by the ids of the menu.
+
+    ``tender``: how it is paid, LevelUp by default. ``members``: any other members of
+    :class:`~levelup_ov.domain.order.Order`, such as ``user`` or ``special_instructions``.
+    """
+
+    def __init__(self, location: str, *items: Item, tender: Tender = LevelUp(), **members: Any) -> None:
+        self.location = location
+        self.items = items
+        self.tender = tender
+        self.members: Mapping[str, Any] = members
+
+    def paid_with(self, tender: Tender) -> Sample:
+        """The same order, paid otherwise."""
+        return Sample(self.location, *self.items, tender=tender, **self.members)
+
+    @property
+    def takes_card(self) -> bool:
+        """Whether it is paid with a single-use card."""
+        return isinstance(self.tender, CreditCard)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An order that the provider refuses, and the code of :mod:`levelup_ov.errors` that says why.
+
+    ``at_submission``: it can be priced, and is refused when it is placed.
+    """
+
+    code: str
+    sample: Sample
+    at_submission: bool = False

@@ -1,0 +1,191 @@
+"""Secrets and accounts: canaries that no error, log line or printed result may hold (ERR-4, PAY-2, META-6, META-7)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Quote
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import Tender
+from levelup_ov.exchanges import Answered, Exchange, Fault, Forward, Player
+from levelup_ov.redaction import scrub
+from levelup_ov.testing.bench import CARD, Bench, Run
+from levelup_ov.testing.changes import BROKEN, DOOR, with_words
+from levelup_ov.testing.provider import Refusal, Sample
+
+_KEEPS_SECRETS = re.compile(r"authorization|cookie|token|session|(?<!idempotency-)key|secret|password", re.IGNORECASE)
+"""Headers whose values are secrets."""
+
+
+class Secrecy:
+    """Canaries and accounts."""
+
+    @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
+    def test_secrets_stay_out_of_results_errors_and_logs(
+        self, bench: Bench, sample: Sample, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tender = _tender(bench, sample)
+        with caplog.at_level(logging.DEBUG):
+            quoted = bench.validate(bench.order(sample))
+            members = {"cart": quoted.answer.cart, "account": quoted.answer.account}
+            placed = bench.submit(bench.order(sample, **members), tender)
+            placed.answer
+            runs = [quoted, placed, bench.submit(bench.order(sample), tender)]
+            for answer in (*DOOR.values(), *BROKEN.values()):
+                runs += [bench.submit(bench.order(sample), tender, fault) for fault in _each(runs[2], answer)]
+        secrets = _secrets(bench, tender, quoted)
+        for run in runs:
+            for where, text in _told(run):
+                _check_silent(text, secrets, where)
+        for record in caplog.records:
+            _check_silent(_logged(record), secrets, f"a log line of {record.name}")
+
+    @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
+    def test_a_provider_that_says_secrets_back_puts_none_into_an_error(
+        self, bench: Bench, sample: Sample, refusal: Refusal
+    ) -> None:
+        no = bench.submit(bench.order(refusal.sample), refusal.sample.tender)
+        if not no.exchanges or no.exchanges[-1].answer is None:
+            pytest.skip("the adapter refuses this order itself, without asking")
+        tender = _tender(bench, sample)
+        order = bench.order(sample)
+        usual = bench.submit(order, tender)
+        usual.answer
+        for number in range(len(usual.exchanges)):
+            run = bench.submit(order, tender, _echo(usual, number, no.exchanges[-1].answer))
+            if run.failure is None:
+                continue
+            # What the service itself masks, as it does: the account's settings, the card, what came back sealed.
+            known = [*_secrets(bench, tender), *order.account.values(), *order.cart.values(), *run.session.secrets]
+            told = scrub(run.failure.message, known)
+            spoken = [Secret(value) for value in _header_secrets(run)]
+            spoken += [Secret(value) for value in _made_up(usual, run)]
+            _check_silent(told, spoken, "an error that says back what was sent; use session.conceal()")
+            for record in run.session.calls:
+                _check_silent(record.path, [*known, *spoken], "the path of a call, which is logged")
+
+    @pytest.mark.rule("META-1", "META-6")
+    def test_no_account_is_taken_over_by_its_address(self, bench: Bench, sample: Sample) -> None:
+        if not bench.provider.adapter.creates_accounts:
+            pytest.skip("the adapter declares creates_accounts = False")
+        if not bench.provider.reacts:
+            pytest.skip("recordings say the same whatever is asked")
+        first: Order = bench.order(sample)
+        made: Quote = bench.validate(first).answer
+        if not made.account:
+            pytest.skip(f"guests can order at {sample.location}: no account was made")
+        stranger: Quote = bench.validate(bench.order(sample, user=first.user)).answer
+        assert stranger.account != made.account, (
+            "META-6: somebody with the same e-mail address and no credentials is given the account made before"
+        )
+        again = bench.validate(bench.order(sample, user=first.user, account=made.account))
+        kept = again.answer.account or made.account
+        assert kept == made.account, "META-1: the credentials came back, and yet another account was made"
+
+    @pytest.mark.rule("META-7")
+    def test_what_comes_back_to_the_adapter_is_a_secret(self, bench: Bench, sample: Sample) -> None:
+        quote: Quote = bench.validate(bench.order(sample)).answer
+        for name, value in {**quote.cart, **quote.account}.items():
+            assert isinstance(value, Secret), f"META-7: {name} of a quote is no Secret"
+
+
+def _tender(bench: Bench, sample: Sample) -> Tender:
+    """A card where one is taken: it has the most to hide."""
+    tenders = bench.place(sample.location).location.tenders
+    return CARD if "credit_card" in (bench.provider.adapter.tenders if tenders is None else tenders) else sample.tender
+
+
+def _secrets(bench: Bench, tender: Tender, quoted: Run | None = None) -> list[Secret]:
+    declared = bench.provider.adapter.settings
+    found = [value for name, value in bench.account.settings.items()
+             if isinstance(value, Secret) and value.reveal() != declared[name].default]  # fmt: skip
+    if tender is CARD:
+        found += [CARD.number, CARD.cvv]
+    if quoted is not None:
+        quote: Quote = quoted.answer
+        # What a cart holds may be no more than an order's id; an account is credentials, or an address.
+        found += [value for name, value in quote.account.items() if not _is_address(value)]
+    return found
+
+
+def _is_address(value: Secret) -> bool:
+    return "@" in value.reveal()
+
+
+def _told(run: Run) -> Iterator[tuple[str, str]]:
+    yield "the result", repr(run.value)
+    error: BaseException | None = run.failure
+    while error is not None:
+        yield f"{type(error).__name__}", f"{error!s} {error!r} {error.args}"
+        error = error.__cause__ or error.__context__
+    for call in run.session.calls:
+        yield "the path of a call, which is logged", f"{call.path} {call.failure}"
+    for trace in run.traces:
+        yield "the trace, which is kept in the ledger", repr(trace)
+
+
+def _logged(record: logging.LogRecord) -> str:
+    extra = {name: value for name, value in vars(record).items() if name not in ("exc_info", "msg", "args")}
+    return f"{record.getMessage()} {extra} {record.exc_info[1] if record.exc_info else ''}"
+
+
+def _check_silent(text: str, secrets: list[Secret], where: str) -> None:
+    for secret in secrets:
+        value = secret.reveal()
+        if value and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text):
+            # Not an assert: what it showed would hold the secret.
+            pytest.fail(f"ERR-4: a secret ({_kind(secret)}) is found in {where}", pytrace=False)
+
+
+def _kind(secret: Secret) -> str:
+    named: Mapping[str, str] = {CARD.number.reveal(): "the card's number", CARD.cvv.reveal(): "the card's CVV"}
+    return named.get(secret.reveal(), "of the account or the customer")
+
+
+def _each(usual: Run, answer: Answered) -> Iterator[Fault]:
+    for number in range(len(usual.exchanges)):
+        yield _replaced(usual, number, lambda exchange: answer)
+
+
+def _echo(usual: Run, number: int, refused: Answered) -> Fault:
+    """The refusal, saying back the whole request."""
+
+    def answer(exchange: Exchange) -> Answered:
+        words = " ".join([*exchange.headers.values(), *exchange.values()])
+        return with_words(refused, f"you said {words}")
+
+    return _replaced(usual, number, answer)
+
+
+def _replaced(usual: Run, number: int, answer: Callable[[Exchange], Answered]) -> Fault:
+    player, count = Player(usual.exchanges), 0
+
+    def play(exchange: Exchange, forward: Forward) -> Answered:
+        nonlocal count
+        count += 1
+        if count == number + 1:
+            return answer(exchange)
+        return player(exchange, forward)
+
+    return play
+
+
+def _header_secrets(run: Run) -> Iterator[str]:
+    for exchange in run.exchanges:
+        for name, value in exchange.headers.items():
+            if _KEEPS_SECRETS.search(name) and value:
+                yield value.rpartition(" ")[2]
+
+
+def _made_up(usual: Run, run: Run) -> Iterator[str]:
+    """What stands in this run where a secret that the adapter made up stood in the usual one."""
+    account = {value.reveal() for value in getattr(usual.value, "account", {}).values() if not _is_address(value)}
+    for one, other in zip(usual.exchanges, run.exchanges):
+        for before, now in zip(one.values(), other.values()):
+            if before in account:
+                yield now

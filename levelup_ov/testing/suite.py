@@ -1,0 +1,60 @@
+"""The whole suite as one class to inherit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import pytest
+
+from levelup_ov import transport
+from levelup_ov.testing.bench import Bench
+from levelup_ov.testing.outcomes import Outcomes
+from levelup_ov.testing.placing import Placing
+from levelup_ov.testing.provider import Provider, Refusal, Sample
+from levelup_ov.testing.secrecy import Secrecy
+from levelup_ov.testing.shape import Shape
+from levelup_ov.testing.translation import Translation
+
+_EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP:OPTION"),)))'
+_EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", Item("ITEM", 1)))'
+
+
+class AdapterContract(Shape, Translation, Outcomes, Placing, Secrecy):
+    """What every adapter must do. Subclasses are called ``Test...`` and give data, never tests of their own kind.
+
+    ``orders``: orders that the provider takes, by a name for each; with options, nested ones, more than one item.
+    ``refusals``: orders that it refuses, one for every way that it has.
+    ``provider``: a fixture of the module, that gives the :class:`~levelup_ov.testing.provider.Provider`.
+    """
+
+    orders: ClassVar[Mapping[str, Sample]] = {}
+    refusals: ClassVar[Mapping[str, Refusal]] = {}
+
+    @pytest.fixture
+    def bench(self, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Bench:
+        """The adapter at its provider. Nobody waits between attempts here, and orders begin at the last moment."""
+        monkeypatch.setattr(transport, "BACKOFF", 0.0)
+        monkeypatch.setattr(transport, "HEARING_TIME", 0.05)
+        return Bench(provider)
+
+    @pytest.fixture
+    def sample(self, request: pytest.FixtureRequest) -> Sample:
+        """Each of the class's ``orders`` in turn."""
+        if (name := request.param) is None:
+            pytest.fail(f"TODO (EP-4): give `orders` that the provider takes: {_EXAMPLE_SAMPLE}", pytrace=False)
+        return self.orders[name]
+
+    @pytest.fixture
+    def refusal(self, request: pytest.FixtureRequest) -> Refusal:
+        """Each of the class's ``refusals`` in turn."""
+        if (name := request.param) is None:
+            pytest.fail(f"TODO (ERR-2): give `refusals` of the provider: {_EXAMPLE_REFUSAL}", pytrace=False)
+        return self.refusals[name]
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Every test once for each order and refusal that it asks for."""
+        for fixture, given in (("sample", self.orders), ("refusal", self.refusals)):
+            if fixture in metafunc.fixturenames:
+                names: list[str | None] = [*given] or [None]
+                metafunc.parametrize(fixture, names, indirect=True, ids=[name or "none given" for name in names])

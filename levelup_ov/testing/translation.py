@@ -1,0 +1,208 @@
+"""What an order becomes on its way to the provider, and its price on the way back (ITEM, MONEY, TIME)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from pytz.tzinfo import BaseTzInfo
+
+from levelup_ov.domain import money
+from levelup_ov.domain.options import Option, decode_path
+from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.outcome import Quote
+from levelup_ov.errors import Refused
+from levelup_ov.testing.bench import Bench, Run
+from levelup_ov.testing.clocks import clock_changes, edges, instants
+from levelup_ov.testing.provider import Sample
+
+NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
+AMOUNTS = (57, 115, 1999)
+"""Cents that a float of dollars gets wrong in one direction or the other."""
+
+
+class Translation:
+    """Orders and prices. Where a provider writes ids or times in a way of its own, override the two methods."""
+
+    def names(self, provider_id: str) -> set[str]:
+        """What the provider calls an item or option that our menu calls ``provider_id``."""
+        return {provider_id, decode_path(provider_id)[-1]}
+
+    def times(self, values: Iterable[str], zone: BaseTzInfo) -> set[datetime]:
+        """All times in what was sent, as aware instants."""
+        return instants(values, zone)
+
+    @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-3", "META-4")
+    def test_every_item_and_option_is_sent(self, bench: Bench, sample: Sample) -> None:
+        order = bench.order(sample)
+        validated, placed = bench.validate(order), bench.submit(order, sample.tender)
+        for what, run in (("validation", validated), ("submission", placed)):
+            run.answer
+            sent = Counter(values(run))
+            wanted: Counter[frozenset[str]] = Counter()
+            for item in sample.items:
+                wanted[frozenset(self.names(item.provider_id))] += 1
+                wanted.update(frozenset(self.names(option.provider_id)) for option in item.options)
+            for names, times in wanted.items():
+                found = sum(sent[name] for name in names)
+                assert found >= times, f"ITEM-1: the {what} sends {' or '.join(sorted(names))} {found} of {times} times"
+
+    @pytest.mark.rule("ITEM-6")
+    def test_the_quantity_of_every_item_is_sent(self, bench: Bench, sample: Sample) -> None:
+        for place, item in enumerate(sample.items):
+            more = replace(item, quantity=item.quantity + 1)
+            what = f"the quantity of item {item.provider_id}"
+            self._check_difference(bench, sample, _with(sample, place, more), what)
+
+    @pytest.mark.rule("ITEM-6")
+    def test_the_quantity_of_every_option_is_sent(self, bench: Bench, sample: Sample) -> None:
+        for place, item in enumerate(sample.items):
+            for position, option in enumerate(item.options):
+                options = list(item.options)
+                options[position] = Option(option.provider_id, option.quantity + 1, option.metadata)
+                more = _with(sample, place, replace(item, options=tuple(options)))
+                self._check_difference(bench, sample, more, f"the quantity of option {option.provider_id}")
+
+    @pytest.mark.rule("ITEM-8", "EP-11")
+    def test_instructions_and_the_user_are_sent(self, bench: Bench, sample: Sample) -> None:
+        noted = _with(sample, 0, replace(sample.items[0], special_instructions=ITEM_NOTE))
+        order = bench.order(noted, special_instructions=NOTE)
+        run = bench.submit(order, sample.tender)
+        run.answer
+        text = "\n".join(values(run))
+        for what, words in (("the order", NOTE), ("an item", ITEM_NOTE)):
+            assert words in text, f"ITEM-8: the special instructions of {what} are dropped; send or refuse them"
+        for name in (order.user.first_name, order.user.last_name):
+            assert name in text, f"EP-11: the user's name is not sent: {name}"
+
+    @pytest.mark.rule("EP-4", "MONEY-1", "MONEY-9", "TIME-7")
+    def test_a_validation_gives_a_price_that_adds_up(self, bench: Bench, sample: Sample) -> None:
+        check_quote(bench.validate(bench.order(sample)).answer, adds_up=True)
+
+    @pytest.mark.rule("MONEY-1", "MONEY-3", "MONEY-4")
+    def test_the_tip_is_sent_to_the_cent_and_is_no_part_of_the_food(self, bench: Bench, sample: Sample) -> None:
+        if not bench.place(sample.location).location.accepts_tips("pickup"):
+            pytest.skip(f"location {sample.location} takes no tips")
+        plain: Quote = bench.validate(bench.order(sample, tip=0)).answer
+        for tip in AMOUNTS:
+            order = bench.order(sample, tip=tip)
+            quote: Quote = bench.validate(order).answer
+            run = bench.submit(order, sample.tender)
+            run.answer
+            amounts = sent_amounts(run)
+            assert tip in amounts, f"MONEY-4: a tip of {tip} cents is not sent as that with the order"
+            if bench.provider.reacts:
+                check_quote(quote, adds_up=True)
+                assert quote.tip in (tip, None), f"MONEY-4: a tip of {tip} cents comes back as {quote.tip}"
+                assert quote.food == plain.food, f"MONEY-3: with a tip of {tip} cents the food costs {quote.food} cents"
+
+    @pytest.mark.rule("MONEY-3", "MONEY-5", "MONEY-9")
+    def test_a_merchant_funded_discount_lowers_no_food(self, bench: Bench, sample: Sample) -> None:
+        if not bench.provider.reacts:
+            pytest.skip("recordings say the same whatever is asked")
+        plain: Quote = bench.validate(bench.order(sample)).answer
+        for discount in AMOUNTS[:2]:
+            run = bench.validate(bench.order(sample, merchant_funded_discount=discount))
+            if isinstance(run.failure, Refused):
+                continue  # what cannot be communicated is refused
+            quote: Quote = run.answer
+            check_quote(quote, adds_up=True)
+            assert quote.merchant_funded_discount == discount, "MONEY-5: the discount does not come back"
+            assert quote.food == plain.food, f"MONEY-3: with a discount of {discount} cents the food costs {quote.food}"
+            assert discount in sent_amounts(run) or quote.charged is None, (
+                f"MONEY-5: a discount of {discount} cents is not sent as that, yet `charged` claims to account for it"
+            )
+
+    @pytest.mark.rule("TIME-2", "TIME-9", "TIME-10")
+    def test_times_around_both_clock_changes_arrive_as_meant(self, bench: Bench, sample: Sample) -> None:
+        if not bench.provider.adapter.schedules:
+            pytest.skip("the adapter declares schedules = False")
+        zone = bench.place(sample.location).zone
+        assert zone is not None, "LOC-1: the location has no time zone"
+        changes = clock_changes(zone, bench.provider.clock())
+        if not changes:
+            pytest.skip(f"clocks in {zone} do not change")
+        for wanted in (instant for change in changes for instant in edges(change)):
+            desired = wanted.astimezone(zone)
+            run = bench.validate(bench.order(sample, desired_ready_time=desired))
+            sent = self.times(values(run), zone)
+            refused = isinstance(run.failure, Refused)
+            assert refused or run.failure is None, f"TIME-2: {desired.isoformat()}: {run.failure!r}"
+            assert wanted in sent or (refused and not sent), (
+                f"TIME-9: {desired.isoformat()} ({zone}) is not sent as that; among the values sent are the times "
+                f"{sorted(time.astimezone(zone).isoformat() for time in sent)}"
+            )
+            if run.failure is None:
+                check_quote(run.answer)
+
+    @pytest.mark.rule("TIME-10", "TIME-4")
+    def test_a_time_that_cannot_be_kept_is_refused(self, bench: Bench, sample: Sample) -> None:
+        if bench.provider.adapter.schedules:
+            pytest.skip("the adapter declares schedules = True")
+        tomorrow = bench.provider.clock() + timedelta(days=1)
+        order, before = bench.order(sample, desired_ready_time=tomorrow), bench.held()
+        for run in (bench.validate(order), bench.submit(order, sample.tender)):
+            assert isinstance(run.failure, Refused), "TIME-10: an order for tomorrow is taken, and would be made now"
+            assert run.failure.code == "ready_time_unavailable", f"TIME-10: refused with {run.failure.code}"
+        assert bench.held() == before, "TIME-10: an order for tomorrow was placed"
+
+    def _check_difference(self, bench: Bench, one: Sample, other: Sample, what: str) -> None:
+        """What is sent for two orders must differ in more than what is new in every call."""
+        sent = [_steady(bench, sample) for sample in (one, other)]
+        assert None in sent or sent[0] != sent[1], f"ITEM-6: {what} is dropped: whatever it is, the same is sent"
+
+
+def check_quote(quote: Quote, *, adds_up: bool = False) -> None:
+    """That a quote is one: amounts in cents, aware times."""
+    amounts = {"food": quote.food, "tax": quote.tax, "tip": quote.tip, "charged": quote.charged,
+               "merchant_funded_discount": quote.merchant_funded_discount,
+               "provider_funded_discount": quote.provider_funded_discount}  # fmt: skip
+    amounts |= {f"fee {fee.name}": fee.amount for fee in quote.fees}
+    for name, amount in amounts.items():
+        absent = amount is None and name in ("tip", "charged")
+        assert absent or money.is_cents(amount), f"MONEY-1: {name} is {amount!r}, not an integer of cents"
+    for instant in (quote.ready.soonest, *(quote.ready.slots or ())):
+        assert instant is None or instant.tzinfo is not None, f"TIME-1: a naive time: {instant}"
+    if adds_up:
+        assert quote.charged in (None, quote.consumer_pays), (
+            f"MONEY-9: the parts make {quote.consumer_pays} cents, the provider's total is {quote.charged}"
+        )
+
+
+def values(run: Run) -> list[str]:
+    """Every value that was sent in a run, but for what was only read."""
+    return [value for exchange in run.exchanges if exchange.method != "GET" for value in exchange.values()]
+
+
+def sent_amounts(run: Run) -> set[int]:
+    """Every amount that was sent, in cents: integers as they are, and numbers of dollars that are exact."""
+    amounts: set[int] = set()
+    for value in values(run):
+        digits = value.removeprefix("-")
+        if digits.isdecimal() and digits.isascii():
+            amounts.add(int(digits[:12]))
+        elif "." in digits:
+            try:
+                amounts.add(money.from_decimal(Decimal(digits)))
+            except (ArithmeticError, ValueError):
+                continue
+    return amounts
+
+
+def _with(sample: Sample, place: int, item: Item) -> Sample:
+    items = [*sample.items[:place], item, *sample.items[place + 1 :]]
+    return Sample(sample.location, *items, tender=sample.tender, **sample.members)
+
+
+def _steady(bench: Bench, sample: Sample) -> Counter[str] | None:
+    """What two validations of the same order send alike; None where the adapter refuses it by itself."""
+    order: Order = bench.order(sample)
+    runs = [bench.validate(order) for _ in range(2)]
+    if any(isinstance(run.failure, Refused) and not values(run) for run in runs):
+        return None
+    one, other = (Counter(values(run)) for run in runs)
+    return one & other
