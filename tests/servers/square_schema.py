@@ -1,6 +1,6 @@
 """What Square's requests and answers may look like: the official specification, and a small schema of our own.
 
-The official one is read from the folder that ``LEVELUP_OV_SPECS`` names, or from ``specs`` in a folder ``shared``
+The official one is read from the folder that ``SQUARE_SPECIFICATION_DIR`` names, or from ``shared/specs``
 beside the project; it is no part of the project. It is made strict: a member it does not know is an error, and so
 is a member in a request that only Square may set. Our own schema lists the members that the adapter and its
 stand-in use. It is checked always, so that a clone without the official one still finds a misspelt member.
@@ -157,9 +157,9 @@ class SpecificationMissing(Exception):
 def official_file() -> Path:
     """:raises SpecificationMissing: it is not here."""
     beside = Path(__file__).parents[3] / "shared" / "specs"
-    path = Path(os.environ.get("LEVELUP_OV_SPECS") or beside) / FILE
+    path = Path(os.environ.get("SQUARE_SPECIFICATION_DIR") or beside) / FILE
     if not path.is_file():
-        raise SpecificationMissing(f"Square's official specification is not here: {path} (set LEVELUP_OV_SPECS)")
+        raise SpecificationMissing(f"no official specification of Square's at {path} (set SQUARE_SPECIFICATION_DIR)")
     return path
 
 
