@@ -11,6 +11,7 @@ from flask import Flask
 
 from levelup_ov import cli
 from levelup_ov.blueprints import checkout, http, orders, status
+from levelup_ov.cache import Store
 from levelup_ov.checkout import open_checkout
 from levelup_ov.config import Settings, load_settings
 from levelup_ov.database import upgrade
@@ -50,6 +51,7 @@ def create_app(
         pool_size=settings.threads,
         in_process={SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock), **(in_process or {})},
         proxy=settings.proxy.reveal() if settings.proxy else None,
+        store=_store(settings),
     )
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.threads)
     service = Service(settings, transport, ledger, clock)
@@ -64,6 +66,14 @@ def create_app(
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
     cli.install(app, settings, service, web_checkout)
     return app
+
+
+def _store(settings: Settings) -> Store | None:
+    if settings.redis is None:
+        return None
+    from levelup_ov.redis_store import RedisStore  # its library is an extra
+
+    return RedisStore(settings.redis.reveal(), settings.secret_keys[0].reveal().encode())
 
 
 def _document(settings: Settings) -> Callable[[], dict[str, Any]]:

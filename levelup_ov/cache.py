@@ -1,7 +1,8 @@
 """Answers of providers that are kept for a while: menus and catalogues, nothing personal.
 
 What is kept are the bytes as they came, so that any store will do: this process's memory, or Redis where
-``REDIS_URL`` is set. Two requests that want the same answer at once fetch it once (per process).
+``REDIS_URL`` is set. Requests that want the same answer at once fetch it once: those of one process, and with
+Redis those of all.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from levelup_ov.errors import Unanswered
 
 KEPT_FOR = 24 * 3600
 """Seconds for which an answer that is no longer fresh is kept, to be confirmed by its ETag."""
+CLAIMED_FOR = 5.0
+"""Seconds for which one process alone may fetch an answer; one that dies meanwhile holds the others up as long."""
 MEMORY = 64 * 1024 * 1024
 """Bytes of answers kept in memory."""
+
+_CLAIM_PAUSE = 0.05
+"""Seconds between two attempts to claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,12 @@ class Store(Protocol):
 
     def put(self, key: str, kept: Kept) -> None:
         """Keep an answer for :data:`KEPT_FOR` seconds at least, room permitting."""
+
+    def claim(self, key: str) -> bool:
+        """Whether this process may fetch the answer; False while another does, for :data:`CLAIMED_FOR` at most."""
+
+    def release(self, key: str) -> None:
+        """The answer has been fetched and put, or could not be."""
 
 
 class MemoryStore:
@@ -68,6 +80,12 @@ class MemoryStore:
                 _, oldest = self._kept.popitem(last=False)
                 self._size -= len(oldest.body)
 
+    def claim(self, key: str) -> bool:
+        return True  # there is no other process, and its requests queue for a flight
+
+    def release(self, key: str) -> None:
+        """Nothing is held."""
+
 
 class AnswerCache:
     """Fresh answers from ``store``, everything else fetched once and kept."""
@@ -89,7 +107,7 @@ class AnswerCache:
         """
         if (kept := self._store.get(key)) is not None and kept.fresh_until > time.time():
             return kept.body
-        with self._flight(key, deadline):
+        with self._flight(key, deadline), self._claim(key, deadline):
             if (kept := self._store.get(key)) is not None and kept.fresh_until > time.time():
                 return kept.body
             body, etag = fetch(kept.etag if kept else "")
@@ -108,7 +126,7 @@ class AnswerCache:
             flight.passengers += 1
         try:
             if not flight.lock.acquire(timeout=max(deadline.remaining(), 0)):
-                raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+                raise _too_late()
             try:
                 yield
             finally:
@@ -119,6 +137,18 @@ class AnswerCache:
                 if not flight.passengers:
                     del self._flights[key]
 
+    @contextmanager
+    def _claim(self, key: str, deadline: Deadline) -> Iterator[None]:
+        """Only one process at a time holds the claim of a key."""
+        while not self._store.claim(key):
+            if deadline.remaining() <= _CLAIM_PAUSE:
+                raise _too_late()
+            time.sleep(_CLAIM_PAUSE)
+        try:
+            yield
+        finally:
+            self._store.release(key)
+
 
 class _Flight:
     __slots__ = ("lock", "passengers")
@@ -128,7 +158,24 @@ class _Flight:
         self.passengers = 0
 
 
-def cache_key(account: str, method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
-    """One key for each thing that can be asked, giving nothing of it away."""
-    parts = (account, method, url, repr(sorted(headers.items())), body.decode("utf-8", "replace"))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def _too_late() -> Unanswered:
+    return Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+
+
+def cache_key(
+    account: str,
+    account_headers: Mapping[str, str],
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> str:
+    """One key for each thing that can be asked, giving nothing of it away.
+
+    ``account_headers`` are those of every call: other credentials there are another account under its name. An
+    ``Authorization`` among the call's own ``headers`` is left out, for a new token is no other account.
+    """
+    own = {name.lower(): value for name, value in headers.items()}
+    own.pop("authorization", None)
+    parts = (account, repr(sorted(account_headers.items())), method, url, repr(sorted(own.items())))
+    return hashlib.sha256("\0".join(parts).encode() + b"\0" + body).hexdigest()

@@ -77,6 +77,7 @@ VARIABLES = (
     Variable("RESPONSE_ENVELOPE", "wrap answers in order_validation / order_submission (EP-10)", "true"),
     Variable("DATABASE_URL", "address of the ledger: postgresql://... for several processes and hosts (SUB-2)"),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
+    Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may be under way", "30"),
     Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
@@ -117,6 +118,7 @@ class Settings:
     refuse_fees: bool = False
     response_envelope: bool = True
     ledger: Secret = Secret("sqlite://")
+    redis: Secret | None = None
     reconcile_grace: float = 30.0
     account_threads: int = 64
     proxy: Secret | None = None
@@ -184,6 +186,7 @@ class _Loader:
             refuse_fees=self._choice("LEVELUP_OV_FEES", {"add": False, "refuse": True}),
             response_envelope=self._choice("RESPONSE_ENVELOPE", {"true": True, "false": False, "1": True, "0": False}),
             ledger=self._ledger(development, data_dir),
+            redis=self._redis(),
             reconcile_grace=self._number("LEVELUP_OV_RECONCILE_GRACE", 0.1, 86_400),
             account_threads=self._account_threads(len(accounts)),
             proxy=self._proxy(),
@@ -312,6 +315,22 @@ class _Loader:
             open_ledger(url).close()
         except ValueError as error:
             self._mistake("environment, DATABASE_URL", "is no address of a ledger", str(error))
+        return Secret(url)
+
+    def _redis(self) -> Secret | None:
+        if not (url := self._value("REDIS_URL")):
+            return None
+        where = "environment, REDIS_URL"
+        try:
+            from levelup_ov.redis_store import RedisStore  # its library is an extra
+
+            if not url.startswith(("redis://", "rediss://")):
+                raise ValueError
+            RedisStore(url, b"").close()
+        except ImportError:
+            self._mistake(where, "needs the library redis", "install levelup_ov[redis]")
+        except ValueError:
+            self._mistake(where, "is no address of a Redis", "write it as redis://host:port or rediss://host:port")
         return Secret(url)
 
     def _account_threads(self, accounts: int) -> int:

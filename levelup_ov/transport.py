@@ -264,7 +264,8 @@ class Session:
             reply = self._exchange(request, repeatable, False, None)
             return None if reply.status == 304 else reply.body, reply.headers.get("ETag", etag)
 
-        key = cache_key(self._account, method, request.url or "", headers or {}, _bytes(request))
+        url = request.url or ""
+        key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))
         return Reply(200, {}, self._transport.cache.body(key, cache_for, self.deadline, fetch))
 
     def _exchange(

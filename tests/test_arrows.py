@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = (
     "domain", "errors", "deadline", "sealing", "redaction", "identity", "observability", "welcome",
-    "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "transport", "login", "exchanges",
-    "direct", "database", "ledger", "migrations", "metadata", "submissions",
+    "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "redis_store", "transport", "login",
+    "exchanges", "direct", "database", "ledger", "migrations", "metadata", "submissions",
     "adapter", "registry", "config", "directory", "service",
     "checkout", "sandbox", "standin", "schemas", "blueprints", "scaffold", "cli", "app", "gunicorn_conf", "__main__",
     "testing",
@@ -36,6 +36,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "marshmallow": frozenset({"schemas"}),
     "sqlalchemy": frozenset({"direct", "database", "ledger", "migrations", "checkout"}),
     "alembic": frozenset({"database", "migrations"}),
+    "redis": frozenset({"redis_store"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
 }
