@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
-# Each sets up .venv with pinned versions first. Other targets: lint, demo-fftp, demo-vendure, faults, bench, clean.
+# Each sets up .venv with pinned versions first. Other targets: lint, demo-checkout, demo-fftp, demo-vendure, faults, bench, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test lint demo-fftp demo-vendure faults bench clean
+.PHONY: run test lint demo-checkout demo-fftp demo-vendure faults bench clean
 
 run: $(VENV)/runtime
 	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
@@ -18,6 +18,9 @@ test: $(VENV)/development lint
 lint: $(VENV)/development
 	$(BIN)/flake8 levelup_ov adapters tests bench scripts setup.py wsgi.py
 	$(BIN)/mypy
+
+demo-checkout: $(VENV)/development
+	$(BIN)/python scripts/demo_checkout.py
 
 demo-fftp: $(VENV)/development
 	$(BIN)/python scripts/demo_fftp.py

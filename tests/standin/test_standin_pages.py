@@ -2,94 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
-from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from levelup_ov.standin import create_levelup, levelup_server
 from levelup_ov.standin.platform import Platform
 from levelup_ov.standin.world import GOOD_CARD, SHOP_APP
-from tests.servers.browser import browser, install
-from tests.servers.process import required
 from tests.standin.checkout_service import CheckoutService
-from tests.standin.visitors import PASSWORDS, authorization
+from tests.standin.person import Person
+from tests.standin.visitors import authorization
 
 
 @dataclass
-class Visitor:
-    """A person at a browser; ``LEVELUP_OV_SCREENSHOTS`` names a folder that gets a picture of each step."""
+class Visitor(Person):
+    """At the platform."""
 
-    chrome: Chrome
-    base_url: str
     platform: Platform
-
-    def open(self, path: str) -> None:
-        self.chrome.get(self.base_url + path)
-
-    def fill(self, **fields: str) -> None:
-        for name, value in fields.items():
-            # By its label, as a person finds it.
-            label = self.chrome.find_element(By.XPATH, f"//label[normalize-space()='{name.replace('_', ' ')}']")
-            box = self.chrome.find_element(By.ID, label.get_attribute("for") or "")
-            box.clear()
-            box.send_keys(value)
-
-    def press(self, words: str) -> None:
-        """Press the button with these words, and wait for the page that follows."""
-        with self.next_page():
-            self.chrome.find_element(By.XPATH, f"//button[normalize-space()='{words}']").click()
-
-    def follow(self, words: str) -> None:
-        """Follow the link with these words."""
-        with self.next_page():
-            self.chrome.find_element(By.LINK_TEXT, words).click()
-
-    @contextmanager
-    def next_page(self) -> Iterator[None]:
-        """Whatever is done here leads to another page; wait until it is there."""
-        self.chrome.execute_script("document.documentElement.dataset.before = 'yes'")
-        yield
-        arrived = "return document.readyState === 'complete' && !document.documentElement.dataset.before"
-        # Between two pages, the driver has none to run the script in.
-        waiting = WebDriverWait(self.chrome, 20, 0.02, [WebDriverException])
-        waiting.until(lambda chrome: chrome.execute_script(arrived))
-
-    def sign_in(self, email: str) -> None:
-        self.fill(**{"E-mail_address": email, "Password": PASSWORDS[email]})
-        self.press("Sign in")
-
-    def text(self) -> str:
-        return self.chrome.find_element(By.TAG_NAME, "main").text
-
-    def picture(self, name: str) -> None:
-        if folder := os.environ.get("LEVELUP_OV_SCREENSHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.chrome.save_screenshot(f"{folder}/{name}.png")
-
-    def answer(self) -> dict[str, list[str]]:
-        """What the app was told at its redirect URI."""
-        parts = urlsplit(self.chrome.current_url)
-        assert parts.path == "/checkout/users/callback"
-        return parse_qs(parts.query)
-
-
-@pytest.fixture(scope="module")
-def chrome(request: pytest.FixtureRequest) -> Iterator[Chrome]:
-    with required(request, "Chromium"):
-        with browser(install()) as chrome:
-            yield chrome
 
 
 @pytest.fixture
@@ -205,22 +142,6 @@ def test_the_developers_page(visitor: Visitor) -> None:
     assert "dora@example.com" in visitor.text()
     visitor.press("Begin maintenance")
     assert "Maintenance is on" in visitor.text()
-
-
-def test_a_visitor_of_the_shop_pays_and_refunds(visitor: Visitor) -> None:
-    visitor.open("/shop")
-    visitor.picture("shop-set-up")
-    visitor.press("Connect the shop with LevelUp")
-    visitor.picture("shop")
-    visitor.press("Connect with LevelUp")
-    assert visitor.chrome.find_element(By.ID, "name").get_attribute("value") == "Ada Example"
-    visitor.picture("shop-connected")
-    visitor.press("Pay $13.26 with LevelUp")
-    assert visitor.chrome.find_element(By.ID, "uuid").text.startswith("uuid-of-")
-    visitor.picture("shop-paid")
-    visitor.press("Refund this order")
-    assert "The whole order was refunded." in visitor.text()
-    visitor.picture("shop-refunded")
 
 
 @pytest.mark.parametrize("path", ["/", "/sign_in", authorization(), "/credit_cards/new", "/account", "/shop"])
