@@ -164,8 +164,8 @@ class VendureAdapter(Adapter):
                 raise
             return placed
         paid = _data(reply).member("pay")
-        charged = sum(each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled")
-        ready_at = paid.member("customFields").instant("pickupAt", None)
+        settled = [each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled"]
+        ready_at, charged = paid.member("customFields").instant("pickupAt", None), sum(settled) if settled else None
         return Placed(paid.text("code"), paid.identifier("id"), ready_at, expected_charge=amount, charged=charged)
 
     def _payment(self, tender: Tender) -> dict[str, str | None]:
@@ -179,6 +179,7 @@ class VendureAdapter(Adapter):
         """A new cart with the order in it (META-3), a guest's or a customer's (META-6)."""
         guest = self.account.setting("checkout") == "guest"
         for customer in _customers(order, guest):
+            session.conceal(customer["password"])
             try:
                 reply = _ask(session, order.location.provider_id, OPEN, {**customer, **content_of(order)})
             except Problem as problem:
@@ -203,7 +204,10 @@ def _ask(
     session: Session, channel: str, query: str, variables: Mapping[str, Any] | None = None, token: str = "", **how: Any
 ) -> Reply:
     """Send one document. All but the one that places the order may be sent again: a lost cart costs nothing."""
-    headers = {"vendure-token": channel, **({"Authorization": f"Bearer {token}"} if token else {})}
+    # The channel's token is no secret, but no word for people either.
+    headers = {"vendure-token": session.conceal(channel)}
+    if token:
+        headers["Authorization"] = f"Bearer {session.conceal(token)}"
     how = how or {"repeatable": True}
     return session.call("POST", "/shop-api", body={"query": query, "variables": variables}, headers=headers, **how)
 

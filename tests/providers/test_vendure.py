@@ -24,8 +24,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.metadata import MetadataKeeper
 from tests.channel import CARD, Answer, Channel, item
 from tests.conftest import MakeApp
-from tests.servers.process import required
-from tests.servers.vendure_server import GROUPS, MENU, TAX_PERCENT, VendureServer, install
+from tests.servers.vendure_server import GROUPS, MENU, TAX_PERCENT, VendureServer
 from tests.transport.wire import Peer, Request, peer, read_request, reply
 
 ACCOUNTS = """
@@ -79,10 +78,9 @@ class Line:
             shop.close()
 
 
-@pytest.fixture(scope="module")
-def shop(request: pytest.FixtureRequest) -> Iterator[VendureServer]:
-    with required(request, "Vendure"), VendureServer(install()) as server:
-        yield server
+@pytest.fixture
+def shop(vendure: VendureServer) -> VendureServer:
+    return vendure
 
 
 @pytest.fixture

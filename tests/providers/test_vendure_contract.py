@@ -31,10 +31,7 @@ def provider(request: pytest.FixtureRequest, vendure: VendureServer) -> Provider
 
 
 class TestVendure(AdapterContract):
-    orders = {
-        "options": Sample("congress", BURGER, SODA),
-        "nothing to choose, no tips": Sample("harbor", SODA),
-    }
+    orders = {"options": Sample("congress", BURGER, SODA)}
     refusals = {
         "unknown item": Refusal("unknown_item", Sample("congress", Item("99", 1))),
         "unknown option": Refusal("unknown_option", Sample("congress", Item("1", 1, (FRIES, Option("2:99"))))),
