@@ -1,0 +1,304 @@
+"""Adapters with one mistake each, as people make them; the rest of each is the sandbox adapter."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timezone
+from typing import Any, NamedTuple
+
+from adapters.sandbox import SandboxAdapter
+from levelup_ov.adapter import Adapter
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import CreditCard, Tender
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.transport import Reply, Session
+
+log = logging.getLogger(__name__)
+
+
+class Translating(SandboxAdapter):
+    """For mistakes that are made with every order on its way to the provider, and with its price on the way back."""
+
+    def wrong(self, order: Order) -> Order:
+        return order
+
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return quote
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        return self.misread(order, super().validate_order(self.wrong(order), session))
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return super().submit_order(self.wrong(order), tender, session)
+
+
+class DroppedOption(Translating):
+    def wrong(self, order: Order) -> Order:
+        return replace(order, items=tuple(replace(item, options=item.options[:1]) for item in order.items))
+
+
+class DroppedQuantity(Translating):
+    def wrong(self, order: Order) -> Order:
+        return replace(order, items=tuple(replace(item, quantity=1) for item in order.items))
+
+
+class DroppedOptionQuantity(Translating):
+    def wrong(self, order: Order) -> Order:
+        return replace(order, items=tuple(
+            replace(item, options=tuple(replace(option, quantity=1) for option in item.options)) for item in order.items
+        ))  # fmt: skip
+
+
+class DroppedInstructions(Translating):
+    def wrong(self, order: Order) -> Order:
+        return replace(order, items=tuple(replace(item, special_instructions=None) for item in order.items))
+
+
+class WrongZone(Translating):
+    def wrong(self, order: Order) -> Order:
+        wanted = order.desired_ready_time
+        return replace(order, desired_ready_time=wanted and wanted.replace(tzinfo=timezone.utc))
+
+
+class IgnoredTime(Translating):
+    schedules = False
+
+    def wrong(self, order: Order) -> Order:
+        return replace(order, desired_ready_time=None)
+
+
+class TipInDollars(Translating):
+    def wrong(self, order: Order) -> Order:
+        return replace(order, tip=int(order.tip / 100))
+
+
+class FloatCents(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, food=quote.food / 100 * 100)  # type: ignore[arg-type]
+
+
+class NaiveTime(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        soonest = quote.ready.soonest
+        return replace(quote, ready=replace(quote.ready, soonest=soonest and soonest.replace(tzinfo=None)))
+
+
+class TipInTotal(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, food=quote.food + (quote.tip or 0), tip=None)
+
+
+class DiscountInTotal(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, food=quote.food - quote.merchant_funded_discount, charged=None)
+
+
+class ForgottenTax(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, tax=0)
+
+
+class OpenCart(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, cart={name: value.reveal() for name, value in quote.cart.items()})
+
+
+class StaleCart(SandboxAdapter):
+    validated: dict[str, Order] = {}
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        quote = super().validate_order(order, session)
+        self.validated[quote.cart["cart"].reveal()] = order
+        return quote
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        before = self.validated.get(order.cart["cart"].reveal()) if order.cart else None
+        if before is not None:
+            order = replace(before, cart=order.cart, account=order.account, reference=order.reference)
+        return super().submit_order(order, tender, session)
+
+
+class PlacedTwice(SandboxAdapter):
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        try:
+            return super().submit_order(order, tender, session)
+        except Unanswered:
+            return super().submit_order(order, tender, session)
+
+
+class NothingPlaces(SandboxAdapter):
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return super().submit_order(order, tender, _Changed(session, places_order=False))
+
+
+class _Changed(Session):
+    """A session whose placing call says something else."""
+
+    def __init__(self, session: Session, **changes: Any) -> None:
+        vars(self).update(vars(session))
+        self._real, self._changes = session, changes
+
+    def call(self, method: str, path: str, **how: Any) -> Reply:
+        return self._real.call(method, path, **(how | self._changes if how.get("places_order") else how))
+
+
+class PlacedAllTheSame(SandboxAdapter):
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        plain, quote = replace(order, cart={}), self.validate_order(order, session)
+        cart_id, *_ = quote.cart["cart"].reveal().strip("[]").split(",")
+        body = {"payment": {"external": "LevelUp"}, "reference": plain.reference}
+        answer = session.post(f"/v1/carts/{cart_id.strip(chr(34))}/orders", body, places_order=True).json()
+        placed = answer.get("order", {})
+        return Placed(placed.get("ticket", 0), placed.get("id", "unknown"))
+
+
+class NeverFound(SandboxAdapter):
+    def find_order(self, *_: Any) -> None:
+        return None
+
+
+class AlwaysFound(SandboxAdapter):
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        found = session.get(f"/v1/locations/{location.provider_id}/orders", params={"reference": reference}).json()
+        return Placed(1, found["orders"][0]["id"] if found["orders"] else "1")
+
+
+class RefusedByFault(SandboxAdapter):
+    def error_from(self, reply: Reply) -> Refused | None:
+        return None if reply.ok or reply.status in (401, 429) else Refused("order_refused", f"status {reply.status}")
+
+
+class WrongCode(SandboxAdapter):
+    def error_from(self, reply: Reply) -> Refused | None:
+        refusal = super().error_from(reply)
+        return refusal and Refused("order_refused", refusal.message)
+
+
+class Unreadable(SandboxAdapter):
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        body = {"lines": [{"dish": item.provider_id, "count": item.quantity} for item in order.items],
+                "customer": {"name": "Robin", "phone": "1"}}  # fmt: skip
+        quote = session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).json()["quote"]
+        return Quote(quote["subtotal"], quote["tax"], None, quote["grand_total"])
+
+
+class Guessed(SandboxAdapter):
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        try:
+            return super().validate_order(order, session)
+        except Unanswered:
+            return Quote(food=1000, tax=0, tip=None, charged=None)
+
+
+class Strict(SandboxAdapter):
+    def error_from(self, reply: Reply) -> Refused | None:
+        if "member_of_a_later_version" in reply.body.decode():
+            raise Unanswered("provider_protocol_error", "unexpected member", sent=True)
+        return super().error_from(reply)
+
+
+class Patient(SandboxAdapter):
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        try:
+            return super().validate_order(order, session)
+        except Unanswered:
+            time.sleep(1)
+            raise
+
+
+class LoggedCard(SandboxAdapter):
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        if isinstance(tender, CreditCard):
+            log.debug("paying with %s", tender.number.reveal())
+        return super().submit_order(order, tender, session)
+
+
+class SecretInError(SandboxAdapter):
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        try:
+            return super().submit_order(order, tender, session)
+        except Unanswered as failure:
+            failure.message += f" (key {self.account.setting('api_key')})"
+            raise
+
+
+class SaidBack(SandboxAdapter):
+    def headers(self) -> Mapping[str, str]:
+        return {**super().headers(), "Authorization": f"Bearer fetched-{id(self)}"}
+
+
+class TakenOver(SandboxAdapter):
+    known: dict[str | None, Mapping[str, Secret]] = {}
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        quote = super().validate_order(replace(order, account=self.known.get(order.user.email, order.account)), session)
+        self.known[order.user.email] = quote.account
+        return quote
+
+
+class TwiceInTheMenu(SandboxAdapter):
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        menu = super().show_menu(location, session)
+        return replace(menu, categories=(*menu.categories, menu.categories[0]))
+
+
+class FlatIds(SandboxAdapter):
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        menu = super().show_menu(location, session)
+        groups = [replace(group, options=tuple(
+            replace(option, provider_id=option.provider_id.rpartition(":")[2] + group.provider_id)
+            for option in group.options), defaults=()) for group in menu.option_groups]  # fmt: skip
+        return replace(menu, option_groups=tuple(groups))
+
+
+class Mistake(NamedTuple):
+    """An adapter, the test of the suite that finds it out, and the rule that it names."""
+
+    adapter: type[Adapter]
+    found_by: str
+    rule: str
+
+
+MISTAKES = (
+    Mistake(DroppedOption, "test_every_item_and_option_is_sent", "ITEM-1"),
+    Mistake(DroppedQuantity, "test_the_quantity_of_every_item_is_sent", "ITEM-6"),
+    Mistake(DroppedOptionQuantity, "test_the_quantity_of_every_option_is_sent", "ITEM-6"),
+    Mistake(DroppedInstructions, "test_instructions_and_the_user_are_sent", "ITEM-8"),
+    Mistake(WrongZone, "test_times_around_both_clock_changes_arrive_as_meant", "TIME-9"),
+    Mistake(IgnoredTime, "test_a_time_that_cannot_be_kept_is_refused", "TIME-10"),
+    Mistake(TipInDollars, "test_the_tip_is_sent_to_the_cent_and_is_no_part_of_the_food", "MONEY-4"),
+    Mistake(FloatCents, "test_a_validation_gives_a_price_that_adds_up", "MONEY-1"),
+    Mistake(NaiveTime, "test_a_validation_gives_a_price_that_adds_up", "TIME-1"),
+    Mistake(TipInTotal, "test_the_tip_is_sent_to_the_cent_and_is_no_part_of_the_food", "MONEY-3"),
+    Mistake(DiscountInTotal, "test_a_merchant_funded_discount_lowers_no_food", "MONEY-3"),
+    Mistake(ForgottenTax, "test_a_validation_gives_a_price_that_adds_up", "MONEY-9"),
+    Mistake(OpenCart, "test_what_comes_back_to_the_adapter_is_a_secret", "META-7"),
+    Mistake(StaleCart, "test_the_final_values_of_a_validated_order_count", "META-5"),
+    Mistake(PlacedTwice, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-2"),
+    Mistake(NothingPlaces, "test_an_order_is_accepted", "SUB-2"),
+    Mistake(PlacedAllTheSame, "test_a_submission_meets_faults", "SUB-5"),
+    Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
+    Mistake(AlwaysFound, "test_an_order_that_never_went_out_is_not_placed", "SUB-5"),
+    Mistake(RefusedByFault, "test_an_order_that_is_placed_and_answered_with_503_is_found", "SUB-5"),
+    Mistake(RefusedByFault, "test_a_submission_meets_faults", "SUB-5"),
+    Mistake(WrongCode, "test_a_refusal_has_its_code_and_leaves_nothing", "ERR-2"),
+    Mistake(Unreadable, "test_a_validation_meets_answers_that_are_not_quite_right", "ERR-3"),
+    Mistake(Guessed, "test_a_validation_meets_faults", "MONEY-9"),
+    Mistake(Strict, "test_members_of_a_later_version_change_nothing", "provider_protocol_error"),
+    Mistake(Patient, "test_nothing_goes_on_past_the_deadline", "SUB-6"),
+    Mistake(LoggedCard, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
+    Mistake(SecretInError, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
+    Mistake(SaidBack, "test_a_provider_that_says_secrets_back_puts_none_into_an_error", "ERR-4"),
+    Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
+    Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
+    Mistake(FlatIds, "test_menu", "ITEM-3"),
+)
