@@ -367,12 +367,13 @@ def test_an_order_whose_answer_was_lost_is_found_and_marked_as_paid(
     [unpaid, *rest] = restaurant.orders()
     assert rest == before and unpaid["paid"] is False
 
-    found = adapter.find_order("main", "ref-3", session)
+    [place] = adapter.list_locations(session)
+    found = adapter.find_order(place, "ref-3", {}, session)
 
     assert found is not None and found.provider_order_id == unpaid["order_id"]
     assert found.expected_ready_at == datetime.fromisoformat(unpaid["created_at"]) + timedelta(minutes=20)
     assert restaurant.orders() == [{**unpaid, "paid": True}, *rest]
-    assert adapter.find_order("main", "ref-4", session) is None
+    assert adapter.find_order(place, "ref-4", {}, session) is None
 
 
 @pytest.mark.rule("PAY-1", "SUB-5")
