@@ -8,7 +8,7 @@ import math
 import re
 import time
 import uuid
-from typing import Any
+from typing import IO, Any
 
 import orjson
 from flask import Flask, Response, current_app, g, request
@@ -101,7 +101,7 @@ def read_body() -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
     # Werkzeug's own limit cuts a chunked body off without a word.
-    stream, content = get_input_stream(request.environ), bytearray()
+    stream, content = _input(), bytearray()
     while len(content) <= MAX_BODY and (chunk := stream.read(MAX_BODY + 1 - len(content))):
         content += chunk
     if len(content) > MAX_BODY:
@@ -151,10 +151,15 @@ def _crashed(error: Exception) -> Response:
     return _failed(Failure("internal_error", "a fault of the service; the request id names its log line"))
 
 
+def _input() -> IO[bytes]:
+    """The body, one stream for each request: a second one would wait for bytes that the first has read."""
+    return g.setdefault("input", get_input_stream(request.environ))
+
+
 def _discard_body() -> None:
     """Closing a connection with unread data resets it, and the answer may never be read."""
     try:
-        stream = get_input_stream(request.environ)
+        stream = _input()
         left = MAX_DISCARDED
         while left > 0 and (chunk := stream.read(min(65536, left))):
             left -= len(chunk)

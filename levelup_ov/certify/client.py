@@ -1,0 +1,203 @@
+"""The channel's HTTP client: one connection, one request at a time, bounded, and able to send anything.
+
+It is the standard library's, because the service's own transport refuses to send what is broken.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from levelup_ov.certify.shapes import MISSING
+from levelup_ov.domain.secret import Secret
+
+MAX_ANSWER = 32 * 1024 * 1024
+"""Bytes that are read of an answer; menus of a thousand items stay far below."""
+
+
+class CannotRun(Exception):
+    """The service cannot be certified at all: not reached, or the key is not taken."""
+
+
+class LimitReached(Exception):
+    """As many requests, or as much time, as the run may take."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its answer. ``failure`` says why there was none; ``status`` is then 0.
+
+    ``headers`` are those of the answer, names in lower case; ``sent`` those of the request that matter, without the
+    key. ``seconds`` is how long the answer took.
+    """
+
+    method: str
+    path: str
+    sent: Mapping[str, str]
+    body: bytes | None
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+    seconds: float = 0
+    failure: str | None = None
+
+    @cached_property
+    def json(self) -> Any:
+        """The parsed answer, or :data:`MISSING` where it is no JSON."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return MISSING
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answer is a success."""
+        return self.status in (200, 201)
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        """The error in the answer, empty where there is none (ERR-1)."""
+        found = self.json.get("error") if isinstance(self.json, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def refused(self) -> bool:
+        """Whether the request was refused as a fault of its own or of the order."""
+        return 400 <= self.status < 500
+
+    @property
+    def words(self) -> str:
+        """The answer in one line: status, code and message."""
+        if self.failure:
+            return self.failure
+        code, message = self.error.get("code"), self.error.get("message")
+        return " ".join(str(part) for part in (self.status, code, message) if part is not None)
+
+
+class Client:
+    """Calls with ``key`` to the service at ``url``.
+
+    ``requests`` and ``seconds`` bound the run, ``timeout`` is what one answer may take, in seconds.
+
+    :raises ValueError: ``url`` is no http(s) address, or holds credentials.
+    """
+
+    def __init__(self, url: str, key: Secret | None, *, requests: int, seconds: float, timeout: float = 95) -> None:
+        self._address = _address(url)
+        self._key = key
+        self._left, self._deadline = requests, time.monotonic() + seconds
+        self._timeout = timeout
+        self._connection: http.client.HTTPConnection | None = None
+        self._used = False
+        self.count = 0
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._used = None, False
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        key: Secret | None | bool = True,
+        scheme: str = "token",
+    ) -> Exchange:
+        """One request. ``key``: True for the run's own, None for none. No answer is an exchange, too.
+
+        :raises LimitReached: the run has used up what it may.
+        """
+        if self._left <= 0 or time.monotonic() >= self._deadline:
+            raise LimitReached
+        self._left -= 1
+        self.count += 1
+        sent = {"Accept": "application/json", "User-Agent": "levelup-ov-certify"}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        sent.update(headers or {})
+        token = self._key if key is True else key
+        secret = {"Authorization": f"{scheme} {token.reveal()}"} if isinstance(token, Secret) else {}
+        begun = time.monotonic()
+        try:
+            status, answered, content = self._exchange(method, path, body, {**sent, **secret})
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            words = f"no answer: {type(error).__name__}{f', {error}' if str(error) else ''}"
+            return Exchange(method, path, sent, body, 0, seconds=time.monotonic() - begun, failure=words)
+        return Exchange(method, path, sent, body, status, answered, content, time.monotonic() - begun)
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        while True:
+            reused, connection = self._used, self._connect()
+            try:
+                self._write(connection, method, path, body, headers)
+                response = connection.getresponse()
+                break
+            except (http.client.RemoteDisconnected, ConnectionError):
+                self.close()
+                if not reused:  # An idle connection that the server has closed is no answer of its.
+                    raise
+        self._used = True
+        content = response.read(MAX_ANSWER)
+        if response.will_close or not response.isclosed():
+            self.close()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, content
+
+    def _write(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> None:
+        connection.putrequest(method, self._address.path.rstrip("/") + path, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        if body is not None or method == "POST":
+            connection.putheader("Content-Length", str(len(body or b"")))
+        connection.endheaders()
+        try:
+            for start in range(0, len(body or b""), 65536):
+                connection.send((body or b"")[start : start + 65536])
+        except ConnectionError:
+            if len(body or b"") <= 65536:
+                raise
+            # A large body may be turned away before all of it is sent; the answer can be there all the same.
+
+    def _connect(self) -> http.client.HTTPConnection:
+        timeout = max(min(self._timeout, self._deadline - time.monotonic()), 0.1)
+        if self._connection is None:
+            address = self._address
+            host = address.hostname or ""
+            if address.scheme == "https":
+                context = ssl.create_default_context()
+                self._connection = http.client.HTTPSConnection(host, address.port, timeout=timeout, context=context)
+            else:
+                self._connection = http.client.HTTPConnection(host, address.port, timeout=timeout)
+        elif self._connection.sock is not None:
+            self._connection.sock.settimeout(timeout)
+        return self._connection
+
+
+def _address(url: str) -> SplitResult:
+    address = urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError("expected an address such as https://host or http://host:port")
+    if "@" in address.netloc or address.query or address.fragment:
+        raise ValueError("expected an address without credentials, query and fragment")
+    _ = address.port
+    return address

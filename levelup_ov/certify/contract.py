@@ -1,0 +1,35 @@
+"""The contract's own words, shipped with the package: ``contract.json`` is drawn from docs/contract.rst."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``sources`` are among documents, later edition and decision; ``text`` is plain."""
+
+    id: str
+    sources: tuple[str, ...]
+    text: str
+
+
+@cache
+def rules() -> Mapping[str, Rule]:
+    """Every rule by its id, in the order of the page."""
+    return {id: Rule(id, tuple(rule["sources"]), rule["text"]) for id, rule in _data()["rules"].items()}
+
+
+def table(name: str) -> Mapping[str, str]:
+    """The type of every member of ``validation``, ``submission``, ``location`` or ``menu``, by its path."""
+    return _data()["tables"][name]
+
+
+@cache
+def _data() -> Any:
+    return json.loads((files(__package__) / "contract.json").read_text(encoding="utf-8"))

@@ -1,0 +1,115 @@
+"""What a run found: checks by rule, each passed, failed or not applicable, with the exchanges that failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.contract import Rule, rules
+
+Result = Literal["pass", "violation", "deviation", "not applicable"]
+RESULTS: tuple[Result, ...] = ("violation", "deviation", "pass", "not applicable")
+"""The worst first."""
+
+UNSEEN: Mapping[str, str] = {
+    "EP-4": "no order could be made from a menu",
+    "META-3": "what carts there are is seen at the provider only",
+    "META-6": "the service returned no account",
+    "META-7": "the service returned no account",
+    "PAY-4": "what is charged is seen at the provider only",
+    "SUB-5": "an outcome that is not known needs a provider that fails; the adapter's contract suite has one",
+}
+"""Why a rule cannot be seen from the channel, or could not be this time."""
+_NO_OCCASION = "no location gave an occasion to check it"
+_NEEDS_SUBMIT = "orders are placed with --submit only"
+_OF_SUBMISSIONS = frozenset({"EP-5", "META-4", "META-5", "META-8", "PAY-1", "PAY-2", "PAY-3", "SUB-1", "SUB-2"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One time that a check failed. ``location`` is None where it concerns the whole service."""
+
+    location: str | None
+    detail: str
+    exchange: Exchange | None
+
+
+@dataclass(slots=True)
+class Check:
+    """What a rule asks for in one respect, over all locations.
+
+    ``decision``: the form is this project's decision, and another would not harm channel or user.
+    ``reasons``: why it did not apply, by location.
+    """
+
+    rule: str
+    title: str
+    decision: bool
+    passes: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    reasons: dict[str | None, str] = field(default_factory=dict)
+
+    @property
+    def result(self) -> Result:
+        """Over all locations."""
+        if self.failures:
+            return "deviation" if self.decision else "violation"
+        return "pass" if self.passes else "not applicable"
+
+
+class Report:
+    """Collects the results of a run. ``location`` is the one that is being checked, None for the whole service."""
+
+    def __init__(self) -> None:
+        self.location: str | None = None
+        self.checks: dict[tuple[str, str, bool], Check] = {}
+        self.orders: list[tuple[str, Any]] = []
+        self.submits = False
+
+    def expect(
+        self,
+        rule: str,
+        title: str,
+        met: bool,
+        exchange: Exchange | None = None,
+        detail: str = "",
+        *,
+        decision: bool = False,
+    ) -> bool:
+        """Record that ``met`` decides a check; gives it back."""
+        check = self._check(rule, title, decision)
+        if met:
+            check.passes += 1
+        else:
+            words = detail or (exchange.words if exchange else "")
+            check.failures.append(Failure(self.location, words, exchange))
+        return met
+
+    def not_applicable(self, rule: str, title: str, reason: str, *, decision: bool = False) -> None:
+        """Record why a check does not apply here."""
+        self._check(rule, title, decision).reasons[self.location] = reason
+
+    def by_rule(self) -> Iterator[tuple[Rule, Result, list[Check], str | None]]:
+        """Every rule with its result, its checks and, if there is none, the reason."""
+        for id, rule in rules().items():
+            checks = [check for check in self.checks.values() if check.rule == id]
+            result = min((check.result for check in checks), key=RESULTS.index, default=RESULTS[-1])
+            yield rule, result, checks, None if checks else self._reason(id)
+
+    def counts(self) -> Counter[Result]:
+        """How many checks had which result."""
+        return Counter(check.result for check in self.checks.values())
+
+    def _check(self, rule: str, title: str, decision: bool) -> Check:
+        key = (rule, title, decision)
+        if key not in self.checks:
+            self.checks[key] = Check(*key)
+        return self.checks[key]
+
+    def _reason(self, rule: str) -> str:
+        if not self.submits and rule in _OF_SUBMISSIONS | {"SUB-3", "SUB-4"}:
+            return _NEEDS_SUBMIT
+        return UNSEEN.get(rule, _NO_OCCASION)

@@ -1,0 +1,127 @@
+"""One run: the channel's part played against a service, from merchants to orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from levelup_ov.certify import endpoints
+from levelup_ov.certify.bodies import check_bodies
+from levelup_ov.certify.client import CannotRun, Client, LimitReached
+from levelup_ov.certify.conversation import Conversation
+from levelup_ov.certify.endpoints import Place
+from levelup_ov.certify.orders import order
+from levelup_ov.certify.report import Report
+from levelup_ov.certify.submissions import Submissions
+from levelup_ov.certify.times import Times
+from levelup_ov.certify.validations import Validations
+from levelup_ov.domain.secret import Secret
+
+MAX_LOCATIONS = 10
+MAX_REQUESTS = 1500
+MAX_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run. ``locations``: only these; none named: the active ones, :data:`MAX_LOCATIONS` at most."""
+
+    url: str
+    key: Secret
+    locations: tuple[str, ...] = ()
+    submit: bool = False
+    requests: int = MAX_REQUESTS
+    seconds: float = MAX_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``places`` are the ids that were checked, ``left_out`` how many active ones were not.
+
+    ``stopped``: why the run ended early, where it did.
+    """
+
+    report: Report
+    places: tuple[str, ...]
+    left_out: int
+    requests: int
+    stopped: str | None
+
+
+def run(
+    plan: Plan,
+    progress: Callable[[str], object] = lambda step: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+) -> Outcome:
+    """Hold a service to the contract. ``progress`` hears what is being done, ``clock`` is the service's.
+
+    :raises CannotRun: the service is not reached, refuses the key, or does not have a location.
+    :raises ValueError: ``plan.url`` is no address of a service.
+    """
+    report = Report()
+    report.submits = plan.submit
+    places: list[Place] = []
+    active, stopped = 0, None
+    with closing(Client(plan.url, plan.key, requests=plan.requests, seconds=plan.seconds)) as client:
+        talk = Conversation(client, report, plan.key)
+        try:
+            progress("merchants and locations")
+            found = [place for merchant in endpoints.read_merchants(talk)
+                     for place in endpoints.read_locations(talk, merchant)]  # fmt: skip
+            endpoints.check_keys(talk)
+            chosen = _chosen(found, plan.locations)
+            active = len(chosen)
+            if not plan.locations:
+                chosen = chosen[:MAX_LOCATIONS]
+            bodies_done = False
+            for place in chosen:
+                report.location, talk.zone = place.id, place.zone
+                bodies_done |= _check_place(talk, place, plan, progress, clock, bodies=not bodies_done)
+                places.append(place)
+            report.location = None
+            title = "at least one location takes an order made from its menu"
+            report.expect("EP-4", title, bodies_done, detail="none does; see the reasons above")
+        except LimitReached:
+            stopped = f"the limit of {plan.requests} requests or {plan.seconds:g} seconds is reached"
+        return Outcome(report, tuple(place.id for place in places), active - len(places), client.count, stopped)
+
+
+def _check_place(
+    talk: Conversation,
+    place: Place,
+    plan: Plan,
+    progress: Callable[[str], object],
+    clock: Callable[[], datetime],
+    *,
+    bodies: bool,
+) -> bool:
+    """Whether the place took an order. ``bodies``: whether to try requests that are wrong in themselves, too."""
+    progress(f"{place.id}: menu")
+    place = endpoints.read_menu(talk, place)
+    now = clock()
+    validations = Validations.begin(talk, place)
+    if validations is None:
+        return False
+    if bodies:
+        progress(f"{place.id}: bodies")
+        check_bodies(talk, place, order(validations.line.wire(), user=talk.user), validations.answer)
+    progress(f"{place.id}: validations")
+    validations.check()
+    progress(f"{place.id}: times")
+    Times(validations, now).check()
+    if plan.submit:
+        progress(f"{place.id}: submissions")
+        Submissions(validations).check()
+    return True
+
+
+def _chosen(found: list[Place], wanted: Collection[str]) -> list[Place]:
+    by_id = {place.id: place for place in found}
+    if not wanted:
+        return [place for place in found if place.wire.get("active") and not place.wire.get("terminated")]
+    unknown = [id for id in wanted if id not in by_id]
+    if unknown:
+        raise CannotRun(f"the service has no location {', '.join(unknown)}; it has {', '.join(by_id) or 'none'}")
+    return [by_id[id] for id in dict.fromkeys(wanted)]

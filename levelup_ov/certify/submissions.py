@@ -1,0 +1,179 @@
+"""Orders that are placed, and the same ones again (EP-5, META-4, META-5, PAY, SUB). Only with ``--submit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.conversation import TEST_CARD, members
+from levelup_ov.certify.conversation import fresh as new
+from levelup_ov.certify.endpoints import refused_as
+from levelup_ov.certify.orders import order
+from levelup_ov.certify.shapes import is_integer
+from levelup_ov.certify.validations import Validations
+
+_ROOT = "order_submission"
+_ELSEWHERE = {"order_validation_id": "sealed.1.Zm9yZ2Vk"}
+"""An id that no service issued."""
+
+
+def card() -> dict[str, str]:
+    """The test card, as PAY-2 has it."""
+    return {
+        "number": TEST_CARD.reveal(),
+        "cvv": "123",
+        "zip": "02114",
+        "expiration_month": "12",
+        "expiration_year": "2036",
+        "name": "Certification Test",
+    }
+
+
+class Submissions:
+    """Submissions at one place, three of which are placed if all goes well."""
+
+    def __init__(self, validations: Validations) -> None:
+        self.validations = validations
+        self.report = validations.report
+        self.talk = validations.talk
+        self.place = validations.place
+        self.tender: dict[str, Any] = {"tender": "LevelUp"}
+
+    def send(self, key: str | None, *, item: dict[str, Any] | None = None, **further: Any) -> Exchange:
+        """Submit an order of the line that was validated; a tender among ``further`` takes the place of the usual."""
+        wire = item or self.validations.line.wire()
+        tender = {} if {"tender", "credit_card"} & set(further) else self.tender
+        body = {**order(wire), "user": self.talk.user, **tender, **further}
+        return self.talk.order(self.place.id, _ROOT, body, key=key)
+
+    def check(self) -> None:
+        """All of them; what follows an order that could not be placed is left out."""
+        key = new("certify")
+        placed, changes = self._after_validation(key)
+        if placed is None:
+            return
+        self._replay(key, placed, changes)
+        self._wrong()
+        second = self._from_scratch()
+        self._numbered({_id(placed), _id(second) if second else None})
+
+    def _after_validation(self, key: str) -> tuple[Exchange | None, dict[str, Any]]:
+        """An OV and the OS that follows, with what may change between them."""
+        report = self.report
+        validated = self.validations.send()
+        changes: dict[str, Any] = {"metadata": members(validated).get("metadata") or {}}
+        if self.place.tips:
+            changes["tip"] = 100
+        if self.validations.kitchen.menu.allows_special_instructions:
+            changes["special_instructions"] = "Test order."
+        placed = self.send(key, **changes)
+        if placed.error.get("code") == "tender_not_accepted":
+            report.expect("PAY-3", "a tender that is not taken is refused", placed.status == 422, placed, decision=True)
+            self.tender = {"credit_card": card()}
+            placed = self.send(key, **changes)
+            title = "a submission that was refused can be sent anew under its key"
+            report.expect("SUB-4", title, placed.ok, placed)
+            if placed.ok:
+                report.expect("PAY-2", "a single-use card pays", True, placed)
+        elif placed.ok:
+            report.expect("PAY-1", "LevelUp as tender pays", True, placed)
+        title = "an order that was validated can be placed"
+        if placed.error.get("type") == "provider":
+            report.not_applicable("EP-5", title, placed.words)
+            return None, changes
+        if not report.expect("EP-5", title, placed.ok, placed):
+            return None, changes
+        self._placed(placed)
+        title = "tip and instructions may change between validation and submission"
+        if len(changes) > 1:
+            report.expect("META-5", title, placed.ok, placed)
+        else:
+            report.not_applicable("META-5", title, "the location takes neither tips nor instructions")
+        return placed, changes
+
+    def _placed(self, exchange: Exchange) -> None:
+        answer = members(exchange)
+        order_id = answer.get("order_id")
+        self.report.orders.append((self.place.id, order_id))
+        given = (isinstance(order_id, str) and bool(order_id.strip())) or is_integer(order_id)
+        self.report.expect("SUB-1", "an order has a number", given, exchange, f"order_id is {order_id!r}")
+
+    def _replay(self, key: str, placed: Exchange, changes: dict[str, Any]) -> None:
+        report = self.report
+        again = self.send(key, **changes)
+        title = "the same submission again places no second order"
+        words = f"order {_id(placed)}, then {_id(again)}" if again.ok else again.words
+        if report.expect("SUB-2", title, again.ok and _id(again) == _id(placed), again, words):
+            report.expect("SUB-4", "the recorded answer is given again", again.json == placed.json, again)
+            flag = again.headers.get("idempotency-replayed", "").lower() == "true"
+            title = "a repeated answer has Idempotency-Replayed: true"
+            report.expect("SUB-4", title, flag, again, "it has not", decision=True)
+        elif again.ok:
+            self._placed(again)
+        other = self.send(key, item=self.validations.line.wire(quantity=2), **changes)
+        title = "the key of a placed order with other content is refused"
+        report.expect("SUB-4", title, other.refused, other)
+        refused_as(self.talk, "SUB-4", title, other, 422, "idempotency_key_reused")
+        if other.ok:
+            self._placed(other)
+
+    def _wrong(self) -> None:
+        """Submissions that are refused for themselves, under keys of their own."""
+        report = self.report
+        wrong: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("PAY-1", "another word for the tender is refused", {"tender": "Cash"}),
+            ("PAY-3", "both tenders are refused", {"tender": "LevelUp", "credit_card": card()}),
+            ("PAY-2", "a card without its number is refused", {"credit_card": {**card(), "number": None}}),
+            ("PAY-2", "a card's month that is no month is refused",
+             {"credit_card": {**card(), "expiration_month": "13"}}),
+        )  # fmt: skip
+        for rule, title, further in wrong:
+            if "credit_card" in further and "credit_card" not in self.tender:
+                report.not_applicable(rule, title, "a card is sent only where LevelUp is not taken")
+                continue
+            exchange = self.send(new("certify"), **further)
+            report.expect(rule, title, exchange.refused, exchange)
+            refused_as(self.talk, rule, title, exchange, 422, "invalid_member")
+            if exchange.ok:
+                self._placed(exchange)
+        exchange = self.send("x" * 256)
+        title = "a key of more than 255 characters is refused"
+        report.expect("SUB-3", title, exchange.refused, exchange, decision=True)
+        refused_as(self.talk, "SUB-3", title, exchange, 400, "invalid_idempotency_key")
+        if exchange.ok:
+            self._placed(exchange)
+
+    def _from_scratch(self) -> Exchange | None:
+        """A refused submission, and under its key one that has never been validated."""
+        key = new("certify")
+        unknown = {"item": {"provider_id": new("unknown"), "quantity": 1, "options": []}}
+        refused = self.send(key, item=unknown)
+        self.report.expect("ITEM-1", "an unknown item is not submitted", refused.refused, refused)
+        exchange = self.send(key)
+        title = "an order is placed without metadata of a validation"
+        if not self.report.expect("META-4", title, exchange.ok, exchange):
+            return None
+        self._placed(exchange)
+        title = "a submission that was refused can be sent anew under its key"
+        self.report.expect("SUB-4", title, exchange.ok, exchange)
+        return exchange
+
+    def _numbered(self, known: set[Any]) -> None:
+        """The channel's order number is an identity of its own, and a forged validation id is none."""
+        further: dict[str, Any] = {"order_number": new("certify"), "metadata": _ELSEWHERE}
+        first = self.send(None, **further)
+        title = "an order_validation_id that was not issued counts as absent"
+        if not self.report.expect("META-8", title, first.ok, first, decision=True):
+            return
+        self._placed(first)
+        title = "another identity is another order"
+        self.report.expect("SUB-3", title, _id(first) not in known, first, f"order {_id(first)} again", decision=True)
+        again = self.send(None, **further)
+        title = "the same order_number places no second order"
+        met = again.ok and _id(again) == _id(first)
+        if not self.report.expect("SUB-3", title, met, again, decision=True) and again.ok:
+            self._placed(again)
+
+
+def _id(exchange: Exchange) -> Any:
+    return members(exchange).get("order_id")
