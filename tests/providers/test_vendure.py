@@ -20,9 +20,11 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
 from levelup_ov.domain.secret import Secret
 from levelup_ov.metadata import MetadataKeeper
-from tests.channel import CARD, Answer, Channel, item
+from tests.channel import CARD, Answer, Channel, Clock, item
 from tests.conftest import MakeApp
 from tests.servers.vendure_server import GROUPS, MENU, TAX_PERCENT, VendureServer
 from tests.transport.wire import Peer, Request, peer, read_request, reply
@@ -83,22 +85,43 @@ def shop(vendure: VendureServer) -> VendureServer:
     return vendure
 
 
-@pytest.fixture
-def line(shop: VendureServer) -> Line:
-    return Line(shop.port)
+@pytest.fixture(scope="module")
+def the_line(vendure: VendureServer) -> Line:
+    return Line(vendure.port)
 
 
 @pytest.fixture
-def accounts(line: Line, tmp_path: Path) -> Iterator[str]:
-    """The path of the accounts file; its shop is at the other end of the line."""
-    with peer(line.serve) as server:
-        (tmp_path / "accounts.toml").write_text(ACCOUNTS.format(url=server.url))
-        yield str(tmp_path / "accounts.toml")
+def line(the_line: Line) -> Line:
+    """The line, as if nothing had gone over it yet."""
+    for each in (the_line.asked, the_line.lost_requests, the_line.lost_answers):
+        each.clear()
+    return the_line
+
+
+@pytest.fixture(scope="module")
+def environ(
+    the_line: Line, vendure: VendureServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The service's; the shop of its accounts is at the other end of the line."""
+    data = tmp_path_factory.mktemp("vendure")
+    with peer(the_line.serve) as server:
+        (data / "accounts.toml").write_text(ACCOUNTS.format(url=server.url))
+        yield {
+            "LEVELUP_OV_ENV": "development",
+            "LEVELUP_OV_DATA_DIR": str(data),
+            "LEVELUP_OV_ACCOUNTS": str(data / "accounts.toml"),
+            "TENDER_KEY": vendure.tender_key,
+        }
+
+
+@pytest.fixture(scope="module")
+def app(environ: dict[str, str]) -> Flask:
+    return create_app(load_settings(environ), clock=Clock())
 
 
 @pytest.fixture
-def app(make_app: MakeApp, accounts: str, shop: VendureServer) -> Flask:
-    return make_app(LEVELUP_OV_ACCOUNTS=accounts, TENDER_KEY=shop.tender_key)
+def channel(app: Flask, line: Line) -> Channel:
+    return Channel(app)
 
 
 @pytest.fixture
@@ -524,9 +547,9 @@ def test_a_location_without_tips(
 
 @pytest.mark.rule("PAY-1", "ERR-4")
 def test_only_who_has_the_key_can_call_an_order_paid(
-    make_app: MakeApp, accounts: str, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[Any]]
+    make_app: MakeApp, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[Any]]
 ) -> None:
-    stranger = Channel(make_app(LEVELUP_OV_ACCOUNTS=accounts, TENDER_KEY="stranger"))
+    stranger = Channel(make_app(TENDER_KEY="stranger"))
 
     refusal = stranger.submit(CONGRESS, **wanted)
 
@@ -764,15 +787,10 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
 def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
-    make_app: MakeApp,
-    accounts: str,
-    shop: VendureServer,
-    wanted: dict[str, Any],
-    placed: Callable[[], list[dict[str, Any]]],
-    line: Line,
+    make_app: MakeApp, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
 ) -> None:
     deadline = {"LEVELUP_OV_SUBMISSION_DEADLINE": "5", "LEVELUP_OV_RECONCILE_GRACE": "0.1"}
-    channel = Channel(make_app(LEVELUP_OV_ACCOUNTS=accounts, TENDER_KEY=shop.tender_key, **deadline))
+    channel = Channel(make_app(**deadline))
     metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
     submission = {**wanted, "metadata": metadata, "order_number": "lost request"}
     line.lost_requests.add("Place")
@@ -790,11 +808,15 @@ def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
 
 @pytest.mark.rule("SUB-2")
 def test_a_request_that_arrives_twice_is_one_order(
-    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+    channel: Channel,
+    wanted: dict[str, Any],
+    placed: Callable[[], list[dict[str, Any]]],
+    line: Line,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
     forward = line._forward
-    line._forward = lambda request: [forward(request), forward(request)][-1]  # type: ignore[method-assign]
+    monkeypatch.setattr(line, "_forward", lambda request: [forward(request), forward(request)][-1])
     line.asked.clear()
 
     submitted = channel.submit(CONGRESS, **wanted, metadata=metadata).order
