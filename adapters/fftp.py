@@ -42,6 +42,8 @@ from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.transport import Reply, Session
 
 LOCATION_ID = "main"
+MENU_TTL = 60.0
+"""Seconds for which a menu is kept; the counter may change it at any time, and a validation asks for the price."""
 IMPOSSIBLE_TOTAL = 10**15
 """Cents that no order costs."""
 
@@ -80,7 +82,7 @@ class FftpAdapter(Adapter):
         return [Location(LOCATION_ID, name, street_address=address, time_zone=self.account.time_zone)]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        menu = session.get("/fftp/v1/menu").answer()
+        menu = _ask_menu(session)
         categories: dict[str, list[MenuItem]] = {}
         groups: list[OptionGroup] = []
         for item in menu.each("items"):
@@ -97,7 +99,7 @@ class FftpAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         total = _price(order, session)
-        minutes = session.get("/fftp/v1/menu").answer().integer("default_prep_minutes")
+        minutes = _ask_menu(session).integer("default_prep_minutes")
         return Quote(
             food=total,
             tax=0,
@@ -159,6 +161,10 @@ class FftpAdapter(Adapter):
             paid = placed.boolean("paid", False)
         charged = 0 if not paid else total if discounted is False else None
         return Placed(ticket, order_id, expected_ready_at=ready_at, charged=charged)
+
+
+def _ask_menu(session: Session) -> Answer:
+    return session.get("/fftp/v1/menu", cache_for=MENU_TTL).answer()
 
 
 def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:

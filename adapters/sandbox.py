@@ -28,6 +28,8 @@ from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport import Reply, Session
 
+MENU_TTL = 60.0
+"""Seconds for which a menu is kept."""
 CODES: Mapping[str, str] = {
     "unknown_item": "dish_unknown",
     "unknown_option": "choice_unknown group_unknown",
@@ -91,7 +93,8 @@ class SandboxAdapter(Adapter):
         return [_location(each) for each in session.get("/v1/locations").answer().each("locations")]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        return _menu(session.get(f"/v1/locations/{location.provider_id}/menu").answer().member("menu"))
+        path = f"/v1/locations/{location.provider_id}/menu"
+        return _menu(session.get(path, cache_for=MENU_TTL).answer().member("menu"))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)

@@ -132,6 +132,8 @@ def test_what_is_not_set_has_the_documented_default(production: dict[str, str]) 
         ("LEVELUP_OV_THREADS", "8", "threads", 8),
         ("LEVELUP_OV_RECONCILE_GRACE", "5", "reconcile_grace", 5),
         ("LEVELUP_OV_PROXY", "http://u:w@proxy.example:3128", "proxy", Secret("http://u:w@proxy.example:3128")),
+        ("REDIS_URL", "redis://:w@cache.example:6379/0", "redis", Secret("redis://:w@cache.example:6379/0")),
+        ("REDIS_URL", "rediss://cache.example", "redis", Secret("rediss://cache.example")),
         ("LEVELUP_OV_ENV", "production", "development", False),
         ("LEVELUP_OV_ADAPTERS", "sandbox", "development", False),
     ],
@@ -169,6 +171,8 @@ def test_every_variable_is_documented_and_an_empty_one_is_not_set(production: di
         ("LEVELUP_OV_LOG_LEVEL", "LOUD", "DEBUG, INFO"),
         ("LEVELUP_OV_PROXY", "proxy:3128", "http://host:port"),
         ("LEVELUP_OV_PROXY", "http://proxy:port", "http://host:port"),
+        ("REDIS_URL", "http://cache.example", "redis://host:port"),
+        ("REDIS_URL", "redis://cache.example:port", "redis://host:port"),
         ("LEVELUP_OV_ADAPTERS", "vanished", "'vanished'"),
         ("LEVELUP_OV_ADAPTERS", "sandbox=elsewhere:Adapter", "claimed twice"),
         ("LEVELUP_OV_ACCOUNTS", "", "path of the accounts file"),
@@ -289,7 +293,8 @@ def test_a_directory_that_cannot_be_written_is_a_mistake(development: dict[str, 
 
 @pytest.mark.rule("ERR-4", "META-7")
 def test_settings_can_be_printed(production: dict[str, str]) -> None:
-    settings = load_settings({**production, "LEVELUP_OV_PROXY": "http://me:canary-word@proxy.example"})
+    addresses = {"LEVELUP_OV_PROXY": "http://me:canary-word@proxy", "REDIS_URL": "redis://:canary-word@cache"}
+    settings = load_settings({**production, **addresses})
     shown = repr(settings) + repr({name: adapter.account for name, adapter in settings.accounts.items()})
     assert not any(canary in shown for canary in (API_KEY, PROVIDER_KEY, KEY, "canary-word"))
 

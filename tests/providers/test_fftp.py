@@ -351,6 +351,16 @@ def test_the_same_reference_again_is_the_same_order(
     assert again.expected_ready_at == datetime.fromisoformat(held[0]["created_at"]) + timedelta(minutes=20)
 
 
+def test_the_menu_is_kept_and_a_price_is_one_call(
+    adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    calls = []
+    for _ in range(3):
+        adapter.validate_order(order(), session)
+        calls.append(len(session.calls))
+    assert calls == [2, 3, 4]
+
+
 @pytest.mark.rule("SUB-5", "PAY-1")
 def test_an_order_whose_answer_was_lost_is_found_and_marked_as_paid(
     restaurant: FftpServer, adapter: FftpAdapter, transport: Transport, session: Session, order: Callable[..., Order]

@@ -135,6 +135,13 @@ class Server:
         self._stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def answers(self) -> bool:
+        """Whether it is ready; asked again and again while it starts."""
+        try:
+            return http("GET", self.base_url + self.ready_path).status_code == 200
+        except requests.RequestException:
+            return False
+
     def log(self) -> str:
         """What the process has printed so far."""
         return (self.directory / "log").read_text(errors="replace")
@@ -158,11 +165,8 @@ class Server:
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 return False
-            try:
-                if http("GET", self.base_url + self.ready_path).status_code == 200:
-                    return True
-            except requests.RequestException:
-                pass
+            if self.answers():
+                return True
             time.sleep(0.05)
         raise SystemMissing(f"{self.name} is not ready after {self.starting_time:g} s: {self.log()[-500:]}")
 
