@@ -54,7 +54,7 @@ class Answer:
         return self.headers.get("Idempotency-Replayed") == "true"
 
 
-def post(port: int, path: str, body: Any, *, timeout: float = 30, **headers: str) -> Answer:
+def post(port: int, path: str, order: Any, *, timeout: float = 30, **headers: str) -> Answer:
     """One call to the service; names of headers with underscores."""
     started = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -63,12 +63,16 @@ def post(port: int, path: str, body: Any, *, timeout: float = 30, **headers: str
         connection.request(
             "POST",
             path,
-            json.dumps(body).encode(),
+            json.dumps(order).encode(),
             {"Authorization": f"token {API_KEY}", "Content-Type": "application/json", **fields},
         )
         response = connection.getresponse()
-        content = json.loads(response.read())
-        return Answer(response.status, content, dict(response.getheaders()), time.monotonic() - started)
+        content = response.read()
+        try:
+            body = json.loads(content)
+        except ValueError:
+            body = {"error": {"code": f"no JSON: {content[:200]!r}"}}
+        return Answer(response.status, body, dict(response.getheaders()), time.monotonic() - started)
     except (OSError, http.client.HTTPException):
         return Answer(None, seconds=time.monotonic() - started)
     finally:
