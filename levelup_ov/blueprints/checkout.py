@@ -124,7 +124,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/users/<id>/card_page")
     def create_card_page(id: str) -> Response:
-        return_to = read("card_page", _body())["return_to"]
+        return_to = read("card_page", _optional_body("card_page"))["return_to"]
         page = connections.card_page(id, return_to, g.trace)
         return json_response({"card_page": {"url": page.url, "expires_at": _time(page.expires_at)}})
 
@@ -154,8 +154,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
     def refund_order(id: str) -> Response:
         g.trace.deadline = Deadline(settings.submission_deadline)
         key = _required_key()
-        body = _body() if request.content_length or request.content_length is None else {}
-        confirmation = read("refund", {"refund": {}, **body})["manager_confirmation"] if type(body) is dict else None
+        confirmation = read("refund", _optional_body("refund"))["manager_confirmation"]
         return _replayable(lambda: orders.refund(id, key, confirmation, g.trace))
 
     def _come_back(kind: Kind) -> Redirect:
@@ -170,6 +169,14 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
 def _body() -> Any:
     return parse(read_body())
+
+
+def _optional_body(root: str) -> Any:
+    """The body; where it is missing or has no ``root``, as if that were empty."""
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return {root: {}}
+    body = _body()
+    return {root: {}, **body} if type(body) is dict else body
 
 
 def _required_key() -> str:

@@ -172,7 +172,9 @@ class Orders:
         :raises Failure: why it is still unfinished.
         """
         if order.state == "charging":
-            return self._reconcile_charge(order, trace)
+            order = self._reconcile_charge(order, trace)
+            if order.state != "charged" or order.provider_location_id is None:
+                return order
         lease = self._new_lease()
         target = "refunding" if order.state == "refunding" else "submitting"
         if not self._store.change_order(

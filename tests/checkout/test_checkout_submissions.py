@@ -1,0 +1,304 @@
+"""Charge and submit: both or neither, whatever fails between the steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from levelup_ov.checkout.store import Store
+from levelup_ov.ledger import Ledger
+from levelup_ov.transport import Session
+from tests.channel import Answer, Clock
+from tests.checkout.site import Site, meal
+
+LATER = "2030-06-03T16:05Z"
+REFUSED = "sandbox:sold-out"
+LOST = "sandbox:lost-answer"
+
+
+def test_all_ways_charge_and_submit(site: Site, merchant: str, payer: str) -> None:
+    before = len(site.line.calls)
+    done = site.charged(meal(merchant, payer, tip_amount=200))
+    assert done["state"] == "submitted" and done["provider_location_id"] == "sandbox.congress"
+    assert done["order_submission"]["order_id"] and "expected_ready_at" in done["order_submission"]
+    assert (site.standing(), site.meals()) == ([done["uuid"]], 1)
+    assert site.line.calls[before:] == ["POST /v15/proposed_orders", "POST /v15/completed_orders"]
+
+
+def test_the_discount_is_the_merchants(site: Site, merchant: str, user: str) -> None:
+    """What the provider is asked to charge is what the user has paid, after LevelUp's discount."""
+    done = site.charged(meal(merchant, user, tip_amount=200, discount_amount=200))
+    (submission,) = site.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
+    assert submission.expected_charge == done["user_pays_amount"] == 1000 + 70 + 200 - 200
+
+
+@pytest.mark.rule("PAY-4")
+def test_another_price_than_the_user_paid_is_told_of(
+    site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert site.charged(meal(merchant, user, outstanding_amount=1080))["state"] == "submitted"
+    assert "charge_mismatch" in caplog.messages
+
+
+@pytest.mark.rule("SUB-4")
+def test_the_same_key_does_neither_again(site: Site, merchant: str, user: str) -> None:
+    first, again = (site.charge(meal(merchant, user), "K") for _ in range(2))
+    assert again.json == first.json
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert (len(site.standing()), site.meals()) == (1, 1)
+
+
+@pytest.mark.rule("SUB-3")
+def test_an_order_number_is_an_identity_of_the_whole(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user)
+    body["order_submission"]["order_number"] = "N-1"
+    first, again = site.charged(body, "K"), site.charged(body, "L")
+    assert again == first
+    assert (len(site.standing()), site.meals()) == (1, 1)
+
+
+def test_what_a_location_does_not_take_is_refused_before_anything_is_charged(
+    site: Site, merchant: str, user: str
+) -> None:
+    assert site.charge(meal(merchant, user, place="sandbox.card")).refusal[:2] == (422, "tender_not_accepted")
+    assert site.charge(meal(merchant, user, place="sandbox.nowhere")).refusal[:2] == (404, "location_not_found")
+    late = meal(merchant, user)
+    late["order_submission"]["desired_ready_time"] = "2030-06-01T12:00"
+    assert site.charge(late).refusal[:2] == (422, "ready_time_in_past")
+    assert not site.line.count("orders")
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"tip": 1}, (422, "amounts_do_not_add_up", "$.order_submission.tip")),
+        ({"merchant_funded_discount": 1}, (422, "amounts_do_not_add_up", "$.order_submission.merchant_funded_discount")),
+        ({"credit_card": {"number": "4111111111111111", "cvv": "123", "zip": "02110", "expiration_month": "01",
+                          "expiration_year": "2040"}}, (422, "invalid_member", "$.order_submission.credit_card")),
+        ({"items": []}, (422, "invalid_member", "$.order_submission.items")),
+    ],
+    ids=["tip", "discount", "card", "items"],
+)  # fmt: skip
+def test_a_submission_that_contradicts_the_order(
+    site: Site, merchant: str, user: str, change: Any, refusal: tuple[int, str, str]
+) -> None:
+    body = meal(merchant, user, tip_amount=200, discount_amount=100)
+    body["order_submission"] |= change
+    assert site.charge(body).refusal == refusal
+    assert not site.line.count("orders")
+
+
+def test_it_is_paid_whole_and_goes_somewhere(site: Site, merchant: str, user: str) -> None:
+    part = site.charge(meal(merchant, user, payment_amount=500))
+    assert part.refusal == (422, "amounts_do_not_add_up", "$.order.payment_amount")
+    nowhere = meal(merchant, user)
+    del nowhere["provider_location_id"]
+    assert site.charge(nowhere).refusal == (422, "invalid_member", "$.provider_location_id")
+    unsaid = meal(merchant, user)
+    unsaid["order_submission"]["merchant_funded_discount"] = 100
+    assert site.charge(unsaid).refusal == (422, "invalid_member", "$.order.discount_amount")
+
+
+def test_a_refused_submission_is_refunded_and_recorded(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=REFUSED)
+    for _ in range(2):
+        answer = site.charge(body, "K")
+        assert answer.refusal[:2] == (422, "item_unavailable")
+        assert answer.error["message"].endswith("(the charge was refunded)")
+    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    recorded = site.get(f"/orders/{site.refunded()[0]}")["order"]
+    assert (recorded["state"], recorded["problem"]["code"]) == ("refunded", "item_unavailable")
+    assert site.levelup.discount() == 200
+    assert site.refund(recorded["uuid"]).refusal == (422, "already_refunded", None)
+    # A new try is a new order.
+    assert site.charged(meal(merchant, user), "L")["state"] == "submitted"
+
+
+def test_a_failed_submission_is_refunded(site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Session.call
+
+    def unreachable(session: Session, method: str, path: str, **arguments: Any) -> Any:
+        if arguments.get("places_order") and session._account == "sandbox":
+            path = "http://127.0.0.1:9/nobody"
+        return call(session, method, path, **arguments)
+
+    monkeypatch.setattr(Session, "call", unreachable)
+    assert site.charge(meal(merchant, user)).refusal[:2] == (503, "provider_unavailable")
+    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+
+
+@pytest.mark.rule("SUB-5")
+def test_an_unknown_submission_is_found_out_and_not_refunded(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=LOST)
+    assert site.charge(body, "K").refusal[:2] == (504, "outcome_unknown")
+    assert (len(site.standing()), site.meals()) == (1, 1)
+    assert site.refund(site.standing()[0]).refusal == (409, "submission_in_progress", None)
+    assert site.charged(body, "K")["state"] == "submitted"
+    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+
+
+@pytest.mark.rule("SUB-5")
+def test_an_unknown_submission_is_found_out_by_the_command(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=LOST)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    status, said = site.reconcile()
+    assert (status, said.count(": submitted")) == (0, 1)
+    assert site.charged(body, "K")["state"] == "submitted"
+    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+
+
+def test_a_refund_that_failed_is_pending_until_it_is_made(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=REFUSED)
+    site.line.faults["/refund"] = ["unreached"]
+    pending = site.charge(body, "K")
+    assert pending.refusal == (503, "refund_pending", None)
+    assert (len(site.standing()), site.meals()) == (1, 0)
+    assert site.charge(body, "K").refusal[:2] == (422, "item_unavailable")
+    assert (site.standing(), len(site.refunded())) == ([], 1)
+
+
+def test_a_refund_whose_answer_is_lost_is_made_once(site: Site, merchant: str, user: str) -> None:
+    site.line.faults["/refund"] = ["lost"]
+    body = meal(merchant, user, note=REFUSED)
+    assert site.charge(body, "K").error["code"] == "refund_pending"
+    status, said = site.reconcile()
+    assert (status, said.count(": refunded")) == (0, 1)
+    assert site.charge(body, "K").error["code"] == "item_unavailable"
+    assert (site.standing(), len(site.refunded())) == ([], 1)
+
+
+def test_a_manager_refunds_by_hand_what_the_service_may_not(site: Site, user: str) -> None:
+    harbor = site.connect_merchant("owner@harbor.example")
+    answer = site.charge(meal(harbor, user, location_id=21, note=REFUSED), "K")
+    assert answer.error["code"] == "refund_pending" and "manager" in answer.error["message"]
+    assert site.reconcile()[0] == 1
+    (uuid,) = site.standing()
+    assert site.refund(uuid).error["code"] == "refund_pending"
+    refunded = site.done(site.refund(uuid, manager_confirmation="4321"))["order"]
+    assert (refunded["state"], site.standing()) == ("refunded", [])
+    assert site.charge(meal(harbor, user, location_id=21, note=REFUSED), "K").error["code"] == "item_unavailable"
+
+
+def test_many_at_once_charge_and_submit_once(site: Site, merchant: str, user: str) -> None:
+    body, answers = meal(merchant, user), []
+
+    def send() -> None:
+        answers.append(Site(site.app, site.levelup, site.line, site._sandbox).charge(body, "K"))
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status for answer in answers} <= {200, 409}
+    assert site.charged(body, "K")["state"] == "submitted"
+    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Killer:
+    """Ends the process at its n-th step: a call to others, or a write; what is gone does nothing any more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._left: int | None = None
+        self.dead = False
+        for owner, names in (
+            (Session, ("call",)),
+            (Store, ("add_order", "change_order")),
+            (Ledger, ("claim", "begin_sending", "place", "fail", "lose")),
+        ):
+            for name in names:
+                monkeypatch.setattr(owner, name, self._step(getattr(owner, name)))
+
+    def arm(self, steps: int | None) -> None:
+        self._left, self.dead = steps, False
+
+    def _step(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **named: Any) -> Any:
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    self.dead = True
+                    raise Killed
+            return call(*arguments, **named)
+
+        return step
+
+
+@pytest.fixture
+def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Killer]:
+    killer = Killer(monkeypatch)
+    yield killer
+    killer.arm(None)
+
+
+def killed_at_each_step(site: Site, killer: Killer, merchant: str, user: str, note: str | None) -> Iterator[Any]:
+    """The body and key of a request that was killed one step later each time; time passes after each."""
+    for step in range(100):
+        body, key = meal(merchant, user, note=note), f"killed at {step}"
+        killer.arm(step)
+        try:
+            site.charge(body, key)
+        except Killed:
+            pass
+        dead = killer.dead
+        killer.arm(None)
+        if not dead:
+            return
+        yield body, key
+    raise AssertionError("it never ended")
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("note", [None, REFUSED, LOST])
+def test_a_crash_at_any_step_is_resolved_by_the_same_request(
+    site: Site, merchant: str, user: str, killer: Killer, clock: Clock, note: str | None
+) -> None:
+    steps = 0
+    for steps, (body, key) in enumerate(killed_at_each_step(site, killer, merchant, user, note), start=1):
+        pass_time(clock)
+        before = (len(site.standing()), site.meals())
+        answer = site.charge(body, key)
+        while answer.error["code"] == "outcome_unknown" if answer.status >= 400 else False:
+            answer = site.charge(body, key)
+        check_both_or_neither(site, answer)
+        assert answer.status == (422 if note == REFUSED else 200), (steps, before, answer.json)
+    assert steps >= 8
+    check_nothing_is_left(site, clock)
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("note", [None, REFUSED, LOST])
+def test_a_crash_at_any_step_is_resolved_by_the_command(
+    site: Site, merchant: str, user: str, killer: Killer, clock: Clock, note: str | None
+) -> None:
+    for body, key in killed_at_each_step(site, killer, merchant, user, note):
+        check_nothing_is_left(site, clock)
+        assert len(site.standing()) == site.meals()
+        # Whoever asks after that gets the truth.
+        check_both_or_neither(site, site.charge(body, key))
+
+
+def check_both_or_neither(site: Site, answer: Answer) -> None:
+    assert len(site.standing()) == site.meals(), answer.json
+    if answer.status == 200:
+        assert answer.json["order"]["uuid"] in site.standing()
+
+
+def check_nothing_is_left(site: Site, clock: Clock) -> None:
+    """The command finishes everything at once."""
+    pass_time(clock)
+    assert site.reconcile()[0] == 0
+    assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+
+
+def pass_time(clock: Clock) -> None:
+    """All leases end."""
+    clock.now += timedelta(minutes=2)
