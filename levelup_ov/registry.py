@@ -37,19 +37,22 @@ class Registry:
 
     def __init__(self, enabled: tuple[str, ...] = ()) -> None:
         self._references = dict(BUILT_IN)
-        installed = {}
-        if any("=" not in entry for entry in enabled):
-            installed = _installed()
+        self._sources: dict[str, str] = {}
+        self._classes: dict[str, type[Adapter]] = {}
+        installed = _installed({entry for entry in enabled if "=" not in entry})
         for entry in enabled:
             name, _, reference = entry.partition("=")
             if name in self._references:
-                if not reference and name in BUILT_IN:
+                if not reference and name in BUILT_IN and name not in installed:
                     continue
-                raise RegistryError(f"adapter {name!r} is claimed twice: by {self._references[name]} and by {entry!r}")
+                other = _described(installed[name]) if not reference and name in installed else repr(entry)
+                claims = f"by {self._sources.get(name, self._references[name])} and by {other}"
+                raise RegistryError(f"adapter {name!r} is claimed twice: {claims}")
             if not reference and name not in installed:
                 raise RegistryError(f"adapter {name!r} is enabled, but no installed distribution offers it")
-            self._references[name] = reference or installed[name]
-        self._classes: dict[str, type[Adapter]] = {}
+            self._references[name] = reference or installed[name].value
+            if not reference:
+                self._sources[name] = _described(installed[name])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,19 +70,18 @@ class Registry:
 
     def _load(self, name: str) -> type[Adapter]:
         reference = self._references[name]
+        source = f"adapter {name!r} ({self._sources.get(name, reference)})"
         module_name, _, class_name = reference.partition(":")
         try:
             module = importlib.import_module(module_name)
             found = getattr(module, class_name)
         except (Exception, SystemExit) as error:
-            raise RegistryError(
-                f"adapter {name!r} ({reference}) cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+            raise RegistryError(f"{source} cannot be imported: {type(error).__name__}: {error}") from error
         if not (isinstance(found, type) and issubclass(found, Adapter)):
-            raise RegistryError(f"adapter {name!r} ({reference}) is not a subclass of levelup_ov.adapter.Adapter")
+            raise RegistryError(f"{source} is not a subclass of levelup_ov.adapter.Adapter")
         if found.interface_version != INTERFACE_VERSION:
             raise RegistryError(
-                f"adapter {name!r} ({reference}) was built for interface version {found.interface_version}, "
+                f"{source} was built for interface version {found.interface_version}, "
                 f"this service has {INTERFACE_VERSION}"
             )
         return found
@@ -98,15 +100,19 @@ def check_adapters_package() -> None:
         )
 
 
-def _installed() -> dict[str, str]:
+def _installed(names: set[str]) -> dict[str, EntryPoint]:
+    """The entry points of these names. :raises RegistryError: two distributions claim one."""
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    for point in entry_points(group=ENTRY_POINT_GROUP) if names else ():
+        if point.name not in names:
+            continue
         if point.name in found:
-            owners = f"{_distribution(found[point.name])} and by {_distribution(point)}"
+            owners = f"{_described(found[point.name])} and by {_described(point)}"
             raise RegistryError(f"adapter {point.name!r} is claimed twice: by {owners}")
         found[point.name] = point
-    return {name: point.value for name, point in found.items()}
+    return found
 
 
-def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+def _described(point: EntryPoint) -> str:
+    """The reference of an entry point, and the distribution that it comes from."""
+    return f"{point.value} of {point.dist.name} {point.dist.version}" if point.dist else point.value

@@ -1,0 +1,26 @@
+"""What partners import changes only on purpose."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from levelup_ov import adapter
+from tests.testing_kit.surface import SURFACE, surface
+
+ADVICE = (
+    "Adapters of others are built on this. Members that they may leave out can be added; for any other change raise "
+    "INTERFACE_VERSION, so that the boot stops instead of an order. Then: python -m tests.testing_kit.surface"
+)
+
+
+def test_what_partners_import_is_as_it_was() -> None:
+    assert surface().splitlines() == SURFACE.read_text(encoding="utf-8").splitlines(), ADVICE
+
+
+def test_the_interface_stays_under_150_lines() -> None:
+    source = Path(str(adapter.__file__)).read_text(encoding="utf-8")
+    assert len(source.splitlines()) < 150
+    (interface,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Adapter")
+    methods = [node for node in interface.body if isinstance(node, ast.FunctionDef)]
+    assert all(ast.get_docstring(method) for method in methods)

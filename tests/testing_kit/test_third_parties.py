@@ -1,0 +1,106 @@
+"""Adapters of installed distributions: what stops the boot says which distribution, and why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from levelup_ov.adapter import INTERFACE_VERSION
+from levelup_ov.config import ConfigError, load_settings
+from levelup_ov.registry import ENTRY_POINT_GROUP, Registry, RegistryError
+
+Install = Callable[..., None]
+
+ADAPTER = """
+from levelup_ov.adapter import Adapter
+
+class Partner(Adapter):
+    interface_version = {version}
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a distribution with one adapter where the interpreter finds it."""
+
+    def build(distribution: str, module: str, source: str, name: str = "partner") -> None:
+        site = tmp_path / distribution
+        info = site / f"{distribution.replace('-', '_')}-1.2.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{name} = {module}:Partner\n")
+        (site / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(site)
+
+    return build
+
+
+def test_an_installed_adapter_serves_once_it_is_enabled(install: Install) -> None:
+    install("acme-ordering", "acme_enabled", ADAPTER.format(version=INTERFACE_VERSION))
+
+    assert Registry(("partner",)).adapter_class("partner").__name__ == "Partner"
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "why"),
+    [
+        ("acme_broken", "1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("acme_empty", "", "cannot be imported: AttributeError"),
+        ("acme_other", "Partner = dict", "is not a subclass of levelup_ov.adapter.Adapter"),
+        ("acme_old", ADAPTER.format(version=0), f"interface version 0, this service has {INTERFACE_VERSION}"),
+    ],
+)
+def test_one_that_cannot_be_used_is_named_with_its_distribution(
+    install: Install, module: str, source: str, why: str
+) -> None:
+    install("acme-ordering", module, source)
+
+    with pytest.raises(RegistryError) as caught:
+        Registry(("partner",)).adapter_class("partner")
+
+    assert f"adapter 'partner' ({module}:Partner of acme-ordering 1.2)" in str(caught.value)
+    assert why in str(caught.value)
+
+
+def test_a_name_claimed_by_two_distributions_stops_the_boot(install: Install) -> None:
+    install("acme-ordering", "acme_one", "")
+    install("rival-ordering", "rival_one", "")
+
+    with pytest.raises(RegistryError, match="claimed twice") as caught:
+        Registry(("partner",))
+
+    assert "acme-ordering 1.2" in str(caught.value) and "rival-ordering 1.2" in str(caught.value)
+    assert "partner" not in Registry().names
+
+
+def test_a_built_in_name_claimed_by_a_distribution_stops_the_boot(install: Install) -> None:
+    install("rival-ordering", "rival_sandbox", "", name="sandbox")
+
+    with pytest.raises(RegistryError, match="by adapters.sandbox:SandboxAdapter and by .*rival-ordering 1.2"):
+        Registry(("sandbox",))
+    assert "sandbox" in Registry().names
+
+
+def test_the_boot_reports_it_like_every_mistake(install: Install, tmp_path: Path) -> None:
+    install("acme-ordering", "acme_explosive", "raise SystemExit(3)")
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('[accounts.boston]\nprovider = "partner"\nname = "Boston"\n')
+    environ = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(tmp_path / "data")}
+
+    with pytest.raises(ConfigError, match="acme-ordering 1.2"):
+        load_settings({**environ, "LEVELUP_OV_ADAPTERS": "partner", "LEVELUP_OV_ACCOUNTS": str(accounts)})
+
+
+def test_only_the_testing_kit_needs_pytest() -> None:
+    program = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "import levelup_ov.app, levelup_ov.exchanges, levelup_ov.scaffold.cli, levelup_ov.gunicorn_conf\n"
+        "try:\n    import levelup_ov.testing\nexcept ImportError:\n    print('needs the extra')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.strip() == "needs the extra", done.stderr
