@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
-# Each sets up .venv with pinned versions first. Other targets: lint, demo-checkout, demo-fftp, demo-vendure, faults, bench, clean.
+# Each sets up .venv with pinned versions first. Other targets: lint, demo-checkout, demo-fftp, demo-vendure, matrix, faults, bench, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test lint demo-checkout demo-fftp demo-vendure faults bench clean
+.PHONY: run test lint demo-checkout demo-fftp demo-vendure matrix faults bench clean
 
 run: $(VENV)/runtime
 	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
@@ -27,6 +27,10 @@ demo-fftp: $(VENV)/development
 
 demo-vendure: $(VENV)/development
 	$(BIN)/python scripts/demo_vendure.py
+
+# Renews the README's table of what each provider can do.
+matrix: $(VENV)/runtime
+	$(BIN)/python -m scripts.matrix
 
 # N submissions through a network that fails, by the dice of SEED; LEDGER=sqlite or postgresql.
 faults: $(VENV)/development
