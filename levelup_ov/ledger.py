@@ -437,7 +437,9 @@ class Ledger:
                 return gone
 
     def ready(self) -> None:
-        """Make sure that submissions can be taken: the schema fits and the database can be written.
+        """Make sure that submissions can be taken: the schema fits and the database is not read-only.
+
+        A full disk shows only in writing: then :meth:`claim` says so, before anything is sent.
 
         :raises levelup_ov.database.SchemaMismatch: the schema is missing, older or newer.
         """

@@ -245,7 +245,7 @@ class Session:
         ``repeatable``: sending it twice does what sending it once does (a price calculation, or a call
         under an idempotency key that the provider honours). Reading always is.
         ``places_order``: it commits the provider to the order. It is not begun with less than
-        :data:`HEARING_TIME` left, and never sent again unless ``repeatable`` says so too.
+        :data:`HEARING_TIME` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later.
         ``cache_for``: seconds for which an answer of status 200 is kept for the whole account, and then
         confirmed by its ETag; for menus and catalogues only.
