@@ -47,7 +47,7 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Connected:
 
 
 def _site(environ: dict[str, str], clock: Clock, levelup: LevelUp, line: Line) -> Site:
-    settings = load_settings({**environ, **VARIABLES})
+    settings = load_settings({**VARIABLES, **environ})
     upgrade(settings.ledger.reveal())
     ledger = open_ledger(settings.ledger.reveal(), clock=clock)
     app = create_app(settings, clock=clock, ledger=ledger, in_process={HOST: line})

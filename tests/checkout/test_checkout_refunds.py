@@ -1,0 +1,124 @@
+"""Refunds: whole orders, once, and every refusal that is documented."""
+
+from __future__ import annotations
+
+import pytest
+
+from levelup_ov.standin.world import OTHER_APP
+from tests.checkout.site import Site, order
+from tests.standin.visitors import ADA
+
+
+@pytest.fixture
+def uuid(site: Site, merchant: str, user: str) -> str:
+    """An order that has been charged."""
+    return site.charged(order(merchant, user))["uuid"]
+
+
+def test_a_refund_gives_all_back(site: Site, uuid: str) -> None:
+    assert site.levelup.discount() == 0
+    assert site.done(site.refund(uuid))["order"]["state"] == "refunded"
+    assert site.levelup.discount() == 200
+
+
+def test_the_same_refund_again_is_the_same_answer(site: Site, uuid: str) -> None:
+    first, again = site.refund(uuid, "K"), site.refund(uuid, "K")
+    assert again.json == first.json
+    assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
+    assert site.line.count("/refund") == 1
+
+
+def test_an_order_is_refunded_once(site: Site, uuid: str) -> None:
+    site.done(site.refund(uuid, "K"))
+    assert site.refund(uuid, "L").refusal == (422, "already_refunded", None)
+    assert site.line.count("/refund") == 1
+
+
+def test_our_own_id_will_do(site: Site, uuid: str) -> None:
+    id = site.get(f"/orders/{uuid}")["order"]["id"]
+    assert site.done(site.refund(id))["order"]["uuid"] == uuid
+
+
+def test_an_unknown_order(site: Site) -> None:
+    assert site.refund("00000000000000000000000000000000").refusal == (404, "order_not_found", None)
+    assert not site.line.count("/refund")
+
+
+def test_an_order_of_another_app(site: Site) -> None:
+    auth = site.levelup.tokens(ADA, app=OTHER_APP.id)
+    other = site.levelup.ordered(auth)["uuid"]
+    assert site.refund(other).refusal == (404, "order_not_found", None)
+    assert site.standing() == [other]
+
+
+def test_an_order_that_levelup_does_not_know(site: Site, uuid: str) -> None:
+    site.line.faults["/refund"] = [(404, b"")]
+    assert site.refund(uuid).refusal == (404, "order_not_found", None)
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
+
+
+def test_an_order_that_was_refunded_elsewhere(site: Site, uuid: str) -> None:
+    site.levelup.call("POST", f"/v15/orders/{uuid}/refund", auth=site.levelup.merchant_auth())
+    answer = site.refund(uuid)
+    assert answer.refusal == (422, "refund_refused", None)
+    assert answer.error["message"] == "LevelUp: This order was refunded already."
+
+
+def test_an_order_that_was_never_charged(site: Site, merchant: str) -> None:
+    ben = site.connect_user("ben@example.com")
+    site.line.faults["/completed_orders"] = ["unreached"] * 3
+    assert site.charge(order(merchant, ben), "K").error["code"] == "outcome_unknown"
+    (left,) = open_checkout_orders(site)
+    assert site.refund(left).refusal == (404, "order_not_found", None)
+    assert not site.line.count("/refund")
+
+
+def test_a_manager_must_confirm(site: Site, user: str) -> None:
+    harbor = site.connect_merchant("owner@harbor.example")
+    uuid = site.charged(order(harbor, user, location_id=21))["uuid"]
+    for members in ({}, {"manager_confirmation": "9999"}):
+        assert site.refund(uuid, **members).refusal == (422, "manager_confirmation_required", None)
+        assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
+    assert site.done(site.refund(uuid, manager_confirmation="4321"))["order"]["state"] == "refunded"
+
+
+def test_a_refund_whose_answer_is_lost_is_found_out(site: Site, uuid: str) -> None:
+    site.line.faults["/refund"] = ["lost"]
+    assert site.refund(uuid, "K").refusal == (503, "refund_pending", None)
+    # Never repeated by itself.
+    assert site.line.count("/refund") == 1
+    refunded = site.done(site.refund(uuid, "K"))["order"]
+    assert (refunded["state"], site.refunded()) == ("refunded", [uuid])
+
+
+def test_a_refund_that_did_not_arrive_is_made_by_the_command(site: Site, uuid: str) -> None:
+    site.line.faults["/refund"] = ["unreached"]
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    assert site.reconcile()[0] == 0
+    assert site.refunded() == [uuid]
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
+
+
+def test_maintenance_leaves_the_order_as_it_was(site: Site, uuid: str) -> None:
+    site.line.faults["/refund"] = [(503, [])]
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
+
+
+def test_without_the_merchant_nothing_is_refunded(site: Site, merchant: str, uuid: str) -> None:
+    site.call("DELETE", f"/merchants/{merchant}")
+    assert site.refund(uuid).refusal == (422, "not_connected", None)
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
+
+
+def test_a_body_that_is_no_refund(site: Site, uuid: str) -> None:
+    for body in ([], {"refund": {"manager_confirmation": 4321}}, {"refund": "yes"}):
+        answer = site.call("POST", f"/orders/{uuid}/refund", body, Idempotency_Key="K")
+        assert answer.refusal[:2] == (422, "invalid_member")
+    assert site.standing() == [uuid]
+
+
+def open_checkout_orders(site: Site) -> list[str]:
+    """Our ids of the charges that are not settled."""
+    ledger = site.app.extensions["levelup_ov"].submissions.ledger
+    return [submission.id for submission in ledger.open_submissions()]

@@ -1,0 +1,124 @@
+"""What is kept, on SQLite and PostgreSQL: of two that want the same only one gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from levelup_ov.checkout.store import Connected, Order, Store
+from levelup_ov.database import LedgerUnavailable
+from tests.ledger.conftest import (  # noqa: F401
+    migrated_database,
+    migrated_file,
+    postgres,
+    postgresql_url,
+    sqlite_url,
+    url,
+)
+
+MERCHANT = Connected("mer_1", "merchant", "pending", "manage_merchant_orders", 1000, return_to="https://shop.example")
+ORDER = Order(
+    "id-1", "charging", "mer_1", "usr_1", 11, "proposed-1", 1070, 70, 0, 200, 100, lease_until=5000, created_at=1000,
+    body="sealed",
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    store = Store(request.getfixturevalue("url"))
+    yield store
+    store.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``url`` is asked for by ``store`` only when a test runs: its parameters are given here."""
+    if "store" in metafunc.fixturenames:
+        metafunc.fixturenames.append("url")
+        metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+
+
+def test_a_connection_is_kept_whole(store: Store) -> None:
+    user = replace(MERCHANT, id="usr_1", kind="user", request_id=7, levelup_id=2**40, token="sealed")
+    store.add_connection(MERCHANT)
+    store.add_connection(user)
+    assert (store.connection("mer_1"), store.connection("usr_1")) == (MERCHANT, user)
+    assert store.connection_of_request(7) == user
+    assert store.connection("mer_2") is store.connection_of_request(8) is None
+    assert store.connections("user", "pending") == [user]
+    assert store.connections("user", "connected") == []
+
+
+def test_a_state_is_taken_once(store: Store) -> None:
+    store.add_connection(MERCHANT, "digest", 2000)
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda _: store.take_state("digest", "merchant", 1999), range(8)))
+    assert [found for found in taken if found] == [MERCHANT]
+
+
+def test_a_state_that_ended_is_taken_for_nothing(store: Store) -> None:
+    store.add_connection(MERCHANT, "digest", 2000)
+    assert store.take_state("digest", "user", 1500) is None
+    assert store.take_state("digest", "merchant", 2000) is None
+    assert store.take_state("digest", "merchant", 1500) is None
+
+
+def test_states_that_ended_are_thrown_away(store: Store) -> None:
+    store.add_connection(MERCHANT, "digest", 2000)
+    store.add_connection(replace(MERCHANT, id="mer_2", created_at=3000), "other", 4000)
+    # Asked as of a time when it was good still.
+    assert store.take_state("digest", "merchant", 1500) is None
+
+
+def test_an_order_is_kept_whole_and_found_by_both_ids(store: Store) -> None:
+    store.add_order(ORDER)
+    assert store.order("id-1") == ORDER
+    assert store.change_order("id-1", ("charging",), state="charged", uuid="uuid-1", body=None)
+    assert store.order("uuid-1") == replace(ORDER, state="charged", uuid="uuid-1", body=None)
+    assert store.order("id-2") is None
+
+
+def test_a_change_names_what_it_comes_from(store: Store) -> None:
+    store.add_order(ORDER)
+    assert not store.change_order("id-1", ("charged",), state="refunding")
+    assert not store.change_order("id-1", ("charging",), free_at=4999, state="charged")
+    assert not store.change_order("id-1", ("charging",), lease=4999, state="charged")
+    assert store.change_order("id-1", ("charging",), lease=5000, free_at=5000, state="charged")
+
+
+def test_one_of_many_takes_an_order_up(store: Store) -> None:
+    store.add_order(replace(ORDER, state="submitting"))
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(
+            pool.map(
+                lambda n: store.change_order("id-1", ("submitting",), free_at=6000, lease_until=7000 + n), range(8)
+            )
+        )
+    assert taken.count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"state": "charging"}, True),
+        ({"state": "submitting"}, True),
+        ({"state": "refunding"}, True),
+        ({"state": "charged", "provider_location_id": "sandbox.congress"}, True),
+        ({"state": "charged"}, False),
+        ({"state": "submitted", "provider_location_id": "sandbox.congress"}, False),
+        ({"state": "refunded"}, False),
+        ({"state": "not_charged"}, False),
+        ({"state": "charging", "lease_until": 6001}, False),
+    ],
+)
+def test_what_is_left_unfinished(store: Store, change: dict[str, str], left: bool) -> None:
+    store.add_order(replace(ORDER, **change))
+    assert [order.id for order in store.unfinished_orders(6000, 10)] == (["id-1"] if left else [])
+
+
+def test_a_database_that_is_not_there(tmp_path: object) -> None:
+    store = Store(f"sqlite:///{tmp_path}/missing/ledger.db")
+    with pytest.raises(LedgerUnavailable):
+        store.order("id-1")
