@@ -19,6 +19,7 @@ from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import State, Submission, open_ledger
 from levelup_ov.sandbox import create_sandbox
+from levelup_ov.scaffold.cli import adapters_group
 from levelup_ov.service import Service, Trace
 from levelup_ov.standin import REDIRECT_URIS, create_levelup, levelup_server, over_http
 
@@ -30,6 +31,7 @@ def install(app: Flask, settings: Settings, service: Service, checkout: Checkout
     for group in (_config(settings), _menu(settings, service), _ledger(settings), _submissions(settings, service)):
         app.cli.add_command(group)
     app.cli.add_command(_checkout(settings, checkout))
+    app.cli.add_command(adapters_group(settings, service))
     app.cli.add_command(_sandbox(settings))
     app.cli.add_command(_levelup(settings))
 

@@ -73,13 +73,16 @@ class SubmittedOrder:
 
 
 class Service:
-    """All use cases, over one set of accounts. ``clock`` gives the aware present."""
+    """All use cases, over one set of accounts, whose providers are reached by ``transport``.
+
+    ``clock`` gives the aware present.
+    """
 
     def __init__(
         self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]
     ) -> None:
         self._settings = settings
-        self._transport = transport
+        self.transport = transport
         self._clock = clock
         self._directory = Directory(settings.accounts, settings.locations_ttl)
         self._bulkhead = Bulkhead(settings.account_threads)
@@ -228,7 +231,7 @@ class Service:
     ) -> Iterator[Session]:
         """Calls to one account's provider; what they fail with is fit to be shown afterwards."""
         session = Session(
-            self._transport,
+            self.transport,
             adapter.account.name,
             base_url=adapter.base_url,
             headers=adapter.headers(),

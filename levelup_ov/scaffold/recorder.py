@@ -1,0 +1,101 @@
+"""Recording a flow against an account's live provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from levelup_ov.adapter import Adapter
+from levelup_ov.deadline import Deadline
+from levelup_ov.directory import Directory
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, OptionGroup
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.tender import LevelUp
+from levelup_ov.exchanges import Tap, TappedSession
+from levelup_ov.scaffold.recording import Redactor, write_recording
+from levelup_ov.transport import Transport
+
+SOMEBODY = User("Robin", "Example", "+16175550123", "robin@example.com")
+DEADLINE = 30.0
+"""Seconds for each step."""
+
+
+class Recorder:
+    """One flow: locations, menu, a validation and, where that is wanted, a submission.
+
+    ``allowed``: members kept besides those that always are.
+    """
+
+    def __init__(self, adapter: Adapter, transport: Transport, directory: Path, allowed: Sequence[str] = ()) -> None:
+        self._adapter = adapter
+        self._tap = Tap(transport)
+        self._directory = directory
+        self._redactor = Redactor(allowed)
+
+    def record(self, location_id: str | None, *, submit: bool) -> Iterator[str]:
+        """Run the flow, at the first location unless one is named; a line about each step as it is done.
+
+        A placed order is a real one: somebody may cook it.
+
+        :raises levelup_ov.domain.failure.Failure: what the provider answered; the step is recorded all the same.
+        :raises ValueError: there is no such location, nothing to order, or something that must not be recorded.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        name = self._adapter.account.name
+        directory = Directory({name: self._adapter}, 0.0)
+        places = self._step("1_locations", lambda session: directory.places(self._adapter, session))
+        yield f"1_locations.json: {len(places)} location(s)"
+        found = [place.location for place in places if location_id in (None, place.location.provider_id)]
+        if not found:
+            raise ValueError(f"account {name} has no location {location_id!r}")
+        location: Location = found[0]
+        menu = self._step("2_menu", lambda session: self._adapter.show_menu(location, session))
+        yield f"2_menu.json: the menu of {location.name}"
+        order = Order(location, (simplest_item(menu),), SOMEBODY, datetime.now(timezone.utc), reference=uuid4().hex)
+        quote = self._step("3_validation", lambda session: self._adapter.validate_order(order, session))
+        yield f"3_validation.json: {order.items[0].provider_id} for {quote.consumer_pays} cents"
+        if submit:
+            placed = self._step("4_submission", lambda session: self._adapter.submit_order(order, LevelUp(), session))
+            yield f"4_submission.json: order {placed.order_id} was placed"
+
+    def _step(self, name: str, call: Callable[[TappedSession], Any]) -> Any:
+        exchanges = self._tap.begin()
+        session = TappedSession(
+            self._tap, self._adapter.account.name, base_url=self._adapter.base_url, headers=self._adapter.headers(),
+            error_from=self._adapter.error_from, deadline=Deadline(DEADLINE),
+        )  # fmt: skip
+        try:
+            return call(session)
+        except Failure as failure:
+            failure.message = f"{name}: {failure.message}"
+            raise
+        finally:
+            write_recording(self._directory / f"{name}.json", exchanges, self._redactor)
+
+
+def simplest_item(menu: Menu) -> Item:
+    """The cheapest item that costs something, with no more options than it must have.
+
+    :raises ValueError: the menu has no such item.
+    """
+    groups = {group.provider_id: group for group in menu.option_groups}
+    items = sorted((item for category in menu.categories for item in category.items if item.price),
+                   key=lambda item: item.price)  # fmt: skip
+    for item in items:
+        return Item(item.provider_id, 1, tuple(_needed(item, groups)))
+    raise ValueError("the menu has no item that costs something")
+
+
+def _needed(owner: MenuItem | MenuOption, groups: dict[str, OptionGroup]) -> Iterator[Option]:
+    for group_id in owner.option_groups:
+        group = groups[group_id]
+        least = max(group.minimum_choices, group.minimum_unique_options or 0)
+        for option in group.options[:least]:
+            yield Option(option.provider_id)
+            yield from _needed(option, groups)
