@@ -99,6 +99,10 @@ class Report:
             result = min((check.result for check in checks), key=RESULTS.index, default=RESULTS[-1])
             yield rule, result, checks, None if checks else self._reason(id)
 
+    def broken(self) -> set[str]:
+        """The rules that something breaks."""
+        return {check.rule for check in self.checks.values() if check.failures}
+
     def counts(self) -> Counter[Result]:
         """How many checks had which result."""
         return Counter(check.result for check in self.checks.values())

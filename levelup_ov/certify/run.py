@@ -71,7 +71,7 @@ def run(
             found = [place for merchant in endpoints.read_merchants(talk)
                      for place in endpoints.read_locations(talk, merchant)]  # fmt: skip
             endpoints.check_keys(talk)
-            chosen = _chosen(found, plan.locations)
+            chosen = _chosen(found, plan.locations, listed=not {"EP-1", "EP-2"} & report.broken())
             active = len(chosen)
             if not plan.locations:
                 chosen = chosen[:MAX_LOCATIONS]
@@ -117,11 +117,13 @@ def _check_place(
     return True
 
 
-def _chosen(found: list[Place], wanted: Collection[str]) -> list[Place]:
+def _chosen(found: list[Place], wanted: Collection[str], *, listed: bool) -> list[Place]:
     by_id = {place.id: place for place in found}
     if not wanted:
         return [place for place in found if place.wire.get("active") and not place.wire.get("terminated")]
     unknown = [id for id in wanted if id not in by_id]
+    if unknown and not listed:
+        return [by_id.get(id, Place(id)) for id in dict.fromkeys(wanted)]
     if unknown:
         raise CannotRun(f"the service has no location {', '.join(unknown)}; it has {', '.join(by_id) or 'none'}")
     return [by_id[id] for id in dict.fromkeys(wanted)]

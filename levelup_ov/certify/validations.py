@@ -285,9 +285,11 @@ class Validations:
 
 
 def _food(exchange: Exchange) -> int | None:
-    """``total`` without the fees that are itemised beside it (MONEY-9)."""
+    """``total`` without the fees that are itemised beside it (MONEY-9). That 10.0 is no amount is MONEY-1's to tell."""
     answer = members(exchange)
     total, metadata = answer.get("total"), answer.get("metadata")
+    if isinstance(total, float) and total.is_integer():
+        total = int(total)
     fees = metadata.get("order_fees") if isinstance(metadata, dict) else None
     amounts = [fee.get("amount") for fee in fees if isinstance(fee, dict)] if isinstance(fees, list) else []
     return total - sum(amount for amount in amounts if is_integer(amount)) if is_integer(total) else None
