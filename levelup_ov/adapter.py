@@ -22,6 +22,7 @@ from levelup_ov.errors import Refused
 from levelup_ov.transport import Reply, Session
 
 INTERFACE_VERSION = 1
+"""Goes up when an adapter that was right may no longer be; one built for another version stops the boot."""
 
 Recovery = Literal["look_up", "replay"]
 """``look_up``: :meth:`Adapter.find_order` asks the provider. ``replay``: :meth:`Adapter.submit_order` is called
