@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
-# Each sets up .venv with pinned versions first. Other targets: lint, demo-checkout, demo-fftp, demo-vendure, matrix, faults, bench, clean.
+# Each sets up .venv with pinned versions first. Other targets: lint, docs, demo-checkout, demo-fftp, demo-vendure, matrix, faults, bench, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test lint demo-checkout demo-fftp demo-vendure matrix faults bench clean
+.PHONY: run test lint docs demo-checkout demo-fftp demo-vendure matrix faults bench clean
 
 run: $(VENV)/runtime
 	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
@@ -16,8 +16,12 @@ test: $(VENV)/development lint
 	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/development
-	$(BIN)/flake8 levelup_ov adapters tests bench scripts setup.py wsgi.py
+	$(BIN)/flake8 levelup_ov adapters tests bench docs scripts setup.py wsgi.py
 	$(BIN)/mypy
+
+docs: $(VENV)/development
+	$(BIN)/python -m sphinx -n -W --keep-going -b html docs docs/_build
+	@echo "the pages begin at docs/_build/index.html"
 
 demo-checkout: $(VENV)/development
 	$(BIN)/python scripts/demo_checkout.py
@@ -40,7 +44,7 @@ bench: $(VENV)/bench
 	$(BIN)/python -m bench.run $(ARGS)
 
 clean:
-	rm -rf $(VENV) .cache build dist *.egg-info
+	rm -rf $(VENV) .cache build dist docs/_build *.egg-info
 
 $(VENV)/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

@@ -30,7 +30,8 @@ SOURCES = {"documents", "later edition", "decision"}
 HEADS = re.findall(r"^\.\. _([A-Z]+-\d+):\n\n\*\*([A-Z]+-\d+)\*\* \(([a-z; ]+)\)\n    \S", PAGE, re.MULTILINE)
 RULES = {rule: set(sources.split("; ")) for _, rule, sources in HEADS}
 VALIDATION = "Members of an order validation and an order submission"
-EXAMPLES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.json"))
+LINKED = {"answers", "requests"}
+EXAMPLES = sorted(f"{path.parent.name}/{path.name}" for path in DOCS.glob("*/*.json") if path.parent.name in LINKED)
 
 
 def cited_rules(source: str) -> set[str]:

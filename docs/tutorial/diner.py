@@ -1,0 +1,150 @@
+"""A diner whose server speaks FFTP: no tax, tips, discounts or accounts; every order is made at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from levelup_ov.adapter import Adapter, Setting
+from levelup_ov.answer import Answer
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
+from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
+from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Ready, in_minutes
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import Tender
+from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.transport import Reply, Session
+
+REFUSALS = {
+    "unknown item_id": "unknown_item",
+    "item unavailable": "item_unavailable",
+    "unknown modifier option": "unknown_option",
+    "missing required modifier group": "invalid_choices",
+    "pick at most one option": "invalid_choices",
+    "Input should be": "invalid_choices",
+}
+NO_TOTAL = 10**15  # cents that no order costs
+
+
+class PriceDiffers(Refused):
+    def __init__(self, words: str, total: int) -> None:
+        super().__init__("price_changed", words)
+        self.total = total
+
+
+class DinerAdapter(Adapter):
+    tenders = frozenset({"levelup"})
+    settings = {
+        "base_url": Setting("address of the ordering server", required=True, url=True),
+        "admin_token": Setting("the server's admin token, which marks orders as paid", required=True, secret=True),
+    }
+
+    def headers(self) -> Mapping[str, str]:
+        return {"x-admin-token": self.account.setting("admin_token")}
+
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        restaurant = session.get("/.well-known/fftp.json").answer()
+        return [Location("main", restaurant.text("restaurant_name"), street_address=restaurant.text("address", None))]
+
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        menu = session.get("/fftp/v1/menu").answer()
+        categories, groups = dict[str, list[MenuItem]](), list[OptionGroup]()
+        for item in menu.each("items"):
+            own = [_option_group(item.identifier("id"), group) for group in item.each("modifiers", [])]
+            groups += own
+            food = MenuItem(item.identifier("id"), item.text("name"), item.cents("price_cents"),
+                            option_groups=tuple(group.provider_id for group in own))  # fmt: skip
+            categories.setdefault(item.text("category", "") or "Menu", []).append(food)
+        found = tuple(Category(name, name, tuple(items)) for name, items in categories.items())
+        return Menu(location.provider_id, menu.text("restaurant_name"), found, tuple(groups))
+
+    def error_from(self, reply: Reply) -> Refused | None:
+        if reply.status == 409:
+            detail = reply.answer().member("detail")
+            return PriceDiffers(detail.text("message"), detail.cents("correct_total_cents"))
+        if reply.status == 422:
+            said = reply.answer()
+            is_text = isinstance(said.value.get("detail"), str)
+            words = said.text("detail") if is_text else "; ".join(each.text("msg") for each in said.each("detail"))
+            codes = (code for beginning, code in REFUSALS.items() if words.startswith(beginning))
+            return Refused(next(codes, "order_refused"), words)
+        return None
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        total = _price(order, session)
+        minutes = session.get("/fftp/v1/menu").answer().integer("default_prep_minutes")
+        ready, discount = Ready(in_minutes(minutes, order.received_at)), order.merchant_funded_discount
+        cart, charged = {"total": Secret(str(total))}, None if discount else total
+        return Quote(total, 0, None, charged, merchant_funded_discount=discount, ready=ready, cart=cart)
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        # Lists nothing, but is refused without the right token: what cannot be marked as paid is not placed.
+        session.get("/fftp/v1/orders", params={"status": "none"})
+        validated = order.cart.get("total")
+        total = int(validated.reveal()) if validated else _price(order, session)
+        body = _body(order, total, order.reference or uuid4().hex)
+        return self._paid(session.post("/fftp/v1/orders", body, places_order=True).answer(), session)
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        orders = Answer({"all": session.get("/fftp/v1/orders").json()}).each("all")
+        found = [order for order in orders if order.text("payment_proof", "") == f"LevelUp {reference}"]
+        return self._paid(found[0], session) if found else None
+
+    def _paid(self, order: Answer, session: Session) -> Placed:
+        """The order, marked as paid. Where that fails the outcome is unknown: asked again, it is found and marked."""
+        order_id, ticket = order.identifier("order_id"), order.identifier("ticket_number")
+        ready_at = in_minutes(order.integer("eta_minutes"), order.instant("created_at"))
+        try:
+            session.post(f"/fftp/v1/orders/{quote(order_id, safe='')}/paid", {"paid": True}, repeatable=True)
+        except Refused as refusal:
+            raise broken_protocol(f"the order stands but cannot be marked as paid: {refusal}") from None
+        return Placed(ticket, order_id, expected_ready_at=ready_at)
+
+
+def _option_group(item_id: str, group: Answer) -> OptionGroup:
+    name = encode_path(item_id, group.identifier("id"))
+    options = tuple(
+        MenuOption(encode_path(name, each.identifier("id")), each.text("name"), each.cents("price_delta_cents", 0), 1)
+        for each in group.each("options", [])
+    )
+    least, most = int(group.boolean("required", False)), None if group.boolean("multiple", False) else 1
+    return OptionGroup(encode_path(name), group.text("name"), options, least, most)
+
+
+def _price(order: Order, session: Session) -> int:
+    try:
+        session.post("/fftp/v1/orders", _body(order, NO_TOTAL, uuid4().hex), repeatable=True)
+    except PriceDiffers as refusal:
+        return refusal.total
+    raise broken_protocol("the server accepted a total that no order has")
+
+
+def _body(order: Order, total: int, key: str) -> dict[str, Any]:
+    if order.desired_ready_time is not None:
+        raise Refused("ready_time_unavailable", "the diner makes every order at once", path="$.desired_ready_time")
+    lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
+    if order.special_instructions:
+        lines[0]["notes"] += f" / whole order: {order.special_instructions}"
+    return {"lines": lines, "client_total_cents": total, "customer_name": order.user.name,
+            "payment_proof": f"LevelUp {key}", "idempotency_key": key}  # fmt: skip
+
+
+def _line(item: Item, path: str) -> dict[str, Any]:
+    options = [_modifier(item, choice, f"{path}.options") for choice in nest(item.options, path=path)]
+    notes = " / ".join(filter(None, (item.recipient_name, item.special_instructions)))
+    return {"item_id": item.provider_id, "quantity": item.quantity, "modifiers": options, "notes": notes}
+
+
+def _modifier(item: Item, choice: Choice, path: str) -> str:
+    if choice.children or not choice.group_id.startswith(encode_path(item.provider_id) + DELIMITER):
+        raise Refused("unknown_option", f"{item.provider_id} has no such option in {choice.group_id}", path=path)
+    if choice.quantity > 1:
+        raise Refused("invalid_choices", f"option {choice.option_id} can be chosen only once", path=path)
+    return choice.option_id
