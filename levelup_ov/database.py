@@ -203,7 +203,7 @@ class WriteAheadLog:
         except FileNotFoundError:
             return
         try:
-            os.fsync(log)
+            os.fdatasync(log)
         except OSError as error:
             raise LedgerUnavailable() from error
         finally:

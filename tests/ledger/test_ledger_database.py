@@ -375,7 +375,7 @@ def test_on_sqlite_the_mark_before_an_order_is_placed_is_forced_to_the_disk(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forced: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda file: forced.append(os.readlink(f"/proc/self/fd/{file}")))
+    monkeypatch.setattr(os, "fdatasync", lambda file: forced.append(os.readlink(f"/proc/self/fd/{file}")))
     ledger = open_ledger(sqlite_url)
     id = claimed(claim(ledger, idempotency_key="k"))
     assert forced == []
@@ -390,7 +390,7 @@ def test_a_disk_that_refuses_the_mark_stops_the_submission(sqlite_url: str, monk
 
     ledger = open_ledger(sqlite_url)
     id = claimed(claim(ledger, idempotency_key="k"))
-    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "fdatasync", refuse)
     with pytest.raises(LedgerUnavailable):
         ledger.begin_sending(id, lease=LEASE)
     ledger.close()
