@@ -6,6 +6,7 @@ import configparser
 import re
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def test_the_list_of_packages_is_written_out_and_complete() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The names of the files in a wheel built from what is tracked."""
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from what is tracked."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for file in tracked_files():
         copy = source / file.relative_to(ROOT)
@@ -51,7 +52,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     )  # fmt: skip
     assert built.returncode == 0, built.stderr
     (file,) = target.glob("*.whl")
-    return zipfile.ZipFile(file).namelist()
+    return file
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> list[str]:
+    """The names of the files in the wheel."""
+    return zipfile.ZipFile(wheel_file).namelist()
 
 
 def test_the_wheel_holds_our_two_packages_and_nothing_else(wheel: list[str]) -> None:
@@ -66,6 +73,38 @@ def test_the_wheel_holds_every_tracked_file_of_the_packages(wheel: list[str]) ->
     assert {name for name in expected if name.startswith(tuple(f"{top}/" for top in PACKAGES))} == {
         name for name in wheel if ".dist-info/" not in name
     }
+
+
+def test_the_wheel_in_an_empty_environment_offers_command_registry_and_testing_kit(
+    wheel_file: Path, tmp_path: Path
+) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False)
+    bin = environment / "bin"
+
+    def install(what: str) -> None:
+        # With the pip that runs the tests: an empty environment has none.
+        run(sys.executable, "-m", "pip", "--python", bin / "python", "install", "--quiet",
+            "--disable-pip-version-check", what)  # fmt: skip
+
+    def run(*command: str | Path) -> str:
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    install(str(wheel_file))
+    commands = re.findall(r"^  ([a-z][a-z-]*) ", run(bin / "levelup-ov", "--help"), re.MULTILINE)
+    assert commands == ["certify", "errors", "menu", "secret-key"]
+    assert "Pay with the other tender." in run(bin / "levelup-ov", "errors", "tender_not_accepted")
+    assert run(bin / "python", "-c", "from levelup_ov.certify.contract import rules; print(rules()['TIME-6'].id)")
+    registry = "from levelup_ov.registry import Registry; print(Registry(()).adapter_class('sandbox').__name__)"
+    assert run(bin / "python", "-c", registry) == "SandboxAdapter\n"
+    ours = "from importlib.metadata import files; print(*{file.parts[0] for file in files('levelup_ov')})"
+    tops = {top for top in run(bin / "python", "-c", ours).split() if not top.endswith(".dist-info")}
+    assert tops == {*PACKAGES, ".."}  # The command stands in bin, beside the packages.
+
+    install(f"{wheel_file}[testing]")
+    assert run(bin / "python", "-c", "from levelup_ov.testing import AdapterContract; print('kit')") == "kit\n"
 
 
 REQUIREMENTS = [file for file in tracked_files() if file.match("requirements*.txt")]
