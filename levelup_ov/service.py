@@ -37,7 +37,10 @@ from levelup_ov.transport import Call, Session, Transport
 
 @dataclass(slots=True)
 class Trace:
-    """What the log says about one request; ``calls`` are the calls to the provider."""
+    """What the log says about one request; ``calls`` are the calls to the provider.
+
+    ``expected_charge``: the cents that a provider was asked to charge for an order that was just placed, if known.
+    """
 
     deadline: Deadline
     request_id: str | None = None
@@ -45,6 +48,7 @@ class Trace:
     location: str | None = None
     provider: str | None = None
     replayed: bool = False
+    expected_charge: int | None = None
     calls: list[Call] = field(default_factory=list)
 
 
@@ -155,7 +159,7 @@ class Service:
 
         with self._bulkhead.room(adapter.account.name):
             settlement = self.submissions.submit(key, place_order, find_order)
-        trace.replayed = settlement.replayed
+        trace.replayed, trace.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
 
     def check_submission(self, location_id: str, request: SubmissionRequest, trace: Trace) -> None:

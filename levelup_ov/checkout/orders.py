@@ -22,7 +22,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.client import Calls, Charge, LevelUp, Loyalty
 from levelup_ov.checkout.connections import Access, Connections
 from levelup_ov.checkout.problems import LevelUpRefused, with_words
-from levelup_ov.checkout.store import Order, Store, from_ms, to_ms
+from levelup_ov.checkout.store import Order, Store, to_ms
 from levelup_ov.database import LedgerUnavailable
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
@@ -115,6 +115,10 @@ class Orders:
         :raises Failure: why it was not charged; that this is not known; or why it was refunded.
         """
 
+        deadline = trace.deadline
+        if delivery is not None:
+            deadline = Deadline(trace.deadline.remaining() * CHARGING_SHARE)
+
         def place_order(attempt: Attempt) -> Settlement:
             amounts.check_amounts(order.check, order.discount)
             if delivery is not None:
@@ -122,11 +126,8 @@ class Orders:
             return self._place(order, delivery, attempt, deadline, trace)
 
         def find_order(submission: Submission) -> Settlement | None:
-            return self.find_charge(submission, replace_deadline(trace, deadline))
+            return self.find_charge(submission, _within(trace, deadline))
 
-        deadline = trace.deadline
-        if delivery is not None:
-            deadline = Deadline(trace.deadline.remaining() * CHARGING_SHARE)
         settlement = self._submissions.submit(self._key(order, delivery, key, trace), place_order, find_order)
         trace.replayed = settlement.replayed
         charged = self.show(settlement.answer["order"])
@@ -331,47 +332,66 @@ class Orders:
         ):
             raise _in_progress("this order is being submitted")
         try:
-            answer = asdict(self._submit(order, asked, delivery, trace))
-        except Failure as failure:
-            if failure.code in UNDECIDED:
-                self._release(order, lease)
-                raise
-            self._give_up(order, lease, failure, trace)
-            raise with_words(failure, "the charge was refunded") from None
+            try:
+                answer = asdict(self._submit(order, asked, delivery, trace))
+            except Failure as failure:
+                refusal = failure
+                self._check_not_submitted(order, failure)
+            else:
+                return self._submitted(order, lease, answer)
         except BaseException:
             self._release(order, lease)
             raise
-        return self._submitted(order, lease, answer)
+        self._give_up(order, lease, refusal, trace)
+        raise with_words(refusal, "the charge was refunded")
 
     def _submit(self, order: Order, asked: CheckoutOrder, delivery: Delivery, trace: Trace) -> Any:
         # The submission carries the order's id in place of the request's, so that it can be found by it.
-        inner = replace_deadline(trace, Deadline(max(trace.deadline.remaining() - REFUND_TIME, 0)))
+        inner = _within(trace, Deadline(max(trace.deadline.remaining() - REFUND_TIME, 0)))
         inner.request_id = order.id
         submission = _submission(delivery, asked, order.discount)
         # Its own identities stand for the whole, charge included, and were claimed with it.
         kept = {name: value for name, value in submission.order.metadata.items() if name != "order_validation_id"}
-        submission = replace(
-            submission,
-            order=replace(submission.order, metadata=kept),
-            order_number=None,
-            grubhub_order_number=None,
-        )
+        order_alone = replace(submission.order, metadata=kept)
+        submission = replace(submission, order=order_alone, order_number=None, grubhub_order_number=None)
         try:
-            return self._service.submit_order(
+            submitted = self._service.submit_order(
                 delivery.provider_location_id, submission, f"checkout {order.id}", inner
             )
         finally:
             trace.account, trace.location, trace.provider = inner.account, inner.location, inner.provider
+        paid = order.spend + order.tip - order.discount
+        if inner.expected_charge not in (None, paid):
+            # PAY-4: the site's amounts are not those of the provider. The order stands, as it does there.
+            log.error(
+                "charge_mismatch", extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": paid}
+            )
+        return submitted
+
+    def _check_not_submitted(self, order: Order, failure: Failure) -> None:
+        """Let only a failure pass after which no provider can have the order.
+
+        This try may have ended before the ledger was asked, and one before it may have placed the order.
+
+        :raises Failure: the order may stand.
+        """
+        if failure.code in UNDECIDED:
+            raise failure
+        if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
+            raise outcome_unknown(f"the order may stand, and could not be found out: {failure.message}")
+
+    def _submitted_before(self, order: Order) -> list[Submission]:
+        """The submissions of an order to its provider, newest first."""
+        ledger = self._submissions.ledger
+        found = [each for each in ledger.find(number=order.id) if each.request_id == order.id]
+        return [ledger.show(each.id) or each for each in found if each.account != LEDGER_ACCOUNT]
 
     def _find_submission(self, order: Order, trace: Trace) -> Mapping[str, Any] | None:
         """The provider's answer to an order; None: it is proven that it has none.
 
         :raises Failure: it cannot be found out now.
         """
-        for found in self._submissions.ledger.find(number=order.id):
-            if found.account == LEDGER_ACCOUNT or found.request_id != order.id:
-                continue
-            submission = self._submissions.ledger.show(found.id) or found
+        for submission in self._submitted_before(order):
             if submission.state in ("claimed", "sending"):
                 raise _in_progress("this order is being submitted")
             if submission.state == "placed":
@@ -385,19 +405,11 @@ class Orders:
         return None
 
     def _submitted(self, order: Order, lease: int, answer: Mapping[str, Any]) -> Order:
-        self._store.change_order(
+        submitted = self._store.change_order(
             order.id, ("submitting",), lease=lease, state="submitted", submitted=json.dumps(answer), lease_until=0
         )
-        self._check_price(order)
-        return self.show(order.id)
-
-    def _check_price(self, order: Order) -> None:
-        """Tell where the provider was asked for another amount than the user has paid (PAY-4)."""
-        found = [each for each in self._submissions.ledger.find(number=order.id) if each.account != LEDGER_ACCOUNT]
-        priced = next((each.expected_charge for each in found if each.state == "placed"), None)
-        paid = order.spend + order.tip - order.discount
-        if priced is not None and priced != paid:
-            log.error("charge_mismatch", extra={"order": order.id, "expected_charge": priced, "charged": paid})
+        # Where the lease was lost, somebody else has found the order too.
+        return submitted or self.show(order.id)
 
     def _give_up(self, order: Order, lease: int, failure: Failure, trace: Trace) -> Order:
         """Refund an order that no provider has, and say why.
@@ -455,8 +467,10 @@ class Orders:
 
     def _refunded(self, order: Order, at: datetime | None) -> Order:
         when = self._now() if at is None else to_ms(at)
-        self._store.change_order(order.id, ("refunding",), state="refunded", refunded_at=when, lease_until=0)
-        return self.show(order.id)
+        refunded = self._store.change_order(
+            order.id, ("refunding",), state="refunded", refunded_at=when, lease_until=0
+        )
+        return refunded or self.show(order.id)
 
     # What all of it needs.
 
@@ -489,14 +503,9 @@ class Orders:
         return to_ms(self._clock())
 
 
-def replace_deadline(trace: Trace, deadline: Deadline) -> Trace:
-    """A trace of its own that lists its calls in the same place."""
+def _within(trace: Trace, deadline: Deadline) -> Trace:
+    """A trace with a deadline of its own that lists its calls in the same place."""
     return Trace(deadline, trace.request_id, calls=trace.calls)
-
-
-def refunded_at(order: Order) -> datetime | None:
-    """When an order was refunded."""
-    return None if order.refunded_at is None else from_ms(order.refunded_at)
 
 
 def _body(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:

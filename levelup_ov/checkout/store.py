@@ -24,8 +24,11 @@ ConnectionState = Literal["pending", "granted", "connected", "refused", "disconn
 OrderState = Literal["charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded"]
 POOL_SIZE = 16
 """Connections to the database at most; a request holds one for a few milliseconds only."""
+GIVEN_UP_AFTER = timedelta(days=1)
+"""The age at which a connection that was begun by OAuth and is not connected is forgotten."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
 
 METADATA = MetaData()
 CONNECTIONS = Table(
@@ -154,10 +157,22 @@ class Store:
     # Connections.
 
     def add_connection(self, connection: Connected, state: str | None = None, expires_at: int = 0) -> None:
-        """Keep a new connection; with ``state``, the digest of the OAuth state that it was begun with."""
+        """Keep a new connection; with ``state``, the digest of the OAuth state that it was begun with.
+
+        What was begun long before and never finished is thrown away.
+        """
+        now = connection.created_at
+        given_up = and_(
+            _C.kind == connection.kind,
+            _C.state.in_(("pending", "granted", "refused")),
+            _C.created_at < now - GIVEN_UP_AFTER // _MILLISECOND,
+            # A person may take days to answer a permissions request.
+            _C.request_id.is_(None),
+        )
         with self._transaction() as transaction:
+            transaction.execute(delete(STATES).where(STATES.c.expires_at < now))
+            transaction.execute(delete(CONNECTIONS).where(given_up))
             transaction.execute(CONNECTIONS.insert(), _values(connection))
-            transaction.execute(delete(STATES).where(STATES.c.expires_at < connection.created_at))
             if state is not None:
                 values = {"digest": state, "connection": connection.id, "kind": connection.kind}
                 transaction.execute(STATES.insert(), {**values, "expires_at": expires_at})
@@ -223,8 +238,8 @@ class Store:
         free_at: int | None = None,
         lease: int | None = None,
         **values: Any,
-    ) -> bool:
-        """Change an order that is in one of ``sources``; whether it was.
+    ) -> Order | None:
+        """Change an order that is in one of ``sources``, and give it as it is now; None: it was not.
 
         ``free_at``: and that nobody has in hand at this time. ``lease``: and whose lease is still this one.
         """
@@ -234,7 +249,8 @@ class Store:
         if lease is not None:
             conditions.append(_O.lease_until == lease)
         with self._transaction() as transaction:
-            return transaction.execute(update(ORDERS).where(*conditions).values(values)).rowcount == 1
+            row = transaction.execute(update(ORDERS).where(*conditions).values(values).returning(ORDERS)).first()
+            return Order(**row._mapping) if row else None
 
     def unfinished_orders(self, now: int, limit: int) -> list[Order]:
         """Orders that somebody began and nobody has in hand any more, oldest first."""
@@ -253,12 +269,12 @@ class Store:
 
 def to_ms(instant: datetime) -> int:
     """The number that is stored for an aware instant."""
-    return (instant - _EPOCH) // timedelta(milliseconds=1)
+    return (instant - _EPOCH) // _MILLISECOND
 
 
 def from_ms(milliseconds: int) -> datetime:
     """The instant of a stored number."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return _EPOCH + milliseconds * _MILLISECOND
 
 
 def _values(row: Connected | Order) -> dict[str, Any]:

@@ -381,4 +381,3 @@ def test_connections_that_are_not_there(site: Site, merchant: str, user: str) ->
 def call_back(site: Site, body: Any) -> Any:
     """LevelUp, or somebody else, calls the callback URL; without any key."""
     return site.app.test_client().post("/checkout/users/permissions_requests/callback", json=body)
-

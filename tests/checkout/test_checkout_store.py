@@ -72,6 +72,15 @@ def test_states_that_ended_are_thrown_away(store: Store) -> None:
     assert store.take_state("digest", "merchant", 1500) is None
 
 
+def test_a_connection_that_was_given_up_is_forgotten(store: Store) -> None:
+    day = 24 * 3600 * 1000
+    store.add_connection(MERCHANT, "digest", 2000)
+    store.add_connection(replace(MERCHANT, id="mer_2", state="connected"))
+    store.add_connection(replace(MERCHANT, id="mer_3", request_id=1))
+    store.add_connection(replace(MERCHANT, id="mer_4", created_at=1001 + day))
+    assert [bool(store.connection(f"mer_{n}")) for n in (1, 2, 3, 4)] == [False, True, True, True]
+
+
 def test_an_order_is_kept_whole_and_found_by_both_ids(store: Store) -> None:
     store.add_order(ORDER)
     assert store.order("id-1") == ORDER
@@ -96,7 +105,7 @@ def test_one_of_many_takes_an_order_up(store: Store) -> None:
                 lambda n: store.change_order("id-1", ("submitting",), free_at=6000, lease_until=7000 + n), range(8)
             )
         )
-    assert taken.count(True) == 1
+    assert len([order for order in taken if order]) == 1
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def test_what_a_location_does_not_take_is_refused_before_anything_is_charged(
     ("change", "refusal"),
     [
         ({"tip": 1}, (422, "amounts_do_not_add_up", "$.order_submission.tip")),
-        ({"merchant_funded_discount": 1}, (422, "amounts_do_not_add_up", "$.order_submission.merchant_funded_discount")),
+        ({"merchant_funded_discount": 1}, (422, "amounts_do_not_add_up",
+                                           "$.order_submission.merchant_funded_discount")),
         ({"credit_card": {"number": "4111111111111111", "cvv": "123", "zip": "02110", "expiration_month": "01",
                           "expiration_year": "2040"}}, (422, "invalid_member", "$.order_submission.credit_card")),
         ({"items": []}, (422, "invalid_member", "$.order_submission.items")),
@@ -149,6 +150,21 @@ def test_an_unknown_submission_is_found_out_by_the_command(site: Site, merchant:
     assert (status, said.count(": submitted")) == (0, 1)
     assert site.charged(body, "K")["state"] == "submitted"
     assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+
+
+@pytest.mark.rule("SUB-5")
+def test_what_may_stand_is_not_refunded_because_a_later_try_failed_early(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second try is turned away before anybody has looked for the order of the first."""
+    body = meal(merchant, user, note=LOST)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    with monkeypatch.context() as patch:
+        patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, "_limit", 0)
+        again = site.charge(body, "K")
+    assert again.refusal[:2] == (504, "outcome_unknown") and "under way already" in again.error["message"]
+    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+    assert site.charged(body, "K")["state"] == "submitted"
 
 
 def test_a_refund_that_failed_is_pending_until_it_is_made(site: Site, merchant: str, user: str) -> None:

@@ -28,6 +28,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.CheckConstraint("kind IN ('merchant', 'user')", name="checkout_connections_kind"),
     )
+    # Finds the merchants that are connected, and connections that were begun and given up.
+    op.create_index("checkout_connections_state", "checkout_connections", ["kind", "state", "created_at"])
     op.create_table(
         "checkout_states",
         sa.Column("digest", sa.Text, primary_key=True),
