@@ -1,4 +1,4 @@
-"""The diner's adapter under the contract suite, at a real FFTP server."""
+"""The diner under the contract suite, at a real FFTP server."""
 
 from __future__ import annotations
 
