@@ -32,7 +32,7 @@ _CLAIM_PAUSE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer with status 200; ``etag`` is empty if it had none, ``fresh_until`` is seconds since 1970."""
+    """An answer; ``etag`` is empty if it had none, ``fresh_until`` is seconds since 1970."""
 
     body: bytes = field(repr=False)
     etag: str

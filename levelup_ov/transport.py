@@ -247,8 +247,8 @@ class Session:
         ``places_order``: it commits the provider to the order. It is not begun with less than
         :data:`HEARING_TIME` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later.
-        ``cache_for``: seconds for which an answer of status 200 is kept for the whole account, and then
-        confirmed by its ETag; for menus and catalogues only.
+        ``cache_for``: seconds for which a JSON answer is kept for the whole account, and then confirmed by
+        its ETag; for menus and catalogues only.
 
         :raises levelup_ov.errors.Refused: what ``error_from`` made of the answer.
         :raises levelup_ov.errors.Unanswered: no answer, or none that can be used.
@@ -262,7 +262,10 @@ class Session:
             if etag:
                 request.headers["If-None-Match"] = etag
             reply = self._exchange(request, repeatable, False, None)
-            return None if reply.status == 304 else reply.body, reply.headers.get("ETag", etag)
+            if reply.status == 304:
+                return None, reply.headers.get("ETag", etag)
+            reply.json()  # what cannot be read is not kept
+            return reply.body, reply.headers.get("ETag", "")
 
         url = request.url or ""
         key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))

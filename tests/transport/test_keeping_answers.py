@@ -134,6 +134,12 @@ def test_an_answer_that_is_no_longer_fresh_is_confirmed_by_its_etag(transport: T
     assert asked_with == [None, '"1"', '"1"', '"2"']
 
 
+def test_an_etag_confirms_no_answer_but_its_own(transport: Transport) -> None:
+    with peer(answering(reply(MENU, ETag='"1"'), reply(NEW_MENU), reply(MENU))) as provider:
+        assert [menu(provider.url, transport, cache_for=0) for _ in range(3)] == [MENU, NEW_MENU, MENU]
+        assert "if-none-match" not in provider.requests[2].headers
+
+
 def test_a_confirmed_answer_is_fresh_again(transport: Transport) -> None:
     with peer(answering(reply(MENU, ETag='"1"'), reply(b"", status=304), reply(NEW_MENU))) as provider:
         found = [menu(provider.url, transport, cache_for=seconds) for seconds in (0, 60, 60)]
@@ -147,8 +153,9 @@ def test_unchanged_of_nothing_breaks_the_protocol(transport: Transport) -> None:
     assert caught.value.code == "provider_protocol_error"
 
 
-def test_only_success_is_kept(transport: Transport) -> None:
-    with peer(answering(reply(status=404), reply(MENU))) as provider:
+@pytest.mark.parametrize("failure", [reply(status=404), reply(b"<html>We are back soon"), reply(b"", status=204)])
+def test_only_what_can_be_read_is_kept(transport: Transport, failure: bytes) -> None:
+    with peer(answering(failure, reply(MENU))) as provider:
         with pytest.raises(Unanswered):
             menu(provider.url, transport)
         assert menu(provider.url, transport) == MENU
