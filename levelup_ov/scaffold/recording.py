@@ -21,9 +21,10 @@ from levelup_ov.redaction import passes_luhn
 REDACTED = "<redacted>"
 ALLOWED_HEADERS = frozenset({"accept", "content-type", "retry-after"})
 ALLOWED_MEMBERS = frozenset(
-    """active amount available charged cents code count currency day discount duration enabled free fees from grand_total
-    gratuity kind maximum max minimum min minutes open opens close closes price quantity required requires state status
-    subtotal tax tax_rate time_zone timezone tip to total total_cents price_cents type unit weekday zone""".split()
+    """active amount available charged cents code count currency day discount duration enabled fees free from
+    grand_total gratuity kind max maximum min minimum minutes open opens close closes price price_cents quantity
+    required requires state status subtotal tax tax_rate time_zone timezone tip to total total_cents type unit
+    weekday zone""".split()
 )
 """Members of bodies and queries whose values are kept, whatever the provider; compared in lower case."""
 TEST_CARDS = frozenset(
@@ -36,7 +37,7 @@ _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w.])")
 _CREDENTIALS = re.compile(r"\b(?:Bearer|Basic|Token)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 _SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|session|api-?key|-key$", re.IGNORECASE)
 _PLAIN_SEGMENT = re.compile(r"[a-z][a-z_.-]{0,31}|v\d{1,2}", re.IGNORECASE)
-_MEMBER_NAME = re.compile(r"[A-Za-z_$@][A-Za-z_.$@-]{0,63}\d{0,3}")
+_MEMBER_NAME = re.compile(r"[A-Za-z_$@][A-Za-z_.$-]{0,63}\d{0,3}")
 
 
 class Redactor:
@@ -50,10 +51,13 @@ class Redactor:
         """One exchange as a JSON value."""
         # The answer's and the body's values first: the path is made of some of them.
         body, answer = self._body(exchange.body), exchange.answer
-        request = {"method": exchange.method, "url": self._url(exchange.url), "headers": self._headers(exchange.headers),
-                   "body": body, "places_order": exchange.places_order}  # fmt: skip
-        told = answer and {"status": answer.status, "headers": self._headers(answer.headers),
-                           "body": self._body(answer.body)}  # fmt: skip
+        request = {
+            "method": exchange.method, "url": self._url(exchange.url), "headers": self._headers(exchange.headers),
+            "body": body, "places_order": exchange.places_order,
+        }  # fmt: skip
+        told = answer and {
+            "status": answer.status, "headers": self._headers(answer.headers), "body": self._body(answer.body),
+        }  # fmt: skip
         return {"request": request, "answer": told}
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
