@@ -180,9 +180,6 @@ class Conversation:
         title = "members of metadata start with user_ or order_, or the channel keeps none of them"
         others = [name for name in metadata if not name.startswith(("user_", "order_"))]
         self.report.expect("META-1", title, not others, exchange, f"it has {', '.join(others)}")
-        title = "what lives for one order starts with order_"
-        if orders := [name for name in metadata if name.startswith("order_")]:
-            self.report.expect("META-2", title, bool(orders), exchange)
         if accounts := [name for name in metadata if name.startswith("user_")]:
             title = "names of credentials are user_<account>_<name>"
             wrong = [name for name in accounts if name.count("_") < 2]

@@ -146,8 +146,12 @@ class Findings:
     def _summary(self, style: Style) -> Iterator[str]:
         outcome, counts = self.outcome, self.outcome.report.counts()
         if outcome.report.orders:
-            orders = ", ".join(f"{id} at {location}" for location, id in outcome.report.orders)
-            yield self._clean(f"{len(outcome.report.orders)} orders were placed: {orders}")
+            yield f"{len(outcome.report.orders)} orders were placed:"
+            for place in outcome.places:
+                if ids := [str(id) for location, id in outcome.report.orders if location == place]:
+                    yield self._clean(f"  {place}: {', '.join(ids)}")
+        for location, words in outcome.report.refusals().items():
+            yield self._clean(f"{location} took no order: {words}")
         if outcome.left_out:
             yield f"{outcome.left_out} locations were left out; name them with --location"
         if outcome.stopped:

@@ -14,6 +14,8 @@ Result = Literal["pass", "violation", "deviation", "not applicable"]
 RESULTS: tuple[Result, ...] = ("violation", "deviation", "pass", "not applicable")
 """The worst first."""
 
+PRICED = "an order made from the menu is priced"
+"""The check of EP-4 at each location."""
 UNSEEN: Mapping[str, str] = {
     "EP-4": "no order could be made from a menu",
     "META-3": "what carts there are is seen at the provider only",
@@ -25,7 +27,9 @@ UNSEEN: Mapping[str, str] = {
 """Why a rule cannot be seen from the channel, or could not be this time."""
 _NO_OCCASION = "no location gave an occasion to check it"
 _NEEDS_SUBMIT = "orders are placed with --submit only"
-_OF_SUBMISSIONS = frozenset({"EP-5", "META-4", "META-5", "META-8", "PAY-1", "PAY-2", "PAY-3", "SUB-1", "SUB-2"})
+_OF_SUBMISSIONS = frozenset(
+    {"EP-5", "META-2", "META-4", "META-5", "PAY-1", "PAY-2", "PAY-3", "SUB-1", "SUB-2", "SUB-3", "SUB-4"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,11 @@ class Report:
             result = min((check.result for check in checks), key=RESULTS.index, default=RESULTS[-1])
             yield rule, result, checks, None if checks else self._reason(id)
 
+    def refusals(self) -> dict[str | None, str]:
+        """The locations that took no order at all, with the words in which they refused the last."""
+        check = self.checks.get(("EP-4", PRICED, False))
+        return dict(check.reasons) if check else {}
+
     def broken(self) -> set[str]:
         """The rules that something breaks."""
         return {check.rule for check in self.checks.values() if check.failures}
@@ -114,6 +123,6 @@ class Report:
         return self.checks[key]
 
     def _reason(self, rule: str) -> str:
-        if not self.submits and rule in _OF_SUBMISSIONS | {"SUB-3", "SUB-4"}:
+        if not self.submits and rule in _OF_SUBMISSIONS:
             return _NEEDS_SUBMIT
         return UNSEEN.get(rule, _NO_OCCASION)

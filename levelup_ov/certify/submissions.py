@@ -84,6 +84,8 @@ class Submissions:
         if not report.expect("EP-5", title, placed.ok, placed):
             return None, changes
         self._placed(placed)
+        if any(name.startswith("order_") for name in changes["metadata"]):
+            report.expect("META-2", "order_ members come back with the submission that follows", True, placed)
         title = "tip and instructions may change between validation and submission"
         if len(changes) > 1:
             report.expect("META-5", title, placed.ok, placed)

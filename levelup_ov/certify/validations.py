@@ -11,6 +11,7 @@ from levelup_ov.certify.client import Exchange
 from levelup_ov.certify.conversation import Conversation, fresh, members
 from levelup_ov.certify.endpoints import Place, refused_as
 from levelup_ov.certify.orders import Kitchen, Line, Pick, order
+from levelup_ov.certify.report import PRICED
 from levelup_ov.certify.shapes import is_integer
 
 _ROOT = "order_validation"
@@ -33,22 +34,21 @@ class Validations:
     @classmethod
     def begin(cls, talk: Conversation, place: Place) -> Validations | None:
         """An order of the least that can be ordered; None where the place takes none, which is reported."""
-        title = "an order made from the menu is priced"
         if place.menu is None:
-            talk.report.not_applicable("EP-4", title, "there is no menu to order from")
+            talk.report.not_applicable("EP-4", PRICED, "there is no menu to order from")
             return None
         kitchen = Kitchen(place.menu)
         exchange: Exchange | None = None
         for line in islice(kitchen.lines(), _TRIES):
             exchange = talk.order(place.id, _ROOT, order(line.wire(), user=talk.user))
             if exchange.ok:
-                talk.report.expect("EP-4", title, True, exchange)
+                talk.report.expect("EP-4", PRICED, True, exchange)
                 return cls(talk, place, kitchen, line, exchange)
             if exchange.status != 422 and not exchange.error.get("retryable"):
-                talk.report.expect("EP-4", title, False, exchange)
+                talk.report.expect("EP-4", PRICED, False, exchange)
                 return None
         reason = exchange.words if exchange else "the menu has nothing that can be ordered"
-        talk.report.not_applicable("EP-4", title, reason)
+        talk.report.not_applicable("EP-4", PRICED, reason)
         return None
 
     def send(self, *items: dict[str, Any], **further: Any) -> Exchange:

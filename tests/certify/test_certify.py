@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 from flask import Flask
+from werkzeug.wrappers import Request, Response
 
 from levelup_ov.certify import CannotRun, Outcome, Plan, run
 from levelup_ov.certify.report import UNSEEN
@@ -16,7 +17,7 @@ from levelup_ov.config import DEVELOPMENT_API_KEY
 from levelup_ov.domain.secret import Secret
 from tests.certify.contract_data import DATA, PAGE, contract_data
 from tests.certify.serving import serving
-from tests.certify.wrong import WRONG
+from tests.certify.wrong import WRONG, Wrong, error
 from tests.channel import Clock
 
 KEY = Secret(DEVELOPMENT_API_KEY)
@@ -104,8 +105,20 @@ def test_a_seeded_fault_is_named_by_its_rule(sound: Flask, fault: str) -> None:
 
 
 def test_a_wrapper_that_changes_nothing_is_sound(sound: Flask) -> None:
-    with serving(type(next(iter(WRONG.values())))(frozenset()).around(sound.wsgi_app)) as address:
+    with serving(Wrong(frozenset()).around(sound.wsgi_app)) as address:
         assert failed(certify(address, "sandbox.congress")) == {}
+
+
+@pytest.mark.rule("EP-4")
+def test_a_location_that_takes_no_order_is_told_and_is_no_violation_while_others_do(sound: Flask) -> None:
+    def closed(request: Request) -> Response | None:
+        return error("location_closed") if request.path.endswith("sandbox.day/order_validations") else None
+
+    with serving(Wrong(frozenset(), instead=closed).around(sound.wsgi_app)) as address:
+        both, alone = certify(address, "sandbox.day", "sandbox.congress"), certify(address, "sandbox.day")
+    assert failed(both) == {}
+    assert both.report.refusals() == {"sandbox.day": "422 location_closed no"}
+    assert set(failed(alone)) == {"EP-4"}
 
 
 def test_the_run_ends_where_its_limit_is_reached(service: str) -> None:

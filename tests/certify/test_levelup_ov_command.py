@@ -47,7 +47,7 @@ def test_a_passing_run_ends_with_0_and_tells_every_rule(service: str) -> None:
     ran = invoke("certify", service, *KEY, "--location", "sandbox.congress", "--submit")
     assert ran.exit_code == 0, ran.output
     assert " ✓ TIME-6    pass " in ran.stdout
-    assert "3 orders were placed: " in ran.stdout
+    assert "\n3 orders were placed:\n  sandbox.congress: " in ran.stdout
     assert "sandbox.congress: submissions" in ran.stderr
     assert "\x1b" not in ran.stdout + ran.stderr
 
