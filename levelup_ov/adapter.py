@@ -76,6 +76,7 @@ class Adapter(ABC):
     tenders: ClassVar[frozenset[TenderKind]]
     """What the provider can be paid with (PAY-1, PAY-2)."""
     fulfillments: ClassVar[frozenset[str]] = frozenset({"pickup"})
+    """How orders may reach the customer: ``pickup``, ``delivery`` (EP-12)."""
     creates_accounts: ClassVar[bool] = False
     """Whether orders run on a customer's account at the provider (META-6)."""
     schedules: ClassVar[bool] = False
@@ -83,6 +84,7 @@ class Adapter(ABC):
     recovery: ClassVar[Recovery] = "look_up"
     """How it is found out whether an order stands whose answer was lost (SUB-5)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
+    """The keys that an account's ``settings`` table may have; any other is a mistake told at boot."""
 
     def __init__(self, account: Account) -> None:
         """:raises ValueError: settings that do not fit together; told at boot like all mistakes."""

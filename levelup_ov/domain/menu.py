@@ -13,7 +13,12 @@ from levelup_ov.domain.money import Cents, is_cents
 
 @dataclass(frozen=True, slots=True)
 class MenuOption:
-    """An option; ``provider_id`` is its whole path, ``price`` in cents, ``tax_rate`` a fraction."""
+    """An option; ``provider_id`` is its whole path (ITEM-3), ``tax_rate`` a fraction.
+
+    ``maximum_quantity`` None means no limit; ``default_quantity``: how many are chosen at first.
+    ``option_groups`` are the ids of the groups below it (MENU-5). ``metadata`` comes back with orders where a
+    key starts with ``integration_`` (ITEM-9). ``timescopes``: when it is offered, as the provider says it.
+    """
 
     provider_id: str
     name: str
@@ -29,7 +34,11 @@ class MenuOption:
 
 @dataclass(frozen=True, slots=True)
 class OptionGroup:
-    """A group of options; ``maximum_choices`` None means no limit. Published once per path (MENU-5)."""
+    """A group of options, published once per path (MENU-5); a maximum of None means no limit.
+
+    ``..._choices`` count an option as often as it is chosen, ``..._unique_options`` once (ITEM-7).
+    ``free_choices``: how many choices cost nothing. ``defaults``: ids of options that are chosen at first.
+    """
 
     provider_id: str
     name: str
@@ -46,7 +55,7 @@ class OptionGroup:
 
 @dataclass(frozen=True, slots=True)
 class MenuItem:
-    """An item; ``price`` in cents; ``option_groups`` are ids of groups of the same menu."""
+    """An item; ``option_groups`` are ids of groups of the same menu, ``image`` is an address (MENU-2)."""
 
     provider_id: str
     name: str
@@ -82,7 +91,11 @@ class CategoryGroup:
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """The menu of one location."""
+    """The menu of one location (MENU-1).
+
+    Option groups stand here once, items and options refer to them. ``special_instructions_character_limit``
+    None means no limit; the adapter refuses what exceeds it (ITEM-8). ``updated_at`` is an aware instant.
+    """
 
     provider_id: str
     name: str
