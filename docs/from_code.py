@@ -27,10 +27,9 @@ TYPES = {
     "service": "Errors of the service",
 }
 
-_RULES = dict(
-    re.findall(r"^\.\. _([A-Z]+-\d+):\n\n(.+?)(?=^\.\. _|^\S[^\n]*\n=+$|\Z)",
-               (DOCS / "contract.rst").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-)  # fmt: skip
+_CONTRACT = (DOCS / "contract.rst").read_text(encoding="utf-8")
+_RULES = dict(re.findall(r"^\.\. _([A-Z]+-\d+):\n\n\*\*.+\n((?:(?:    .*)?\n)+)", _CONTRACT, re.MULTILINE))
+"""The text of each rule by its id."""
 _RULE_ID = re.compile(rf"\b(?:{'|'.join(sorted({rule.rpartition('-')[0] for rule in _RULES}))})-\d+\b")
 _NOT_LINKED = (nodes.literal, nodes.literal_block, nodes.reference, nodes.title, nodes.target)
 
@@ -108,6 +107,12 @@ def _upwards(node: nodes.Node) -> Iterator[Any]:
         yield node
 
 
+def shorten_factories(*event: Any) -> tuple[str | None, str | None]:
+    """Write a default that is made anew each time as an ellipsis, so that the signature can be read."""
+    signature, returned = event[-2:]
+    return signature and signature.replace("<factory>", "..."), returned
+
+
 def copy_examples(app: Sphinx, failure: Exception | None) -> None:
     """Put the examples beside the contract page, as it links to them."""
     if failure is None and app.builder.format == "html":
@@ -120,5 +125,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name, lines in (("variables", variables), ("submission-states", states), ("error-codes", errors)):
         app.add_directive(name, _directive(lines))
     app.connect("doctree-resolved", link_rules)
+    app.connect("autodoc-process-signature", shorten_factories)
     app.connect("build-finished", copy_examples)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
