@@ -26,8 +26,12 @@ CODES = table("The error codes")
 ELSEWHERE = {
     "invalid_idempotency_key", "order_validation_expired", "idempotency_key_reused", "submission_in_progress",
     "provider_busy", "outcome_unknown", "ledger_unavailable",
+    "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
+    "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
+    "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",
+    "user_token_refused",
 }  # fmt: skip
-"""Codes of the ledger and of full pools, which have tests of their own."""
+"""Codes of the ledger, of full pools and of web checkout, which have tests of their own."""
 
 Case = Callable[[Channel], Answer]
 OF_THE_SERVICE: dict[str, Case] = {
