@@ -93,6 +93,9 @@ class Redactor:
         if not value or isinstance(value, bool):
             return 0 if isinstance(value, Decimal) else value  # nothing: it tells nobody anything
         if name.lower() in self._allowed and not list(found_in(str(value))):
+            if isinstance(value, str):
+                # Told once, it may as well be told again: what refers to an allowed id still does.
+                return self._placeholders.setdefault((str, value), value)
             return float(value) if isinstance(value, Decimal) else value
         return self._placeholder(value)
 

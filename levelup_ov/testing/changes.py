@@ -15,7 +15,7 @@ MOST = 40
 _JSON = {"Content-Type": "application/json"}
 _SORRY = {"success": False, "message": "sorry", "error": {"code": "sorry", "message": "sorry"}, "errors": ["sorry"]}
 
-DOOR = {status: Answered(status, _JSON, b'{"message": "not now"}') for status in (401, 429)}
+DOOR = {status: Answered(status, _JSON, b'{"message": "not now"}') for status in (401, 403, 429)}
 """Answers that prove that the request had no effect."""
 BROKEN = {
     "500": Answered(500, _JSON, b'{"message": "out of order"}'),

@@ -46,6 +46,7 @@ class Outcomes:
         assert bench.held() == before, "EP-4: the validation left an order behind"
         run = bench.submit(order, sample.tender)
         check_placed(run.answer)
+        assert validated.exchanges and run.exchanges, "SUB-6: call the provider through `session`, it keeps deadlines"
         assert len(run.placing) == 1, (
             f"SUB-2: {len(run.placing)} calls of a submission said places_order=True; the one that commits the "
             f"provider to the order must, or a lost answer is taken for no order. {run.story()}"
@@ -54,6 +55,7 @@ class Outcomes:
 
     @pytest.mark.rule("META-2", "META-5")
     def test_the_final_values_of_a_validated_order_count(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
         first = bench.order(sample, special_instructions="ring the blue bell")
         quote: Quote = bench.validate(first).answer
         members = {"cart": quote.cart, "account": quote.account or first.account, "user": first.user}
@@ -67,6 +69,7 @@ class Outcomes:
 
     @pytest.mark.rule("ERR-2", "ITEM-7", "SUB-5")
     def test_a_refusal_has_its_code_and_leaves_nothing(self, bench: Bench, refusal: Refusal) -> None:
+        bench.needs_reactions()
         sample = refusal.sample
         order, before = bench.order(sample), bench.held()
         runs = [bench.submit(order, sample.tender)]

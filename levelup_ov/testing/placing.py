@@ -54,8 +54,7 @@ class Placing:
 
     @pytest.mark.rule("SUB-2", "SUB-3")
     def test_two_submissions_are_two_orders(self, bench: Bench, sample: Sample) -> None:
-        if not bench.provider.reacts:
-            pytest.skip("recordings say the same whatever is asked")
+        bench.needs_reactions()
         one, other = (bench.submit(bench.order(sample), sample.tender).answer for _ in range(2))
         assert one.provider_order_id != other.provider_order_id, "SUB-3: two references gave one order"
 

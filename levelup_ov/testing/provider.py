@@ -9,7 +9,7 @@ from typing import Any
 
 from levelup_ov.adapter import Account, Adapter
 from levelup_ov.domain.order import Item
-from levelup_ov.domain.tender import CreditCard, LevelUp, Tender
+from levelup_ov.domain.tender import LevelUp, Tender
 from levelup_ov.transport import Transport
 
 
@@ -49,15 +49,6 @@ class Sample:
         self.items = items
         self.tender = tender
         self.members: Mapping[str, Any] = members
-
-    def paid_with(self, tender: Tender) -> Sample:
-        """The same order, paid otherwise."""
-        return Sample(self.location, *self.items, tender=tender, **self.members)
-
-    @property
-    def takes_card(self) -> bool:
-        """Whether it is paid with a single-use card."""
-        return isinstance(self.tender, CreditCard)
 
 
 @dataclass(frozen=True, slots=True)

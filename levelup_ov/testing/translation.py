@@ -102,8 +102,7 @@ class Translation:
 
     @pytest.mark.rule("MONEY-3", "MONEY-5", "MONEY-9")
     def test_a_merchant_funded_discount_lowers_no_food(self, bench: Bench, sample: Sample) -> None:
-        if not bench.provider.reacts:
-            pytest.skip("recordings say the same whatever is asked")
+        bench.needs_reactions()
         plain: Quote = bench.validate(bench.order(sample)).answer
         for discount in AMOUNTS[:2]:
             run = bench.validate(bench.order(sample, merchant_funded_discount=discount))

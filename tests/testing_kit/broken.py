@@ -149,6 +149,13 @@ class _Changed(Session):
         return self._real.call(method, path, **(how | self._changes if how.get("places_order") else how))
 
 
+class Bypass(SandboxAdapter):
+    """Calls the provider by itself, past the session."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return Placed("17", "made-elsewhere")
+
+
 class PlacedAllTheSame(SandboxAdapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         plain, quote = replace(order, cart={}), self.validate_order(order, session)
@@ -285,6 +292,7 @@ MISTAKES = (
     Mistake(StaleCart, "test_the_final_values_of_a_validated_order_count", "META-5"),
     Mistake(PlacedTwice, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-2"),
     Mistake(NothingPlaces, "test_an_order_is_accepted", "SUB-2"),
+    Mistake(Bypass, "test_an_order_is_accepted", "SUB-6"),
     Mistake(PlacedAllTheSame, "test_a_submission_meets_faults", "SUB-5"),
     Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
     Mistake(AlwaysFound, "test_an_order_that_never_went_out_is_not_placed", "SUB-5"),
