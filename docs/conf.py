@@ -28,6 +28,12 @@ python_use_unqualified_type_names = True
 add_module_names = False
 
 html_theme = "alabaster"
-html_theme_options = {"page_width": "1100px", "sidebar_width": "250px", "fixed_sidebar": True}
+html_theme_options = {
+    "page_width": "1360px",
+    "body_max_width": "none",
+    "sidebar_width": "250px",
+    "fixed_sidebar": True,
+    "code_font_size": "0.75em",
+}
 html_show_copyright = False
 html_copy_source = False
