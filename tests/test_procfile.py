@@ -15,3 +15,8 @@ def test_gunicorn_serves_with_our_configuration_after_the_ledger_is_brought_up_t
         "release": ["flask", "--app", "wsgi", "ledger", "upgrade"],
         "web": ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"],
     }
+
+
+def test_the_runtime_hint_is_a_version_that_the_package_accepts() -> None:
+    assert (ROOT / "runtime.txt").read_text(encoding="utf-8") == "python-3.11\n"
+    assert "python_requires = >=3.11" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
