@@ -82,7 +82,7 @@ class Outcomes:
             assert proven, "SUB-5: the refusal must prove that nothing was placed: raise Refused"
         assert bench.held() == before, "SUB-2: the refused order was placed"
 
-    @pytest.mark.rule("ERR-3", "MONEY-9", "ERR-2")
+    @pytest.mark.rule("ERR-3", "MONEY-9")
     def test_a_validation_meets_faults(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = _record(bench, sample, submitting=False)
         for step in steps:

@@ -13,7 +13,7 @@ from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.domain import money
 from levelup_ov.domain.options import Option, decode_path
-from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.order import DeliveryAddress, Item, Order
 from levelup_ov.domain.outcome import Quote
 from levelup_ov.errors import Refused
 from levelup_ov.testing.bench import Bench, Run
@@ -21,6 +21,7 @@ from levelup_ov.testing.clocks import clock_changes, edges, instants
 from levelup_ov.testing.provider import Sample
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
+ADDRESS = DeliveryAddress("21 Blue Street", "Floor 9", "Boston", "MA", "02114", "knock twice at the side door")
 AMOUNTS = (57, 115, 1999)
 """Cents that a float of dollars gets wrong in one direction or the other."""
 
@@ -79,6 +80,18 @@ class Translation:
         for name in (order.user.first_name, order.user.last_name):
             assert name in text, f"EP-11: the user's name is not sent: {name}"
 
+    @pytest.mark.rule("EP-11", "EP-12")
+    def test_a_delivery_goes_to_its_address(self, bench: Bench, sample: Sample) -> None:
+        location = bench.place(sample.location).location
+        if "delivery" not in bench.provider.adapter.fulfillments or not location.fulfills("delivery"):
+            pytest.skip(f"no deliveries at {sample.location}: the adapter or the location declares none")
+        order = bench.order(sample, fulfillment_type="delivery", delivery_address=ADDRESS)
+        run = bench.submit(order, sample.tender)
+        run.answer
+        text = "\n".join(values(run))
+        for name in ("street_address", "extended_address", "postal_code", "delivery_instructions"):
+            assert getattr(ADDRESS, name) in text, f"EP-11: {name} of the delivery is dropped"
+
     @pytest.mark.rule("EP-4", "MONEY-1", "MONEY-9", "TIME-7")
     def test_a_validation_gives_a_price_that_adds_up(self, bench: Bench, sample: Sample) -> None:
         check_quote(bench.validate(bench.order(sample)).answer, adds_up=True)
@@ -116,7 +129,7 @@ class Translation:
                 f"MONEY-5: a discount of {discount} cents is not sent as that, yet `charged` claims to account for it"
             )
 
-    @pytest.mark.rule("TIME-2", "TIME-9", "TIME-10")
+    @pytest.mark.rule("TIME-2", "TIME-5", "TIME-6", "TIME-9")
     def test_times_around_both_clock_changes_arrive_as_meant(self, bench: Bench, sample: Sample) -> None:
         if not bench.provider.adapter.schedules:
             pytest.skip("the adapter declares schedules = False")
@@ -137,6 +150,8 @@ class Translation:
             )
             if run.failure is None:
                 check_quote(run.answer)
+                soonest = run.answer.ready.soonest
+                assert soonest is None or soonest >= wanted, f"TIME-5: {desired.isoformat()} gives {soonest}, before it"
 
     @pytest.mark.rule("TIME-10", "TIME-4")
     def test_a_time_that_cannot_be_kept_is_refused(self, bench: Bench, sample: Sample) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timezone
 from typing import Any, NamedTuple
@@ -67,6 +67,20 @@ class WrongZone(Translating):
         return replace(order, desired_ready_time=wanted and wanted.replace(tzinfo=timezone.utc))
 
 
+class Hasty(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, ready=replace(quote.ready, soonest=order.received_at))
+
+
+class LostAddress(SandboxAdapter):
+    """Delivers, it says; the engine has no member for an address."""
+
+    fulfillments = frozenset({"pickup", "delivery"})
+
+    def list_locations(self, session: Session) -> Sequence[Location]:
+        return [replace(location, fulfills_deliveries=True) for location in super().list_locations(session)]
+
+
 class IgnoredTime(Translating):
     schedules = False
 
@@ -107,7 +121,7 @@ class ForgottenTax(Translating):
 
 class OpenCart(Translating):
     def misread(self, order: Order, quote: Quote) -> Quote:
-        return replace(quote, cart={name: value.reveal() for name, value in quote.cart.items()})
+        return replace(quote, cart={name: value.reveal() for name, value in quote.cart.items()})  # type: ignore[misc]
 
 
 class StaleCart(SandboxAdapter):
@@ -281,6 +295,8 @@ MISTAKES = (
     Mistake(DroppedOptionQuantity, "test_the_quantity_of_every_option_is_sent", "ITEM-6"),
     Mistake(DroppedInstructions, "test_instructions_and_the_user_are_sent", "ITEM-8"),
     Mistake(WrongZone, "test_times_around_both_clock_changes_arrive_as_meant", "TIME-9"),
+    Mistake(Hasty, "test_times_around_both_clock_changes_arrive_as_meant", "TIME-5"),
+    Mistake(LostAddress, "test_a_delivery_goes_to_its_address", "EP-11"),
     Mistake(IgnoredTime, "test_a_time_that_cannot_be_kept_is_refused", "TIME-10"),
     Mistake(TipInDollars, "test_the_tip_is_sent_to_the_cent_and_is_no_part_of_the_food", "MONEY-4"),
     Mistake(FloatCents, "test_a_validation_gives_a_price_that_adds_up", "MONEY-1"),
