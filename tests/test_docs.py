@@ -184,11 +184,10 @@ class Terminal:
             shutil.copy(ROOT / name, self.checkout)
         (self.checkout / "tests" / "providers").mkdir()
         (self.checkout / ".cache").symlink_to(ROOT / ".cache")
-        self.port = free_port()
+        self.port = 0
         self.env = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(directory),
-            "PORT": str(self.port),
             "WEB_CONCURRENCY": "1",
         }
         self._variables = directory / "variables"
@@ -211,10 +210,12 @@ class Terminal:
         """Start what keeps running, and wait until it is there."""
         # `make run` without setting up an environment: a test below says that this is what it does then.
         command = f"LEVELUP_OV_ENV=development exec {SERVE}" if command == "make run" else f"exec {command}"
+        self.port = free_port()
         log = self.checkout.parent / f"log{len(self._apart)}"
+        environ = {**self.env, "PORT": str(self.port)}
         with open(log, "wb") as stream:
             self._apart.append(
-                subprocess.Popen(["bash", "-c", command], cwd=self.checkout, env=self.env, stdout=stream, stderr=stream)
+                subprocess.Popen(["bash", "-c", command], cwd=self.checkout, env=environ, stdout=stream, stderr=stream)
             )
         for _ in range(300):
             said = log.read_text(errors="replace")

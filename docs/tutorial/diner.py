@@ -1,4 +1,4 @@
-"""A diner whose server speaks FFTP: no tax, tips, discounts or accounts; every order is made at once."""
+"""A diner on FFTP 0.4.0 (seen 2026-11): no tax, tips, discounts or accounts; every order is made at once."""
 
 from __future__ import annotations
 
