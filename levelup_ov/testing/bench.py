@@ -42,7 +42,7 @@ class Run:
     @property
     def answer(self) -> Any:
         """The result; a failure fails the test."""
-        assert self.failure is None, f"failed with {self.failure!r}; {self.story()}"
+        assert self.failure is None, f"this must be taken, it failed with {self.failure!r}; {self.story()}"
         return self.value
 
     @property

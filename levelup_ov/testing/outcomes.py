@@ -121,11 +121,12 @@ class Outcomes:
         quoted, steps = _record(bench, sample, submitting=False)
         more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
         run = bench.validate(bench.order(sample), Player(more))
-        run.answer
+        assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         _check_same_price(quoted, run, "new members in all answers")
         placed, steps = _record(bench, sample, submitting=True)
         more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
         run = bench.submit(bench.order(sample), sample.tender, Player(more))
+        assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         assert run.answer.provider_order_id == placed.answer.provider_order_id
 
     @pytest.mark.rule("SUB-6")
