@@ -105,9 +105,10 @@ def _tender(bench: Bench, sample: Sample) -> Tender:
 
 
 def _secrets(bench: Bench, tender: Tender, quoted: Run | None = None) -> list[Secret]:
-    declared = bench.provider.adapter.settings
-    found = [value for name, value in bench.account.settings.items()
-             if isinstance(value, Secret) and value.reveal() != declared[name].default]  # fmt: skip
+    # A default is no secret: it stands in the adapter.
+    defaults = {setting.default for setting in bench.provider.adapter.settings.values()}
+    given = bench.account.settings.values()
+    found = [value for value in given if isinstance(value, Secret) and value.reveal() not in defaults]
     if tender is CARD:
         found += [CARD.number, CARD.cvv]
     if quoted is not None:
