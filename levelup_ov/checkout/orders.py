@@ -44,7 +44,7 @@ CHARGING_SHARE = 0.4
 REFUND_TIME = 4.0
 """Seconds that are kept back for the refund of an order that its provider refuses."""
 UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
-"""Failures of a submission after which the order may stand."""
+"""Failures of a submission that the next identical request is to settle: the order may stand, or was not sent yet."""
 
 log = logging.getLogger(__name__)
 
@@ -458,7 +458,7 @@ class Orders:
                 self._release(order, lease)
                 raise _pending(failure.message) from None
             back = "submitted" if order.submitted is not None else "charged"
-            self._store.change_order(order.id, ("refunding",), lease=lease, state=back, refund_key=None, lease_until=0)
+            self._store.change_order(order.id, ("refunding",), lease=lease, state=back, lease_until=0)
             raise _refund_failure(failure) from None
         except BaseException:
             self._release(order, lease)

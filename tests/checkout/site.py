@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -38,17 +39,20 @@ class Line:
     """What the service reaches as LevelUp. ``calls``: method and path of each.
 
     ``faults``: for the next calls of a path, what happens: ``lost`` (done, but the answer is dropped), ``unreached``
-    (not even done, and nobody can tell), or a status with a body in place of LevelUp's answer.
+    (not even done, and nobody can tell), or a status with a body in place of LevelUp's answer. ``delays``: for how many
+    seconds the calls of a path are held up.
     """
 
     def __init__(self, levelup: Flask) -> None:
         self._levelup = levelup
         self.calls: list[str] = []
         self.faults: dict[str, list[str | tuple[int, Any]]] = {}
+        self.delays: dict[str, float] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         self.calls.append(f"{environ['REQUEST_METHOD']} {path}")
+        time.sleep(next((seconds for ending, seconds in self.delays.items() if path.endswith(ending)), 0))
         waiting = next((faults for ending, faults in self.faults.items() if path.endswith(ending) and faults), None)
         fault = waiting.pop(0) if waiting else None
         if fault == "unreached":

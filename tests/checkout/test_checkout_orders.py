@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from levelup_ov.checkout.client import Calls
+from levelup_ov.checkout.store import Store
+from levelup_ov.database import LedgerUnavailable
+from levelup_ov.ledger import Ledger
 from levelup_ov.standin.world import DECLINED_CARD
 from tests.channel import Clock
 from tests.checkout.site import Site, order
@@ -176,6 +180,45 @@ def test_a_declined_card(site: Site, merchant: str) -> None:
     assert not site.standing() and not site.refunded()
     # The key is free: with another card, it is charged.
     site.charged(order(merchant, site.connect_user()), "K")
+
+
+def test_what_was_declined_is_settled(site: Site, merchant: str, clock: Clock) -> None:
+    site.charge(order(merchant, site.connect_user("ben@example.com")))
+    clock.set("2030-06-03T16:05Z")
+    assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+
+
+def test_what_was_declined_is_known_though_the_ledger_failed(
+    site: Site, merchant: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise LedgerUnavailable
+
+    body = order(merchant, site.connect_user("ben@example.com"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "fail", fail)
+        assert site.charge(body, "K").error["code"] == "card_declined"
+    clock.set("2030-06-03T16:05Z")
+    assert site.charge(body, "K").error["code"] == "card_declined"
+
+
+def test_a_charge_that_comes_late_counts(
+    site: Site, merchant: str, user: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has ruled it out meanwhile; the money is gone all the same, and can be refunded."""
+    complete = Calls.complete
+
+    def slow(calls: Calls, *arguments: Any, **named: Any) -> Any:
+        charge = complete(calls, *arguments, **named)
+        (submission,) = site.app.extensions["levelup_ov"].submissions.ledger.open_submissions()
+        store = Store(f"sqlite:///{environ['LEVELUP_OV_DATA_DIR']}/ledger.db")
+        assert store.change_order(submission.id, ("charging",), state="not_charged", body=None)
+        store.close()
+        return charge
+
+    monkeypatch.setattr(Calls, "complete", slow)
+    charged = site.charged(order(merchant, user))
+    assert (charged["state"], site.standing()) == ("charged", [charged["uuid"]])
 
 
 def test_an_account_of_record_without_or_with_a_declined_card(site: Site, merchant: str) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from levelup_ov.checkout.store import Store
+from levelup_ov.database import LedgerUnavailable
 from levelup_ov.ledger import Ledger
 from levelup_ov.transport import Session
 from tests.channel import Answer, Clock
+from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal
 
 LATER = "2030-06-03T16:05Z"
@@ -213,6 +215,67 @@ def test_many_at_once_charge_and_submit_once(site: Site, merchant: str, user: st
     assert {answer.status for answer in answers} <= {200, 409}
     assert site.charged(body, "K")["state"] == "submitted"
     assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+
+
+def test_what_the_site_refunded_is_not_submitted_again(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user)
+    done = site.charged(body, "K")
+    site.done(site.refund(done["uuid"]))
+    assert site.charged(body, "K")["state"] == "refunded"
+    assert (site.standing(), site.meals()) == ([], 1)
+
+
+def test_a_refund_that_is_refused_leaves_the_order_submitted(site: Site, user: str) -> None:
+    harbor = site.connect_merchant("owner@harbor.example")
+    done = site.charged(meal(harbor, user, location_id=21))
+    assert site.refund(done["uuid"]).error["code"] == "manager_confirmation_required"
+    assert site.get(f"/orders/{done['uuid']}")["order"] == done
+
+
+@pytest.mark.rule("SUB-3", "META-8")
+def test_a_validation_is_an_identity_of_the_whole_and_not_of_its_submission(
+    site: Site, merchant: str, user: str
+) -> None:
+    validated = site.channel.validate().order["metadata"]
+    metadata = {"order_validation_id": validated["order_validation_id"]}
+    body = meal(merchant, user)
+    body["order_submission"]["metadata"] = metadata
+    # The same validation, submitted past the web checkout: that meal is not the one that is charged here.
+    site.channel.submit(metadata=metadata, special_instructions=None)
+    first, again = site.charged(body, "K"), site.charged(body, "L")
+    assert again == first
+    assert (len(site.standing()), site.meals()) == (1, 2)
+
+
+def test_where_the_ledger_fails_nothing_is_given_up(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Ledger.claim
+
+    def fail(ledger: Ledger, **arguments: Any) -> Any:
+        if arguments["account"] == "sandbox":
+            raise LedgerUnavailable
+        return claim(ledger, **arguments)
+
+    body = meal(merchant, user)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "claim", fail)
+        assert site.charge(body, "K").refusal == (503, "ledger_unavailable", None)
+    assert site.charged(body, "K")["state"] == "submitted"
+    assert (len(site.standing()), site.refunded()) == (1, [])
+
+
+def test_charging_leaves_time_for_the_rest(make_site: MakeSite, merchant: str, user: str) -> None:
+    site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="5")
+    site.line.delays["/proposed_orders"] = 3.0
+    assert site.charge(meal(merchant, user)).refusal == (504, "provider_timeout", None)
+    assert not site.standing()
+
+
+def test_submitting_leaves_time_for_the_refund(make_site: MakeSite, merchant: str, user: str) -> None:
+    site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="5.9")
+    assert site.charge(meal(merchant, user)).refusal[:2] == (504, "provider_timeout")
+    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
 
 
 class Killed(BaseException):
