@@ -17,7 +17,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Order, User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
-from levelup_ov.errors import KINDS
+from levelup_ov.errors import KINDS, Refused
 from levelup_ov.exchanges import Exchange, Fault, Tap, TappedSession
 from levelup_ov.testing.provider import Provider, Sample
 
@@ -44,6 +44,12 @@ class Run:
         """The result; a failure fails the test."""
         assert self.failure is None, f"this must be taken, it failed with {self.failure!r}; {self.story()}"
         return self.value
+
+    @property
+    def proves_no_order(self) -> bool:
+        """Whether the service takes the failure for a proof that no order stands, and frees the submission (SUB-5)."""
+        refused = isinstance(self.failure, Refused) and getattr(self.failure, "proof", True)
+        return refused or not self.session.placing
 
     @property
     def placing(self) -> list[Exchange]:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 
 from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.errors import Refused
 from levelup_ov.exchanges import Answered, Exchange, Fault, Forward, Player, silent
 from levelup_ov.testing.bench import CARD, Bench, Run
 from levelup_ov.testing.changes import BROKEN, DOOR, Change, changes, extended
@@ -78,8 +77,7 @@ class Outcomes:
         for run in runs:
             assert run.failure is not None, "ERR-2: the provider was expected to refuse this order; it was taken"
             assert run.failure.code == refusal.code, f"ERR-2: refused with {run.failure!r}, expected {refusal.code}"
-            proven = isinstance(run.failure, Refused) or not run.session.placing
-            assert proven, "SUB-5: the refusal must prove that nothing was placed: raise Refused"
+            assert run.proves_no_order, "SUB-5: the refusal must prove that nothing was placed: raise Refused"
         assert bench.held() == before, "SUB-2: the refused order was placed"
 
     @pytest.mark.rule("ERR-3", "MONEY-9")
@@ -258,15 +256,15 @@ def _check_proven(baseline: Run, run: Run, step: Step, answer: Answered, what: s
         return
     _check_unrefused(run, step, what, by_answer=answer.status == 200)
     if step.exchange.places_order and answer.status in DOOR:
-        assert not run.session.placing or isinstance(run.failure, Refused), f"SUB-5: {what} proves that no order stands"
+        assert run.proves_no_order, f"SUB-5: {what} proves that no order stands"
 
 
 def _check_unrefused(run: Run, step: Step, what: str, *, by_answer: bool = False) -> None:
     """Once an order may stand, nothing says that none does. ``by_answer``: unless the answer itself does."""
     if step.placed:
-        assert not isinstance(run.failure, Refused), f"SUB-5: {what}, after the order was placed: told as refused"
+        assert not run.proves_no_order, f"SUB-5: {what}, after the order was placed: told as {run.failure!r}"
     elif step.exchange.places_order and not by_answer and not _turned_away(run):
-        assert not isinstance(run.failure, Refused) and run.session.placing, (
+        assert not run.proves_no_order, (
             f"SUB-5: {what} proves nothing, an order may stand; it is told as {run.failure!r}"
         )
 
