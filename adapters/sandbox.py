@@ -111,6 +111,7 @@ class SandboxAdapter(Adapter):
             except Problem as problem:
                 if problem.problem not in ("cart_unknown", "session_refused"):
                     raise
+                session.nothing_placed()
         _, cart, credentials = _open_cart(order, content, session)
         total = validated.total if validated is not None and unchanged else cart.total
         return replace(_place_order(cart, total, order, tender, session), account=credentials)

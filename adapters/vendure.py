@@ -160,8 +160,10 @@ class VendureAdapter(Adapter):
             if problem.name not in PERHAPS_ORDERED:
                 raise
             placed = self.find_order(order.location, order.reference or "", {}, session)
-            if placed is None and problem.name != CART_GONE:
-                raise
+            if placed is None:
+                if problem.name != CART_GONE:
+                    raise
+                session.nothing_placed()
             return placed
         paid = _data(reply).member("pay")
         settled = [each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled"]

@@ -47,6 +47,15 @@ class _Entry:
     read_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What a failed look-up ended with. Not the exception: its frames would keep a request's secrets alive."""
+
+    code: str
+    message: str
+    at: float
+
+
 class Directory:
     """Accounts and their locations. ``ttl``: seconds for which a list is used without asking again."""
 
@@ -54,7 +63,7 @@ class Directory:
         self._accounts = accounts
         self._ttl = ttl
         self._entries: dict[str, _Entry] = {}
-        self._failures: dict[str, tuple[Unanswered, float]] = {}
+        self._failures: dict[str, _Failed] = {}
         self._locks = {name: threading.Lock() for name in accounts}
 
     def merchants(self) -> list[Merchant]:
@@ -107,8 +116,8 @@ class Directory:
             newer, failed = self._entries.get(name), self._failures.get(name)
             if newer is not None and newer.read_at >= asked_at:
                 return newer
-            if failed is not None and failed[1] >= asked_at:
-                raise failed[0]
+            if failed is not None and failed.at >= asked_at:
+                raise Unanswered(failed.code, failed.message, sent=False)
             return self._refresh(adapter, session, entry)
         finally:
             lock.release()
@@ -119,7 +128,7 @@ class Directory:
             locations = adapter.list_locations(session)
         except Unanswered as failure:
             if entry is None or time.monotonic() - entry.read_at > STALE_FOR:
-                self._failures[name] = (failure, time.monotonic())
+                self._failures[name] = _Failed(failure.code, failure.message, time.monotonic())
                 raise
             log.warning("locations not refreshed, the old list serves", extra={"account": name, "code": failure.code})
             return entry

@@ -176,7 +176,13 @@ KINDS: Mapping[str, Kind] = {
 
 
 class Refused(Failure):
-    """The provider said no, and its answer proves that nothing was placed."""
+    """The provider said no, and its answer proves that nothing was placed.
+
+    ``proof`` is False where it proves nothing: it was the answer to another call, and the one that places the
+    order had begun (SUB-5).
+    """
+
+    proof = True
 
 
 class Unanswered(Failure):

@@ -192,12 +192,12 @@ class Submissions:
         try:
             settlement = place_order(attempt)
         except Exception as error:
-            if not attempt.order_may_stand or isinstance(error, Refused):
+            if not attempt.order_may_stand or (isinstance(error, Refused) and error.proof):
                 _quietly(lambda: self.ledger.fail(reference))
                 raise
             _quietly(lambda: self.ledger.lose(reference))
             log.error(
-                "submission with unknown outcome: it is reconciled at the next identical request, or by "
+                "outcome_unknown: it is found out at the next identical request, or by "
                 "`flask --app wsgi submissions reconcile`",
                 extra={**facts, "cause": getattr(error, "code", type(error).__name__)},
                 exc_info=None if isinstance(error, Failure) else error,

@@ -299,10 +299,15 @@ class Session:
             else:
                 breaker.record(None)
                 if refusal is not None:
+                    refusal.proof = places_order or not self.placing
                     raise refusal
                 return reply
             time.sleep(pause)
             attempt += 1
+
+    def nothing_placed(self) -> None:
+        """Said by an adapter that goes on after a refused placing call: its answer proved that no order stands."""
+        self.placing = False
 
     def _begin_placing(self, trace: Mapping[str, Any] | None) -> None:
         self._check_hearing_time()

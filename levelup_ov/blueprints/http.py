@@ -8,10 +8,13 @@ import math
 import re
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import orjson
 from flask import Flask, Response, current_app, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
@@ -25,6 +28,8 @@ MAX_BODY = 1024 * 1024
 """Bytes of the largest body that is accepted (EP-9)."""
 MAX_DISCARDED = 8 * 1024 * 1024
 """Bytes that are read and thrown away, so that a caller who sends its whole body first hears the error."""
+STALLED = 5.0
+"""Seconds for which the next bytes of a body are awaited."""
 OPEN_ENDPOINTS = frozenset(
     {
         "status.health",
@@ -101,9 +106,13 @@ def read_body() -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
     # Werkzeug's own limit cuts a chunked body off without a word.
-    stream, content = _input(), bytearray()
-    while len(content) <= MAX_BODY and (chunk := stream.read(MAX_BODY + 1 - len(content))):
-        content += chunk
+    content = bytearray()
+    try:
+        with _body() as stream:
+            while len(content) <= MAX_BODY and (chunk := stream.read(MAX_BODY + 1 - len(content))):
+                content += chunk
+    except (OSError, ParseException) as error:
+        raise Failure("bad_request", f"the body cannot be read ({type(error).__name__})") from None
     if len(content) > MAX_BODY:
         raise Failure("payload_too_large", f"expected a body of at most {MAX_BODY} bytes")
     return bytes(content)
@@ -151,19 +160,33 @@ def _crashed(error: Exception) -> Response:
     return _failed(Failure("internal_error", "a fault of the service; the request id names its log line"))
 
 
-def _input() -> IO[bytes]:
-    """The body, one stream for each request: a second one would wait for bytes that the first has read."""
-    return g.setdefault("input", get_input_stream(request.environ))
+@contextmanager
+def _body() -> Iterator[IO[bytes]]:
+    """The body, one stream for each request: a second one would wait for bytes that the first has read.
+
+    A caller that stops sending is given up after :data:`STALLED` seconds, and its thread is free again.
+    """
+    if "input" not in g:
+        g.input = get_input_stream(request.environ)
+    sock = request.environ.get("gunicorn.socket")
+    if sock is None:
+        yield g.input
+        return
+    sock.settimeout(STALLED)
+    try:
+        yield g.input
+    finally:
+        sock.settimeout(None)
 
 
 def _discard_body() -> None:
     """Closing a connection with unread data resets it, and the answer may never be read."""
     try:
-        stream = _input()
         left = MAX_DISCARDED
-        while left > 0 and (chunk := stream.read(min(65536, left))):
-            left -= len(chunk)
-    except (OSError, HTTPException):
+        with _body() as stream:
+            while left > 0 and (chunk := stream.read(min(65536, left))):
+                left -= len(chunk)
+    except (OSError, HTTPException, ParseException):
         return
 
 

@@ -212,6 +212,17 @@ class Connections:
             raise Failure("not_connected", f"the {kind} is {state}; connect again", path=path)
         return Access(connection, token)
 
+    def access_again(self, kind: Kind, id: str) -> Access:
+        """The same for an order of earlier: its merchant or user may have been connected anew since.
+
+        :raises Failure: ``connection_not_found``, ``not_connected``.
+        """
+        connection = self.show(kind, id)
+        if connection.state == "disconnected" and connection.levelup_id is not None:
+            newer = self._store.connected_as(kind, connection.levelup_id)
+            return self.access(kind, newer.id if newer else id)
+        return self.access(kind, id)
+
     # What LevelUp knows of a connection.
 
     def locations(self, id: str, trace: Trace) -> list[tuple[int, str | None]]:

@@ -114,7 +114,6 @@ class Orders:
 
         :raises Failure: why it was not charged; that this is not known; or why it was refunded.
         """
-
         deadline = trace.deadline
         if delivery is not None:
             deadline = Deadline(trace.deadline.remaining() * CHARGING_SHARE)
@@ -210,8 +209,8 @@ class Orders:
             return _settlement(order.id, order.uuid, order.spend + order.tip, order.total)
         if (body := self._sealer.open(order.body or "", order.id)) is None:
             raise outcome_unknown("what would complete the proposed order cannot be opened")
-        merchant = self._connections.access("merchant", order.merchant)
-        user = self._connections.access("user", order.user)
+        merchant = self._connections.access_again("merchant", order.merchant)
+        user = self._connections.access_again("user", order.user)
         try:
             with self._levelup.calls(trace.deadline, trace.calls) as calls:
                 charge = calls.complete(merchant.token, user.token, json.loads(body))
@@ -442,7 +441,7 @@ class Orders:
         """
         asked_before = order.state == "refunding"
         try:
-            merchant = self._connections.access("merchant", order.merchant)
+            merchant = self._connections.access_again("merchant", order.merchant)
             with self._levelup.calls(trace.deadline, trace.calls) as calls:
                 refunded_at = calls.refund(merchant.token, order.uuid or "", confirmation)
         except Failure as failure:

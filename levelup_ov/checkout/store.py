@@ -200,6 +200,12 @@ class Store:
         """The connection that waits for a permissions request."""
         return self._connection(_C.request_id == request_id)
 
+    def connected_as(self, kind: Kind, levelup_id: int) -> Connected | None:
+        """The newest connection in use of this merchant or user of LevelUp's."""
+        query = select(CONNECTIONS).where(_C.kind == kind, _C.state == "connected", _C.levelup_id == levelup_id)
+        with self._transaction() as transaction:
+            return _connected(transaction.execute(query.order_by(_C.created_at.desc()).limit(1)).first())
+
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
         query = select(CONNECTIONS).where(_C.kind == kind, _C.state == state).order_by(_C.created_at, _C.id)

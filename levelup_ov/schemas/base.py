@@ -136,11 +136,12 @@ def _reader(field: fields.Field[Any]) -> Read:
         return field.read
     if isinstance(field, fields.List):
         read_element = _reader(field.inner)
-        shortest = 1 if field.validators else 0
 
         def read_list(value: Any) -> list[Any]:
-            if type(value) is not list or len(value) < shortest:
+            if type(value) is not list:
                 raise ValueError
+            for check in field.validators:
+                check(value)
             return [read_element(element) for element in value]
 
         return read_list

@@ -19,6 +19,7 @@ from levelup_ov.schemas.base import Reader, WireSchema, WrapperSchema, read_root
 
 MAX_QUANTITY = 9_999
 MAX_ID_LENGTH = 1_000
+MAX_ITEMS = 500
 TENDER = "LevelUp"
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -254,7 +255,7 @@ class OrderValidationSchema(WireSchema):
     items = fields.List(
         fields.Nested(OrderItemSchema),
         required=True,
-        validate=validate.Length(min=1, error="expected at least one item"),
+        validate=validate.Length(min=1, max=MAX_ITEMS, error=f"expected 1 to {MAX_ITEMS} items"),
     )
 
     def build(self, values: dict[str, Any]) -> Any:

@@ -6,12 +6,13 @@ import gzip
 import json
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.channel import Channel, order
+from tests.channel import Channel, item, order
 from tests.servers.process import Server
 
 pytestmark = pytest.mark.rule("EP-9")
@@ -238,3 +239,39 @@ def test_through_the_server_too_a_body_may_have_one_mebibyte(gunicorn: Server, c
 def test_whoever_sends_much_without_a_key_hears_about_the_key(gunicorn: Server, chunked: bool) -> None:
     status, answer = speak(gunicorn, b"x" * 2 * MIB, chunked=chunked)
     assert (status, answer["error"]["code"]) == (401, "unauthorized")  # type: ignore[index]
+
+
+@pytest.mark.rule("ERR-3")
+@pytest.mark.parametrize("body", [b"ZZ\r\n", b"5\r\n{", b"FFFFFFFFFFFFFFFFFFFF\r\n"])
+def test_a_broken_chunk_is_the_callers_fault(gunicorn: Server, body: bytes) -> None:
+    framing = b"Content-Type: application/json\r\nTransfer-Encoding: chunked"
+    assert broken_off(gunicorn, framing, body)[0] == 400
+
+
+@pytest.mark.rule("EP-9")
+def test_a_caller_that_stops_in_the_middle_is_given_up(gunicorn: Server) -> None:
+    started = time.monotonic()
+    status, answer = broken_off(gunicorn, b"Content-Type: application/json\r\nContent-Length: 500", b"{", ended=False)
+    assert (status, answer["error"]["code"]) == (400, "bad_request")  # type: ignore[index]
+    assert time.monotonic() - started < 15
+
+
+def broken_off(server: Server, framing: bytes, body: bytes, *, ended: bool = True) -> tuple[int, dict[str, object]]:
+    """Send the beginning of a request; the status and the JSON of the answer."""
+    line = b"POST /locations/sandbox.congress/order_validations HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(line + KEY.encode() + b"\r\n" + framing + b"\r\n\r\n" + body)
+        if ended:
+            connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    head, _, content = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(content)
+
+
+@pytest.mark.rule("EP-11")
+def test_an_order_has_at_most_500_items(channel: Channel) -> None:
+    assert channel.validate(items=[item("sandwich") for _ in range(500)]).status == 200
+    refused = channel.validate(items=[item("sandwich") for _ in range(501)])
+    assert refused.refusal == (422, "invalid_member", "$.order_validation.items")
