@@ -160,6 +160,21 @@ def test_a_token_that_was_revoked_meanwhile_proves_nothing(
     assert len(site.standing()) == 1
 
 
+def test_an_unknown_charge_is_found_out_once_its_user_is_connected_again(
+    site: Site, merchant: str, user: str, clock: Clock
+) -> None:
+    site.line.faults["/completed_orders"] = LOST[:]
+    site.charge(order(merchant, user), "K")
+    site.call("DELETE", f"/users/{user}")
+    clock.set("2030-06-03T16:05Z")
+    assert site.reconcile()[0] == 1
+    site.connect_user("dora@example.com")
+    assert site.reconcile()[0] == 1
+    site.connect_user()
+    assert site.reconcile()[0] == 0
+    assert len(site.standing()) == 1
+
+
 def test_a_refusal_after_a_lost_answer_proves_nothing(site: Site, merchant: str, user: str) -> None:
     refusal = [{"error": {"object": "access_token", "property": "user_token", "message": "no", "code": "x"}}]
     site.line.faults["/completed_orders"] = ["lost", (401, refusal)]

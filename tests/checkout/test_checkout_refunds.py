@@ -109,6 +109,10 @@ def test_without_the_merchant_nothing_is_refunded(site: Site, merchant: str, uui
     site.call("DELETE", f"/merchants/{merchant}")
     assert site.refund(uuid).refusal == (422, "not_connected", None)
     assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
+    site.connect_merchant("owner@harbor.example")
+    assert site.refund(uuid).error["code"] == "not_connected"
+    site.connect_merchant("owner@beacon.example")
+    assert site.done(site.refund(uuid))["order"]["state"] == "refunded"
 
 
 def test_a_body_that_is_no_refund(site: Site, uuid: str) -> None:
