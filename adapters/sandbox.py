@@ -48,6 +48,16 @@ CODES: Mapping[str, str] = {
 }
 """Our codes, and the engine's problems that each stands for."""
 
+_PATHS = (
+    (r"note$", "$.special_instructions"),
+    (r"lines\[(\d+)\]\.note$", r"$.items[\1].item.special_instructions"),
+    (r"lines\[(\d+)\]\.count$", r"$.items[\1].item.quantity"),
+    (r"lines\[(\d+)\]", r"$.items[\1].item"),
+    (r"wanted_at$", "$.desired_ready_time"),
+    (r"coupon$", "$.merchant_funded_discount"),
+)
+"""Places in the engine's cart, and the members of our order that they are."""
+
 _CODE_OF = {problem: code for code, problems in CODES.items() for problem in problems.split()}
 _PAYMENTS: Mapping[str, TenderKind] = {"external": "levelup", "card": "credit_card"}
 _SESSION = "X-Sandbox-Session"
@@ -129,8 +139,12 @@ class SandboxAdapter(Adapter):
             code, text, where = problem.text("code"), problem.text("text"), problem.text("where", None)
         except Unanswered:
             return None
-        line = re.match(r"lines\[(\d+)\]", where or "")
-        return Problem(code, text, line and f"$.items[{line[1]}].item") if code in _CODE_OF else None
+        return Problem(code, text, _path(where or "")) if code in _CODE_OF else None
+
+
+def _path(where: str) -> str | None:
+    """The member of our order that the engine means."""
+    return next((found.expand(path) for pattern, path in _PATHS if (found := re.match(pattern, where))), None)
 
 
 def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Cart, Credentials]:

@@ -173,8 +173,13 @@ class Service:
             self._order(place, request.order)
 
     def look_up(self, submission: Submission, trace: Trace) -> Settlement | None:
-        """The order of a submission, as its provider knows it; None if there is none (SUB-5)."""
+        """The order of a submission, as its provider knows it; None if there is none (SUB-5).
+
+        :raises Failure: ``outcome_unknown``: only the same submission, sent again, can find out.
+        """
         place = self._place(submission.location, trace)
+        if place.adapter.recovery != "look_up":
+            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out when it comes")
         with self._session(place.adapter, trace) as session:
             placed = place.adapter.find_order(place.location, submission.id, submission.trace or {}, session)
         return self._settlement(place, placed) if placed else None

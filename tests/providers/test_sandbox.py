@@ -388,6 +388,7 @@ def test_a_session_that_ended_is_replaced(bench):
 
 
 LINE = "$.items[1].item"
+NOTE = f"{LINE}.special_instructions"
 REFUSALS: Mapping[str, tuple[str, Item, str]] = {
     "unknown item": ("unknown_item", Item("pizza", 1), LINE),
     "unknown option": ("unknown_option", Item("sandwich", 1, (Option("bread:brioche"),)), LINE),
@@ -396,8 +397,8 @@ REFUSALS: Mapping[str, tuple[str, Item, str]] = {
     "sold-out option": ("item_unavailable", Item("sandwich", 1, (Option("toppings:avocado"),)), LINE),
     "nothing chosen": ("invalid_choices", Item("burger", 1), LINE),
     "too many": ("invalid_choices", Item("cookie", 100), LINE),
-    "no note": ("special_instructions_not_allowed", Item("lemonade", 1, special_instructions="warm"), LINE),
-    "long note": ("special_instructions_too_long", Item("cookie", 1, special_instructions="x" * 251), LINE),
+    "no note": ("special_instructions_not_allowed", Item("lemonade", 1, special_instructions="warm"), NOTE),
+    "long note": ("special_instructions_too_long", Item("cookie", 1, special_instructions="x" * 251), NOTE),
     "orphan": (
         "orphan_option",
         Item("burger", 1, (Option("side:slaw"), Option("side:fries:dips:aioli"))),
