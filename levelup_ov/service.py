@@ -179,7 +179,7 @@ class Service:
         """
         place = self._place(submission.location, trace)
         if place.adapter.recovery != "look_up":
-            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out when it comes")
+            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
         with self._session(place.adapter, trace) as session:
             placed = place.adapter.find_order(place.location, submission.id, submission.trace or {}, session)
         return self._settlement(place, placed) if placed else None
