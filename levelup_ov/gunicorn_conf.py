@@ -19,7 +19,7 @@ except ConfigError as error:
 
 bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{_settings.port}"
 workers = _settings.workers
-worker_class = "gthread"
+worker_class = "levelup_ov.gunicorn_worker.Worker"
 threads = _settings.threads
 # A worker accepts no more than it can serve at once and as many again, or one takes what others could.
 worker_connections = 2 * threads

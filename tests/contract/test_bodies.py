@@ -275,3 +275,28 @@ def test_an_order_has_at_most_500_items(channel: Channel) -> None:
     assert channel.validate(items=[item("sandwich") for _ in range(500)]).status == 200
     refused = channel.validate(items=[item("sandwich") for _ in range(501)])
     assert refused.refusal == (422, "invalid_member", "$.order_validation.items")
+
+
+@pytest.mark.rule("ERR-1")
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20000 + b"\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\x01b\r\n\r\n",
+        b"POST /merchants HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"what is this\r\n\r\n",
+    ],
+    ids=["path", "header", "control character", "two lengths", "no HTTP"],
+)
+def test_what_is_no_http_gets_an_error_of_the_contract_too(gunicorn: Server, request_: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=20) as connection:
+        connection.sendall(request_)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    head, _, content = received.partition(b"\r\n\r\n")
+    error = json.loads(content)["error"]
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert (error["type"], error["code"], error["retryable"]) == ("request", "bad_request", False)
+    assert f"X-Request-ID: {error['request_id']}".encode() in head
