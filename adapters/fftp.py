@@ -160,7 +160,8 @@ class FftpAdapter(Adapter):
         except Failure:
             paid = placed.boolean("paid", False)
         charged = 0 if not paid else total if discounted is False else None
-        return Placed(ticket, order_id, expected_ready_at=ready_at, charged=charged)
+        expected = None if charged is None else total
+        return Placed(ticket, order_id, expected_ready_at=ready_at, expected_charge=expected, charged=charged)
 
 
 def _ask_menu(session: Session) -> Answer:

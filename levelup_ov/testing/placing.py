@@ -68,7 +68,7 @@ class Placing:
         )
         _check_traces(run, order)
         if run.failure is None:
-            check_placed(run.answer)  # the adapter found it out by itself
+            check_placed(run.answer, after_fault=True)  # the adapter found it out by itself
         else:
             assert not run.proves_no_order, (
                 f"SUB-5: an order stands and {what}: that is told as {run.failure!r}, as if there were none"
@@ -79,7 +79,7 @@ class Placing:
         found = [self._recover(bench, order, sample, trace) for _ in range(2)]
         for placed in found:
             assert isinstance(placed, Placed), f"SUB-5: {what}, and recovery ({_recovery(bench)}) finds no order"
-            check_placed(placed)
+            check_placed(placed, after_fault=True)
         assert found[0].provider_order_id == found[1].provider_order_id, "SUB-5: recovering twice gives two orders"
         assert before is None or bench.held() == before + 1, "SUB-2: recovering an order placed another"
 

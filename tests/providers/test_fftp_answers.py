@@ -114,6 +114,7 @@ def test_an_order_that_could_not_be_marked_as_paid_stands_and_is_charged_with_no
     placed = ADAPTER.submit_order(order(), LevelUp(), session)
 
     assert (placed.order_id, placed.provider_order_id, placed.charged) == ("T-001", "ord_1", 0)
+    assert placed.expected_charge == 1000 and placed.charge_mismatch
 
 
 @pytest.mark.rule("MONEY-5", "PAY-4")
