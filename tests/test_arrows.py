@@ -16,7 +16,8 @@ ORDER = (
     "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "redis_store", "transport", "login",
     "exchanges", "direct", "database", "ledger", "migrations", "metadata", "submissions",
     "adapter", "registry", "config", "directory", "service",
-    "checkout", "sandbox", "standin", "schemas", "blueprints", "scaffold", "cli", "app", "gunicorn_worker", "gunicorn_conf",
+    "checkout", "sandbox", "standin", "schemas", "blueprints", "scaffold", "cli", "app",
+    "gunicorn_worker", "gunicorn_conf",
     "certify", "__main__",
     "testing",
 )  # fmt: skip
