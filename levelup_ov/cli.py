@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from werkzeug.serving import make_server
 
 from levelup_ov.checkout import LEDGER_ACCOUNT, Checkout
-from levelup_ov.config import Settings
+from levelup_ov.config import Settings, check_ledger
 from levelup_ov.database import REVISIONS, upgrade
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain import menu as menus
@@ -42,7 +42,10 @@ def _config(settings: Settings) -> AppGroup:
     @group.command("check")
     def check() -> None:
         """Check environment and accounts file without starting."""
-        # Loading the application has read everything; a mistake would have ended it there.
+        # Loading the application has read everything; a mistake would have ended it there. The ledger is looked at
+        # here and by gunicorn's configuration, for the command that brings it up to date must load without.
+        if not settings.development:
+            check_ledger(settings.ledger.reveal())
         click.echo(f"mode: {'development' if settings.development else 'production'}")
         click.echo(f"accounts, from {settings.accounts_source}:")
         for name, adapter in settings.accounts.items():

@@ -418,18 +418,6 @@ class _Loader:
         for key in table:
             if key not in _ACCOUNT_KEYS:
                 self._mistake(f"{where}.{key}", "is no key of an account", _did_you_mean(key, _ACCOUNT_KEYS))
-        provider = table.get("provider")
-        if provider not in registry.names:
-            known = ", ".join(registry.names)
-            self._mistake(
-                f"{where}.provider", f"is {provider!r}" if provider else "is missing", f"set it to one of: {known}"
-            )
-            return None
-        try:
-            adapter_class = registry.adapter_class(provider)
-        except RegistryError as error:
-            self._mistake(f"{where}.provider", str(error), "repair or remove the adapter")
-            return None
         self._check(
             f"{where}.name", table.get("name"), _is_text, "is missing or no text", "set it to the merchant's name"
         )
@@ -447,6 +435,18 @@ class _Loader:
             "is not true or false",
             "write true or false",
         )
+        provider = table.get("provider")
+        if provider not in registry.names:
+            known = ", ".join(registry.names)
+            self._mistake(
+                f"{where}.provider", f"is {provider!r}" if provider else "is missing", f"set it to one of: {known}"
+            )
+            return None
+        try:
+            adapter_class = registry.adapter_class(provider)
+        except RegistryError as error:
+            self._mistake(f"{where}.provider", str(error), "repair or remove the adapter")
+            return None
         account = Account(
             name=name,
             provider=provider,

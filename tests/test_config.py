@@ -251,6 +251,7 @@ def test_all_mistakes_of_environment_and_file_are_reported_at_once(production: d
         "accounts.diner.nome",
         "accounts.diner.name",
         "accounts.two.nam",
+        "accounts.two.name",
         "accounts.two.provider",
         "LEVELUP_OV_API_KEYS",
         "LEVELUP_OV_FEES",
@@ -335,6 +336,9 @@ CHECK = ["flask", "--app", "wsgi", "config", "check"]
 
 
 def test_config_check_says_that_all_is_sound(production: dict[str, str]) -> None:
+    early = run(CHECK, production)
+    assert (early.returncode, "flask --app wsgi ledger upgrade" in early.stderr) == (78, True)
+    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
     found = run(CHECK, production)
     assert (found.returncode, found.stderr) == (0, "")
     assert "mode: production" in found.stdout
