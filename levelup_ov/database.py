@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -76,23 +74,29 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     return engine
 
 
-@contextmanager
-def failures(engine: Engine) -> Iterator[None]:
+class failures:
     """Turn what the database fails with into :class:`LedgerUnavailable`.
 
     Errors in the data themselves pass: they are bugs of the caller.
     """
-    driver: Any = engine.dialect.loaded_dbapi
-    try:
-        yield
-    except PoolTimeout as error:
-        raise LedgerUnavailable("every connection to the ledger of submissions is busy") from error
-    except (DBAPIError, ConnectionLost, driver.Error) as error:
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        driver: Any = self._engine.dialect.loaded_dbapi
+        if isinstance(error, PoolTimeout):
+            raise LedgerUnavailable("every connection to the ledger of submissions is busy") from error
+        if not isinstance(error, (DBAPIError, ConnectionLost, driver.Error)):
+            return
         original = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(original, (driver.IntegrityError, driver.DataError)):
-            raise
+            return
         if _table_missing(original):
-            check_schema(engine)
+            check_schema(self._engine)
         raise LedgerUnavailable() from error
 
 
@@ -172,7 +176,8 @@ class WriteAheadLog:
     """Brings to the disk what was committed to the SQLite database at ``url``.
 
     SQLite could do so while it commits, but would hold its one write lock meanwhile. Its log is all there is to
-    write: what has left the log is in the database and was forced there. A log that is gone was the last one's.
+    write: what has left the log is in the database and was forced there. The log is the same file for as long as
+    somebody keeps a connection to the database, which is to be so from the first :meth:`force` to :meth:`close`.
     """
 
     def __init__(self, url: str) -> None:
@@ -181,6 +186,7 @@ class WriteAheadLog:
         self._forcing = threading.Lock()
         self._committed = 0
         self._forced = 0
+        self._file: int | None = None
 
     def force(self) -> None:
         """Return when all that this thread committed is on the disk; one write serves all who wait for it.
@@ -197,17 +203,19 @@ class WriteAheadLog:
             self._write()
             self._forced = reached
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
     def _write(self) -> None:
         try:
-            log = os.open(self._path, os.O_RDONLY)
-        except FileNotFoundError:
-            return
-        try:
-            os.fdatasync(log)
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDONLY)
+            os.fdatasync(self._file)
         except OSError as error:
             raise LedgerUnavailable() from error
-        finally:
-            os.close(log)
 
 
 def _set_postgresql(connection: Any, _record: object) -> None:

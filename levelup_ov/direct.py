@@ -8,76 +8,115 @@ driver's call. Pool, dialect and schema stay SQLAlchemy's.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import Engine, PoolProxiedConnection
 
 Parameters = Mapping[str, Any]
-
-
-class DirectEngine:
-    """Runs statements over ``engine``'s pool. Statements are kept for good: do not make them anew for each call."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._compiled: dict[tuple[Any, ...], _Compiled] = {}
-
-    @contextmanager
-    def transaction(self, begin: Callable[[Any], None]) -> Iterator[DirectConnection]:
-        """A transaction, committed at the end. ``begin`` is given the driver's connection.
-
-        :raises ConnectionLost: the connection broke; whether a commit under way was made is not known.
-        """
-        pooled = self._engine.raw_connection()
-        driver: Any = pooled.driver_connection
-        try:
-            begin(driver)
-            yield DirectConnection(driver, self._prepared)
-            self._engine.dialect.do_commit(driver)
-        except BaseException as error:
-            if isinstance(error, self._engine.dialect.loaded_dbapi.Error) and self._broke(error, driver):
-                pooled.invalidate(error)
-                raise ConnectionLost from error
-            self._engine.dialect.do_rollback(driver)
-            raise
-        finally:
-            pooled.close()
-
-    def _broke(self, error: Any, driver: Any) -> bool:
-        return self._engine.dialect.is_disconnect(error, driver, None)
-
-    def _prepared(self, statement: ClauseElement, parameters: Parameters) -> _Compiled:
-        lists = tuple(len(value) if isinstance(value, list) else None for value in parameters.values())
-        key = (id(statement), tuple(parameters), lists)
-        if (compiled := self._compiled.get(key)) is None:
-            compiled = self._compiled[key] = _Compiled(self._engine, statement, parameters)
-        return compiled
 
 
 class ConnectionLost(Exception):
     """The connection to the database broke; ``__cause__`` is the driver's error."""
 
 
-class DirectConnection:
-    """Executes statements within one transaction."""
+class DirectEngine:
+    """Runs statements over ``engine``'s pool. Statements are kept for good: do not make them anew for each call.
 
-    def __init__(self, driver: Any, prepared: Callable[[ClauseElement, Parameters], _Compiled]) -> None:
-        self._driver = driver
-        self._prepared = prepared
+    ``keep``: one connection is taken from the pool for good, and one thread at a time may come.
+    """
 
-    def execute(self, statement: Any, parameters: Parameters | Sequence[Parameters] = ()) -> DirectResult:
-        """Execute ``statement``; once for each where a list of parameters is given."""
-        if isinstance(parameters, list):
-            compiled = self._prepared(statement, parameters[0])
-            cursor = self._driver.cursor()
-            cursor.executemany(compiled.sql, [compiled.values(each) for each in parameters])
-            return DirectResult(cursor, compiled)
-        given = parameters if isinstance(parameters, Mapping) else {}
-        compiled = self._prepared(statement, given)
-        return DirectResult(self._driver.execute(compiled.sql, compiled.values(given)), compiled)
+    def __init__(self, engine: Engine, *, keep: bool) -> None:
+        self._engine = engine
+        self._keep = keep
+        self._kept: PoolProxiedConnection | None = None
+        self._compiled: dict[tuple[Any, ...], _Compiled] = {}
+
+    def transaction(self, begin: Callable[[Any], None]) -> DirectTransaction:
+        """A transaction; ``begin`` is given the driver's connection."""
+        return DirectTransaction(self, begin)
+
+    def close(self) -> None:
+        """Give back the connection that was kept."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _prepared(self, statement: Any, parameters: Parameters) -> _Compiled:
+        key = (id(statement), *parameters)
+        if (compiled := self._compiled.get(key)) is None:
+            compiled = self._compiled[key] = _Compiled(self._engine, statement, parameters)
+        return compiled
+
+    def _borrow(self) -> PoolProxiedConnection:
+        if self._kept is not None:
+            return self._kept
+        pooled = self._engine.raw_connection()
+        if self._keep:
+            self._kept = pooled
+        return pooled
+
+    def _give_back(self, pooled: PoolProxiedConnection, error: BaseException | None) -> None:
+        """Commit, or because of ``error`` roll back."""
+        dialect = self._engine.dialect
+        try:
+            if error is None:
+                dialect.do_commit(pooled.driver_connection)
+            else:
+                self._roll_back(pooled, error)
+        except dialect.loaded_dbapi.Error as refused:
+            self._roll_back(pooled, refused)
+            raise
+        finally:
+            if pooled is not self._kept:
+                pooled.close()
+
+    def _roll_back(self, pooled: PoolProxiedConnection, error: BaseException) -> None:
+        driver: Any = pooled.driver_connection
+        dialect = self._engine.dialect
+        if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, driver, None):
+            self._kept = None
+            pooled.invalidate(error)
+            raise ConnectionLost from error
+        dialect.do_rollback(driver)
+
+
+class DirectTransaction:
+    """Executes statements; committed at the end of its ``with`` block, or rolled back by an exception.
+
+    :raises ConnectionLost: the connection broke; whether a commit under way was made is not known.
+    """
+
+    def __init__(self, engine: DirectEngine, begin: Callable[[Any], None]) -> None:
+        self._engine = engine
+        self._begin = begin
+
+    def __enter__(self) -> DirectTransaction:
+        self._pooled = self._engine._borrow()
+        self._driver: Any = self._pooled.driver_connection
+        try:
+            self._begin(self._driver)
+        except BaseException as error:
+            self._engine._give_back(self._pooled, error)
+            raise
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        self._engine._give_back(self._pooled, error)
+
+    def execute(self, statement: Any, parameters: Parameters) -> DirectResult:
+        """Execute ``statement`` once."""
+        compiled = self._engine._prepared(statement, parameters)
+        return DirectResult(self._driver.execute(compiled.sql, compiled.values(parameters)), compiled)
+
+    def execute_each(self, statement: Any, parameters: Sequence[Parameters]) -> int:
+        """Execute ``statement`` for each of ``parameters``; gives how many rows were changed."""
+        if not parameters:
+            return 0
+        compiled = self._engine._prepared(statement, parameters[0])
+        cursor = self._driver.cursor()
+        cursor.executemany(compiled.sql, list(map(compiled.values, parameters)))
+        return cursor.rowcount
 
 
 class DirectResult:
@@ -102,32 +141,24 @@ class DirectResult:
 
 
 class _Compiled:
-    """A statement as the driver takes it, for parameters of one form."""
+    """A statement as the driver takes it, for parameters of these names."""
 
-    def __init__(self, engine: Engine, statement: Any, parameters: Parameters) -> None:
+    def __init__(self, engine: Engine, statement: Any, example: Parameters) -> None:
         self._statement = statement  # keeps its id from being given to another
-        compiled = statement.compile(dialect=engine.dialect, column_keys=list(parameters))
-        expanded = compiled.construct_expanded_state(dict(parameters))
+        compiled = statement.compile(dialect=engine.dialect, column_keys=list(example))
+        expanded = compiled.construct_expanded_state(dict(example))
         self.sql = expanded.statement
-        # The lists of IN become as many parameters as they have elements.
-        self._lists = {name: names for name, names in expanded.parameter_expansion.items() if name in parameters}
-        self._defaults = expanded.parameters
-        self._order: Sequence[str] | None = expanded.positiontup
+        self._constants = {name: value for name, value in expanded.parameters.items() if name not in example}
+        self._order = expanded.positiontup
         self._make_row: Callable[..., Any] | None = None
 
     def values(self, parameters: Parameters) -> Any:
         """The parameters as the driver takes them."""
-        merged = {**self._defaults, **parameters}
-        for name, names in self._lists.items():
-            merged.update(zip(names, merged.pop(name), strict=True))
+        merged = {**self._constants, **parameters}
         return merged if self._order is None else [merged[name] for name in self._order]
 
     def rows(self, cursor: Any) -> list[Any]:
         """What is to be fetched, with its columns as attributes."""
         if self._make_row is None:
-            self._make_row = _row_type([column[0] for column in cursor.description])
+            self._make_row = namedtuple("Row", [column[0] for column in cursor.description])
         return [self._make_row(*row) for row in cursor.fetchall()]
-
-
-def _row_type(columns: Sequence[str]) -> Callable[..., Any]:
-    return namedtuple("Row", columns)

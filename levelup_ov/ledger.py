@@ -19,10 +19,11 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar
@@ -32,8 +33,6 @@ from sqlalchemy import (
     Text, Update, bindparam, cast, delete, extract, func, select, text, update,
 )  # fmt: skip
 from sqlalchemy.dialects import postgresql, sqlite
-
-
 from sqlalchemy.exc import DBAPIError
 
 from levelup_ov.database import (
@@ -45,11 +44,11 @@ from levelup_ov.database import (
     failures,
     open_engine,
 )
-from levelup_ov.direct import ConnectionLost, DirectConnection, DirectEngine
+from levelup_ov.direct import ConnectionLost, DirectEngine, DirectTransaction
 from levelup_ov.identity import WINDOWS, Identity, Kind
 
 T = TypeVar("T")
-AnyConnection = Connection | DirectConnection
+AnyConnection = Connection | DirectTransaction
 
 State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
 SETTLED: tuple[State, ...] = ("placed", "not_placed")
@@ -229,6 +228,10 @@ class Superseded(Exception):
         self.submission = submission
 
 
+class _Seen(Exception):
+    """An identity was used before."""
+
+
 class TooEarly(Exception):
     """A request may have been in flight when the provider was asked; ask again at ``not_before``."""
 
@@ -252,8 +255,10 @@ class Ledger:
         self._postgresql = not url.startswith("sqlite")
         self._connect()
         self._begin = _begin_itself if self._postgresql else begin_sqlite
-        self._clock = clock or (None if self._postgresql else _host_clock)
-        self._sql = _Statements(self._postgresql, own_clock=self._clock is None)
+        self._now: Callable[[], int] | None = None if self._postgresql else _host_clock
+        if clock is not None:
+            self._now = lambda: _to_ms(clock())
+        self._sql = _Statements(self._postgresql, own_clock=self._now is None)
         self._host = socket.gethostname()
         _OPENED.add(self)
 
@@ -289,13 +294,21 @@ class Ledger:
             "lease": lease // _MILLISECOND,
         }
 
-        def once(_again: bool) -> Claim:
-            with self._turn(), self._direct.transaction(self._begin) as connection:
-                held = self._held(connection, kinds)
-                if held:
+        def once(again: bool) -> Claim:
+            if not again:
+                # Nearly every submission is new, and then nothing needs to be read.
+                with suppress(_Seen), self._turn, self._direct.transaction(self._begin) as connection:
+                    self._lock(connection, kinds)
+                    self._execute(connection, self._sql.insert, **row)
+                    if self._point(connection, self._sql.introduce, kinds, this) < len(kinds):
+                        raise _Seen
+                    return Claimed(this)
+            with self._turn, self._direct.transaction(self._begin) as connection:
+                self._lock(connection, kinds)
+                if held := self._held(connection, kinds):
                     return self._recognised(connection, held, kinds, content, this)
                 self._execute(connection, self._sql.insert, **row)
-                self._point(connection, kinds, this)
+                self._point(connection, self._sql.point, kinds, this)
                 return Claimed(this)
 
         return self._twice(once)
@@ -449,24 +462,27 @@ class Ledger:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._log is not None:
+            self._log.close()
+        self._direct.close()
         self._engine.dispose()
 
     def _after_fork(self) -> None:
         # The parent's connections are neither used nor closed here: closing would end them for the parent.
-        self._inherited.append(self._engine)
+        self._inherited += (self._engine, self._direct)
         self._connect()
 
     def _connect(self) -> None:
         self._engine = open_engine(self._url, pool_size=self._pool_size)
-        self._direct = DirectEngine(self._engine)
+        self._direct = DirectEngine(self._engine, keep=not self._postgresql)
         self._log = None if self._postgresql else WriteAheadLog(self._url)
-        self._writer = threading.Lock()
+        self._turn: AbstractContextManager[None] = nullcontext() if self._postgresql else _Turn()
 
     def _ask(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``, which makes its statements as it goes, in a transaction."""
 
         def once(_again: bool) -> T:
-            with self._turn(), self._engine.begin() as connection:
+            with self._turn, self._engine.begin() as connection:
                 return work(connection)
 
         return self._twice(once)
@@ -481,47 +497,37 @@ class Ledger:
                     raise
             return once(True)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        # SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the
-        # slowest hundredth waited 330 ms (2026-11), taking turns 50 ms.
-        if self._postgresql:
-            yield
-            return
-        if not self._writer.acquire(timeout=PATIENCE):
-            raise LedgerUnavailable("the ledger of submissions is busy")
-        try:
-            yield
-        finally:
-            self._writer.release()
-
     def _execute(self, connection: AnyConnection, statement: Executable, **parameters: Any) -> Any:
-        if self._clock is not None:
-            parameters["now"] = _to_ms(self._clock())
+        if self._now is not None:
+            parameters["now"] = self._now()
         return connection.execute(statement, parameters)
 
     def _read(self, connection: AnyConnection, id: str) -> Submission | None:
         row = self._execute(connection, self._sql.row, this=id).first()
         return _submission(row) if row else None
 
-    def _held(self, connection: DirectConnection, digests: Collection[str]) -> dict[str, Submission]:
+    def _held(self, connection: DirectTransaction, digests: Collection[str]) -> dict[str, Submission]:
         """The submissions that the identities belong to now, by digest.
 
         The rows need no lock: what frees an identity (not placed, or a window that passed) never changes
         back, and the change of an expired lease is guarded.
         """
+        held = {}
+        for digest in digests:
+            match = self._execute(connection, self._sql.match, digest=digest).first()
+            submission = match and self._on_sight(connection, _submission(match))
+            if submission and _holds(submission, match.kind):
+                held[digest] = submission
+        return held
+
+    def _lock(self, connection: DirectTransaction, digests: Collection[str]) -> None:
+        """Make claims of a common identity wait for one another; on SQLite all do anyway."""
         if self._postgresql:
             connection.execute(_LOCK_IDENTITIES, {"keys": sorted(map(_advisory_key, digests))})
-        held = {}
-        for match in self._execute(connection, self._sql.matches, digests=list(digests)).all():
-            submission = self._on_sight(connection, _submission(match))
-            if _holds(submission, match.kind):
-                held[match.digest] = submission
-        return held
 
     def _recognised(
         self,
-        connection: DirectConnection,
+        connection: DirectTransaction,
         held: Mapping[str, Submission],
         kinds: Mapping[str, Kind],
         content: tuple[str, ...],
@@ -532,17 +538,18 @@ class Ledger:
         if not same:
             return Reused(next(iter(held.values())))
         found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
-        self._point(connection, {digest: kind for digest, kind in kinds.items() if digest not in held}, found.id)
+        others = {digest: kind for digest, kind in kinds.items() if digest not in held}
+        self._point(connection, self._sql.point, others, found.id)
         if under_new_keys := [digest for digest in content if digest not in found.content]:
             every = " ".join((*under_new_keys, *found.content))
             self._execute(connection, self._sql.widen, this=found.id, content=every)
         # Its own row is found where the first try was committed but the connection broke.
         return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
 
-    def _point(self, connection: DirectConnection, kinds: Mapping[str, str], id: str) -> None:
-        if kinds:
-            rows = [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
-            connection.execute(self._sql.point, rows)
+    def _point(self, connection: DirectTransaction, how: Executable, kinds: Mapping[str, str], id: str) -> int:
+        """Let identities point to the submission; gives how many do so now that did not."""
+        rows = [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
+        return connection.execute_each(how, rows)
 
     def _on_sight(self, connection: AnyConnection, submission: Submission) -> Submission:
         """The submission, its expired lease resolved."""
@@ -560,7 +567,7 @@ class Ledger:
         it does if the row has this one.
         """
         # One statement is a transaction of its own: on SQLite it is not begun, which saves two calls.
-        with self._turn(), self._direct.transaction(_begin_itself) as connection:
+        with self._turn, self._direct.transaction(_begin_itself) as connection:
             if self._execute(connection, self._sql.changes[change], this=id, **values).rowcount:
                 return
             row = self._read(connection, id)
@@ -580,6 +587,24 @@ def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] 
     return Ledger(url, pool_size=pool_size, clock=clock)
 
 
+class _Turn:
+    """Lets one thread at a time come to SQLite.
+
+    SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the slowest
+    hundredth waited 330 ms (2026-11), taking turns 50 ms.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise LedgerUnavailable("the ledger of submissions is busy")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class _Statements:
     """Every statement of the hot path, built once. ``now`` is the database's clock or a parameter."""
 
@@ -593,12 +618,10 @@ class _Statements:
 
         self.rows: Select[Any] = select(SUBMISSIONS, now.label("seen_at"))
         self.row = self.rows.where(_C.id == bindparam("this"))
-        self.matches = (
-            self.rows.add_columns(IDENTITIES.c.digest, IDENTITIES.c.kind)
-            .join(IDENTITIES)
-            .where(IDENTITIES.c.digest.in_(bindparam("digests", expanding=True)))
-        )
+        self.match = self.rows.add_columns(IDENTITIES.c.kind).join(IDENTITIES)
+        self.match = self.match.where(IDENTITIES.c.digest == bindparam("digest"))
         self.insert = SUBMISSIONS.insert().values(claimed_at=now, lease_until=lease_end)
+        self.introduce = point.on_conflict_do_nothing(index_elements=["digest"])
         self.point = point.on_conflict_do_update(
             index_elements=["digest"], set_={"kind": point.excluded.kind, "submission": point.excluded.submission}
         )
@@ -680,8 +703,8 @@ def _begin_itself(driver: object) -> None:
     """psycopg begins a transaction with its first statement."""
 
 
-def _host_clock() -> datetime:
-    return datetime.now(timezone.utc)
+def _host_clock() -> int:
+    return time.time_ns() // 1_000_000
 
 
 _OPENED: weakref.WeakSet[Ledger] = weakref.WeakSet()
