@@ -59,9 +59,10 @@ class DirectEngine:
     def _give_back(self, pooled: PoolProxiedConnection, error: BaseException | None) -> None:
         """Commit, or because of ``error`` roll back."""
         dialect = self._engine.dialect
+        driver: Any = pooled.driver_connection
         try:
             if error is None:
-                dialect.do_commit(pooled.driver_connection)
+                dialect.do_commit(driver)
             else:
                 self._roll_back(pooled, error)
         except dialect.loaded_dbapi.Error as refused:
@@ -160,5 +161,9 @@ class _Compiled:
     def rows(self, cursor: Any) -> list[Any]:
         """What is to be fetched, with its columns as attributes."""
         if self._make_row is None:
-            self._make_row = namedtuple("Row", [column[0] for column in cursor.description])
+            self._make_row = _row_type([column[0] for column in cursor.description])
         return [self._make_row(*row) for row in cursor.fetchall()]
+
+
+def _row_type(columns: Sequence[str]) -> Callable[..., Any]:
+    return namedtuple("Row", columns)
