@@ -1,6 +1,7 @@
 """A provider as real ones are: choices nested, the body built, the answer read member by member.
 
 The setting ``calls`` tells how it prices: ``1`` all in one call, ``3`` with a cart, its prices and its ready time.
+``submission_calls`` tells how it takes orders: ``1`` at once, ``2`` with a cart before.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ TIME_ZONE = "America/New_York"
 
 
 class BenchAdapter(Adapter):
-    """Speaks to ``bench.provider``. A submission takes two calls, the second places the order."""
+    """Speaks to ``bench.provider``."""
 
     tenders: ClassVar[frozenset[TenderKind]] = frozenset({"levelup"})
     settings: ClassVar[Mapping[str, Setting]] = {
         "base_url": Setting("address of bench.provider", required=True, url=True),
         "calls": Setting("provider calls of a validation: 1 or 3", default="1"),
+        "submission_calls": Setting("provider calls of a submission: 1 or 2", default="2"),
     }
 
     def list_locations(self, session: Session) -> Sequence[Location]:
@@ -54,10 +56,11 @@ class BenchAdapter(Adapter):
         return quote(price, cart, ready)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
-        cart = session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).answer()
+        if self.account.setting("submission_calls") == "2":
+            session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).answer()
         body = {**order_body(order), "reference": order.reference}
         placed = session.post("/orders", body, places_order=True).answer()
-        return Placed(placed.integer("number"), cart.identifier("cart_id"), placed.instant("ready_at"))
+        return Placed(placed.integer("number"), placed.identifier("order_id"), placed.instant("ready_at"))
 
     def error_from(self, reply: Reply) -> Refused | None:
         return Refused("order_refused", reply.answer().text("message")) if reply.status == 422 else None

@@ -1,8 +1,8 @@
 """The load generator: bursts of one request, N clients at a time, each sending its next after its answer.
 
-Reads one burst per line from standard input, ``{"port", "path", "clients", "requests", "body"}``, and answers with
-one line: ``{"seconds", "latencies_ms", "reconnects", "failures"}``. A server that closes its connections is
-reconnected to, and the time for that is part of the latency.
+Reads one burst per line from standard input, ``{"port", "path", "headers", "body", "clients", "requests"}``, and
+answers with one line: ``{"seconds", "latencies_ms", "reconnects", "failures"}``. A server that closes its connections
+is reconnected to, and the time for that is part of the latency.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ _NUMBERS = itertools.count(1)
 class Burst:
     """A fixed number of requests, shared by all clients."""
 
-    def __init__(self, port: int, path: str, body: str, clients: int, requests: int) -> None:
+    def __init__(
+        self, port: int, path: str, headers: dict[str, str], body: str, clients: int, requests: int
+    ) -> None:
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.message = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token bench\r\nAccept: application/json\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
+            f"{fields}Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
         ).encode()
-        self._numbered = NUMBER in body
+        self._numbered = NUMBER.encode() in self.message
         self._address = ("127.0.0.1", port)
         self._clients = clients
         self._requests = requests
@@ -54,7 +57,7 @@ class Burst:
         }
 
     def next_message(self) -> bytes:
-        """The request, with an order number of its own if it has one."""
+        """The request, with a number of its own where there is to be one."""
         if not self._numbered:
             return self.message
         return self.message.replace(NUMBER.encode(), b"number-%010d" % next(_NUMBERS))

@@ -2,7 +2,8 @@
 
 ``python -m bench.provider`` prints the port it listens on. ``POST /control`` with ``{"latency_ms": 50}`` sets
 the delay; its answer tells the connections and requests so far, and the last body of each path since the control
-before. A connection counts from its first request that is no control.
+before. A connection counts from its first request that is no control. Requests below ``/hanging`` are answered when
+the next control comes, which tells how many there were. The paths of LevelUp's API are answered too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Callable
 
 import uvloop
 
@@ -24,12 +26,22 @@ PRICE = {
     "total": 9937,
     "ready_at": "2036-06-01T16:30:00Z",
 }
+UUID = "00000000000000000000000000000000"
+"""In answers: becomes a new one each time."""
+HANGING = b"/hanging"
 ANSWERS = {
     "/prices": PRICE,
     "/carts": {"cart_id": PRICE["cart_id"]},
     "/carts/c-5f1d0a7e/prices": {key: value for key, value in PRICE.items() if key not in ("cart_id", "ready_at")},
-    "/orders": {"number": 17, "ready_at": PRICE["ready_at"]},
+    "/orders": {"number": 17, "order_id": "o-3b1e", "ready_at": PRICE["ready_at"]},
     "/carts/c-5f1d0a7e/ready_time": {"ready_at": PRICE["ready_at"]},
+    "/oauth2/token": {"access_token": "merchant-token", "token_type": "token", "merchant_id": 1},
+    "/v15/access_tokens": {"access_token": {"token": "app-token"}},
+    "/v15/apps/users": {"access_token": {"token": "user-token", "user_id": 1}},
+    "/v15/proposed_orders": {"proposed_order": {"uuid": UUID, "discount_amount": 0}},
+    "/v15/completed_orders": {
+        "order": {"uuid": UUID, "spend_amount": 9837, "tip_amount": 200, "total_amount": 10037},
+    },
 }
 
 
@@ -51,12 +63,17 @@ class Counts:
         self.connections = 0
         self.requests = 0
         self.last: dict[bytes, bytes] = {}
+        self.hanging: list[Callable[[], None]] = []
 
     def control(self, body: bytes) -> bytes:
         self.latency = json.loads(body)["latency_ms"] / 1000
         last = {path.decode(): content.decode() for path, content in self.last.items()}
         self.last = {}
-        return _response("200 OK", {"connections": self.connections, "requests": self.requests, "last": last})
+        waiting, self.hanging = self.hanging, []
+        for answer in waiting:
+            answer()
+        counted = {"connections": self.connections, "requests": self.requests, "hanging": len(waiting)}
+        return _response("200 OK", {**counted, "last": last})
 
 
 class Connection(asyncio.Protocol):
@@ -90,8 +107,11 @@ class Connection(asyncio.Protocol):
         self._counted = True
         counts.requests += 1
         counts.last[path] = body
-        answer = _PREPARED.get(path, _NOT_FOUND)
-        if counts.latency:
+        answer = _PREPARED.get(path.removeprefix(HANGING), _NOT_FOUND)
+        answer = answer.replace(UUID.encode(), b"%032x" % counts.requests)
+        if path.startswith(HANGING):
+            counts.hanging.append(lambda: self._write(answer))
+        elif counts.latency:
             asyncio.get_running_loop().call_later(counts.latency, self._write, answer)
         else:
             self._write(answer)

@@ -14,13 +14,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from bench import checkout
 from bench.order import BODY, SUBMISSION
+from bench.provider import HANGING
 from levelup_ov.config import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,14 +31,17 @@ THREADS = int(next(variable.default for variable in VARIABLES if variable.name =
 START_SECONDS = 30
 
 OURS, PEER, SHARDED, ECHO, FORGETFUL = "ours", "peer", "peer x16", "echo", "ours, no ledger"
+RELAY, SHARING = "bare relay", "ours, shared"
 POOLS = {PEER: 1, SHARDED: 16}
 """httpx clients of each peer: one, as its documentation advises, and as many as serve it best."""
 ONE, THREE, SLOW, SLOWEST = "one call", "three calls", "one call, 50 ms", "one call, 200 ms"
-SUBMIT = "submission"
+SUBMIT, CHARGE = "submission", "charge and submit"
 PEER_CLIENTS = FEW, MANY = 8, 64
 """A process of the peer for each number of clients: after many it is slow with few, its pool being full."""
 MERCHANTS = {1: "bench", 3: "bench3"}
 """The account, and so the location, that takes this many provider calls for a validation."""
+DIRECT, HUNG = "direct", "hung"
+"""The account whose orders are placed in one call, and the one whose provider does not answer."""
 MEASURES = ("cpu_ms", "throughput", "p50_ms", "p95_ms")
 Row = tuple[str, ...]
 
@@ -46,20 +51,23 @@ class Broken(Exception):
 
 
 @dataclass(frozen=True)
+class Message:
+    """A request, sent again and again."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Scenario:
-    """``latency_ms`` is the provider's, ``requests`` are those of one burst."""
+    """``latency_ms`` is the provider's, ``requests`` are those of one burst, ``messages`` what each server is sent."""
 
     name: str
-    calls: int
     latency_ms: int
     clients: int
     requests: int
-    servers: tuple[str, ...]
-    submits: bool = False
-
-    @property
-    def path(self) -> str:
-        return _path(self.calls, "order_submissions" if self.submits else "order_validations")
+    messages: Mapping[str, Message]
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,8 @@ class Results:
     connections: dict[str, int] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
     memory_mb: dict[str, dict[str, float]] = field(default_factory=dict)
+    isolation: list[tuple[float, float]] = field(default_factory=list)
+    """Of an account, p95 in milliseconds alone and beside one whose provider hangs."""
 
     def typical(self, scenario: str, server: str, measure: str) -> float:
         return float(median(getattr(sample, measure) for sample in self.samples[scenario][server]))
@@ -111,23 +121,32 @@ class Results:
         """The service's throughput at 200 ms by what its threads could do at the most."""
         return self.typical(SLOWEST, OURS, "throughput") / (self.threads / 0.2)
 
+    def isolation_ratio(self) -> float:
+        return float(median(beside / alone for alone, beside in self.isolation))
+
     def new_connections(self, server: str) -> float:
         return 1000 * self.connections[server] / self.orders[server]
 
 
-def scenarios(threads: int, scale: float) -> tuple[Scenario, ...]:
+def scenarios(bench: Bench, scale: float) -> tuple[Scenario, ...]:
     """What is measured; ``scale`` shortens the bursts."""
 
     def requests(number: int) -> int:
         return round(number * scale)
 
+    def same(message: Message, *servers: str) -> Mapping[str, Message]:
+        return dict.fromkeys(servers, message)
+
+    one, three = (Message(_path(MERCHANTS[calls]), BODY) for calls in (1, 3))
+    submission = Message(_path(MERCHANTS[1], "order_submissions"), SUBMISSION)
     return (
-        Scenario(ONE, 1, 0, FEW, requests(800), (OURS, *POOLS, ECHO)),
-        Scenario(THREE, 3, 0, FEW, requests(400), (OURS, *POOLS)),
-        Scenario(SUBMIT, 1, 0, FEW, requests(400), (OURS, FORGETFUL), submits=True),
-        Scenario(SLOW, 1, 50, MANY, requests(1280), (OURS, *POOLS)),
+        Scenario(ONE, 0, FEW, requests(800), same(one, OURS, *POOLS, ECHO)),
+        Scenario(THREE, 0, FEW, requests(400), same(three, OURS, *POOLS)),
+        Scenario(SUBMIT, 0, FEW, requests(400), same(submission, OURS, FORGETFUL)),
+        Scenario(CHARGE, 0, FEW, requests(200), bench.charge_messages()),
+        Scenario(SLOW, 50, MANY, requests(1280), same(one, OURS, *POOLS)),
         # Never shorter: its beginning and end, when not all threads are busy, must not weigh.
-        Scenario(SLOWEST, 1, 200, threads, 16 * threads, (OURS,)),
+        Scenario(SLOWEST, 200, bench.threads, 16 * bench.threads, same(one, OURS)),
     )
 
 
@@ -156,8 +175,12 @@ TARGETS = (
         True,
         1.25,
     ),
+    Target("p95 beside an account that hangs, by that alone", lambda it, _: it.isolation_ratio(), True, 1.2),
     Target("resident memory of a worker, MB", lambda it, _: it.memory_mb[OURS]["rss"], True, 90),
 )
+
+
+_PROBE = f"/locations/{MERCHANTS[1]}.main/order_validations"
 
 
 class Bench:
@@ -168,7 +191,7 @@ class Bench:
         self._server_core, self._other_core = cores[-1], cores[0]
         os.sched_setaffinity(0, {self._other_core})
         self._directory = directory
-        self._threads = threads
+        self.threads = threads
         self._started: list[subprocess.Popen[str]] = []
         self.servers: dict[str, Server] = {}
 
@@ -179,9 +202,12 @@ class Bench:
         self._load = self._spawn("load", ["bench.load"], {}, self._other_core, **pipes)
         base_url = f"http://127.0.0.1:{self._provider}"
         gunicorn = ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf"]
-        self._serve(OURS, [*gunicorn, "wsgi:app"], self._service_environment(base_url))
-        self._serve(FORGETFUL, [*gunicorn, "bench.forgetful:app"], self._service_environment(base_url))
-        self._serve(ECHO, [*gunicorn, "bench.echo:app"], self._service_environment(base_url))
+        environment = self._service_environment(base_url)
+        self._serve(OURS, [*gunicorn, "wsgi:app"], {**environment, **checkout.variables(base_url)})
+        self._serve(SHARING, [*gunicorn, "wsgi:app"], {**environment, "LEVELUP_OV_ACCOUNT_SHARE": "50"})
+        self._serve(FORGETFUL, [*gunicorn, "bench.forgetful:app"], environment)
+        self._serve(ECHO, [*gunicorn, "bench.echo:app"], environment)
+        self._serve(RELAY, [*gunicorn, "bench.relay:app"], {**environment, "PROVIDER": base_url}, probe="/relay")
         for peer, pools in POOLS.items():
             for clients in PEER_CLIENTS:
                 self._serve(_key(peer, clients), ["bench.peer"], {"PROVIDER": base_url, "PEER_POOLS": str(pools)})
@@ -205,10 +231,12 @@ class Bench:
     def burst(self, server: str, scenario: Scenario, requests: int) -> tuple[float, dict[str, Any]]:
         """CPU seconds of the server's processes, and the load generator's record."""
         serving = self.servers[_key(server, scenario.clients)]
+        message = scenario.messages[server]
         todo = {
             "port": serving.port,
-            "path": scenario.path,
-            "body": (SUBMISSION if scenario.submits else BODY).decode(),
+            "path": message.path,
+            "headers": dict(message.headers),
+            "body": message.body.decode(),
             "clients": scenario.clients,
             "requests": requests,
         }
@@ -221,12 +249,40 @@ class Bench:
         _require(not record["failures"], f"{server}, {scenario.name}: {record['failures']}")
         return cpu, record
 
+    def charge_messages(self) -> Mapping[str, Message]:
+        """A call that charges and submits, and the same calls upstream without the service."""
+        port = self.servers[OURS].port
+        ours = Message(checkout.PATH, checkout.connect(port, f"{DIRECT}.main"), checkout.HEADERS)
+        self.control(0)
+        status, answer = _post(port, ours.path, ours.body, **ours.headers)
+        _require(status == 200, f"an order is charged and submitted with {status}: {answer!r}")
+        got = self.control(0)["last"]
+        _require(set(got) == set(checkout.UPSTREAM), f"charging and submitting made other calls: {sorted(got)}")
+        calls = [{"path": path, "body": json.loads(got[path])} for path in checkout.UPSTREAM]
+        return {OURS: ours, RELAY: Message("/relay", json.dumps({"calls": calls}).encode())}
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """While it lasts, as many requests as there are threads wait for a provider that does not answer."""
+        request = _request(_path(HUNG), BODY)
+        port = self.servers[SHARING].port
+        with ExitStack() as waiting:
+            for _ in range(self.threads):
+                waiting.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(request)
+            time.sleep(0.5)
+            yield
+        answered = self.control(0)["hanging"]
+        _require(answered == self.threads // 2, f"{answered} requests were waiting for a provider that hangs")
+
     def _service_environment(self, base_url: str) -> dict[str, str]:
         accounts = self._directory / "accounts.toml"
-        accounts.write_text("\n".join(_account(name, calls, base_url) for calls, name in MERCHANTS.items()))
+        described = [_account(name, base_url, calls=str(calls)) for calls, name in MERCHANTS.items()]
+        described.append(_account(DIRECT, base_url, submission_calls="1"))
+        described.append(_account(HUNG, base_url + HANGING.decode()))
+        accounts.write_text("\n".join(described))
         return {
             "WEB_CONCURRENCY": "1",
-            "LEVELUP_OV_THREADS": str(self._threads),
+            "LEVELUP_OV_THREADS": str(self.threads),
             "LEVELUP_OV_ENV": "development",
             "LEVELUP_OV_API_KEYS": "bench",
             "LEVELUP_OV_ACCOUNTS": str(accounts),
@@ -236,14 +292,16 @@ class Bench:
             "LEVELUP_OV_DATA_DIR": str(self._directory / "data"),
         }
 
-    def _serve(self, name: str, module: Sequence[str], environment: Mapping[str, str]) -> None:
+    def _serve(
+        self, name: str, module: Sequence[str], environment: Mapping[str, str], probe: str = _PROBE
+    ) -> None:
         port = _free_port()
         process = self._spawn(name, module, {**environment, "PORT": str(port)}, self._server_core)
         for _ in range(START_SECONDS * 10):
             if process.poll() is not None:
                 break
             try:
-                if _post(port, _path(1), BODY)[0] == 200:
+                if _post(port, probe, BODY)[0] == 200:
                     self.servers[name] = Server(process.pid, port)
                     return
             except OSError:
@@ -290,15 +348,16 @@ def check_equal(bench: Bench) -> None:
     :raises Broken: they do not.
     """
     tip_as_float = BODY.replace(b'"tip": 200', b'"tip": 10.0')
-    for calls in MERCHANTS:
+    for path in map(_path, MERCHANTS.values()):
         seen = {}
         for name in (OURS, *POOLS):
             port = bench.servers[_key(name, FEW)].port
             bench.control(0)
-            status, answer = _post(port, _path(calls), BODY)
+            status, answer = _post(port, path, BODY)
             _require(status == 200, f"{name} answers {status}: {answer!r}")
-            got = {path: json.loads(body or "null") for path, body in bench.control(0)["last"].items()}
-            refusals = [_post(port, _path(calls), tip_as_float)[0], _post(port, _path(calls), BODY, key="wrong")[0]]
+            got = {call: json.loads(body or "null") for call, body in bench.control(0)["last"].items()}
+            wrong_key = _post(port, path, BODY, Authorization="token wrong")
+            refusals = [_post(port, path, tip_as_float)[0], wrong_key[0]]
             seen[name] = (_normal(answer), got, refusals)
         for name in POOLS:
             for ours, theirs in zip(seen[OURS], seen[name], strict=True):
@@ -308,7 +367,7 @@ def check_equal(bench: Bench) -> None:
 
 def measure(bench: Bench, results: Results, todo: Sequence[Scenario], rounds: int) -> None:
     """Short bursts in random order, after one of each that does not count."""
-    bursts = [(scenario, server) for scenario in todo for server in scenario.servers]
+    bursts = [(scenario, server) for scenario in todo for server in scenario.messages]
     for scenario, server in bursts:
         bench.control(scenario.latency_ms)
         bench.burst(server, scenario, scenario.requests // 4 + scenario.clients)
@@ -325,15 +384,30 @@ def measure(bench: Bench, results: Results, todo: Sequence[Scenario], rounds: in
             results.samples[scenario.name].setdefault(server, []).append(sample)
             results.connections[server] = results.connections.get(server, 0) + after - before
             results.orders[server] = results.orders.get(server, 0) + warm_up + scenario.requests
+    measure_isolation(bench, results, rounds)
     for name, serving in bench.servers.items():
         results.memory_mb[name] = _memory_mb(serving.workers())
+
+
+def measure_isolation(bench: Bench, results: Results, rounds: int) -> None:
+    """Pairs of bursts of one account: alone, and beside one whose provider hangs."""
+    scenario = Scenario("", 0, FEW, 400, {SHARING: Message(_path(MERCHANTS[1]), BODY)})
+
+    def p95() -> float:
+        return quantiles(bench.burst(SHARING, scenario, scenario.requests)[1]["latencies_ms"], n=20)[-1]
+
+    p95()
+    for _ in range(rounds):
+        alone = p95()
+        with bench.hanging():
+            results.isolation.append((alone, p95()))
 
 
 def report(results: Results) -> str:
     """The measurements of each scenario, then memory, then the targets."""
     speed: list[Row] = [("", "server", "CPU ms/order", "orders/s", "p50 ms", "p95 ms", "CPU/peer", "orders/s/peer")]
     for scenario, servers in results.samples.items():
-        for server in sorted(servers, key=(OURS, FORGETFUL, *POOLS, ECHO).index):
+        for server in sorted(servers, key=(OURS, FORGETFUL, *POOLS, ECHO, RELAY).index):
             cpu, throughput, p50, p95 = (results.typical(scenario, server, measure) for measure in MEASURES)
             ratios = (results.ratio(scenario, measure, server) if PEER in servers else None for measure in MEASURES[:2])
             compared = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
@@ -366,6 +440,7 @@ def as_json(results: Results) -> dict[str, Any]:
             for scenario, servers in results.samples.items()
         },
         "memory_mb": results.memory_mb,
+        "p95_ms_alone_and_beside_a_hanging_account": results.isolation,
         "new_connections_per_1000_orders": {server: results.new_connections(server) for server in results.orders},
         "targets": [
             {
@@ -378,11 +453,9 @@ def as_json(results: Results) -> dict[str, Any]:
     }
 
 
-def _account(name: str, calls: int, base_url: str) -> str:
-    return (
-        f'[accounts.{name}]\nprovider = "bench"\nname = "Bench"\n'
-        f'[accounts.{name}.settings]\nbase_url = "{base_url}"\ncalls = "{calls}"\n'
-    )
+def _account(name: str, base_url: str, **settings: str) -> str:
+    lines = "".join(f'{setting} = "{value}"\n' for setting, value in {"base_url": base_url, **settings}.items())
+    return f'[accounts.{name}]\nprovider = "bench"\nname = "Bench"\n[accounts.{name}.settings]\n{lines}'
 
 
 def _key(server: str, clients: int) -> str:
@@ -390,8 +463,8 @@ def _key(server: str, clients: int) -> str:
     return f"{server}, {clients} clients" if server in POOLS else server
 
 
-def _path(calls: int, operation: str = "order_validations") -> str:
-    return f"/locations/{MERCHANTS[calls]}.main/{operation}"
+def _path(account: str, operation: str = "order_validations") -> str:
+    return f"/locations/{account}.main/{operation}"
 
 
 def _normal(answer: bytes) -> bytes:
@@ -399,10 +472,16 @@ def _normal(answer: bytes) -> bytes:
     return re.sub(rb'"sealed\.1\.[^"]+"', lambda sealed: b"*" * len(sealed[0]), answer)
 
 
-def _post(port: int, path: str, body: bytes, key: str = "bench") -> tuple[int, bytes]:
+def _request(path: str, body: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token bench\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _post(port: int, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        connection.request("POST", path, body, {"Authorization": f"token {key}", "Content-Type": "application/json"})
+        sent = {"Authorization": "token bench", "Content-Type": "application/json", **headers}
+        connection.request("POST", path, body, sent)
         response = connection.getresponse()
         return response.status, response.read()
     finally:
@@ -456,10 +535,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     options = parser.parse_args()
     results = Results(options.threads)
-    todo = scenarios(options.threads, 0.25 if options.quick else 1)
     try:
         with running(options.threads) as bench:
             check_equal(bench)
+            todo = scenarios(bench, 0.25 if options.quick else 1)
             measure(bench, results, todo, options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS))
     except Broken as broken:
         sys.exit(f"bench: {broken}")
