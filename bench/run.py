@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -266,10 +267,13 @@ class Bench:
         """While it lasts, as many requests as there are threads wait for a provider that does not answer."""
         request = _request(_path(HUNG), BODY)
         port = self.servers[SHARING].port
-        with ExitStack() as waiting:
-            for _ in range(self.threads):
-                waiting.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(request)
+        with ExitStack() as callers:
+            sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(self.threads)]
+            for caller in sockets:
+                callers.enter_context(caller).sendall(request)
             time.sleep(0.5)
+            for refused in select.select(sockets, (), (), 0)[0]:
+                refused.close()
             yield
         answered = self.control(0)["hanging"]
         _require(answered == self.threads // 2, f"{answered} requests were waiting for a provider that hangs")

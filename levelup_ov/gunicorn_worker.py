@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, whose answer to what is no HTTP is an error of the contract as well (ERR-1)."""
+"""gunicorn's threaded worker, which no caller can hold up, and whose every answer is the contract's (ERR-1)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,22 @@ from levelup_ov.errors import KINDS, body
 log = logging.getLogger("levelup_ov.request")
 
 
+def _closed(graceful: bool = False) -> None:
+    """In place of the close of a connection that is closed."""
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
     """``gthread``; a request that cannot be parsed is answered in JSON and logged without its content."""
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a request, and close the connection unless it is kept."""
+        kept = super().handle(conn)
+        if not kept:
+            # Closing waits up to 2 seconds for the caller to do the same. gunicorn 27.0.1 would do so in the one thread
+            # that accepts for all; it does so again, which is to do nothing now.
+            conn.close(graceful=True)
+            conn.close = _closed
+        return kept
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that gunicorn could not read; it never reached the application."""

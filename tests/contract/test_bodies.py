@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,21 @@ def test_whoever_sends_much_without_a_key_hears_about_the_key(gunicorn: Server, 
 def test_a_broken_chunk_is_the_callers_fault(gunicorn: Server, body: bytes) -> None:
     framing = b"Content-Type: application/json\r\nTransfer-Encoding: chunked"
     assert broken_off(gunicorn, framing, body)[0] == 400
+
+
+def test_callers_that_do_not_hang_up_hold_nobody_up(gunicorn: Server) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def call(timeout: float) -> socket.socket:
+        caller = callers.enter_context(socket.create_connection(("127.0.0.1", gunicorn.port), timeout=timeout))
+        caller.sendall(request)
+        return caller
+
+    with ExitStack() as callers:
+        for idle in [call(timeout=40) for _ in range(12)]:
+            assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+        # A server that waits for each of them to close, in the thread that accepts, takes 24 seconds.
+        assert call(timeout=8).recv(65536).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.rule("EP-9")
