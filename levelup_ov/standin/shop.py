@@ -79,6 +79,9 @@ def over_http(service_url: str, key: Secret) -> Send:
     return send
 
 
+_UNKNOWN = "It is not known yet whether this was paid. Press Pay again: it is never charged twice."
+
+
 @shop.before_request
 def check_origin() -> Answer | None:
     """Refuse forms that come from elsewhere."""
@@ -131,9 +134,12 @@ def show_shop() -> Answer:
             addresses = _call("GET", f"/checkout/users/{user}/addresses")["addresses"]
             shown["addresses"] = [entry["address"] for entry in addresses]
         if _prices(basket)["subtotal"]:
-            order = _order(merchant, user, basket, None)
+            order = _order(merchant, user, basket)
             shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
-            visit["seen_discount"] = shown["preview"]["discount_amount"]
+            if not _undecided(visit):
+                order["discount_amount"] = shown["preview"]["discount_amount"]
+                visit["offer"] = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
+            shown["number"] = visit["offer"]["number"]
     _keep(visit)
     return render_template("shop.html", **shown)
 
@@ -141,10 +147,11 @@ def show_shop() -> Answer:
 @shop.post("/basket")
 def fill_basket() -> Answer:
     visit = _visit()
+    if _undecided(visit):
+        return _home()
     amounts = {name: min(MOST, max(0, request.form.get(name, 0, int))) for name in GOODS}
     tip = request.form.get("tip", 0, int)
     visit["basket"] = {**amounts, "tip": tip if tip in TIPS else 0}
-    visit.pop("paying", None)
     _keep(visit)
     return _home()
 
@@ -220,32 +227,32 @@ def disconnect() -> Answer:
 # Paying and refunding.
 
 
-@shop.post("/pay")
-def pay() -> Answer:
-    """Charge what the visitor saw. A try whose outcome is unknown is repeated as it was, under its own key."""
+@shop.post("/pay/<number>")
+def pay(number: str) -> Answer:
+    """Charge what the visitor saw, once: the number of the offer is the key, also for who comes back to its page."""
     visit = _visit()
-    merchant = _merchant()
-    if merchant is None or not visit.get("user"):
+    if number == visit.get("paid"):
+        return redirect(url_for("shop.show_order", uuid=visit["latest"]), 303)
+    offer = visit.get("offer", {})
+    if number != offer.get("number"):
+        _keep({**visit, "problem": "That page was out of date, and nothing was charged. Please look again."})
         return _home()
-    if "paying" not in visit:
-        basket = {**_FIRST_BASKET, **visit.get("basket", {})}
-        order = _order(merchant, visit["user"], basket, visit.get("seen_discount"))
-        visit["paying"] = {"key": secrets.token_urlsafe(16), "order": order}
-        _keep(visit)
-    paying = visit["paying"]
+    # Kept before the call: whatever becomes of it, this offer is the one to try again.
+    offer["accepted"] = True
+    _keep(visit)
     try:
-        charged = _call("POST", "/checkout/orders", {"order": paying["order"]}, key=paying["key"])["order"]
+        uuid = _call("POST", "/checkout/orders", {"order": offer["order"]}, key=number)["order"]["uuid"]
     except Refusal as refusal:
         visit["problem"] = refusal.message
         if refusal.code in ("outcome_unknown", "submission_in_progress"):
-            visit["problem"] = "It is not known yet whether this was paid. Press Pay again: it is never charged twice."
+            visit["problem"] = _UNKNOWN
         else:
-            del visit["paying"]
+            del visit["offer"]
         _keep(visit)
         return _home()
-    del visit["paying"]
-    _keep({**visit, "latest": charged["uuid"]})
-    return redirect(url_for("shop.show_order", uuid=charged["uuid"]), 303)
+    del visit["offer"]
+    _keep({**visit, "latest": uuid, "paid": number})
+    return redirect(url_for("shop.show_order", uuid=uuid), 303)
 
 
 @shop.get("/orders/<uuid>")
@@ -326,7 +333,7 @@ def _prices(basket: _JSON) -> _JSON:
     return {"subtotal": subtotal, "tax": percentage(subtotal, TAX), "tip": percentage(subtotal, basket["tip"] * 100)}
 
 
-def _order(merchant: _JSON, user: str, basket: _JSON, discount: int | None) -> _JSON:
+def _order(merchant: _JSON, user: str, basket: _JSON) -> _JSON:
     prices = _prices(basket)
     return {
         "merchant": merchant["id"],
@@ -335,13 +342,18 @@ def _order(merchant: _JSON, user: str, basket: _JSON, discount: int | None) -> _
         "outstanding_amount": prices["subtotal"] + prices["tax"],
         "tax_amount": prices["tax"],
         "tip_amount": prices["tip"],
-        "discount_amount": discount,
+        "discount_amount": None,
         "items": [
             {"item": {"name": title, "quantity": basket[name], "charged_price_amount": price * basket[name]}}
             for name, (title, price) in GOODS.items()
             if basket[name]
         ],
     }
+
+
+def _undecided(visit: _JSON) -> bool:
+    """Whether it is not known if the visitor has paid; then nothing else is offered."""
+    return bool(visit.get("offer", {}).get("accepted"))
 
 
 def _visit() -> _JSON:

@@ -120,6 +120,31 @@ def test_a_payment_of_unknown_outcome_is_repeated_under_its_key(
     assert len(shop.service.charged) == len(shop.service.bodies) == 1
 
 
+def test_while_it_is_unknown_whether_a_visitor_paid_nothing_else_is_offered(shop: Shop, visitor: Visitor) -> None:
+    visitor.enter().connect()
+    shop.service.loses["/checkout/orders"] = (504, "outcome_unknown")
+    visitor.send("/shop/pay").follow().send("/shop/basket", sandwich="9").follow()
+    assert "Pay $13.26" in visitor.page.text
+    visitor.send("/shop/pay").follow()
+    assert len(shop.service.charged) == 1
+
+
+def test_paying_again_from_the_page_before_shows_the_receipt(shop: Shop, visitor: Visitor) -> None:
+    offered = visitor.enter().connect().page
+    receipt = visitor.send("/shop/pay").follow().page.text
+    visitor.page = offered  # the button "back"
+    assert visitor.send("/shop/pay").follow().page.text == receipt
+    assert len(shop.service.charged) == 1
+
+
+def test_an_offer_of_before_is_not_charged(shop: Shop, visitor: Visitor) -> None:
+    offered = visitor.enter().connect().page
+    visitor.send("/shop/basket", sandwich="9").follow()
+    visitor.page = offered
+    assert "nothing was charged" in visitor.send("/shop/pay").follow().page.text
+    assert shop.service.charged == {}
+
+
 def test_a_declined_card_is_told_and_the_next_try_is_a_new_one(shop: Shop, visitor: Visitor) -> None:
     visitor.enter().connect()
     shop.service.fails["/checkout/orders"] = (422, "card_declined")
@@ -148,7 +173,7 @@ def test_another_visitors_order_is_neither_shown_nor_refunded(shop: Shop, visito
 
 def test_a_form_from_elsewhere_is_refused(shop: Shop, visitor: Visitor) -> None:
     visitor.enter().connect()
-    assert visitor.client.post("/shop/pay").status_code == 403
+    assert visitor.client.post("/shop/pay/1").status_code == 403
     assert shop.service.charged == {}
 
 
