@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -382,6 +383,15 @@ def test_gunicorn_does_not_start_on_a_port_that_is_no_number(development: dict[s
     found = run(GUNICORN, {**development, "PORT": "http"})
     assert found.returncode == ConfigError.exit_code
     assert "environment, PORT: is 'http'" in found.stderr
+    assert "Traceback" not in found.stderr + found.stdout
+
+
+def test_gunicorn_does_not_start_on_a_port_in_use(development: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = run([*GUNICORN[:3], "wsgi:app"], {**development, "PORT": str(port)})
+    assert found.returncode == ConfigError.exit_code
+    assert f"environment, PORT: {port} is in use" in found.stderr
     assert "Traceback" not in found.stderr + found.stdout
 
 
