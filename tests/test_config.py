@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -273,6 +274,21 @@ def test_the_development_key_is_kept_for_its_owner_alone(development: dict[str, 
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert load_settings(development).secret_keys == first == (Secret(kept.read_text()),)
     assert [path.name for path in kept.parent.iterdir() if "secret" in path.name] == ["secret-keys"]
+
+
+def test_what_the_service_keeps_is_for_its_owner_alone(
+    development: dict[str, str], production: dict[str, str]
+) -> None:
+    data = Path(development["LEVELUP_OV_DATA_DIR"])
+    validated(load_settings(development))
+    assert _modes(data) == {0o700, 0o600}
+    shutil.rmtree(data)
+    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert _modes(data) == {0o700, 0o600}
+
+
+def _modes(directory: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in (directory, *directory.iterdir())}
 
 
 @pytest.mark.rule("META-7")
