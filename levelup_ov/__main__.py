@@ -20,6 +20,7 @@ from levelup_ov.certify.run import MAX_LOCATIONS, MAX_REQUESTS, MAX_SECONDS
 from levelup_ov.config import new_secret_key
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS
+from levelup_ov.scaffold.cli import new
 
 _COLOURS: dict[Result, str] = {
     "pass": "green", "violation": "red", "deviation": "yellow", "not applicable": "bright_black",
@@ -62,6 +63,14 @@ def errors(code: str | None) -> None:
             ("remedy", kind.remedy),
         ):
             click.echo(textwrap.fill(text, 100, initial_indent=f"{label:<10} ", subsequent_indent=" " * 11))
+
+
+@main.group()
+def adapters() -> None:
+    """Adapters."""
+
+
+adapters.add_command(new)
 
 
 @main.group()

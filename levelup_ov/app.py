@@ -13,8 +13,7 @@ from levelup_ov import cli
 from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.cache import Store
 from levelup_ov.checkout import open_checkout
-from levelup_ov.config import Settings, load_settings
-from levelup_ov.database import upgrade
+from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.in_process import WSGIApplication
 from levelup_ov.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
@@ -44,9 +43,9 @@ def create_app(
         settings = load_settings()
         configure_logging(settings.log_level)
     clock = clock or _now
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.development and ledger is None:
-        upgrade(settings.ledger.reveal())
+        upgrade_ledger(settings.ledger.reveal())
     transport = Transport(
         pool_size=settings.threads,
         in_process={SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock), **(in_process or {})},

@@ -12,8 +12,8 @@ from flask.cli import AppGroup
 from werkzeug.serving import make_server
 
 from levelup_ov.checkout import LEDGER_ACCOUNT, Checkout
-from levelup_ov.config import Settings, check_ledger
-from levelup_ov.database import REVISIONS, upgrade
+from levelup_ov.config import Settings, check_ledger, upgrade_ledger
+from levelup_ov.database import REVISIONS
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
@@ -79,8 +79,7 @@ def _ledger(settings: Settings) -> AppGroup:
     @group.command("upgrade")
     def bring_up() -> None:
         """Bring the database to the schema of this release."""
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        found = _shown(lambda: upgrade(settings.ledger.reveal()))
+        found = _shown(lambda: upgrade_ledger(settings.ledger.reveal()))
         click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
 
     @group.command("purge")

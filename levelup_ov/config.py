@@ -23,7 +23,7 @@ import click
 import pytz
 
 from levelup_ov.adapter import Account, Adapter
-from levelup_ov.database import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch
+from levelup_ov.database import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, upgrade
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger import open_ledger
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
@@ -157,6 +157,18 @@ def check_ledger(url: str) -> None:
         ledger.close()
 
 
+def upgrade_ledger(url: str) -> str | None:
+    """What :func:`levelup_ov.database.upgrade` does; a file that it makes is readable by its owner only.
+
+    To be called before there are threads: the process has one mask for all of them.
+    """
+    mask = os.umask(0o077)
+    try:
+        return upgrade(url)
+    finally:
+        os.umask(mask)
+
+
 def new_secret_key() -> str:
     """A fresh key for ``LEVELUP_OV_SECRET_KEYS``."""
     return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
@@ -278,7 +290,7 @@ class _Loader:
         """The development key, made once. Two processes that start at once end up with the same."""
         path = data_dir / _MISSING_KEY_FILE
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = data_dir / f".{_MISSING_KEY_FILE}.{os.getpid()}"
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:

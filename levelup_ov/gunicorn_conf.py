@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import socket
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
 from levelup_ov.welcome import welcome
+
+
+def _refuse(mistake: ConfigError) -> NoReturn:
+    mistake.show()
+    sys.exit(mistake.exit_code)
+
 
 try:
     _settings = load_settings()
     if not _settings.development:
         check_ledger(_settings.ledger.reveal())
 except ConfigError as error:
-    error.show()
-    sys.exit(error.exit_code)
+    _refuse(error)
 
 bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{_settings.port}"
 workers = _settings.workers
@@ -43,6 +50,19 @@ logconfig_dict = {
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False}},
     "root": {"level": _settings.log_level, "handlers": ["stderr"]},
 }
+
+
+def on_starting(server: Any) -> None:
+    """In development a port in use is told at once; gunicorn would wait five seconds for it, and not name PORT."""
+    if not _settings.development or server.cfg.bind != [bind]:
+        return
+    try:
+        socket.create_server(("127.0.0.1", _settings.port)).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            _refuse(ConfigError([
+                f"environment, PORT: {_settings.port} is in use; stop what listens there, or set PORT to a free one"
+            ]))  # fmt: skip
 
 
 def when_ready(server: Any) -> None:

@@ -57,7 +57,7 @@ def identities(
 
     ``location`` is the location id of the wire, ``content`` comes from :func:`content`.
     ``order_validation_id`` is the verified inner id (META-8), not the token that carried it, if that
-    token can be written in more than one way. An empty string counts as absent.
+    token can be written in more than one way.
     """
     named: Mapping[Kind, str | None] = {
         "idempotency_key": idempotency_key,
@@ -65,7 +65,9 @@ def identities(
         "grubhub_order_number": grubhub_order_number,
         "order_validation_id": order_validation_id,
     }
-    present: dict[Kind, tuple[bytes, ...]] = {kind: (value.encode(),) for kind, value in named.items() if value}
+    present: dict[Kind, tuple[bytes, ...]] = {
+        kind: (value.encode(),) for kind, value in named.items() if value is not None
+    }
     if not present and card_number is not None:
         digits = "".join(filter(str.isdigit, card_number.reveal()))
         present = {"card": (digits.encode(), content)}

@@ -21,15 +21,11 @@ WSGIApplication = Callable[..., Iterable[bytes]]
 log = logging.getLogger(__name__)
 
 
-class AnswerLost(Exception):
-    """Raised by an application that wants its caller to see a connection dropped without an answer.
-
-    The application finds this class in its environment, as ``levelup_ov.answer_lost``.
-    """
-
-
 class InProcessAdapter(BaseAdapter):
-    """Runs each request in a thread of its own, so that a slow application cannot hold up a deadline."""
+    """Runs each request in a thread of its own, so that a slow application cannot hold up a deadline.
+
+    An application that raises ``ConnectionAbortedError`` is seen to drop the connection without an answer.
+    """
 
     def __init__(self, application: WSGIApplication) -> None:
         super().__init__()
@@ -56,7 +52,7 @@ class InProcessAdapter(BaseAdapter):
         """Put the application's answer into ``answer``; none is what a caller sees when a server drops a connection."""
         try:
             answer.append(self._call(request))
-        except AnswerLost:
+        except ConnectionAbortedError:
             return
         except Exception:
             log.exception("the application in this process failed")
@@ -100,7 +96,6 @@ def _environ(request: PreparedRequest) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
-        "levelup_ov.answer_lost": AnswerLost,
     }
     for name, value in request.headers.items():
         key = name.upper().replace("-", "_")

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = (
     "domain", "errors", "deadline", "sealing", "redaction", "identity", "observability", "welcome",
+    "lost_answer", "sqlite_pool",
     "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "redis_store", "transport", "login",
     "exchanges", "direct", "database", "ledger", "migrations", "metadata", "submissions",
     "adapter", "registry", "config", "directory", "service",
@@ -25,8 +26,8 @@ ORDER = (
 
 ALLOWED: Mapping[str, frozenset[str]] = {
     "certify": frozenset({"domain", "errors", "certify"}),
-    "sandbox": frozenset({"domain", "errors", "sandbox"}),
-    "standin": frozenset({"domain", "errors", "standin"}),
+    "sandbox": frozenset({"domain", "errors", "lost_answer", "sqlite_pool", "sandbox"}),
+    "standin": frozenset({"domain", "errors", "lost_answer", "sqlite_pool", "standin"}),
     "schemas": frozenset({"domain", "errors", "schemas", ""}),
     "adapters": frozenset({"domain", "errors", "answer", "adapter", "login", "transport"}),
 }

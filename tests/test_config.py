@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -274,6 +276,21 @@ def test_the_development_key_is_kept_for_its_owner_alone(development: dict[str, 
     assert [path.name for path in kept.parent.iterdir() if "secret" in path.name] == ["secret-keys"]
 
 
+def test_what_the_service_keeps_is_for_its_owner_alone(
+    development: dict[str, str], production: dict[str, str]
+) -> None:
+    data = Path(development["LEVELUP_OV_DATA_DIR"])
+    validated(load_settings(development))
+    assert _modes(data) == {0o700, 0o600}
+    shutil.rmtree(data)
+    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert _modes(data) == {0o700, 0o600}
+
+
+def _modes(directory: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in (directory, *directory.iterdir())}
+
+
 @pytest.mark.rule("META-7")
 def test_two_processes_that_start_at_once_have_the_same_key(development: dict[str, str]) -> None:
     program = "from levelup_ov.config import load_settings; print(load_settings().secret_keys[0].reveal())"
@@ -382,6 +399,15 @@ def test_gunicorn_does_not_start_on_a_port_that_is_no_number(development: dict[s
     found = run(GUNICORN, {**development, "PORT": "http"})
     assert found.returncode == ConfigError.exit_code
     assert "environment, PORT: is 'http'" in found.stderr
+    assert "Traceback" not in found.stderr + found.stdout
+
+
+def test_gunicorn_does_not_start_on_a_port_in_use(development: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = run([*GUNICORN[:3], "wsgi:app"], {**development, "PORT": str(port)})
+    assert found.returncode == ConfigError.exit_code
+    assert f"environment, PORT: {port} is in use" in found.stderr
     assert "Traceback" not in found.stderr + found.stdout
 
 

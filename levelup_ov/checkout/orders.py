@@ -489,7 +489,7 @@ class Orders:
             idempotency_key=key,
             order_number=submission.order_number if submission else None,
             grubhub_order_number=submission.grubhub_order_number if submission else None,
-            order_validation_id=validation_id if isinstance(validation_id, str) else None,
+            order_validation_id=validation_id if validation_id and isinstance(validation_id, str) else None,
             card_number=None,
         )
         digests = identity.content_digests(scope, content, self._identity_keys)

@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from levelup_ov.domain.money import is_cents
+from levelup_ov.lost_answer import LosesAnswers, lose_answer
 from levelup_ov.sandbox import dishes, places, slots
 from levelup_ov.sandbox.content import Content, malformed, members_of, read_content, text_of
 from levelup_ov.sandbox.magic import SURCHARGE, magic_in
@@ -39,7 +39,6 @@ LARGEST_BODY = 1024 * 1024
 SHORTEST_PASSWORD = 8
 REFERENCE_LIMIT = 255
 
-_ANSWER_LOST = "levelup_ov.sandbox.answer_lost"
 _JSON = dict[str, Any]
 
 v1 = Blueprint("v1", __name__, url_prefix="/v1")
@@ -78,28 +77,6 @@ class Engine:
         self.key = key
         self.clock = clock
         self.sleep = sleep
-
-
-class LosesAnswers:
-    """Drops the connection instead of answering, where a view asked for it.
-
-    Called in-process, it raises what the caller put into the environment as ``levelup_ov.answer_lost``.
-    """
-
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
-        self._application = application
-
-    def __call__(self, environ: _JSON, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        answer = self._application(environ, start_response)
-        if not environ.get(_ANSWER_LOST):
-            return answer
-        if callable(close := getattr(answer, "close", None)):
-            close()
-        connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-        if connection is None:
-            raise environ.get("levelup_ov.answer_lost", ConnectionAbortedError)("the answer is lost")
-        connection.shutdown(socket.SHUT_RDWR)
-        return ()
 
 
 @v1.before_request
@@ -184,7 +161,7 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
         transaction.close_cart(cart_id)
     engine.sleep(magic.slow)
     if magic.lost_answer or payment.answer_lost:
-        request.environ[_ANSWER_LOST] = True
+        lose_answer(request.environ)
     return {"order": _receipt_as_json(order)}, 201
 
 

@@ -16,12 +16,12 @@ from flask import Blueprint, Response, request, url_for
 from werkzeug.security import check_password_hash
 
 from levelup_ov.domain.secret import Secret
+from levelup_ov.lost_answer import lose_answer
 from levelup_ov.standin import orders
 from levelup_ov.standin.access import Caller, new_token
 from levelup_ov.standin.cards import TypedCard, read_card
 from levelup_ov.standin.drafts import read_completion, read_one_step, read_proposal
 from levelup_ov.standin.funds import Programme, Standing
-from levelup_ov.standin.lost import lose_answer
 from levelup_ov.standin.platform import MAINTENANCE, platform, registered
 from levelup_ov.standin.problems import Problem, error, invalid, not_found, unauthorized
 from levelup_ov.standin.reading import Reader, unwrap

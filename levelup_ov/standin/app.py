@@ -10,9 +10,9 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from levelup_ov.lost_answer import LosesAnswers
 from levelup_ov.standin import visits
 from levelup_ov.standin.api import REALM, api
-from levelup_ov.standin.lost import LosesAnswers
 from levelup_ov.standin.oauth import oauth
 from levelup_ov.standin.pages import pages
 from levelup_ov.standin.platform import Notify, Platform, post_notice

@@ -1,20 +1,14 @@
 """What the platform keeps, in one SQLite file: users and what is theirs, tokens, proposals and orders.
 
-Tokens, codes and passwords are kept hashed, of a card its last four digits. The file may be shared by threads
-and processes, and a process may fork: a connection is opened when one is first needed, belongs to the process
-that opened it, and is used by one thread at a time. Writing transactions take the write lock at once, so what
-they read is still true when they write.
+Tokens, codes and passwords are kept hashed, of a card its last four digits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -23,13 +17,12 @@ from typing import Any, Literal
 
 from werkzeug.security import generate_password_hash
 
+from levelup_ov.sqlite_pool import SQLitePool
 from levelup_ov.standin.cards import Card, made_card
 from levelup_ov.standin.drafts import Draft
 from levelup_ov.standin.funds import Payment, Standing
 from levelup_ov.standin.world import PEOPLE, Address, Grant
 
-BUSY_TIMEOUT = 10.0
-"""Seconds for which a transaction waits for another to end."""
 SESSION_LIFETIME = timedelta(hours=12)
 WORLD_BEGINS = datetime(2014, 1, 1, tzinfo=timezone.utc)
 
@@ -435,62 +428,11 @@ class Transaction:
             )  # fmt: skip
 
 
-class Store:
-    """The file at ``path``; it and its folder are made when first needed, readable by their owner only."""
+class Store(SQLitePool[Transaction]):
+    """The file at ``path``."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        # By process: a connection must not be used, nor closed, by a process that inherited it.
-        self._idle: dict[int, list[sqlite3.Connection]] = {}
-
-    @contextmanager
-    def reading(self) -> Iterator[Transaction]:
-        """One consistent view."""
-        with self._transaction("BEGIN") as transaction:
-            yield transaction
-
-    @contextmanager
-    def writing(self) -> Iterator[Transaction]:
-        """All or nothing; no other writer in between."""
-        with self._transaction("BEGIN IMMEDIATE") as transaction:
-            yield transaction
-
-    def close(self) -> None:
-        """Close what this process has open and idle."""
-        for connection in self._idle.pop(os.getpid(), []):
-            connection.close()
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Transaction]:
-        idle = self._idle.setdefault(os.getpid(), [])
-        try:
-            connection = idle.pop()
-        except IndexError:
-            connection = self._open()
-        try:
-            connection.execute(begin)
-            yield Transaction(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        finally:
-            idle.append(connection)
-
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch(mode=0o600)
-        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-        try:
-            _use_write_ahead_log(connection)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            if not _has_schema(connection):
-                _populate(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        super().__init__(path, Transaction, _populate)
 
 
 def hashed(token: str) -> str:
@@ -504,7 +446,9 @@ def canonical(email: str) -> str:
 
 
 def _populate(connection: sqlite3.Connection) -> None:
-    """Make the tables and the users that the world starts with."""
+    """Make the tables and the users that the world starts with, unless they are there."""
+    if _has_schema(connection):
+        return
     passwords = {person.id: _hash_of_known(person.password) for person in PEOPLE}
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -539,20 +483,6 @@ def _hash_of_known(password: str) -> str:
 
 def _has_schema(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'switches'").fetchone() is not None
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    # SQLite's busy timeout does not cover this change (3.45, 2024): two processes that make it at the same
-    # moment see "database is locked" at once.
-    end = time.monotonic() + BUSY_TIMEOUT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.01)
 
 
 def _dumped(draft: Draft) -> str:

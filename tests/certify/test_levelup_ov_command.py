@@ -43,6 +43,11 @@ def test_all_errors_are_listed_and_an_unknown_one_gets_a_hint() -> None:
     assert unknown.exit_code == 2 and "tender_not_accepted" in unknown.stderr
 
 
+def test_an_adapter_is_begun_without_an_application(tmp_path: Path) -> None:
+    begun = invoke("adapters", "new", "diner", "--package", str(tmp_path))
+    assert begun.exit_code == 0 and (tmp_path / "levelup_ov_diner.py").is_file()
+
+
 def test_a_passing_run_ends_with_0_and_tells_every_rule(service: str) -> None:
     ran = invoke("certify", service, *KEY, "--location", "sandbox.congress", "--submit")
     assert ran.exit_code == 0, ran.output

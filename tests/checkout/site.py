@@ -56,7 +56,7 @@ class Line:
         waiting = next((faults for ending, faults in self.faults.items() if path.endswith(ending) and faults), None)
         fault = waiting.pop(0) if waiting else None
         if fault == "unreached":
-            raise environ["levelup_ov.answer_lost"]
+            raise ConnectionAbortedError
         if isinstance(fault, tuple):
             status, body = fault
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -64,7 +64,7 @@ class Line:
             return [content]
         answer = list(self._levelup(environ, start_response))
         if fault == "lost":
-            raise environ["levelup_ov.answer_lost"]
+            raise ConnectionAbortedError
         return answer
 
     def count(self, path: str) -> int:

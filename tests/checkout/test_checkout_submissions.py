@@ -247,6 +247,14 @@ def test_a_validation_is_an_identity_of_the_whole_and_not_of_its_submission(
     assert (len(site.standing()), site.meals()) == (1, 2)
 
 
+def test_an_empty_validation_names_no_submission(site: Site, merchant: str, user: str) -> None:
+    for key in ("K", "L"):
+        body = meal(merchant, user)
+        body["order_submission"]["metadata"] = {"order_validation_id": ""}
+        site.charged(body, key)
+    assert (len(site.standing()), site.meals()) == (2, 2)
+
+
 def test_where_the_ledger_fails_nothing_is_given_up(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,9 +231,9 @@ class Square:
 
     def _lose(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Close the connection without an answer."""
-        if (lost := environ.get("levelup_ov.answer_lost")) is not None:
-            raise lost
-        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        if (connection := environ.get("werkzeug.socket")) is None:
+            raise ConnectionAbortedError
+        connection.shutdown(socket.SHUT_RDWR)
         start_response("200 -", [])
         return []
 

@@ -1,4 +1,4 @@
-"""An answer that never arrives: the order was made, the connection drops."""
+"""An answer that never arrives: what was asked is done, the connection drops."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_ASKED = "levelup_ov.standin.answer_lost"
+_ASKED = "levelup_ov.answer_lost"
 
 
 def lose_answer(environ: dict[str, Any]) -> None:
@@ -17,7 +17,7 @@ def lose_answer(environ: dict[str, Any]) -> None:
 class LosesAnswers:
     """Drops the connection instead of answering, where a view asked for it.
 
-    Called in-process, it raises what the caller put into the environment as ``levelup_ov.answer_lost``.
+    :raises ConnectionAbortedError: called in-process, there is no connection to drop.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
@@ -31,6 +31,6 @@ class LosesAnswers:
             close()
         connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
         if connection is None:
-            raise environ.get("levelup_ov.answer_lost", ConnectionAbortedError)("the answer is lost")
+            raise ConnectionAbortedError("the answer is lost")
         connection.shutdown(socket.SHUT_RDWR)
         return ()
