@@ -29,7 +29,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.ledger import Ledger, Submission
-from levelup_ov.metadata import MetadataKeeper
+from levelup_ov.metadata import MetadataKeeper, ValidationId
 from levelup_ov.redaction import scrub
 from levelup_ov.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.transport import Call, Session, Transport
@@ -172,6 +172,10 @@ class Service:
             _check_tender(place, request.tender)
             self._order(place, request.order)
 
+    def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
+        """The id of the validation that an order comes from; None where it has none of ours (META-8)."""
+        return self._keeper.take_validation_id(_canonical(location_id), request.metadata)
+
     def look_up(self, submission: Submission, trace: Trace) -> Settlement | None:
         """The order of a submission, as its provider knows it; None if there is none (SUB-5).
 
@@ -193,9 +197,8 @@ class Service:
         trace: Trace,
     ) -> tuple[SubmissionKey, bool]:
         """What the submission is recognised by (SUB-3), and whether its validation has expired (META-8)."""
-        account = adapter.account.name
-        location = wire_id(account, unquote(location_id.removeprefix(f"{account}.")))
-        validation_id = self._keeper.take_validation_id(location, request.order.metadata)
+        account, location = adapter.account.name, _canonical(location_id)
+        validation_id = self.validation_id(location_id, request.order)
         content = identity.content(request)
         identities = identity.identities(
             location,
@@ -350,6 +353,12 @@ class Service:
             metadata=self._keeper.give_account(place.adapter.account.name, placed.account),
         )
         return Settlement(placed, asdict(answer))
+
+
+def _canonical(location_id: str) -> str:
+    """The one form of a location's id, however it was escaped."""
+    account, _, provider_id = location_id.partition(".")
+    return wire_id(account, unquote(provider_id))
 
 
 def _check_tender(place: Place, tender: Tender) -> None:

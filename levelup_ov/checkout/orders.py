@@ -481,7 +481,9 @@ class Orders:
         scope = f"checkout/{order.merchant}"
         content = _content(order, delivery)
         submission = delivery.submission if delivery else None
-        validation_id = submission.order.metadata.get("order_validation_id") if submission else None
+        validation_id = None
+        if delivery is not None:
+            validation_id = self._service.validation_id(delivery.provider_location_id, delivery.submission.order)
         identities = identity.identities(
             scope,
             content=content,
@@ -489,7 +491,7 @@ class Orders:
             idempotency_key=key,
             order_number=submission.order_number if submission else None,
             grubhub_order_number=submission.grubhub_order_number if submission else None,
-            order_validation_id=validation_id if validation_id and isinstance(validation_id, str) else None,
+            order_validation_id=validation_id.value if validation_id else None,
             card_number=None,
         )
         digests = identity.content_digests(scope, content, self._identity_keys)

@@ -247,10 +247,14 @@ def test_a_validation_is_an_identity_of_the_whole_and_not_of_its_submission(
     assert (len(site.standing()), site.meals()) == (1, 2)
 
 
-def test_an_empty_validation_names_no_submission(site: Site, merchant: str, user: str) -> None:
+@pytest.mark.rule("META-8")
+@pytest.mark.parametrize("forged", ["", "x", 1])
+def test_a_validation_that_is_not_ours_names_no_submission(
+    site: Site, merchant: str, user: str, forged: object
+) -> None:
     for key in ("K", "L"):
         body = meal(merchant, user)
-        body["order_submission"]["metadata"] = {"order_validation_id": ""}
+        body["order_submission"]["metadata"] = {"order_validation_id": forged}
         site.charged(body, key)
     assert (len(site.standing()), site.meals()) == (2, 2)
 
