@@ -13,6 +13,7 @@ import levelup_ov
 from levelup_ov.errors import KINDS
 from levelup_ov.schemas.answers import ErrorAnswerSchema, Wrapper
 from levelup_ov.schemas.base import WrapperSchema
+from levelup_ov.schemas.checkout_operations import CHECKOUT
 from levelup_ov.schemas.operations import Operation, contract
 
 _JSON = "application/json"
@@ -21,8 +22,8 @@ _IDEMPOTENCY_KEY = {"type": "string", "pattern": "^[ -~]{1,255}$", "minLength": 
 _TEXT = {"schema": {"type": "string"}}
 
 
-def document(*, envelope: bool) -> dict[str, Any]:
-    """The document for answers with or without their root member (EP-10)."""
+def document(*, envelope: bool, checkout: bool) -> dict[str, Any]:
+    """The document for answers with or without their root member (EP-10), with or without web checkout."""
     spec = APISpec(
         title="levelup_ov",
         version=levelup_ov.__version__,
@@ -40,7 +41,7 @@ def document(*, envelope: bool) -> dict[str, Any]:
         },
     )
     spec.options["security"] = [{"key": []}]
-    for operation in contract(envelope=envelope):
+    for operation in [*contract(envelope=envelope), *(CHECKOUT if checkout else ())]:
         spec.path(path=operation.path, operations={operation.method: _described(operation)})
     for path in ("/health", "/ready", "/openapi.json"):
         described: dict[str, Any] = {
