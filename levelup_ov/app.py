@@ -76,7 +76,7 @@ def _store(settings: Settings) -> Store | None:
 
 
 def _document(settings: Settings) -> Callable[[], dict[str, Any]]:
-    return cache(lambda: document(envelope=settings.response_envelope))
+    return cache(lambda: document(envelope=settings.response_envelope, checkout=settings.checkout is not None))
 
 
 def _now() -> datetime:

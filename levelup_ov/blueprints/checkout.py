@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import Any
 
 from flask import Blueprint, Response, g, redirect, request
@@ -13,16 +11,13 @@ from werkzeug.wrappers import Response as Redirect
 
 from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
 from levelup_ov.checkout import Checkout
-from levelup_ov.checkout.client import PastOrder
-from levelup_ov.checkout.orders import Preview
-from levelup_ov.checkout.store import Connected, Kind, Order, from_ms
+from levelup_ov.checkout.store import Connected, Kind, Order
 from levelup_ov.config import Settings
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas.body import parse
-from levelup_ov.schemas.checkout import read, read_answered_request, read_confirmation, read_order
-
-LARGEST_PAGE = 10_000
+from levelup_ov.schemas.checkout import read, read_answered_request, read_confirmation, read_order, read_page
+from levelup_ov.schemas.checkout_answers import ANSWERS
 
 
 def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
@@ -38,7 +33,8 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/merchants")
     def start_merchant() -> Response:
-        return _merchant(*connections.start_merchant(read("merchant", _body())["return_to"]))
+        started = connections.start_merchant(read("merchant", _body())["return_to"])
+        return _respond("merchant", _started(*started))
 
     @pages.get("/merchants/callback")
     def merchant_callback() -> Redirect:
@@ -46,24 +42,23 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/merchants/<id>/confirm")
     def confirm_merchant(id: str) -> Response:
-        return _merchant(connections.confirm("merchant", id, read_confirmation(_body())))
+        return _respond("merchant", connections.confirm("merchant", id, read_confirmation(_body())))
 
     @pages.get("/merchants")
     def list_connected_merchants() -> Response:
-        return json_response({"merchants": [{"merchant": _merchant_json(each)} for each in connections.merchants()]})
+        return _respond("merchants", {"merchants": connections.merchants()})
 
     @pages.get("/merchants/<id>")
     def show_merchant(id: str) -> Response:
-        return _merchant(connections.show("merchant", id))
+        return _respond("merchant", connections.show("merchant", id))
 
     @pages.get("/merchants/<id>/locations")
     def list_merchant_locations(id: str) -> Response:
-        found = connections.locations(id, g.trace)
-        return json_response({"locations": [{"location": {"id": number, "name": name}} for number, name in found]})
+        return _respond("locations", {"locations": connections.locations(id, g.trace)})
 
     @pages.delete("/merchants/<id>")
     def disconnect_merchant(id: str) -> Response:
-        return _merchant(connections.disconnect("merchant", id, g.trace))
+        return _respond("merchant", connections.disconnect("merchant", id, g.trace))
 
     # Users.
 
@@ -71,7 +66,8 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
     def start_user() -> Response:
         asked = read("authorization", _body())
         hints = {name: asked[name] for name in ("login_hint", "first_name", "last_name")}
-        return _user(*connections.start_user(asked["return_to"], _once(asked["permissions"]), hints))
+        started = connections.start_user(asked["return_to"], _once(asked["permissions"]), hints)
+        return _respond("user", _started(*started))
 
     @pages.get("/users/callback")
     def user_callback() -> Redirect:
@@ -79,65 +75,64 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/users/<id>/confirm")
     def confirm_user(id: str) -> Response:
-        return _user(connections.confirm("user", id, read_confirmation(_body())))
+        return _respond("user", connections.confirm("user", id, read_confirmation(_body())))
 
     @pages.post("/users/permissions_requests")
     def request_permissions() -> Response:
         asked = read("permissions_request", _body())
-        return _user(connections.request_permissions(asked["email"], _once(asked["permissions"]), g.trace))
+        return _respond("user", connections.request_permissions(asked["email"], _once(asked["permissions"]), g.trace))
 
     @pages.post("/users/permissions_requests/callback")
     def permissions_callback() -> Response:
         connections.permissions_answered(read_answered_request(_body()), g.trace)
-        return json_response({})
+        return _respond("nothing", {})
 
     @pages.post("/users/<id>/poll")
     def poll_user(id: str) -> Response:
-        return _user(connections.poll(id, g.trace))
+        return _respond("user", connections.poll(id, g.trace))
 
     @pages.post("/users")
     def create_user() -> Response:
         asked = read("user", _body())
         permissions = _once(asked["permissions"])
         names = (asked["email"], asked["first_name"], asked["last_name"])
-        return _user(connections.create_user(*names, permissions, g.trace))
+        return _respond("user", connections.create_user(*names, permissions, g.trace))
 
     @pages.get("/users/<id>")
     def show_user(id: str) -> Response:
-        return _user(connections.show("user", id))
+        return _respond("user", connections.show("user", id))
 
     @pages.delete("/users/<id>")
     def disconnect_user(id: str) -> Response:
-        return _user(connections.disconnect("user", id, g.trace))
+        return _respond("user", connections.disconnect("user", id, g.trace))
 
     @pages.get("/users/<id>/profile")
     def show_profile(id: str) -> Response:
-        return json_response({"profile": asdict(connections.profile(id, g.trace))})
+        return _respond("profile", connections.profile(id, g.trace))
 
     @pages.get("/users/<id>/addresses")
     def list_addresses(id: str) -> Response:
-        return json_response({"addresses": [{"address": each} for each in connections.addresses(id, g.trace)]})
+        return _respond("addresses", {"addresses": connections.addresses(id, g.trace)})
 
     @pages.post("/users/<id>/addresses")
     def add_address(id: str) -> Response:
-        return json_response({"address": connections.add_address(id, read("address", _body()), g.trace)})
+        return _respond("address", connections.add_address(id, read("address", _body()), g.trace))
 
     @pages.post("/users/<id>/card_page")
     def create_card_page(id: str) -> Response:
         return_to = read("card_page", _optional_body("card_page"))["return_to"]
-        page = connections.card_page(id, return_to, g.trace)
-        return json_response({"card_page": {"url": page.url, "expires_at": _time(page.expires_at)}})
+        return _respond("card_page", connections.card_page(id, return_to, g.trace))
 
     @pages.get("/users/<id>/orders")
     def list_past_orders(id: str) -> Response:
-        found, following = connections.past_orders(id, _page(), g.trace)
-        return json_response({"orders": [{"order": _past_order(each)} for each in found], "next_page": following})
+        found, following = connections.past_orders(id, read_page(request.args.get("page", "1")), g.trace)
+        return _respond("past_orders", {"orders": found, "next_page": following})
 
     # Orders.
 
     @pages.post("/order_previews")
     def preview_order() -> Response:
-        return json_response({"preview": _preview(orders.preview(read("order", _body()), g.trace))})
+        return _respond("preview", orders.preview(read("order", _body()), g.trace))
 
     @pages.post("/orders")
     def charge_order() -> Response:
@@ -148,7 +143,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.get("/orders/<id>")
     def show_order(id: str) -> Response:
-        return json_response({"order": _order(orders.show(id))})
+        return _respond("order", orders.show(id))
 
     @pages.post("/orders/<id>/refund")
     def refund_order(id: str) -> Response:
@@ -185,108 +180,20 @@ def _required_key() -> str:
     return key
 
 
-def _page() -> int:
-    given = request.args.get("page", "1")
-    if not given.isascii() or not given.isdecimal() or len(given) > 5 or not 1 <= int(given) <= LARGEST_PAGE:
-        raise Failure("invalid_member", f"expected page to be a number from 1 to {LARGEST_PAGE}")
-    return int(given)
-
-
 def _once(permissions: list[str]) -> list[str]:
     return list(dict.fromkeys(permissions))
 
 
+def _started(connection: Connected, authorization_url: str) -> Mapping[str, Any]:
+    return {**asdict(connection), "authorization_url": authorization_url}
+
+
+def _respond(answer: str, content: Any) -> Response:
+    return json_response(ANSWERS[answer].dump(content))
+
+
 def _replayable(call: Callable[[], Order]) -> Response:
-    response = json_response({"order": _order(call())})
+    response = _respond("order", call())
     if g.trace.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
-
-
-def _merchant(connection: Connected, authorization_url: str | None = None) -> Response:
-    return json_response({"merchant": _merchant_json(connection, authorization_url)})
-
-
-def _merchant_json(connection: Connected, authorization_url: str | None = None) -> dict[str, Any]:
-    return {
-        "id": connection.id,
-        "state": connection.state,
-        "levelup_merchant_id": connection.levelup_id,
-        "authorization_url": authorization_url,
-    }
-
-
-def _user(connection: Connected, authorization_url: str | None = None) -> Response:
-    return json_response(
-        {
-            "user": {
-                "id": connection.id,
-                "state": connection.state,
-                "permissions": connection.permissions.split(),
-                "authorization_url": authorization_url,
-            }
-        }
-    )
-
-
-def _past_order(order: PastOrder) -> dict[str, Any]:
-    return {
-        "uuid": order.uuid,
-        "created_at": _time(order.created_at),
-        "location_id": order.location_id,
-        "spend_amount": order.spend,
-        "tip_amount": order.tip,
-        "total_amount": order.total,
-        "refunded_at": _time(order.refunded_at),
-    }
-
-
-def _preview(preview: Preview) -> dict[str, Any]:
-    sent, loyalty = preview.amounts, preview.loyalty
-    total = sent.spend + preview.tip
-    return {
-        "spend_amount": sent.spend,
-        "tax_amount": sent.tax,
-        "exemption_amount": sent.exemption,
-        "tip_amount": preview.tip,
-        "total_amount": total,
-        "discount_amount": preview.discount,
-        "user_pays_amount": total - preview.discount,
-        "credit_amount": preview.credit,
-        "loyalty": loyalty
-        and {
-            "potential_credit_amount": loyalty.potential_credit,
-            "spend_remaining_amount": loyalty.spend_remaining,
-            "progress_percentage": loyalty.progress_percentage,
-        },
-        "campaigns": [{"campaign": campaign} for campaign in preview.campaigns],
-    }
-
-
-def _order(order: Order) -> dict[str, Any]:
-    return {
-        "id": order.id,
-        "uuid": order.uuid,
-        "state": order.state,
-        "merchant": order.merchant,
-        "user": order.user,
-        "location_id": order.location_id,
-        "spend_amount": order.spend,
-        "tax_amount": order.tax,
-        "exemption_amount": order.exemption,
-        "tip_amount": order.tip,
-        "total_amount": order.spend + order.tip if order.total is None else order.total,
-        "discount_amount": order.discount,
-        "user_pays_amount": order.spend + order.tip - order.discount,
-        "gift_card_total_amount": order.gift_card_total,
-        "gift_card_tip_amount": order.gift_card_tip,
-        "created_at": _time(from_ms(order.created_at)),
-        "refunded_at": None if order.refunded_at is None else _time(from_ms(order.refunded_at)),
-        "provider_location_id": order.provider_location_id,
-        "order_submission": order.submitted and json.loads(order.submitted),
-        "problem": order.problem and json.loads(order.problem),
-    }
-
-
-def _time(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.answer import Answer
 from levelup_ov.bulkhead import Bulkhead
@@ -52,6 +52,13 @@ class PermissionsRequest:
     id: int
     state: str
     token: Secret | None
+
+
+class Place(NamedTuple):
+    """A location of a merchant, with LevelUp's id."""
+
+    id: int
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +274,11 @@ class Calls:
 
     # With a merchant's token, or both.
 
-    def locations(self, merchant: Secret, merchant_id: int) -> list[tuple[int, str | None]]:
-        """Ids and names of a merchant's locations."""
+    def locations(self, merchant: Secret, merchant_id: int) -> list[Place]:
+        """A merchant's locations."""
         reply = self._get(f"/v15/merchants/{merchant_id}/locations", merchant=merchant)
         locations = [each.member("location") for each in _list(reply)]
-        return [(each.integer("id"), each.text("name", None)) for each in locations]
+        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
 
     def propose(self, merchant: Secret, user: Secret, order: Mapping[str, Any]) -> Proposal:
         """Propose an order. It charges nothing, so it may be sent twice."""

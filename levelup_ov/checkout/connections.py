@@ -18,7 +18,7 @@ from levelup_ov.checkout.authorization import (
     digest,
     new_secret,
 )
-from levelup_ov.checkout.client import CardPage, LevelUp, PastOrder, PermissionsRequest, Profile
+from levelup_ov.checkout.client import CardPage, LevelUp, PastOrder, PermissionsRequest, Place, Profile
 from levelup_ov.checkout.store import Connected, Kind, Store, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
@@ -225,7 +225,7 @@ class Connections:
 
     # What LevelUp knows of a connection.
 
-    def locations(self, id: str, trace: Trace) -> list[tuple[int, str | None]]:
+    def locations(self, id: str, trace: Trace) -> list[Place]:
         """The locations of a merchant.
 
         :raises Failure: ``levelup_refused``: LevelUp never told which merchant it is.

@@ -60,6 +60,16 @@ class Preview:
     loyalty: Loyalty | None
     campaigns: Sequence[Mapping[str, Any]]
 
+    @property
+    def total(self) -> Cents:
+        """Spend and tip before the discount."""
+        return self.amounts.spend + self.tip
+
+    @property
+    def user_pays(self) -> Cents:
+        """What is left of it with the discount."""
+        return self.total - self.discount
+
 
 class Orders:
     """All that concerns orders.
@@ -359,11 +369,11 @@ class Orders:
             )
         finally:
             trace.account, trace.location, trace.provider = inner.account, inner.location, inner.provider
-        paid = order.spend + order.tip - order.discount
-        if inner.expected_charge not in (None, paid):
+        if inner.expected_charge not in (None, order.user_pays):
             # PAY-4: the site's amounts are not those of the provider. The order stands, as it does there.
             log.error(
-                "charge_mismatch", extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": paid}
+                "charge_mismatch",
+                extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},
             )
         return submitted
 

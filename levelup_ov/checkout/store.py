@@ -18,10 +18,10 @@ from sqlalchemy import (
 )  # fmt: skip
 
 from levelup_ov.database import failures, open_engine
+from levelup_ov.domain.checkout import ConnectionState, OrderState
+from levelup_ov.domain.money import Cents
 
 Kind = Literal["merchant", "user"]
-ConnectionState = Literal["pending", "granted", "connected", "refused", "disconnected"]
-OrderState = Literal["charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded"]
 POOL_SIZE = 16
 """Connections to the database at most; a request holds one for a few milliseconds only."""
 GIVEN_UP_AFTER = timedelta(days=1)
@@ -132,6 +132,16 @@ class Order:
     problem: str | None = None
     refund_key: str | None = None
     refunded_at: int | None = None
+
+    @property
+    def gross(self) -> Cents:
+        """Spend and tip before the discount: as it was asked, until LevelUp has charged it."""
+        return self.spend + self.tip if self.total is None else self.total
+
+    @property
+    def user_pays(self) -> Cents:
+        """What is left of it with the discount."""
+        return self.spend + self.tip - self.discount
 
 
 class Store:
@@ -276,11 +286,6 @@ class Store:
 def to_ms(instant: datetime) -> int:
     """The number that is stored for an aware instant."""
     return (instant - _EPOCH) // _MILLISECOND
-
-
-def from_ms(milliseconds: int) -> datetime:
-    """The instant of a stored number."""
-    return _EPOCH + milliseconds * _MILLISECOND
 
 
 def _values(row: Connected | Order) -> dict[str, Any]:

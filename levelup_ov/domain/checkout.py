@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
+
+ConnectionState = Literal["pending", "granted", "connected", "refused", "disconnected"]
+OrderState = Literal["charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded"]
 
 
 @dataclass(frozen=True, slots=True)

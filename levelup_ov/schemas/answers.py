@@ -19,12 +19,14 @@ class Wrapper(Schema):
         return obj
 
 
+def rooted(name: str, schema: type[Schema]) -> type[Schema]:
+    """The wrapper called ``name`` around ``schema``."""
+    return Wrapper.from_dict({name: fields.Nested(schema, required=True)})
+
+
 def wrapped(name: str, schema: type[Schema]) -> fields.List[Any]:
     """A list of ``schema``, each in a wrapper called ``name``."""
-    wrapper = type(
-        f"{schema.__name__.removesuffix('Schema')}Wrapper", (Wrapper,), {name: fields.Nested(schema, required=True)}
-    )
-    return fields.List(fields.Nested(wrapper), required=True)
+    return fields.List(fields.Nested(rooted(name, schema)), required=True)
 
 
 class Instant(fields.String):
@@ -88,7 +90,7 @@ class LocationsSchema(Schema):
     locations = wrapped("location", LocationSchema)
 
 
-class OptionSchema(Schema):
+class MenuOptionSchema(Schema):
     """MENU-2."""
 
     provider_id = fields.String(required=True)
@@ -115,11 +117,11 @@ class OptionGroupSchema(Schema):
     free_choices = fields.Integer(required=True)
     defaults = fields.List(fields.String(), required=True)
     display_order = fields.Integer(required=True, allow_none=True)
-    options = wrapped("option", OptionSchema)
+    options = wrapped("option", MenuOptionSchema)
     timescopes = fields.List(fields.Dict(), required=True, allow_none=True)
 
 
-class ItemSchema(Schema):
+class MenuItemSchema(Schema):
     """MENU-2."""
 
     provider_id = fields.String(required=True)
@@ -140,7 +142,7 @@ class CategorySchema(Schema):
     name = fields.String(required=True)
     description = fields.String(required=True, allow_none=True)
     category_group = fields.String(required=True, allow_none=True)
-    items = wrapped("item", ItemSchema)
+    items = wrapped("item", MenuItemSchema)
     timescopes = fields.List(fields.Dict(), required=True, allow_none=True)
 
 
@@ -163,12 +165,6 @@ class MenuSchema(Schema):
     category_groups = wrapped("category_group", CategoryGroupSchema)
     categories = wrapped("category", CategorySchema)
     option_groups = wrapped("option_group", OptionGroupSchema)
-
-
-class MenuAnswerSchema(Schema):
-    """The answer of EP-3."""
-
-    menu = fields.Nested(MenuSchema, required=True)
 
 
 class ValidatedOrderSchema(Schema):
@@ -212,7 +208,7 @@ class ErrorAnswerSchema(Schema):
 
 _MERCHANTS = MerchantsSchema()
 _LOCATION = LocationSchema(exclude=("provider_id", "hours"))
-_MENU = MenuAnswerSchema()
+_MENU = MenuSchema()
 
 
 def merchants(found: Iterable[Merchant]) -> dict[str, Any]:
@@ -235,7 +231,7 @@ def locations(found: Iterable[tuple[str, Location]]) -> dict[str, Any]:
 
 def menu(found: Menu) -> dict[str, Any]:
     """The answer of EP-3."""
-    return _MENU.dump({"menu": found})
+    return {"menu": _MENU.dump(found)}
 
 
 def _hours(hours: Hours) -> dict[str, Any]:

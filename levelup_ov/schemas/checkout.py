@@ -27,17 +27,42 @@ USER_PERMISSIONS = (
 ADDRESS_TYPES = ("billing", "home", "other", "payment", "shipping", "work", "delivery")
 DEEPEST_ITEM = 5
 MOST_ITEMS = 1_000
+MOST_OF_AN_ITEM = 9_999
+LONGEST_WORD = 1_000
 LONGEST_URL = 2_000
+LARGEST_ID = 2**31 - 1
+LARGEST_PAGE = 10_000
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WORDS = ("description", "category", "sku", "upc")
 _URL = re.compile(r"[\x21-\x7e]+")
+_CENTS = {"type": "integer", **Cents.documented}
+_LINE = {
+    "type": "object",
+    "required": ["name", "charged_price_amount"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 255},
+        "quantity": {"type": "integer", "minimum": 1, "maximum": MOST_OF_AN_ITEM, "default": 1, "nullable": True},
+        **{word: {"type": "string", "maxLength": LONGEST_WORD, "nullable": True} for word in _WORDS},
+        "charged_price_amount": _CENTS,
+        "standard_price_amount": {**_CENTS, "nullable": True},
+        "children": {
+            "type": "array",
+            "maxItems": MOST_ITEMS,
+            "nullable": True,
+            "items": {"type": "object", "required": ["item"]},
+            "description": f"items likewise, at most {DEEPEST_ITEM} deep in all",
+        },
+    },
+}
+_ITEM = {"type": "object", "required": ["item"], "properties": {"item": _LINE}}
 
 
 class Limited(Text):
     """Text of a length that LevelUp takes; spaces alone count as nothing."""
 
     def __init__(self, longest: int, **kwargs: Any) -> None:
+        self.documented = {"minLength": 1 if kwargs.get("required") else 0, "maxLength": longest}
         super().__init__(**kwargs)
         self._longest = longest
 
@@ -50,6 +75,8 @@ class Limited(Text):
 
 class ReturnTo(Reader, fields.String):
     """Where a browser goes after LevelUp: https, or http on the loopback interface."""
+
+    documented = {"format": "uri", "maxLength": LONGEST_URL, "example": "https://shop.example/connected"}
 
     def read(self, value: Any) -> str:
         expected = "expected an https address, or an http one on the loopback interface"
@@ -69,14 +96,18 @@ class ReturnTo(Reader, fields.String):
 class Number(Reader, fields.Integer):
     """An id of LevelUp's."""
 
+    documented = {"minimum": 1, "maximum": LARGEST_ID}
+
     def read(self, value: Any) -> int:
-        if type(value) is not int or not 0 < value < 2**31:
+        if type(value) is not int or not 0 < value <= LARGEST_ID:
             raise ValueError("expected an id, an integer")
         return value
 
 
 class Items(Reader, fields.Raw):
     """The lines of an order, as LevelUp gets them; items may have children."""
+
+    documented = {"type": "array", "minItems": 1, "maxItems": MOST_ITEMS, "items": _ITEM}
 
     def read(self, value: Any) -> tuple[Mapping[str, Any], ...]:
         found = _items(value, "items", 1)
@@ -92,7 +123,7 @@ class ConfidentialText(Limited):
         return Secret(super().read(value))
 
 
-class MerchantSchema(WireSchema):
+class MerchantAuthorizationSchema(WireSchema):
     """The start of a merchant's connection."""
 
     return_to = ReturnTo(required=True)
@@ -111,7 +142,7 @@ def _email(**kwargs: Any) -> Pattern:
     return Pattern(_EMAIL, "an e-mail address", **kwargs)
 
 
-class AuthorizationSchema(WireSchema):
+class UserAuthorizationSchema(WireSchema):
     """The start of a user's connection by OAuth."""
 
     return_to = ReturnTo(required=True)
@@ -128,7 +159,7 @@ class PermissionsRequestSchema(WireSchema):
     permissions = _permissions()
 
 
-class UserSchema(WireSchema):
+class NewUserSchema(WireSchema):
     """An account of record."""
 
     email = _email(required=True)
@@ -137,13 +168,13 @@ class UserSchema(WireSchema):
     permissions = _permissions()
 
 
-class CardPageSchema(WireSchema):
+class CardPageRequestSchema(WireSchema):
     """Where to go once the card is added."""
 
     return_to = ReturnTo(load_default=None, allow_none=True)
 
 
-class AddressSchema(WireSchema):
+class NewAddressSchema(WireSchema):
     """An address of a user."""
 
     address_type = Pattern("|".join(ADDRESS_TYPES), f"one of {', '.join(ADDRESS_TYPES)}", required=True)
@@ -166,7 +197,13 @@ class RefundSchema(WireSchema):
     manager_confirmation = ConfidentialText(255, load_default=None, allow_none=True)
 
 
-class OrderSchema(WireSchema):
+class AnsweredRequestSchema(WireSchema):
+    """A permissions request, of which nothing but the id counts."""
+
+    id = Number(required=True)
+
+
+class CheckoutOrderSchema(WireSchema):
     """An order to be charged."""
 
     merchant = Identifier(required=True)
@@ -205,22 +242,24 @@ class OrderSchema(WireSchema):
         )
 
 
-_SCHEMAS: Mapping[str, WireSchema] = {
-    "merchant": MerchantSchema(),
-    "authorization": AuthorizationSchema(),
+SCHEMAS: Mapping[str, WireSchema] = {
+    "merchant": MerchantAuthorizationSchema(),
+    "authorization": UserAuthorizationSchema(),
     "permissions_request": PermissionsRequestSchema(),
-    "user": UserSchema(),
-    "card_page": CardPageSchema(),
-    "address": AddressSchema(),
+    "user": NewUserSchema(),
+    "card_page": CardPageRequestSchema(),
+    "address": NewAddressSchema(),
     "refund": RefundSchema(),
-    "order": OrderSchema(),
+    "order": CheckoutOrderSchema(),
 }
+"""By the root member that each is for."""
+_ANSWERED_REQUEST = AnsweredRequestSchema()
 _CONFIRMATION = ConfirmationSchema()
 
 
 def read(root: str, body: Any) -> Any:
     """The object in the root member ``root``. :raises Failure: ``invalid_member``."""
-    return read_root(_SCHEMAS[root], root, body)
+    return read_root(SCHEMAS[root], root, body)
 
 
 def read_confirmation(body: Any) -> str:
@@ -233,12 +272,17 @@ def read_confirmation(body: Any) -> str:
 
 def read_answered_request(body: Any) -> int:
     """The id in a callback of LevelUp's; nothing else in it counts. :raises Failure: ``invalid_member``."""
-    request = body.get("permissions_request") if type(body) is dict else None
-    number = request.get("id") if type(request) is dict else None
-    if type(number) is not int or not 0 < number < 2**31:
-        path = "$.permissions_request.id"
-        raise Failure("invalid_member", f"{path}: expected an id, an integer", path=path)
-    return number
+    try:
+        return read_root(_ANSWERED_REQUEST, "permissions_request", body)["id"]
+    except Failure:
+        raise _invalid("$.permissions_request.id", "expected an id, an integer") from None
+
+
+def read_page(given: str) -> int:
+    """The number of a page. :raises Failure: ``invalid_member``."""
+    if not given.isascii() or not given.isdecimal() or len(given) > 5 or not 1 <= int(given) <= LARGEST_PAGE:
+        raise Failure("invalid_member", f"expected page to be a number from 1 to {LARGEST_PAGE}")
+    return int(given)
 
 
 def read_order(body: Any) -> tuple[CheckoutOrder, Delivery | None]:
@@ -286,11 +330,11 @@ def _item(entry: Any, path: str, depth: int) -> dict[str, Any]:
     if type(name) is not str or not name.strip() or len(name) > 255:
         raise ValueError(f"expected 1 to 255 characters at {path}.name")
     quantity = 1 if item.get("quantity") is None else item["quantity"]
-    if type(quantity) is not int or not 1 <= quantity <= 9_999:
-        raise ValueError(f"expected an integer from 1 to 9999 at {path}.quantity")
+    if type(quantity) is not int or not 1 <= quantity <= MOST_OF_AN_ITEM:
+        raise ValueError(f"expected an integer from 1 to {MOST_OF_AN_ITEM} at {path}.quantity")
     for word in _WORDS:
-        if item.get(word) is not None and (type(item[word]) is not str or len(item[word]) > 1_000):
-            raise ValueError(f"expected a string of at most 1000 characters at {path}.{word}")
+        if item.get(word) is not None and (type(item[word]) is not str or len(item[word]) > LONGEST_WORD):
+            raise ValueError(f"expected a string of at most {LONGEST_WORD} characters at {path}.{word}")
     charged, standard = item.get("charged_price_amount"), item.get("standard_price_amount")
     if not money.is_cents(charged):
         raise ValueError(f"expected integer cents at {path}.charged_price_amount (MONEY-1)")

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from marshmallow import Schema, fields
 
 import levelup_ov
 from levelup_ov.errors import KINDS
-from levelup_ov.schemas import answers, orders
+from levelup_ov.schemas.answers import ErrorAnswerSchema, Wrapper
+from levelup_ov.schemas.base import WrapperSchema
+from levelup_ov.schemas.checkout_operations import CHECKOUT
+from levelup_ov.schemas.operations import Operation, contract
 
 _JSON = "application/json"
-_LOCATION = {
-    "name": "location_id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string"},
-    "example": "sandbox.congress",
-}
-_MERCHANT = {"name": "merchant_id", "in": "path", "required": True, "schema": {"type": "string"}, "example": "sandbox"}
-_STATUSES = {kind.status for kind in KINDS.values()}
-_READING = _STATUSES - {400, 409, 413, 415, 422}
+_EXAMPLES = {"location_id": {"example": "sandbox.congress"}, "merchant_id": {"example": "sandbox"}}
+_IDEMPOTENCY_KEY = {"type": "string", "pattern": "^[ -~]{1,255}$", "minLength": 1, "maxLength": 255}
+_TEXT = {"schema": {"type": "string"}}
 
 
-def document(*, envelope: bool) -> dict[str, Any]:
-    """The document for answers with or without their root member (EP-10)."""
+def document(*, envelope: bool, checkout: bool) -> dict[str, Any]:
+    """The document for answers with or without their root member (EP-10), with or without web checkout."""
     spec = APISpec(
         title="levelup_ov",
         version=levelup_ov.__version__,
@@ -44,57 +41,63 @@ def document(*, envelope: bool) -> dict[str, Any]:
         },
     )
     spec.options["security"] = [{"key": []}]
-    spec.components.schema("Error", schema=answers.ErrorAnswerSchema)
-    _path(spec, "/merchants", "get", "EP-1", answers.MerchantsSchema, [], _READING - {404})
-    _path(spec, "/merchants/{merchant_id}/locations", "get", "EP-2", answers.LocationsSchema, [_MERCHANT], _READING)
-    _path(spec, "/locations/{location_id}/menu", "get", "EP-3", answers.MenuAnswerSchema, [_LOCATION], _READING)
-    for root, rule, schema, answer in (
-        ("order_validation", "EP-4", orders.OrderValidationSchema, answers.ValidatedOrderSchema),
-        ("order_submission", "EP-5", orders.OrderSubmissionSchema, answers.SubmittedOrderSchema),
-    ):
-        wrapped = (
-            Schema.from_dict({root: fields.Nested(answer, required=True)}, name=f"{root}_answer")
-            if envelope
-            else answer
-        )
-        body = Schema.from_dict({root: fields.Nested(schema, required=True)}, name=f"{root}_request")
-        _path(spec, f"/locations/{{location_id}}/{root}s", "post", rule, wrapped, [_LOCATION], _STATUSES, body)
+    for operation in [*contract(envelope=envelope), *(CHECKOUT if checkout else ())]:
+        spec.path(path=operation.path, operations={operation.method: _described(operation)})
     for path in ("/health", "/ready", "/openapi.json"):
-        operation: dict[str, Any] = {
+        described: dict[str, Any] = {
             "summary": "Needs no key (EP-6)",
             "security": [],
             "responses": {"200": {"description": "sound"}},
         }
         if path == "/ready":
-            operation["responses"]["503"] = {"description": "not ready"}
-        spec.path(path=path, operations={"get": operation})
+            described["responses"]["503"] = {"description": "not ready"}
+        spec.path(path=path, operations={"get": described})
     return spec.to_dict()
 
 
-def _path(
-    spec: APISpec,
-    path: str,
-    method: str,
-    rule: str,
-    answer: type[Schema],
-    parameters: list[dict[str, Any]],
-    statuses: set[int],
-    body: type[Schema] | None = None,
-) -> None:
-    responses: dict[str, Any] = {"200": {"description": rule, "content": {_JSON: {"schema": answer}}}}
-    for status in sorted(statuses):
-        codes = ", ".join(code for code, kind in KINDS.items() if kind.status == status)
-        responses[str(status)] = {
-            "description": codes,
-            "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+def _described(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "parameters": list(_parameters(operation)),
+        "responses": _responses(operation),
+    }
+    if operation.open:
+        described["security"] = []
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": any(member.required for member in operation.body().fields.values()),
+            "content": {_JSON: {"schema": operation.body}},
         }
-    operation: dict[str, Any] = {"summary": rule, "responses": responses}
-    if body is not None:
-        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
-    spec.path(path=path, parameters=parameters, operations={method: operation})
+    return described
+
+
+def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in re.findall("{(.+?)}", operation.path):
+        yield {"name": name, "in": "path", "required": True, **_TEXT, **_EXAMPLES.get(name, {})}
+    for name, schema in operation.query.items():
+        yield {"name": name, "in": "query", "schema": schema}
+    if operation.idempotency_key:
+        required = operation.idempotency_key == "required"
+        yield {"name": "Idempotency-Key", "in": "header", "required": required, "schema": _IDEMPOTENCY_KEY}
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    if operation.answer is None:
+        responses: dict[str, Any] = {"303": {"description": "on to return_to", "headers": {"Location": _TEXT}}}
+    else:
+        responses = {"200": {"description": operation.summary, "content": {_JSON: {"schema": operation.answer}}}}
+        if operation.idempotency_key:
+            responses["200"]["headers"] = {"Idempotency-Replayed": {"schema": {"type": "string", "enum": ["true"]}}}
+    for status in sorted({KINDS[code].status for code in operation.codes}):
+        codes = (code for code, kind in KINDS.items() if kind.status == status and code in operation.codes)
+        responses[str(status)] = {
+            "description": ", ".join(codes),
+            "content": {_JSON: {"schema": ErrorAnswerSchema}},
+        }
+    return responses
 
 
 def _name(schema: Any) -> str:
-    """Names by module, for a menu and an order both have items and options."""
+    """The name of a component; wrappers have none and stand where they are used."""
     found = schema if isinstance(schema, type) else type(schema)
-    return f"{found.__module__.rpartition('.')[2].title()}{found.__name__.removesuffix('Schema')}"
+    return "" if issubclass(found, (Wrapper, WrapperSchema)) else found.__name__.removesuffix("Schema")

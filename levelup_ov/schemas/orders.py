@@ -140,7 +140,7 @@ def _text(**kwargs: Any) -> Text:
     return Text(load_default=None, allow_none=True, **kwargs)
 
 
-class OptionSchema(WireSchema):
+class OrderOptionSchema(WireSchema):
     """One chosen option."""
 
     provider_id = Identifier(required=True)
@@ -154,13 +154,13 @@ class OptionSchema(WireSchema):
         return Option(values["provider_id"], values["quantity"] or 1, _ours(values["metadata"]))
 
 
-class ItemOptionSchema(WrapperSchema):
+class OptionWrapperSchema(WrapperSchema):
     """The wrapper around an option."""
 
-    option = fields.Nested(OptionSchema, required=True)
+    option = fields.Nested(OrderOptionSchema, required=True)
 
 
-class ItemSchema(WireSchema):
+class OrderItemSchema(WireSchema):
     """One line of an order."""
 
     provider_id = Identifier(required=True)
@@ -172,7 +172,7 @@ class ItemSchema(WireSchema):
     recipient_name = _text()
     special_instructions = _text()
     metadata = Metadata(load_default=None, allow_none=True)
-    options = fields.List(fields.Nested(ItemOptionSchema), load_default=(), allow_none=True)
+    options = fields.List(fields.Nested(OptionWrapperSchema), load_default=(), allow_none=True)
 
     def build(self, values: dict[str, Any]) -> Item:
         return Item(
@@ -185,10 +185,10 @@ class ItemSchema(WireSchema):
         )
 
 
-class OrderItemSchema(WrapperSchema):
+class ItemWrapperSchema(WrapperSchema):
     """The wrapper around an item."""
 
-    item = fields.Nested(ItemSchema, required=True)
+    item = fields.Nested(OrderItemSchema, required=True)
 
 
 class UserSchema(WireSchema):
@@ -213,7 +213,7 @@ class UserSchema(WireSchema):
         return User(first, last, phone, values["email"])
 
 
-class AddressSchema(WireSchema):
+class DeliveryAddressSchema(WireSchema):
     """Where a delivery goes."""
 
     street_address = Text(required=True)
@@ -253,7 +253,7 @@ class OrderValidationSchema(WireSchema):
     user = fields.Nested(UserSchema, required=True)
     metadata = Metadata(load_default=None, allow_none=True)
     items = fields.List(
-        fields.Nested(OrderItemSchema),
+        fields.Nested(ItemWrapperSchema),
         required=True,
         validate=validate.Length(min=1, max=MAX_ITEMS, error=f"expected 1 to {MAX_ITEMS} items"),
     )
@@ -278,7 +278,7 @@ class OrderSubmissionSchema(OrderValidationSchema):
     credit_card = fields.Nested(CreditCardSchema, load_default=None, allow_none=True)
     order_number = OrderNumber(load_default=None, allow_none=True)
     grubhub_order_number = OrderNumber(load_default=None, allow_none=True)
-    delivery_address = fields.Nested(AddressSchema, load_default=None, allow_none=True)
+    delivery_address = fields.Nested(DeliveryAddressSchema, load_default=None, allow_none=True)
 
     def build(self, values: dict[str, Any]) -> SubmissionRequest:
         if values["tender"] and values["credit_card"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from flask import Flask
 
+from levelup_ov.schemas.checkout_operations import CHECKOUT
 from levelup_ov.standin.world import GOOD_CARD, SHOP_APP
 from tests.channel import USER, Answer, Channel, item
 from tests.standin.visitors import Browser, LevelUp
@@ -72,6 +74,12 @@ class Line:
         return sum(call.endswith(path) for call in self.calls)
 
 
+def _documented(method: str, path: str) -> frozenset[str]:
+    """The codes that an endpoint is said to give."""
+    patterns = ((operation, re.sub("{.+?}", "[^/]+", operation.path)) for operation in CHECKOUT)
+    return next(each.codes for each, form in patterns if each.method == method.lower() and re.fullmatch(form, path))
+
+
 class Site:
     """Calls of a site to the service ``app``, and the browsers of its visitors."""
 
@@ -86,7 +94,10 @@ class Site:
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {"data": json.dumps(body), "content_type": "application/json"} if body is not None else {}
-        return self.channel.send(method, f"/checkout{path}", headers=named, **sent)
+        answer = self.channel.send(method, f"/checkout{path}", headers=named, **sent)
+        if answer.status != 200:
+            assert answer.error["code"] in _documented(method, f"/checkout{path.partition('?')[0]}")
+        return answer
 
     def get(self, path: str) -> Any:
         return self.done(self.call("GET", path))

@@ -1,0 +1,220 @@
+"""Writing the answers of web checkout; ``docs/checkout.rst`` is their description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, get_args
+
+from marshmallow import Schema, fields, validate
+
+from levelup_ov.domain.checkout import ConnectionState, OrderState
+from levelup_ov.schemas.answers import Instant, SubmittedOrderSchema, Wrapper, rooted, wrapped
+
+
+class StoredInstant(Instant):
+    """An instant that is kept in milliseconds since 1970."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        instant = None if value is None else datetime.fromtimestamp(value // 1_000, timezone.utc)
+        return super()._serialize(instant, attr, obj, **kwargs)
+
+
+class Stored(fields.Nested):
+    """An object that is kept as JSON."""
+
+    def get_value(self, obj: Any, attr: str, *args: Any, **kwargs: Any) -> Any:
+        value = super().get_value(obj, attr, *args, **kwargs)
+        return None if value is None else json.loads(value)
+
+
+class Words(fields.List[Any]):
+    """Words that are kept with spaces between them."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> list[Any] | None:
+        return super()._serialize(value.split(), attr, obj, **kwargs)
+
+
+def _cents(attribute: str, *, allow_none: bool = False) -> fields.Integer:
+    return fields.Integer(required=True, attribute=attribute, allow_none=allow_none, metadata={"description": "cents"})
+
+
+def _state(states: Any) -> fields.String:
+    return fields.String(required=True, validate=validate.OneOf(get_args(states)))
+
+
+class MerchantConnectionSchema(Schema):
+    """A merchant, connected or not."""
+
+    id = fields.String(required=True)
+    state = _state(ConnectionState)
+    levelup_merchant_id = fields.Integer(required=True, allow_none=True, attribute="levelup_id")
+    authorization_url = fields.String(required=True, allow_none=True, dump_default=None)
+
+
+class MerchantConnectionsSchema(Schema):
+    """The merchants that are connected."""
+
+    merchants = wrapped("merchant", MerchantConnectionSchema)
+
+
+class LevelUpLocationSchema(Schema):
+    """A merchant's location at LevelUp."""
+
+    id = fields.Integer(required=True)
+    name = fields.String(required=True, allow_none=True)
+
+
+class LevelUpLocationsSchema(Schema):
+    """The locations of a merchant."""
+
+    locations = wrapped("location", LevelUpLocationSchema)
+
+
+class UserConnectionSchema(Schema):
+    """A user, connected or not."""
+
+    id = fields.String(required=True)
+    state = _state(ConnectionState)
+    permissions = Words(fields.String(), required=True)
+    authorization_url = fields.String(required=True, allow_none=True, dump_default=None)
+
+
+class ProfileSchema(Schema):
+    """A user's basic information."""
+
+    email = fields.String(required=True)
+    first_name = fields.String(required=True, allow_none=True)
+    last_name = fields.String(required=True, allow_none=True)
+
+
+class UserAddressSchema(Schema):
+    """An address of a user."""
+
+    id = fields.String(required=True)
+    address_type = fields.String(required=True, allow_none=True)
+    street_address = fields.String(required=True, allow_none=True)
+    extended_address = fields.String(required=True, allow_none=True)
+    locality = fields.String(required=True, allow_none=True)
+    region = fields.String(required=True, allow_none=True)
+    postal_code = fields.String(required=True, allow_none=True)
+
+
+class UserAddressesSchema(Schema):
+    """The addresses of a user."""
+
+    addresses = wrapped("address", UserAddressSchema)
+
+
+class CardPageSchema(Schema):
+    """LevelUp's page for a card."""
+
+    url = fields.String(required=True)
+    expires_at = Instant(required=True, allow_none=True)
+
+
+class PastOrderSchema(Schema):
+    """An order of a user's, wherever it was made."""
+
+    uuid = fields.String(required=True)
+    created_at = Instant(required=True)
+    location_id = fields.Integer(required=True, allow_none=True)
+    spend_amount = _cents("spend")
+    tip_amount = _cents("tip")
+    total_amount = _cents("total")
+    refunded_at = Instant(required=True, allow_none=True)
+
+
+class PastOrdersSchema(Schema):
+    """A page of them."""
+
+    orders = wrapped("order", PastOrderSchema)
+    next_page = fields.Integer(required=True, allow_none=True)
+
+
+class LoyaltySchema(Schema):
+    """How far a user is with a merchant's loyalty."""
+
+    potential_credit_amount = _cents("potential_credit")
+    spend_remaining_amount = _cents("spend_remaining", allow_none=True)
+    progress_percentage = fields.Integer(required=True, allow_none=True)
+
+
+class CampaignWrapperSchema(Wrapper):
+    """A campaign, whose members are LevelUp's own."""
+
+    campaign = fields.Dict(required=True)
+
+
+class OrderPreviewSchema(Schema):
+    """What an order would trigger."""
+
+    spend_amount = _cents("amounts.spend")
+    tax_amount = _cents("amounts.tax")
+    exemption_amount = _cents("amounts.exemption")
+    tip_amount = _cents("tip")
+    total_amount = _cents("total")
+    discount_amount = _cents("discount")
+    user_pays_amount = _cents("user_pays")
+    credit_amount = _cents("credit")
+    loyalty = fields.Nested(LoyaltySchema, required=True, allow_none=True)
+    campaigns = fields.List(fields.Nested(CampaignWrapperSchema), required=True)
+
+
+class ProblemSchema(Schema):
+    """Why an order is refunded that was to be submitted."""
+
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class ChargedOrderSchema(Schema):
+    """An order and how far it is."""
+
+    id = fields.String(required=True)
+    uuid = fields.String(required=True, allow_none=True)
+    state = _state(OrderState)
+    merchant = fields.String(required=True)
+    user = fields.String(required=True)
+    location_id = fields.Integer(required=True)
+    spend_amount = _cents("spend")
+    tax_amount = _cents("tax")
+    exemption_amount = _cents("exemption")
+    tip_amount = _cents("tip")
+    total_amount = _cents("gross")
+    discount_amount = _cents("discount")
+    user_pays_amount = _cents("user_pays")
+    gift_card_total_amount = _cents("gift_card_total", allow_none=True)
+    gift_card_tip_amount = _cents("gift_card_tip", allow_none=True)
+    created_at = StoredInstant(required=True)
+    refunded_at = StoredInstant(required=True, allow_none=True)
+    provider_location_id = fields.String(required=True, allow_none=True)
+    order_submission = Stored(SubmittedOrderSchema, required=True, allow_none=True, attribute="submitted")
+    problem = Stored(ProblemSchema, required=True, allow_none=True)
+
+
+class NothingSchema(Schema):
+    """An answer without any member."""
+
+
+ANSWERS: Mapping[str, Schema] = {
+    **{
+        root: rooted(root, schema)()
+        for root, schema in (
+            ("merchant", MerchantConnectionSchema),
+            ("user", UserConnectionSchema),
+            ("profile", ProfileSchema),
+            ("address", UserAddressSchema),
+            ("card_page", CardPageSchema),
+            ("preview", OrderPreviewSchema),
+            ("order", ChargedOrderSchema),
+        )
+    },
+    "merchants": MerchantConnectionsSchema(),
+    "locations": LevelUpLocationsSchema(),
+    "addresses": UserAddressesSchema(),
+    "past_orders": PastOrdersSchema(),
+    "nothing": NothingSchema(),
+}
+"""Those with one root member are called as it is."""

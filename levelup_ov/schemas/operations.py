@@ -1,0 +1,107 @@
+"""What each endpoint takes, answers and can fail with; from this the OpenAPI document is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from marshmallow import Schema, fields
+
+from levelup_ov.schemas import answers, orders
+from levelup_ov.schemas.answers import rooted
+from levelup_ov.schemas.base import WrapperSchema
+
+CALL = frozenset(
+    {
+        "rate_limited", "provider_protocol_error", "provider_credentials_refused", "provider_unavailable",
+        "provider_timeout", "provider_busy",
+    }
+)  # fmt: skip
+"""Where a provider or LevelUp is called."""
+ORDER = frozenset(
+    {
+        "orphan_option", "special_instructions_too_long", "special_instructions_not_allowed", "ready_time_in_past",
+        "fulfillment_not_supported", "unknown_item", "unknown_option", "item_unavailable", "invalid_choices",
+        "ready_time_unavailable", "location_closed", "price_changed", "customer_refused", "order_refused",
+        "fees_not_representable", "menu_invalid", "location_not_found",
+    }
+)  # fmt: skip
+"""Where a provider looks at an order."""
+PLACING = frozenset(
+    {
+        "tender_not_accepted", "order_validation_expired", "card_declined", "idempotency_key_reused",
+        "submission_in_progress", "outcome_unknown", "ledger_unavailable",
+    }
+)  # fmt: skip
+"""Where an order is placed."""
+_BODY = frozenset(
+    {
+        "malformed_json", "duplicate_member", "bad_request", "payload_too_large", "unsupported_media_type",
+        "invalid_member",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An endpoint. ``answer`` is that of a 200; None: it sends a browser on.
+
+    ``failures``: codes beside those that the rest implies. ``idempotency_key``: whether it takes the header.
+    ``query``: schemas of its parameters. ``open``: it needs no API key.
+    """
+
+    method: str
+    path: str
+    summary: str
+    answer: Schema | type[Schema] | None
+    failures: frozenset[str] = frozenset()
+    body: type[Schema] | None = None
+    idempotency_key: Literal["", "optional", "required"] = ""
+    query: Mapping[str, Any] = field(default_factory=dict)
+    open: bool = False
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """Codes of the errors that it can give."""
+        implied = {
+            "unauthorized": not self.open,
+            "not_acceptable": True,
+            "internal_error": True,
+            "not_found": "{" in self.path,
+            "invalid_idempotency_key": bool(self.idempotency_key),
+        }
+        return self.failures.union((code for code, holds in implied.items() if holds), _BODY if self.body else ())
+
+
+def asked(root: str, schema: Schema | type[Schema], *, required: bool = True) -> type[Schema]:
+    """A body whose one member is ``root``."""
+    return WrapperSchema.from_dict({root: fields.Nested(schema, required=required)})
+
+
+def contract(*, envelope: bool) -> list[Operation]:
+    """EP-1 to EP-5, for answers with or without their root member (EP-10)."""
+
+    def answer(root: str, schema: type[Schema]) -> type[Schema]:
+        return rooted(root, schema) if envelope else schema
+
+    return [
+        Operation("get", "/merchants", "EP-1", answers.MerchantsSchema),
+        Operation(
+            "get", "/merchants/{merchant_id}/locations", "EP-2", answers.LocationsSchema, CALL | {"merchant_not_found"}
+        ),
+        Operation(
+            "get", "/locations/{location_id}/menu", "EP-3", rooted("menu", answers.MenuSchema),
+            CALL | {"location_not_found", "menu_invalid"},
+        ),
+        Operation(
+            "post", "/locations/{location_id}/order_validations", "EP-4",
+            answer("order_validation", answers.ValidatedOrderSchema), CALL | ORDER,
+            asked("order_validation", orders.OrderValidationSchema),
+        ),
+        Operation(
+            "post", "/locations/{location_id}/order_submissions", "EP-5",
+            answer("order_submission", answers.SubmittedOrderSchema), CALL | ORDER | PLACING,
+            asked("order_submission", orders.OrderSubmissionSchema), idempotency_key="optional",
+        ),
+    ]  # fmt: skip
