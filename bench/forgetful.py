@@ -7,6 +7,7 @@ from typing import Any
 
 from levelup_ov.app import create_app
 from levelup_ov.ledger import Claimed, Ledger
+from levelup_ov.transactions import Database
 
 
 class ForgetfulLedger(Ledger):
@@ -22,4 +23,4 @@ class ForgetfulLedger(Ledger):
         pass
 
 
-app = create_app(ledger=ForgetfulLedger("sqlite:///forgotten.db", pool_size=1, clock=None))
+app = create_app(ledger=ForgetfulLedger(Database("sqlite:///forgotten.db", pool_size=1)))

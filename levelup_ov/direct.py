@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Engine, PoolProxiedConnection
@@ -23,18 +25,27 @@ class ConnectionLost(Exception):
 class DirectEngine:
     """Runs statements over ``engine``'s pool. Statements are kept for good: do not make them anew for each call.
 
-    ``keep``: one connection is taken from the pool for good, and one thread at a time may come.
+    ``begin`` begins a transaction on the driver's connection, where that does not do so itself. ``turn`` lets one
+    thread in at a time; all use one connection then, which is taken from the pool for good.
     """
 
-    def __init__(self, engine: Engine, *, keep: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        begin: Callable[[Any], None] | None = None,
+        turn: AbstractContextManager[None] | None = None,
+    ) -> None:
         self._engine = engine
-        self._keep = keep
+        self._begin = begin
+        self._keep = turn is not None
+        self.turn: AbstractContextManager[None] = turn or nullcontext()
         self._kept: PoolProxiedConnection | None = None
         self._compiled: dict[tuple[Any, ...], _Compiled] = {}
 
-    def transaction(self, begin: Callable[[Any], None]) -> DirectTransaction:
-        """A transaction; ``begin`` is given the driver's connection."""
-        return DirectTransaction(self, begin)
+    def transaction(self, *, single: bool = False) -> DirectTransaction:
+        """A transaction. ``single``: one statement is one by itself, which saves two calls."""
+        return DirectTransaction(self, None if single else self._begin)
 
     def close(self) -> None:
         """Give back the connection that was kept."""
@@ -88,22 +99,29 @@ class DirectTransaction:
     :raises ConnectionLost: the connection broke; whether a commit under way was made is not known.
     """
 
-    def __init__(self, engine: DirectEngine, begin: Callable[[Any], None]) -> None:
+    def __init__(self, engine: DirectEngine, begin: Callable[[Any], None] | None) -> None:
         self._engine = engine
         self._begin = begin
+        self._pooled: PoolProxiedConnection | None = None
 
     def __enter__(self) -> DirectTransaction:
-        self._pooled = self._engine._borrow()
-        self._driver: Any = self._pooled.driver_connection
+        self._engine.turn.__enter__()
         try:
-            self._begin(self._driver)
+            self._pooled = self._engine._borrow()
+            self._driver: Any = self._pooled.driver_connection
+            if self._begin is not None:
+                self._begin(self._driver)
         except BaseException as error:
-            self._engine._give_back(self._pooled, error)
+            self.__exit__(type(error), error, None)
             raise
         return self
 
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._engine._give_back(self._pooled, error)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        try:
+            if self._pooled is not None:
+                self._engine._give_back(self._pooled, error)
+        finally:
+            self._engine.turn.__exit__(None, None, None)
 
     def execute(self, statement: Any, parameters: Parameters) -> DirectResult:
         """Execute ``statement`` once."""

@@ -18,12 +18,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 import uuid
-import weakref
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar
@@ -33,19 +31,10 @@ from sqlalchemy import (
     Text, Update, bindparam, cast, delete, extract, func, select, text, update,
 )  # fmt: skip
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
-from levelup_ov.database import (
-    PATIENCE,
-    LedgerUnavailable,
-    WriteAheadLog,
-    begin_sqlite,
-    check_schema,
-    failures,
-    open_engine,
-)
-from levelup_ov.direct import ConnectionLost, DirectEngine, DirectTransaction
+from levelup_ov.direct import DirectTransaction
 from levelup_ov.identity import WINDOWS, Identity, Kind
+from levelup_ov.transactions import Database
 
 T = TypeVar("T")
 AnyConnection = Connection | DirectTransaction
@@ -123,8 +112,6 @@ _C = SUBMISSIONS.c
 _MISMATCH = _C.charged != _C.expected_charge
 # Taken in one order by all, these locks make claims of a common identity wait for one another.
 _LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
-_REPEATED = frozenset({"40001", "40P01"})
-"""PostgreSQL's codes for a transaction that lost against another and may be run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,19 +235,13 @@ class Ledger:
     may stand. Either way the same call may be made again.
     """
 
-    def __init__(self, url: str, *, pool_size: int, clock: Callable[[], datetime] | None) -> None:
-        self._url = url
-        self._pool_size = pool_size
-        self._inherited: list[object] = []
-        self._postgresql = not url.startswith("sqlite")
-        self._connect()
-        self._begin = _begin_itself if self._postgresql else begin_sqlite
-        self._now: Callable[[], int] | None = None if self._postgresql else _host_clock
+    def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
+        self.database = database
+        self._now: Callable[[], int] | None = None if database.is_postgresql else _host_clock
         if clock is not None:
             self._now = lambda: _to_ms(clock())
-        self._sql = _Statements(self._postgresql, own_clock=self._now is None)
+        self._sql = _Statements(database.is_postgresql, own_clock=self._now is None)
         self._host = socket.gethostname()
-        _OPENED.add(self)
 
     def claim(
         self,
@@ -297,13 +278,13 @@ class Ledger:
         def once(again: bool) -> Claim:
             if not again:
                 # Nearly every submission is new, and then nothing needs to be read.
-                with suppress(_Seen), self._turn, self._direct.transaction(self._begin) as connection:
+                with suppress(_Seen), self.database.transaction() as connection:
                     self._lock(connection, kinds)
                     self._execute(connection, self._sql.insert, **row)
                     if self._point(connection, self._sql.introduce, kinds, this) < len(kinds):
                         raise _Seen
                     return Claimed(this)
-            with self._turn, self._direct.transaction(self._begin) as connection:
+            with self.database.transaction() as connection:
                 self._lock(connection, kinds)
                 if held := self._held(connection, kinds):
                     return self._recognised(connection, held, kinds, content, this)
@@ -311,7 +292,7 @@ class Ledger:
                 self._point(connection, self._sql.point, kinds, this)
                 return Claimed(this)
 
-        return self._twice(once)
+        return self.database.twice(once)
 
     def begin_sending(self, id: str, *, lease: timedelta, trace: Mapping[str, Any] | None = None) -> None:
         """Mark that the order is about to be placed. Only after this has returned may it be sent.
@@ -324,9 +305,8 @@ class Ledger:
         values = {"lease": lease // _MILLISECOND, **_trace(trace)}
 
         # Nobody else knows the id: found in its new state, the row was changed by the first try.
-        self._twice(lambda again: self._change("begin_sending", id, values, done=again))
-        if self._log is not None:
-            self._log.force()
+        self.database.twice(lambda again: self._change("begin_sending", id, values, done=again))
+        self.database.force()
 
     def place(
         self,
@@ -352,7 +332,7 @@ class Ledger:
             "expected_charge": expected_charge,
             "charged": charged,
         }
-        self._twice(lambda _: self._change("place", id, values, done=provider_order_id))
+        self.database.twice(lambda _: self._change("place", id, values, done=provider_order_id))
 
     def fail(self, id: str) -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
@@ -361,7 +341,7 @@ class Ledger:
 
         :raises Superseded: it was settled otherwise.
         """
-        self._twice(lambda _: self._change("fail", id, {}))
+        self.database.twice(lambda _: self._change("fail", id, {}))
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         """The owner's call proved nothing. ``trace``, where given, replaces the one left before.
@@ -369,7 +349,7 @@ class Ledger:
         :raises Superseded: it was settled meanwhile.
         """
         values = _trace(trace)
-        self._twice(lambda _: self._change("lose", id, values))
+        self.database.twice(lambda _: self._change("lose", id, values))
 
     def rule_out(self, submission: Submission, *, grace: timedelta) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
@@ -380,7 +360,7 @@ class Ledger:
         not_before = submission.conclusive_from(grace)
         if submission.seen_at < not_before:
             raise TooEarly(not_before)
-        self._twice(lambda _: self._change("rule_out", submission.id, {}))
+        self.database.twice(lambda _: self._change("rule_out", submission.id, {}))
 
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""
@@ -456,46 +436,22 @@ class Ledger:
 
         :raises levelup_ov.database.SchemaMismatch: the schema is missing, older or newer.
         """
-        check_schema(self._engine)
+        self.database.check_schema()
         # Deletes nothing, yet is refused by a database that can only be read.
         self._ask(lambda connection: connection.execute(delete(SUBMISSIONS).where(_C.id == "")))
 
     def close(self) -> None:
         """Close all connections."""
-        if self._log is not None:
-            self._log.close()
-        self._direct.close()
-        self._engine.dispose()
-
-    def _after_fork(self) -> None:
-        # The parent's connections are neither used nor closed here: closing would end them for the parent.
-        self._inherited += (self._engine, self._direct)
-        self._connect()
-
-    def _connect(self) -> None:
-        self._engine = open_engine(self._url, pool_size=self._pool_size)
-        self._direct = DirectEngine(self._engine, keep=not self._postgresql)
-        self._log = None if self._postgresql else WriteAheadLog(self._url)
-        self._turn: AbstractContextManager[None] = nullcontext() if self._postgresql else _Turn()
+        self.database.close()
 
     def _ask(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``, which makes its statements as it goes, in a transaction."""
 
         def once(_again: bool) -> T:
-            with self._turn, self._engine.begin() as connection:
+            with self.database.connection() as connection:
                 return work(connection)
 
-        return self._twice(once)
-
-    def _twice(self, once: Callable[[bool], T]) -> T:
-        """Run ``once``; again where the database asks for it or a pooled connection was dead."""
-        with failures(self._engine):
-            try:
-                return once(False)
-            except (ConnectionLost, DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
-                if not _is_passing(error):
-                    raise
-            return once(True)
+        return self.database.twice(once)
 
     def _execute(self, connection: AnyConnection, statement: Executable, **parameters: Any) -> Any:
         if self._now is not None:
@@ -522,7 +478,7 @@ class Ledger:
 
     def _lock(self, connection: DirectTransaction, digests: Collection[str]) -> None:
         """Make claims of a common identity wait for one another; on SQLite all do anyway."""
-        if self._postgresql:
+        if self.database.is_postgresql:
             connection.execute(_LOCK_IDENTITIES, {"keys": sorted(map(_advisory_key, digests))})
 
     def _recognised(
@@ -566,8 +522,7 @@ class Ledger:
         ``done``: whether a row that is in the target state already will do; a provider's order id: whether
         it does if the row has this one.
         """
-        # One statement is a transaction of its own: on SQLite it is not begun, which saves two calls.
-        with self._turn, self._direct.transaction(_begin_itself) as connection:
+        with self.database.transaction(single=True) as connection:
             if self._execute(connection, self._sql.changes[change], this=id, **values).rowcount:
                 return
             row = self._read(connection, id)
@@ -584,25 +539,7 @@ def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] 
 
     :raises ValueError: not an address of SQLite or PostgreSQL.
     """
-    return Ledger(url, pool_size=pool_size, clock=clock)
-
-
-class _Turn:
-    """Lets one thread at a time come to SQLite.
-
-    SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the slowest
-    hundredth waited 330 ms (2026-11), taking turns 50 ms.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=PATIENCE):
-            raise LedgerUnavailable("the ledger of submissions is busy")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    return Ledger(Database(url, pool_size=pool_size), clock)
 
 
 class _Statements:
@@ -692,27 +629,5 @@ def _from_ms(milliseconds: int) -> datetime:
     return _EPOCH + milliseconds * _MILLISECOND
 
 
-def _is_passing(error: BaseException) -> bool:
-    """Whether a second try may succeed: a pooled connection was dead, or a transaction lost against another."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
-    return isinstance(error, ConnectionLost) or getattr(error, "sqlstate", None) in _REPEATED
-
-
-def _begin_itself(driver: object) -> None:
-    """psycopg begins a transaction with its first statement."""
-
-
 def _host_clock() -> int:
     return time.time_ns() // 1_000_000
-
-
-_OPENED: weakref.WeakSet[Ledger] = weakref.WeakSet()
-
-
-def _renew() -> None:
-    for ledger in list(_OPENED):
-        ledger._after_fork()
-
-
-os.register_at_fork(after_in_child=_renew)

@@ -34,7 +34,7 @@ def open_checkout(
     # Like providers with accounts: a LevelUp that hangs may not hold all threads.
     threads = max(settings.threads // 2, 1)
     levelup = LevelUp(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
-    store = Store(settings.ledger.reveal())
+    store = Store(service.submissions.ledger.database)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
     lease = timedelta(seconds=settings.submission_deadline + settings.reconcile_grace)
     return Checkout(connections, Orders(store, levelup, connections, service, settings.secret_keys, lease, clock))

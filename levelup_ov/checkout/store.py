@@ -6,24 +6,23 @@ gets it. Times are milliseconds since 1970 in UTC, amounts cents. Tokens and bod
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import (
-    BigInteger, Column, Connection, Engine, ForeignKey, MetaData, Row, Table, Text, and_, delete, or_, select, update,
+    BigInteger, Column, Connection, Executable, ForeignKey, MetaData, Row, Table, Text, and_, bindparam, delete, or_,
+    select, update,
 )  # fmt: skip
 
-from levelup_ov.database import failures, open_engine
 from levelup_ov.domain.checkout import ConnectionState, OrderState
 from levelup_ov.domain.money import Cents
+from levelup_ov.transactions import Database
 
 Kind = Literal["merchant", "user"]
-POOL_SIZE = 16
-"""Connections to the database at most; a request holds one for a few milliseconds only."""
 GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which a connection that was begun by OAuth and is not connected is forgotten."""
 
@@ -145,24 +144,20 @@ class Order:
 
 
 class Store:
-    """The tables at ``url``; raises :class:`~levelup_ov.database.LedgerUnavailable` where they cannot be used."""
+    """The tables in ``database``; raises :class:`~levelup_ov.database.LedgerUnavailable` where they cannot be used."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._engines: dict[int, Engine] = {}
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        # A connection that a parent process opened is of no use in its children.
-        if (engine := self._engines.get(os.getpid())) is None:
-            engine = self._engines.setdefault(os.getpid(), open_engine(self._url, pool_size=POOL_SIZE))
-        with failures(engine), engine.begin() as connection:
+        with self._database.failures(), self._database.connection() as connection:
             yield connection
 
-    def close(self) -> None:
-        """Close all connections of this process."""
-        if (engine := self._engines.pop(os.getpid(), None)) is not None:
-            engine.dispose()
+    def _row(self, statement: Executable, **parameters: Any) -> Any:
+        """The first row of what a statement of the hot path gives."""
+        with self._database.failures(), self._database.transaction(single=True) as transaction:
+            return transaction.execute(statement, parameters).first()
 
     # Connections.
 
@@ -204,11 +199,13 @@ class Store:
 
     def connection(self, id: str) -> Connected | None:
         """The connection with this id."""
-        return self._connection(_C.id == id)
+        row = self._row(_CONNECTION, this=id)
+        return Connected(**row._asdict()) if row else None
 
     def connection_of_request(self, request_id: int) -> Connected | None:
         """The connection that waits for a permissions request."""
-        return self._connection(_C.request_id == request_id)
+        with self._transaction() as transaction:
+            return _connected(transaction.execute(select(CONNECTIONS).where(_C.request_id == request_id)).first())
 
     def connected_as(self, kind: Kind, levelup_id: int) -> Connected | None:
         """The newest connection in use of this merchant or user of LevelUp's."""
@@ -237,14 +234,12 @@ class Store:
 
     def add_order(self, order: Order) -> None:
         """Keep a new order."""
-        with self._transaction() as transaction:
-            transaction.execute(ORDERS.insert(), _values(order))
+        self._row(_NEW_ORDER, **_values(order))
 
     def order(self, id: str) -> Order | None:
         """The order with this id of ours or this UUID of LevelUp's."""
-        with self._transaction() as transaction:
-            row = transaction.execute(select(ORDERS).where(or_(_O.id == id, _O.uuid == id))).first()
-            return Order(**row._mapping) if row else None
+        row = self._row(_ORDER, this=id)
+        return Order(**row._asdict()) if row else None
 
     def change_order(
         self,
@@ -259,14 +254,10 @@ class Store:
 
         ``free_at``: and that nobody has in hand at this time. ``lease``: and whose lease is still this one.
         """
-        conditions = [_O.id == id, _O.state.in_(sources)]
-        if free_at is not None:
-            conditions.append(_O.lease_until <= free_at)
-        if lease is not None:
-            conditions.append(_O.lease_until == lease)
-        with self._transaction() as transaction:
-            row = transaction.execute(update(ORDERS).where(*conditions).values(values).returning(ORDERS)).first()
-            return Order(**row._mapping) if row else None
+        held = {"free_at": free_at, "lease": lease}
+        conditions = {name: value for name, value in held.items() if value is not None}
+        row = self._row(_change_of_order(tuple(sources), *conditions), this=id, **conditions, **values)
+        return Order(**row._asdict()) if row else None
 
     def unfinished_orders(self, now: int, limit: int) -> list[Order]:
         """Orders that somebody began and nobody has in hand any more, oldest first."""
@@ -278,9 +269,17 @@ class Store:
         with self._transaction() as transaction:
             return [Order(**row._mapping) for row in transaction.execute(query)]
 
-    def _connection(self, condition: Any) -> Connected | None:
-        with self._transaction() as transaction:
-            return _connected(transaction.execute(select(CONNECTIONS).where(condition)).first())
+
+_CONNECTION = select(CONNECTIONS).where(_C.id == bindparam("this"))
+_ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
+_NEW_ORDER = ORDERS.insert().returning(_O.id)
+_HELD = {"free_at": _O.lease_until <= bindparam("free_at"), "lease": _O.lease_until == bindparam("lease")}
+
+
+@cache
+def _change_of_order(sources: tuple[OrderState, ...], *held: str) -> Executable:
+    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), *map(_HELD.__getitem__, held))
+    return update(ORDERS).where(*conditions).returning(ORDERS)
 
 
 def to_ms(instant: datetime) -> int:

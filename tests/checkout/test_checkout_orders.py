@@ -218,17 +218,16 @@ def test_what_was_declined_is_known_though_the_ledger_failed(
 
 
 def test_a_charge_that_comes_late_counts(
-    site: Site, merchant: str, user: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has ruled it out meanwhile; the money is gone all the same, and can be refunded."""
     complete = Calls.complete
 
     def slow(calls: Calls, *arguments: Any, **named: Any) -> Any:
         charge = complete(calls, *arguments, **named)
-        (submission,) = site.app.extensions["levelup_ov"].submissions.ledger.open_submissions()
-        store = Store(f"sqlite:///{environ['LEVELUP_OV_DATA_DIR']}/ledger.db")
-        assert store.change_order(submission.id, ("charging",), state="not_charged", body=None)
-        store.close()
+        ledger = site.app.extensions["levelup_ov"].submissions.ledger
+        (submission,) = ledger.open_submissions()
+        assert Store(ledger.database).change_order(submission.id, ("charging",), state="not_charged", body=None)
         return charge
 
     monkeypatch.setattr(Calls, "complete", slow)

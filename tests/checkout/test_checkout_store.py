@@ -10,6 +10,7 @@ import pytest
 
 from levelup_ov.checkout.store import Connected, Order, Store
 from levelup_ov.database import LedgerUnavailable
+from levelup_ov.transactions import Database
 from tests.ledger.conftest import (  # noqa: F401
     migrated_database,
     migrated_file,
@@ -28,9 +29,9 @@ ORDER = Order(
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    store = Store(request.getfixturevalue("url"))
-    yield store
-    store.close()
+    database = Database(request.getfixturevalue("url"), pool_size=2)
+    yield Store(database)
+    database.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -128,6 +129,6 @@ def test_what_is_left_unfinished(store: Store, change: dict[str, str], left: boo
 
 
 def test_a_database_that_is_not_there(tmp_path: object) -> None:
-    store = Store(f"sqlite:///{tmp_path}/missing/ledger.db")
+    store = Store(Database(f"sqlite:///{tmp_path}/missing/ledger.db", pool_size=1))
     with pytest.raises(LedgerUnavailable):
         store.order("id-1")

@@ -188,7 +188,7 @@ def test_a_connection_that_breaks_at_the_commit(url: str, monkeypatch: pytest.Mo
     id = "" if step == "claim" else claimed(claim(ledger))
     if step == "place":
         begin(ledger, id)
-    engine = ledger._engine
+    engine = ledger.database.engine
     commit = engine.dialect.do_commit
     broken: list[bool] = []
 
@@ -294,7 +294,7 @@ def test_a_deadlock_is_resolved_by_a_second_try(postgresql_url: str, clock: Cloc
 def test_a_pool_without_a_free_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "PATIENCE", 1)
     ledger = open_ledger(url, pool_size=1)
-    with ledger._engine.connect(), pytest.raises(LedgerUnavailable, match="busy"):
+    with ledger.database.engine.connect(), pytest.raises(LedgerUnavailable, match="busy"):
         claim(ledger)
     ledger.close()
 
