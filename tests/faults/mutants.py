@@ -15,6 +15,7 @@ from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.ledger import Claim, Ledger, Submission
 from levelup_ov.observability import configure_logging
+from levelup_ov.transactions import Database
 
 MUTATION = "FAULTS_MUTATION"
 STOP_FILE = "FAULTS_STOP_FILE"
@@ -75,8 +76,8 @@ MUTANTS = {each.__name__: each for each in (Forgetful, Optimist, Impatient, Cred
 def _create() -> Any:
     settings = load_settings()
     configure_logging(settings.log_level)
-    mutant = MUTANTS[os.environ[MUTATION]]
-    return create_app(settings, ledger=mutant(settings.ledger.reveal(), pool_size=settings.threads, clock=None))
+    database = Database(settings.ledger.reveal(), pool_size=settings.threads)
+    return create_app(settings, ledger=MUTANTS[os.environ[MUTATION]](database))
 
 
 if MUTATION in os.environ:
