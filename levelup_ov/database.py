@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -173,15 +174,15 @@ def begin_sqlite(driver: Any) -> None:
 
 
 class WriteAheadLog:
-    """Brings to the disk what was committed to the SQLite database at ``url``.
+    """Brings to the disk what was committed to the SQLite database whose file ``find`` tells.
 
     SQLite could do so while it commits, but would hold its one write lock meanwhile. Its log is all there is to
     write: what has left the log is in the database and was forced there. The log is the same file for as long as
     somebody keeps a connection to the database, which is to be so from the first :meth:`force` to :meth:`close`.
     """
 
-    def __init__(self, url: str) -> None:
-        self._path = f"{_address(url).database}-wal"
+    def __init__(self, find: Callable[[], str]) -> None:
+        self._find = find
         self._counting = threading.Lock()
         self._forcing = threading.Lock()
         self._committed = 0
@@ -205,14 +206,15 @@ class WriteAheadLog:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        with self._forcing:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
 
     def _write(self) -> None:
         try:
             if self._file is None:
-                self._file = os.open(self._path, os.O_RDONLY)
+                self._file = os.open(f"{self._find()}-wal", os.O_RDONLY)
             os.fdatasync(self._file)
         except OSError as error:
             raise LedgerUnavailable() from error
@@ -228,7 +230,9 @@ def _set_wal(engine: Engine) -> None:
     """Write-ahead logging is a property of the file: set once, outside of any transaction."""
     raw = engine.raw_connection()
     try:
-        raw.cursor().execute("PRAGMA journal_mode = WAL")
+        (mode,) = raw.cursor().execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise LedgerUnavailable(f"SQLite cannot write ahead here (journal_mode stays {mode}): take a local disk")
     except engine.dialect.loaded_dbapi.Error as error:
         raise LedgerUnavailable() from error
     finally:

@@ -89,6 +89,8 @@ class DirectEngine:
         if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, driver, None):
             self._kept = None
             pooled.invalidate(error)
+            # What broke one connection most likely broke all that wait in the pool.
+            self._engine.dispose()
             raise ConnectionLost from error
         dialect.do_rollback(driver)
 

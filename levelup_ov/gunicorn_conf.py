@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import socket
 import sys
 from typing import Any, NoReturn
@@ -54,7 +55,8 @@ logconfig_dict = {
 
 def on_starting(server: Any) -> None:
     """In development a port in use is told at once; gunicorn would wait five seconds for it, and not name PORT."""
-    if not _settings.development or server.cfg.bind != [bind]:
+    inherited = "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ
+    if not _settings.development or server.cfg.bind != [bind] or inherited:
         return
     try:
         socket.create_server(("127.0.0.1", _settings.port)).close()

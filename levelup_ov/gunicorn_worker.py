@@ -1,4 +1,5 @@
-"""gunicorn's threaded worker, which no caller can hold up, and whose every answer is the contract's (ERR-1)."""
+"""gunicorn's threaded worker, which accepts while callers take their time to hang up, and whose answer to what is no
+HTTP is an error of the contract as well (ERR-1)."""
 
 from __future__ import annotations
 

@@ -439,6 +439,7 @@ class Ledger:
         self.database.check_schema()
         # Deletes nothing, yet is refused by a database that can only be read.
         self._ask(lambda connection: connection.execute(delete(SUBMISSIONS).where(_C.id == "")))
+        self.database.force()
 
     def close(self) -> None:
         """Close all connections."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from levelup_ov.database import (
@@ -70,7 +70,10 @@ class Database:
             return once(True)
 
     def force(self) -> None:
-        """Return when all that this thread committed would survive a power failure."""
+        """Return when all that this thread committed would survive a power failure.
+
+        :raises levelup_ov.database.LedgerUnavailable: the disk refuses.
+        """
         if self._log is not None:
             self._log.force()
 
@@ -83,10 +86,10 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
-        if self._log is not None:
-            self._log.close()
         self._direct.close()
         self.engine.dispose()
+        if self._log is not None:
+            self._log.close()
 
     def _after_fork(self) -> None:
         # The parent's connections are neither used nor closed here: closing would end them for the parent.
@@ -94,13 +97,20 @@ class Database:
         self._connect()
 
     def _connect(self) -> None:
-        self.engine = open_engine(self._url, pool_size=self._pool_size)
         self._log: WriteAheadLog | None = None
         if self.is_postgresql:
+            self.engine = open_engine(self._url, pool_size=self._pool_size)
             self._direct = DirectEngine(self.engine)
         else:
+            # One more, for the one that is kept.
+            self.engine = open_engine(self._url, pool_size=self._pool_size + 1)
             self._direct = DirectEngine(self.engine, begin=begin_sqlite, turn=_Turn())
-            self._log = WriteAheadLog(self._url)
+            self._log = WriteAheadLog(self._file)
+
+    def _file(self) -> str:
+        # As SQLite has found it: the address may be a link or a URI.
+        with self.connection() as connection:
+            return connection.scalar(text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
 
 
 class _Turn:

@@ -6,7 +6,7 @@ gets it. Times are milliseconds since 1970 in UTC, amounts cents. Tokens and bod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
@@ -155,8 +155,11 @@ class Store:
             yield connection
 
     def _row(self, statement: Executable, **parameters: Any) -> Any:
-        """The first row of what a statement of the hot path gives."""
-        with self._database.failures(), self._database.transaction(single=True) as transaction:
+        """The first row that a statement of the hot path finds."""
+        return self._database.twice(lambda _: self._once(statement, parameters))
+
+    def _once(self, statement: Executable, parameters: Mapping[str, Any]) -> Any:
+        with self._database.transaction(single=True) as transaction:
             return transaction.execute(statement, parameters).first()
 
     # Connections.
@@ -234,7 +237,13 @@ class Store:
 
     def add_order(self, order: Order) -> None:
         """Keep a new order."""
-        self._row(_NEW_ORDER, **_values(order))
+        values = _values(order)
+
+        def once(again: bool) -> Any:
+            # The first try was made, perhaps, and its connection broke after that.
+            return again and self._once(_ORDER, {"this": order.id}) or self._once(_NEW_ORDER, values)
+
+        self._database.twice(once)
 
     def order(self, id: str) -> Order | None:
         """The order with this id of ours or this UUID of LevelUp's."""
@@ -256,7 +265,16 @@ class Store:
         """
         held = {"free_at": free_at, "lease": lease}
         conditions = {name: value for name, value in held.items() if value is not None}
-        row = self._row(_change_of_order(tuple(sources), *conditions), this=id, **conditions, **values)
+        change = _change_of_order(tuple(sources), *conditions)
+
+        def once(again: bool) -> Any:
+            if row := self._once(change, {"this": id, **conditions, **values}):
+                return row
+            # The first try was made, perhaps, and its connection broke after that.
+            row = again and self._once(_ORDER, {"this": id})
+            return row if row and values.items() <= row._asdict().items() else None
+
+        row = self._database.twice(once)
         return Order(**row._asdict()) if row else None
 
     def unfinished_orders(self, now: int, limit: int) -> list[Order]:

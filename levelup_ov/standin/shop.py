@@ -51,12 +51,16 @@ shop.after_request(VISITS.keep)
 
 
 class Refusal(Exception):
-    """The service's error: ``code`` of its closed list, ``message`` for a person."""
+    """The service's error: ``code`` of its closed list, ``message`` for a person.
 
-    def __init__(self, code: str, message: str) -> None:
+    ``retryable``: the same call may still succeed; it is no verdict on what was asked.
+    """
+
+    def __init__(self, code: str, message: str, retryable: bool) -> None:
         super().__init__(code)
         self.code = code
         self.message = message
+        self.retryable = retryable
 
 
 def over_http(service_url: str, key: Secret) -> Send:
@@ -123,7 +127,7 @@ def show_shop() -> Answer:
         "basket": basket,
         "prices": _prices(basket),
         "person": person,
-        "problem": visit.pop("problem", None),
+        "problem": visit.get("problem"),
         "latest": visit.get("latest"),
     }
     if person and person["state"] == "connected":
@@ -136,23 +140,21 @@ def show_shop() -> Answer:
         if _prices(basket)["subtotal"]:
             order = _order(merchant, user, basket)
             shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
-            if not _undecided(visit):
-                order["discount_amount"] = shown["preview"]["discount_amount"]
-                visit["offer"] = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
-            shown["number"] = visit["offer"]["number"]
-    _keep(visit)
+            order["discount_amount"] = shown["preview"]["discount_amount"]
+            offer = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
+            # Meanwhile another page may have accepted the offer before.
+            standing = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
+            shown["number"] = standing["offer"]["number"]
+    _keep(problem=None)
     return render_template("shop.html", **shown)
 
 
 @shop.post("/basket")
 def fill_basket() -> Answer:
-    visit = _visit()
-    if _undecided(visit):
-        return _home()
     amounts = {name: min(MOST, max(0, request.form.get(name, 0, int))) for name in GOODS}
     tip = request.form.get("tip", 0, int)
-    visit["basket"] = {**amounts, "tip": tip if tip in TIPS else 0}
-    _keep(visit)
+    basket = {**amounts, "tip": tip if tip in TIPS else 0}
+    _change(lambda now: None if _undecided(now) else now.update(basket=basket))
     return _home()
 
 
@@ -163,7 +165,7 @@ def fill_basket() -> Answer:
 def connect_merchant() -> Answer:
     body = {"merchant": {"return_to": url_for("shop.merchant_connected", _external=True)}}
     merchant = _call("POST", "/checkout/merchants", body)["merchant"]
-    _keep({**_visit(), "merchant": merchant["id"]})
+    _keep(merchant=merchant["id"])
     return redirect(merchant["authorization_url"], 303)
 
 
@@ -177,7 +179,7 @@ def connect_user() -> Answer:
     """OAuth: LevelUp asks the visitor in their browser."""
     asked = {"return_to": url_for("shop.user_connected", _external=True), "permissions": list(PERMISSIONS)}
     user = _call("POST", "/checkout/users/authorizations", {"authorization": asked})["user"]
-    _keep({**_visit(), "asked": user["id"]})
+    _keep(asked=user["id"])
     return redirect(user["authorization_url"], 303)
 
 
@@ -218,9 +220,11 @@ def poll() -> Answer:
 @shop.post("/disconnect")
 def disconnect() -> Answer:
     visit = _visit()
-    if user := visit.pop("user", None):
+    if _undecided(visit):
+        _keep(problem=_UNKNOWN)
+    elif user := visit.get("user"):
         _call("DELETE", f"/checkout/users/{user}")
-    _keep(visit)
+        _keep(user=None)
     return _home()
 
 
@@ -230,28 +234,22 @@ def disconnect() -> Answer:
 @shop.post("/pay/<number>")
 def pay(number: str) -> Answer:
     """Charge what the visitor saw, once: the number of the offer is the key, also for who comes back to its page."""
-    visit = _visit()
+    # Accepted before the call: whatever becomes of it, this offer is the one to try again.
+    visit = _change(lambda now: now["offer"].update(accepted=True) if _offers(now, number) else None)
     if number == visit.get("paid"):
         return redirect(url_for("shop.show_order", uuid=visit["latest"]), 303)
-    offer = visit.get("offer", {})
-    if number != offer.get("number"):
-        _keep({**visit, "problem": "That page was out of date, and nothing was charged. Please look again."})
+    if not _offers(visit, number):
+        _keep(problem="That page was out of date, and nothing was charged. Please look again.")
         return _home()
-    # Kept before the call: whatever becomes of it, this offer is the one to try again.
-    offer["accepted"] = True
-    _keep(visit)
     try:
-        uuid = _call("POST", "/checkout/orders", {"order": offer["order"]}, key=number)["order"]["uuid"]
+        uuid = _call("POST", "/checkout/orders", {"order": visit["offer"]["order"]}, key=number)["order"]["uuid"]
     except Refusal as refusal:
-        visit["problem"] = refusal.message
-        if refusal.code in ("outcome_unknown", "submission_in_progress"):
-            visit["problem"] = _UNKNOWN
+        if refusal.retryable:
+            _keep(problem=_UNKNOWN)
         else:
-            del visit["offer"]
-        _keep(visit)
+            _decide(number, problem=refusal.message)
         return _home()
-    del visit["offer"]
-    _keep({**visit, "latest": uuid, "paid": number})
+    _decide(number, latest=uuid, paid=number)
     return redirect(url_for("shop.show_order", uuid=uuid), 303)
 
 
@@ -280,28 +278,25 @@ def refund(uuid: str) -> Answer:
 
 def _connected(asked_for: str, kind: str) -> Answer:
     """The visitor is back from LevelUp: confirm, if it is this visitor that set out."""
-    visit = _visit()
-    connection = visit.pop(asked_for, None)
+    connection = _visit().get(asked_for)
     if connection is None or request.args.get("connection") != connection:
         return _problem("This connection was not begun on this visit."), 400
+    _keep(**{asked_for: None})
     if error := request.args.get("error"):
-        visit["problem"] = "LevelUp was not connected." if error == "access_denied" else f"LevelUp answered {error}."
-    else:
-        body = {"confirmation": request.args.get("confirmation", "")}
-        _call("POST", f"/checkout/{kind}/{connection}/confirm", body)
-        if kind == "users":
-            visit["user"] = connection
-    _keep(visit)
+        _keep(problem="LevelUp was not connected." if error == "access_denied" else f"LevelUp answered {error}.")
+        return _home()
+    body = {"confirmation": request.args.get("confirmation", "")}
+    _call("POST", f"/checkout/{kind}/{connection}/confirm", body)
+    if kind == "users":
+        _keep(user=connection)
     return _home()
 
 
 def _try_connecting(path: str, body: _JSON) -> Answer:
-    visit = _visit()
     try:
-        visit["user"] = _call("POST", path, body)["user"]["id"]
+        _keep(user=_call("POST", path, body)["user"]["id"])
     except Refusal as refusal:
-        visit["problem"] = refusal.message
-    _keep(visit)
+        _keep(problem=refusal.message)
     return _home()
 
 
@@ -313,7 +308,8 @@ def _call(method: str, path: str, body: Any = None, *, key: str | None = None) -
     send: Send = current_app.extensions["shop"]
     status, answer = send(method, path, body, {"Idempotency-Key": key} if key else {})
     if status >= 400:
-        raise Refusal(answer["error"]["code"], answer["error"]["message"])
+        error = answer["error"]
+        raise Refusal(error["code"], error["message"], error["retryable"] or status >= 500)
     return answer
 
 
@@ -351,9 +347,24 @@ def _order(merchant: _JSON, user: str, basket: _JSON) -> _JSON:
     }
 
 
+def _offers(visit: _JSON, number: str) -> bool:
+    return visit.get("offer", {}).get("number") == number
+
+
 def _undecided(visit: _JSON) -> bool:
     """Whether it is not known if the visitor has paid; then nothing else is offered."""
     return bool(visit.get("offer", {}).get("accepted"))
+
+
+def _decide(number: str, **members: Any) -> None:
+    """It is known what became of an offer."""
+
+    def change(visit: _JSON) -> None:
+        if _offers(visit, number):
+            del visit["offer"]
+        visit.update(members)
+
+    _change(change)
 
 
 def _visit() -> _JSON:
@@ -361,9 +372,24 @@ def _visit() -> _JSON:
         return transaction.shop_visit(hashed(VISITS.id))
 
 
-def _keep(visit: _JSON) -> None:
+def _keep(**members: Any) -> None:
+    """Keep these members of the visit; None forgets one."""
+
+    def change(visit: _JSON) -> None:
+        kept = {name: value for name, value in {**visit, **members}.items() if value is not None}
+        visit.clear()
+        visit.update(kept)
+
+    _change(change)
+
+
+def _change(change: Callable[[_JSON], None]) -> _JSON:
+    """Change the visit as it is now, whatever other pages of the visitor do meanwhile; what it is then."""
     with platform().store.writing() as transaction:
+        visit = transaction.shop_visit(hashed(VISITS.id))
+        change(visit)
         transaction.keep_shop_visit(hashed(VISITS.id), visit)
+        return visit
 
 
 def _home() -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -132,3 +133,30 @@ def test_a_database_that_is_not_there(tmp_path: object) -> None:
     store = Store(Database(f"sqlite:///{tmp_path}/missing/ledger.db", pool_size=1))
     with pytest.raises(LedgerUnavailable):
         store.order("id-1")
+
+
+@pytest.mark.parametrize("step", ["add_order", "change_order", "order"])
+def test_a_connection_that_breaks_at_the_commit(store: Store, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """The change was made, but its maker cannot know: the second try finds it made and goes on."""
+    if step != "add_order":
+        store.add_order(ORDER)
+    dialect = store._database.engine.dialect
+    commit = dialect.do_commit
+    broken: list[bool] = []
+
+    def break_once(connection: Any) -> None:
+        commit(connection)
+        if not broken:
+            broken.append(True)
+            raise dialect.loaded_dbapi.OperationalError("the connection broke")
+
+    monkeypatch.setattr(dialect, "do_commit", break_once)
+    monkeypatch.setattr(dialect, "is_disconnect", lambda error, *_: "broke" in str(error))
+    if step == "add_order":
+        store.add_order(ORDER)
+    elif step == "change_order":
+        changed = store.change_order("id-1", ("charging",), state="charged", uuid="uuid-1")
+        assert changed == replace(ORDER, state="charged", uuid="uuid-1")
+    else:
+        assert store.order("id-1") == ORDER
+    assert broken and store.order("id-1") is not None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,51 @@ def test_dead_connections_in_the_pool_cost_no_submission(postgres: PostgresServe
 
 
 @pytest.mark.rule("SUB-2")
+def test_a_restarted_server_costs_no_submission_however_many_connections_were_open(
+    postgres: PostgresServer, postgresql_url: str
+) -> None:
+    ledger = open_ledger(postgresql_url, pool_size=6)
+    with ExitStack() as busy:
+        for _ in range(6):
+            busy.enter_context(closing(ledger.database.engine.connect()))
+    name = postgresql_url.rpartition("/")[2]
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    claimed(claim(ledger))
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+def test_one_thread_is_enough(url: str) -> None:
+    ledger = open_ledger(url, pool_size=1)
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    ledger.ready()
+    assert [found.id for found in ledger.open_submissions()] == [id]
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_file_behind_a_link_is_written_as_durably(sqlite_url: str, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(sqlite_url.removeprefix("sqlite:///"))
+    ledger = open_ledger(f"sqlite:///{link}")
+    begin(ledger, claimed(claim(ledger)))
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_file_without_a_log_to_force_is_not_ready(sqlite_url: str) -> None:
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    ledger = open_ledger(sqlite_url)
+    with pytest.raises(LedgerUnavailable):
+        ledger.ready()
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("step", ["claim", "begin_sending", "place"])
 def test_a_connection_that_breaks_at_the_commit(url: str, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """The change was made, but its maker cannot know: the second try finds it made and goes on."""
@@ -294,8 +341,12 @@ def test_a_deadlock_is_resolved_by_a_second_try(postgresql_url: str, clock: Cloc
 def test_a_pool_without_a_free_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "PATIENCE", 1)
     ledger = open_ledger(url, pool_size=1)
-    with ledger.database.engine.connect(), pytest.raises(LedgerUnavailable, match="busy"):
-        claim(ledger)
+    engine = ledger.database.engine
+    with ExitStack() as busy:
+        for _ in range(engine.pool.size()):  # type: ignore[attr-defined]
+            busy.enter_context(engine.connect())
+        with pytest.raises(LedgerUnavailable, match="busy"):
+            claim(ledger)
     ledger.close()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from levelup_ov.errors import KINDS
+
 DISCOUNT = 200
 
 
@@ -125,4 +127,5 @@ class CheckoutService:
 
 
 def _error(status: int, code: str) -> tuple[int, Any]:
-    return status, {"error": {"code": code, "message": f"The service says {code}."}}
+    error = {"code": code, "message": f"The service says {code}.", "retryable": KINDS[code].retryable}
+    return status, {"error": error}

@@ -129,6 +129,38 @@ def test_while_it_is_unknown_whether_a_visitor_paid_nothing_else_is_offered(shop
     assert len(shop.service.charged) == 1
 
 
+def test_a_later_answer_that_is_no_verdict_leaves_an_unknown_payment_unknown(shop: Shop, visitor: Visitor) -> None:
+    visitor.enter().connect()
+    shop.service.loses["/checkout/orders"] = (504, "outcome_unknown")
+    visitor.send("/shop/pay").follow()
+    shop.service.fails["/checkout/orders"] = (503, "ledger_unavailable")
+    assert "never charged twice" in visitor.send("/shop/pay").follow().page.text
+    visitor.send("/shop/disconnect").follow()
+    assert "never charged twice" in visitor.page.text
+    assert "Your order is paid." in visitor.send("/shop/pay").follow().page.text
+    assert len(shop.service.charged) == 1
+
+
+def test_a_page_that_loads_while_another_pays_offers_nothing_new(
+    shop: Shop, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = visitor.enter().connect().page
+    preview = shop.service.post_order_previews
+
+    def slow(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        shop.service.loses["/checkout/orders"] = (504, "outcome_unknown")
+        other = Visitor(shop)  # type: ignore[arg-type]
+        other.client, other.page = visitor.client, offered
+        other.send("/shop/pay")
+        return preview(*arguments)
+
+    monkeypatch.setattr(shop.service, "post_order_previews", slow)
+    visitor.open("/shop")
+    assert "Your order is paid." in visitor.send("/shop/pay").follow().page.text
+    assert len(shop.service.charged) == 1
+
+
 def test_paying_again_from_the_page_before_shows_the_receipt(shop: Shop, visitor: Visitor) -> None:
     offered = visitor.enter().connect().page
     receipt = visitor.send("/shop/pay").follow().page.text
