@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -295,3 +296,17 @@ def test_hostile_headers_get_an_error_of_the_list(client: FlaskClient, name: str
         )
         assert_answer(response.status_code, response.data)
         assert response.headers["X-Request-ID"].isprintable()
+
+
+@pytest.mark.rule("MENU-4")
+def test_conditional_requests_are_described(api: schemathesis.BaseSchema, app: Flask) -> None:
+    for path, real_path in (
+        ("/merchants/{merchant_id}/locations", "/merchants/sandbox/locations"),
+        ("/locations/{location_id}/menu", "/locations/sandbox.congress/menu"),
+    ):
+        described = api.raw_schema["paths"][path]["get"]
+        assert {"If-None-Match"} <= {parameter["name"] for parameter in described["parameters"]}
+        answer = app.test_client().get(real_path, headers=HEADERS)
+        assert "ETag" in described["responses"]["200"]["headers"] and answer.headers["ETag"]
+        again = app.test_client().get(real_path, headers={**HEADERS, "If-None-Match": answer.headers["ETag"]})
+        assert str(again.status_code) in described["responses"] and again.status_code == 304

@@ -47,7 +47,7 @@ def document(*, envelope: bool, checkout: bool) -> dict[str, Any]:
         described: dict[str, Any] = {
             "summary": "Needs no key (EP-6)",
             "security": [],
-            "responses": {"200": {"description": "sound"}},
+            "responses": {"200": {"description": "sound"}, "406": {"description": "not_acceptable"}},
         }
         if path == "/ready":
             described["responses"]["503"] = {"description": "not ready"}
@@ -79,6 +79,8 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     if operation.idempotency_key:
         required = operation.idempotency_key == "required"
         yield {"name": "Idempotency-Key", "in": "header", "required": required, "schema": _IDEMPOTENCY_KEY}
+    if operation.conditional:
+        yield {"name": "If-None-Match", "in": "header", "required": False, **_TEXT}
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
@@ -88,6 +90,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
         responses = {"200": {"description": operation.summary, "content": {_JSON: {"schema": operation.answer}}}}
         if operation.idempotency_key:
             responses["200"]["headers"] = {"Idempotency-Replayed": {"schema": {"type": "string", "enum": ["true"]}}}
+    if operation.conditional:
+        responses["200"]["headers"] = {"ETag": _TEXT}
+        responses["304"] = {"description": "not modified"}
     for status in sorted({KINDS[code].status for code in operation.codes}):
         codes = (code for code, kind in KINDS.items() if kind.status == status and code in operation.codes)
         responses[str(status)] = {

@@ -48,7 +48,8 @@ class Operation:
     """An endpoint. ``answer`` is that of a 200; None: it sends a browser on.
 
     ``failures``: codes beside those that the rest implies. ``idempotency_key``: whether it takes the header.
-    ``query``: schemas of its parameters. ``open``: it needs no API key.
+    ``query``: schemas of its parameters. ``conditional``: it gives an ``ETag`` and takes ``If-None-Match`` (MENU-4).
+    ``open``: it needs no API key.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Operation:
     body: type[Schema] | None = None
     idempotency_key: Literal["", "optional", "required"] = ""
     query: Mapping[str, Any] = field(default_factory=dict)
+    conditional: bool = False
     open: bool = False
 
     @property
@@ -88,11 +90,12 @@ def contract(*, envelope: bool) -> list[Operation]:
     return [
         Operation("get", "/merchants", "EP-1", answers.MerchantsSchema),
         Operation(
-            "get", "/merchants/{merchant_id}/locations", "EP-2", answers.LocationsSchema, CALL | {"merchant_not_found"}
+            "get", "/merchants/{merchant_id}/locations", "EP-2", answers.LocationsSchema,
+            CALL | {"merchant_not_found"}, conditional=True,
         ),
         Operation(
             "get", "/locations/{location_id}/menu", "EP-3", rooted("menu", answers.MenuSchema),
-            CALL | {"location_not_found", "menu_invalid"},
+            CALL | {"location_not_found", "menu_invalid"}, conditional=True,
         ),
         Operation(
             "post", "/locations/{location_id}/order_validations", "EP-4",
