@@ -16,7 +16,6 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from levelup_ov.direct import ConnectionLost
 from levelup_ov.domain.failure import Failure
 
 REVISIONS = ("0001", "0002")
@@ -59,13 +58,12 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     :raises ValueError: another kind of address; the message does not repeat it.
     """
     address = _address(url)
+    options: dict[str, Any] = {}
+    if address.get_backend_name() == "sqlite":
+        # psycopg names parameters too.
+        options = {"paramstyle": "named", "connect_args": {"timeout": PATIENCE}}
     engine = create_engine(
-        address,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=PATIENCE,
-        hide_parameters=True,
-        connect_args={"timeout": PATIENCE} if address.get_backend_name() == "sqlite" else {},
+        address, pool_size=pool_size, max_overflow=0, pool_timeout=PATIENCE, hide_parameters=True, **options
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite)
@@ -73,6 +71,10 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     else:
         event.listen(engine, "connect", _set_postgresql)
     return engine
+
+
+class ConnectionLost(Exception):
+    """The connection to the database broke; ``__cause__`` is the driver's error."""
 
 
 class failures:

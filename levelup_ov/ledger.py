@@ -20,24 +20,20 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from sqlalchemy import (
-    BigInteger, Column, ColumnElement, Connection, Executable, ForeignKey, MetaData, Row, Select, Table,
-    Text, Update, bindparam, cast, delete, extract, func, select, text, update,
+    BigInteger, Column, ColumnElement, ForeignKey, MetaData, Select, Table, Text, Update, bindparam, cast,
+    delete, extract, func, select, text, update,
 )  # fmt: skip
 from sqlalchemy.dialects import postgresql, sqlite
 
-from levelup_ov.direct import DirectTransaction
+from levelup_ov.direct import Statement
 from levelup_ov.identity import WINDOWS, Identity, Kind
 from levelup_ov.transactions import Database
-
-T = TypeVar("T")
-AnyConnection = Connection | DirectTransaction
 
 State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
 SETTLED: tuple[State, ...] = ("placed", "not_placed")
@@ -237,10 +233,10 @@ class Ledger:
 
     def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
         self.database = database
-        self._now: Callable[[], int] | None = None if database.is_postgresql else _host_clock
+        self._now: Callable[[], int | None] = _no_clock if database.is_postgresql else _host_clock
         if clock is not None:
             self._now = lambda: _to_ms(clock())
-        self._sql = _Statements(database.is_postgresql, own_clock=self._now is None)
+        self._sql = _Statements(database, own_clock=self._now is _no_clock)
         self._host = socket.gethostname()
 
     def claim(
@@ -264,35 +260,34 @@ class Ledger:
         if not kinds or not content:
             raise ValueError("a submission without an identity or content cannot be claimed")
         this = str(uuid.uuid4())
-        row = {
-            "id": this,
-            "account": account,
-            "location": location,
-            "state": "claimed",
-            "content": " ".join(content),
-            "owner": f"{self._host}/{os.getpid()}",
-            "request_id": request_id,
-            "lease": lease // _MILLISECOND,
-        }
+        owner = f"{self._host}/{os.getpid()}"
+        pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
 
-        def once(again: bool) -> Claim:
-            if not again:
-                # Nearly every submission is new, and then nothing needs to be read.
-                with suppress(_Seen), self.database.transaction() as connection:
-                    self._lock(connection, kinds)
-                    self._execute(connection, self._sql.insert, **row)
-                    if self._point(connection, self._sql.introduce, kinds, this) < len(kinds):
-                        raise _Seen
-                    return Claimed(this)
-            with self.database.transaction() as connection:
-                self._lock(connection, kinds)
-                if held := self._held(connection, kinds):
-                    return self._recognised(connection, held, kinds, content, this)
-                self._execute(connection, self._sql.insert, **row)
-                self._point(connection, self._sql.point, kinds, this)
-                return Claimed(this)
+        def once(driver: Any, look: bool) -> Claim:
+            self._lock(driver, kinds)
+            if look and (held := self._held(driver, kinds)):
+                return self._recognised(driver, held, kinds, content, this)
+            row = {
+                "id": this,
+                "account": account,
+                "location": location,
+                "content": " ".join(content),
+                "owner": owner,
+                "request_id": request_id,
+                "lease": lease // _MILLISECOND,
+                "now": self._now(),
+            }
+            self._sql.insert.run(driver, row)
+            point = self._sql.point if look else self._sql.introduce
+            if point.run_each(driver, pointers) < len(pointers):
+                raise _Seen
+            return Claimed(this)
 
-        return self.database.twice(once)
+        try:
+            # Nearly every submission is new, and then nothing needs to be read.
+            return self.database.run(once)
+        except _Seen:
+            return self.database.run(lambda driver, _: once(driver, True))
 
     def begin_sending(self, id: str, *, lease: timedelta, trace: Mapping[str, Any] | None = None) -> None:
         """Mark that the order is about to be placed. Only after this has returned may it be sent.
@@ -302,10 +297,9 @@ class Ledger:
 
         :raises Superseded: the claim was lost; do not send.
         """
-        values = {"lease": lease // _MILLISECOND, **_trace(trace)}
-
+        values = {"lease": lease // _MILLISECOND, "left": _trace(trace)}
         # Nobody else knows the id: found in its new state, the row was changed by the first try.
-        self.database.twice(lambda again: self._change("begin_sending", id, values, done=again))
+        self._change("begin_sending", id, lambda _, again: again, **values)
         self.database.force()
 
     def place(
@@ -325,14 +319,16 @@ class Ledger:
 
         :raises Superseded: it was settled otherwise.
         """
-        values = {
-            "answer": answer,
-            "order_id": json.dumps(order_id),
-            "provider_order_id": provider_order_id,
-            "expected_charge": expected_charge,
-            "charged": charged,
-        }
-        self.database.twice(lambda _: self._change("place", id, values, done=provider_order_id))
+        self._change(
+            "place",
+            id,
+            lambda row, _: row.provider_order_id == provider_order_id,
+            answer=answer,
+            order_id=json.dumps(order_id),
+            provider_order_id=provider_order_id,
+            expected_charge=expected_charge,
+            charged=charged,
+        )
 
     def fail(self, id: str) -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
@@ -341,15 +337,14 @@ class Ledger:
 
         :raises Superseded: it was settled otherwise.
         """
-        self.database.twice(lambda _: self._change("fail", id, {}))
+        self._change("fail", id)
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         """The owner's call proved nothing. ``trace``, where given, replaces the one left before.
 
         :raises Superseded: it was settled meanwhile.
         """
-        values = _trace(trace)
-        self.database.twice(lambda _: self._change("lose", id, values))
+        self._change("lose", id, left=_trace(trace))
 
     def rule_out(self, submission: Submission, *, grace: timedelta) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
@@ -360,28 +355,26 @@ class Ledger:
         not_before = submission.conclusive_from(grace)
         if submission.seen_at < not_before:
             raise TooEarly(not_before)
-        self.database.twice(lambda _: self._change("rule_out", submission.id, {}))
+        self._change("rule_out", submission.id)
 
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""
 
-        def work(connection: Connection) -> Submission | None:
-            submission = self._read(connection, id)
-            return submission and self._on_sight(connection, submission)
+        def work(driver: Any, _again: bool) -> Submission | None:
+            submission = self._read(driver, id)
+            return submission and self._on_sight(driver, submission)
 
-        return self._ask(work)
+        return self.database.run(work)
 
     def open_submissions(self, *, limit: int = 1000) -> tuple[Submission, ...]:
         """The submissions that are not settled, oldest first; what has outlived its lease is resolved first."""
 
-        def work(connection: Connection) -> tuple[Submission, ...]:
-            rows = self._execute(
-                connection, self._sql.rows.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(limit)
-            )
-            seen = [self._on_sight(connection, _submission(row)) for row in rows.all()]
+        def work(driver: Any, _again: bool) -> tuple[Submission, ...]:
+            rows = self._sql.open.all(driver, {"limit": limit, "now": self._now()})
+            seen = [self._on_sight(driver, _submission(row)) for row in rows]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
-        return self._ask(work)
+        return self.database.run(work)
 
     def find(
         self,
@@ -397,7 +390,7 @@ class Ledger:
 
         ``number`` is an order id, a provider's order id, a request id or an id of ours.
         """
-        query = self._sql.rows.order_by(_C.claimed_at.desc()).limit(limit)
+        query = self._sql.all.order_by(_C.claimed_at.desc()).limit(limit)
         for column, value in ((_C.state, state), (_C.account, account), (_C.location, location)):
             if value is not None:
                 query = query.where(column == value)
@@ -408,7 +401,9 @@ class Ledger:
             )
         if charge_mismatch:
             query = query.where(_MISMATCH)
-        return self._ask(lambda connection: tuple(map(_submission, self._execute(connection, query).all())))
+        statement = Statement(self.database.engine.dialect, query)
+        rows = self.database.run(lambda driver, _: statement.all(driver, {"now": self._now()}))
+        return tuple(map(_submission, rows))
 
     def purge(self, *, retention: timedelta = RETENTION) -> int:
         """Delete what was settled longer than ``retention`` ago, with its identities; gives the number.
@@ -417,14 +412,15 @@ class Ledger:
         """
         if retention < SHORTEST_RETENTION:
             raise ValueError(f"submissions are kept for at least {SHORTEST_RETENTION.days} days")
+
+        def purge_some(driver: Any, _again: bool) -> int:
+            values = {"retention": retention // _MILLISECOND, "now": self._now()}
+            return int(self._sql.purge.run(driver, values).rowcount)
+
         gone = 0
         while True:
             # In small parts, so that claims are not kept waiting.
-            part = self._ask(
-                lambda connection: (
-                    self._execute(connection, self._sql.purge, retention=retention // _MILLISECOND).rowcount
-                )
-            )
+            part = self.database.run(purge_some)
             gone += part
             if part < _PURGED_AT_ONCE:
                 return gone
@@ -438,32 +434,18 @@ class Ledger:
         """
         self.database.check_schema()
         # Deletes nothing, yet is refused by a database that can only be read.
-        self._ask(lambda connection: connection.execute(delete(SUBMISSIONS).where(_C.id == "")))
+        self.database.run(lambda driver, _: self._sql.write_nothing.run(driver, {}))
         self.database.force()
 
     def close(self) -> None:
         """Close all connections."""
         self.database.close()
 
-    def _ask(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work``, which makes its statements as it goes, in a transaction."""
-
-        def once(_again: bool) -> T:
-            with self.database.connection() as connection:
-                return work(connection)
-
-        return self.database.twice(once)
-
-    def _execute(self, connection: AnyConnection, statement: Executable, **parameters: Any) -> Any:
-        if self._now is not None:
-            parameters["now"] = self._now()
-        return connection.execute(statement, parameters)
-
-    def _read(self, connection: AnyConnection, id: str) -> Submission | None:
-        row = self._execute(connection, self._sql.row, this=id).first()
+    def _read(self, driver: Any, id: str) -> Submission | None:
+        row = self._sql.row.first(driver, {"this": id, "now": self._now()})
         return _submission(row) if row else None
 
-    def _held(self, connection: DirectTransaction, digests: Collection[str]) -> dict[str, Submission]:
+    def _held(self, driver: Any, digests: Collection[str]) -> dict[str, Submission]:
         """The submissions that the identities belong to now, by digest.
 
         The rows need no lock: what frees an identity (not placed, or a window that passed) never changes
@@ -471,20 +453,20 @@ class Ledger:
         """
         held = {}
         for digest in digests:
-            match = self._execute(connection, self._sql.match, digest=digest).first()
-            submission = match and self._on_sight(connection, _submission(match))
+            match = self._sql.match.first(driver, {"digest": digest, "now": self._now()})
+            submission = match and self._on_sight(driver, _submission(match))
             if submission and _holds(submission, match.kind):
                 held[digest] = submission
         return held
 
-    def _lock(self, connection: DirectTransaction, digests: Collection[str]) -> None:
+    def _lock(self, driver: Any, digests: Collection[str]) -> None:
         """Make claims of a common identity wait for one another; on SQLite all do anyway."""
         if self.database.is_postgresql:
-            connection.execute(_LOCK_IDENTITIES, {"keys": sorted(map(_advisory_key, digests))})
+            self._sql.lock.run(driver, {"keys": sorted(map(_advisory_key, digests))})
 
     def _recognised(
         self,
-        connection: DirectTransaction,
+        driver: Any,
         held: Mapping[str, Submission],
         kinds: Mapping[str, Kind],
         content: tuple[str, ...],
@@ -495,42 +477,46 @@ class Ledger:
         if not same:
             return Reused(next(iter(held.values())))
         found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
-        others = {digest: kind for digest, kind in kinds.items() if digest not in held}
-        self._point(connection, self._sql.point, others, found.id)
+        self._sql.point.run_each(
+            driver,
+            [
+                {"digest": digest, "kind": kind, "submission": found.id}
+                for digest, kind in kinds.items()
+                if digest not in held
+            ],
+        )
         if under_new_keys := [digest for digest in content if digest not in found.content]:
             every = " ".join((*under_new_keys, *found.content))
-            self._execute(connection, self._sql.widen, this=found.id, content=every)
+            self._sql.widen.run(driver, {"this": found.id, "content": every})
         # Its own row is found where the first try was committed but the connection broke.
         return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
 
-    def _point(self, connection: DirectTransaction, how: Executable, kinds: Mapping[str, str], id: str) -> int:
-        """Let identities point to the submission; gives how many do so now that did not."""
-        rows = [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
-        return connection.execute_each(how, rows)
-
-    def _on_sight(self, connection: AnyConnection, submission: Submission) -> Submission:
+    def _on_sight(self, driver: Any, submission: Submission) -> Submission:
         """The submission, its expired lease resolved."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
         if change is None or submission.lease_until > submission.seen_at:
             return submission
-        if self._execute(connection, self._sql.changes[change], this=submission.id).rowcount:
+        if self._sql.changes[change].run(driver, {"this": submission.id, "now": self._now()}).rowcount:
             return replace(submission, state=TRANSITIONS[change].target)
-        return self._read(connection, submission.id) or submission
+        return self._read(driver, submission.id) or submission
 
-    def _change(self, change: str, id: str, values: Mapping[str, Any], *, done: bool | str = True) -> None:
+    def _change(
+        self, change: str, id: str, done: Callable[[Submission, bool], bool] = lambda row, again: True, **values: Any
+    ) -> None:
         """Make a change, or raise.
 
-        ``done``: whether a row that is in the target state already will do; a provider's order id: whether
-        it does if the row has this one.
+        ``done`` tells whether a row that is in the target state already will do, and hears whether a first try may
+        have been made.
         """
-        with self.database.transaction(single=True) as connection:
-            if self._execute(connection, self._sql.changes[change], this=id, **values).rowcount:
+
+        def once(driver: Any, again: bool) -> None:
+            if self._sql.changes[change].run(driver, {"this": id, "now": self._now(), **values}).rowcount:
                 return
-            row = self._read(connection, id)
-        same = row is not None and row.state == TRANSITIONS[change].target
-        if same and row is not None and (done is True or row.provider_order_id == done):
-            return
-        raise Superseded(change, row)
+            row = self._read(driver, id)
+            if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
+                raise Superseded(change, row)
+
+        self.database.run(once, single=True)
 
 
 def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] | None = None) -> Ledger:
@@ -544,32 +530,55 @@ def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] 
 
 
 class _Statements:
-    """Every statement of the hot path, built once. ``now`` is the database's clock or a parameter."""
+    """Every statement but those of :meth:`Ledger.find`. ``now`` is the database's clock or a parameter."""
 
-    def __init__(self, is_postgresql: bool, *, own_clock: bool) -> None:
+    def __init__(self, database: Database, *, own_clock: bool) -> None:
         now: ColumnElement[int] = bindparam("now", type_=BigInteger)
         if own_clock:
             now = cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
         lease_end = now + bindparam("lease", type_=BigInteger)
-        dialect = postgresql if is_postgresql else sqlite
-        point = dialect.insert(IDENTITIES)
-
-        self.rows: Select[Any] = select(SUBMISSIONS, now.label("seen_at"))
-        self.row = self.rows.where(_C.id == bindparam("this"))
-        self.match = self.rows.add_columns(IDENTITIES.c.kind).join(IDENTITIES)
-        self.match = self.match.where(IDENTITIES.c.digest == bindparam("digest"))
-        self.insert = SUBMISSIONS.insert().values(claimed_at=now, lease_until=lease_end)
-        self.introduce = point.on_conflict_do_nothing(index_elements=["digest"])
-        self.point = point.on_conflict_do_update(
-            index_elements=["digest"], set_={"kind": point.excluded.kind, "submission": point.excluded.submission}
-        )
-        self.widen = update(SUBMISSIONS).where(_C.id == bindparam("this"))
-        self.changes: dict[str, Update] = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
-        self.changes["begin_sending"] = self.changes["begin_sending"].values(sending_at=now, lease_until=lease_end)
+        this = _C.id == bindparam("this")
+        identity = (postgresql if database.is_postgresql else sqlite).insert(IDENTITIES)
+        changes = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
+        changes["begin_sending"] = changes["begin_sending"].values(sending_at=now, lease_until=lease_end)
+        for name in ("begin_sending", "lose"):
+            changes[name] = changes[name].values(trace=func.coalesce(bindparam("left", type_=Text), _C.trace))
         for name in ("abandon", "expire"):
-            self.changes[name] = self.changes[name].where(_C.lease_until <= now)
+            changes[name] = changes[name].where(_C.lease_until <= now)
         outdated = select(_C.id).where(_C.settled_at < now - bindparam("retention", type_=BigInteger))
-        self.purge = delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(_PURGED_AT_ONCE)))
+        by_identity = IDENTITIES.c.digest == bindparam("digest")
+
+        self.all: Select[Any] = select(SUBMISSIONS, now.label("seen_at"))
+        compile = database.prepare
+        self.row = compile(self.all.where(this))
+        self.match = compile(self.all.add_columns(IDENTITIES.c.kind).join(IDENTITIES).where(by_identity))
+        self.open = compile(
+            self.all.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(bindparam("limit", type_=BigInteger))
+        )
+        self.lock = compile(_LOCK_IDENTITIES)
+        self.insert = compile(
+            SUBMISSIONS.insert().values(state="claimed", claimed_at=now, lease_until=lease_end),
+            *("id", "account", "location", "content", "owner", "request_id"),
+        )
+        pointer = ("digest", "kind", "submission")
+        self.introduce = compile(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
+        self.point = compile(
+            identity.on_conflict_do_update(
+                index_elements=["digest"],
+                set_={"kind": identity.excluded.kind, "submission": identity.excluded.submission},
+            ),
+            *pointer,
+        )
+        self.widen = compile(update(SUBMISSIONS).where(this), "content")
+        self.changes = {name: compile(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
+        self.purge = compile(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(_PURGED_AT_ONCE))))
+        self.write_nothing = compile(delete(SUBMISSIONS).where(_C.id == ""))
+
+
+_SET_BY: Mapping[str, Sequence[str]] = {
+    "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged")
+}
+"""The columns that a change sets beside the state and the times."""
 
 
 def _guarded(transition: Transition, now: ColumnElement[int]) -> Update:
@@ -578,7 +587,7 @@ def _guarded(transition: Transition, now: ColumnElement[int]) -> Update:
     return change.values(settled_at=now) if transition.target in SETTLED else change
 
 
-def _submission(row: Row[Any]) -> Submission:
+def _submission(row: Any) -> Submission:
     return Submission(
         id=row.id,
         account=row.account,
@@ -608,14 +617,13 @@ def _holds(submission: Submission, kind: Kind) -> bool:
     return submission.state != "not_placed"
 
 
-def _trace(trace: Mapping[str, Any] | None) -> Mapping[str, str]:
-    """The column to set, if there is something to set it to."""
+def _trace(trace: Mapping[str, Any] | None) -> str | None:
     if trace is None:
-        return {}
+        return None
     written = json.dumps(dict(trace))
     if len(written) > LARGEST_TRACE:
         raise ValueError(f"a trace has at most {LARGEST_TRACE} characters")
-    return {"trace": written}
+    return written
 
 
 def _advisory_key(digest: str) -> int:
@@ -632,3 +640,7 @@ def _from_ms(milliseconds: int) -> datetime:
 
 def _host_clock() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _no_clock() -> None:
+    """The database reads its own."""

@@ -6,14 +6,15 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError
 
 from levelup_ov.database import (
     PATIENCE,
+    ConnectionLost,
     LedgerUnavailable,
     WriteAheadLog,
     begin_sqlite,
@@ -21,7 +22,7 @@ from levelup_ov.database import (
     failures,
     open_engine,
 )
-from levelup_ov.direct import ConnectionLost, DirectEngine, DirectTransaction
+from levelup_ov.direct import Statement
 
 T = TypeVar("T")
 
@@ -42,32 +43,48 @@ class Database:
         self._url = url
         self._pool_size = pool_size
         self._inherited: list[object] = []
+        self._statements: dict[tuple[Any, ...], Statement] = {}
+        self._turn: AbstractContextManager[None] = nullcontext()
+        self._kept: PoolProxiedConnection | None = None
+        """SQLite's one connection for :meth:`run`, taken from the pool for good."""
+        self._log: WriteAheadLog | None = None
+        self.engine: Engine
         self._connect()
         _OPENED.add(self)
 
-    def transaction(self, *, single: bool = False) -> DirectTransaction:
-        """A transaction for statements that were made once. ``single``: of one statement."""
-        return self._direct.transaction(single=single)
+    def prepare(self, statement: Any, *columns: str) -> Statement:
+        """The statement, compiled once and kept for good: do not make it anew for each call."""
+        key = (statement, *columns)
+        if (prepared := self._statements.get(key)) is None:
+            prepared = self._statements[key] = Statement(self.engine.dialect, statement, columns)
+        return prepared
+
+    def run(self, work: Callable[[Any, bool], T], *, single: bool = False) -> T:
+        """Run ``work`` in a transaction on the driver's connection; an exception rolls it back.
+
+        It is run again where the database asks for it or the connection was dead, and told so by its second
+        argument: then the first try may have been committed. ``single``: of one statement, which is a
+        transaction by itself.
+
+        :raises levelup_ov.database.LedgerUnavailable: the database cannot be reached or written.
+        """
+        try:
+            return self._transact(work, False, single)
+        except Exception as error:
+            with failures(self.engine):
+                if not _is_passing(error):
+                    raise
+        with failures(self.engine):
+            return self._transact(work, True, single)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A transaction for statements that are made as it goes."""
-        with self._direct.turn, self.engine.begin() as connection:
+        """A transaction for statements that are made as it goes.
+
+        :raises levelup_ov.database.LedgerUnavailable: the database cannot be reached or written.
+        """
+        with failures(self.engine), self._turn, self.engine.begin() as connection:
             yield connection
-
-    def failures(self) -> failures:
-        """What turns that with which a transaction fails into :class:`~levelup_ov.database.LedgerUnavailable`."""
-        return failures(self.engine)
-
-    def twice(self, once: Callable[[bool], T]) -> T:
-        """Run ``once``; again where the database asks for it or a pooled connection was dead."""
-        with self.failures():
-            try:
-                return once(False)
-            except (ConnectionLost, DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
-                if not _is_passing(error):
-                    raise
-            return once(True)
 
     def force(self) -> None:
         """Return when all that this thread committed would survive a power failure.
@@ -86,26 +103,59 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
-        self._direct.close()
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         self.engine.dispose()
         if self._log is not None:
             self._log.close()
 
+    def _transact(self, work: Callable[[Any, bool], T], again: bool, single: bool) -> T:
+        with self._turn:
+            pooled = self._kept or self._take()
+            driver: Any = pooled.dbapi_connection
+            try:
+                if not (single or self.is_postgresql):
+                    begin_sqlite(driver)
+                result = work(driver, again)
+                self.engine.dialect.do_commit(driver)
+                return result
+            except BaseException as error:
+                self._roll_back(pooled, error)
+                raise
+            finally:
+                if self._kept is None:
+                    pooled.close()
+
+    def _take(self) -> PoolProxiedConnection:
+        pooled = self.engine.raw_connection()
+        if not self.is_postgresql:
+            self._kept = pooled
+        return pooled
+
+    def _roll_back(self, pooled: PoolProxiedConnection, error: BaseException) -> None:
+        dialect = self.engine.dialect
+        driver: Any = pooled.dbapi_connection
+        if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, driver, None):
+            self._kept = None
+            pooled.invalidate(error)
+            # What broke one connection most likely broke all that wait in the pool.
+            self.engine.dispose()
+            raise ConnectionLost from error
+        dialect.do_rollback(driver)
+
     def _after_fork(self) -> None:
         # The parent's connections are neither used nor closed here: closing would end them for the parent.
-        self._inherited += (self.engine, self._direct)
+        self._inherited += (self.engine, self._kept)
         self._connect()
 
     def _connect(self) -> None:
-        self._log: WriteAheadLog | None = None
-        if self.is_postgresql:
-            self.engine = open_engine(self._url, pool_size=self._pool_size)
-            self._direct = DirectEngine(self.engine)
-        else:
-            # One more, for the one that is kept.
-            self.engine = open_engine(self._url, pool_size=self._pool_size + 1)
-            self._direct = DirectEngine(self.engine, begin=begin_sqlite, turn=_Turn())
+        self._kept = None
+        if not self.is_postgresql:
+            self._turn = _Turn()
             self._log = WriteAheadLog(self._file)
+        # One more, for the one that is kept.
+        self.engine = open_engine(self._url, pool_size=self._pool_size + (not self.is_postgresql))
 
     def _file(self) -> str:
         # As SQLite has found it: the address may be a link or a URI.

@@ -6,15 +6,14 @@ gets it. Times are milliseconds since 1970 in UTC, amounts cents. Tokens and bod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import (
-    BigInteger, Column, Connection, Executable, ForeignKey, MetaData, Row, Table, Text, and_, bindparam, delete, or_,
+    BigInteger, Column, Executable, ForeignKey, MetaData, Row, Table, Text, and_, bindparam, delete, or_,
     select, update,
 )  # fmt: skip
 
@@ -149,18 +148,10 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._database.failures(), self._database.connection() as connection:
-            yield connection
-
     def _row(self, statement: Executable, **parameters: Any) -> Any:
         """The first row that a statement of the hot path finds."""
-        return self._database.twice(lambda _: self._once(statement, parameters))
-
-    def _once(self, statement: Executable, parameters: Mapping[str, Any]) -> Any:
-        with self._database.transaction(single=True) as transaction:
-            return transaction.execute(statement, parameters).first()
+        prepared = self._database.prepare(statement, *parameters)
+        return self._database.run(lambda driver, _: prepared.first(driver, parameters), single=True)
 
     # Connections.
 
@@ -177,7 +168,7 @@ class Store:
             # A person may take days to answer a permissions request.
             _C.request_id.is_(None),
         )
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             transaction.execute(delete(STATES).where(STATES.c.expires_at < now))
             transaction.execute(delete(CONNECTIONS).where(given_up))
             transaction.execute(CONNECTIONS.insert(), _values(connection))
@@ -190,7 +181,7 @@ class Store:
 
         None: the state is forged, used, too old, or one for the other kind.
         """
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             taken = transaction.execute(
                 delete(STATES)
                 .where(STATES.c.digest == digest, STATES.c.kind == kind)
@@ -207,43 +198,44 @@ class Store:
 
     def connection_of_request(self, request_id: int) -> Connected | None:
         """The connection that waits for a permissions request."""
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             return _connected(transaction.execute(select(CONNECTIONS).where(_C.request_id == request_id)).first())
 
     def connected_as(self, kind: Kind, levelup_id: int) -> Connected | None:
         """The newest connection in use of this merchant or user of LevelUp's."""
         query = select(CONNECTIONS).where(_C.kind == kind, _C.state == "connected", _C.levelup_id == levelup_id)
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             return _connected(transaction.execute(query.order_by(_C.created_at.desc()).limit(1)).first())
 
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
         query = select(CONNECTIONS).where(_C.kind == kind, _C.state == state).order_by(_C.created_at, _C.id)
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             return [Connected(**row._mapping) for row in transaction.execute(query)]
 
     def change_connection(self, id: str, sources: Sequence[ConnectionState], **values: Any) -> bool:
         """Change a connection that is in one of ``sources``; whether it was."""
         change = update(CONNECTIONS).where(_C.id == id, _C.state.in_(sources)).values(values)
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             return transaction.execute(change).rowcount == 1
 
     def reseal(self, id: str, old: str, new: str) -> None:
         """Replace a sealed token, if it is still the old one."""
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             transaction.execute(update(CONNECTIONS).where(_C.id == id, _C.token == old).values(token=new))
 
     # Orders.
 
     def add_order(self, order: Order) -> None:
         """Keep a new order."""
-        values = _values(order)
+        values, this = _values(order), {"this": order.id}
+        insert, find = self._database.prepare(_NEW_ORDER, *values), self._database.prepare(_ORDER)
 
-        def once(again: bool) -> Any:
+        def once(driver: Any, again: bool) -> Any:
             # The first try was made, perhaps, and its connection broke after that.
-            return again and self._once(_ORDER, {"this": order.id}) or self._once(_NEW_ORDER, values)
+            return again and find.first(driver, this) or insert.first(driver, values)
 
-        self._database.twice(once)
+        self._database.run(once, single=True)
 
     def order(self, id: str) -> Order | None:
         """The order with this id of ours or this UUID of LevelUp's."""
@@ -265,16 +257,18 @@ class Store:
         """
         held = {"free_at": free_at, "lease": lease}
         conditions = {name: value for name, value in held.items() if value is not None}
-        change = _change_of_order(tuple(sources), *conditions)
+        given = {"this": id, **conditions, **values}
+        change = self._database.prepare(_change_of_order(tuple(sources), *conditions), *values)
+        find = self._database.prepare(_ORDER)
 
-        def once(again: bool) -> Any:
-            if row := self._once(change, {"this": id, **conditions, **values}):
+        def once(driver: Any, again: bool) -> Any:
+            if row := change.first(driver, given):
                 return row
             # The first try was made, perhaps, and its connection broke after that.
-            row = again and self._once(_ORDER, {"this": id})
+            row = again and find.first(driver, given)
             return row if row and values.items() <= row._asdict().items() else None
 
-        row = self._database.twice(once)
+        row = self._database.run(once, single=True)
         return Order(**row._asdict()) if row else None
 
     def unfinished_orders(self, now: int, limit: int) -> list[Order]:
@@ -284,7 +278,7 @@ class Store:
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
         )
         query = select(ORDERS).where(undone, _O.lease_until <= now).order_by(_O.created_at).limit(limit)
-        with self._transaction() as transaction:
+        with self._database.connection() as transaction:
             return [Order(**row._mapping) for row in transaction.execute(query)]
 
 

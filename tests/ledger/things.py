@@ -116,14 +116,11 @@ def walk_and_wait(url: str, steps: int, pipe: Connection) -> None:
     """
     ledger = open_ledger(url, pool_size=1)
     if steps == 0:
-        point = ledger._point
-
-        def stop_before_commit(*arguments: Any) -> None:
-            point(*arguments)
+        def stop_before_commit(_: object) -> None:
             pipe.send("")
             time.sleep(60)
 
-        ledger._point = stop_before_commit  # type: ignore[method-assign]
+        ledger.database.engine.dialect.do_commit = stop_before_commit  # type: ignore[method-assign]
     id = claimed(claim(ledger))
     following: list[Callable[[], None]] = [lambda: begin(ledger, id), lambda: place(ledger, id)]
     for step in following[: steps - 1]:
