@@ -171,7 +171,10 @@ def _set_sqlite(connection: Any, _record: object) -> None:
 
 
 def begin_sqlite(driver: Any) -> None:
-    """Begin a transaction with the write lock at once: one that reads first and writes later could fail midway."""
+    """Begin a transaction with the write lock at once: one that reads first and writes later could fail midway.
+
+    ``driver`` is its connection or a cursor of it.
+    """
     driver.execute("BEGIN IMMEDIATE")
 
 
@@ -185,41 +188,27 @@ class WriteAheadLog:
 
     def __init__(self, find: Callable[[], str]) -> None:
         self._find = find
-        self._counting = threading.Lock()
-        self._forcing = threading.Lock()
-        self._committed = 0
-        self._forced = 0
+        self._opening = threading.Lock()
         self._file: int | None = None
 
     def force(self) -> None:
-        """Return when all that this thread committed is on the disk; one write serves all who wait for it.
+        """Return when all that was committed before is on the disk.
 
         :raises LedgerUnavailable: the disk refuses.
         """
-        with self._counting:
-            self._committed += 1
-            mine = self._committed
-        with self._forcing:
-            if self._forced >= mine:
-                return
-            reached = self._committed
-            self._write()
-            self._forced = reached
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._forcing:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
-
-    def _write(self) -> None:
         try:
-            if self._file is None:
-                self._file = os.open(f"{self._find()}-wal", os.O_RDONLY)
+            with self._opening:
+                if self._file is None:
+                    self._file = os.open(f"{self._find()}-wal", os.O_RDONLY)
             os.fdatasync(self._file)
         except OSError as error:
             raise LedgerUnavailable() from error
+
+    def close(self) -> None:
+        """Let go of the file; nobody forces any more."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def _set_postgresql(connection: Any, _record: object) -> None:

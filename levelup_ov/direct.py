@@ -2,7 +2,7 @@
 
 SQLAlchemy prepares a statement's execution anew each time, which costs more CPU than all the rest of a small
 transaction (2026-11). Here a statement is compiled once, by SQLAlchemy and for its dialect; what is left is the
-driver's call. Pool, dialect and schema stay SQLAlchemy's.
+driver's call, on a cursor of its. Pool, dialect and schema stay SQLAlchemy's.
 """
 
 from __future__ import annotations
@@ -30,28 +30,27 @@ class Statement:
         self._constants = {name: value for name, value in expanded.parameters.items() if name not in given}
         self._make_row: Callable[..., Any] | None = None
 
-    def run(self, driver: Any, parameters: Parameters) -> Any:
-        """Execute it on the driver's connection; gives the driver's cursor."""
-        return driver.execute(self._sql, {**self._constants, **parameters})
+    def run(self, cursor: Any, parameters: Parameters) -> Any:
+        """Execute it; gives the cursor back."""
+        return cursor.execute(self._sql, {**self._constants, **parameters})
 
-    def run_each(self, driver: Any, parameters: Sequence[Parameters]) -> int:
+    def run_each(self, cursor: Any, parameters: Sequence[Parameters]) -> int:
         """Execute it for each of ``parameters``; gives how many rows were changed."""
         if not parameters:
             return 0
-        cursor = driver.cursor()
         cursor.executemany(self._sql, [{**self._constants, **each} for each in parameters])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
-    def all(self, driver: Any, parameters: Parameters) -> list[Any]:
+    def all(self, cursor: Any, parameters: Parameters) -> list[Any]:
         """The rows that it finds or gives back, with their columns as attributes."""
-        cursor = self.run(driver, parameters)
+        self.run(cursor, parameters)
         if self._make_row is None:
             self._make_row = _row_type([column[0] for column in cursor.description])
         return [self._make_row(*row) for row in cursor.fetchall()]
 
-    def first(self, driver: Any, parameters: Parameters) -> Any:
+    def first(self, cursor: Any, parameters: Parameters) -> Any:
         """The first of these rows, or None."""
-        return next(iter(self.all(driver, parameters)), None)
+        return next(iter(self.all(cursor, parameters)), None)
 
 
 def _row_type(columns: Sequence[str]) -> Callable[..., Any]:

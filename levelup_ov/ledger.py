@@ -263,10 +263,10 @@ class Ledger:
         owner = f"{self._host}/{os.getpid()}"
         pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
 
-        def once(driver: Any, look: bool) -> Claim:
-            self._lock(driver, kinds)
-            if look and (held := self._held(driver, kinds)):
-                return self._recognised(driver, held, kinds, content, this)
+        def once(cursor: Any, look: bool) -> Claim:
+            self._lock(cursor, kinds)
+            if look and (held := self._held(cursor, kinds)):
+                return self._recognised(cursor, held, kinds, content, this)
             row = {
                 "id": this,
                 "account": account,
@@ -277,9 +277,9 @@ class Ledger:
                 "lease": lease // _MILLISECOND,
                 "now": self._now(),
             }
-            self._sql.insert.run(driver, row)
+            self._sql.insert.run(cursor, row)
             point = self._sql.point if look else self._sql.introduce
-            if point.run_each(driver, pointers) < len(pointers):
+            if point.run_each(cursor, pointers) < len(pointers):
                 raise _Seen
             return Claimed(this)
 
@@ -287,7 +287,7 @@ class Ledger:
             # Nearly every submission is new, and then nothing needs to be read.
             return self.database.run(once)
         except _Seen:
-            return self.database.run(lambda driver, _: once(driver, True))
+            return self.database.run(lambda cursor, _: once(cursor, True))
 
     def begin_sending(self, id: str, *, lease: timedelta, trace: Mapping[str, Any] | None = None) -> None:
         """Mark that the order is about to be placed. Only after this has returned may it be sent.
@@ -299,8 +299,7 @@ class Ledger:
         """
         values = {"lease": lease // _MILLISECOND, "left": _trace(trace)}
         # Nobody else knows the id: found in its new state, the row was changed by the first try.
-        self._change("begin_sending", id, lambda _, again: again, **values)
-        self.database.force()
+        self._change("begin_sending", id, lambda _, again: again, durably=True, **values)
 
     def place(
         self,
@@ -360,18 +359,18 @@ class Ledger:
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""
 
-        def work(driver: Any, _again: bool) -> Submission | None:
-            submission = self._read(driver, id)
-            return submission and self._on_sight(driver, submission)
+        def work(cursor: Any, _again: bool) -> Submission | None:
+            submission = self._read(cursor, id)
+            return submission and self._on_sight(cursor, submission)
 
         return self.database.run(work)
 
     def open_submissions(self, *, limit: int = 1000) -> tuple[Submission, ...]:
         """The submissions that are not settled, oldest first; what has outlived its lease is resolved first."""
 
-        def work(driver: Any, _again: bool) -> tuple[Submission, ...]:
-            rows = self._sql.open.all(driver, {"limit": limit, "now": self._now()})
-            seen = [self._on_sight(driver, _submission(row)) for row in rows]
+        def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
+            rows = self._sql.open.all(cursor, {"limit": limit, "now": self._now()})
+            seen = [self._on_sight(cursor, _submission(row)) for row in rows]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
@@ -402,7 +401,7 @@ class Ledger:
         if charge_mismatch:
             query = query.where(_MISMATCH)
         statement = Statement(self.database.engine.dialect, query)
-        rows = self.database.run(lambda driver, _: statement.all(driver, {"now": self._now()}))
+        rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
         return tuple(map(_submission, rows))
 
     def purge(self, *, retention: timedelta = RETENTION) -> int:
@@ -413,9 +412,9 @@ class Ledger:
         if retention < SHORTEST_RETENTION:
             raise ValueError(f"submissions are kept for at least {SHORTEST_RETENTION.days} days")
 
-        def purge_some(driver: Any, _again: bool) -> int:
+        def purge_some(cursor: Any, _again: bool) -> int:
             values = {"retention": retention // _MILLISECOND, "now": self._now()}
-            return int(self._sql.purge.run(driver, values).rowcount)
+            return int(self._sql.purge.run(cursor, values).rowcount)
 
         gone = 0
         while True:
@@ -434,18 +433,18 @@ class Ledger:
         """
         self.database.check_schema()
         # Deletes nothing, yet is refused by a database that can only be read.
-        self.database.run(lambda driver, _: self._sql.write_nothing.run(driver, {}))
+        self.database.run(lambda cursor, _: self._sql.write_nothing.run(cursor, {}))
         self.database.force()
 
     def close(self) -> None:
         """Close all connections."""
         self.database.close()
 
-    def _read(self, driver: Any, id: str) -> Submission | None:
-        row = self._sql.row.first(driver, {"this": id, "now": self._now()})
+    def _read(self, cursor: Any, id: str) -> Submission | None:
+        row = self._sql.row.first(cursor, {"this": id, "now": self._now()})
         return _submission(row) if row else None
 
-    def _held(self, driver: Any, digests: Collection[str]) -> dict[str, Submission]:
+    def _held(self, cursor: Any, digests: Collection[str]) -> dict[str, Submission]:
         """The submissions that the identities belong to now, by digest.
 
         The rows need no lock: what frees an identity (not placed, or a window that passed) never changes
@@ -453,20 +452,20 @@ class Ledger:
         """
         held = {}
         for digest in digests:
-            match = self._sql.match.first(driver, {"digest": digest, "now": self._now()})
-            submission = match and self._on_sight(driver, _submission(match))
+            match = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
+            submission = match and self._on_sight(cursor, _submission(match))
             if submission and _holds(submission, match.kind):
                 held[digest] = submission
         return held
 
-    def _lock(self, driver: Any, digests: Collection[str]) -> None:
+    def _lock(self, cursor: Any, digests: Collection[str]) -> None:
         """Make claims of a common identity wait for one another; on SQLite all do anyway."""
         if self.database.is_postgresql:
-            self._sql.lock.run(driver, {"keys": sorted(map(_advisory_key, digests))})
+            self._sql.lock.run(cursor, {"keys": sorted(map(_advisory_key, digests))})
 
     def _recognised(
         self,
-        driver: Any,
+        cursor: Any,
         held: Mapping[str, Submission],
         kinds: Mapping[str, Kind],
         content: tuple[str, ...],
@@ -478,7 +477,7 @@ class Ledger:
             return Reused(next(iter(held.values())))
         found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
         self._sql.point.run_each(
-            driver,
+            cursor,
             [
                 {"digest": digest, "kind": kind, "submission": found.id}
                 for digest, kind in kinds.items()
@@ -487,36 +486,45 @@ class Ledger:
         )
         if under_new_keys := [digest for digest in content if digest not in found.content]:
             every = " ".join((*under_new_keys, *found.content))
-            self._sql.widen.run(driver, {"this": found.id, "content": every})
+            self._sql.widen.run(cursor, {"this": found.id, "content": every})
         # Its own row is found where the first try was committed but the connection broke.
         return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
 
-    def _on_sight(self, driver: Any, submission: Submission) -> Submission:
+    def _on_sight(self, cursor: Any, submission: Submission) -> Submission:
         """The submission, its expired lease resolved."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
         if change is None or submission.lease_until > submission.seen_at:
             return submission
-        if self._sql.changes[change].run(driver, {"this": submission.id, "now": self._now()}).rowcount:
+        if self._sql.changes[change].run(cursor, {"this": submission.id, "now": self._now()}).rowcount:
             return replace(submission, state=TRANSITIONS[change].target)
-        return self._read(driver, submission.id) or submission
+        return self._read(cursor, submission.id) or submission
 
     def _change(
-        self, change: str, id: str, done: Callable[[Submission, bool], bool] = lambda row, again: True, **values: Any
+        self,
+        change: str,
+        id: str,
+        done: Callable[[Submission, bool], bool] = lambda row, again: True,
+        *,
+        durably: bool = False,
+        **values: Any,
     ) -> None:
         """Make a change, or raise.
 
         ``done`` tells whether a row that is in the target state already will do, and hears whether a first try may
-        have been made.
+        have been made. ``durably``: it survives a power failure when this returns.
         """
 
-        def once(driver: Any, again: bool) -> None:
-            if self._sql.changes[change].run(driver, {"this": id, "now": self._now(), **values}).rowcount:
-                return
-            row = self._read(driver, id)
-            if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
-                raise Superseded(change, row)
+        def once(cursor: Any, again: bool) -> Superseded | None:
+            if self._sql.changes[change].run(cursor, {"this": id, "now": self._now(), **values}).rowcount:
+                return None
+            row = self._read(cursor, id)
+            if row is not None and row.state == TRANSITIONS[change].target and done(row, again):
+                return None
+            return Superseded(change, row)
 
-        self.database.run(once, single=True)
+        superseded = self.database.run_durably(once) if durably else self.database.run(once, single=True)
+        if superseded is not None:
+            raise superseded
 
 
 def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] | None = None) -> Ledger:

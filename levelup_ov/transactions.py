@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ class Database:
         self._kept: PoolProxiedConnection | None = None
         """SQLite's one connection for :meth:`run`, taken from the pool for good."""
         self._log: WriteAheadLog | None = None
+        self._together: _Together | None = None
         self.engine: Engine
         self._connect()
         _OPENED.add(self)
@@ -60,11 +62,11 @@ class Database:
         return prepared
 
     def run(self, work: Callable[[Any, bool], T], *, single: bool = False) -> T:
-        """Run ``work`` in a transaction on the driver's connection; an exception rolls it back.
+        """Run ``work`` with a cursor of the driver's, in a transaction; an exception rolls it back.
 
         It is run again where the database asks for it or the connection was dead, and told so by its second
-        argument: then the first try may have been committed. ``single``: of one statement, which is a
-        transaction by itself.
+        argument: then the first try may have been committed. ``single``: it changes one row by one statement, which
+        needs no transaction around it.
 
         :raises levelup_ov.database.LedgerUnavailable: the database cannot be reached or written.
         """
@@ -86,8 +88,17 @@ class Database:
         with failures(self.engine), self._turn, self.engine.begin() as connection:
             yield connection
 
+    def run_durably(self, work: Callable[[Any, bool], T]) -> T:
+        """As :meth:`run` for ``single`` work, which survives a power failure when this returns.
+
+        It must not raise: on SQLite one transaction and one write to the disk serve all who wait for them.
+
+        :raises levelup_ov.database.LedgerUnavailable: the database cannot be reached or written, or the disk refuses.
+        """
+        return self.run(work, single=True) if self._together is None else self._together.run(work)
+
     def force(self) -> None:
-        """Return when all that this thread committed would survive a power failure.
+        """Return when all that was committed before would survive a power failure.
 
         :raises levelup_ov.database.LedgerUnavailable: the disk refuses.
         """
@@ -113,12 +124,12 @@ class Database:
     def _transact(self, work: Callable[[Any, bool], T], again: bool, single: bool) -> T:
         with self._turn:
             pooled = self._kept or self._take()
-            driver: Any = pooled.dbapi_connection
             try:
+                cursor = pooled.cursor()
                 if not (single or self.is_postgresql):
-                    begin_sqlite(driver)
-                result = work(driver, again)
-                self.engine.dialect.do_commit(driver)
+                    begin_sqlite(cursor)
+                result = work(cursor, again)
+                self.engine.dialect.do_commit(pooled)
                 return result
             except BaseException as error:
                 self._roll_back(pooled, error)
@@ -135,14 +146,13 @@ class Database:
 
     def _roll_back(self, pooled: PoolProxiedConnection, error: BaseException) -> None:
         dialect = self.engine.dialect
-        driver: Any = pooled.dbapi_connection
-        if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, driver, None):
+        if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, pooled, None):
             self._kept = None
             pooled.invalidate(error)
             # What broke one connection most likely broke all that wait in the pool.
             self.engine.dispose()
             raise ConnectionLost from error
-        dialect.do_rollback(driver)
+        dialect.do_rollback(pooled)
 
     def _after_fork(self) -> None:
         # The parent's connections are neither used nor closed here: closing would end them for the parent.
@@ -154,6 +164,7 @@ class Database:
         if not self.is_postgresql:
             self._turn = _Turn()
             self._log = WriteAheadLog(self._file)
+            self._together = _Together(self)
         # One more, for the one that is kept.
         self.engine = open_engine(self._url, pool_size=self._pool_size + (not self.is_postgresql))
 
@@ -179,6 +190,57 @@ class _Turn:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+
+class _Waiting:
+    """Work that waits for its turn, and what became of it."""
+
+    def __init__(self, work: Callable[[Any, bool], Any]) -> None:
+        self.work = work
+        self.is_done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _Together:
+    """Brings to the disk what several threads want to have there: one transaction and one write for all.
+
+    Who comes first does it alone. Who comes meanwhile waits for it, and the first of these does it for all of them.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue: deque[_Waiting] = deque()
+        self._leading = threading.Lock()
+
+    def run(self, work: Callable[[Any, bool], T]) -> T:
+        mine = _Waiting(work)
+        self._queue.append(mine)
+        with self._leading:
+            if not mine.is_done:
+                self._lead()
+        if mine.error is not None:
+            raise LedgerUnavailable() from mine.error
+        result: T = mine.result
+        return result
+
+    def _lead(self) -> None:
+        batch = [self._queue.popleft() for _ in range(len(self._queue))]
+
+        def work_all(cursor: Any, again: bool) -> None:
+            for each in batch:
+                each.result = each.work(cursor, again)
+
+        failed: BaseException | None = None
+        try:
+            self._database.run(work_all, single=len(batch) == 1)
+            self._database.force()
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            for each in batch:
+                each.is_done, each.error = True, failed
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -151,7 +151,7 @@ class Store:
     def _row(self, statement: Executable, **parameters: Any) -> Any:
         """The first row that a statement of the hot path finds."""
         prepared = self._database.prepare(statement, *parameters)
-        return self._database.run(lambda driver, _: prepared.first(driver, parameters), single=True)
+        return self._database.run(lambda cursor, _: prepared.first(cursor, parameters), single=True)
 
     # Connections.
 
@@ -231,9 +231,9 @@ class Store:
         values, this = _values(order), {"this": order.id}
         insert, find = self._database.prepare(_NEW_ORDER, *values), self._database.prepare(_ORDER)
 
-        def once(driver: Any, again: bool) -> Any:
+        def once(cursor: Any, again: bool) -> Any:
             # The first try was made, perhaps, and its connection broke after that.
-            return again and find.first(driver, this) or insert.first(driver, values)
+            return again and find.first(cursor, this) or insert.first(cursor, values)
 
         self._database.run(once, single=True)
 
@@ -261,11 +261,11 @@ class Store:
         change = self._database.prepare(_change_of_order(tuple(sources), *conditions), *values)
         find = self._database.prepare(_ORDER)
 
-        def once(driver: Any, again: bool) -> Any:
-            if row := change.first(driver, given):
+        def once(cursor: Any, again: bool) -> Any:
+            if row := change.first(cursor, given):
                 return row
             # The first try was made, perhaps, and its connection broke after that.
-            row = again and find.first(driver, given)
+            row = again and find.first(cursor, given)
             return row if row and values.items() <= row._asdict().items() else None
 
         row = self._database.run(once, single=True)

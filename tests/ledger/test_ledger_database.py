@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
 from levelup_ov.identity import content, content_digests, identities
-from levelup_ov.ledger import _METADATA, RETENTION, InProgress, Ledger, Recorded, Unknown, open_ledger
+from levelup_ov.ledger import _METADATA, RETENTION, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 
@@ -444,6 +445,67 @@ def test_a_disk_that_refuses_the_mark_stops_the_submission(sqlite_url: str, monk
     monkeypatch.setattr(os, "fdatasync", refuse)
     with pytest.raises(LedgerUnavailable):
         ledger.begin_sending(id, lease=LEASE)
+    ledger.close()
+
+
+class SlowDisk:
+    """Counts what is forced to it; the first write waits until others want one too. ``refuses`` those others."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, refuses: bool = False) -> None:
+        self.writes = 0
+        self._refuses = refuses
+        self._go_on = threading.Event()
+        monkeypatch.setattr(os, "fdatasync", self._write)
+
+    def _write(self, file: int) -> None:
+        self.writes += 1
+        if self.writes == 1:
+            assert self._go_on.wait(30)
+        elif self._refuses:
+            raise OSError(errno.EIO, "the disk is gone")
+
+    def begin_together(self, ledger: Ledger, ids: list[str]) -> list[BaseException | None]:
+        """One begins; the others come while it waits for the disk. Gives what each failed with."""
+
+        def attempt(id: str) -> BaseException | None:
+            try:
+                begin(ledger, id)
+            except (LedgerUnavailable, Superseded) as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(len(ids)) as pool:
+            first = pool.submit(attempt, ids[0])
+            while not self.writes:
+                time.sleep(0.001)
+            others = [pool.submit(attempt, id) for id in ids[1:]]
+            time.sleep(0.3)
+            self._go_on.set()
+            return [attempted.result() for attempted in (first, *others)]
+
+
+@pytest.mark.rule("SUB-2")
+def test_one_write_to_the_disk_serves_all_who_wait_for_it(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = open_ledger(sqlite_url)
+    ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(8)]
+    ledger.fail(ids[4])
+    disk = SlowDisk(monkeypatch)
+    failed = disk.begin_together(ledger, ids)
+    assert disk.writes < len(ids) / 2
+    # The one whose claim was lost is told so, and takes nobody along.
+    assert [type(error) for error in failed if error] == [Superseded] and failed[4] is not None
+    states = {found.id: found.state for found in ledger.find()}
+    assert [states[id] for id in ids] == ["sending"] * 4 + ["not_placed"] + ["sending"] * 3
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_disk_that_refuses_stops_all_who_wait_for_it(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = open_ledger(sqlite_url)
+    ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(5)]
+    disk = SlowDisk(monkeypatch, refuses=True)
+    first, *others = disk.begin_together(ledger, ids)
+    assert first is None and [type(error) for error in others] == [LedgerUnavailable] * 4
     ledger.close()
 
 
