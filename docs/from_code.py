@@ -15,8 +15,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from levelup_ov.config import VARIABLES
+from levelup_ov.domain.submission import TRANSITIONS
 from levelup_ov.errors import KINDS
-from levelup_ov.ledger import TRANSITIONS
 
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = ("requests", "answers")

@@ -17,7 +17,8 @@ from levelup_ov.database import REVISIONS
 from levelup_ov.deadline import Deadline
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ledger import State, Submission, open_ledger
+from levelup_ov.domain.submission import State
+from levelup_ov.ledger import Submission, open_ledger
 from levelup_ov.sandbox import create_sandbox
 from levelup_ov.scaffold.cli import adapters_group
 from levelup_ov.service import Service, Trace

@@ -1,9 +1,9 @@
 """The durable record of submissions, by which the provider gets at most one order each (SUB-2 to SUB-5).
 
-A submission is claimed before anything is sent, marked before the order is placed, and settled after.
-:data:`TRANSITIONS` is the whole life of a row. Every change is guarded by the states it may come from,
-so that a late writer changes nothing and learns so (:class:`Superseded`). Each claim makes a row of its
-own, and only its claimant knows the id: the id is what fences others off.
+A submission is claimed before anything is sent, marked before the order is placed, and settled after; the
+transitions of :mod:`levelup_ov.domain.submission` are its whole life. Every change is guarded by the states
+it may come from, so that a late writer changes nothing and learns so (:class:`Superseded`). Each claim makes
+a row of its own, and only its claimant knows the id: the id is what fences others off.
 
 No card, CVV, secret, name, phone number or address is stored: a row holds ids, states, amounts, times,
 keyed digests and the recorded answer.
@@ -20,48 +20,16 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
-
-from sqlalchemy import (
-    BigInteger, Column, ColumnElement, ForeignKey, MetaData, Select, Table, Text, Update, bindparam, cast,
-    delete, extract, func, select, text, update,
-)  # fmt: skip
-from sqlalchemy.dialects import postgresql, sqlite
+from typing import Any
 
 from levelup_ov.direct import Statement
+from levelup_ov.domain.submission import SETTLED, TRANSITIONS, State
 from levelup_ov.identity import WINDOWS, Identity, Kind
+from levelup_ov.ledger_sql import PURGED_AT_ONCE, SUBMISSIONS, Statements
 from levelup_ov.transactions import Database
-
-State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
-SETTLED: tuple[State, ...] = ("placed", "not_placed")
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One way for a submission to change its state."""
-
-    sources: tuple[State, ...]
-    target: State
-    meaning: str
-
-
-TRANSITIONS: Mapping[str, Transition] = {
-    "begin_sending": Transition(("claimed",), "sending", "The owner is about to place the order."),
-    "place": Transition(("sending", "unknown"), "placed", "The provider confirmed the order, at once or when asked."),
-    "fail": Transition(
-        ("claimed", "sending", "unknown"), "not_placed", "The owner has proof: nothing was sent, or it was refused."
-    ),
-    "lose": Transition(("sending",), "unknown", "The owner got no answer that proves anything."),
-    "abandon": Transition(("claimed",), "not_placed", "The lease ran out before anything was sent."),
-    "expire": Transition(("sending",), "unknown", "The lease ran out while the order was being placed."),
-    "rule_out": Transition(
-        ("unknown",), "not_placed", "Asked when no request could be in flight, the provider had none."
-    ),
-}
-"""A submission begins as ``claimed``. What is not listed here is refused."""
 
 RETENTION = timedelta(days=30)
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
@@ -70,44 +38,6 @@ LARGEST_TRACE = 4096
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
-_PURGED_AT_ONCE = 500
-
-_METADATA = MetaData()
-SUBMISSIONS = Table(
-    "submissions",
-    _METADATA,
-    Column("id", Text, primary_key=True),
-    Column("account", Text, nullable=False),
-    Column("location", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("content", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("request_id", Text),
-    Column("claimed_at", BigInteger, nullable=False),
-    Column("lease_until", BigInteger, nullable=False),
-    Column("sending_at", BigInteger),
-    Column("settled_at", BigInteger),
-    Column("trace", Text),
-    Column("provider_order_id", Text),
-    Column("order_id", Text),
-    Column("answer", Text),
-    Column("expected_charge", BigInteger),
-    Column("charged", BigInteger),
-)
-"""Times are milliseconds since 1970 in UTC, amounts cents; the migrations make the table."""
-IDENTITIES = Table(
-    "identities",
-    _METADATA,
-    Column("digest", Text, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
-)
-"""Which submission used an identity last; whether it still counts follows from that submission's state."""
-
-_C = SUBMISSIONS.c
-_MISMATCH = _C.charged != _C.expected_charge
-# Taken in one order by all, these locks make claims of a common identity wait for one another.
-_LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +166,7 @@ class Ledger:
         self._now: Callable[[], int | None] = _no_clock if database.is_postgresql else _host_clock
         if clock is not None:
             self._now = lambda: _to_ms(clock())
-        self._sql = _Statements(database, own_clock=self._now is _no_clock)
+        self._sql = Statements(database, own_clock=self._now is _no_clock)
         self._host = socket.gethostname()
 
     def claim(
@@ -389,17 +319,17 @@ class Ledger:
 
         ``number`` is an order id, a provider's order id, a request id or an id of ours.
         """
-        query = self._sql.all.order_by(_C.claimed_at.desc()).limit(limit)
-        for column, value in ((_C.state, state), (_C.account, account), (_C.location, location)):
+        columns = SUBMISSIONS.c
+        query = self._sql.all.order_by(columns.claimed_at.desc()).limit(limit)
+        for column, value in ((columns.state, state), (columns.account, account), (columns.location, location)):
             if value is not None:
                 query = query.where(column == value)
         if number is not None:
-            as_order_id = _C.order_id.in_([number, json.dumps(number)])
-            query = query.where(
-                as_order_id | (_C.provider_order_id == number) | (_C.request_id == number) | (_C.id == number)
-            )
+            as_order_id = columns.order_id.in_([number, json.dumps(number)])
+            ids = (columns.provider_order_id == number) | (columns.request_id == number) | (columns.id == number)
+            query = query.where(as_order_id | ids)
         if charge_mismatch:
-            query = query.where(_MISMATCH)
+            query = query.where(columns.charged != columns.expected_charge)
         statement = Statement(self.database.engine.dialect, query)
         rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
         return tuple(map(_submission, rows))
@@ -418,10 +348,9 @@ class Ledger:
 
         gone = 0
         while True:
-            # In small parts, so that claims are not kept waiting.
             part = self.database.run(purge_some)
             gone += part
-            if part < _PURGED_AT_ONCE:
+            if part < PURGED_AT_ONCE:
                 return gone
 
     def ready(self) -> None:
@@ -535,64 +464,6 @@ def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] 
     :raises ValueError: not an address of SQLite or PostgreSQL.
     """
     return Ledger(Database(url, pool_size=pool_size), clock)
-
-
-class _Statements:
-    """Every statement but those of :meth:`Ledger.find`. ``now`` is the database's clock or a parameter."""
-
-    def __init__(self, database: Database, *, own_clock: bool) -> None:
-        now: ColumnElement[int] = bindparam("now", type_=BigInteger)
-        if own_clock:
-            now = cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
-        lease_end = now + bindparam("lease", type_=BigInteger)
-        this = _C.id == bindparam("this")
-        identity = (postgresql if database.is_postgresql else sqlite).insert(IDENTITIES)
-        changes = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
-        changes["begin_sending"] = changes["begin_sending"].values(sending_at=now, lease_until=lease_end)
-        for name in ("begin_sending", "lose"):
-            changes[name] = changes[name].values(trace=func.coalesce(bindparam("left", type_=Text), _C.trace))
-        for name in ("abandon", "expire"):
-            changes[name] = changes[name].where(_C.lease_until <= now)
-        outdated = select(_C.id).where(_C.settled_at < now - bindparam("retention", type_=BigInteger))
-        by_identity = IDENTITIES.c.digest == bindparam("digest")
-
-        self.all: Select[Any] = select(SUBMISSIONS, now.label("seen_at"))
-        compile = database.prepare
-        self.row = compile(self.all.where(this))
-        self.match = compile(self.all.add_columns(IDENTITIES.c.kind).join(IDENTITIES).where(by_identity))
-        self.open = compile(
-            self.all.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(bindparam("limit", type_=BigInteger))
-        )
-        self.lock = compile(_LOCK_IDENTITIES)
-        self.insert = compile(
-            SUBMISSIONS.insert().values(state="claimed", claimed_at=now, lease_until=lease_end),
-            *("id", "account", "location", "content", "owner", "request_id"),
-        )
-        pointer = ("digest", "kind", "submission")
-        self.introduce = compile(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
-        self.point = compile(
-            identity.on_conflict_do_update(
-                index_elements=["digest"],
-                set_={"kind": identity.excluded.kind, "submission": identity.excluded.submission},
-            ),
-            *pointer,
-        )
-        self.widen = compile(update(SUBMISSIONS).where(this), "content")
-        self.changes = {name: compile(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
-        self.purge = compile(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(_PURGED_AT_ONCE))))
-        self.write_nothing = compile(delete(SUBMISSIONS).where(_C.id == ""))
-
-
-_SET_BY: Mapping[str, Sequence[str]] = {
-    "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged")
-}
-"""The columns that a change sets beside the state and the times."""
-
-
-def _guarded(transition: Transition, now: ColumnElement[int]) -> Update:
-    change = update(SUBMISSIONS).where(_C.id == bindparam("this"), _C.state.in_(transition.sources))
-    change = change.values(state=transition.target)
-    return change.values(settled_at=now) if transition.target in SETTLED else change
 
 
 def _submission(row: Any) -> Submission:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import pytest
 
 from levelup_ov.errors import KINDS
-from levelup_ov.ledger import TRANSITIONS
+from levelup_ov.domain.submission import TRANSITIONS
 from tests.servers.fftp import install
 from tests.servers.process import SystemMissing, free_port, http, required
 

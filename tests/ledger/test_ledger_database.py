@@ -23,7 +23,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
 
-from levelup_ov import database
+from levelup_ov import database, ledger_sql
 from levelup_ov.checkout.store import METADATA
 from levelup_ov.database import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
 from levelup_ov.domain.order import DeliveryAddress, Item, User
@@ -31,7 +31,7 @@ from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
 from levelup_ov.identity import content, content_digests, identities
-from levelup_ov.ledger import _METADATA, RETENTION, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
+from levelup_ov.ledger import RETENTION, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 
@@ -76,7 +76,8 @@ def test_the_code_knows_the_revisions_and_tables_of_the_migrations(url: str) -> 
     engine = open_engine(url, pool_size=1)
     with engine.connect() as connection:
         options = {"version_table": database.VERSION_TABLE, "compare_type": True}
-        differences = compare_metadata(MigrationContext.configure(connection, opts=options), [_METADATA, METADATA])
+        tables = [ledger_sql.METADATA, METADATA]
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), tables)
     engine.dispose()
     # The indexes are the migrations' own affair.
     assert [difference for difference in differences if difference[0] != "remove_index"] == []

@@ -1,0 +1,35 @@
+"""The life of a submission, from its claim to its end (SUB-2 to SUB-5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
+SETTLED: tuple[State, ...] = ("placed", "not_placed")
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One way for a submission to change its state."""
+
+    sources: tuple[State, ...]
+    target: State
+    meaning: str
+
+
+TRANSITIONS: Mapping[str, Transition] = {
+    "begin_sending": Transition(("claimed",), "sending", "The owner is about to place the order."),
+    "place": Transition(("sending", "unknown"), "placed", "The provider confirmed the order, at once or when asked."),
+    "fail": Transition(
+        ("claimed", "sending", "unknown"), "not_placed", "The owner has proof: nothing was sent, or it was refused."
+    ),
+    "lose": Transition(("sending",), "unknown", "The owner got no answer that proves anything."),
+    "abandon": Transition(("claimed",), "not_placed", "The lease ran out before anything was sent."),
+    "expire": Transition(("sending",), "unknown", "The lease ran out while the order was being placed."),
+    "rule_out": Transition(
+        ("unknown",), "not_placed", "Asked when no request could be in flight, the provider had none."
+    ),
+}
+"""A submission begins as ``claimed``. What is not listed here is refused."""
