@@ -200,7 +200,8 @@ class WriteAheadLog:
             with self._opening:
                 if self._file is None:
                     self._file = os.open(f"{self._find()}-wal", os.O_RDONLY)
-            os.fdatasync(self._file)
+                file = self._file
+            os.fdatasync(file)
         except OSError as error:
             raise LedgerUnavailable() from error
 

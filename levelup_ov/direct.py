@@ -1,8 +1,8 @@
-"""SQLAlchemy's statements through the driver itself, for the few that every submission runs.
+"""SQLAlchemy's statements through the driver itself, for what every submission runs.
 
 SQLAlchemy prepares a statement's execution anew each time, which costs more CPU than all the rest of a small
 transaction (2026-11). Here a statement is compiled once, by SQLAlchemy and for its dialect; what is left is the
-driver's call, on a cursor of its. Pool, dialect and schema stay SQLAlchemy's.
+call of a driver's cursor. Pool, dialect and schema stay SQLAlchemy's.
 """
 
 from __future__ import annotations

@@ -157,8 +157,8 @@ class Ledger:
     """The ledger; one object serves all threads of a process, and its children after a fork.
 
     Every method raises :class:`~levelup_ov.database.LedgerUnavailable` where the database cannot be
-    reached or written; then nothing was changed, or, if the connection broke at the very end, the change
-    may stand. Either way the same call may be made again.
+    reached or written; then nothing was changed, or, if the connection or the disk broke at the very end,
+    the change may stand. Either way the same call may be made again, except :meth:`begin_sending`: do not send.
     """
 
     def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
@@ -443,17 +443,17 @@ class Ledger:
         have been made. ``durably``: it survives a power failure when this returns.
         """
 
-        def once(cursor: Any, again: bool) -> Superseded | None:
-            if self._sql.changes[change].run(cursor, {"this": id, "now": self._now(), **values}).rowcount:
-                return None
-            row = self._read(cursor, id)
-            if row is not None and row.state == TRANSITIONS[change].target and done(row, again):
-                return None
-            return Superseded(change, row)
+        def once(cursor: Any, again: bool) -> tuple[int, bool]:
+            values["now"] = self._now()
+            return self._sql.changes[change].run(cursor, values).rowcount, again
 
-        superseded = self.database.run_durably(once) if durably else self.database.run(once, single=True)
-        if superseded is not None:
-            raise superseded
+        values["this"] = id
+        changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
+        if changed:
+            return
+        row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
+        if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
+            raise Superseded(change, row)
 
 
 def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] | None = None) -> Ledger:

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
@@ -46,7 +46,7 @@ class Database:
         self._inherited: list[object] = []
         self._statements: dict[tuple[Any, ...], Statement] = {}
         self._turn: AbstractContextManager[None] = nullcontext()
-        self._kept: PoolProxiedConnection | None = None
+        self._kept: PoolProxiedConnection | None
         """SQLite's one connection for :meth:`run`, taken from the pool for good."""
         self._log: WriteAheadLog | None = None
         self._together: _Together | None = None
@@ -65,8 +65,8 @@ class Database:
         """Run ``work`` with a cursor of the driver's, in a transaction; an exception rolls it back.
 
         It is run again where the database asks for it or the connection was dead, and told so by its second
-        argument: then the first try may have been committed. ``single``: it changes one row by one statement, which
-        needs no transaction around it.
+        argument: then the first try may have been committed. ``single``: it is one statement, which needs no
+        transaction around it.
 
         :raises levelup_ov.database.LedgerUnavailable: the database cannot be reached or written.
         """
@@ -91,7 +91,7 @@ class Database:
     def run_durably(self, work: Callable[[Any, bool], T]) -> T:
         """As :meth:`run` for ``single`` work, which survives a power failure when this returns.
 
-        It must not raise: on SQLite one transaction and one write to the disk serve all who wait for them.
+        On SQLite one transaction and one write to the disk serve all who wait for them, so what one raises fails all.
 
         :raises levelup_ov.database.LedgerUnavailable: the database cannot be reached or written, or the disk refuses.
         """
@@ -193,7 +193,7 @@ class _Turn:
 
 
 class _Waiting:
-    """Work that waits for its turn, and what became of it."""
+    """Work that waits to be done, and what became of it."""
 
     def __init__(self, work: Callable[[Any, bool], Any]) -> None:
         self.work = work
@@ -211,15 +211,23 @@ class _Together:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: deque[_Waiting] = deque()
-        self._leading = threading.Lock()
+        self._leading = _Turn()
 
     def run(self, work: Callable[[Any, bool], T]) -> T:
         mine = _Waiting(work)
         self._queue.append(mine)
-        with self._leading:
-            if not mine.is_done:
-                self._lead()
-        if mine.error is not None:
+        try:
+            with self._leading:
+                if not mine.is_done:
+                    self._lead()
+        except BaseException:
+            # Nobody waits for it any more; it may have been taken just now.
+            with suppress(ValueError, IndexError):
+                self._queue.remove(mine)
+            raise
+        if isinstance(mine.error, LedgerUnavailable):
+            raise type(mine.error)(mine.error.message) from mine.error.__cause__
+        if not mine.is_done or mine.error is not None:
             raise LedgerUnavailable() from mine.error
         result: T = mine.result
         return result
@@ -231,16 +239,18 @@ class _Together:
             for each in batch:
                 each.result = each.work(cursor, again)
 
-        failed: BaseException | None = None
+        # That it was done is what has to be shown.
+        failed: BaseException | None = LedgerUnavailable()
         try:
             self._database.run(work_all, single=len(batch) == 1)
             self._database.force()
+            failed = None
         except BaseException as error:
             failed = error
             raise
         finally:
             for each in batch:
-                each.is_done, each.error = True, failed
+                each.error, each.is_done = failed, True
 
 
 def _is_passing(error: BaseException) -> bool:

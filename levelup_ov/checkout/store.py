@@ -150,7 +150,7 @@ class Store:
 
     def _row(self, statement: Executable, **parameters: Any) -> Any:
         """The first row that a statement of the hot path finds."""
-        prepared = self._database.prepare(statement, *parameters)
+        prepared = self._database.prepare(statement)
         return self._database.run(lambda cursor, _: prepared.first(cursor, parameters), single=True)
 
     # Connections.

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
 
-from levelup_ov import database, ledger_sql
+from levelup_ov import database, ledger_sql, transactions
 from levelup_ov.checkout.store import METADATA
 from levelup_ov.database import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
 from levelup_ov.domain.order import DeliveryAddress, Item, User
@@ -450,64 +450,109 @@ def test_a_disk_that_refuses_the_mark_stops_the_submission(sqlite_url: str, monk
 
 
 class SlowDisk:
-    """Counts what is forced to it; the first write waits until others want one too. ``refuses`` those others."""
+    """Counts what is forced to it; the first write takes until others want one too, which fails with ``error``."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, refuses: bool = False) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> None:
         self.writes = 0
-        self._refuses = refuses
-        self._go_on = threading.Event()
+        self.go_on = threading.Event()
+        self._error = error
         monkeypatch.setattr(os, "fdatasync", self._write)
 
     def _write(self, file: int) -> None:
         self.writes += 1
         if self.writes == 1:
-            assert self._go_on.wait(30)
-        elif self._refuses:
-            raise OSError(errno.EIO, "the disk is gone")
+            assert self.go_on.wait(30)
+        elif self._error is not None:
+            raise self._error
 
-    def begin_together(self, ledger: Ledger, ids: list[str]) -> list[BaseException | None]:
-        """One begins; the others come while it waits for the disk. Gives what each failed with."""
+    def begin(self, pool: ThreadPoolExecutor, ledger: Ledger, ids: list[str]) -> list[Future[BaseException | None]]:
+        """One begins to send; the others come while it waits for the disk. Gives what each fails with."""
 
         def attempt(id: str) -> BaseException | None:
             try:
                 begin(ledger, id)
-            except (LedgerUnavailable, Superseded) as error:
+            except (LedgerUnavailable, Superseded, KeyboardInterrupt) as error:
                 return error
             return None
 
-        with ThreadPoolExecutor(len(ids)) as pool:
-            first = pool.submit(attempt, ids[0])
-            while not self.writes:
-                time.sleep(0.001)
-            others = [pool.submit(attempt, id) for id in ids[1:]]
-            time.sleep(0.3)
-            self._go_on.set()
-            return [attempted.result() for attempted in (first, *others)]
+        first = pool.submit(attempt, ids[0])
+        while not self.writes:
+            time.sleep(0.001)
+        return [first, *(pool.submit(attempt, id) for id in ids[1:])]
+
+
+def begin_together(disk: SlowDisk, ledger: Ledger, ids: list[str]) -> list[BaseException | None]:
+    with ThreadPoolExecutor(len(ids)) as pool:
+        beginning = disk.begin(pool, ledger, ids)
+        time.sleep(0.3)
+        disk.go_on.set()
+        return [one.result() for one in beginning]
+
+
+@pytest.fixture
+def crowd(sqlite_url: str) -> Iterator[tuple[Ledger, list[str]]]:
+    """A ledger, and eight submissions that were claimed in it."""
+    ledger = open_ledger(sqlite_url)
+    yield ledger, [claimed(claim(ledger, idempotency_key=str(number))) for number in range(8)]
+    ledger.close()
 
 
 @pytest.mark.rule("SUB-2")
-def test_one_write_to_the_disk_serves_all_who_wait_for_it(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = open_ledger(sqlite_url)
-    ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(8)]
+def test_one_write_to_the_disk_serves_all_who_wait_for_it(
+    crowd: tuple[Ledger, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, ids = crowd
     ledger.fail(ids[4])
     disk = SlowDisk(monkeypatch)
-    failed = disk.begin_together(ledger, ids)
+    failed = begin_together(disk, ledger, ids)
     assert disk.writes < len(ids) / 2
     # The one whose claim was lost is told so, and takes nobody along.
     assert [type(error) for error in failed if error] == [Superseded] and failed[4] is not None
     states = {found.id: found.state for found in ledger.find()}
     assert [states[id] for id in ids] == ["sending"] * 4 + ["not_placed"] + ["sending"] * 3
-    ledger.close()
 
 
 @pytest.mark.rule("SUB-2")
-def test_a_disk_that_refuses_stops_all_who_wait_for_it(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = open_ledger(sqlite_url)
-    ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(5)]
-    disk = SlowDisk(monkeypatch, refuses=True)
-    first, *others = disk.begin_together(ledger, ids)
-    assert first is None and [type(error) for error in others] == [LedgerUnavailable] * 4
-    ledger.close()
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "the disk is gone"), KeyboardInterrupt()], ids=["refused", "interrupted"])
+def test_where_the_write_fails_nobody_who_waits_for_it_may_send(
+    crowd: tuple[Ledger, list[str]], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    ledger, ids = crowd
+    first, *others = begin_together(SlowDisk(monkeypatch, error), ledger, ids)
+    assert first is None and None not in others
+    # What interrupts one of them concerns the others only in so far.
+    kinds = [type(other) for other in others if not isinstance(other, LedgerUnavailable)]
+    assert set(kinds) <= {type(error)} - {OSError} and len(kinds) < len(others)
+
+
+@pytest.mark.rule("SUB-2")
+def test_who_waits_for_the_disk_too_long_may_not_send_and_its_mark_is_not_made_later(
+    crowd: tuple[Ledger, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, ids = crowd
+    monkeypatch.setattr(transactions, "PATIENCE", 0.1)
+    disk = SlowDisk(monkeypatch)
+    with ThreadPoolExecutor(len(ids)) as pool:
+        first, *others = disk.begin(pool, ledger, ids)
+        refused = [other.result(30) for other in others]
+        disk.go_on.set()
+        assert first.result() is None
+    assert {str(error) for error in refused} == {"the ledger of submissions is busy"}
+    assert sorted(found.state for found in ledger.find()) == ["claimed"] * 7 + ["sending"]
+
+
+def test_all_who_wait_hear_what_is_wrong_with_the_database(
+    crowd: tuple[Ledger, list[str]], sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, ids = crowd
+    disk = SlowDisk(monkeypatch)
+    with ThreadPoolExecutor(len(ids)) as pool:
+        first, *others = disk.begin(pool, ledger, ids)
+        for table in ("identities", "submissions", database.VERSION_TABLE):
+            rows(sqlite_url, f"DROP TABLE {table}")
+        disk.go_on.set()
+        assert first.result() is None
+        assert [type(other.result()) for other in others] == [SchemaMismatch] * 7
 
 
 def test_purging_takes_the_identities_along(ledger: Ledger, clock: Clock, url: str) -> None:
