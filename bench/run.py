@@ -31,7 +31,8 @@ ROUNDS, QUICK_ROUNDS = 7, 3
 THREADS = int(next(variable.default for variable in VARIABLES if variable.name == "LEVELUP_OV_THREADS"))
 START_SECONDS = 30
 
-OURS, PEER, SHARDED, ECHO, FORGETFUL = "ours", "peer", "peer x16", "echo", "ours, no ledger"
+OURS, PEER, SHARDED, ECHO = "ours", "peer", "peer x16", "echo"
+RECORDING, FORGETFUL = "ours, submitting", "ours, no ledger"
 RELAY, SHARING = "bare relay", "ours, shared"
 POOLS = {PEER: 1, SHARDED: 16}
 """httpx clients of each peer: one, as its documentation advises, and as many as serve it best."""
@@ -143,7 +144,7 @@ def scenarios(bench: Bench, scale: float) -> tuple[Scenario, ...]:
     return (
         Scenario(ONE, 0, FEW, requests(800), same(one, OURS, *POOLS, ECHO)),
         Scenario(THREE, 0, FEW, requests(400), same(three, OURS, *POOLS)),
-        Scenario(SUBMIT, 0, FEW, requests(400), same(submission, OURS, FORGETFUL)),
+        Scenario(SUBMIT, 0, FEW, requests(400), same(submission, RECORDING, FORGETFUL)),
         Scenario(CHARGE, 0, FEW, requests(200), bench.charge_messages()),
         Scenario(SLOW, 50, MANY, requests(1280), same(one, OURS, *POOLS)),
         # Never shorter: its beginning and end, when not all threads are busy, must not weigh.
@@ -172,7 +173,7 @@ TARGETS = (
     Target("new provider connections per 1,000 orders", lambda it, _: it.new_connections(OURS), True, 2),
     Target(
         "CPU per submission, by that without the ledger",
-        lambda it, _: it.ratio(SUBMIT, "cpu_ms", OURS, FORGETFUL),
+        lambda it, _: it.ratio(SUBMIT, "cpu_ms", RECORDING, FORGETFUL),
         True,
         1.25,
     ),
@@ -206,6 +207,8 @@ class Bench:
         environment = self._service_environment(base_url)
         self._serve(OURS, [*gunicorn, "wsgi:app"], {**environment, **checkout.variables(base_url)})
         self._serve(SHARING, [*gunicorn, "wsgi:app"], {**environment, "LEVELUP_OV_ACCOUNT_SHARE": "50"})
+        alone = {"LEVELUP_OV_DATA_DIR": str(self._directory / "submitting")}
+        self._serve(RECORDING, [*gunicorn, "wsgi:app"], {**environment, **alone})
         self._serve(FORGETFUL, [*gunicorn, "bench.forgetful:app"], environment)
         self._serve(ECHO, [*gunicorn, "bench.echo:app"], environment)
         self._serve(RELAY, [*gunicorn, "bench.relay:app"], {**environment, "PROVIDER": base_url}, probe="/relay")
@@ -411,7 +414,7 @@ def report(results: Results) -> str:
     """The measurements of each scenario, then memory, then the targets."""
     speed: list[Row] = [("", "server", "CPU ms/order", "orders/s", "p50 ms", "p95 ms", "CPU/peer", "orders/s/peer")]
     for scenario, servers in results.samples.items():
-        for server in sorted(servers, key=(OURS, FORGETFUL, *POOLS, ECHO, RELAY).index):
+        for server in sorted(servers, key=(OURS, RECORDING, FORGETFUL, *POOLS, ECHO, RELAY).index):
             cpu, throughput, p50, p95 = (results.typical(scenario, server, measure) for measure in MEASURES)
             ratios = (results.ratio(scenario, measure, server) if PEER in servers else None for measure in MEASURES[:2])
             compared = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -174,3 +176,12 @@ def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: L
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="identity"):
         ledger.claim(account="a", location="l", identities=(), content=("00",), lease=LEASE)
+
+
+def test_ids_are_uuids_that_come_in_the_order_of_their_time(ledger: Ledger) -> None:
+    ids = []
+    for number in range(20):
+        ids.append(claimed(claim(ledger, order_number=str(number))))
+        time.sleep(0.002)
+    assert ids == sorted(set(ids))
+    assert {(uuid.UUID(id).version, uuid.UUID(id).variant) for id in ids} == {(7, uuid.RFC_4122)}
