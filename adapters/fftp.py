@@ -28,7 +28,6 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.answer import Answer
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
@@ -39,7 +38,8 @@ from levelup_ov.domain.ready_time import Ready, in_minutes
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.session import Reply, Session
 
 LOCATION_ID = "main"
 MENU_TTL = 60.0

@@ -1,4 +1,4 @@
-"""The embedded sandbox engine (:mod:`levelup_ov.sandbox`), in-process or served on a port.
+"""The embedded sandbox engine (:mod:`levelup_ov.standins.sandbox`), in-process or served on a port.
 
 A validation is one call, the submission after it one more. Where the engine serves members only, it refuses
 the guest, and the order is made on an account (META-6). A cart is ordered once at the most.
@@ -16,7 +16,6 @@ from datetime import timezone
 from typing import Any, NamedTuple
 
 from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
@@ -26,7 +25,8 @@ from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.session import Reply, Session
 
 MENU_TTL = 60.0
 """Seconds for which a menu is kept."""

@@ -23,7 +23,6 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.money import Cents
@@ -35,7 +34,8 @@ from levelup_ov.domain.ready_time import Ready, in_minutes
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.session import Reply, Session
 
 API_VERSION = "2025-08-20"
 """Square-Version: the release that all of this was read in."""

@@ -24,7 +24,6 @@ from adapters.toast_menu import MenuReader
 from adapters.toast_orders import check_price, order_body, payment, read_placed, read_quote, refuse_notes
 from adapters.toast_restaurants import plan, read_location, takes_notes
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
@@ -33,8 +32,9 @@ from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.login import Login
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.auth import Login
+from levelup_ov.transport.session import Reply, Session
 
 MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
 """Seconds for which menus, and a restaurant's hours and preparation times, are kept."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.options import MAX_DEPTH, decode_path, encode_path
 from levelup_ov.errors import Unanswered
+from levelup_ov.transport.answer import Answer
 
 MOST_GROUPS = 5000
 """How many groups a menu may have, each counted once for each path to it."""

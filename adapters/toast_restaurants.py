@@ -12,12 +12,12 @@ from itertools import takewhile
 
 import pytz
 
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Weekday, opening_hours, unknown_hours
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready
 from levelup_ov.domain.timetable import Timetable
 from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.transport.answer import Answer
 
 MOST_DAYS = 60
 """How many days ahead slots are looked for, whatever the restaurant allows."""

@@ -25,7 +25,6 @@ from adapters.vendure_cart import CART, HELD, content_of, digest_of, fields_of, 
 from adapters.vendure_menu import LOCATION, MENU, METHODS, read_location, read_menu
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, PROBLEM, Problem, problem_in
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
@@ -33,7 +32,8 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.session import Reply, Session
 
 MENU_LIFETIME = 60.0
 """Seconds for which a menu is kept."""

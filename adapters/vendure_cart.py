@@ -8,12 +8,12 @@ from collections import Counter
 from datetime import timezone
 from typing import Any
 
-from levelup_ov.answer import Answer
 from levelup_ov.domain.options import Choice, nest
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Fee, Quote
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.transport.answer import Answer
 
 MERCHANT_DISCOUNT = "LevelUp merchant-funded discount"
 """The name of the shop's promotion that takes off what the merchant pays for."""

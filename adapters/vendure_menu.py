@@ -10,11 +10,11 @@ import html
 import re
 from collections.abc import Iterable, Mapping
 
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import encode_path
 from levelup_ov.domain.tender import TenderKind
+from levelup_ov.transport.answer import Answer
 
 METHODS: Mapping[str, TenderKind] = {"levelup": "levelup", "card": "credit_card"}
 """Codes of the shop's payment methods."""

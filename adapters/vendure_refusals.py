@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from levelup_ov.answer import Answer
 from levelup_ov.errors import Refused
+from levelup_ov.transport.answer import Answer
 
 CODES: Mapping[str, str] = {
     "BAD_USER_INPUT": "order_refused",

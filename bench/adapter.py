@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from bench.order import ITEMS
 from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import Choice, nest
@@ -21,7 +20,8 @@ from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.session import Reply, Session
 
 LOCATION = "main"
 TIME_ZONE = "America/New_York"

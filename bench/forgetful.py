@@ -6,8 +6,8 @@ import uuid
 from typing import Any
 
 from levelup_ov.app import create_app
-from levelup_ov.ledger import Claimed, Ledger
-from levelup_ov.transactions import Database
+from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.ledger import Claimed, Ledger
 
 
 class ForgetfulLedger(Ledger):

@@ -19,7 +19,7 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.session import Reply, Session
 
 INTERFACE_VERSION = 1
 """Goes up when an adapter that was right may no longer be; one built for another version stops the boot."""

@@ -9,18 +9,18 @@ from typing import Any
 
 from flask import Flask
 
-from levelup_ov import cli
 from levelup_ov.blueprints import checkout, http, orders, status
-from levelup_ov.cache import Store
 from levelup_ov.checkout import open_checkout
+from levelup_ov.cli import service as cli
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
-from levelup_ov.in_process import WSGIApplication
-from levelup_ov.ledger import Ledger, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
-from levelup_ov.sandbox import create_sandbox
+from levelup_ov.ordering.service import Service
 from levelup_ov.schemas.openapi import document
-from levelup_ov.service import Service
-from levelup_ov.transport import Transport
+from levelup_ov.standins.sandbox import create_sandbox
+from levelup_ov.transport.cache import Store
+from levelup_ov.transport.in_process import WSGIApplication
+from levelup_ov.transport.session import Transport
 
 SANDBOX_HOST = "sandbox.internal"
 """The host name under which the embedded sandbox is reached without a port."""
@@ -70,7 +70,7 @@ def create_app(
 def _store(settings: Settings) -> Store | None:
     if settings.redis is None:
         return None
-    from levelup_ov.redis_store import RedisStore  # its library is an extra
+    from levelup_ov.transport.redis_cache import RedisStore  # its library is an extra
 
     return RedisStore(settings.redis.reveal(), settings.secret_keys[0].reveal().encode())
 

@@ -23,9 +23,9 @@ import click
 import pytz
 
 from levelup_ov.adapter import Account, Adapter
-from levelup_ov.database import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, upgrade
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger import open_ledger
+from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, upgrade
+from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
 
 KEY_BYTES = 32
@@ -158,7 +158,7 @@ def check_ledger(url: str) -> None:
 
 
 def upgrade_ledger(url: str) -> str | None:
-    """What :func:`levelup_ov.database.upgrade` does; a file that it makes is readable by its owner only.
+    """What :func:`levelup_ov.ledger.engine.upgrade` does; a file that it makes is readable by its owner only.
 
     To be called before there are threads: the process has one mask for all of them.
     """
@@ -334,7 +334,7 @@ class _Loader:
             return None
         where = "environment, REDIS_URL"
         try:
-            from levelup_ov.redis_store import RedisStore  # its library is an extra
+            from levelup_ov.transport.redis_cache import RedisStore  # its library is an extra
 
             if not url.startswith(("redis://", "rediss://")):
                 raise ValueError

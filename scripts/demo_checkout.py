@@ -18,8 +18,8 @@ from typing import Any
 from demo import OrderAhead, headline, run
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.standin import create_levelup, levelup_server, over_http
-from levelup_ov.standin.world import PEOPLE, SHOP_APP
+from levelup_ov.standins.levelup import create_levelup, levelup_server, over_http
+from levelup_ov.standins.levelup.world import PEOPLE, SHOP_APP
 
 ACCOUNTS = """
 [accounts.sandbox]

@@ -12,35 +12,36 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ORDER = (
-    "domain", "errors", "deadline", "sealing", "redaction", "identity", "observability", "welcome",
-    "lost_answer", "sqlite_pool",
-    "answer", "connections", "in_process", "breaker", "bulkhead", "cache", "redis_store", "transport", "login",
-    "exchanges", "direct", "database", "transactions", "ledger_sql", "ledger", "migrations", "metadata", "submissions",
-    "adapter", "registry", "config", "directory", "service",
-    "checkout", "sandbox", "standin", "schemas", "blueprints", "scaffold", "cli", "app",
-    "gunicorn_worker", "gunicorn_conf",
-    "certify", "__main__",
-    "testing",
+    "domain", "errors", "sealing", "redaction", "observability", "welcome", "transport", "ledger",
+    "adapter", "registry", "config", "ordering", "checkout", "standins", "schemas", "blueprints",
+    "certify", "scaffold", "cli", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
+INSIDE: Mapping[str, tuple[str, ...]] = {
+    "transport": (
+        "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session", "auth", "tap",
+    ),
+    "ledger": ("identity", "statements", "engine", "database", "tables", "ledger", "migrations"),
+}  # fmt: skip
+"""The same inside of two packages."""
+
 ALLOWED: Mapping[str, frozenset[str]] = {
     "certify": frozenset({"domain", "errors", "certify"}),
-    "sandbox": frozenset({"domain", "errors", "lost_answer", "sqlite_pool", "sandbox"}),
-    "standin": frozenset({"domain", "errors", "lost_answer", "sqlite_pool", "standin"}),
+    "standins": frozenset({"domain", "errors", "standins"}),
     "schemas": frozenset({"domain", "errors", "schemas", ""}),
-    "adapters": frozenset({"domain", "errors", "answer", "adapter", "login", "transport"}),
+    "adapters": frozenset({"domain", "errors", "adapter", "transport"}),
 }
 """Parts with a shorter list of their own; the empty name is ``levelup_ov`` itself, for its version."""
 
 OWNERS: Mapping[str, frozenset[str]] = {
-    "requests": frozenset({"transport", "connections", "in_process", "exchanges"}),
-    "urllib3": frozenset({"transport", "connections", "in_process", "exchanges"}),
-    "flask": frozenset({"blueprints", "cli", "app", "sandbox", "standin"}),
+    "requests": frozenset({"transport"}),
+    "urllib3": frozenset({"transport"}),
+    "flask": frozenset({"blueprints", "cli", "app", "standins"}),
     "marshmallow": frozenset({"schemas"}),
-    "sqlalchemy": frozenset({"direct", "database", "transactions", "ledger_sql", "migrations", "checkout"}),
-    "alembic": frozenset({"database", "migrations"}),
-    "redis": frozenset({"redis_store"}),
+    "sqlalchemy": frozenset({"ledger", "checkout"}),
+    "alembic": frozenset({"ledger"}),
+    "redis": frozenset({"transport"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
 }
@@ -76,6 +77,15 @@ def part(name: str) -> str:
     return rest.partition(".")[0] if top == "levelup_ov" else top
 
 
+def inward(module: str, imported: str) -> bool:
+    """Whether an import within a package keeps to the order inside of it."""
+    own, inner = part(module), INSIDE.get(part(module), ())
+    if not inner or part(imported) != own or module == f"levelup_ov.{own}":
+        return True
+    source, target = (name.split(".")[2] if name.count(".") > 1 else "" for name in (module, imported))
+    return target in inner and inner.index(target) <= inner.index(source)
+
+
 def violations(modules: Mapping[str, str]) -> list[str]:
     """Every import that runs the wrong way, in words."""
     problems = []
@@ -91,7 +101,7 @@ def violations(modules: Mapping[str, str]) -> list[str]:
             if top == "levelup_ov":
                 graph[module].add(imported)
                 reachable = ALLOWED.get(own) or frozenset(ORDER[: ORDER.index(own) + 1] if own else ()) | {""}
-                if target not in reachable:
+                if target not in reachable or not inward(module, imported):
                     problems.append(f"{module} imports {imported}")
             elif top == "adapters" and imported.startswith(f"{module.partition('_')[0]}_"):
                 graph[module].add(imported)  # a part of the same adapter, such as toast_menu of toast
@@ -114,16 +124,18 @@ def test_all_imports_run_one_way() -> None:
     "module, line",
     [
         ("levelup_ov.domain.money", "from levelup_ov.errors import Refused"),
-        ("levelup_ov.domain.money", "def late():\n    import levelup_ov.service"),
+        ("levelup_ov.domain.money", "def late():\n    import levelup_ov.ordering.service"),
         ("levelup_ov.errors", "from levelup_ov import transport"),
-        ("levelup_ov.transport", "from levelup_ov.adapter import Adapter"),
-        ("levelup_ov.service", "from levelup_ov.blueprints.http import json_response"),
-        ("levelup_ov.service", "from flask import g"),
-        ("levelup_ov.service", "import requests.exceptions"),
+        ("levelup_ov.transport.session", "from levelup_ov.adapter import Adapter"),
+        ("levelup_ov.transport.connections", "from levelup_ov.transport.session import Session"),
+        ("levelup_ov.ledger.identity", "from levelup_ov.ledger import Ledger"),
+        ("levelup_ov.ordering.service", "from levelup_ov.blueprints.http import json_response"),
+        ("levelup_ov.ordering.service", "from flask import g"),
+        ("levelup_ov.ordering.service", "import requests.exceptions"),
         ("levelup_ov.registry", "from adapters.fftp import FftpAdapter"),
         ("levelup_ov.registry", "import adapters"),
-        ("levelup_ov.sandbox.store", "from levelup_ov.transport import Reply"),
-        ("levelup_ov.schemas.orders", "from levelup_ov.service import Service"),
+        ("levelup_ov.standins.sandbox.store", "from levelup_ov.transport.session import Reply"),
+        ("levelup_ov.schemas.orders", "from levelup_ov.ordering.service import Service"),
         ("levelup_ov.domain.order", "from .money import Cents"),
         ("levelup_ov.novelty", "import json"),
         ("adapters.fftp", "from adapters.sandbox import SandboxAdapter"),

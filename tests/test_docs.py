@@ -19,8 +19,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from levelup_ov.errors import KINDS
 from levelup_ov.domain.submission import TRANSITIONS
+from levelup_ov.errors import KINDS
 from tests.servers.fftp import install
 from tests.servers.process import SystemMissing, free_port, http, required
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from levelup_ov.config import VARIABLES
-from levelup_ov.sandbox.magic import CARDS, TOKENS
+from levelup_ov.standins.sandbox.magic import CARDS, TOKENS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.rst").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from adapters.diner import DinerAdapter
+
 from levelup_ov.adapter import Account
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item

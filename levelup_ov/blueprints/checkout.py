@@ -13,11 +13,11 @@ from levelup_ov.blueprints.http import json_response, read_body, read_idempotenc
 from levelup_ov.checkout import Checkout
 from levelup_ov.checkout.store import Connected, Kind, Order
 from levelup_ov.config import Settings
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.checkout import read, read_answered_request, read_confirmation, read_order, read_page
 from levelup_ov.schemas.checkout_answers import ANSWERS
+from levelup_ov.transport.deadline import Deadline
 
 
 def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:

@@ -19,10 +19,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
 from levelup_ov.config import Settings
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
-from levelup_ov.service import Trace
+from levelup_ov.ordering.service import Trace
+from levelup_ov.transport.deadline import Deadline
 
 MAX_BODY = 1024 * 1024
 """Bytes of the largest body that is accepted (EP-9)."""

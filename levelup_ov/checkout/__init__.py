@@ -11,8 +11,8 @@ from levelup_ov.checkout.connections import Connections, Tokens
 from levelup_ov.checkout.orders import LEDGER_ACCOUNT, Orders
 from levelup_ov.checkout.store import Store
 from levelup_ov.config import Settings
-from levelup_ov.service import Service
-from levelup_ov.transport import Transport
+from levelup_ov.ordering.service import Service
+from levelup_ov.transport.session import Transport
 
 __all__ = ["LEDGER_ACCOUNT", "Checkout", "open_checkout"]
 

@@ -1,6 +1,6 @@
 """A client of LevelUp's API: typed answers, and every refusal an error of the closed list.
 
-All calls go through :mod:`levelup_ov.transport`: within a deadline, nothing sent twice that does not allow it.
+All calls go through :mod:`levelup_ov.transport.session`: within a deadline, nothing sent twice that does not allow it.
 Answers are read member by member; amounts are cents.
 """
 
@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-from levelup_ov.answer import Answer
-from levelup_ov.bulkhead import Bulkhead
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
-from levelup_ov.checkout.problems import LevelUpRefused, oauth_refusal_from, refusal_from
-from levelup_ov.deadline import Deadline
+from levelup_ov.checkout.refusals import LevelUpRefused, oauth_refusal_from, refusal_from
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered, broken_protocol
+from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.redaction import scrub
-from levelup_ov.transport import Call, Reply, Session, Transport
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Call, Reply, Session, Transport
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from levelup_ov.checkout.client import CardPage, LevelUp, PastOrder, Permissions
 from levelup_ov.checkout.store import Connected, Kind, Store, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
+from levelup_ov.ordering.service import Trace
 from levelup_ov.sealing import Sealer
-from levelup_ov.service import Trace
 
 STATE_LIFETIME = timedelta(minutes=10)
 """How long a person may take on LevelUp's pages."""

@@ -16,15 +16,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from levelup_ov import identity, sealing
+from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.client import Calls, Charge, LevelUp, Loyalty
 from levelup_ov.checkout.connections import Access, Connections
-from levelup_ov.checkout.problems import LevelUpRefused, with_words
+from levelup_ov.checkout.refusals import LevelUpRefused, with_words
 from levelup_ov.checkout.store import Order, Store, to_ms
-from levelup_ov.database import LedgerUnavailable
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -32,10 +30,13 @@ from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.ledger import Submission
+from levelup_ov.ledger import identity
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import Submission
+from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
-from levelup_ov.service import Service, Trace
-from levelup_ov.submissions import Attempt, Settlement, SubmissionKey, Submissions, outcome_unknown
+from levelup_ov.transport.deadline import Deadline
 
 LEDGER_ACCOUNT = "checkout/levelup"
 """The account of charges in the ledger; none of the accounts file can have this name."""

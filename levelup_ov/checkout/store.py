@@ -13,13 +13,25 @@ from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import (
-    BigInteger, Column, Executable, ForeignKey, MetaData, Row, Table, Text, and_, bindparam, delete, or_,
-    select, update,
+    BigInteger,
+    Column,
+    Executable,
+    ForeignKey,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    or_,
+    select,
+    update,
 )  # fmt: skip
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
 from levelup_ov.domain.money import Cents
-from levelup_ov.transactions import Database
+from levelup_ov.ledger.database import Database
 
 Kind = Literal["merchant", "user"]
 GIVEN_UP_AFTER = timedelta(days=1)
@@ -143,7 +155,7 @@ class Order:
 
 
 class Store:
-    """The tables in ``database``; raises :class:`~levelup_ov.database.LedgerUnavailable` where they cannot be used."""
+    """The tables in ``database``; raises ``LedgerUnavailable`` where they cannot be used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -9,17 +9,17 @@ from typing import Any
 from uuid import uuid4
 
 from levelup_ov.adapter import Adapter
-from levelup_ov.deadline import Deadline
-from levelup_ov.directory import Directory
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.tender import LevelUp
-from levelup_ov.exchanges import Tap, TappedSession
+from levelup_ov.ordering.locations import Directory
 from levelup_ov.scaffold.recording import Redactor, write_recording
-from levelup_ov.transport import Transport
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Transport
+from levelup_ov.transport.tap import Tap, TappedSession
 
 SOMEBODY = User("Robin", "Example", "+16175550123", "robin@example.com")
 DEADLINE = 30.0

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from levelup_ov.exchanges import Exchange
 from levelup_ov.redaction import passes_luhn
+from levelup_ov.transport.tap import Exchange
 
 REDACTED = "<redacted>"
 ALLOWED_HEADERS = frozenset({"accept", "content-type", "retry-after"})
@@ -129,7 +129,7 @@ def _placeholder(value: Any, number: int) -> Any:
 
 
 def write_recording(path: Path, exchanges: Sequence[Exchange], redactor: Redactor) -> None:
-    """Write exchanges, redacted; :func:`levelup_ov.exchanges.read_recording` reads them.
+    """Write exchanges, redacted; :func:`levelup_ov.transport.tap.read_recording` reads them.
 
     :raises ValueError: what is left holds something that no recording may; nothing was written.
     """

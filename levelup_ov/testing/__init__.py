@@ -22,8 +22,8 @@ pytest.register_assert_rewrite(
     *(f"{__name__}.{module}" for module in ("bench", "shape", "translation", "outcomes", "placing", "secrecy"))
 )
 
-from levelup_ov.exchanges import Recorded  # noqa: E402
 from levelup_ov.testing.provider import Provider, Refusal, Sample  # noqa: E402
 from levelup_ov.testing.suite import AdapterContract  # noqa: E402
+from levelup_ov.transport.tap import Recorded  # noqa: E402
 
 __all__ = ["AdapterContract", "Provider", "Recorded", "Refusal", "Sample"]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from levelup_ov.exchanges import Answered
+from levelup_ov.transport.tap import Answered
 
 MOST = 40
 """Changes tried on one answer, evenly spread over it."""

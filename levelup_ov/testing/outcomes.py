@@ -13,11 +13,11 @@ from typing import NamedTuple
 import pytest
 
 from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.exchanges import Answered, Exchange, Fault, Forward, Player, silent
-from levelup_ov.testing.bench import CARD, Bench, Run
 from levelup_ov.testing.changes import BROKEN, DOOR, Change, changes, extended
+from levelup_ov.testing.harness import CARD, Bench, Run
 from levelup_ov.testing.provider import Refusal, Sample
 from levelup_ov.testing.translation import check_quote
+from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player, silent
 
 SHORT = 0.2
 """Seconds of the deadline in tests of it."""

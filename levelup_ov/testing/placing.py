@@ -12,11 +12,11 @@ import pytest
 
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
-from levelup_ov.exchanges import Answered, Exchange, Fault, Forward, lost, unreachable
-from levelup_ov.testing.bench import Bench, Run
 from levelup_ov.testing.changes import BROKEN
+from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.outcomes import check_placed
 from levelup_ov.testing.provider import Sample
+from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, lost, unreachable
 
 LARGEST_TRACE = 2048
 """Bytes of the largest trace: ids, no contents."""

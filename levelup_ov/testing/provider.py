@@ -10,7 +10,7 @@ from typing import Any
 from levelup_ov.adapter import Account, Adapter
 from levelup_ov.domain.order import Item
 from levelup_ov.domain.tender import LevelUp, Tender
-from levelup_ov.transport import Transport
+from levelup_ov.transport.session import Transport
 
 
 def _now() -> datetime:
@@ -23,7 +23,7 @@ class Provider:
 
     ``account``: its settings as the accounts file would give them; what they leave out has its declared default.
     ``transport``: how it is reached; by default over HTTP. ``Transport(pool_size=1, in_process={"host": app})``
-    reaches a WSGI application, :class:`~levelup_ov.exchanges.Recorded` plays recordings.
+    reaches a WSGI application, :class:`~levelup_ov.transport.tap.Recorded` plays recordings.
     ``orders``: all orders that the provider holds, where it can tell; the suite counts them.
     ``reacts``: False for recordings, which answer the same whatever is asked.
     ``clock``: the provider's present, as an aware time.

@@ -14,11 +14,11 @@ from levelup_ov.domain.outcome import Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused
-from levelup_ov.exchanges import Answered, Exchange, Fault, Forward, Player
 from levelup_ov.redaction import scrub
-from levelup_ov.testing.bench import CARD, Bench, Run
 from levelup_ov.testing.changes import BROKEN, DOOR, with_words
+from levelup_ov.testing.harness import CARD, Bench, Run
 from levelup_ov.testing.provider import Refusal, Sample
+from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player
 
 _KEEPS_SECRETS = re.compile(r"authorization|cookie|token|session|(?<!idempotency-)key|secret|password", re.IGNORECASE)
 """Headers whose values are secrets."""

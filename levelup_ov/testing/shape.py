@@ -15,7 +15,7 @@ from levelup_ov.domain.location import WEEKDAYS, Fulfillment, Location
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption
 from levelup_ov.domain.options import DELIMITER, decode_path
 from levelup_ov.domain.tender import TenderKind
-from levelup_ov.testing.bench import Bench
+from levelup_ov.testing.harness import Bench
 from levelup_ov.testing.provider import Sample
 
 

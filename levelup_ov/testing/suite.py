@@ -7,14 +7,14 @@ from typing import ClassVar
 
 import pytest
 
-from levelup_ov import transport
-from levelup_ov.testing.bench import Bench
+from levelup_ov.testing.harness import Bench
 from levelup_ov.testing.outcomes import Outcomes
 from levelup_ov.testing.placing import Placing
 from levelup_ov.testing.provider import Provider, Refusal, Sample
 from levelup_ov.testing.secrecy import Secrecy
 from levelup_ov.testing.shape import Shape
 from levelup_ov.testing.translation import Translation
+from levelup_ov.transport import session as transport
 
 _EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP:OPTION"),)))'
 _EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", Item("ITEM", 1)))'

@@ -16,8 +16,8 @@ from levelup_ov.domain.options import Option, decode_path
 from levelup_ov.domain.order import DeliveryAddress, Item, Order
 from levelup_ov.domain.outcome import Quote
 from levelup_ov.errors import Refused
-from levelup_ov.testing.bench import Bench, Run
 from levelup_ov.testing.clocks import clock_changes, edges, instants
+from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.provider import Sample
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"

@@ -17,8 +17,8 @@ from levelup_ov.certify.orders import Kitchen
 from levelup_ov.certify.wire_menu import problems, read
 from levelup_ov.config import DEVELOPMENT_API_KEY
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, OptionGroup
-from tests.certify.wrong import Wrong, dangling
 from tests.certify.serving import serving
+from tests.certify.wrong import Wrong, dangling
 
 Change = Callable[[dict[str, Any]], object]
 

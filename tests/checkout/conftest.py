@@ -11,8 +11,8 @@ import pytest
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
-from levelup_ov.database import upgrade
-from levelup_ov.ledger import open_ledger
+from levelup_ov.ledger.engine import upgrade
+from levelup_ov.ledger.ledger import open_ledger
 from tests.channel import Clock
 from tests.checkout.site import HOST, LOGIN, PAYMENT, VARIABLES, Line, Site
 from tests.standin.visitors import LevelUp
@@ -22,7 +22,7 @@ MakeSite = Callable[..., Site]
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("levelup_ov.transport.BACKOFF", 0)
+    monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
 
 
 @dataclass(frozen=True)

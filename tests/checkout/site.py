@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from flask import Flask
 
 from levelup_ov.schemas.checkout_operations import CHECKOUT
-from levelup_ov.standin.world import GOOD_CARD, SHOP_APP
+from levelup_ov.standins.levelup.world import GOOD_CARD, SHOP_APP
 from tests.channel import USER, Answer, Channel, item
 from tests.standin.visitors import Browser, LevelUp
 

@@ -10,13 +10,13 @@ import pytest
 import responses
 
 from levelup_ov.checkout.client import Calls, LevelUp
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.standin.server import levelup_server
-from levelup_ov.standin.world import SHOP_APP
-from levelup_ov.transport import Call, Transport
+from levelup_ov.standins.levelup.server import levelup_server
+from levelup_ov.standins.levelup.world import SHOP_APP
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Call, Transport
 from tests.standin import visitors
 from tests.standin.visitors import ADA, BEACON
 
@@ -119,7 +119,7 @@ def test_refusals_are_errors_of_the_closed_list(
      (503, "provider_unavailable"), (504, "provider_timeout"), (302, "provider_protocol_error")],
 )  # fmt: skip
 def test_statuses_that_anybody_may_answer(calls: Calls, status: int, code: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr("levelup_ov.transport.BACKOFF", 0)
+    monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
     failure = failure_of(calls, "complete", status=status, body=b"busy")
     assert (failure.code, isinstance(failure, Unanswered)) == (code, True)
 

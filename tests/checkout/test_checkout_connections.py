@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from levelup_ov.standin.world import SHOP_APP
+from levelup_ov.standins.levelup.world import SHOP_APP
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import LOGIN, PAYMENT, RETURN_URL, SHOP, Site, order

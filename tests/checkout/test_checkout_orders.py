@@ -8,9 +8,9 @@ import pytest
 
 from levelup_ov.checkout.client import Calls
 from levelup_ov.checkout.store import Store
-from levelup_ov.database import LedgerUnavailable
-from levelup_ov.ledger import Ledger
-from levelup_ov.standin.world import DECLINED_CARD
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.standins.levelup.world import DECLINED_CARD
 from tests.channel import Clock
 from tests.checkout.site import Site, order
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from levelup_ov.standin.world import OTHER_APP
+from levelup_ov.standins.levelup.world import OTHER_APP
 from tests.checkout.site import Site, order
 from tests.standin.visitors import ADA
 

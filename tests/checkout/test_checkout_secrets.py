@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.config import new_secret_key
-from levelup_ov.sealing import PREFIX, Sealer
 from levelup_ov.checkout.connections import SEALED_FOR
+from levelup_ov.config import new_secret_key
 from levelup_ov.domain.secret import Secret
-from levelup_ov.standin.world import SHOP_APP
+from levelup_ov.sealing import PREFIX, Sealer
+from levelup_ov.standins.levelup.world import SHOP_APP
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal, order
 

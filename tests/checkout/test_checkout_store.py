@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from levelup_ov.checkout.store import Connected, Order, Store
-from levelup_ov.database import LedgerUnavailable
-from levelup_ov.transactions import Database
+from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.engine import LedgerUnavailable
 from tests.ledger.conftest import (  # noqa: F401
     migrated_database,
     migrated_file,

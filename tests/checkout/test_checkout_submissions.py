@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from levelup_ov.checkout.store import Store
-from levelup_ov.database import LedgerUnavailable
-from levelup_ov.ledger import Ledger
-from levelup_ov.transport import Session
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.transport.session import Session
 from tests.channel import Answer, Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal

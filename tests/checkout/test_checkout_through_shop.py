@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 
 from levelup_ov.app import create_app
 from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
-from levelup_ov.standin import create_levelup
-from levelup_ov.standin.world import GOOD_CARD
+from levelup_ov.standins.levelup import create_levelup
+from levelup_ov.standins.levelup.world import GOOD_CARD
 from tests.checkout.site import HOST, RETURN_URL, VARIABLES
 from tests.standin.visitors import Browser
 

@@ -12,7 +12,7 @@ import pytest
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
-from levelup_ov.sandbox import DEVELOPMENT_KEY, create_sandbox
+from levelup_ov.standins.sandbox import DEVELOPMENT_KEY, create_sandbox
 from tests.channel import Channel, Clock
 from tests.contract.fakes import FakeAdapter
 

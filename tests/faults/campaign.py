@@ -24,7 +24,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from levelup_ov.ledger import Submission, open_ledger
+from levelup_ov.ledger.ledger import Submission, open_ledger
 from tests.faults import engine
 from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Story, plan, tell
 from tests.faults.network import Done

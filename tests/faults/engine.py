@@ -15,7 +15,7 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from levelup_ov.sandbox import create_sandbox
+from levelup_ov.standins.sandbox import create_sandbox
 
 
 @dataclass(frozen=True, slots=True)

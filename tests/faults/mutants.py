@@ -13,9 +13,9 @@ from typing import Any
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
-from levelup_ov.ledger import Claim, Ledger, Submission
+from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.ledger import Claim, Ledger, Submission
 from levelup_ov.observability import configure_logging
-from levelup_ov.transactions import Database
 
 MUTATION = "FAULTS_MUTATION"
 STOP_FILE = "FAULTS_STOP_FILE"

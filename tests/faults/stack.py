@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from levelup_ov.database import upgrade
+from levelup_ov.ledger.engine import upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "canary-api-key-of-the-channel"

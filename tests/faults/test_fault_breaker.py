@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov import transport
-from levelup_ov.breaker import FAILURES, FIRST_PAUSE, Breaker
+from levelup_ov.transport import session as transport
+from levelup_ov.transport.breaker import FAILURES, FIRST_PAUSE, Breaker
 from tests.faults.house import House, house
 
 REQUESTS = 300

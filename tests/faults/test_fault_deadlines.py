@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.transport import HEARING_TIME
+from levelup_ov.transport.session import HEARING_TIME
 from tests.faults.house import house
 from tests.faults.proxy import Exchange
 

@@ -9,7 +9,7 @@ from levelup_ov.adapter import Adapter
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.tender import Tender
-from levelup_ov.transport import Session
+from levelup_ov.transport.session import Session
 from tests.channel import Channel, item
 
 

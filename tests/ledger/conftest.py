@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.database import upgrade
-from levelup_ov.ledger import Ledger, open_ledger
+from levelup_ov.ledger.engine import upgrade
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from tests.ledger.things import Clock
 from tests.servers.postgres import PostgresServer, binaries
 from tests.servers.process import required

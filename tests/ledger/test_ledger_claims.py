@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger import Claimed, InProgress, Ledger, Recorded, Reused, Unknown
+from levelup_ov.ledger.ledger import Claimed, InProgress, Ledger, Recorded, Reused, Unknown
 from tests.ledger.things import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
 
 OLD, NEW = b"old key", b"new key"

@@ -23,15 +23,17 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
 
-from levelup_ov import database, ledger_sql, transactions
 from levelup_ov.checkout.store import METADATA
-from levelup_ov.database import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
 from levelup_ov.domain.order import DeliveryAddress, Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
-from levelup_ov.identity import content, content_digests, identities
-from levelup_ov.ledger import RETENTION, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
+from levelup_ov.ledger import database as transactions
+from levelup_ov.ledger import engine as database
+from levelup_ov.ledger import tables as ledger_sql
+from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
+from levelup_ov.ledger.identity import content, content_digests, identities
+from levelup_ov.ledger.ledger import RETENTION, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 
@@ -70,7 +72,7 @@ def test_several_may_migrate_at_once(empty_url: str) -> None:
 
 def test_the_code_knows_the_revisions_and_tables_of_the_migrations(url: str) -> None:
     config = Config()
-    config.set_main_option("script_location", "levelup_ov:migrations")
+    config.set_main_option("script_location", "levelup_ov:ledger/migrations")
     revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     assert tuple(reversed(revisions)) == database.REVISIONS
     engine = open_engine(url, pool_size=1)

@@ -16,7 +16,7 @@ from levelup_ov.domain.order import DeliveryAddress, Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp
-from levelup_ov.identity import WINDOWS, content, content_digests, identities
+from levelup_ov.ledger.identity import WINDOWS, content, content_digests, identities
 
 KEYS = (b"first", b"second")
 words = st.text(max_size=6)

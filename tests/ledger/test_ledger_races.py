@@ -16,9 +16,20 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.ledger import Claimed, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
+from levelup_ov.ledger.ledger import Claimed, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
 from tests.ledger.things import (
-    GRACE, LEASE, Clock, Provider, begin, claim, claimed, place, shown, submit, submit_in_process, walk_and_wait,
+    GRACE,
+    LEASE,
+    Clock,
+    Provider,
+    begin,
+    claim,
+    claimed,
+    place,
+    shown,
+    submit,
+    submit_in_process,
+    walk_and_wait,
 )  # fmt: skip
 
 THREADS = 16
@@ -205,7 +216,7 @@ _FORKING = """
 import os, sys
 sys.path.insert(0, os.getcwd())
 from tests.ledger.things import claim, claimed
-from levelup_ov.ledger import open_ledger
+from levelup_ov.ledger.ledger import open_ledger
 ledger = open_ledger(sys.argv[1], pool_size=2)
 ledger.ready()
 claimed(claim(ledger, idempotency_key="parent before"))
@@ -238,7 +249,7 @@ def test_a_ledger_opened_before_a_fork_serves_parent_and_children(url: str) -> N
 def test_a_host_with_a_wrong_clock_goes_by_that_of_the_database(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("levelup_ov.ledger._host_clock", lambda: datetime(2000, 1, 1, tzinfo=timezone.utc))
+    monkeypatch.setattr("levelup_ov.ledger.ledger._host_clock", lambda: datetime(2000, 1, 1, tzinfo=timezone.utc))
     ledger = open_ledger(postgresql_url)
     id = claimed(claim(ledger))
     begin(ledger, id)

@@ -10,8 +10,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from levelup_ov.identity import Identity, content_digests, identities
-from levelup_ov.ledger import Claim, Claimed, Ledger, Recorded, Submission, Unknown, open_ledger
+from levelup_ov.ledger.identity import Identity, content_digests, identities
+from levelup_ov.ledger.ledger import Claim, Claimed, Ledger, Recorded, Submission, Unknown, open_ledger
 
 LOCATION = "deli.42"
 KEYS = (b"the one key of these tests......",)

@@ -12,7 +12,6 @@ import pytest
 
 from adapters.fftp import FftpAdapter
 from levelup_ov.adapter import Account
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import Menu, MenuItem, check
 from levelup_ov.domain.options import Option
@@ -20,7 +19,8 @@ from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport import Reply, Session, Transport
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Reply, Session, Transport
 from tests.servers.fftp import FftpServer, install
 from tests.servers.process import required
 

@@ -13,13 +13,13 @@ import responses
 
 from adapters.fftp import IMPOSSIBLE_TOTAL, FftpAdapter
 from levelup_ov.adapter import Account
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport import Reply, Session, Transport
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Reply, Session, Transport
 
 URL = "http://boston.test"
 ORDERS = f"{URL}/fftp/v1/orders"

@@ -14,7 +14,6 @@ import pytz
 
 from adapters.sandbox import CODES, Cart, SandboxAdapter
 from levelup_ov.adapter import Account
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import check
 from levelup_ov.domain.options import Option
@@ -24,8 +23,9 @@ from levelup_ov.domain.ready_time import available_at, to_wire
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp, Tender
 from levelup_ov.errors import KINDS, Refused, Unanswered
-from levelup_ov.sandbox import create_sandbox, magic
-from levelup_ov.transport import Reply, Session, Transport
+from levelup_ov.standins.sandbox import create_sandbox, magic
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Reply, Session, Transport
 
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)
 ADA = User("Ada", "Eater", phone="+16175550199", email="ada@example.com")

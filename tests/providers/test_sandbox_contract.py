@@ -12,9 +12,9 @@ from levelup_ov.adapter import Account
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item
 from levelup_ov.domain.secret import Secret
-from levelup_ov.sandbox import create_sandbox
+from levelup_ov.standins.sandbox import create_sandbox
 from levelup_ov.testing import AdapterContract, Provider, Refusal, Sample
-from levelup_ov.transport import Transport
+from levelup_ov.transport.session import Transport
 
 BURGER = Item("burger", 2, (Option("side:fries"), Option("side:fries:dips:aioli"), Option("toppings:cheese", 2)))
 DECLINED = Sample("congress", BURGER, special_instructions="sandbox:decline")

@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 from adapters.square import _REFUSALS, API_VERSION, HOSTS, SquareAdapter
 from adapters.square_menu import Catalog
 from levelup_ov.adapter import Account
-from levelup_ov.answer import Answer
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
@@ -29,7 +27,9 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
-from levelup_ov.transport import Reply, Session, Transport
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Reply, Session, Transport
 from tests.providers.mutations import mutate
 from tests.servers import square_schema
 from tests.servers.square import (

@@ -10,7 +10,7 @@ from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item
 from levelup_ov.domain.secret import Secret
 from levelup_ov.testing import AdapterContract, Provider, Refusal, Sample
-from levelup_ov.transport import Transport
+from levelup_ov.transport.session import Transport
 from tests.servers.square import BOSTON, TOKEN, Square
 
 

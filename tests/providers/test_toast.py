@@ -12,10 +12,7 @@ import pytest
 import pytz
 
 from adapters.toast import NotFound, ToastAdapter
-from levelup_ov import login
 from levelup_ov.adapter import Account
-from levelup_ov.cache import AnswerCache, MemoryStore
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, check
 from levelup_ov.domain.options import Option
@@ -25,7 +22,10 @@ from levelup_ov.domain.ready_time import available_at, to_wire
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
-from levelup_ov.transport import Reply, Session, Transport
+from levelup_ov.transport import auth as login
+from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Reply, Session, Transport
 from tests.servers.toast import ARCHIVED, BOSTON, CAMBRIDGE, CLIENT_SECRET, OPEN_DISCOUNT, TAKEOUT, ToastServer
 
 FRIDAY_NOON = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)

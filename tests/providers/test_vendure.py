@@ -23,7 +23,7 @@ from flask import Flask
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.secret import Secret
-from levelup_ov.metadata import MetadataKeeper
+from levelup_ov.ordering.metadata import MetadataKeeper
 from tests.channel import CARD, Answer, Channel, Clock, item
 from tests.conftest import MakeApp
 from tests.servers.vendure_server import GROUPS, MENU, TAX_PERCENT, VendureServer

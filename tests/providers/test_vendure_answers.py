@@ -23,13 +23,13 @@ from adapters.vendure import VendureAdapter
 from adapters.vendure_refusals import CODES, Problem
 from levelup_ov.adapter import Account
 from levelup_ov.app import create_app
-from levelup_ov.cache import AnswerCache, MemoryStore
 from levelup_ov.config import load_settings
-from levelup_ov.deadline import Deadline
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.errors import KINDS, Unanswered
-from levelup_ov.transport import Reply, Session, Transport
+from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Reply, Session, Transport
 from tests.channel import CARD, Answer, Channel, Clock, item
 from tests.providers.mutations import mutate
 

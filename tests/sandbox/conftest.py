@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from levelup_ov.sandbox import DEVELOPMENT_KEY, create_sandbox
+from levelup_ov.standins.sandbox import DEVELOPMENT_KEY, create_sandbox
 
 KEY = {"X-Sandbox-Key": DEVELOPMENT_KEY}
 

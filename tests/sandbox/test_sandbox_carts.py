@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from levelup_ov.sandbox.dishes import NOTE_LIMIT
+from levelup_ov.standins.sandbox.dishes import NOTE_LIMIT
 
 
 def picks(*chosen):

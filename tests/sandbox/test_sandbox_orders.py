@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
-from levelup_ov.sandbox import magic
-from levelup_ov.sandbox.payments import passes_luhn
+from levelup_ov.standins.sandbox import magic
+from levelup_ov.standins.sandbox.payments import passes_luhn
 
 GOOD_CARD = {"number": "4111111111111111", "code": "123", "month": "01", "year": "2030", "postcode": "02114"}
 

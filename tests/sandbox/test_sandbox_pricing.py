@@ -6,11 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from levelup_ov.sandbox.content import Content, Customer, Line, Pick
-from levelup_ov.sandbox.dishes import Dish, Group, dishes_at
-from levelup_ov.sandbox.places import PLACES
-from levelup_ov.sandbox.pricing import price
-from levelup_ov.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.content import Content, Customer, Line, Pick
+from levelup_ov.standins.sandbox.dishes import Dish, Group, dishes_at
+from levelup_ov.standins.sandbox.places import PLACES
+from levelup_ov.standins.sandbox.pricing import price
+from levelup_ov.standins.sandbox.problems import Problem
 
 PLACE = PLACES["congress"]
 DISHES = {dish.id: dish for _, dishes in dishes_at(PLACE) for dish in dishes if not dish.sold_out}

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from werkzeug.serving import make_server
 
-from levelup_ov.sandbox import create_sandbox
-from levelup_ov.sandbox.places import PLACES
+from levelup_ov.standins.sandbox import create_sandbox
+from levelup_ov.standins.sandbox.places import PLACES
 
 ORDERS = 12
 """Placed by each process; more than a slot holds."""
@@ -23,7 +23,7 @@ ORDERS = 12
 PROCESSES = """
 import json, os, sys
 from pathlib import Path
-from levelup_ov.sandbox import create_sandbox
+from levelup_ov.standins.sandbox import create_sandbox
 
 path, orders, warm = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "warm"
 app = create_sandbox(path)

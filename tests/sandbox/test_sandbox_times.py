@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levelup_ov.sandbox.places import PLACES
-from levelup_ov.sandbox.problems import Problem
-from levelup_ov.sandbox.slots import LISTED, LOOK_AHEAD, offer, slots_from
+from levelup_ov.standins.sandbox.places import PLACES
+from levelup_ov.standins.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.slots import LISTED, LOOK_AHEAD, offer, slots_from
 
 DAY, NIGHT = PLACES["day"], PLACES["night"]
 

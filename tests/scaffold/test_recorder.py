@@ -14,10 +14,10 @@ from flask import Flask
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account
 from levelup_ov.domain.secret import Secret
-from levelup_ov.exchanges import Answered, Exchange, Recorded, read_recording
 from levelup_ov.scaffold.recording import REDACTED, Redactor, found_in, problems, write_recording
 from levelup_ov.testing import Provider, Sample
-from levelup_ov.testing.bench import Bench
+from levelup_ov.testing.harness import Bench
+from levelup_ov.transport.tap import Answered, Exchange, Recorded, read_recording
 from tests.conftest import MakeApp
 
 ROOT = Path(__file__).parents[2]

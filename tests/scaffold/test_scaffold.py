@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from levelup_ov.cli.adapters import new
 from levelup_ov.registry import BUILT_IN
-from levelup_ov.sandbox import create_sandbox
-from levelup_ov.scaffold.cli import new
+from levelup_ov.standins.sandbox import create_sandbox
 
 ROOT = Path(__file__).parents[2]
 FILLED = Path(__file__).parent / "filled"

@@ -14,8 +14,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.standin import create_levelup, levelup_server, over_http
-from levelup_ov.standin.world import GOOD_CARD, SHOP_APP
+from levelup_ov.standins.levelup import create_levelup, levelup_server, over_http
+from levelup_ov.standins.levelup.world import GOOD_CARD, SHOP_APP
 from tests.servers.process import Server
 from tests.standin.person import Person
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levelup_ov.standin.amounts import Amounts, calculate, discount
-from levelup_ov.standin.funds import Funds, Programme, Standing, available, pay
+from levelup_ov.standins.levelup.amounts import Amounts, calculate, discount
+from levelup_ov.standins.levelup.funds import Funds, Programme, Standing, available, pay
 
 CENTS = st.integers(0, 20_000)
 ANY = st.integers(-5_000, 20_000)

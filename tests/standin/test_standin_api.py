@@ -9,12 +9,22 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from levelup_ov.standin import levelup_server
-from levelup_ov.standin.access import read_authorization
-from levelup_ov.standin.platform import post_notice
-from levelup_ov.standin.world import ADDRESS_TYPES, DECLINED_CARD, GOOD_CARD, LOST_ANSWER_CARD, SHOP_APP
+from levelup_ov.standins.levelup import levelup_server
+from levelup_ov.standins.levelup.access import read_authorization
+from levelup_ov.standins.levelup.platform import post_notice
+from levelup_ov.standins.levelup.world import ADDRESS_TYPES, DECLINED_CARD, GOOD_CARD, LOST_ANSWER_CARD, SHOP_APP
 from tests.standin.visitors import (
-    ADA, BEACON, BEN, CLEO, HARBOR, OTHER, PASSWORDS, SECRETS, Browser, LevelUp, proposal,
+    ADA,
+    BEACON,
+    BEN,
+    CLEO,
+    HARBOR,
+    OTHER,
+    PASSWORDS,
+    SECRETS,
+    Browser,
+    LevelUp,
+    proposal,
 )  # fmt: skip
 
 KEYS = {"api_key": SHOP_APP.api_key, "client_secret": SHOP_APP.client_secret}

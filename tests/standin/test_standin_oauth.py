@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.standin.platform import registered
-from levelup_ov.standin.visits import local
-from levelup_ov.standin.world import GOOD_CARD, OTHER_APP, SHOP_APP, App
+from levelup_ov.standins.levelup.platform import registered
+from levelup_ov.standins.levelup.visits import local
+from levelup_ov.standins.levelup.world import GOOD_CARD, OTHER_APP, SHOP_APP, App
 from tests.standin.visitors import (
-    ADA, BEACON, CALLBACK, CLEO, HARBOR, SECRETS, Browser, LevelUp, authorization,
+    ADA,
+    BEACON,
+    CALLBACK,
+    CLEO,
+    HARBOR,
+    SECRETS,
+    Browser,
+    LevelUp,
+    authorization,
 )  # fmt: skip
 
 TYPED = {"number": GOOD_CARD, "cvv": "123", "expiration_month": "1", "expiration_year": "2030", "postal_code": "02110"}

@@ -8,10 +8,22 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.standin import create_levelup
-from levelup_ov.standin.cards import made_card
+from levelup_ov.standins.levelup import create_levelup
+from levelup_ov.standins.levelup.cards import made_card
 from tests.standin.visitors import (
-    ADA, BEACON, BEN, CLEO, DORA, EVE, HARBOR, OTHER, Browser, LevelUp, completion, items, proposal,
+    ADA,
+    BEACON,
+    BEN,
+    CLEO,
+    DORA,
+    EVE,
+    HARBOR,
+    OTHER,
+    Browser,
+    LevelUp,
+    completion,
+    items,
+    proposal,
 )  # fmt: skip
 
 COMPLETED = "/v15/completed_orders"

@@ -14,9 +14,9 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from levelup_ov.standin import create_levelup, levelup_server
-from levelup_ov.standin.platform import Platform
-from levelup_ov.standin.world import GOOD_CARD, SHOP_APP
+from levelup_ov.standins.levelup import create_levelup, levelup_server
+from levelup_ov.standins.levelup.platform import Platform
+from levelup_ov.standins.levelup.world import GOOD_CARD, SHOP_APP
 from tests.standin.checkout_service import CheckoutService
 from tests.standin.person import Person
 from tests.standin.visitors import authorization

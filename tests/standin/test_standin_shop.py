@@ -11,7 +11,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.standin import create_levelup, over_http
+from levelup_ov.standins.levelup import create_levelup, over_http
 from tests.standin.checkout_service import CheckoutService
 from tests.standin.visitors import Browser
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.standin import create_levelup
-from levelup_ov.standin.store import Store
-from levelup_ov.standin.world import LOCATIONS, MERCHANTS, PEOPLE
+from levelup_ov.standins.levelup import create_levelup
+from levelup_ov.standins.levelup.store import Store
+from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, PEOPLE
 from tests.standin.visitors import LevelUp, completion
 
 NOW = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from levelup_ov.standin import create_levelup
-from levelup_ov.standin.access import new_token
-from levelup_ov.standin.world import MERCHANT_PERMISSION, OTHER_APP, PEOPLE, SHOP_APP, USER_PERMISSIONS
+from levelup_ov.standins.levelup import create_levelup
+from levelup_ov.standins.levelup.access import new_token
+from levelup_ov.standins.levelup.world import MERCHANT_PERMISSION, OTHER_APP, PEOPLE, SHOP_APP, USER_PERMISSIONS
 
 CALLBACK = "http://127.0.0.1:8000/checkout/users/callback"
 IDS = {person.email.partition("@")[0]: person.id for person in PEOPLE}

@@ -18,7 +18,7 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.session import Reply, Session
 
 log = logging.getLogger(__name__)
 

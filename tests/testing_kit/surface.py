@@ -10,12 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from levelup_ov.transport import Session
+from levelup_ov.transport.session import Session
 
 SURFACE = Path(__file__).with_name("surface.txt")
 NAMES = (
     "levelup_ov.adapter: INTERFACE_VERSION Account Adapter Setting",
-    "levelup_ov.answer: Answer",
+    "levelup_ov.transport.answer: Answer",
     "levelup_ov.domain.failure: Failure",
     "levelup_ov.domain.location: Location Span opening_hours unknown_hours",
     "levelup_ov.domain.menu: Category CategoryGroup Menu MenuItem MenuOption OptionGroup check",
@@ -27,8 +27,8 @@ NAMES = (
     "levelup_ov.domain.secret: Secret",
     "levelup_ov.domain.tender: CreditCard LevelUp",
     "levelup_ov.errors: Refused Unanswered broken_protocol",
-    "levelup_ov.login: Login",
-    "levelup_ov.transport: Reply Session Transport",
+    "levelup_ov.transport.auth: Login",
+    "levelup_ov.transport.session: Reply Session Transport",
     "levelup_ov.testing: AdapterContract Provider Recorded Refusal Sample",
 )
 """Modules and what they offer partners."""

@@ -12,14 +12,24 @@ from typing import Any
 import pytest
 import responses
 
-from levelup_ov import transport
-from levelup_ov.deadline import Deadline
 from levelup_ov.errors import Unanswered
-from levelup_ov.exchanges import (
-    Answered, Exchange, Fault, Forward, Player, Recorded, Tap, TappedSession, lost, silent, unreachable,
-)  # fmt: skip
 from levelup_ov.scaffold.recording import Redactor, write_recording
-from levelup_ov.transport import Transport
+from levelup_ov.transport import session as transport
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Transport
+from levelup_ov.transport.tap import (
+    Answered,
+    Exchange,
+    Fault,
+    Forward,
+    Player,
+    Recorded,
+    Tap,
+    TappedSession,
+    lost,
+    silent,
+    unreachable,
+)  # fmt: skip
 from tests.transport.wire import Peer, peer, read_request, reply
 
 ANSWER = b'{"placed": true}'

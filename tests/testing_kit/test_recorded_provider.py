@@ -8,11 +8,11 @@ from pathlib import Path
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account
-from levelup_ov.sandbox import create_sandbox
 from levelup_ov.scaffold.recorder import Recorder
+from levelup_ov.standins.sandbox import create_sandbox
 from levelup_ov.testing import Provider
-from levelup_ov.testing.bench import Bench
-from levelup_ov.transport import Transport
+from levelup_ov.testing.harness import Bench
+from levelup_ov.transport.session import Transport
 
 ROOT = Path(__file__).parents[2]
 KEPT = ("id", "dish", "least", "most", "least_kinds", "most_kinds")

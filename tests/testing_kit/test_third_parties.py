@@ -98,7 +98,7 @@ def test_the_boot_reports_it_like_every_mistake(install: Install, tmp_path: Path
 def test_only_the_testing_kit_needs_pytest() -> None:
     program = (
         "import sys; sys.modules['pytest'] = None\n"
-        "import levelup_ov.app, levelup_ov.exchanges, levelup_ov.scaffold.cli\n"
+        "import levelup_ov.app, levelup_ov.transport.tap, levelup_ov.cli.adapters\n"
         "try:\n    import levelup_ov.testing\nexcept ImportError:\n    print('needs the extra')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.errors import Unanswered
-from levelup_ov.transport import Session, Transport
+from levelup_ov.transport.session import Session, Transport
 from tests.transport.wire import session, within
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

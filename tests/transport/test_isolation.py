@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from levelup_ov.errors import Unanswered
-from levelup_ov.transport import Transport
+from levelup_ov.transport.session import Transport
 from tests.transport.wire import answering, closed_port, peer, reply, session
 
 CARD = {"number": "4012888888881881"}

@@ -12,18 +12,26 @@ from functools import partial
 
 import pytest
 
-from levelup_ov import redis_store
-from levelup_ov.cache import KEPT_FOR, Kept, MemoryStore
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
-from levelup_ov.redis_store import TIME_LIMIT, RedisStore
-from levelup_ov.transport import Transport
+from levelup_ov.transport import redis_cache as redis_store
+from levelup_ov.transport.cache import KEPT_FOR, Kept, MemoryStore
+from levelup_ov.transport.redis_cache import TIME_LIMIT, RedisStore
+from levelup_ov.transport.session import Transport
 from tests.channel import CARD, USER, Channel
 from tests.conftest import MakeApp
 from tests.servers.process import required
 from tests.servers.redis import RedisServer, install
 from tests.transport.wire import (
-    TOLERANCE, Peer, answering, peer, read_request, reply, session, silent_port, within,
+    TOLERANCE,
+    Peer,
+    answering,
+    peer,
+    read_request,
+    reply,
+    session,
+    silent_port,
+    within,
 )  # fmt: skip
 
 MENU = b'{"menu": "a long one"}'

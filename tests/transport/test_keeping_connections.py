@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from levelup_ov import transport as transport_module
 from levelup_ov.errors import Unanswered
-from levelup_ov.transport import Transport
+from levelup_ov.transport import session as transport_module
+from levelup_ov.transport.session import Transport
 from tests.transport.wire import Peer, answering, closed_port, peer, read_request, reply, session, silent_port, within
 
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levelup_ov.answer import MAX_INTEGER, Answer
 from levelup_ov.domain.money import MAX_CENTS
 from levelup_ov.domain.ready_time import in_minutes, to_wire
 from levelup_ov.errors import Unanswered
-from levelup_ov.transport import Reply
+from levelup_ov.transport.answer import MAX_INTEGER, Answer
+from levelup_ov.transport.session import Reply
 
 NOW = datetime(2037, 12, 31, tzinfo=timezone.utc)
 READERS: dict[str, Callable[[Answer], Any]] = {

@@ -9,9 +9,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from levelup_ov import transport as transport_module
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport import ATTEMPTS, Reply
+from levelup_ov.transport import session as transport_module
+from levelup_ov.transport.session import ATTEMPTS, Reply
 from tests.transport.wire import DROP, Peer, answering, closed_port, peer, reply, session, within
 
 BUSY = reply(status=503)

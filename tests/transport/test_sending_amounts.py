@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from levelup_ov.domain.money import MAX_CENTS, from_decimal, to_decimal
-from levelup_ov.transport import Reply
+from levelup_ov.transport.session import Reply
 from tests.transport.wire import answering, peer, reply, session
 
 

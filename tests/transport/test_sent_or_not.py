@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov import connections
-from levelup_ov import transport as transport_module
 from levelup_ov.errors import Unanswered
-from levelup_ov.transport import Transport
+from levelup_ov.transport import connections
+from levelup_ov.transport import session as transport_module
+from levelup_ov.transport.session import Transport
 from tests.transport.certificates import Authority
 from tests.transport.wire import (
     DROP,

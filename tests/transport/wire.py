@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 
-from levelup_ov.deadline import Deadline
 from levelup_ov.errors import Refused
-from levelup_ov.transport import Reply, Session, Transport
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Reply, Session, Transport
 
 TOLERANCE = 0.25
 """Seconds by which an exchange may overrun its deadline."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import pytest
-
 from levelup_ov_diner import DinerAdapter
+
 from levelup_ov.adapter import Account
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.answer import Answer
 from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours
 from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import Choice, encode_path, nest
@@ -18,7 +17,8 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport import Reply, Session
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.session import Reply, Session
 
 CODES = {
     "choice_sold_out": "item_unavailable",

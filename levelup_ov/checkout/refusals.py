@@ -1,0 +1,128 @@
+"""LevelUp's refusals as errors of the closed list: an array of ``{"error": {object, property, message, code}}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from levelup_ov.domain.failure import Failure
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.transport.session import Reply
+
+_CODES: Mapping[tuple[int, str, str], str] = {
+    (401, "", "user_token"): "user_token_refused",
+    (401, "", "merchant_token"): "merchant_token_refused",
+    (401, "", ""): "provider_credentials_refused",
+    (404, "order", ""): "order_not_found",
+    (404, "", "location_id"): "location_not_found",
+    (422, "order", "base"): "card_declined",
+    (422, "completed_order", "base"): "card_declined",
+    (422, "refund", "manager_confirmation"): "manager_confirmation_required",
+    (422, "order", "applied_discount_amount"): "discount_too_large",
+    (422, "completed_order", "applied_discount_amount"): "discount_too_large",
+    (422, "user", "email"): "email_taken",
+}
+"""By status, object and property; the most particular entry counts, an empty name stands for any."""
+_OTHER: Mapping[int, str] = {
+    # Bad JSON, a type that it does not speak, a version that it no longer serves: a fault between the two of us.
+    400: "provider_protocol_error",
+    406: "provider_protocol_error",
+    501: "provider_protocol_error",
+}
+_OAUTH: Mapping[str, str] = {
+    "invalid_client": "provider_credentials_refused",
+    "unauthorized_client": "provider_credentials_refused",
+}
+_MEMBERS: Mapping[str, str] = {
+    "location_id": "location_id",
+    "identifier_from_merchant": "identifier",
+    "spend_amount": "outstanding_amount",
+    "tax_amount": "tax_amount",
+    "tip_amount": "tip_amount",
+    "exemption_amount": "exemption_amount",
+    "applied_discount_amount": "discount_amount",
+    "items": "items",
+}
+_ORDERS = ("order", "proposed_order", "completed_order")
+_LONGEST = 500
+"""Characters of LevelUp's words that are passed on."""
+
+
+class LevelUpRefused(Refused):
+    """LevelUp said no. ``status`` and ``property`` are those of its first error."""
+
+    def __init__(self, code: str, message: str, status: int, property: str, *, path: str | None = None) -> None:
+        super().__init__(code, message, path=path)
+        self.status = status
+        self.property = property
+
+    @property
+    def proves_no_charge(self) -> bool:
+        """Whether completing again was refused in a way that shows that it was not completed before either.
+
+        A completed order is answered again whatever became of card and credit since; but a token that was revoked
+        since, or a complaint about the proposed order itself, shows nothing.
+        """
+        return self.status == 422 and self.property != "proposed_order_uuid"
+
+
+def refusal_from(reply: Reply) -> Refused | None:
+    """The refusal in an answer of LevelUp's; None if there is none that can be read."""
+    if reply.ok or (errors := _errors(reply)) is None:
+        return None
+    if not errors:
+        return LevelUpRefused("order_not_found", "LevelUp knows no such order", 404, "")
+    first = errors[0]
+    object, property = _word(first, "object"), _word(first, "property")
+    known = ((reply.status, object, property), (reply.status, "", property), (reply.status, object, ""))
+    code = next((_CODES[key] for key in (*known, (reply.status, "", "")) if key in _CODES), None)
+    words = "; ".join(dict.fromkeys(filter(None, (_word(error, "message") for error in errors))))[:_LONGEST]
+    member = _MEMBERS.get(property) if object in _ORDERS else None
+    return LevelUpRefused(
+        code or _OTHER.get(reply.status, "levelup_refused"),
+        f"LevelUp: {words}" if words else f"LevelUp refuses the request (status {reply.status})",
+        reply.status,
+        property,
+        path=f"$.order.{member}" if member else None,
+    )
+
+
+def oauth_refusal_from(reply: Reply) -> Refused | None:
+    """The same for the token endpoint, which answers ``{"error": "..."}`` (RFC 6749)."""
+    if reply.status not in (400, 401):
+        return None
+    try:
+        code = reply.answer().text("error")
+    except Unanswered:
+        return None
+    return LevelUpRefused(
+        _OAUTH.get(code, "authorization_refused"), "LevelUp does not accept this authorization", reply.status, ""
+    )
+
+
+def with_words(failure: Failure, words: str) -> Failure:
+    """The failure, saying something more."""
+    failure.message = f"{failure.message} ({words})"
+    return failure
+
+
+def _errors(reply: Reply) -> Sequence[Mapping[str, Any]] | None:
+    """The errors of an answer; none for a 404 without a body, None where it is not LevelUp's form."""
+    if reply.status not in (400, 401, 404, 406, 422, 501):
+        # 503 is maintenance, 429 and 5xx are anybody's: the transport knows them.
+        return None
+    if reply.status == 404 and not reply.body.strip():
+        return []
+    try:
+        entries = reply.json()
+    except Unanswered:
+        return None
+    if type(entries) is not list or not entries:
+        return None
+    errors = [entry["error"] for entry in entries if type(entry) is dict and type(entry.get("error")) is dict]
+    return errors if len(errors) == len(entries) else None
+
+
+def _word(error: Mapping[str, Any], name: str) -> str:
+    value = error.get(name)
+    return value if type(value) is str else ""

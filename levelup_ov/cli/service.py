@@ -1,0 +1,241 @@
+"""Commands for operators: ``flask --app wsgi ...``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar, get_args
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+from werkzeug.serving import make_server
+
+from levelup_ov.checkout import LEDGER_ACCOUNT, Checkout
+from levelup_ov.cli.adapters import adapters_group
+from levelup_ov.config import Settings, check_ledger, upgrade_ledger
+from levelup_ov.domain import menu as menus
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.submission import State
+from levelup_ov.ledger.engine import REVISIONS
+from levelup_ov.ledger.ledger import Submission, open_ledger
+from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.standins.levelup import REDIRECT_URIS, create_levelup, levelup_server, over_http
+from levelup_ov.standins.sandbox import create_sandbox
+from levelup_ov.transport.deadline import Deadline
+
+T = TypeVar("T")
+
+
+def install(app: Flask, settings: Settings, service: Service, checkout: Checkout | None = None) -> None:
+    """Add the commands to ``app``."""
+    for group in (_config(settings), _menu(settings, service), _ledger(settings), _submissions(settings, service)):
+        app.cli.add_command(group)
+    app.cli.add_command(_checkout(settings, checkout))
+    app.cli.add_command(adapters_group(settings, service))
+    app.cli.add_command(_sandbox(settings))
+    app.cli.add_command(_levelup(settings))
+
+
+def _config(settings: Settings) -> AppGroup:
+    group = AppGroup("config", help="The configuration.")
+
+    @group.command("check")
+    def check() -> None:
+        """Check environment and accounts file without starting."""
+        # Loading the application has read everything; a mistake would have ended it there. The ledger is looked at
+        # here and by gunicorn's configuration, for the command that brings it up to date must load without.
+        if not settings.development:
+            check_ledger(settings.ledger.reveal())
+        click.echo(f"mode: {'development' if settings.development else 'production'}")
+        click.echo(f"accounts, from {settings.accounts_source}:")
+        for name, adapter in settings.accounts.items():
+            click.echo(f"  {name}: {adapter.account.merchant_name} ({adapter.account.provider}, {adapter.base_url})")
+        click.echo("the configuration is sound")
+
+    return group
+
+
+def _menu(settings: Settings, service: Service) -> AppGroup:
+    group = AppGroup("menu", help="Menus.")
+
+    @group.command("check")
+    @click.argument("location_id")
+    def check(location_id: str) -> None:
+        """List what breaks a rule in the menu of LOCATION_ID (MENU-3)."""
+        found = _shown(lambda: service.read_menu(location_id, Trace(Deadline(settings.reading_deadline))))
+        problems = menus.check(found)
+        for problem in problems:
+            click.echo(problem)
+        if problems:
+            raise click.ClickException(f"{len(problems)} problem(s)")
+        click.echo(f"the menu is sound: {sum(len(category.items) for category in found.categories)} items")
+
+    return group
+
+
+def _ledger(settings: Settings) -> AppGroup:
+    group = AppGroup("ledger", help="The ledger's database.")
+
+    @group.command("upgrade")
+    def bring_up() -> None:
+        """Bring the database to the schema of this release."""
+        found = _shown(lambda: upgrade_ledger(settings.ledger.reveal()))
+        click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+
+    @group.command("purge")
+    def purge() -> None:
+        """Delete settled submissions past their retention; suited to a scheduler."""
+        click.echo(f"{_shown(open_ledger(settings.ledger.reveal()).purge)} submission(s) deleted")
+
+    return group
+
+
+def _submissions(settings: Settings, service: Service) -> AppGroup:
+    group = AppGroup("submissions", help="Submissions and what became of them (SUB-5).")
+    submissions = service.submissions
+
+    @group.command("list")
+    @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
+    @click.option("--account", help="Only those of this account.")
+    @click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
+    @click.option("--charge-mismatch", is_flag=True, help="Only those charged otherwise than asked (PAY-4).")
+    @click.option("--limit", default=50, show_default=True)
+    def list_found(
+        state: str | None, account: str | None, number: str | None, charge_mismatch: bool, limit: int
+    ) -> None:
+        """List submissions, newest first; without options those that are not settled."""
+        if state or account or number or charge_mismatch:
+            found = _shown(
+                lambda: submissions.ledger.find(
+                    state=state,  # type: ignore[arg-type]
+                    account=account,
+                    number=number,
+                    charge_mismatch=charge_mismatch,
+                    limit=limit,
+                )
+            )
+        else:
+            found = _shown(lambda: submissions.ledger.open_submissions(limit=limit))
+        for submission in found:
+            click.echo(_line(submission))
+        click.echo(f"{len(found)} submission(s)", err=True)
+
+    @group.command("show")
+    @click.argument("submission_id")
+    def show(submission_id: str) -> None:
+        """Show all that is recorded of SUBMISSION_ID; no customer data is."""
+        submission = _shown(lambda: submissions.ledger.show(submission_id))
+        if submission is None:
+            raise click.ClickException("there is no such submission")
+        for name in _SHOWN:
+            click.echo(f"{name + ':':20} {getattr(submission, name)}")
+
+    @group.command("reconcile")
+    @click.option("--limit", default=1000, show_default=True)
+    def reconcile(limit: int) -> None:
+        """Ask the providers about every unknown submission.
+
+        Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still open.
+        """
+        found = _shown(lambda: submissions.ledger.open_submissions(limit=limit))
+        # Charges are the affair of `checkout reconcile`.
+        unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
+        left = 0
+        for position, submission in enumerate(unknown, start=1):
+            trace = Trace(Deadline(settings.submission_deadline))
+            try:
+                settlement = submissions.reconcile(submission, partial(service.look_up, trace=trace))
+                outcome = f"placed, order {settlement.placed.order_id}" if settlement else "not placed"
+            except Failure as failure:
+                left += 1
+                outcome = f"still unknown: {failure.message}"
+            click.echo(f"[{position}/{len(unknown)}] {submission.id} {submission.location}: {outcome}")
+        click.echo(f"{len(unknown) - left} resolved, {left} still unknown", err=True)
+        if left:
+            raise SystemExit(1)
+
+    return group
+
+
+def _checkout(settings: Settings, checkout: Checkout | None) -> AppGroup:
+    group = AppGroup("checkout", help="Web checkout.")
+
+    @group.command("reconcile")
+    @click.option("--limit", default=1000, show_default=True)
+    def reconcile(limit: int) -> None:
+        """Finish the orders that nobody has in hand any more: find out what was charged, refund what no provider has.
+
+        Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still unfinished.
+        """
+        if checkout is None:
+            raise click.ClickException("LEVELUP_OV_CHECKOUT_URL is not set")
+        orders = checkout.orders
+        found = _shown(lambda: orders.unfinished(limit))
+        left = 0
+        for position, order in enumerate(found, start=1):
+            try:
+                finished = orders.reconcile(order, Trace(Deadline(settings.submission_deadline)))
+                outcome: str = finished.state
+            except Failure as failure:
+                left += 1
+                outcome = f"still {order.state}: {failure.message}"
+            click.echo(f"[{position}/{len(found)}] {order.id} {order.merchant}: {outcome}")
+        click.echo(f"{len(found) - left} finished, {left} still unfinished", err=True)
+        if left:
+            raise SystemExit(1)
+
+    return group
+
+
+def _sandbox(settings: Settings) -> click.Command:
+    @click.command("sandbox")
+    @click.option("--port", default=9000, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+    def serve(port: int) -> None:
+        """Serve the embedded ordering engine over HTTP."""
+        server = make_server("127.0.0.1", port, create_sandbox(settings.data_dir / "sandbox.db"), threaded=True)
+        click.echo(f"sandbox at http://127.0.0.1:{server.server_port}")
+        server.serve_forever()
+
+    return serve
+
+
+def _levelup(settings: Settings) -> click.Command:
+    @click.command("levelup")
+    @click.option("--port", default=9100, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+    @click.option("--redirect-uri", "redirect_uris", multiple=True, help="Of the sample shop's app; may be repeated.")
+    @click.option("--callback-url", help="Where that app is told of answered permissions requests.")
+    @click.option("--shop-service", help="Base URL of this service, for the sample shop under /shop.")
+    def serve(port: int, redirect_uris: tuple[str, ...], callback_url: str | None, shop_service: str | None) -> None:
+        """Serve the stand-in for LevelUp: its API, its pages and test users."""
+        levelup = create_levelup(
+            settings.data_dir / "levelup.db",
+            redirect_uris=redirect_uris or REDIRECT_URIS,
+            callback_url=callback_url,
+            shop_service=over_http(shop_service, settings.api_keys[0]) if shop_service else None,
+        )
+        server = levelup_server(levelup, port)
+        click.echo(f"LevelUp stand-in at http://127.0.0.1:{server.server_port}")
+        server.serve_forever()
+
+    return serve
+
+
+_SHOWN = (
+    "id", "account", "location", "state", "owner", "request_id", "claimed_at", "sending_at", "settled_at",
+    "lease_until", "order_id", "provider_order_id", "expected_charge", "charged", "charge_mismatch", "trace",
+)  # fmt: skip
+
+
+def _line(submission: Submission) -> str:
+    order = "" if submission.order_id is None else f" order={submission.order_id}"
+    claimed = submission.claimed_at.isoformat(timespec="seconds")
+    return f"{claimed} {submission.id} {submission.location} {submission.state}{order} request={submission.request_id}"
+
+
+def _shown(call: Callable[[], T]) -> T:
+    """The result of ``call``; a failure is shown as the command's error."""
+    try:
+        return call()
+    except Failure as failure:
+        raise click.ClickException(f"{failure.code}: {failure.message}") from None

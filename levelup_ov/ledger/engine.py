@@ -1,0 +1,250 @@
+"""The ledger's database: how it is reached, its schema version and the one command that migrates it.
+
+SQLite by default, PostgreSQL by ``DATABASE_URL``. Both are set so that what has to survive a power failure
+does, and that nothing waits longer than :data:`PATIENCE` for a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from levelup_ov.domain.failure import Failure
+
+REVISIONS = ("0001", "0002")
+"""Every revision of the schema, oldest first; this release works with the last one."""
+VERSION_TABLE = "ledger_version"
+UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"
+PATIENCE = 5
+"""Seconds to wait for a lock or for a free connection of the pool."""
+
+_ACCEPTED = "the ledger's address must be sqlite:///path/of/a/file or postgresql://user:password@host/name"
+_MIGRATING = 0x6C65646765720000
+"""The advisory lock of a migration: ``ledger`` in ASCII, away from the random keys of the claims."""
+_POSTGRESQL_DEFAULTS = {
+    # A host that vanished is noticed within seconds, not after the kernel's two hours.
+    "connect_timeout": "3",
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "application_name": "levelup_ov",
+}
+
+
+class LedgerUnavailable(Failure):
+    """The ledger cannot be read or written (503). ``__cause__`` tells why, without parameters."""
+
+    def __init__(self, message: str = "the ledger of submissions cannot be reached or written") -> None:
+        super().__init__("ledger_unavailable", message)
+
+
+class SchemaMismatch(LedgerUnavailable):
+    """The database's schema is not the one of this release; the message says what to do."""
+
+
+def open_engine(url: str, *, pool_size: int) -> Engine:
+    """An engine for ``url`` with at most ``pool_size`` connections; nothing is connected yet.
+
+    ``postgres://`` and ``postgresql://`` mean psycopg 3.
+
+    :raises ValueError: another kind of address; the message does not repeat it.
+    """
+    address = _address(url)
+    options: dict[str, Any] = {}
+    if address.get_backend_name() == "sqlite":
+        # psycopg names parameters too.
+        options = {"paramstyle": "named", "connect_args": {"timeout": PATIENCE}}
+    engine = create_engine(
+        address, pool_size=pool_size, max_overflow=0, pool_timeout=PATIENCE, hide_parameters=True, **options
+    )
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_sqlite)
+        event.listen(engine, "begin", lambda connection: begin_sqlite(connection.connection.driver_connection))
+    else:
+        event.listen(engine, "connect", _set_postgresql)
+    return engine
+
+
+class ConnectionLost(Exception):
+    """The connection to the database broke; ``__cause__`` is the driver's error."""
+
+
+class failures:
+    """Turn what the database fails with into :class:`LedgerUnavailable`.
+
+    Errors in the data themselves pass: they are bugs of the caller.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        driver: Any = self._engine.dialect.loaded_dbapi
+        if isinstance(error, PoolTimeout):
+            raise LedgerUnavailable("every connection to the ledger of submissions is busy") from error
+        if not isinstance(error, (DBAPIError, ConnectionLost, driver.Error)):
+            return
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(original, (driver.IntegrityError, driver.DataError)):
+            return
+        if _table_missing(original):
+            check_schema(self._engine)
+        raise LedgerUnavailable() from error
+
+
+def check_schema(engine: Engine) -> None:
+    """Make sure that the schema is the one of this release.
+
+    :raises SchemaMismatch: it is missing, older or newer.
+    :raises LedgerUnavailable: the database cannot be read.
+    """
+    with failures(engine), engine.connect() as connection:
+        found = _revision(connection)
+    if found is None:
+        raise SchemaMismatch(f"the ledger's database has no schema yet: run `{UPGRADE_COMMAND}`")
+    _refuse_newer(found)
+    if found != REVISIONS[-1]:
+        raise SchemaMismatch(
+            f"the ledger's database has schema {found}, this release needs {REVISIONS[-1]}: run `{UPGRADE_COMMAND}`"
+        )
+
+
+def upgrade(url: str) -> str | None:
+    """Bring the database to the schema of this release; safe to run by several at once.
+
+    Gives the revision that was found, None for an empty database. Nothing changes where it fails.
+
+    :raises SchemaMismatch: a newer release has migrated the database already.
+    :raises LedgerUnavailable: the database cannot be reached or written.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    engine = open_engine(url, pool_size=1)
+    try:
+        with failures(engine):
+            if engine.dialect.name == "sqlite":
+                _set_wal(engine)
+            with engine.begin() as connection:
+                if engine.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+                found = _revision(connection)
+                _refuse_newer(found)
+                config = Config()
+                config.set_main_option("script_location", "levelup_ov:ledger/migrations")
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            return found
+    finally:
+        engine.dispose()
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        raise ValueError(_ACCEPTED) from None
+    if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        defaults = {name: value for name, value in _POSTGRESQL_DEFAULTS.items() if name not in address.query}
+        return address.set(drivername="postgresql+psycopg").update_query_dict(defaults)
+    if address.drivername in ("sqlite", "sqlite+pysqlite") and address.database not in (None, "", ":memory:"):
+        return address.set(drivername="sqlite+pysqlite")
+    raise ValueError(_ACCEPTED)
+
+
+def _set_sqlite(connection: Any, _record: object) -> None:
+    # Without this the driver begins transactions by itself, late and without the write lock.
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def begin_sqlite(driver: Any) -> None:
+    """Begin a transaction with the write lock at once: one that reads first and writes later could fail midway.
+
+    ``driver`` is its connection or a cursor of it.
+    """
+    driver.execute("BEGIN IMMEDIATE")
+
+
+class WriteAheadLog:
+    """Brings to the disk what was committed to the SQLite database whose file ``find`` tells.
+
+    SQLite could do so while it commits, but would hold its one write lock meanwhile. Its log is all there is to
+    write: what has left the log is in the database and was forced there. The log is the same file for as long as
+    somebody keeps a connection to the database, which is to be so from the first :meth:`force` to :meth:`close`.
+    """
+
+    def __init__(self, find: Callable[[], str]) -> None:
+        self._find = find
+        self._opening = threading.Lock()
+        self._file: int | None = None
+
+    def force(self) -> None:
+        """Return when all that was committed before is on the disk.
+
+        :raises LedgerUnavailable: the disk refuses.
+        """
+        try:
+            with self._opening:
+                if self._file is None:
+                    self._file = os.open(f"{self._find()}-wal", os.O_RDONLY)
+                file = self._file
+            os.fdatasync(file)
+        except OSError as error:
+            raise LedgerUnavailable() from error
+
+    def close(self) -> None:
+        """Let go of the file; nobody forces any more."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _set_postgresql(connection: Any, _record: object) -> None:
+    for setting in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(f"SET {setting} = '{PATIENCE}s'")
+    connection.commit()
+
+
+def _set_wal(engine: Engine) -> None:
+    """Write-ahead logging is a property of the file: set once, outside of any transaction."""
+    raw = engine.raw_connection()
+    try:
+        (mode,) = raw.cursor().execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise LedgerUnavailable(f"SQLite cannot write ahead here (journal_mode stays {mode}): take a local disk")
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise LedgerUnavailable() from error
+    finally:
+        raw.close()
+
+
+def _revision(connection: Connection) -> str | None:
+    # Asked of the catalogue, since a failed query would end a transaction of PostgreSQL.
+    if not connection.dialect.has_table(connection, VERSION_TABLE):
+        return None
+    return connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found not in REVISIONS:
+        raise SchemaMismatch(
+            f"the ledger's database has schema {found}, which this release does not know (it knows up to "
+            f"{REVISIONS[-1]}): run the release that migrated it, or a later one"
+        )
+
+
+def _table_missing(error: object) -> bool:
+    return getattr(error, "sqlstate", None) == "42P01" or "no such table" in str(error)

@@ -1,0 +1,1 @@
+"""The use cases: what happens to a request between the wire and the adapter."""

@@ -1,0 +1,378 @@
+"""The use cases: what happens to a request between the wire and the adapter.
+
+A failure's path begins at the order (``$.items[0].item``), here as in adapters; the wire puts its root before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from levelup_ov import sealing
+from levelup_ov.adapter import Adapter
+from levelup_ov.config import Settings
+from levelup_ov.domain import menu as menus
+from levelup_ov.domain import money, ready_time
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import Merchant
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.request import OrderRequest, SubmissionRequest
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import CreditCard, Tender
+from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.ledger import identity
+from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ordering.bulkhead import Bulkhead
+from levelup_ov.ordering.locations import Directory, Place, wire_id
+from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
+from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
+from levelup_ov.redaction import scrub
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Call, Session, Transport
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the log says about one request; ``calls`` are the calls to the provider.
+
+    ``expected_charge``: the cents that a provider was asked to charge for an order that was just placed, if known.
+    """
+
+    deadline: Deadline
+    request_id: str | None = None
+    account: str | None = None
+    location: str | None = None
+    provider: str | None = None
+    replayed: bool = False
+    expected_charge: int | None = None
+    calls: list[Call] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedOrder:
+    """The members of an order validation's answer; times in the contract's form."""
+
+    total: int
+    tax: int
+    tip: int | None
+    merchant_funded_discount: int
+    provider_funded_discount: int
+    soonest_available_at: str | None
+    ready_at: str | None
+    available_at: list[str] | None
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedOrder:
+    """The members of an order submission's answer (SUB-1)."""
+
+    order_id: str | int
+    expected_ready_at: str | None
+    metadata: Mapping[str, Any]
+
+
+class Service:
+    """All use cases, over one set of accounts, whose providers are reached by ``transport``.
+
+    ``clock`` gives the aware present.
+    """
+
+    def __init__(
+        self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self.transport = transport
+        self._clock = clock
+        self._directory = Directory(settings.accounts, settings.locations_ttl)
+        self._bulkhead = Bulkhead(settings.account_threads)
+        self._keeper = MetadataKeeper(settings.secret_keys)
+        self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
+        self.submissions = Submissions(ledger, deadline=settings.submission_deadline, grace=settings.reconcile_grace)
+
+    def merchants(self) -> list[Merchant]:
+        """EP-1."""
+        return self._directory.merchants()
+
+    def locations(self, merchant_id: str, trace: Trace) -> list[Place]:
+        """EP-2. :raises Failure: ``merchant_not_found``, or what the provider answered."""
+        adapter = self._directory.adapter(merchant_id)
+        trace.account, trace.provider = merchant_id, adapter.account.provider
+        with self._bulkhead.room(merchant_id), self._session(adapter, trace) as session:
+            return self._directory.places(adapter, session)
+
+    def menu(self, location_id: str, trace: Trace) -> menus.Menu:
+        """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
+        menu = self.read_menu(location_id, trace)
+        if problems := menus.check(menu):
+            more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+            raise Failure("menu_invalid", "; ".join(problems[:3]) + more)
+        return menu
+
+    def read_menu(self, location_id: str, trace: Trace) -> menus.Menu:
+        """The menu as the adapter gives it, sound or not."""
+        adapter = self._account_of(location_id, trace)
+        with self._bulkhead.room(adapter.account.name):
+            place = self._place(location_id, trace)
+            with self._session(adapter, trace) as session:
+                return adapter.show_menu(place.location, session)
+
+    def validate_order(self, location_id: str, request: OrderRequest, trace: Trace) -> ValidatedOrder:
+        """EP-4. :raises Failure: why the order cannot be placed like this."""
+        adapter = self._account_of(location_id, trace)
+        with self._bulkhead.room(adapter.account.name):
+            place = self._place(location_id, trace)
+            order = self._order(place, request)
+            with self._session(adapter, trace, order) as session:
+                quote = adapter.validate_order(order, session)
+                self._check(order, quote)
+        return self._validated(place, order, quote)
+
+    def submit_order(
+        self, location_id: str, request: SubmissionRequest, idempotency_key: str | None, trace: Trace
+    ) -> SubmittedOrder:
+        """EP-5. ``trace.replayed`` says whether the answer is a recorded one (SUB-4).
+
+        :raises Failure: why the order was not placed, or that this is not known.
+        """
+        adapter = self._account_of(location_id, trace)
+        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, trace)
+
+        # All checks come after the look-up, so that a replay stays one whatever has changed since.
+        def place_order(attempt: Attempt) -> Settlement:
+            if expired:
+                path = "$.metadata.order_validation_id"
+                raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
+            return self._place_order(location_id, request, attempt, trace)
+
+        def find_order(submission: Submission) -> Settlement | None:
+            if adapter.recovery == "look_up":
+                return self.look_up(submission, trace)
+            try:
+                return self._place_order(location_id, request, Attempt(submission.id), trace)
+            except Refused:
+                return None
+
+        with self._bulkhead.room(adapter.account.name):
+            settlement = self.submissions.submit(key, place_order, find_order)
+        trace.replayed, trace.expected_charge = settlement.replayed, settlement.placed.expected_charge
+        return SubmittedOrder(**settlement.answer)
+
+    def check_submission(self, location_id: str, request: SubmissionRequest, trace: Trace) -> None:
+        """Refuse what can be refused before anything is sent or charged: location, tender, fulfilment and time.
+
+        :raises Failure: why the order could not be submitted.
+        """
+        with self._bulkhead.room(self._account_of(location_id, trace).account.name):
+            place = self._place(location_id, trace)
+            _check_tender(place, request.tender)
+            self._order(place, request.order)
+
+    def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
+        """The id of the validation that an order comes from; None where it has none of ours (META-8)."""
+        return self._keeper.take_validation_id(_canonical(location_id), request.metadata)
+
+    def look_up(self, submission: Submission, trace: Trace) -> Settlement | None:
+        """The order of a submission, as its provider knows it; None if there is none (SUB-5).
+
+        :raises Failure: ``outcome_unknown``: only the same submission, sent again, can find out.
+        """
+        place = self._place(submission.location, trace)
+        if place.adapter.recovery != "look_up":
+            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
+        with self._session(place.adapter, trace) as session:
+            placed = place.adapter.find_order(place.location, submission.id, submission.trace or {}, session)
+        return self._settlement(place, placed) if placed else None
+
+    def _submission_key(
+        self,
+        adapter: Adapter,
+        location_id: str,
+        request: SubmissionRequest,
+        idempotency_key: str | None,
+        trace: Trace,
+    ) -> tuple[SubmissionKey, bool]:
+        """What the submission is recognised by (SUB-3), and whether its validation has expired (META-8)."""
+        account, location = adapter.account.name, _canonical(location_id)
+        validation_id = self.validation_id(location_id, request.order)
+        content = identity.content(request)
+        identities = identity.identities(
+            location,
+            content=content,
+            keys=self._identity_keys,
+            idempotency_key=idempotency_key,
+            order_number=request.order_number,
+            grubhub_order_number=request.grubhub_order_number,
+            order_validation_id=validation_id.value if validation_id else None,
+            card_number=request.tender.number if isinstance(request.tender, CreditCard) else None,
+        )
+        digests = identity.content_digests(location, content, self._identity_keys)
+        key = SubmissionKey(account, location, identities, digests, trace.request_id)
+        return key, validation_id is not None and validation_id.expired(self._clock())
+
+    def _place_order(self, location_id: str, request: SubmissionRequest, attempt: Attempt, trace: Trace) -> Settlement:
+        place = self._place(location_id, trace)
+        _check_tender(place, request.tender)
+        order = self._order(place, request.order, request, attempt)
+        with self._session(place.adapter, trace, order, request.tender, attempt) as session:
+            placed = place.adapter.submit_order(order, request.tender, session)
+        return self._settlement(place, placed)
+
+    def _account_of(self, location_id: str, trace: Trace) -> Adapter:
+        adapter = self._directory.account_of(location_id)
+        trace.account, trace.provider, trace.location = adapter.account.name, adapter.account.provider, location_id
+        return adapter
+
+    def _place(self, location_id: str, trace: Trace) -> Place:
+        adapter = self._account_of(location_id, trace)
+        with self._session(adapter, trace) as session:
+            return self._directory.place(location_id, session)
+
+    @contextmanager
+    def _session(
+        self,
+        adapter: Adapter,
+        trace: Trace,
+        order: Order | None = None,
+        tender: Tender | None = None,
+        attempt: Attempt | None = None,
+    ) -> Iterator[Session]:
+        """Calls to one account's provider; what they fail with is fit to be shown afterwards."""
+        session = Session(
+            self.transport,
+            adapter.account.name,
+            base_url=adapter.base_url,
+            headers=adapter.headers(),
+            error_from=adapter.error_from,
+            deadline=trace.deadline,
+            calls=trace.calls,
+            before_placing=attempt.begin_sending if attempt else None,
+        )
+        if attempt is not None:
+            attempt.session = session
+        try:
+            yield session
+        except Failure as failure:
+            secrets = [*_secrets(adapter, order, tender), *session.secrets]
+            told: BaseException | None = failure
+            while told is not None:
+                # Also what it followed from: a traceback shows the whole chain.
+                if isinstance(told, Failure):
+                    told.message = scrub(told.message, secrets)
+                told = told.__context__
+            raise
+
+    def _order(
+        self,
+        place: Place,
+        request: OrderRequest,
+        submission: SubmissionRequest | None = None,
+        attempt: Attempt | None = None,
+    ) -> Order:
+        """The order as the adapter gets it.
+
+        :raises Failure: ``fulfillment_not_supported``, ``ready_time_in_past``, ``ready_time_unavailable``.
+        """
+        account, location, now = place.adapter.account.name, place.location, self._clock()
+        order = Order(
+            location=location,
+            items=request.items,
+            user=request.user,
+            received_at=now,
+            desired_ready_time=request.desired_ready_time,
+            fulfillment_type=request.fulfillment_type,
+            special_instructions=request.special_instructions,
+            tip=request.tip if location.accepts_tips(request.fulfillment_type) else 0,
+            merchant_funded_discount=request.merchant_funded_discount,
+            delivery_address=submission.delivery_address if submission else None,
+            account=self._keeper.take_account(account, request.metadata),
+            cart=self._keeper.take_cart(account, request.metadata) if submission else {},
+            reference=attempt.reference if attempt else None,
+        )
+        if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
+            words = f"this location has no {order.fulfillment_type}"
+            raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
+        if (desired := order.desired_ready_time) is None:
+            return order
+        path = "$.desired_ready_time"
+        if place.zone is not None:
+            desired = ready_time.localize(desired, place.zone)
+        elif desired.tzinfo is None:
+            raise Failure("ready_time_unavailable", "the time zone of this location is not known", path=path)
+        if attempt is None or attempt.is_new:
+            ready_time.check_not_past(desired, now, path=path)
+        return replace(order, desired_ready_time=desired)
+
+    def _check(self, order: Order, quote: Quote) -> None:
+        """Refuse a price that cannot be accounted for (MONEY-9)."""
+        if quote.merchant_funded_discount != order.merchant_funded_discount:
+            discounts = f"{quote.merchant_funded_discount} of {order.merchant_funded_discount} cents"
+            raise broken_protocol(f"the provider took another merchant-funded discount: {discounts}")
+        parts = (quote.food, quote.tax, quote.tip or 0, quote.provider_funded_discount)
+        amounts = (*parts, *(fee.amount for fee in quote.fees), quote.total)
+        if not all(money.is_cents(amount) for amount in amounts):
+            raise broken_protocol("the provider's price holds an amount out of range")
+        if quote.charged is not None and quote.charged != quote.consumer_pays:
+            sums = f"its parts make {quote.consumer_pays} cents, its total is {quote.charged}"
+            raise broken_protocol(f"the provider's price does not add up: {sums}")
+        if quote.fees and self._settings.refuse_fees:
+            names = ", ".join(fee.name for fee in quote.fees)
+            raise Failure("fees_not_representable", f"the provider adds a fee: {names}")
+
+    def _validated(self, place: Place, order: Order, quote: Quote) -> ValidatedOrder:
+        account = place.adapter.account.name
+        soonest = ready_time.to_wire(quote.ready.soonest, place.zone)
+        slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
+        metadata: dict[str, Any] = {
+            **self._keeper.give_validation_id(place.id, order.received_at),
+            **self._keeper.give_account(account, quote.account),
+            **self._keeper.give_cart(account, quote.cart),
+        }
+        if quote.fees:
+            metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
+        return ValidatedOrder(
+            total=quote.total,
+            tax=quote.tax,
+            tip=quote.tip if place.location.accepts_tips(order.fulfillment_type) else None,
+            merchant_funded_discount=order.merchant_funded_discount,
+            provider_funded_discount=quote.provider_funded_discount,
+            soonest_available_at=soonest,
+            ready_at=soonest,
+            available_at=None if slots is None else [ready_time.to_wire(slot, place.zone) or "" for slot in slots],
+            metadata=metadata,
+        )
+
+    def _settlement(self, place: Place, placed: Placed) -> Settlement:
+        answer = SubmittedOrder(
+            order_id=placed.order_id,
+            expected_ready_at=ready_time.to_wire(placed.expected_ready_at, place.zone),
+            metadata=self._keeper.give_account(place.adapter.account.name, placed.account),
+        )
+        return Settlement(placed, asdict(answer))
+
+
+def _canonical(location_id: str) -> str:
+    """The one form of a location's id, however it was escaped."""
+    account, _, provider_id = location_id.partition(".")
+    return wire_id(account, unquote(provider_id))
+
+
+def _check_tender(place: Place, tender: Tender) -> None:
+    taken = place.adapter.tenders if place.location.tenders is None else place.adapter.tenders & place.location.tenders
+    if tender.kind not in taken:
+        path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
+        raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
+
+
+def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:
+    values: list[Any] = list(adapter.account.settings.values())
+    if order is not None:
+        values += [*order.account.values(), *order.cart.values()]
+    if isinstance(tender, CreditCard):
+        values += [tender.number, tender.cvv]
+    return (value for value in values if isinstance(value, Secret))

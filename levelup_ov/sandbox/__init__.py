@@ -1,9 +1,0 @@
-"""A small ordering system with an HTTP API of its own: something real to order from, without a provider.
-
-It knows nothing of the contract that the service speaks with its channel. Its members have other names, its
-times an offset, its options nest; :mod:`adapters.sandbox` translates.
-"""
-
-from levelup_ov.sandbox.api import DEVELOPMENT_KEY, create_sandbox
-
-__all__ = ["DEVELOPMENT_KEY", "create_sandbox"]

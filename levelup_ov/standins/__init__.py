@@ -1,0 +1,1 @@
+"""Stand-ins that never run in production: the sandbox, the LevelUp platform, and a sample shop."""

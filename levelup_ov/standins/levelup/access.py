@@ -1,0 +1,103 @@
+"""Who calls: the Authorization header and the tokens in it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import datetime
+
+from levelup_ov.standins.levelup.problems import unauthorized
+from levelup_ov.standins.levelup.store import Token, Transaction, User, hashed
+
+# Clients differ: with and without quotes, with and without a space after the comma.
+_PART = re.compile(r'\s*(?:(merchant|user)\s*=\s*)?("?)([^\s",=]+)\2\s*')
+_NAMES = {"app": "The app token", "user": "The user token", "merchant": "The merchant token"}
+
+
+def read_authorization(header: str) -> dict[str, str]:
+    """The tokens of ``token t``, ``token user="t"`` or ``token merchant="t", user="t"``, by their kind.
+
+    Empty if the header is of another form.
+    """
+    scheme, _, rest = header.strip().partition(" ")
+    if scheme.casefold() != "token":
+        return {}
+    found = {}
+    for part in rest.split(","):
+        match = _PART.fullmatch(part)
+        kind = match and (match[1] or "app")
+        if match is None or kind is None or kind in found:
+            return {}
+        found[kind] = match[3]
+    return found
+
+
+class Caller:
+    """The tokens of one request, looked up in its transaction."""
+
+    def __init__(self, header: str, transaction: Transaction) -> None:
+        self._given = read_authorization(header)
+        self._transaction = transaction
+
+    def app(self) -> Token:
+        """:raises Problem: 401, there is no app token or it is not valid."""
+        return self._token("app", "app")
+
+    def merchant(self) -> Token:
+        """:raises Problem: 401."""
+        return self._token("merchant", "merchant", "manage_merchant_orders")
+
+    def older_merchant(self) -> Token:
+        """A merchant token as the older version of the API has it: without saying that it is one."""
+        return self._token("app", "merchant") if "app" in self._given else self.merchant()
+
+    def user(self, permission: str | None = None) -> tuple[Token, User]:
+        """The token with ``permission``, and whose it is.
+
+        :raises Problem: 401.
+        """
+        token = self._token("user", "user", permission)
+        user = token.user_id and self._transaction.user(token.user_id)
+        if not user:
+            raise unauthorized("user_token", "The user token belongs to no user.")
+        return token, user
+
+    def maybe_user(self) -> User | None:
+        """The user, where a token was given."""
+        return self.user()[1] if "user" in self._given else None
+
+    def all(self) -> list[Token]:
+        """Every token given.
+
+        :raises Problem: 401, there is none or one is not valid.
+        """
+        return [self._token(kind, kind) for kind in self._given] or [self.app()]
+
+    def _token(self, given_as: str, kind: str, permission: str | None = None) -> Token:
+        value = self._given.get(given_as)
+        if value is None:
+            raise unauthorized(f"{kind}_token", f"{_NAMES[kind]} is missing.")
+        token = self._transaction.token(hashed(value))
+        if token is None or token.kind != kind:
+            raise unauthorized(f"{kind}_token", f"{_NAMES[kind]} is not valid.")
+        if permission and permission not in token.permissions:
+            raise unauthorized(f"{kind}_token", f"{_NAMES[kind]} lacks the permission {permission}.")
+        return token
+
+
+def new_token(
+    transaction: Transaction,
+    now: datetime,
+    app_id: int,
+    permissions: frozenset[str] = frozenset(),
+    *,
+    user_id: int | None = None,
+    merchant_id: int | None = None,
+) -> str:
+    """A token that does not expire: a merchant's, a user's or, with neither, the app's own. Only its hash is kept."""
+    token = secrets.token_urlsafe(32)
+    kind = "merchant" if merchant_id else "user" if user_id else "app"
+    transaction.add_token(
+        Token(hashed(token), kind, app_id, user_id, merchant_id, permissions, now)  # type: ignore[arg-type]
+    )
+    return token

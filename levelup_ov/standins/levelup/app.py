@@ -1,0 +1,87 @@
+"""The stand-in as a WSGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from flask import Flask, Response, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from levelup_ov.standins.levelup import visits
+from levelup_ov.standins.levelup.api import REALM, api
+from levelup_ov.standins.levelup.oauth import oauth
+from levelup_ov.standins.levelup.pages import pages
+from levelup_ov.standins.levelup.platform import Notify, Platform, post_notice
+from levelup_ov.standins.levelup.problems import Problem, error
+from levelup_ov.standins.levelup.store import Store
+from levelup_ov.standins.levelup.world import OTHER_APP, SHOP_APP
+from levelup_ov.standins.lost_answer import LosesAnswers
+from levelup_ov.standins.shop.app import Send, shop
+
+LARGEST_BODY = 1024 * 1024
+REDIRECT_URIS = (
+    "http://127.0.0.1/checkout/merchants/callback",
+    "http://127.0.0.1/checkout/users/callback",
+    "http://127.0.0.1/shop",
+)
+"""Where the sample shop's service is called back, on any port of this machine, and the shop itself."""
+
+
+def create_levelup(
+    database: Path,
+    *,
+    redirect_uris: Sequence[str] = REDIRECT_URIS,
+    callback_url: str | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    notify: Notify = post_notice,
+    shop_service: Send | None = None,
+) -> Flask:
+    """The platform as a WSGI application.
+
+    ``database``: its file, made when first needed. ``redirect_uris``: those of the sample shop's app, https or on
+    the loopback interface; ``callback_url``: where that app is told of answered permissions requests. ``clock``
+    gives the present as an aware instant; ``notify`` tells an app something at its callback URL. With
+    ``shop_service``, which calls the service, there is a sample shop under ``/shop``.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    shop_app = replace(SHOP_APP, redirect_uris=tuple(redirect_uris), callback_url=callback_url)
+    apps = {known.id: known for known in (shop_app, OTHER_APP)}
+    app.extensions["levelup"] = Platform(Store(database), apps, clock, notify)
+    for blueprint in (api, oauth, pages):
+        app.register_blueprint(blueprint)
+    if shop_service:
+        app.extensions["shop"] = shop_service
+        app.register_blueprint(shop)
+    app.register_error_handler(Problem, _answer_problem)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.after_request(_sign)
+    app.wsgi_app = LosesAnswers(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _sign(response: Response) -> Response:
+    # Some clients trust no answer without it.
+    response.headers["Server"] = "LevelUp"
+    if response.mimetype == "text/html":
+        response.headers.update(visits.HEADERS)
+    return response
+
+
+def _answer_problem(problem: Problem) -> Response:
+    answer = jsonify(problem.body) if problem.errors else Response(mimetype="application/json")
+    answer.status_code = problem.status
+    if problem.status == 401:
+        answer.headers["WWW-Authenticate"] = REALM
+    return answer
+
+
+def _answer_http_error(problem: HTTPException) -> Response | tuple[str, int]:
+    status = problem.code or 500
+    if request.blueprint == "pages" or not request.path.startswith(("/v", "/oauth2")):
+        return render_template("message.html", title=problem.name, text="There is nothing to see here."), status
+    return _answer_problem(Problem(status, [error(problem.name, code=problem.name.lower().replace(" ", "_"))]))

@@ -1,0 +1,139 @@
+"""Proposing, charging and refunding. Each function is a part of one transaction; amounts are cents."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+
+from levelup_ov.standins.levelup import amounts
+from levelup_ov.standins.levelup.drafts import Draft
+from levelup_ov.standins.levelup.funds import Funds, Payment, Standing, available, pay
+from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found
+from levelup_ov.standins.levelup.store import Order, Proposal, Transaction, User
+from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, Merchant
+
+
+def merchant_of(location_id: int) -> Merchant:
+    """:raises Problem: 404, there is no such location."""
+    if (location := LOCATIONS.get(location_id)) is None:
+        raise not_found("order", "location_id", "There is no location with this id.")
+    return MERCHANTS[location.merchant_id]
+
+
+def funds_of(transaction: Transaction, user_id: int, merchant: Merchant) -> Funds:
+    """What a user can pay with at ``merchant`` right now."""
+    standing = transaction.standing(user_id, merchant.id)
+    card = transaction.card(user_id)
+    return Funds(
+        available(
+            transaction.granted(user_id, "credit", merchant.id), merchant.programme.earned(standing), standing.credit
+        ),
+        available(transaction.granted(user_id, "gift_card", merchant.id), 0, standing.gift_card),
+        global_credit_of(transaction, user_id),
+        card is not None and card.outcome != "declined",
+    )
+
+
+def global_credit_of(transaction: Transaction, user_id: int) -> int:
+    """Credit that counts at every merchant."""
+    return available(transaction.granted(user_id, "global", None), 0, transaction.global_credit_used(user_id))
+
+
+def propose(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> Proposal:
+    """Keep a proposal, with the discount that the user's credit allows."""
+    funds = funds_of(transaction, user.id, merchant_of(draft.location_id))
+    offered = amounts.discount(draft.amounts, funds.credit)
+    proposal = Proposal(uuid.uuid4().hex, app_id, user.id, draft, offered)
+    transaction.add_proposal(proposal, now)
+    return proposal
+
+
+def complete(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> tuple[Order, bool]:
+    """Charge what was proposed; the order, and whether it is a new one.
+
+    :raises Problem: 404, or 422: another body than the first time, a difference, the discount, the card.
+    """
+    proposal = transaction.proposal(draft.proposed_order_uuid or "")
+    if proposal is None or (proposal.app_id, proposal.user_id) != (app_id, user.id):
+        raise not_found("order", "proposed_order_uuid", "There is no such proposed order.")
+    if completed := transaction.order_of_proposal(proposal.uuid):
+        if completed.draft == draft:
+            return completed, False
+        raise invalid("order", "proposed_order_uuid", "This proposed order was completed already.", "completed")
+    if differences := draft.differs_from(proposal.draft):
+        raise Problem(
+            422,
+            [
+                error("This differs from the proposed order.", object="order", property=name, code="differs")
+                for name in differences
+            ],
+        )
+    return charge(transaction, app_id, user, draft, now), True
+
+
+def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> Order:
+    """Charge an order.
+
+    :raises Problem: 422: it applies more discount than there is credit, or the card cannot be charged.
+    """
+    merchant = merchant_of(draft.location_id)
+    funds = funds_of(transaction, user.id, merchant)
+    most = amounts.discount(draft.amounts, funds.credit)
+    asked = draft.applied_discount_amount
+    discount = most if asked is None else asked
+    if discount > most:
+        raise invalid("order", "applied_discount_amount", f"At most {most} cents can be applied.", "too_large")
+    payment: Payment | None
+    if draft.discount_only:
+        payment = Payment(discount, 0, discount, 0, 0, 0, 0) if discount else None
+    else:
+        partial = draft.partial_authorization_allowed
+        payment = pay(draft.spend_amount, draft.tip_amount, discount, funds, partial=partial)
+    if payment is None:
+        raise invalid("order", "base", _why(transaction, user, draft), "not_charged")
+    taken = draft.amounts if draft.discount_only else replace(draft.amounts, spend=payment.spend)
+    eligible = max(0, taken.eligible - discount)
+    before = transaction.standing(user.id, merchant.id)
+    after = Standing(before.visits + 1, eligible=before.eligible + eligible)
+    order = Order(
+        uuid.uuid4().hex,
+        app_id,
+        user.id,
+        merchant.id,
+        draft.location_id,
+        draft,
+        payment,
+        eligible,
+        merchant.programme.earned(after) - merchant.programme.earned(before),
+        now,
+    )
+    transaction.add_order(order)
+    return order
+
+
+def refund(
+    transaction: Transaction, app_id: int, merchant_id: int, order_uuid: str, confirmation: str | None, now: datetime
+) -> Order:
+    """Take a whole order back: its credit returns, and what it earned is gone.
+
+    :raises Problem: 404 without a body, or 422.
+    """
+    order = transaction.order(order_uuid)
+    if order is None or (order.app_id, order.merchant_id) != (app_id, merchant_id):
+        raise Problem(404)
+    if order.refunded_at:
+        raise invalid("order", "base", "This order was refunded already.", "refunded")
+    required = MERCHANTS[merchant_id].manager_confirmation
+    if required is not None and confirmation != required:
+        raise invalid("refund", "manager_confirmation", "A manager must confirm this refund.", "required")
+    transaction.refund(order_uuid, now)
+    return replace(order, refunded_at=now)
+
+
+def _why(transaction: Transaction, user: User, draft: Draft) -> str:
+    if draft.discount_only:
+        return "There is no discount to apply."
+    if transaction.card(user.id) is None:
+        return "There is no card on this account that could be charged."
+    return "The card was declined."

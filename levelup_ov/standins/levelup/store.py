@@ -1,0 +1,505 @@
+"""What the platform keeps, in one SQLite file: users and what is theirs, tokens, proposals and orders.
+
+Tokens, codes and passwords are kept hashed, of a card its last four digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from werkzeug.security import generate_password_hash
+
+from levelup_ov.standins.levelup.cards import Card, made_card
+from levelup_ov.standins.levelup.drafts import Draft
+from levelup_ov.standins.levelup.funds import Payment, Standing
+from levelup_ov.standins.levelup.world import PEOPLE, Address, Grant
+from levelup_ov.standins.sqlite_pool import SQLitePool
+
+SESSION_LIFETIME = timedelta(hours=12)
+WORLD_BEGINS = datetime(2014, 1, 1, tzinfo=timezone.utc)
+
+_SCHEMA = """
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT NOT NULL UNIQUE, password_hash TEXT, first_name TEXT NOT NULL,
+    last_name TEXT NOT NULL, merchant_id INTEGER, app_id INTEGER, created_at INTEGER NOT NULL
+);
+CREATE TABLE cards (
+    user_id INTEGER PRIMARY KEY, brand TEXT NOT NULL, last_4 TEXT NOT NULL, expiration_month INTEGER NOT NULL,
+    expiration_year INTEGER NOT NULL, outcome TEXT NOT NULL
+);
+CREATE TABLE addresses (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, type TEXT NOT NULL, street_address TEXT NOT NULL,
+    extended_address TEXT, locality TEXT NOT NULL, region TEXT NOT NULL, postal_code TEXT NOT NULL
+);
+CREATE TABLE grants (user_id INTEGER NOT NULL, kind TEXT NOT NULL, merchant_id INTEGER, cents INTEGER NOT NULL);
+CREATE TABLE tokens (
+    hash TEXT PRIMARY KEY, kind TEXT NOT NULL, app_id INTEGER NOT NULL, user_id INTEGER, merchant_id INTEGER,
+    permissions TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER
+);
+CREATE TABLE codes (
+    hash TEXT PRIMARY KEY, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, redirect_uri TEXT NOT NULL,
+    permissions TEXT NOT NULL, expires_at INTEGER NOT NULL, token_hash TEXT
+);
+CREATE TABLE permissions_requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL,
+    permissions TEXT NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL
+);
+CREATE TABLE sessions (hash TEXT PRIMARY KEY, user_id INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+CREATE TABLE card_pages (
+    hash TEXT PRIMARY KEY, user_id INTEGER NOT NULL, redirect_uri TEXT, expires_at INTEGER NOT NULL
+);
+CREATE TABLE proposals (
+    uuid TEXT PRIMARY KEY, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, draft TEXT NOT NULL,
+    discount INTEGER NOT NULL, created_at INTEGER NOT NULL
+);
+CREATE TABLE orders (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, proposal TEXT UNIQUE,
+    app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, merchant_id INTEGER NOT NULL, location_id INTEGER NOT NULL,
+    draft TEXT NOT NULL, spend INTEGER NOT NULL, tip INTEGER NOT NULL, discount INTEGER NOT NULL,
+    gift_card INTEGER NOT NULL, gift_card_tip INTEGER NOT NULL, global_credit INTEGER NOT NULL,
+    card INTEGER NOT NULL, eligible INTEGER NOT NULL, earned INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, refunded_at INTEGER
+);
+CREATE INDEX orders_by_user ON orders (user_id, merchant_id);
+CREATE TABLE shop_visits (hash TEXT PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE switches (name TEXT PRIMARY KEY);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """``merchant_id``: the merchant that they own. ``app_id``: the app that made the account."""
+
+    id: int
+    email: str
+    password_hash: str | None
+    first_name: str
+    last_name: str
+    merchant_id: int | None
+    app_id: int | None
+
+    @property
+    def display_name(self) -> str:
+        return f"{self.first_name} {self.last_name[:1]}.".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token that is not revoked stands for."""
+
+    hash: str
+    kind: Literal["app", "user", "merchant"]
+    app_id: int
+    user_id: int | None
+    merchant_id: int | None
+    permissions: frozenset[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """``token_hash``: the token that it was exchanged for already."""
+
+    app_id: int
+    user_id: int
+    redirect_uri: str
+    permissions: frozenset[str]
+    expires_at: datetime
+    token_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionsRequest:
+    id: int
+    app_id: int
+    user_id: int
+    permissions: tuple[str, ...]
+    state: Literal["pending", "accepted", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """``discount``: what was offered, cents."""
+
+    uuid: str
+    app_id: int
+    user_id: int
+    draft: Draft
+    discount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """``eligible``: spend that earns loyalty; ``earned``: credit that it earned when it was made; cents."""
+
+    uuid: str
+    app_id: int
+    user_id: int
+    merchant_id: int
+    location_id: int
+    draft: Draft
+    payment: Payment
+    eligible: int
+    earned: int
+    created_at: datetime
+    refunded_at: datetime | None = None
+
+
+class Transaction:
+    """What can be done in one transaction of :meth:`Store.reading` or :meth:`Store.writing`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+
+    # Users and what is theirs.
+
+    def add_user(
+        self,
+        email: str,
+        first_name: str,
+        last_name: str,
+        now: datetime,
+        *,
+        password_hash: str | None = None,
+        app_id: int | None = None,
+    ) -> int | None:
+        """The new user's id; None if the address is taken."""
+        taken = self._run("SELECT 1 FROM users WHERE email = ?", (canonical(email),)).fetchone()
+        if taken:
+            return None
+        return self._add(
+            "users", email=canonical(email), password_hash=password_hash, first_name=first_name, last_name=last_name,
+            app_id=app_id, created_at=_seconds(now),
+        )  # fmt: skip
+
+    def user(self, user_id: int) -> User | None:
+        return next(self._users("id = ?", user_id), None)
+
+    def user_by_email(self, email: str) -> User | None:
+        return next(self._users("email = ?", canonical(email)), None)
+
+    def users(self) -> list[User]:
+        """All of them, oldest first."""
+        return list(self._users("1 ORDER BY id"))
+
+    def card(self, user_id: int) -> Card | None:
+        row = self._run(
+            "SELECT brand, last_4, expiration_month, expiration_year, outcome FROM cards WHERE user_id = ?", (user_id,)
+        ).fetchone()
+        return row and Card(*row)
+
+    def add_card(self, user_id: int, card: Card) -> bool:
+        """Keep a user's card; False if there is one already."""
+        if self.card(user_id):
+            return False
+        self._add("cards", user_id=user_id, **asdict(card))
+        return True
+
+    def addresses(self, user_id: int) -> list[tuple[int, Address]]:
+        """Ids and addresses, oldest first."""
+        rows = self._run(
+            "SELECT id, type, street_address, extended_address, locality, region, postal_code "
+            "FROM addresses WHERE user_id = ? ORDER BY id",
+            (user_id,),
+        )
+        return [(row[0], Address(*row[1:])) for row in rows]
+
+    def add_address(self, user_id: int, address: Address) -> int:
+        return self._add("addresses", user_id=user_id, **asdict(address))
+
+    def add_grant(self, user_id: int, grant: Grant) -> None:
+        self._add("grants", user_id=user_id, **asdict(grant))
+
+    def granted(self, user_id: int, kind: str, merchant_id: int | None) -> int:
+        """Cents that a user started with."""
+        return self._run(
+            "SELECT coalesce(sum(cents), 0) FROM grants WHERE user_id = ? AND kind = ? AND merchant_id IS ?",
+            (user_id, kind, merchant_id),
+        ).fetchone()[0]
+
+    # Tokens, codes, requests and sessions.
+
+    def add_token(self, token: Token) -> None:
+        self._add(
+            "tokens", hash=token.hash, kind=token.kind, app_id=token.app_id, user_id=token.user_id,
+            merchant_id=token.merchant_id, permissions=_words(token.permissions), created_at=_seconds(token.created_at),
+        )  # fmt: skip
+
+    def token(self, token_hash: str) -> Token | None:
+        """The token, unless it is revoked."""
+        return next(self._tokens("hash = ?", token_hash), None)
+
+    def tokens_of(self, user_id: int) -> list[Token]:
+        """What a user has allowed, oldest first."""
+        return list(self._tokens("user_id = ? ORDER BY created_at", user_id))
+
+    def revoke_token(self, token_hash: str, now: datetime) -> None:
+        self._run("UPDATE tokens SET revoked_at = ? WHERE hash = ? AND revoked_at IS NULL", (_seconds(now), token_hash))
+
+    def revoke_app(self, app_id: int, user_id: int, now: datetime) -> None:
+        """Revoke all that a user has allowed an app."""
+        self._run(
+            "UPDATE tokens SET revoked_at = ? WHERE app_id = ? AND user_id = ? AND revoked_at IS NULL",
+            (_seconds(now), app_id, user_id),
+        )
+
+    def add_code(self, code_hash: str, code: Code) -> None:
+        self._add(
+            "codes", hash=code_hash, app_id=code.app_id, user_id=code.user_id, redirect_uri=code.redirect_uri,
+            permissions=_words(code.permissions), expires_at=_seconds(code.expires_at),
+        )  # fmt: skip
+
+    def code(self, code_hash: str) -> Code | None:
+        row = self._run(
+            "SELECT app_id, user_id, redirect_uri, permissions, expires_at, token_hash FROM codes WHERE hash = ?",
+            (code_hash,),
+        ).fetchone()
+        return row and Code(row[0], row[1], row[2], frozenset(row[3].split()), _instant(row[4]), row[5])
+
+    def spend_code(self, code_hash: str, token_hash: str) -> None:
+        """Note the token that a code was exchanged for."""
+        self._run("UPDATE codes SET token_hash = ? WHERE hash = ?", (token_hash, code_hash))
+
+    def add_request(self, app_id: int, user_id: int, permissions: tuple[str, ...], now: datetime) -> int:
+        """The id of a new permissions request."""
+        return self._add(
+            "permissions_requests", app_id=app_id, user_id=user_id, permissions=" ".join(permissions), state="pending",
+            created_at=_seconds(now),
+        )  # fmt: skip
+
+    def request(self, request_id: int) -> PermissionsRequest | None:
+        return next(self._requests("id = ?", request_id), None)
+
+    def pending_requests(self) -> list[PermissionsRequest]:
+        """Oldest first."""
+        return list(self._requests("state = ? ORDER BY id", "pending"))
+
+    def answer_request(self, request_id: int, state: str) -> None:
+        self._run("UPDATE permissions_requests SET state = ? WHERE id = ?", (state, request_id))
+
+    def add_session(self, session_hash: str, user_id: int, now: datetime) -> None:
+        """Keep a session, and forget those that have expired."""
+        self._run("DELETE FROM sessions WHERE expires_at <= ?", (_seconds(now),))
+        self._add("sessions", hash=session_hash, user_id=user_id, expires_at=_seconds(now + SESSION_LIFETIME))
+
+    def session(self, session_hash: str, now: datetime) -> User | None:
+        """Whose session it is, unless it has expired."""
+        return next(
+            self._users(
+                "id = (SELECT user_id FROM sessions WHERE hash = ? AND expires_at > ?)", session_hash, _seconds(now)
+            ),
+            None,
+        )
+
+    def end_session(self, session_hash: str) -> None:
+        self._run("DELETE FROM sessions WHERE hash = ?", (session_hash,))
+
+    def add_card_page(self, link_hash: str, user_id: int, redirect_uri: str | None, expires_at: datetime) -> None:
+        """Keep the link to a page on which one card can be added."""
+        self._add(
+            "card_pages", hash=link_hash, user_id=user_id, redirect_uri=redirect_uri, expires_at=_seconds(expires_at)
+        )
+
+    def card_page(self, link_hash: str, now: datetime) -> tuple[int, str | None] | None:
+        """User and redirect URI of a link that has not expired."""
+        return self._run(
+            "SELECT user_id, redirect_uri FROM card_pages WHERE hash = ? AND expires_at > ?", (link_hash, _seconds(now))
+        ).fetchone()
+
+    # Orders.
+
+    def add_proposal(self, proposal: Proposal, now: datetime) -> None:
+        self._add(
+            "proposals", uuid=proposal.uuid, app_id=proposal.app_id, user_id=proposal.user_id,
+            draft=_dumped(proposal.draft), discount=proposal.discount, created_at=_seconds(now),
+        )  # fmt: skip
+
+    def proposal(self, uuid: str) -> Proposal | None:
+        row = self._run(
+            "SELECT uuid, app_id, user_id, draft, discount FROM proposals WHERE uuid = ?", (uuid,)
+        ).fetchone()
+        return row and Proposal(row[0], row[1], row[2], _loaded(row[3]), row[4])
+
+    def add_order(self, order: Order) -> None:
+        self._add(
+            "orders", uuid=order.uuid, proposal=order.draft.proposed_order_uuid, app_id=order.app_id,
+            user_id=order.user_id, merchant_id=order.merchant_id, location_id=order.location_id,
+            draft=_dumped(order.draft), **asdict(order.payment), eligible=order.eligible, earned=order.earned,
+            created_at=_seconds(order.created_at),
+        )  # fmt: skip
+
+    def order(self, uuid: str) -> Order | None:
+        return next(self._orders("uuid = ?", uuid), None)
+
+    def order_of_proposal(self, proposal_uuid: str) -> Order | None:
+        """The order that completed a proposal."""
+        return next(self._orders("proposal = ?", proposal_uuid), None)
+
+    def orders_of(self, user_id: int, *, limit: int, offset: int = 0) -> list[Order]:
+        """A user's orders, newest first."""
+        return list(self._orders("user_id = ? ORDER BY number DESC LIMIT ? OFFSET ?", user_id, limit, offset))
+
+    def newest_orders(self, limit: int) -> list[Order]:
+        return list(self._orders("1 ORDER BY number DESC LIMIT ?", limit))
+
+    def refund(self, uuid: str, now: datetime) -> None:
+        self._run("UPDATE orders SET refunded_at = ? WHERE uuid = ?", (_seconds(now), uuid))
+
+    def standing(self, user_id: int, merchant_id: int) -> Standing:
+        """The sums of a user's orders with a merchant; refunded orders do not count."""
+        row = self._run(
+            "SELECT count(*), total(spend), total(eligible), total(discount), total(gift_card) FROM orders "
+            "WHERE user_id = ? AND merchant_id = ? AND refunded_at IS NULL",
+            (user_id, merchant_id),
+        ).fetchone()
+        return Standing(*(int(value) for value in row))
+
+    def global_credit_used(self, user_id: int) -> int:
+        """Cents, at all merchants."""
+        return self._run(
+            "SELECT coalesce(sum(global_credit), 0) FROM orders WHERE user_id = ? AND refunded_at IS NULL", (user_id,)
+        ).fetchone()[0]
+
+    # Switches.
+
+    def switched_on(self, name: str) -> bool:
+        return self._run("SELECT 1 FROM switches WHERE name = ?", (name,)).fetchone() is not None
+
+    def switch(self, name: str, on: bool) -> None:
+        self._run("DELETE FROM switches WHERE name = ?", (name,))
+        if on:
+            self._add("switches", name=name)
+
+    # The sample shop.
+
+    def shop_visit(self, visit_hash: str) -> dict[str, Any]:
+        """What the sample shop keeps of a visit; empty at first."""
+        row = self._run("SELECT state FROM shop_visits WHERE hash = ?", (visit_hash,)).fetchone()
+        return json.loads(row[0]) if row else {}
+
+    def keep_shop_visit(self, visit_hash: str, state: dict[str, Any]) -> None:
+        self._run("REPLACE INTO shop_visits VALUES (?, ?)", (visit_hash, json.dumps(state)))
+
+    def _add(self, table: str, **values: Any) -> int:
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        cursor = self._run(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+        return cursor.lastrowid or 0
+
+    def _users(self, condition: str, *values: Any) -> Iterator[User]:
+        for row in self._run(
+            "SELECT id, email, password_hash, first_name, last_name, merchant_id, app_id FROM users WHERE " + condition,
+            values,
+        ):
+            yield User(*row)
+
+    def _tokens(self, condition: str, *values: Any) -> Iterator[Token]:
+        for row in self._run(
+            "SELECT hash, kind, app_id, user_id, merchant_id, permissions, created_at FROM tokens "
+            "WHERE revoked_at IS NULL AND " + condition,
+            values,
+        ):
+            yield Token(row[0], row[1], row[2], row[3], row[4], frozenset(row[5].split()), _instant(row[6]))
+
+    def _requests(self, condition: str, *values: Any) -> Iterator[PermissionsRequest]:
+        for row in self._run(
+            "SELECT id, app_id, user_id, permissions, state FROM permissions_requests WHERE " + condition, values
+        ):
+            yield PermissionsRequest(row[0], row[1], row[2], tuple(row[3].split()), row[4])
+
+    def _orders(self, condition: str, *values: Any) -> Iterator[Order]:
+        for row in self._run(
+            "SELECT uuid, app_id, user_id, merchant_id, location_id, draft, spend, tip, discount, gift_card, "
+            "gift_card_tip, global_credit, card, eligible, earned, created_at, refunded_at FROM orders WHERE "
+            + condition,
+            values,
+        ):
+            refunded = None if row[16] is None else _instant(row[16])
+            yield Order(
+                row[0], row[1], row[2], row[3], row[4], _loaded(row[5]), Payment(*row[6:13]), row[13], row[14],
+                _instant(row[15]), refunded,
+            )  # fmt: skip
+
+
+class Store(SQLitePool[Transaction]):
+    """The file at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, Transaction, _populate)
+
+
+def hashed(token: str) -> str:
+    """What is kept of a token, code or session."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def canonical(email: str) -> str:
+    """Addresses that differ only in case or in spaces around them are one."""
+    return email.strip().casefold()
+
+
+def _populate(connection: sqlite3.Connection) -> None:
+    """Make the tables and the users that the world starts with, unless they are there."""
+    if _has_schema(connection):
+        return
+    passwords = {person.id: _hash_of_known(person.password) for person in PEOPLE}
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not _has_schema(connection):
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            transaction = Transaction(connection)
+            for person in PEOPLE:
+                connection.execute(
+                    "INSERT INTO users (id, email, password_hash, first_name, last_name, merchant_id, created_at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (person.id, person.email, passwords[person.id], person.first_name, person.last_name,
+                     person.merchant_id, _seconds(WORLD_BEGINS)),
+                )  # fmt: skip
+                if person.card:
+                    transaction.add_card(person.id, made_card(person.card, 12, 2099))
+                for address in person.addresses:
+                    transaction.add_address(person.id, address)
+                for grant in person.grants:
+                    transaction.add_grant(person.id, grant)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+@cache
+def _hash_of_known(password: str) -> str:
+    # Slow by design, and the same for every database that a process makes.
+    return generate_password_hash(password)
+
+
+def _has_schema(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'switches'").fetchone() is not None
+
+
+def _dumped(draft: Draft) -> str:
+    return json.dumps(asdict(draft))
+
+
+def _loaded(text: str) -> Draft:
+    return Draft(**json.loads(text))
+
+
+def _words(permissions: frozenset[str]) -> str:
+    return " ".join(sorted(permissions))
+
+
+def _seconds(instant: datetime) -> int:
+    return int(instant.timestamp())
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)

@@ -1,0 +1,406 @@
+"""The engine's HTTP API.
+
+Every request carries the key in ``X-Sandbox-Key``; at a place for members only, carts and orders also need a
+session in ``X-Sandbox-Session``. Bodies and answers are JSON, amounts are cents, times RFC 3339, opening hours
+minutes after midnight by weekday (0 is Monday). A refusal is ``{"problem": {"code", "text", "where"}}``. Orders
+are not deduplicated by their reference, only found by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Flask, current_app, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from levelup_ov.domain.money import is_cents
+from levelup_ov.standins.lost_answer import LosesAnswers, lose_answer
+from levelup_ov.standins.sandbox import dishes, places, slots
+from levelup_ov.standins.sandbox.content import Content, malformed, members_of, read_content, text_of
+from levelup_ov.standins.sandbox.magic import SURCHARGE, magic_in
+from levelup_ov.standins.sandbox.payments import take
+from levelup_ov.standins.sandbox.pricing import Prices, price
+from levelup_ov.standins.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.store import CART_LIFETIME, Cart, Order, Store, Transaction
+
+DEVELOPMENT_KEY = "sandbox"
+"""The key of an engine that was given no other. It guards nothing but made-up orders."""
+LARGEST_BODY = 1024 * 1024
+SHORTEST_PASSWORD = 8
+REFERENCE_LIMIT = 255
+
+_JSON = dict[str, Any]
+
+v1 = Blueprint("v1", __name__, url_prefix="/v1")
+
+
+def create_sandbox(
+    database: Path,
+    *,
+    key: str = DEVELOPMENT_KEY,
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    sleep: Callable[[float], object] = time.sleep,
+) -> Flask:
+    """The engine as a WSGI application.
+
+    ``database``: its file, made when first needed. ``clock`` gives the present as an aware instant;
+    ``sleep`` waits for seconds.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["sandbox"] = Engine(Store(database), key, clock, sleep)
+    app.register_blueprint(v1)
+    app.register_error_handler(Problem, _answer_problem)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.wsgi_app = LosesAnswers(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+class Engine:
+    """What the views of one application share."""
+
+    def __init__(
+        self, store: Store, key: str, clock: Callable[[], datetime], sleep: Callable[[float], object]
+    ) -> None:
+        self.store = store
+        self.key = key
+        self.clock = clock
+        self.sleep = sleep
+
+
+@v1.before_request
+def check_key() -> None:
+    given = request.headers.get("X-Sandbox-Key", "")
+    if not hmac.compare_digest(given.encode(), _engine().key.encode()):
+        raise Problem("key_refused", "This key is not ours.")
+
+
+@v1.get("/locations")
+def list_locations() -> _JSON:
+    return {"locations": [_place_as_json(place) for place in places.PLACES.values()]}
+
+
+@v1.get("/locations/<place_id>/menu")
+def show_menu(place_id: str) -> _JSON:
+    return {"menu": _menu_as_json(_place(place_id))}
+
+
+@v1.post("/locations/<place_id>/carts")
+def open_cart(place_id: str) -> tuple[_JSON, int]:
+    engine, place, body = _engine(), _place(place_id), _body()
+    now = engine.clock()
+    # Who may not order here learns nothing about prices.
+    with engine.store.reading() as transaction:
+        account = _account(transaction, place, now)
+    content = read_content(body)
+    prices = price(place, content)
+    with engine.store.writing() as transaction:
+        offer = _offer(transaction, place, content, now)
+        cart = Cart(str(uuid.uuid4()), place.id, account, body, now, ordered=False)
+        transaction.add_cart(cart)
+    engine.sleep(magic_in(content.note).slow)
+    return _quote_as_json(place, cart, prices, offer), 201
+
+
+@v1.put("/carts/<cart_id>")
+def fill_cart(cart_id: str) -> _JSON:
+    engine, body = _engine(), _body()
+    now = engine.clock()
+    with engine.store.writing() as transaction:
+        cart, place = _cart(transaction, cart_id, now)
+        content = read_content(body)
+        prices = price(place, content)
+        offer = _offer(transaction, place, content, now)
+        transaction.fill_cart(cart_id, body)
+    engine.sleep(magic_in(content.note).slow)
+    return _quote_as_json(place, cart, prices, offer)
+
+
+@v1.post("/carts/<cart_id>/orders")
+def place_order(cart_id: str) -> tuple[_JSON, int]:
+    engine = _engine()
+    body = members_of(_body(), "$", {"payment", "reference", "expected_total"})
+    reference, expected = _reference(body), body.get("expected_total")
+    if expected is not None and not is_cents(expected):
+        raise malformed("expected_total", "an amount in cents")
+    now = engine.clock()
+    with engine.store.writing() as transaction:
+        cart, place = _cart(transaction, cart_id, now)
+        content = read_content(cart.content)
+        magic = magic_in(content.note)
+        prices = price(place, content)
+        offer = _offer(transaction, place, content, now)
+        if magic.sold_out:
+            raise Problem("dish_sold_out", "We have just sold the last one.")
+        if magic.price_change:
+            prices = replace(prices, subtotal=prices.subtotal + SURCHARGE)
+        if expected is not None and expected != prices.grand_total:
+            raise Problem("price_changed", "The price has changed since you asked for it.", "expected_total")
+        payment = take(body.get("payment"), place, now, decline=magic.decline)
+        details = {
+            **cart.content,
+            **_prices_as_json(prices),
+            "charged": prices.grand_total + (SURCHARGE if magic.overcharge else 0),
+            "payment": {"kind": payment.kind, "source": payment.source},
+            "promise": offer.words,
+        }
+        ticket = transaction.next_ticket(place.id)
+        order = Order(str(uuid.uuid4()), place.id, ticket, reference, cart.account, offer.at, now, details)
+        transaction.add_order(order)
+        transaction.close_cart(cart_id)
+    engine.sleep(magic.slow)
+    if magic.lost_answer or payment.answer_lost:
+        lose_answer(request.environ)
+    return {"order": _receipt_as_json(order)}, 201
+
+
+@v1.get("/locations/<place_id>/orders")
+def find_orders(place_id: str) -> _JSON:
+    place, reference = _place(place_id), request.args.get("reference")
+    if not reference:
+        raise malformed("reference", "a text in the query")
+    with _engine().store.reading() as transaction:
+        orders = transaction.orders_by_reference(place.id, reference)
+    return {"orders": [_receipt_as_json(order) for order in orders]}
+
+
+@v1.get("/orders/<order_id>")
+def show_order(order_id: str) -> _JSON:
+    """The order as the kitchen sees it."""
+    with _engine().store.reading() as transaction:
+        order = transaction.order(order_id)
+    if order is None:
+        raise Problem("order_unknown", "We have no such order.")
+    placed_at = slots.write(places.PLACES[order.place], order.placed_at)
+    return {"order": {**order.details, **_receipt_as_json(order), "account": order.account, "placed_at": placed_at}}
+
+
+@v1.post("/accounts")
+def open_account() -> tuple[_JSON, int]:
+    engine = _engine()
+    members = members_of(_body(), "$", {"email", "password", "name", "phone"})
+    email, password, name, phone = (text_of(members, key, key) for key in ("email", "password", "name", "phone"))
+    if email is None or "@" not in email.strip("@") or len(email) > 254:
+        raise Problem("email_invalid", "We need an e-mail address for an account.", "email")
+    if password is None or len(password) < SHORTEST_PASSWORD:
+        raise Problem("password_too_short", f"A password has at least {SHORTEST_PASSWORD} characters.", "password")
+    if name is None:
+        raise Problem("customer_incomplete", "We need a name for an account.", "name")
+    account, password_hash = str(uuid.uuid4()), generate_password_hash(password)
+    with engine.store.writing() as transaction:
+        if not transaction.add_account(account, _canonical(email), password_hash, name, phone):
+            raise Problem("email_taken", "There is an account with this e-mail address already.", "email")
+        token = _new_session(transaction, account, engine.clock())
+    return {"account": {"id": account, "email": email}, "session": {"token": token}}, 201
+
+
+@v1.post("/sessions")
+def open_session() -> tuple[_JSON, int]:
+    engine = _engine()
+    members = members_of(_body(), "$", {"email", "password"})
+    email, password = (text_of(members, key, key) or "" for key in ("email", "password"))
+    with engine.store.reading() as transaction:
+        found = transaction.account(_canonical(email))
+    if found is None or not check_password_hash(found[1], password):
+        raise Problem("login_refused", "E-mail address and password do not belong together.")
+    with engine.store.writing() as transaction:
+        token = _new_session(transaction, found[0], engine.clock())
+    return {"session": {"token": token}}, 201
+
+
+def _engine() -> Engine:
+    return current_app.extensions["sandbox"]
+
+
+def _body() -> Any:
+    try:
+        return request.get_json(force=True)
+    except RecursionError:
+        raise malformed("$", "less nesting") from None
+
+
+def _reference(body: Mapping[str, Any]) -> str | None:
+    reference = text_of(body, "reference", "reference")
+    if reference is not None and len(reference) > REFERENCE_LIMIT:
+        raise malformed("reference", f"at most {REFERENCE_LIMIT} characters")
+    return reference
+
+
+def _place(place_id: str) -> places.Place:
+    if (place := places.PLACES.get(place_id)) is None:
+        raise Problem("place_unknown", "We have no such location.")
+    return place
+
+
+def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[Cart, places.Place]:
+    cart = transaction.cart(cart_id, now)
+    if cart is None:
+        raise Problem("cart_unknown", "We have no such cart any more.")
+    place = places.PLACES[cart.place]
+    if cart.account != _account(transaction, place, now):
+        raise Problem("cart_unknown", "We have no such cart any more.")
+    if cart.ordered:
+        raise Problem("cart_ordered", "This cart has been ordered already.")
+    return cart, place
+
+
+def _account(transaction: Transaction, place: places.Place, now: datetime) -> str | None:
+    """The account that a request is made with; None where guests order."""
+    if not place.members_only:
+        return None
+    account = transaction.session(_hashed(request.headers.get("X-Sandbox-Session", "")), now)
+    if account is None:
+        raise Problem("session_refused", f"{place.title} serves members only: please log in.")
+    return account
+
+
+def _offer(transaction: Transaction, place: places.Place, content: Content, now: datetime) -> slots.Offer:
+    full = transaction.full_slots(place.id, place.capacity, now) if place.scheduling == "slots" else frozenset()
+    return slots.offer(place, content.wanted_at, now, full)
+
+
+def _new_session(transaction: Transaction, account: str, now: datetime) -> str:
+    token = secrets.token_urlsafe(32)
+    transaction.add_session(_hashed(token), account, now)
+    return token
+
+
+def _hashed(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _canonical(email: str) -> str:
+    return email.strip().casefold()
+
+
+def _place_as_json(place: places.Place) -> _JSON:
+    return {
+        "id": place.id,
+        "title": place.title,
+        "address": {"street": place.street, "city": place.city, "state": place.state, "postcode": place.postcode},
+        "position": {"latitude": place.latitude, "longitude": place.longitude},
+        "telephone": place.telephone,
+        "zone": place.zone_name,
+        "weekly_hours": [{"weekday": day, "from": place.opens, "to": place.closes} for day in range(7)],
+        "scheduling": place.scheduling,
+        "payments": list(place.payments),
+        "takes_gratuity": place.tips,
+        "members_only": place.members_only,
+        "changed": places.CHANGED,
+    }
+
+
+def _menu_as_json(place: places.Place) -> _JSON:
+    return {
+        "id": f"{place.id}-menu",
+        "title": f"Menu of {place.title}",
+        "changed": dishes.CHANGED,
+        "note_limit": dishes.NOTE_LIMIT,
+        "sections": [{"id": key, "title": title} for key, title in dishes.SECTIONS.items()],
+        "headings": [
+            {
+                "id": heading.id,
+                "title": heading.title,
+                "about": heading.about,
+                "section": heading.section,
+                "dishes": [
+                    {
+                        "id": dish.id,
+                        "title": dish.title,
+                        "about": dish.about,
+                        "cents": dish.cents,
+                        "sold_out": dish.sold_out,
+                        "takes_note": dish.takes_note,
+                        "groups": _groups_as_json(dish.groups),
+                    }
+                    for dish in offered
+                ],
+            }
+            for heading, offered in dishes.dishes_at(place)
+        ],
+    }
+
+
+def _groups_as_json(groups: tuple[dishes.Group, ...]) -> list[_JSON]:
+    return [
+        {
+            "id": group.id,
+            "title": group.title,
+            "least": group.least,
+            "most": group.most,
+            "least_kinds": group.least_kinds,
+            "most_kinds": group.most_kinds,
+            "free": group.free,
+            "choices": [
+                {
+                    "id": choice.id,
+                    "title": choice.title,
+                    "cents": choice.cents,
+                    "most": choice.most,
+                    "preset": choice.preset,
+                    "sold_out": choice.sold_out,
+                    "groups": _groups_as_json(choice.groups),
+                }
+                for choice in group.choices
+            ],
+        }
+        for group in groups
+    ]
+
+
+def _quote_as_json(place: places.Place, cart: Cart, prices: Prices, offer: slots.Offer) -> _JSON:
+    return {
+        "cart": {"id": cart.id, "expires": slots.write(place, cart.created_at + CART_LIFETIME)},
+        "quote": {
+            **_prices_as_json(prices),
+            "ready": {
+                "at": offer.at and slots.write(place, offer.at),
+                "words": offer.words,
+                "slots": None if offer.slots is None else [{"at": slots.write(place, slot)} for slot in offer.slots],
+            },
+        },
+    }
+
+
+def _prices_as_json(prices: Prices) -> _JSON:
+    return {
+        "subtotal": prices.subtotal,
+        "tax": prices.tax,
+        "gratuity": prices.gratuity,
+        "discounts": {"coupon": prices.coupon, "house": prices.house},
+        "grand_total": prices.grand_total,
+    }
+
+
+def _receipt_as_json(order: Order) -> _JSON:
+    return {
+        "id": order.id,
+        "ticket": order.ticket,
+        "location": order.place,
+        "reference": order.reference,
+        "ready": {
+            "at": order.ready_at and slots.write(places.PLACES[order.place], order.ready_at),
+            "words": order.details["promise"],
+        },
+        "charged": order.details["charged"],
+    }
+
+
+def _answer_problem(problem: Problem) -> tuple[_JSON, int]:
+    return {"problem": {"code": problem.code, "text": problem.text, "where": problem.where}}, problem.status
+
+
+def _answer_http_error(error: HTTPException) -> tuple[_JSON, int]:
+    code = "malformed" if error.code == 400 else "http"
+    return {"problem": {"code": code, "text": error.description or error.name, "where": None}}, error.code or 500

@@ -1,0 +1,178 @@
+"""What is in a cart, read from JSON. Unknown members are refused: a caller that misspells one finds out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from levelup_ov.domain.money import is_cents
+from levelup_ov.standins.sandbox.problems import Problem
+
+DEEPEST = 8
+"""Levels of picks that are read at all; the menu has three."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A choice made in a group: ``count`` of it for each portion of what it belongs to."""
+
+    group: str
+    choice: str
+    count: int
+    picks: tuple[Pick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``count`` portions of one dish, all alike. ``label`` is a name to write on the bag."""
+
+    dish: str
+    count: int
+    note: str | None
+    label: str | None
+    picks: tuple[Pick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who picks the order up."""
+
+    name: str
+    phone: str | None
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The whole cart. ``gratuity`` and ``coupon`` (a discount that the merchant gives) are cents."""
+
+    lines: tuple[Line, ...]
+    customer: Customer
+    note: str | None
+    gratuity: int
+    coupon: int
+    wanted_at: datetime | None
+
+
+def read_content(body: Any) -> Content:
+    """The cart of a request.
+
+    :raises Problem: ``malformed``, or ``customer_incomplete``.
+    """
+    members = members_of(body, "$", {"lines", "customer", "note", "gratuity", "coupon", "wanted_at"})
+    lines = _list(members, "lines", "lines")
+    if not lines:
+        raise malformed("lines", "at least one line")
+    return Content(
+        tuple(_line(line, f"lines[{position}]") for position, line in enumerate(lines)),
+        _customer(members.get("customer")),
+        text_of(members, "note", "note"),
+        _cents(members, "gratuity"),
+        _cents(members, "coupon"),
+        _instant(members, "wanted_at"),
+    )
+
+
+def members_of(value: Any, where: str, known: set[str]) -> Mapping[str, Any]:
+    """``value``, if it is an object of ``known`` members only.
+
+    :raises Problem: ``malformed``.
+    """
+    if type(value) is not dict:
+        raise malformed(where, "an object")
+    if unknown := sorted(set(value) - known):
+        raise malformed(where, f"no member {unknown[0]!r}")
+    return value
+
+
+def text_of(members: Mapping[str, Any], name: str, where: str) -> str | None:
+    """A member's text; None where it is absent or blank.
+
+    :raises Problem: ``malformed``.
+    """
+    value = members.get(name)
+    if value is not None and type(value) is not str:
+        raise malformed(where, "a text")
+    return value if value and value.strip() else None
+
+
+def malformed(where: str, expected: str) -> Problem:
+    """The request is not one that this interface has."""
+    return Problem("malformed", f"This request cannot be read: expected {expected} at {where}.", where)
+
+
+def _line(value: Any, where: str) -> Line:
+    members = members_of(value, where, {"dish", "count", "note", "label", "picks"})
+    return Line(
+        _id(members, "dish", where),
+        _count(members, where),
+        text_of(members, "note", f"{where}.note"),
+        text_of(members, "label", f"{where}.label"),
+        _picks(members, where, 1),
+    )
+
+
+def _picks(members: Mapping[str, Any], where: str, depth: int) -> tuple[Pick, ...]:
+    values = _list(members, "picks", f"{where}.picks")
+    if values and depth > DEEPEST:
+        raise malformed(where, f"at most {DEEPEST} levels of picks")
+    return tuple(_pick(value, f"{where}.picks[{position}]", depth) for position, value in enumerate(values))
+
+
+def _pick(value: Any, where: str, depth: int) -> Pick:
+    members = members_of(value, where, {"group", "choice", "count", "picks"})
+    return Pick(
+        _id(members, "group", where),
+        _id(members, "choice", where),
+        _count(members, where),
+        _picks(members, where, depth + 1),
+    )
+
+
+def _customer(value: Any) -> Customer:
+    members = members_of(value, "customer", {"name", "phone", "email"})
+    name, phone, email = (text_of(members, member, f"customer.{member}") for member in ("name", "phone", "email"))
+    if name is None or (phone is None and email is None):
+        raise Problem("customer_incomplete", "We need a name, and a phone number or an e-mail address.", "customer")
+    return Customer(name, phone, email)
+
+
+def _list(members: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    value = members.get(name, [])
+    if type(value) is not list:
+        raise malformed(where, "a list")
+    return value
+
+
+def _id(members: Mapping[str, Any], name: str, where: str) -> str:
+    if (value := text_of(members, name, f"{where}.{name}")) is None:
+        raise malformed(f"{where}.{name}", "an id")
+    return value
+
+
+def _count(members: Mapping[str, Any], where: str) -> int:
+    value = members.get("count", 1)
+    if type(value) is not int or value < 1:
+        raise malformed(f"{where}.count", "a whole number of at least 1")
+    return value
+
+
+def _cents(members: Mapping[str, Any], name: str) -> int:
+    value = members.get(name, 0)
+    if not is_cents(value):
+        raise malformed(name, "an amount in cents")
+    return value
+
+
+def _instant(members: Mapping[str, Any], name: str) -> datetime | None:
+    if (text := text_of(members, name, name)) is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        value = None
+    if value is None or value.tzinfo is None:
+        raise malformed(name, "a time with an offset (RFC 3339)")
+    return value

@@ -1,0 +1,159 @@
+"""The bench that the suite's tests work at: one adapter, one provider, and a tap on the line between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from levelup_ov.adapter import Account, Adapter
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.order import Order, User
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import CreditCard, Tender
+from levelup_ov.errors import KINDS, Refused
+from levelup_ov.ordering.locations import Directory, Place
+from levelup_ov.testing.provider import Provider, Sample
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.tap import Exchange, Fault, Tap, TappedSession
+
+CARD = CreditCard(Secret("4111111111111111"), Secret("9173"), "01", "2035", "02114", "Robin Example")
+"""A public test number; the CVV is found nowhere else."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One use of the adapter: its result or failure, and what went over the line.
+
+    ``traces``: what was left by each call that places an order. ``seconds`` is how long it took.
+    """
+
+    exchanges: list[Exchange]
+    session: TappedSession
+    value: Any = None
+    failure: Failure | None = None
+    traces: list[Mapping[str, Any] | None] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def answer(self) -> Any:
+        """The result; a failure fails the test."""
+        assert self.failure is None, f"this must be taken, it failed with {self.failure!r}; {self.story()}"
+        return self.value
+
+    @property
+    def proves_no_order(self) -> bool:
+        """Whether the service takes the failure for a proof that no order stands, and frees the submission (SUB-5)."""
+        refused = isinstance(self.failure, Refused) and getattr(self.failure, "proof", True)
+        return refused or not self.session.placing
+
+    @property
+    def placing(self) -> list[Exchange]:
+        """The calls that said that they place the order."""
+        return [exchange for exchange in self.exchanges if exchange.places_order]
+
+    def story(self) -> str:
+        """What went over the line, in one line."""
+        told = (f"{each.method} {each.path} -> {each.answer.status if each.answer else 'no answer'}"
+                for each in self.exchanges)  # fmt: skip
+        return f"calls: {'; '.join(told) or 'none'}"
+
+
+class Bench:
+    """Makes a new adapter for every use, so that none remembers what another met."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        defaults = {name: setting.default for name, setting in provider.adapter.settings.items() if setting.default}
+        given = {**defaults, **provider.account.settings}
+        if missing := [name for name, setting in provider.adapter.settings.items()
+                       if setting.required and not given.get(name)]:  # fmt: skip
+            pytest.fail(f"the provider's account lacks the settings {', '.join(missing)}")
+        self.account: Account = replace(provider.account, settings=given)
+        self._tap = Tap(provider.transport)
+        self._places: dict[str, Place] | None = None
+
+    def adapter(self) -> Adapter:
+        """A new adapter of the provider's account."""
+        return self.provider.adapter(self.account)
+
+    def do(
+        self, call: Callable[[Adapter, TappedSession], Any], *, fault: Fault | None = None, seconds: float = 10.0
+    ) -> Run:
+        """Use the adapter, with ``fault`` on the line.
+
+        An exception other than a failure of the contract fails the test; one of what is not written yet passes.
+        """
+        adapter = self.adapter()
+        run_traces: list[Mapping[str, Any] | None] = []
+        session = TappedSession(
+            self._tap, self.account.name, base_url=adapter.base_url, headers=adapter.headers(),
+            error_from=adapter.error_from, deadline=Deadline(seconds), before_placing=run_traces.append,
+        )  # fmt: skip
+        run = Run(self._tap.begin(fault), session, traces=run_traces)
+        began = time.monotonic()
+        try:
+            run.value = call(adapter, session)
+        except Failure as failure:
+            run.failure = failure
+            assert failure.code in KINDS, f"ERR-1: {failure.code!r} is no code of levelup_ov.errors"
+            assert failure.message, f"ERR-2: {failure.code} comes without words"
+        except (NotImplementedError, AssertionError):
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            raise AssertionError(
+                f"ERR-3: {name} left the adapter ({error}); an answer that cannot be used must be told as a Failure. "
+                f"Read answers with reply.answer(). {run.story()}"
+            ) from error
+        run.seconds = time.monotonic() - began
+        return run
+
+    def validate(self, order: Order, fault: Fault | None = None, seconds: float = 10.0) -> Run:
+        """One validation."""
+        return self.do(lambda adapter, session: adapter.validate_order(order, session), fault=fault, seconds=seconds)
+
+    def submit(self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 10.0) -> Run:
+        """One submission."""
+        return self.do(
+            lambda adapter, session: adapter.submit_order(order, tender, session), fault=fault, seconds=seconds
+        )
+
+    def find(self, order: Order, trace: Mapping[str, Any] | None) -> Run:
+        """One look-up of the order's reference."""
+        reference = order.reference or ""
+        return self.do(lambda adapter, session: adapter.find_order(order.location, reference, trace or {}, session))
+
+    def places(self) -> dict[str, Place]:
+        """The locations as the service has them, by the provider's own ids."""
+        if self._places is None:
+            name = self.account.name
+            found = self.do(lambda adapter, session: Directory({name: adapter}, 0.0).places(adapter, session))
+            self._places = {place.location.provider_id: place for place in found.answer}
+        return self._places
+
+    def place(self, location_id: str) -> Place:
+        """The location of a sample."""
+        places = self.places()
+        assert location_id in places, f"the sample's location {location_id!r} is none of {', '.join(places)}"
+        return places[location_id]
+
+    def order(self, sample: Sample, **changes: Any) -> Order:
+        """The sample as an order of somebody who has never ordered before, with a reference of its own."""
+        email = f"robin.{uuid4().hex[:12]}@example.com"
+        members = {"user": User("Robin", "Example", "+16175550123", email), "reference": uuid4().hex,
+                   "received_at": self.provider.clock(), **sample.members, **changes}  # fmt: skip
+        return Order(self.place(sample.location).location, sample.items, **members)
+
+    def needs_reactions(self) -> None:
+        """Skip the test where the provider answers the same whatever is asked."""
+        if not self.provider.reacts:
+            pytest.skip("recordings say the same whatever is asked; a stand-in would prove this")
+
+    def held(self) -> int | None:
+        """How many orders the provider holds; None where it cannot tell."""
+        return None if self.provider.orders is None else len(self.provider.orders())

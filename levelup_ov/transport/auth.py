@@ -1,0 +1,63 @@
+"""Calls with a token that has to be fetched first, and ends: a client's login at its provider."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Unanswered
+from levelup_ov.transport.session import Reply, Session
+
+MARGIN = 30.0
+"""Seconds before its end at which a token is used no more."""
+RENEWAL_PAUSE = 60.0
+"""Seconds of a token's life in which a 401 is not taken for its end: logging in again would change nothing."""
+
+Fetch = Callable[[Session], tuple[Secret, float]]
+"""Logs in; gives a token and the seconds it lasts. May raise what any call raises."""
+
+
+class Login:
+    """The token of one account: fetched by one thread for all of them, and again when it ends."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._token: Secret | None = None
+        self._fetched_at = self._good_until = 0.0
+
+    def call(
+        self, session: Session, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> Reply:
+        """:meth:`Session.call <levelup_ov.transport.session.Session.call>` with the token as its ``Authorization``.
+
+        A 401 proves that the call had no effect: it is sent once more if that brings another token.
+        """
+
+        def send(token: Secret) -> Reply:
+            bearer = {"Authorization": f"Bearer {session.conceal(token.reveal())}"}
+            return session.call(method, path, headers={**(headers or {}), **bearer}, **more)
+
+        token = self._current(session)
+        try:
+            return send(token)
+        except Unanswered as failure:
+            if failure.status != 401 or (renewed := self._current(session, refused=token)) is token:
+                raise
+        return send(renewed)
+
+    def _current(self, session: Session, refused: Secret | None = None) -> Secret:
+        if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
+            raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+        try:
+            now = time.monotonic()
+            ended = self._token is refused and now - self._fetched_at > RENEWAL_PAUSE
+            if self._token is None or ended or now >= self._good_until:
+                self._token, life = self._fetch(session)
+                self._fetched_at, self._good_until = now, now + max(life - MARGIN, life / 2)
+            return self._token
+        finally:
+            self._lock.release()

@@ -1,0 +1,117 @@
+"""Menus and catalogues kept in Redis, one copy for all processes and hosts of the service.
+
+Redis only saves calls: without it everything is asked of the provider. So it is given little time, and while it
+fails it is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from levelup_ov.transport.cache import CLAIMED_FOR, KEPT_FOR, Kept
+
+TIME_LIMIT = 0.2
+"""Seconds to connect to Redis, and to wait for it each time."""
+PAUSE = 30.0
+"""Seconds for which Redis is not asked again after it failed."""
+
+_PREFIX = "levelup_ov:answer:"
+_MARK = b"LOV1"
+_HEAD = struct.Struct(">4sIdH")
+"""The mark, a checksum of what comes after it, ``fresh_until``, the length of the ETag; ETag and body follow."""
+_CONNECTIONS = 1024
+"""More than there are threads: the library's own limit would count as a failure of Redis."""
+
+log = logging.getLogger(__name__)
+
+
+class RedisStore:
+    """A :class:`~levelup_ov.transport.cache.Store` in the Redis at ``url``.
+
+    ``secret`` is known to this deployment alone. Keys are made with it: they give nothing away, and of several
+    deployments that share a Redis none reads what another has kept.
+
+    :raises ValueError: ``url`` is no address of a Redis.
+    """
+
+    def __init__(self, url: str, secret: bytes) -> None:
+        self._secret = secret
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=TIME_LIMIT,
+            socket_connect_timeout=TIME_LIMIT,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=_CONNECTIONS,
+            # With protocol 3 the server may announce maintenance, and the library then waits for much longer.
+            protocol=2,
+        )
+        self._asked_again_at = 0.0
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Kept | None:
+        value = self._ask(None, lambda: self._redis.get(self._name(key)))
+        return _unpack(value) if isinstance(value, bytes) else None
+
+    def put(self, key: str, kept: Kept) -> None:
+        self._ask(None, lambda: self._redis.set(self._name(key), _pack(kept), ex=KEPT_FOR))
+
+    def claim(self, key: str) -> bool:
+        name = self._name(key) + ":claimed"
+        return bool(self._ask(True, lambda: self._redis.set(name, b"", nx=True, px=round(CLAIMED_FOR * 1000))))
+
+    def release(self, key: str) -> None:
+        # The claim may have ended and be another's by now: at worst something is fetched twice.
+        self._ask(None, lambda: self._redis.delete(self._name(key) + ":claimed"))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _name(self, key: str) -> str:
+        return _PREFIX + hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
+
+    def _ask(self, otherwise: Any, command: Callable[[], Any]) -> Any:
+        """What the command gives; ``otherwise`` if Redis fails, or did so less than :data:`PAUSE` ago."""
+        if time.monotonic() < self._asked_again_at:
+            return otherwise
+        try:
+            return command()
+        except (RedisError, OSError) as error:
+            with self._lock:
+                first = time.monotonic() >= self._asked_again_at
+                self._asked_again_at = time.monotonic() + PAUSE
+            if first:
+                # Not the error's text: it may hold the address.
+                extra = {"failure": type(error).__name__, "pause_seconds": PAUSE}
+                log.warning("Redis fails: menus are fetched each time", extra=extra)
+            return otherwise
+
+
+def _pack(kept: Kept) -> bytes:
+    etag = kept.etag.encode()
+    content = etag + kept.body
+    return _HEAD.pack(_MARK, zlib.crc32(content), kept.fresh_until, len(etag)) + content
+
+
+def _unpack(value: bytes) -> Kept | None:
+    """What :func:`_pack` was given; None if it did not make this."""
+    if len(value) < _HEAD.size:
+        return None
+    mark, checksum, fresh_until, length = _HEAD.unpack_from(value)
+    content = value[_HEAD.size :]
+    if mark != _MARK or checksum != zlib.crc32(content):
+        return None
+    return Kept(content[length:], content[:length].decode("utf-8", "replace"), fresh_until)

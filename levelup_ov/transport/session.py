@@ -1,0 +1,476 @@
+"""Calls to providers: the one way out of the service.
+
+Each account has a pool of its own. Nothing is taken from the environment (no proxies, no ``.netrc``),
+no cookie is kept, no redirect followed, every answer is bounded in time and size, and every way to fail
+is an :class:`~levelup_ov.errors.Unanswered` that says whether anything was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+import requests
+from requests.adapters import BaseAdapter
+from requests.models import PreparedRequest
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.breaker import Breaker
+from levelup_ov.transport.cache import AnswerCache, MemoryStore, Store, cache_key
+from levelup_ov.transport.connections import DeadlineAdapter, Exchange, current_exchange, tls_context
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.in_process import InProcessAdapter, WSGIApplication
+
+CONNECT_TIMEOUT = 3.05
+"""Seconds for a TCP and TLS connection; just above a multiple of TCP's 3 s retransmission."""
+MAX_ANSWER = 16 * 1024 * 1024
+"""Bytes of the largest answer that is read, decoded; a big catalogue has a few MiB."""
+HEARING_TIME = 2.0
+"""Seconds that must be left when an order is placed, so that the answer can still be heard."""
+ATTEMPTS = 3
+"""How often a call that is safe to repeat is sent at the most."""
+BACKOFF = 0.2
+"""Seconds of the first pause between attempts; it doubles, and a random part of it is waited."""
+
+_CHUNK = 65536
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_READING = ("GET", "HEAD")
+_STATUSES = {
+    401: "provider_credentials_refused",
+    403: "provider_credentials_refused",
+    408: "provider_timeout",
+    429: "rate_limited",
+    504: "provider_timeout",
+}
+_TURNED_AWAY = ("provider_credentials_refused", "rate_limited")
+"""These answers come from the door: the request behind them had no effect."""
+_PASSING = ("provider_unavailable", "provider_timeout", "rate_limited")
+"""Failures that another attempt may not meet."""
+_SAYINGS = {
+    "provider_credentials_refused": "the provider refuses the account's credentials",
+    "provider_protocol_error": "the provider answered against its own interface",
+    "provider_timeout": "the provider reports a time-out of its own",
+    "provider_unavailable": "the provider reports a fault of its own",
+    "rate_limited": "the provider answers that it gets too many requests",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A provider's answer, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON; numbers with a point are :class:`~decimal.Decimal`.
+
+        :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is no JSON.
+        """
+        try:
+            value = json.loads(self.body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant)
+            if _SURROGATE_ESCAPE.search(self.body):
+                # Half of a surrogate pair is no text, and could not be written into any answer of ours.
+                json.dumps(value, ensure_ascii=False, default=str).encode()
+            return value
+        except (ValueError, RecursionError):
+            raise broken_protocol("the provider's answer is not JSON") from None
+
+    def answer(self) -> Answer:
+        """The body as a JSON object, for reading member by member."""
+        return Answer(self.json()).checked()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is logged about one provider call. ``milliseconds`` is its duration."""
+
+    method: str
+    path: str
+    status: int | None
+    milliseconds: int
+    failure: str | None = None
+    new_connection: bool = False
+
+
+class Transport:
+    """The pools of one process.
+
+    ``pool_size``: connections kept open per account; at least the number of threads.
+    ``in_process``: WSGI applications by host name, answered without a socket.
+    ``proxy``: address of a proxy that all provider traffic goes through, if any.
+    ``store``: where menus and catalogues are kept; this process's memory by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool_size: int,
+        in_process: Mapping[str, WSGIApplication] | None = None,
+        proxy: str | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self._pool_size = pool_size
+        self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}
+        self.proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._tls = tls_context()
+        self._pools: dict[str, DeadlineAdapter] = {}
+        self.cache = AnswerCache(store or MemoryStore())
+        self._breakers: dict[tuple[str, str], Breaker] = {}
+        self._lock = threading.Lock()
+
+    def pool(self, account: str, host: str) -> BaseAdapter:
+        """The account's own connections."""
+        if host in self._in_process:
+            return self._in_process[host]
+        if (pool := self._pools.get(account)) is None:
+            with self._lock:
+                pool = self._pools.setdefault(account, DeadlineAdapter(self._tls, self._pool_size))
+        return pool
+
+    def breaker(self, account: str, host: str) -> Breaker:
+        """The circuit breaker of the account's calls to ``host``."""
+        if (breaker := self._breakers.get((account, host))) is None:
+            with self._lock:
+                breaker = self._breakers.setdefault((account, host), Breaker())
+        return breaker
+
+
+class Session:
+    """The calls of one request to one account's provider, all within one deadline.
+
+    ``calls`` lists them, ``secrets`` holds what :meth:`conceal` was told. ``before_placing`` is called just
+    before the call that places the order, with the trace that the adapter leaves. ``placing`` says whether an
+    order may stand: it turns true then, and false again if that call is proven to have had no effect.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        account: str,
+        *,
+        base_url: str,
+        headers: Mapping[str, str],
+        error_from: Callable[[Reply], Refused | None],
+        deadline: Deadline,
+        calls: list[Call] | None = None,
+        before_placing: Callable[[Mapping[str, Any] | None], None] | None = None,
+    ) -> None:
+        self._transport = transport
+        self._account = account
+        self._base_url = base_url
+        self._headers = headers
+        self._error_from = error_from
+        self._before_placing = before_placing
+        self.deadline = deadline
+        self.calls = [] if calls is None else calls
+        self.secrets: list[Secret] = []
+        self.placing = False
+
+    def conceal(self, text: str) -> str:
+        """``text`` itself; where the provider's words hold it, it is masked from now on (ERR-4).
+
+        For secrets that come up within this request, such as a new password or the token of a login. The
+        account's settings, the tender's card and what comes back sealed are masked anyway.
+        """
+        self.secrets.append(Secret(text))
+        return text
+
+    def get(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        cache_for: float | None = None,
+    ) -> Reply:
+        """Read something; sent again on failure while time is left. ``cache_for`` as in :meth:`call`."""
+        return self.call("GET", path, params=params, headers=headers, cache_for=cache_for)
+
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+        places_order: bool = False,
+        trace: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Send ``body`` as JSON, a Decimal as the number that it is.
+
+        ``repeatable``, ``places_order`` and ``trace`` as in :meth:`call`.
+        """
+        return self.call(
+            "POST", path, body=body, headers=headers, repeatable=repeatable, places_order=places_order, trace=trace
+        )
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+        places_order: bool = False,
+        trace: Mapping[str, Any] | None = None,
+        cache_for: float | None = None,
+    ) -> Reply:
+        """One call. ``path`` is appended to the account's base URL, or is a whole URL.
+
+        ``repeatable``: sending it twice does what sending it once does (a price calculation, or a call
+        under an idempotency key that the provider honours). Reading always is.
+        ``places_order``: it commits the provider to the order. It is not begun with less than
+        :data:`HEARING_TIME` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
+        ``trace``: a small object, nothing personal, by which the adapter can find that order later.
+        ``cache_for``: seconds for which a JSON answer is kept for the whole account, and then confirmed by
+        its ETag; for menus and catalogues only.
+
+        :raises levelup_ov.errors.Refused: what ``error_from`` made of the answer.
+        :raises levelup_ov.errors.Unanswered: no answer, or none that can be used.
+        """
+        request = self._prepare(method, path, body, form, params, headers)
+        repeatable = repeatable or method in _READING
+        if cache_for is None:
+            return self._exchange(request, repeatable, places_order, trace)
+
+        def fetch(etag: str) -> tuple[bytes | None, str]:
+            if etag:
+                request.headers["If-None-Match"] = etag
+            reply = self._exchange(request, repeatable, False, None)
+            if reply.status == 304:
+                return None, reply.headers.get("ETag", etag)
+            reply.json()  # what cannot be read is not kept
+            return reply.body, reply.headers.get("ETag", "")
+
+        url = request.url or ""
+        key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))
+        return Reply(200, {}, self._transport.cache.body(key, cache_for, self.deadline, fetch))
+
+    def _exchange(
+        self, request: PreparedRequest, repeatable: bool, places_order: bool, trace: Mapping[str, Any] | None
+    ) -> Reply:
+        """Send the request until there is an answer, or none is to be had."""
+        breaker = self._transport.breaker(self._account, urlsplit(request.url or "").hostname or "")
+        breaker.admit()
+        if places_order:
+            self._begin_placing(trace)
+        attempt, sent = 1, False
+        while True:
+            try:
+                reply = self._send(request)
+                if (refusal := self._error_from(reply)) is None:
+                    _check_status(reply, conditional="If-None-Match" in request.headers)
+            except Unanswered as failure:
+                breaker.record(failure)
+                sent = sent or failure.sent
+                again = (repeatable or not failure.sent) and not breaker.is_open
+                pause = _pause(failure, attempt) if again else None
+                if pause is None or self.deadline.remaining() - pause <= (HEARING_TIME if places_order else 0):
+                    # An earlier attempt may have arrived, whatever became of this one.
+                    failure.sent = sent
+                    if places_order:
+                        self.placing = sent
+                    raise
+            else:
+                breaker.record(None)
+                if refusal is not None:
+                    refusal.proof = places_order or not self.placing
+                    raise refusal
+                return reply
+            time.sleep(pause)
+            attempt += 1
+
+    def nothing_placed(self) -> None:
+        """Said by an adapter that goes on after a refused placing call: its answer proved that no order stands."""
+        self.placing = False
+
+    def _begin_placing(self, trace: Mapping[str, Any] | None) -> None:
+        self._check_hearing_time()
+        if self._before_placing is not None:
+            self._before_placing(trace)
+            # That may have had to wait, for the ledger.
+            self._check_hearing_time()
+        self.placing = True
+
+    def _check_hearing_time(self) -> None:
+        if self.deadline.remaining() < HEARING_TIME:
+            raise Unanswered("provider_timeout", "too little time was left to place the order", sent=False)
+
+    def _prepare(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        form: Mapping[str, str] | None,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+    ) -> PreparedRequest:
+        # Built by hand: requests' own preparation merges cookies, hooks and environment, none of
+        # which belong here, and costs more than all the rest of a call.
+        request = PreparedRequest()
+        request.method = method
+        request.url = path if path.startswith(("http://", "https://")) else self._base_url + path
+        if params:
+            request.url += "?" + urlencode(params)
+        request.headers = CaseInsensitiveDict(
+            {"Accept": "application/json", "Accept-Encoding": "identity", **self._headers}
+        )
+        if headers:
+            request.headers.update(headers)
+        if body is not None:
+            request.body = orjson.dumps(body, default=_number)
+            request.headers["Content-Type"] = "application/json"
+        elif form is not None:
+            request.body = urlencode(form).encode()
+            request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+        if method != "GET":
+            request.headers["Content-Length"] = str(len(_bytes(request)))
+        return request
+
+    def _send(self, request: PreparedRequest) -> Reply:
+        started = time.monotonic()
+        remaining = self.deadline.remaining()
+        url = urlsplit(request.url or "")
+        exchange = Exchange(self.deadline)
+        status: int | None = None
+        failure: Unanswered | None = None
+        token = current_exchange.set(exchange)
+        try:
+            if remaining <= 0:
+                raise requests.ConnectTimeout
+            response = self._transport.pool(self._account, url.hostname or "").send(
+                request,
+                stream=True,
+                timeout=(min(CONNECT_TIMEOUT, remaining), remaining),
+                proxies=self._transport.proxies,
+            )
+            status = response.status_code
+            return Reply(status, response.headers, _read(response))
+        except Unanswered as error:
+            failure = error
+            raise
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            failure = _classify(error, exchange, self.deadline)
+            # Not chained: the text of the cause holds the address with its query, keys included.
+            raise failure from None
+        finally:
+            current_exchange.reset(token)
+            self.calls.append(
+                Call(
+                    request.method or "",
+                    url.path,
+                    status,
+                    round((time.monotonic() - started) * 1000),
+                    failure.code if failure else None,
+                    exchange.connected,
+                )
+            )
+
+
+def _bytes(request: PreparedRequest) -> bytes:
+    return request.body if isinstance(request.body, bytes) else b""
+
+
+def _read(response: requests.Response) -> bytes:
+    """The whole body, at most :data:`MAX_ANSWER` bytes."""
+    content = bytearray()
+    raw = response.raw
+    while chunk := raw.read(_CHUNK, decode_content=True):
+        content += chunk
+        if len(content) > MAX_ANSWER:
+            raw.close()
+            raise broken_protocol(f"the provider's answer is over {MAX_ANSWER} bytes")
+    return bytes(content)
+
+
+def _classify(error: Exception, exchange: Exchange, deadline: Deadline) -> Unanswered:
+    """The typed failure of an exchange.
+
+    One class is raised for a refused connection and for one dropped after the provider read the order;
+    only the connection knows whether a byte went out. For an exception that comes from elsewhere,
+    nothing but a failed connect proves that none did.
+    """
+    unsent = exchange.sent is False
+    if exchange.sent is None:
+        unsent = isinstance(error, requests.ConnectTimeout) or _is_connect_failure(error)
+    if unsent:
+        tls = isinstance(error, requests.exceptions.SSLError)
+        what = "the provider's TLS certificate or handshake is not valid" if tls else "the provider cannot be reached"
+        return Unanswered("provider_unavailable", what, sent=False)
+    if isinstance(error, (requests.Timeout, TimeoutError)) or deadline.remaining() <= 0:
+        return Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=True)
+    return Unanswered("provider_unavailable", "the connection to the provider broke before its answer", sent=True)
+
+
+def _is_connect_failure(error: Exception) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+def _check_status(reply: Reply, *, conditional: bool) -> None:
+    """What a status means where the adapter reads no refusal in it."""
+    if reply.ok or (conditional and reply.status == 304):
+        return
+    fault = "provider_unavailable" if reply.status >= 500 else "provider_protocol_error"
+    code = _STATUSES.get(reply.status, fault)
+    raise Unanswered(
+        code,
+        f"{_SAYINGS[code]} (status {reply.status})",
+        sent=code not in _TURNED_AWAY,
+        status=reply.status,
+        retry_after=_retry_after(reply.headers.get("Retry-After", "")),
+    )
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds of a Retry-After header, in either of its forms."""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max((parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds(), 0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _pause(failure: Unanswered, attempt: int) -> float | None:
+    """Seconds to wait before the next attempt; None where another attempt cannot help."""
+    if failure.code not in _PASSING or attempt >= ATTEMPTS:
+        return None
+    backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)
+    return max(backoff, failure.retry_after or 0)
+
+
+def _number(value: Any) -> orjson.Fragment:
+    """A Decimal as a JSON number, digit by digit: amounts never pass through a float."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
