@@ -10,6 +10,7 @@ from typing import Any
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.options import Option
+from levelup_ov.domain.ready_time import Shown, check_as_shown
 from levelup_ov.domain.secret import Secret
 
 
@@ -64,6 +65,7 @@ class Order:
     what it returned as ``cart`` from the validation just before (META-2). Both come back as they were
     given, or not at all.
     ``reference`` is our own reference, the same for every try of one submission; None in a validation.
+    ``shown`` is what the validation of this order showed; None in a validation, and where there was none.
     """
 
     location: Location
@@ -79,3 +81,11 @@ class Order:
     account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
     reference: str | None = None
+    shown: Shown | None = None
+
+    def check_ready(self, ready_at: datetime | None) -> None:
+        """Called before an order is placed, with the time for which it would be ready (TIME-11).
+
+        :raises Failure: ``ready_time_unavailable``: the user was shown another time.
+        """
+        check_as_shown(self.shown, self.desired_ready_time, ready_at, self.received_at)
