@@ -13,10 +13,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timezone
+from functools import partial
 from typing import Any, NamedTuple
 
 from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours
+from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours, read_each
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
 from levelup_ov.domain.order import Item, Order
@@ -100,7 +101,8 @@ class SandboxAdapter(Adapter):
         return {"X-Sandbox-Key": self.account.setting("api_key")}
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        return [_location(each) for each in session.get("/v1/locations").answer().each("locations")]
+        rows = session.get("/v1/locations").answer().each("locations")
+        return read_each((str(row.value.get("id")), partial(_location, row)) for row in rows)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         path = f"/v1/locations/{location.provider_id}/menu"
@@ -318,7 +320,7 @@ def _category(heading: Answer, groups: dict[str, OptionGroup]) -> Category:
     items = []
     for dish in heading.each("dishes"):
         name, about, published = dish.text("title"), dish.text("about"), _publish(dish, (), groups)
-        items.append(MenuItem(dish.identifier("id"), name, dish.cents("cents"), about, option_groups=published))
+        items.append(MenuItem(dish.identifier("id"), name, dish.price("cents"), about, option_groups=published))
     section = heading.identifier("section")
     return Category(heading.identifier("id"), heading.text("title"), tuple(items), heading.text("about"), section)
 
@@ -346,7 +348,7 @@ def _publish(owner: Answer, above: tuple[str, ...], groups: dict[str, OptionGrou
 def _option(choice: Answer, above: tuple[str, ...], position: int, groups: dict[str, OptionGroup]) -> MenuOption:
     ids = (*above, choice.identifier("id"))
     return MenuOption(
-        encode_path(*ids), choice.text("title"), choice.cents("cents"),
+        encode_path(*ids), choice.text("title"), choice.price("cents"),
         maximum_quantity=choice.integer("most"), default_quantity=choice.integer("preset"),
         option_groups=_publish(choice, ids, groups), display_order=position,
     )  # fmt: skip

@@ -86,6 +86,7 @@ class ToastAdapter(Adapter):
         guids = sorted(self._restaurants, key=lambda guid: guid in self._unread)
         listed = read_each((guid, partial(self._hurried_location, guid, session)) for guid in guids)
         self._unread = frozenset(listed.unread)
+        listed.sort(key=lambda location: self._restaurants.index(location.provider_id))
         return listed
 
     def show_menu(self, location: Location, session: Session) -> Menu:

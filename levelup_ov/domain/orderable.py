@@ -20,12 +20,14 @@ def orderable(menu: Menu) -> Menu:
     nothing leads to any more or that have no options, and headings over nothing.
     """
     left_out: dict[str, None] = dict.fromkeys(menu.left_out)
-    groups = {group.provider_id: _priced_group(group, left_out) for group in menu.option_groups}
+    # What the adapter gives a reason for needs no other.
+    reasoned = {token for reason in left_out for token in reason.split() if "=" in token}
+    groups = {group.provider_id: _priced_group(group, left_out, reasoned) for group in menu.option_groups}
     gone = _impossible(groups, left_out)
     groups = {key: group for key, group in groups.items() if key not in gone}
     empty = {key for key, group in groups.items() if not group.options}
     categories = tuple(
-        kept for category in menu.categories if (kept := _category(category, gone, empty, left_out)) is not None
+        kept for category in menu.categories if (kept := _category(category, gone, empty, left_out, reasoned)) is not None
     )
     if not left_out and not empty:
         return menu
@@ -62,12 +64,12 @@ def can_be_chosen(group: OptionGroup) -> bool:
     return False
 
 
-def _priced_group(group: OptionGroup, left_out: dict[str, None]) -> OptionGroup:
+def _priced_group(group: OptionGroup, left_out: dict[str, None], reasoned: set[str]) -> OptionGroup:
     options = tuple(option for option in group.options if is_cents(option.price))
     for option in group.options:
-        if not is_cents(option.price):
-            place = f"option_provider_id={option.provider_id} option_group_provider_id={group.provider_id}"
-            left_out[f"option has a price that isn't an amount in cents {place}"] = None
+        tokens = (f"option_provider_id={option.provider_id}", f"option_group_provider_id={group.provider_id}")
+        if not is_cents(option.price) and reasoned.isdisjoint(tokens):
+            left_out[f"option has a price that isn't an amount in cents {' '.join(tokens)}"] = None
     return _with_options(group, options)
 
 
@@ -116,17 +118,24 @@ def _consistent(group: OptionGroup) -> bool:
     )
 
 
-def _category(category: Category, gone: set[str], empty: set[str], left_out: dict[str, None]) -> Category | None:
+def _category(
+    category: Category, gone: set[str], empty: set[str], left_out: dict[str, None], reasoned: set[str]
+) -> Category | None:
     items = tuple(
-        _without(item, empty) for item in category.items if _is_orderable(item, category.provider_id, gone, left_out)
+        _without(item, empty)
+        for item in category.items
+        if _is_orderable(item, category.provider_id, gone, left_out, reasoned)
     )
     return replace(category, items=items) if items or not category.items else None
 
 
-def _is_orderable(item: MenuItem, category: str, gone: set[str], left_out: dict[str, None]) -> bool:
+def _is_orderable(
+    item: MenuItem, category: str, gone: set[str], left_out: dict[str, None], reasoned: set[str]
+) -> bool:
     place = f"item_provider_id={item.provider_id} category_provider_id={category}"
     if not is_cents(item.price):
-        left_out[f"item has a price that isn't an amount in cents {place}"] = None
+        if f"item_provider_id={item.provider_id}" not in reasoned:
+            left_out[f"item has a price that isn't an amount in cents {place}"] = None
         return False
     if needed := next((key for key in item.option_groups if key in gone), None):
         left_out[f"item needs choices that can't be made {place} option_group_provider_id={needed}"] = None
