@@ -299,6 +299,9 @@ class Service:
             cart=self._keeper.take_cart(account, request.metadata) if submission else {},
             reference=attempt.reference if attempt else None,
         )
+        if attempt is not None and attempt.is_new and (id := self._keeper.take_validation_id(place.id, request.metadata)):
+            # What may have been placed already is not refused any more.
+            order = replace(order, shown=id.shown)
         if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location has no {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
@@ -334,7 +337,9 @@ class Service:
         soonest = ready_time.to_wire(quote.ready.soonest, place.zone)
         slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
         metadata: dict[str, Any] = {
-            **self._keeper.give_validation_id(place.id, order.received_at),
+            **self._keeper.give_validation_id(
+                place.id, order.received_at, order.desired_ready_time, quote.ready.soonest
+            ),
             **self._keeper.give_account(account, quote.account),
             **self._keeper.give_cart(account, quote.cart),
         }
