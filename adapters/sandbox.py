@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timezone
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ CODES: Mapping[str, str] = {
     "special_instructions_too_long": "note_too_long",
     "special_instructions_not_allowed": "note_not_taken",
     "ready_time_in_past": "time_past",
-    "ready_time_unavailable": "no_scheduling no_slot_left time_too_far",
+    "ready_time_unavailable": "no_scheduling no_slot_left time_changed time_too_far",
     "tender_not_accepted": "payment_not_taken",
     "price_changed": "price_changed",
     "card_declined": "card_declined card_expired card_invalid",
@@ -175,6 +175,8 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
 def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:
     """Order the cart, if it still costs ``total``."""
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
+    if (window := order.ready_window) is not None:
+        body |= {name: _stamp(instant) for name, instant in zip(("earliest", "latest"), window, strict=True)}
     try:
         reply = session.post(
             f"/v1/carts/{cart.id}/orders",
@@ -238,8 +240,12 @@ def _content(order: Order) -> dict[str, Any]:
         "note": order.special_instructions,
         "gratuity": order.tip,
         "coupon": order.merchant_funded_discount,
-        "wanted_at": wanted and wanted.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "wanted_at": wanted and _stamp(wanted),
     }
+
+
+def _stamp(instant: datetime) -> str:
+    return instant.astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:

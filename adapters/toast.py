@@ -98,15 +98,13 @@ class ToastAdapter(Adapter):
     def validate_order(self, order: Order, session: Session) -> Quote:
         body, ready = self._order(order, session)
         priced = self._prices(body, order, session)
-        estimate = priced.instant("estimatedFulfillmentDate", None)
-        if "promisedDate" not in body and estimate is not None:
-            ready = Ready(estimate, ready.slots)
-        return read_quote(priced, order, self._discount(order), ready, body)
+        return read_quote(priced, order, self._discount(order), _estimated(priced, body, ready), body)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         body, ready = self._order(order, session)
-        order.check_ready(ready.soonest)
-        quote = read_quote(self._prices(body, order, session), order, self._discount(order), ready, body)
+        priced = self._prices(body, order, session)
+        quote = read_quote(priced, order, self._discount(order), _estimated(priced, body, ready), body)
+        order.check_ready(quote.ready.soonest)
         check_price(quote, order, body)
         body["externalId"] = self._external_id(order.reference or "")
         guid = order.location.provider_id
@@ -191,6 +189,12 @@ class ToastAdapter(Adapter):
 
     def _external_id(self, reference: str) -> str:
         return f"{self.account.setting('naming_authority')}:{reference}"
+
+
+def _estimated(priced: Answer, body: Mapping[str, Any], ready: Ready) -> Ready:
+    """When an order can be ready; of one for as soon as possible Toast may know better."""
+    estimate = priced.instant("estimatedFulfillmentDate", None)
+    return ready if "promisedDate" in body or estimate is None else Ready(estimate, ready.slots)
 
 
 def _listed(account: Account, name: str) -> list[str]:

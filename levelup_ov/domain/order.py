@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.options import Option
-from levelup_ov.domain.ready_time import Shown, check_as_shown
+from levelup_ov.domain.ready_time import Shown, ready_window
 from levelup_ov.domain.secret import Secret
 
 
@@ -88,4 +89,12 @@ class Order:
 
         :raises Failure: ``ready_time_unavailable``: the user was shown another time.
         """
-        check_as_shown(self.shown, self.desired_ready_time, ready_at, self.received_at)
+        if ready_at is not None and (window := self.ready_window) is not None:
+            if not window[0] <= ready_at <= window[1]:
+                words = "the location cannot have the order ready at the time that was shown any more"
+                raise Failure("ready_time_unavailable", words, path="$.desired_ready_time")
+
+    @property
+    def ready_window(self) -> tuple[datetime, datetime] | None:
+        """Between which instants the order may be ready when it is placed; None where any time will do (TIME-11)."""
+        return ready_window(self.shown, self.desired_ready_time, self.received_at)

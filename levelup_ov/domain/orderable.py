@@ -27,7 +27,7 @@ def orderable(menu: Menu) -> Menu:
     groups = {key: group for key, group in groups.items() if key not in gone}
     empty = {key for key, group in groups.items() if not group.options}
     categories = tuple(
-        kept for category in menu.categories if (kept := _category(category, gone, empty, left_out, reasoned)) is not None
+        kept for each in menu.categories if (kept := _category(each, gone, empty, left_out, reasoned)) is not None
     )
     if not left_out and not empty:
         return menu

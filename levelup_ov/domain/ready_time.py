@@ -138,17 +138,11 @@ def soonest_slot(slots: Iterable[datetime], desired: datetime | None) -> datetim
     return next((slot for slot in slots if is_served(desired, slot)), None)
 
 
-def check_as_shown(
-    shown: Shown | None, desired: datetime | None, ready_at: datetime | None, now: datetime
-) -> None:
-    """Refuse to place an order for another time than the user was shown (TIME-11).
+def ready_window(shown: Shown | None, desired: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
+    """Between which instants a submission may be ready; None where any time will do (TIME-11).
 
-    ``desired`` is what the submission asks for, ``ready_at`` when the order would be ready, None if nobody knows.
-
-    :raises Failure: ``ready_time_unavailable``.
+    ``desired`` is what the submission asks for. It counts where the validation was asked for another time.
     """
-    if ready_at is None:
-        return
     if shown is not None and shown.desired == desired:
         earliest = latest = shown.ready_at or desired or shown.at
         if desired is None:
@@ -157,10 +151,8 @@ def check_as_shown(
     elif desired is not None:
         earliest = latest = desired
     else:
-        return
-    if not earliest - SHOWN_TIME_TOLERANCE <= ready_at <= latest + SHOWN_TIME_TOLERANCE:
-        words = "the location cannot have the order ready at the time that was shown any more"
-        raise Failure("ready_time_unavailable", words, path="$.desired_ready_time")
+        return None
+    return earliest - SHOWN_TIME_TOLERANCE, latest + SHOWN_TIME_TOLERANCE
 
 
 def available_at(ready: Ready, desired: datetime | None, validated_at: datetime) -> tuple[datetime, ...] | None:

@@ -299,9 +299,10 @@ class Service:
             cart=self._keeper.take_cart(account, request.metadata) if submission else {},
             reference=attempt.reference if attempt else None,
         )
-        if attempt is not None and attempt.is_new and (id := self._keeper.take_validation_id(place.id, request.metadata)):
+        if attempt is not None and attempt.is_new:
             # What may have been placed already is not refused any more.
-            order = replace(order, shown=id.shown)
+            validation = self._keeper.take_validation_id(place.id, request.metadata)
+            order = replace(order, shown=validation.shown if validation else None)
         if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location has no {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
