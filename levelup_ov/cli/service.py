@@ -65,6 +65,8 @@ def _menu(settings: Settings, service: Service) -> AppGroup:
         problems = menus.check(found)
         for problem in problems:
             click.echo(problem)
+        for thing in found.left_out:
+            click.echo(f"left out: {thing}")
         if problems:
             raise click.ClickException(f"{len(problems)} problem(s)")
         click.echo(f"the menu is sound: {sum(len(category.items) for category in found.categories)} items")
