@@ -1,7 +1,7 @@
 """What hostile callers cost the others: attacks on the service as it is shipped, each with its figure.
 
 ``python -m bench.hostile bodies``: CPU time and memory of bodies that are made to be expensive, against plain ones.
-``python -m bench.hostile connections``: the 95th percentile of friendly callers, alone and beside 2,000 connections that
+``python -m bench.hostile connections``: the 95th percentile of friendly callers, alone and beside 2,000 that
 are idle, stop within their head, or send a byte now and then.
 ``python -m bench.hostile soak``: hostile and friendly callers mixed, for some minutes; memory and answers.
 """

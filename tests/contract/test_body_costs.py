@@ -44,7 +44,7 @@ def test_a_repeated_member_among_too_many_is_named(refused: Channel) -> None:
 @pytest.mark.parametrize("value", ["1", "[]", '{"a":1}', '""'])
 def test_a_body_has_a_limited_number_of_values(refused: Channel, value: str) -> None:
     values = value.count(":") + 1
-    few, many = (MAX_VALUES * 99 // 100 // values, MAX_VALUES // values + 1)
+    few, many = MAX_VALUES * 99 // 100 // values, MAX_VALUES // values + 1
     for count, status in ((few, 422), (many, 413)):
         body = f'{{"order_validation": {{"items": [{",".join([value] * count)}]}}}}'.encode()
         assert refused.post("sandbox.congress", "order_validation", body).status == status
