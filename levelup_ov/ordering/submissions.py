@@ -41,7 +41,7 @@ SETTLING_TIME = 0.8
 PROMPT = 1.0
 """Seconds within which a provider that is awake tells that it has no order, at least."""
 CONFIRMED_AFTER = 1.0
-"""Seconds between the last two looks, a quarter of what is left at most: time for a provider that has just woken to work on what waited for it."""
+"""Seconds between the last two looks, a tenth of what is left at most: time for a provider that has just woken to work on what waited for it."""
 REMEDIES: Mapping[Finding, str] = {
     "order_exists_but_ruled_out": "the channel was told that nothing was placed: ask the provider to cancel the order, "
     "or tell the guest its number",
@@ -286,7 +286,7 @@ class Submissions:
         """
         self._check_absence(submission, asked_at)
         left = self._deadline.total_seconds() if deadline is None else deadline.remaining()
-        self._sleep(max(min(CONFIRMED_AFTER, left / 4), 0))
+        self._sleep(max(min(CONFIRMED_AFTER, left / 10), 0))
         settlement = self._look(submission, find_order)
         if settlement is None:
             self._check_absence(submission, asked_at)
