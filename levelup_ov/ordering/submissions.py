@@ -135,6 +135,42 @@ class Attempt:
         return self.session is not None and self.session.placing
 
 
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """A submission that this process is sending, with all that its row holds."""
+
+    ledger: Ledger
+    claim: Claimed
+    key: SubmissionKey
+    received_at: datetime | None
+    lease: timedelta
+
+    def settle(self, settle: Callable[[], None]) -> None:
+        """Record the outcome, in a ledger that has lost the submission too.
+
+        :raises Superseded: somebody else has ruled on it, or has taken its place.
+        """
+        try:
+            settle()
+        except Superseded as superseded:
+            if superseded.submission is not None:
+                raise
+            log.error("the ledger has lost a submission: it was restored", extra={"submission": self.claim.id})
+            self.ledger.restore(
+                self.claim.id,
+                account=self.key.account,
+                location=self.key.location,
+                identities=self.key.identities,
+                content=self.key.content,
+                reference=self.claim.reference,
+                lease=self.lease,
+                request_id=self.key.request_id,
+                card=self.key.card,
+                received_at=self.received_at,
+            )
+            settle()
+
+
 class Submissions:
     """The protocol over one ledger.
 
@@ -238,6 +274,8 @@ class Submissions:
             if any(each.state not in ("placed", "not_placed") for each in later):
                 raise outcome_unknown("a later attempt at this order is under way")
             told = [each for each in later if each.state == "placed"]
+            if (holder := self.ledger.holder(submission.account, settlement.placed.provider_order_id)) is not None:
+                told.append(holder)
             if not told:
                 finding = "order_exists_but_ruled_out"
             elif settlement.placed.provider_order_id not in [each.provider_order_id for each in told]:
@@ -345,6 +383,7 @@ class Submissions:
             lambda trace: self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at),
             lambda: self.ledger.check_sending(id),
         )
+        owned = _Owned(self.ledger, claim, key, received_at, self._lease)
         facts = {
             "submission": id,
             "reference": claim.reference,
@@ -359,7 +398,7 @@ class Submissions:
             if not attempt.order_may_stand or refused:
                 _quietly(lambda: self.ledger.fail(id, refused=refused and attempt.order_may_stand))
                 raise
-            _quietly(lambda: self.ledger.lose(id))
+            _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
                 "outcome_unknown: it is found out at the next identical request, or by "
                 "`flask --app wsgi submissions reconcile`",
@@ -369,9 +408,9 @@ class Submissions:
             raise outcome_unknown("the provider gave no answer that proves whether the order stands") from None
         try:
             with limits.extended(SETTLING_TIME):
-                self._record(id, settlement)
-        except Superseded:
-            _report("order_exists_but_ruled_out", {**facts, **_order(settlement.placed)})
+                owned.settle(lambda: self._record(id, settlement))
+        except Superseded as superseded:
+            self._report_superseded(superseded, facts, settlement)
         except Clash as clash:
             raise _not_its_own(facts, settlement, clash) from None
         except LedgerUnavailable:
@@ -379,6 +418,20 @@ class Submissions:
             log.error("placed, but not recorded; will be reconciled", extra={**facts, **_order(settlement.placed)})
         self._check_order(id, settlement.placed, facts)
         return settlement
+
+    def _report_superseded(
+        self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement
+    ) -> None:
+        """Tell of an order that was placed, but is not this submission's any more."""
+        current, placed = superseded.submission, settlement.placed
+        if _is_placed(current):
+            # Another attempt has taken the place of one that the ledger had lost.
+            if current.provider_order_id != placed.provider_order_id:
+                _report("two_orders_for_one_submission", {**facts, **_order(placed), "other": current.id})
+        elif current is not None and current.state != "not_placed":
+            log.error("placed, but another attempt is under way", extra={**facts, **_order(placed), "other": current.id})
+        else:
+            _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
 
     def _record(self, id: str, settlement: Settlement) -> None:
         placed = settlement.placed

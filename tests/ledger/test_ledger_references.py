@@ -19,8 +19,8 @@ from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import (
     LOOKED_AGAIN,
-    Clash,
     Claimed,
+    Clash,
     InProgress,
     Ledger,
     Recorded,
@@ -327,9 +327,9 @@ def _insert_old(connection: Any, id: str, kind: str) -> None:
     (content,) = content_digests(LOCATION, id.encode(), KEYS)
     connection.execute(
         text(
-            "INSERT INTO submissions (id, account, location, state, content, owner, claimed_at, lease_until, sending_at,"
-            " settled_at, provider_order_id, order_id, answer) VALUES (:id, 'deli', :location, :state, :content, 'o', 0,"
-            " 31000, :sending_at, :settled_at, :order, '1', :answer)"
+            "INSERT INTO submissions (id, account, location, state, content, owner, claimed_at, lease_until, "
+            "sending_at, settled_at, provider_order_id, order_id, answer) VALUES (:id, 'deli', :location, :state, "
+            ":content, 'o', 0, 31000, :sending_at, :settled_at, :order, '1', :answer)"
         ),
         {
             "id": id, "location": LOCATION, "state": state, "content": content, "sending_at": sending_at,

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
@@ -21,7 +22,6 @@ from levelup_ov.ordering.submissions import CONFIRMED_AFTER, Attempt, Settlement
 from tests.ledger.things import KEYS, LOCATION, Clock
 
 DEADLINE, GRACE = 25.0, 30.0
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
 
 class Placing:
@@ -340,3 +340,59 @@ def test_a_look_again_waits_for_an_attempt_that_is_under_way(world: World) -> No
     assert world.look_again() == [None]
 
 
+
+
+@pytest.mark.rule("SUB-2", "SUB-11")
+@pytest.mark.parametrize("outcome", ["placed", "lost"])
+def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: str) -> None:
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.last_look(None)
+        world.sent.append(attempt)
+        _lose_rows(world.ledger)
+        if outcome == "lost":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        world.orders[attempt.reference] = "p-1"
+        return world._settlement(attempt.reference)
+
+    names = {"idempotency_key": "k"}
+    key = SubmissionKey(
+        "deli", LOCATION, identities(LOCATION, content=b"a burger", keys=KEYS, **names),  # type: ignore[arg-type]
+        content_digests(LOCATION, b"a burger", KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names),
+        now=world.wall.now,
+    )  # fmt: skip
+    if outcome == "placed":
+        assert world.submissions.submit(key, place_order, world.find_order).answer == {"order_id": "p-1"}
+        assert world.submit() == "p-1"
+    else:
+        with pytest.raises(Failure):
+            world.submissions.submit(key, place_order, world.find_order)
+        assert world.submit() == "outcome_unknown"
+    assert len(world.sent) == 1
+    (row,) = world.ledger.find()
+    assert (row.id, row.reference, row.received_at) == (world.sent[0].id, world.sent[0].reference, world.wall.now)
+
+
+@pytest.mark.rule("SUB-2", "SUB-11", "SUB-12")
+def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.last_look(None)
+        _lose_rows(world.ledger)
+        assert world.submit() == "p-1"
+        assert world.sent[-1].reference == attempt.reference
+        return Settlement(Placed("p-9", "p-9", reference=attempt.reference), {"order_id": "p-9"})
+
+    names = {"idempotency_key": "k"}
+    key = SubmissionKey(
+        "deli", LOCATION, identities(LOCATION, content=b"a burger", keys=KEYS, **names),  # type: ignore[arg-type]
+        content_digests(LOCATION, b"a burger", KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names),
+    )  # fmt: skip
+    world.submissions.submit(key, place_order, world.find_order)
+    assert "two_orders_for_one_submission" in caplog.text
+    assert world.submit() == "p-1"
+
+
+def _lose_rows(ledger: Ledger) -> None:
+    with ledger.database.connection() as connection:
+        connection.execute(text("DELETE FROM submissions"))
