@@ -41,7 +41,9 @@ SETTLING_TIME = 0.8
 PROMPT = 1.0
 """Seconds within which a provider that is awake tells that it has no order, at least."""
 CONFIRMED_AFTER = 1.0
-"""Seconds between the last two looks, a tenth of what is left at most: time for a provider that has just woken to work on what waited for it."""
+"""Seconds between the last two looks, a tenth of what is left at most.
+
+A provider that has just woken works on what waited for it meanwhile."""
 REMEDIES: Mapping[Finding, str] = {
     "order_exists_but_ruled_out": "the channel was told that nothing was placed: ask the provider to cancel the order, "
     "or tell the guest its number",
@@ -429,7 +431,8 @@ class Submissions:
             if current.provider_order_id != placed.provider_order_id:
                 _report("two_orders_for_one_submission", {**facts, **_order(placed), "other": current.id})
         elif current is not None and current.state != "not_placed":
-            log.error("placed, but another attempt is under way", extra={**facts, **_order(placed), "other": current.id})
+            other = {**facts, **_order(placed), "other": current.id}
+            log.error("placed, but another attempt is under way", extra=other)
         else:
             _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
 
