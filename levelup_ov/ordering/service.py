@@ -85,9 +85,7 @@ class Service:
     ``clock`` gives the aware present.
     """
 
-    def __init__(
-        self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self.transport = transport
         self._clock = clock

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,6 +32,7 @@ from levelup_ov.ledger.ledger import (
     TooEarly,
     Unknown,
 )
+from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session
 
@@ -177,18 +177,15 @@ class Submissions:
     """The protocol over one ledger.
 
     ``deadline``: seconds that a submission may take; ``grace``: seconds after its deadline for which a
-    request may still be on its way, so that "no such order" proves nothing yet. ``sleep`` waits so many seconds.
+    request may still be on its way, so that "no such order" proves nothing yet.
     """
 
-    def __init__(
-        self, ledger: Ledger, *, deadline: float, grace: float, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, deadline: float, grace: float) -> None:
         self.ledger = ledger
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
         self._grace = timedelta(seconds=grace)
         self._prompt = max(PROMPT, grace / 10)
-        self._sleep = sleep
 
     def submit(
         self,
@@ -230,9 +227,7 @@ class Submissions:
                         message = "this submission was sent before with a different order (SUB-4)"
                         raise Failure("idempotency_key_reused", message)
                     case Unknown(submission=submission):
-                        settlement = self.reconcile(
-                            submission, find_order, deadline=deadline, fence_order=fence_order
-                        )
+                        settlement = self.reconcile(submission, find_order, deadline=deadline, fence_order=fence_order)
                         if settlement is not None:
                             return settlement
 
@@ -298,9 +293,7 @@ class Submissions:
             log.error("submission could not be looked up", extra=_facts(submission), exc_info=error)
             raise outcome_unknown("the provider was asked, but its answer was not understood") from None
 
-    def _look(
-        self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
-    ) -> Settlement | None:
+    def _look(self, submission: Submission, find_order: Callable[[Submission], Settlement | None]) -> Settlement | None:
         """Ask the provider; where it does not answer in time, what it did not have before proves nothing any more."""
         observer = self.ledger.observer
         began = observer.now_ms()
@@ -326,7 +319,7 @@ class Submissions:
         """
         self._check_absence(submission, asked_at)
         left = self._deadline.total_seconds() if deadline is None else deadline.remaining()
-        self._sleep(max(min(CONFIRMED_AFTER, left / 10), 0))
+        net.sleep(max(min(CONFIRMED_AFTER, left / 10), 0))
         settlement = self._look(submission, find_order)
         if settlement is None:
             self._check_absence(submission, asked_at)
@@ -373,9 +366,7 @@ class Submissions:
             _report("card_may_be_charged", _facts(submission))
         return None
 
-    def _place(
-        self, claim: Claimed, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]
-    ) -> Settlement:
+    def _place(self, claim: Claimed, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]) -> Settlement:
         id = claim.id
         received_at = claim.received_at or key.now
         attempt = Attempt(
@@ -421,9 +412,7 @@ class Submissions:
         self._check_order(id, settlement.placed, facts)
         return settlement
 
-    def _report_superseded(
-        self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement
-    ) -> None:
+    def _report_superseded(self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement) -> None:
         """Tell of an order that was placed, but is not this submission's any more."""
         current, placed = superseded.submission, settlement.placed
         if _is_placed(current):
@@ -494,9 +483,7 @@ def _report(finding: Finding, facts: Mapping[str, Any]) -> None:
 
 
 def _too_early(wait: timedelta) -> Failure:
-    return outcome_unknown(
-        "the provider has no order yet, one may still arrive", max(wait.total_seconds() + 0.5, 1)
-    )
+    return outcome_unknown("the provider has no order yet, one may still arrive", max(wait.total_seconds() + 0.5, 1))
 
 
 def _not_its_own(facts: Mapping[str, Any], settlement: Settlement, clash: Clash) -> Failure:

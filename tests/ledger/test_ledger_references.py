@@ -121,9 +121,7 @@ def test_what_was_not_sent_or_only_ruled_out_keeps_reference_and_time(ledger: Le
 
 @pytest.mark.rule("SUB-11")
 @pytest.mark.parametrize("how", ["refused", "fenced", "other content", "window over"])
-def test_the_generation_grows_only_when_nothing_more_may_come_under_it(
-    ledger: Ledger, clock: Clock, how: str
-) -> None:
+def test_the_generation_grows_only_when_nothing_more_may_come_under_it(ledger: Ledger, clock: Clock, how: str) -> None:
     first, content = named(ledger), b"a burger"
     if how == "refused":
         ledger.begin_sending(first.id, lease=LEASE)

@@ -19,6 +19,7 @@ from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, Submission, open_ledger
 from levelup_ov.ledger.observer import Observer
 from levelup_ov.ordering.submissions import CONFIRMED_AFTER, Attempt, Settlement, SubmissionKey, Submissions
+from levelup_ov.transport import net
 from tests.ledger.things import KEYS, LOCATION, Clock
 
 DEADLINE, GRACE = 25.0, 30.0
@@ -108,12 +109,12 @@ class World:
 
 
 @pytest.fixture
-def world(url: str, clock: Clock) -> Iterator[World]:
+def world(url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     up = [10_000]
     with closing(open_ledger(url, clock=clock, observer=Observer("A", lambda: up[0]))) as ledger:
         submissions = Submissions(ledger, deadline=DEADLINE, grace=GRACE)
         one = World(ledger, submissions, clock, up)
-        submissions._sleep = one.sleep
+        monkeypatch.setattr(net, "sleep", one.sleep)
         yield one
 
 
@@ -338,8 +339,6 @@ def test_a_look_again_waits_for_an_attempt_that_is_under_way(world: World) -> No
         world.look_again()
     assert world.submit() == "p-late"
     assert world.look_again() == [None]
-
-
 
 
 @pytest.mark.rule("SUB-2", "SUB-11")
