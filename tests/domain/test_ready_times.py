@@ -255,7 +255,7 @@ def hours(count: float) -> datetime:
         (Shown(NOW, hours(5), None), hours(5), 1, (4, 6)),
         (Shown(NOW, hours(5), hours(5.25)), hours(8), 1, (7, 9)),
         (Shown(NOW, None, hours(0.5)), hours(8), 1, (7, 9)),
-        (None, hours(8), 0, (7, 9)),
+        (None, hours(8), 0, None),
         (None, None, 0, None),
         (Shown(NOW, hours(5), hours(5)), None, 0, None),
     ],
