@@ -63,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
         405, "The address does not answer this method.", "See the endpoints in the contract."
     ),
     "not_acceptable": _request(406, "The caller accepts no JSON.", "Send `Accept: application/json`."),
-    "payload_too_large": _request(413, "The body is over 1 MiB.", _ASK_CHANNEL),
+    "payload_too_large": _request(413, "The body is over 1 MiB or 125,000 JSON values.", _ASK_CHANNEL),
     "unsupported_media_type": _request(
         415, "The body is not declared as JSON in UTF-8.", "Send `Content-Type: application/json`, not compressed."
     ),
