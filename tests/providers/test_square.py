@@ -270,10 +270,10 @@ def test_zero_is_none_and_minus_one_is_not_set(
     info: tuple[Any, Any], listed: tuple[Any, Any], least: int, most: int | None
 ) -> None:
     names = ("min_selected_modifiers", "max_selected_modifiers")
-    one = thing("MODIFIER", "O", name="O")
+    two = [thing("MODIFIER", key, name=key) for key in "OP"]
     attached = {"modifier_list_id": "M", **dict(zip(names, info))}
     objects = [
-        thing("MODIFIER_LIST", "M", name="M", modifiers=[one], **dict(zip(names, listed))),
+        thing("MODIFIER_LIST", "M", name="M", modifiers=two, **dict(zip(names, listed))),
         item("I", "I", variation("V", "V", 1), modifier_list_info=[attached]),
     ]
 
