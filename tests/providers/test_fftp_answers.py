@@ -359,5 +359,5 @@ def test_what_has_no_price_in_cents_is_left_out(
     menu = orderable(ADAPTER.show_menu(MAIN, session))
 
     assert [each.provider_id for category in menu.categories for each in category.items] == ["soda"]
-    assert [option.provider_id for option in menu.option_groups[0].options] == ["soda:cup:paper"]
+    assert [option.provider_id for option in menu.option_groups[0].options] == ["soda%3Acup:paper"]
     assert [reason.rpartition("item_provider_id=")[2].split()[0] for reason in menu.left_out[1:]] == ["tea"]
