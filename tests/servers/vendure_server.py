@@ -17,6 +17,7 @@ import requests
 from tests.servers.process import CACHE, Server, SystemMissing, install_once, run
 
 CONFIGURATION = Path(__file__).with_name("vendure")
+PLUGIN = Path(__file__).parents[2] / "plugins" / "vendure"
 CONGRESS, HARBOR = "congress", "harbor"
 """The tokens of the two channels."""
 TAX_PERCENT = 7
@@ -122,16 +123,17 @@ class VendureServer(Server):
 
     def count_orders(self) -> int:
         """How many orders were placed."""
-        query = "{ orders(options: {filter: {active: {eq: false}}, take: 1}) { totalItems } }"
+        query = "{ orders(options: {filter: {orderPlacedAt: {isNull: false}}, take: 1}) { totalItems } }"
         return int(self.admin(query)["totalItems"])
 
     def orders(self, newest: int = 100) -> list[dict[str, Any]]:
         """The newest orders that were placed, newest first, with everything that was asked for in them."""
         orders: list[dict[str, Any]] = self.admin(
             """query($take: Int!) {
-            orders(options: {filter: {active: {eq: false}}, sort: {id: DESC}, take: $take}) { items {
+            orders(options: {filter: {orderPlacedAt: {isNull: false}}, sort: {id: DESC}, take: $take}) { items {
               id code state orderPlacedAt total totalWithTax channels { token }
               customFields { pickupAt instructions merchantFundedDiscount levelupReference }
+              guest: customFields { guestName guestPhone guestEmail }
               customer { firstName lastName emailAddress phoneNumber user { identifier } }
               lines { productVariant { id name } quantity linePrice
                 customFields { instructions recipient modifiers { id name } } }
@@ -145,8 +147,8 @@ class VendureServer(Server):
         return orders
 
     def customers(self) -> list[dict[str, Any]]:
-        """All customers: their address, and the login if they have an account."""
-        query = "{ customers(options: {sort: {id: ASC}}) { items { emailAddress user { id identifier } } } }"
+        """All customers: name, telephone and address, and the login if they have an account."""
+        query = "{ customers(options: {sort: {id: ASC}}) { items { firstName phoneNumber emailAddress user { id identifier } } } }"
         customers: list[dict[str, Any]] = self.admin(query)["items"]
         return customers
 
