@@ -16,7 +16,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, read_location, read_menu
@@ -59,7 +59,7 @@ class VendureAdapter(Adapter):
     tenders = frozenset(METHODS.values())
     creates_accounts = True
     schedules = True
-    fences: ClassVar[bool] = True
+    fences = True
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
@@ -151,12 +151,15 @@ class VendureAdapter(Adapter):
                 session.nothing_placed()
             return placed
         answer = _data(reply).member("placed")
-        if answer.has("refusal") or answer.text("reference") != order.reference:
-            raise broken_protocol("the provider's answer is not about the order that was sent")
+        if answer.has("refusal"):
+            raise broken_protocol("the provider's answer refuses the order and holds it")
         paid = answer.member("order")
         settled = [each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled"]
-        ready_at, charged = paid.member("customFields").instant("pickupAt", None), sum(settled) if settled else None
-        return Placed(paid.text("code"), paid.identifier("id"), ready_at, expected_charge=amount, charged=charged)
+        return Placed(
+            paid.text("code"), paid.identifier("id"), reference=answer.text("reference"),
+            expected_ready_at=paid.member("customFields").instant("pickupAt", None),
+            expected_charge=amount, charged=sum(settled) if settled else None,
+        )  # fmt: skip
 
     def _payment(self, tender: Tender) -> dict[str, str | None]:
         if not isinstance(tender, CreditCard):
@@ -204,7 +207,7 @@ def _placed(reply: Reply, reference: str, *, voided: bool = False) -> Placed | N
     :raises Unanswered: the answer is about something else, or is not whole.
     """
     held = _data(reply).member("held")
-    if held.text("reference") != reference:
+    if (echoed := held.text("reference")) != reference:
         raise broken_protocol("the provider's answer is about another order")
     void, others = held.boolean("void"), held.identifiers("others")
     if "order" not in held.value or (others and not held.has("order")):
@@ -214,7 +217,10 @@ def _placed(reply: Reply, reference: str, *, voided: bool = False) -> Placed | N
             raise broken_protocol("the provider does not void the reference")
         return None
     order = held.member("order")
-    return Placed(order.text("code"), order.identifier("id"), order.instant("pickupAt", None))
+    return Placed(
+        order.text("code"), order.identifier("id"), reference=echoed,
+        expected_ready_at=order.instant("pickupAt", None), duplicates=tuple(others),
+    )  # fmt: skip
 
 
 def _page(answer: Answer) -> Answer:
