@@ -6,7 +6,7 @@ What version 3.7.3 does with version 2 of the plugin, read in their source and s
 - Each call of the plugin is one transaction. One that is refused leaves nothing, but for attempts to pay.
 - A cart belongs to one order of one guest. Its token opens it; no session does, and no login finds it.
 - An order is placed with the price that was shown, or not at all. Tips are no part of what is discounted or taxed.
-- References are unique in the shop, in all channels. One that was voided is never placed.
+- References are unique in the shop, in all channels. Once one is fenced, only carts opened later are placed under it.
 - Vendure knows no preparation times, hours or slots. The desired time is kept with the order as its pickup time.
 """
 
@@ -16,13 +16,14 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
-from adapters.vendure_menu import LOCATION, MENU, METHODS, read_location, read_menu
+from adapters.vendure_menu import LOCATION, MENU, METHODS, Page, read_location, read_menu, read_page
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, Problem, problem_in
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location
+from levelup_ov.domain.location import Location, read_each
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
@@ -38,7 +39,7 @@ REFUSAL = "refusal { kind message item }"
 OPEN = "mutation Open($input: LevelUpOpenInput!) { cart: levelUpOpen(input: $input) { " + REFUSAL + CART + "} }"
 PLACE = """mutation Place($input: LevelUpPlaceInput!) { placed: levelUpPlace(input: $input) {
   reference order { id code customFields { pickupAt } payments { state amount } } """ + REFUSAL + "} }"
-HELD = "{ reference void order { id code pickupAt } others }"
+HELD = "{ reference fences order { id code pickupAt } others }"
 FIND = "query Find($reference: String!) { held: levelUpFind(reference: $reference) " + HELD + " }"
 FENCE = """mutation Fence($reference: String!, $key: String!) {
   held: levelUpFence(reference: $reference, key: $key) """ + HELD + " }"
@@ -64,6 +65,7 @@ class VendureAdapter(Adapter):
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
         "tender_key": Setting("the key of the shop's payment method levelup", required=True, secret=True),
+        "currency": Setting("code of the currency of all prices, if not that of the first channel"),
         "checkout": Setting("guest, or account: orders run on a customer's account at the shop", default="guest"),
     }
 
@@ -76,24 +78,33 @@ class VendureAdapter(Adapter):
             raise ValueError("checkout is neither guest nor account")
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        return [read_location(token, _data(_ask(session, token, LOCATION))) for token in self._channels]
+        currency = self.account.setting("currency")
+
+        def read(token: str) -> Location:
+            nonlocal currency
+            location, own = read_location(token, _data(_ask(session, token, LOCATION)))
+            currency = currency or own
+            return location if own == currency else replace(location, active=False)
+
+        return read_each((token, partial(read, token)) for token in self._channels)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        products: list[Answer] = []
+        pages, changed = self._pages(location, session, cache_for=MENU_LIFETIME)
+        if changed:
+            # Pages of different times make no menu: all are read again, and what they are then is what there is.
+            pages, changed = self._pages(location, session, repeatable=True)
+        return read_menu(location, pages)
+
+    def _pages(self, location: Location, session: Session, **how: Any) -> tuple[list[Page], bool]:
+        """All pages, and whether products came or went between them."""
+        pages: list[Page] = []
+        check = partial(_check_page, location) if "cache_for" in how else None
         while True:
-            page = _page(
-                _ask(
-                    session,
-                    location.provider_id,
-                    MENU,
-                    {"skip": len(products)},
-                    cache_for=MENU_LIFETIME,
-                    check=lambda answer: read_menu(location, _page(answer).each("items")),
-                ).answer()
-            )
-            products += (found := page.each("items"))
-            if not found or len(products) >= page.integer("totalItems"):
-                return read_menu(location, products)
+            skip = sum(len(page.products) for page in pages)
+            extra = {**how, "check": check} if check else how
+            pages.append(page := read_page(_data(_ask(session, location.provider_id, MENU, {"skip": skip}, **extra))))
+            if not page.products or skip + len(page.products) >= page.total:
+                return pages, len({page.total for page in pages}) > 1 or skip + len(page.products) != page.total
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         return self._open_cart(order, session)[0]
@@ -115,9 +126,9 @@ class VendureAdapter(Adapter):
         return _placed(_ask(session, location.provider_id, FIND, {"reference": reference}), reference)
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Void the reference: what still arrives under it is refused. An order that is there already stays."""
+        """No cart that is open now will be placed under the reference. An order that is there already stays."""
         variables = {"reference": reference, "key": self.account.setting("tender_key")}
-        _placed(_ask(session, location.provider_id, FENCE, variables), reference, voided=True)
+        _placed(_ask(session, location.provider_id, FENCE, variables), reference, fenced=True)
 
     def error_from(self, reply: Reply) -> Refused | None:
         return problem_in(reply.answer()) if reply.ok else None
@@ -201,7 +212,7 @@ def _ask(session: Session, channel: str, query: str, variables: Mapping[str, Any
     return session.call("POST", "/shop-api", body={"query": query, "variables": variables}, headers=headers, **how)
 
 
-def _placed(reply: Reply, reference: str, *, voided: bool = False) -> Placed | None:
+def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | None:
     """The order that the shop holds under ``reference``; None is proof that it holds none.
 
     :raises Unanswered: the answer is about something else, or is not whole.
@@ -209,12 +220,12 @@ def _placed(reply: Reply, reference: str, *, voided: bool = False) -> Placed | N
     held = _data(reply).member("held")
     if (echoed := held.text("reference")) != reference:
         raise broken_protocol("the provider's answer is about another order")
-    void, others = held.boolean("void"), held.identifiers("others")
+    fences, others = held.integer("fences"), held.identifiers("others")
     if "order" not in held.value or (others and not held.has("order")):
         raise broken_protocol("the provider's answer does not tell whether there is an order")
     if not held.has("order"):
-        if voided and not void:
-            raise broken_protocol("the provider does not void the reference")
+        if fenced and not fences:
+            raise broken_protocol("the provider does not fence the reference")
         return None
     order = held.member("order")
     return Placed(
@@ -223,11 +234,9 @@ def _placed(reply: Reply, reference: str, *, voided: bool = False) -> Placed | N
     )  # fmt: skip
 
 
-def _page(answer: Answer) -> Answer:
-    """A page of products."""
-    page = _data_of(answer).member("products")
-    page.integer("totalItems")
-    return page
+def _check_page(location: Location, answer: Answer) -> None:
+    """:raises Unanswered: it is no page of a menu."""
+    read_menu(location, [read_page(_data_of(answer))])
 
 
 def _data(reply: Reply) -> Answer:

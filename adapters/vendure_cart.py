@@ -29,7 +29,7 @@ def content_of(order: Order) -> dict[str, Any]:
     """The order as the shop takes it."""
     lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     discount = {"merchantFundedDiscount": order.merchant_funded_discount}
-    return {"items": lines, "guest": _guest(order.user), **discount, **changing(order)}
+    return {"reference": order.reference, "items": lines, "guest": _guest(order.user), **discount, **changing(order)}
 
 
 def changing(order: Order) -> dict[str, Any]:

@@ -12,11 +12,10 @@ const {
 const { Customers } = require('./customers');
 const { discountsOf, sourcesAmong } = require('./discount');
 const { firstMissing, keptChoices } = require('./lines');
-const { claim, release } = require('./references');
+const { isCurrent, lock, LOCKS, markFor, own } = require('./references');
 const { Refusal } = require('./refusal');
 const { isTip, TIP } = require('./tips');
 
-const LOCKS = ['mariadb', 'mysql', 'postgres'];
 const GONE = 'what was ordered is not sold any more';
 
 class Carts {
@@ -36,6 +35,7 @@ class Carts {
             guestEmail: guest.email,
             merchantFundedDiscount: input.merchantFundedDiscount,
             levelupCart: token,
+            levelupFence: input.reference ? await markFor(ctx, this.connection, input.reference) : null,
         });
         // Who has an account may have prices of their own. One that is made now is made last.
         if (!customer.register) await this.assign(ctx, id, await this.customerOf(ctx, id, guest, customer));
@@ -50,9 +50,10 @@ class Carts {
     async place(ctx, input) {
         const { token, code, reference, amount } = input;
         const id = await this.find(ctx, token, code);
-        const owner = await claim(ctx, this.connection, reference, String(id));
-        if (owner === null) throw new Refusal('ReferenceVoid', 'the order was given up');
-        if (owner !== String(id)) throw new Refusal('ReferenceTaken', 'another order has this reference');
+        const row = await lock(ctx, this.connection, reference);
+        if (row.owner !== null) throw new Refusal('ReferenceTaken', 'an order is placed under this reference already');
+        const { customFields } = await this.orders.findOne(ctx, id);
+        if (!isCurrent(row, customFields.levelupFence)) throw new Refusal('CartGone', 'the cart is gone');
         const { pickupAt = null, instructions = null } = input;
         await this.orders.updateCustomFields(ctx, id, { pickupAt, instructions, levelupReference: reference });
         await this.check(ctx, await this.orders.findOne(ctx, id));
@@ -65,10 +66,10 @@ class Carts {
         const paid = await this.orders.addPaymentToOrder(ctx, id, payment);
         if (!isGraphQlErrorResult(paid)) {
             if (!paid.orderPlacedAt) throw new Error('the payment did not place the order');
+            await own(ctx, this.connection, row, String(id));
             return { reference: paid.customFields.levelupReference, order: paid };
         }
         // Not undone: the attempt to pay is kept with the order, which waits for another one.
-        await release(ctx, this.connection, reference);
         await this.orders.updateCustomFields(ctx, id, { levelupReference: null });
         await this.set(ctx, id, { active: false });
         return { refusal: Refusal.of(ctx, paid).told() };

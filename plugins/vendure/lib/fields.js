@@ -16,8 +16,8 @@ const customFields = {
         { name: 'acceptsTips', type: 'boolean', defaultValue: false },
     ],
     Facet: [
-        { name: 'minimum', type: 'int', defaultValue: 0 },
-        { name: 'maximum', type: 'int' },
+        { name: 'minimum', type: 'int', defaultValue: 0, min: 0 },
+        { name: 'maximum', type: 'int', min: 0 },
     ],
     FacetValue: [{ name: 'price', type: 'int', defaultValue: 0 }],
     Product: [{ name: 'modifierGroups', type: 'relation', entity: Facet, list: true }],
@@ -39,6 +39,7 @@ const customFields = {
         { name: 'merchantFundedDiscount', type: 'int', defaultValue: 0, ...readonly },
         { name: 'levelupReference', type: 'string', ...readonly },
         { name: 'levelupCart', type: 'string', ...internal },
+        { name: 'levelupFence', type: 'string', length: 300, ...internal },
     ],
 };
 

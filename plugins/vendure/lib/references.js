@@ -1,36 +1,58 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// References under which orders are placed: each once per shop, or never.
+// References under which orders are placed: each once per shop.
 'use strict';
 
 const { Order } = require('@vendure/core');
 const { Column, Entity, PrimaryColumn } = require('typeorm');
 
-/** `owner` is the id of the order that is placed under the reference; null where the reference is void. */
+const LOCKS = ['mariadb', 'mysql', 'postgres'];
+
+/**
+ * `owner`: the id of the order that is placed under the reference, null before. `fences`: how often it was fenced.
+ *
+ * Only carts that were opened since the last fence can be placed: what was sent before and arrives late cannot, and
+ * the same submission can still be sent again.
+ */
 class LevelUpReference {}
 PrimaryColumn('varchar', { length: 255 })(LevelUpReference.prototype, 'reference');
 Column('varchar', { length: 255, nullable: true })(LevelUpReference.prototype, 'owner');
+Column('int', { default: 0 })(LevelUpReference.prototype, 'fences');
 Entity('level_up_reference')(LevelUpReference);
 
-/**
- * Claim a reference for an order, or void it where `owner` is null; who holds it then.
- *
- * A claim of another transaction that is not committed yet is waited for: so a reference that is void here will never
- * be placed, and one that is placed is seen.
- */
-async function claim(ctx, connection, reference, owner) {
-    const rows = connection.getRepository(ctx, LevelUpReference);
-    await rows.createQueryBuilder().insert().values({ reference, owner }).orIgnore().execute();
-    return (await rows.findOneByOrFail({ reference })).owner;
+const rowsOf = (ctx, connection) => connection.getRepository(ctx, LevelUpReference);
+
+/** The row of a reference, made if there is none, locked: a transaction that holds it is waited for. */
+async function lock(ctx, connection, reference) {
+    const rows = rowsOf(ctx, connection);
+    await rows.createQueryBuilder().insert().values({ reference, owner: null, fences: 0 }).orIgnore().execute();
+    const query = rows.createQueryBuilder('row').where('row.reference = :reference', { reference });
+    const locks = LOCKS.includes(connection.rawConnection.options.type);
+    return (locks ? query.setLock('pessimistic_write') : query).getOneOrFail();
 }
 
-/** Let go of a claim whose placing was refused. */
-const release = (ctx, connection, reference) =>
-    connection.getRepository(ctx, LevelUpReference).delete({ reference });
+/** What a cart is marked with that is opened for a reference now. */
+async function markFor(ctx, connection, reference) {
+    const row = await rowsOf(ctx, connection).findOneBy({ reference });
+    return mark({ reference, fences: row?.fences ?? 0 });
+}
+
+const mark = ({ reference, fences }) => `${reference} ${fences}`;
+
+/** Whether a cart with such a mark, or with none, was opened since the last fence of the locked row. */
+const isCurrent = (row, marked) => row.fences === 0 || marked === mark(row);
+
+const own = (ctx, connection, row, owner) => rowsOf(ctx, connection).update({ reference: row.reference }, { owner });
+
+/** Refuse from now on what was opened before, unless an order is placed under the reference already. */
+async function fence(ctx, connection, reference) {
+    const row = await lock(ctx, connection, reference);
+    if (row.owner === null) await rowsOf(ctx, connection).update({ reference }, { fences: row.fences + 1 });
+}
 
 /** What the shop holds under a reference, in all channels. */
 async function lookUp(ctx, connection, reference) {
-    const row = await connection.getRepository(ctx, LevelUpReference).findOneBy({ reference });
+    const row = await rowsOf(ctx, connection).findOneBy({ reference });
     const orders = await connection
         .getRepository(ctx, Order)
         .createQueryBuilder('order')
@@ -39,7 +61,7 @@ async function lookUp(ctx, connection, reference) {
         .orderBy('order.id', 'ASC')
         .getMany();
     const [order, ...others] = orders.map(({ id, code, customFields }) => ({ id, code, pickupAt: customFields.pickupAt }));
-    return { reference, void: row !== null && row.owner === null, order, others: others.map(each => each.id) };
+    return { reference, fences: row?.fences ?? 0, order, others: others.map(each => each.id) };
 }
 
-module.exports = { claim, LevelUpReference, lookUp, release };
+module.exports = { fence, isCurrent, LevelUpReference, lock, LOCKS, lookUp, markFor, own };

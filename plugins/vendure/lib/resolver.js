@@ -9,7 +9,7 @@ const { Allow, Ctx, I18nError, Permission, TransactionalConnection } = require('
 const { version } = require('../package.json');
 const { Carts } = require('./carts');
 const { isKey, KEY_REFUSED } = require('./payments');
-const { claim, lookUp } = require('./references');
+const { fence, lookUp } = require('./references');
 const { Refusal } = require('./refusal');
 const { schema } = require('./schema');
 
@@ -37,7 +37,7 @@ class LevelUpResolver {
     levelUpFence(ctx, { reference, key }) {
         return this.transaction(ctx, async tx => {
             if (!(await isKey(tx, this.connection, key))) throw new KeyRefused();
-            await claim(tx, this.connection, reference, null);
+            await fence(tx, this.connection, reference);
             return lookUp(tx, this.connection, reference);
         });
     }

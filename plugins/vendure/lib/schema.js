@@ -37,8 +37,8 @@ const schema = gql`
     }
     type LevelUpReference {
         reference: String!
-        "No order can be placed under it any more."
-        void: Boolean!
+        "How often it was fenced: only carts opened since the last time can be placed under it."
+        fences: Int!
         "Null: no order is placed under it."
         order: LevelUpPlacedOrder
         "Further orders under it: none, since the plugin's version 2."
@@ -68,8 +68,10 @@ const schema = gql`
         "Make the account if the address has none."
         register: Boolean!
     }
+    "reference: what the cart will be placed under, where that is known."
     input LevelUpOpenInput {
         key: String!
+        reference: String
         guest: LevelUpGuest!
         customer: LevelUpCustomer!
         items: [LevelUpItem!]!
@@ -100,7 +102,7 @@ const schema = gql`
         levelUpOpen(input: LevelUpOpenInput!): LevelUpCart!
         "Place the cart's order, with these last values, paid."
         levelUpPlace(input: LevelUpPlaceInput!): LevelUpPlaced!
-        "Make sure that no order will be placed under a reference; the order if there is one already."
+        "Make sure that no cart that is open now will be placed under a reference; the order if there is one already."
         levelUpFence(reference: String!, key: String!): LevelUpReference!
     }
 `;
