@@ -148,7 +148,8 @@ class VendureServer(Server):
 
     def customers(self) -> list[dict[str, Any]]:
         """All customers: name, telephone and address, and the login if they have an account."""
-        query = "{ customers(options: {sort: {id: ASC}}) { items { firstName phoneNumber emailAddress user { id identifier } } } }"
+        query = """{ customers(options: {sort: {id: ASC}}) { items {
+          firstName phoneNumber emailAddress user { id identifier } } } }"""
         customers: list[dict[str, Any]] = self.admin(query)["items"]
         return customers
 
