@@ -88,7 +88,7 @@ def install(app: Flask, settings: Settings) -> None:
                 words = "expected the header Authorization: token <key> with a key of this service"
                 raise Failure("unauthorized", words)
         accept = request.headers.get("Accept")
-        if accept and accept not in ("*/*", "application/json") and not request.accept_mimetypes.quality(_JSON):
+        if accept and accept not in ("*/*", "application/json") and not accepts_json(request.accept_mimetypes):
             raise Failure("not_acceptable", "the answers are application/json")
 
     @app.after_request
@@ -100,6 +100,18 @@ def install(app: Flask, settings: Settings) -> None:
     app.register_error_handler(Failure, _failed)
     app.register_error_handler(HTTPException, _http_failed)
     app.register_error_handler(Exception, _crashed)
+
+
+def accepts_json(accepted: Iterable[tuple[str, float]]) -> bool:
+    """Whether a caller that accepts these types, each with its quality, takes JSON (EP-9).
+
+    Parameters say nothing about a type that has none of its own (RFC 8259, 11). The most exact name counts.
+    """
+    qualities: dict[str, float] = {}
+    for value, quality in accepted:
+        name = value.partition(";")[0].strip().lower()
+        qualities[name] = max(quality, qualities.get(name, 0))
+    return next((qualities[name] > 0 for name in (_JSON, "application/*", "*/*") if name in qualities), False)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -95,6 +95,11 @@ class AnswerCache:
         self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
 
+    @property
+    def store(self) -> Store:
+        """Where the answers are kept."""
+        return self._store
+
     def body(
         self, key: str, seconds: float, deadline: Deadline, fetch: Callable[[str], tuple[bytes | None, str]]
     ) -> bytes:

@@ -7,6 +7,7 @@ is an :class:`~levelup_ov.errors.Unanswered` that says whether anything was sent
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -183,10 +184,22 @@ class Session:
         self._headers = headers
         self._error_from = error_from
         self._before_placing = before_placing
+        self._part = ""
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
         self.placing = False
+
+    def within(self, seconds: float, part: str) -> Session:
+        """This session with at most ``seconds`` for its calls, so that a slow answer leaves time for others.
+
+        ``part`` names what of the provider is asked, such as one restaurant of many: it has a circuit breaker of its
+        own, so that its failures stop no calls to the rest.
+        """
+        hurried = copy.copy(self)
+        hurried._part = part
+        hurried.deadline = Deadline(min(seconds, self.deadline.remaining()))
+        return hurried
 
     def conceal(self, text: str) -> str:
         """``text`` itself; where the provider's words hold it, it is masked from now on (ERR-4).
@@ -275,7 +288,8 @@ class Session:
         self, request: PreparedRequest, repeatable: bool, places_order: bool, trace: Mapping[str, Any] | None
     ) -> Reply:
         """Send the request until there is an answer, or none is to be had."""
-        breaker = self._transport.breaker(self._account, urlsplit(request.url or "").hostname or "")
+        host = urlsplit(request.url or "").hostname or ""
+        breaker = self._transport.breaker(self._account, f"{host} {self._part}".strip())
         breaker.admit()
         if places_order:
             self._begin_placing(trace)
