@@ -73,9 +73,20 @@ def holds(text: str, secrets: Iterable[Secret]) -> bool:
 
 
 def remember(secrets: Iterable[Secret]) -> None:
-    """Secrets of the process, such as its keys: no text that goes out may hold them. Replaces what was given before."""
+    """Secrets of the process, such as its keys: no text that goes out may hold them. Replaces what was given before.
+
+    What is shorter than a word is left to whoever calls :func:`scrub`.
+    """
     global _known
-    _known = _Values(tuple(sorted({value for secret in secrets if (value := secret.reveal())})))
+    _known = _Values(tuple(sorted({value for secret in secrets if len(value := secret.reveal()) >= _SHORT})))
+
+
+def shield(content: bytes) -> bytes:
+    """An answer without the secrets that :func:`remember` was given, should a provider have put one into its data."""
+    for value in _known.plain_bytes:
+        if value in content:
+            content = content.replace(value, MASK.encode())
+    return content
 
 
 def in_address(address: str) -> Iterator[Secret]:
@@ -118,6 +129,7 @@ class _Values:
         self._written = re.compile("|".join(map(_pattern, forms))) if forms else None
         plain = sorted(set(values), key=lambda value: (-len(value), value))
         self._plain = re.compile("|".join(map(_pattern, plain))) if plain else None
+        self.plain_bytes = [value.encode("utf-8", "replace") for value in plain if len(value) >= _TELLING]
 
     def mask(self, text: str) -> str:
         """``text`` with all that is written in a common form masked."""
