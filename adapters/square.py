@@ -265,16 +265,27 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
     params, cursors = {"types": ",".join(KINDS)}, {""}
     while True:
         try:
-            page = session.get("/v2/catalog/list", params=params, cache_for=cache_for).answer()
+            reply = session.get("/v2/catalog/list", params=params, cache_for=cache_for, check=_page)
         except Refused as refusal:
             raise CursorRefused(refusal.code, refusal.message) from refusal
-        yield from page.each("objects", [])
-        params["cursor"] = page.text("cursor", "")
+        found, params["cursor"] = _page(reply.answer())
+        yield from found
         if not params["cursor"]:
             return
         if params["cursor"] in cursors:
             raise broken_protocol("the pages of the provider's catalog go round in a circle")
         cursors.add(params["cursor"])
+
+
+def _page(page: Answer) -> tuple[list[Answer], str]:
+    """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
+    if page.checked().value and not (page.has("objects") or page.has("cursor")):
+        raise broken_protocol("the provider's answer is no page of the catalog")
+    objects = page.each("objects", [])
+    for each in objects:
+        each.identifier("id")
+        each.text("type")
+    return objects, page.text("cursor", "")
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:

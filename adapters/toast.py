@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from adapters.toast_menu import MenuReader
 from adapters.toast_orders import check_price, customer, order_body, payment, read_placed, read_quote, refuse_notes
-from adapters.toast_restaurants import plan, read_location, region, takes_notes
+from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
 from levelup_ov.adapter import Account, Adapter, Setting
 from levelup_ov.domain.location import Location, read_each
 from levelup_ov.domain.menu import Menu
@@ -91,9 +91,13 @@ class ToastAdapter(Adapter):
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         version, guid = self.account.setting("menus_version"), location.provider_id
-        menus = self._call(session, "GET", f"/menus/{version}/menus", guid, cache_for=MENU_TTL).answer()
-        notes = takes_notes(self._restaurant(guid, session))
-        return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
+
+        def read(menus: Answer, notes: bool = True) -> Menu:
+            return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
+
+        path = f"/menus/{version}/menus"
+        menus = self._call(session, "GET", path, guid, cache_for=MENU_TTL, check=read).answer()
+        return read(menus, takes_notes(self._restaurant(guid, session)))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         body, ready = self._order(order, session)
@@ -152,7 +156,12 @@ class ToastAdapter(Adapter):
 
     def _restaurant(self, guid: str, session: Session) -> Answer:
         path = f"/restaurants/v1/restaurants/{quote(guid, safe='')}"
-        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
+
+        def check(restaurant: Answer) -> None:
+            read_location(guid, restaurant)
+            takes_notes(restaurant)
+
+        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
 
     def _hurried_location(self, guid: str, session: Session) -> Location:
         return self._location(guid, session.within(session.deadline.remaining() / 2, guid))
@@ -169,7 +178,12 @@ class ToastAdapter(Adapter):
         path = "/ordermgmt-config/v1/published/orderingSchedule"
         with reading():
             restaurant = self._restaurant(guid, session)
-            schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
+            times = restaurant.member("prepTimes")
+
+            def check(schedule: Answer) -> object:
+                return read_timetable(order.location, schedule, times)
+
+            schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
         if not takes_notes(restaurant):
             refuse_notes(order)
         promised, ready = plan(order, restaurant, schedule)

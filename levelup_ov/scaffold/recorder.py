@@ -70,7 +70,7 @@ class Recorder:
         exchanges = self._tap.begin()
         session = TappedSession(
             self._tap, self._adapter.account.name, base_url=self._adapter.base_url, headers=self._adapter.headers(),
-            error_from=self._adapter.error_from, deadline=Deadline(DEADLINE),
+            error_from=self._adapter.error_from, deadline=Deadline(DEADLINE), own=True,
         )  # fmt: skip
         try:
             return call(session)
@@ -78,6 +78,7 @@ class Recorder:
             failure.message = f"{name}: {failure.message}"
             raise
         finally:
+            session.close()
             secrets = [*self._secrets(), *session.secrets]
             write_recording(self._directory / f"{name}.json", exchanges, self._redactor, secrets)
 
