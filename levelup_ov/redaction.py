@@ -7,6 +7,7 @@ card numbers that nobody named, whatever is put between their digits.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import html
 import json
@@ -25,6 +26,8 @@ _TELLING = 8
 """A secret shorter than this may be part of an id by chance."""
 _DEPTH = 3
 """Encodings within one another that are seen through."""
+_MANY = 200
+"""Words that are looked for one by one."""
 _LARGEST = 256 * 1024
 """Characters of a text whose encodings are seen through; a longer one that is encoded is masked as a whole."""
 _CACHED = 256
@@ -35,12 +38,14 @@ _GROUP = re.compile(r"\d+")
 _UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])", re.IGNORECASE)
 _ENCODED = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\u]|&(?:#|[a-z]{2,8};)|[A-Za-z0-9+/_-]{16}")
 _ESCAPES = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\u]|&(?:#|[a-z]{2,8};)")
-_BREAK = re.compile(r"\\?[\r\n]+\s*")
+_LINES = re.compile(r"[A-Za-z0-9+/=]{16}[\r\n]")
+_BREAK = re.compile(r"[\r\n]+\s*")
 _TOKEN = re.compile(r"[^\s\"'<>(){}\[\],;]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_STANDARD_BASE64 = str.maketrans("-_", "+/")
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
@@ -125,23 +130,55 @@ class _Values:
 
     def __init__(self, values: tuple[str, ...]) -> None:
         # The longest first: a secret may be part of another, and the rest of that must not remain.
-        forms = sorted({form for value in values for form in _forms(value)}, key=lambda form: (-len(form), form))
+        plain = sorted(set(values), key=_longest_first)
+        forms = sorted({form for value in values for form in _forms(value)}, key=_longest_first)
+        self._plain, self._forms = _Finder(plain), _Finder(forms)
         self._written = re.compile("|".join(map(_pattern, forms))) if forms else None
-        plain = sorted(set(values), key=lambda value: (-len(value), value))
-        self._plain = re.compile("|".join(map(_pattern, plain))) if plain else None
         self.plain_bytes = [value.encode("utf-8", "replace") for value in plain if len(value) >= _TELLING]
 
     def mask(self, text: str) -> str:
         """``text`` with all that is written in a common form masked."""
-        return self._written.sub(MASK, text) if self._written is not None else text
+        if self._written is None or not self._forms.is_in(text):
+            return text
+        return self._written.sub(MASK, text)
 
     def found(self, text: str, *, cards: bool = True, depth: int = _DEPTH) -> bool:
         """Whether ``text`` holds one, or a card number, under up to ``depth`` encodings."""
-        if self._plain is not None and self._plain.search(text):
+        if self._plain.is_in(text):
             return True
         if cards and _DIGITS.search(text) and _mask_cards(text) != text:
             return True
+        if _LINES.search(text) and self.found(_BREAK.sub("", text), cards=cards, depth=depth):
+            return True
         return depth > 0 and any(self.found(inner, cards=cards, depth=depth - 1) for inner in _decoded(text))
+
+
+class _Finder:
+    """Tells whether a text holds one of many words, in a time that does not grow with their number."""
+
+    def __init__(self, words: list[str]) -> None:
+        special = [word for word in words if len(word) < _SHORT or word.isdecimal()]
+        self._special = re.compile("|".join(map(_pattern, special))) if special else None
+        self._words = [word for word in words if len(word) >= _SHORT and not word.isdecimal()]
+        self._heads: dict[str, list[str]] = {}
+        if len(self._words) > _MANY:
+            for word in self._words:
+                self._heads.setdefault(word[:_SHORT], []).append(word)
+
+    def is_in(self, text: str) -> bool:
+        if self._special is not None and self._special.search(text):
+            return True
+        if not self._heads:
+            return any(word in text for word in self._words)
+        return any(
+            text.startswith(word, start)
+            for start in range(len(text) - _SHORT + 1)
+            for word in self._heads.get(text[start : start + _SHORT], ())
+        )
+
+
+def _longest_first(word: str) -> tuple[int, str]:
+    return -len(word), word
 
 
 _known = _Values(())
@@ -170,8 +207,8 @@ def _scrub(text: str, values: _Values) -> str:
 
     text = _TOKEN.sub(lambda token: MASK if _ENCODED.search(token[0]) and found(token[0]) else token[0], text)
     # What is left are encodings with blanks in them, and base64 in lines.
-    is_left = _ESCAPES.search(text) or "\n" in text
-    return MASK if is_left and (found(text) or ("\n" in text and found(_BREAK.sub("", text)))) else text
+    is_left = _ESCAPES.search(text) or _LINES.search(text)
+    return MASK if is_left and found(text) else text
 
 
 def _mask_cards(text: str) -> str:
@@ -235,11 +272,10 @@ def _decoded(text: str) -> Iterator[str]:
     if "&" in text and (inner := html.unescape(text)) != text:
         yield inner
     for match in _BASE64.finditer(text):
-        word = match[0].rstrip("=").replace("-", "+").replace("_", "/")
+        word = match[0].rstrip("=").translate(_STANDARD_BASE64).encode()
         for start in range(4):
-            part = word[start:]
-            usable = part[: len(part) - (len(part) % 4 == 1)]
-            raw = base64.b64decode(usable + "=" * (-len(usable) % 4))
+            usable = word[start : len(word) - ((len(word) - start) % 4 == 1)]
+            raw = binascii.a2b_base64(usable + b"==="[: -len(usable) % 4])
             # Two thirds of the bytes of what is not base64 are those of no text.
             if len(raw.translate(None, _PRINTABLE)) * 5 < len(raw) * 2:
                 yield raw.decode("utf-8", "ignore")
