@@ -19,13 +19,14 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from adapters.vendure_cart import CART, HELD, content_of, digest_of, fields_of, missing_item, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, read_location, read_menu
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, PROBLEM, Problem, problem_in
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location
+from levelup_ov.domain.location import Location, read_each
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
@@ -101,7 +102,11 @@ class VendureAdapter(Adapter):
             raise ValueError("checkout is neither guest nor account")
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        return [read_location(token, _data(_ask(session, token, LOCATION))) for token in self._channels]
+        def read(token: str) -> Location:
+            hurried = session.within(session.deadline.remaining() / 2, token)
+            return read_location(token, _data(_ask(hurried, token, LOCATION)))
+
+        return read_each((token, partial(read, token)) for token in self._channels)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         products: list[Answer] = []
