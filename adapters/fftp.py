@@ -165,7 +165,14 @@ class FftpAdapter(Adapter):
 
 
 def _ask_menu(session: Session) -> Answer:
-    return session.get("/fftp/v1/menu", cache_for=MENU_TTL).answer()
+    return session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).answer()
+
+
+def _check_menu(menu: Answer) -> None:
+    menu.text("restaurant_name")
+    menu.integer("default_prep_minutes")
+    for item in menu.each("items"):
+        _menu_item(item, _option_groups(item))
 
 
 def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:

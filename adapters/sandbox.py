@@ -104,7 +104,7 @@ class SandboxAdapter(Adapter):
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         path = f"/v1/locations/{location.provider_id}/menu"
-        return _menu(session.get(path, cache_for=MENU_TTL).answer().member("menu"))
+        return _read_menu(session.get(path, cache_for=MENU_TTL, check=_read_menu).answer())
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)
@@ -304,7 +304,8 @@ def _location(answer: Answer) -> Location:
     )  # fmt: skip
 
 
-def _menu(menu: Answer) -> Menu:
+def _read_menu(answer: Answer) -> Menu:
+    menu = answer.member("menu")
     groups: dict[str, OptionGroup] = {}
     categories = tuple(_category(heading, groups) for heading in menu.each("headings"))
     sections = tuple(CategoryGroup(each.identifier("id"), each.text("title")) for each in menu.each("sections"))

@@ -246,14 +246,26 @@ def _objects(session: Session) -> list[Answer]:
     objects: list[Answer] = []
     params, cursors = {"types": ",".join(KINDS)}, {""}
     while True:
-        page = session.get("/v2/catalog/list", params=params, cache_for=MENU_TTL).answer()
-        objects += page.each("objects", [])
-        params["cursor"] = page.text("cursor", "")
+        found, params["cursor"] = _page(
+            session.get("/v2/catalog/list", params=params, cache_for=MENU_TTL, check=_page).answer()
+        )
+        objects += found
         if not params["cursor"]:
             return objects
         if params["cursor"] in cursors:
             raise broken_protocol("the pages of the provider's catalog go round in a circle")
         cursors.add(params["cursor"])
+
+
+def _page(page: Answer) -> tuple[list[Answer], str]:
+    """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
+    if page.checked().value and not (page.has("objects") or page.has("cursor")):
+        raise broken_protocol("the provider's answer is no page of the catalog")
+    objects = page.each("objects", [])
+    for each in objects:
+        each.identifier("id")
+        each.text("type")
+    return objects, page.text("cursor", "")
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from adapters.toast_menu import MenuReader
 from adapters.toast_orders import check_price, order_body, payment, read_placed, read_quote, refuse_notes
-from adapters.toast_restaurants import plan, read_location, takes_notes
+from adapters.toast_restaurants import plan, read_location, read_timetable, takes_notes
 from levelup_ov.adapter import Account, Adapter, Setting
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
@@ -84,9 +84,13 @@ class ToastAdapter(Adapter):
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         version, guid = self.account.setting("menus_version"), location.provider_id
-        menus = self._call(session, "GET", f"/menus/{version}/menus", guid, cache_for=MENU_TTL).answer()
-        notes = takes_notes(self._restaurant(guid, session))
-        return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
+
+        def read(menus: Answer, notes: bool = True) -> Menu:
+            return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
+
+        path = f"/menus/{version}/menus"
+        menus = self._call(session, "GET", path, guid, cache_for=MENU_TTL, check=read).answer()
+        return read(menus, takes_notes(self._restaurant(guid, session)))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         body, ready = self._order(order, session)
@@ -146,7 +150,12 @@ class ToastAdapter(Adapter):
 
     def _restaurant(self, guid: str, session: Session) -> Answer:
         path = f"/restaurants/v1/restaurants/{quote(guid, safe='')}"
-        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
+
+        def check(restaurant: Answer) -> None:
+            read_location(guid, restaurant)
+            takes_notes(restaurant)
+
+        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
 
     def _location(self, guid: str, session: Session) -> Location:
         try:
@@ -161,7 +170,11 @@ class ToastAdapter(Adapter):
         if not takes_notes(restaurant):
             refuse_notes(order)
         path = "/ordermgmt-config/v1/published/orderingSchedule"
-        schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
+
+        def check(schedule: Answer) -> object:
+            return read_timetable(order.location, schedule)
+
+        schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
         promised, ready = plan(order, restaurant, schedule)
         return order_body(order, self._own["dining_option"][guid], self._discount(order), promised), ready
 

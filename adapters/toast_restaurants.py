@@ -78,7 +78,7 @@ def plan(order: Order, restaurant: Answer, schedule: Answer) -> tuple[datetime |
     lead = timedelta(minutes=times.integer("takeoutPrepTime") + times.integer("takeoutThrottlingTime", 0))
     if lead > timedelta(days=MOST_DAYS):
         raise broken_protocol(f"the provider's preparation time is over {MOST_DAYS} days")
-    table, schedules = _timetable(order, schedule), schedule.boolean("acceptScheduledOrders", True)
+    table, schedules = read_timetable(order.location, schedule), schedule.boolean("acceptScheduledOrders", True)
     days = min(schedule.integer("scheduledOrderMaxDays", 0), MOST_DAYS)
     slots = table.slots(now, lead=lead, days=days) if schedules else iter(())
     cutoff = lead if schedule.text("lastOrderConfiguration", "") == "UNTIL_PREPTIME_CUTOFF" else timedelta()
@@ -95,9 +95,9 @@ def plan(order: Order, restaurant: Answer, schedule: Answer) -> tuple[datetime |
     return promised, Ready(soonest, (soonest, *later) if schedules else None)
 
 
-def _timetable(order: Order, schedule: Answer) -> Timetable:
+def read_timetable(location: Location, schedule: Answer) -> Timetable:
     """When takeout orders are taken."""
-    zone = order.location.time_zone or schedule.text("timeZoneId")
+    zone = location.time_zone or schedule.text("timeZoneId")
     if zone not in pytz.all_timezones_set:
         raise broken_protocol("the provider's answer needs a time zone at $.timeZoneId")
     weekly: dict[Weekday, list[tuple[int, int]]] = {}

@@ -136,7 +136,7 @@ class LevelUp:
         self,
         deadline: Deadline,
         log: list[Call],
-        before_placing: Callable[[Mapping[str, Any] | None], None] | None = None,
+        last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
     ) -> Iterator[Calls]:
         """Calls of one request. What they fail with holds no token; ``log`` lists them."""
         session = Session(
@@ -147,7 +147,8 @@ class LevelUp:
             error_from=refusal_from,
             deadline=deadline,
             calls=log,
-            before_placing=before_placing,
+            own=True,
+            last_look=last_look,
         )
         session.conceal(self._client_secret.reveal())
         try:
@@ -156,6 +157,8 @@ class LevelUp:
         except Failure as failure:
             failure.message = scrub(failure.message, session.secrets)
             raise
+        finally:
+            session.close()
 
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
         """The app's token; a new one where the one ``refused`` is still the newest."""
@@ -177,9 +180,10 @@ class LevelUp:
         """
         session = Session(
             self._transport, POOL, base_url=self.base_url, headers=basic(self.api_key, self._client_secret),
-            error_from=oauth_refusal_from, deadline=deadline, calls=log,
+            error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True,
         )  # fmt: skip
-        answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).answer()
+        with session:
+            answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).answer()
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
             raise broken_protocol("LevelUp gave a token of an unknown type")
         secret = _token(answer, "access_token", session)
@@ -331,14 +335,19 @@ class Calls:
     def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
         """Give a token back."""
         self.session.call(
-            "DELETE", "/v15/access_tokens", headers=self._header(merchant=merchant, user=user), repeatable=True
+            "DELETE",
+            "/v15/access_tokens",
+            headers=self._header(merchant=merchant, user=user),
+            repeatable=True,
+            also=(204,),
         )
 
     def _get(
         self, path: str, *, merchant: Secret | None = None, user: Secret | None = None, page: int | None = None
     ) -> Reply:
         params = None if page is None else {"page": str(page)}
-        return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user))
+        # A list without entries is answered without a body.
+        return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user), also=(204,))
 
     def _as_app(self, method: str, path: str, body: Any = None) -> Reply:
         """A call with the app's token; once more with a new one where that was refused, since it had no effect."""

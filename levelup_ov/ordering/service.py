@@ -185,7 +185,7 @@ class Service:
         place = self._place(submission.location, trace)
         if place.adapter.recovery != "look_up":
             raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
-        with self._session(place.adapter, trace) as session:
+        with self._session(place.adapter, trace, own=True) as session:
             placed = place.adapter.find_order(place.location, submission.id, submission.trace or {}, session)
         return self._settlement(place, placed) if placed else None
 
@@ -219,7 +219,7 @@ class Service:
         place = self._place(location_id, trace)
         _check_tender(place, request.tender)
         order = self._order(place, request.order, request, attempt)
-        with self._session(place.adapter, trace, order, request.tender, attempt) as session:
+        with self._session(place.adapter, trace, order, request.tender, attempt, own=True) as session:
             placed = place.adapter.submit_order(order, request.tender, session)
         return self._settlement(place, placed)
 
@@ -241,8 +241,12 @@ class Service:
         order: Order | None = None,
         tender: Tender | None = None,
         attempt: Attempt | None = None,
+        own: bool = False,
     ) -> Iterator[Session]:
-        """Calls to one account's provider; what they fail with is fit to be shown afterwards."""
+        """Calls to one account's provider; what they fail with is fit to be shown afterwards.
+
+        ``own``: over connections of their own, as for every call that decides what becomes of an order.
+        """
         session = Session(
             self.transport,
             adapter.account.name,
@@ -251,7 +255,8 @@ class Service:
             error_from=adapter.error_from,
             deadline=trace.deadline,
             calls=trace.calls,
-            before_placing=attempt.begin_sending if attempt else None,
+            own=own,
+            last_look=attempt.begin_sending if attempt else None,
         )
         if attempt is not None:
             attempt.session = session
@@ -266,6 +271,8 @@ class Service:
                     told.message = scrub(told.message, secrets)
                 told = told.__context__
             raise
+        finally:
+            session.close()
 
     def _order(
         self,

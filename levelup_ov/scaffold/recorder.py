@@ -68,7 +68,7 @@ class Recorder:
         exchanges = self._tap.begin()
         session = TappedSession(
             self._tap, self._adapter.account.name, base_url=self._adapter.base_url, headers=self._adapter.headers(),
-            error_from=self._adapter.error_from, deadline=Deadline(DEADLINE),
+            error_from=self._adapter.error_from, deadline=Deadline(DEADLINE), own=True,
         )  # fmt: skip
         try:
             return call(session)
@@ -76,6 +76,7 @@ class Recorder:
             failure.message = f"{name}: {failure.message}"
             raise
         finally:
+            session.close()
             write_recording(self._directory / f"{name}.json", exchanges, self._redactor)
 
 

@@ -562,13 +562,14 @@ def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, l
     traces: list[Any] = []
     order = bench.order(reference="ref-1", tip=30, desired_ready_time=NOON + timedelta(hours=1))
     session = bench.new_session()
-    session._before_placing = traces.append
+    session._last_look = traces.append
 
     with pytest.raises(Unanswered):
         bench.adapter.submit_order(order, LevelUp(), session)
 
     assert session.placing
-    assert traces == [{"order_id": "order-1", "version": 1, "charge": 1100}]
+    # Each attempt to pay has its own last look.
+    assert traces == [{"order_id": "order-1", "version": 1, "charge": 1100}] * 3
     found = bench.adapter.find_order(order.location, "ref-1", json.loads(json.dumps(traces[0])), bench.new_session())
     assert found == (Placed("order-1", "order-1", NOON + timedelta(hours=1), 1100, 1100) if stands else None)
     with pytest.raises(Unanswered, match="another order"):
