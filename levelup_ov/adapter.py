@@ -83,6 +83,8 @@ class Adapter(ABC):
     """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""
     recovery: ClassVar[Recovery] = "look_up"
     """How it is found out whether an order stands whose answer was lost (SUB-5)."""
+    fences: ClassVar[bool] = False
+    """Whether :meth:`fence_order` is written (SUB-10)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The keys that an account's ``settings`` table may have; any other is a mistake told at boot."""
 
@@ -127,6 +129,14 @@ class Adapter(ABC):
         ``trace`` is what the placing call left. Not asked where :attr:`recovery` is ``replay``.
         """
         raise LookupError(f"{type(self).__name__} cannot look orders up")
+
+    def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
+        """Make the provider refuse what may still arrive under ``reference``; asked only where :attr:`fences`.
+
+        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is, and a
+        later submission under the same reference can be placed.
+        """
+        raise LookupError(f"{type(self).__name__} cannot fence orders")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:

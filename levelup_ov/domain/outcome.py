@@ -71,6 +71,8 @@ class Placed:
     expected_charge: Cents | None = None
     charged: Cents | None = None
     account: Mapping[str, Secret] = field(default_factory=dict)
+    reference: str | None = None
+    duplicates: tuple[str, ...] = ()
 
     @property
     def charge_mismatch(self) -> bool:

@@ -66,7 +66,8 @@ class FakeAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         self.orders.append(order)
         self.paid_with.append(tender)
-        return _answered(self.placed)
+        placed = _answered(self.placed)
+        return replace(placed, provider_order_id=f"{placed.provider_order_id}-{len(self.orders)}")
 
     def error_from(self, reply: Reply) -> Refused | None:
         return None
