@@ -62,11 +62,11 @@ PLACE = """mutation Place(
   fields: setOrderCustomFields(input: {customFields: $fields}) { __typename ...Problem }
   state: transitionOrderToState(state: "ArrangingPayment") { __typename ...Problem }
   pay: addPaymentToOrder(input: {method: $method, metadata: $metadata}) { __typename ...Problem
-    ... on Order { id code customFields { pickupAt } payments { state amount } } }
+    ... on Order { id code customFields { pickupAt levelupReference } payments { state amount } } }
 }
 """ + PROBLEM  # fmt: skip
 FIND = """query Find($reference: String!) {
-  orderPlacedAs(reference: $reference) { id code pickupAt }
+  orderPlacedAs(reference: $reference) { id code reference pickupAt }
 }"""
 
 
@@ -141,7 +141,8 @@ class VendureAdapter(Adapter):
         if "orderPlacedAs" in data.value and not data.has("orderPlacedAs"):
             return None
         order = data.member("orderPlacedAs")
-        return Placed(order.text("code"), order.identifier("id"), order.instant("pickupAt", None))
+        echoed, ready_at = order.text("reference"), order.instant("pickupAt", None)
+        return Placed(order.text("code"), order.identifier("id"), reference=echoed, expected_ready_at=ready_at)
 
     def error_from(self, reply: Reply) -> Refused | None:
         return problem_in(reply.answer()) if reply.ok else None
@@ -175,8 +176,12 @@ class VendureAdapter(Adapter):
             return placed
         paid = _data(reply).member("pay")
         settled = [each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled"]
-        ready_at, charged = paid.member("customFields").instant("pickupAt", None), sum(settled) if settled else None
-        return Placed(paid.text("code"), paid.identifier("id"), ready_at, expected_charge=amount, charged=charged)
+        fields, charged = paid.member("customFields"), sum(settled) if settled else None
+        return Placed(
+            paid.text("code"), paid.identifier("id"),
+            reference=fields.text("levelupReference"), expected_ready_at=fields.instant("pickupAt", None),
+            expected_charge=amount, charged=charged,
+        )  # fmt: skip
 
     def _payment(self, tender: Tender) -> dict[str, str | None]:
         if not isinstance(tender, CreditCard):

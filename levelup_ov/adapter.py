@@ -21,7 +21,7 @@ from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
 
-INTERFACE_VERSION = 1
+INTERFACE_VERSION = 2
 """Goes up when an adapter that was right may no longer be; one built for another version stops the boot."""
 
 Recovery = Literal["look_up", "replay"]
@@ -83,6 +83,8 @@ class Adapter(ABC):
     """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""
     recovery: ClassVar[Recovery] = "look_up"
     """How it is found out whether an order stands whose answer was lost (SUB-5)."""
+    echoes_nothing: ClassVar[str] = ""
+    """Where the provider documents that it never says our reference back: that statement, and its source (SUB-8)."""
     fences: ClassVar[bool] = False
     """Whether :meth:`fence_order` is written (SUB-10)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
@@ -117,14 +119,14 @@ class Adapter(ABC):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         """Place the order, paid with ``tender`` (EP-5).
 
-        The one call that commits the provider to the order says ``places_order=True``. A ``Refused``
-        from here proves that no order stands.
+        The one call that commits the provider to the order says ``places_order=True``. A ``Refused`` from here
+        proves that there is no order. What a later call contradicts is raised as unknown (SUB-8).
         """
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """The order that was placed under ``reference``; None proves that there is none.
+        """The order that was placed under ``reference``; None proves that there is none: all pages, every row read.
 
         ``trace`` is what the placing call left. Not asked where :attr:`recovery` is ``replay``.
         """

@@ -88,24 +88,33 @@ class DinerAdapter(Adapter):
         validated = order.cart.get("total")
         total = int(validated.reveal()) if validated else _price(order, session)
         body = _body(order, total, order.reference or uuid4().hex)
-        return self._paid(session.post("/fftp/v1/orders", body, places_order=True).answer(), session)
+        placed = session.post("/fftp/v1/orders", body, places_order=True).answer()
+        return self._paid(placed, body["payment_proof"], session)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         orders = Answer({"all": session.get("/fftp/v1/orders").json()}).each("all")
-        found = [order for order in orders if order.text("payment_proof", "") == f"LevelUp {reference}"]
-        return self._paid(found[0], session) if found else None
+        proof = f"LevelUp {reference}"
+        found = [order for order in orders if order.text("payment_proof") == proof]
+        return self._paid(found[0], proof, session) if found else None
 
-    def _paid(self, order: Answer, session: Session) -> Placed:
+    def _paid(self, order: Answer, proof: str, session: Session) -> Placed:
         """The order, marked as paid. Where that fails the outcome is unknown: asked again, it is found and marked."""
         order_id, ticket = order.identifier("order_id"), order.identifier("ticket_number")
         ready_at = in_minutes(order.integer("eta_minutes"), order.instant("created_at"))
+        if order.text("payment_proof") != proof:
+            raise broken_protocol("the server answered with another order: $.payment_proof is not ours")
+        path = f"/fftp/v1/orders/{quote(order_id, safe='')}/paid"
         try:
-            session.post(f"/fftp/v1/orders/{quote(order_id, safe='')}/paid", {"paid": True}, repeatable=True)
+            paid = session.post(path, {"paid": True}, repeatable=True).answer()
         except Refused as refusal:
-            raise broken_protocol(f"the order stands but cannot be marked as paid: {refusal}") from None
-        return Placed(ticket, order_id, expected_ready_at=ready_at)
+            raise broken_protocol(f"the order was placed but cannot be marked as paid: {refusal}") from None
+        # What the server says last, not what was sent: it confirms orders that it does not keep.
+        if (paid.identifier("order_id"), paid.text("payment_proof")) != (order_id, proof):
+            raise broken_protocol(f"the answer to {path} is another order: $.order_id or $.payment_proof is not ours")
+        reference = paid.text("payment_proof").removeprefix("LevelUp ")
+        return Placed(ticket, order_id, reference=reference, expected_ready_at=ready_at)
 
 
 def _option_group(item_id: str, group: Answer) -> OptionGroup:

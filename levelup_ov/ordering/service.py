@@ -5,6 +5,7 @@ A failure's path begins at the order (``$.items[0].item``), here as in adapters;
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -35,6 +36,8 @@ from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, 
 from levelup_ov.redaction import scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -229,6 +232,8 @@ class Service:
             placed = place.adapter.find_order(
                 place.location, submission.reference, submission.trace or {}, session
             )
+            if placed is not None:
+                _check_identity(placed, submission.reference, place.adapter, session)
         return self._settlement(place, placed, guest) if placed else None
 
     def _submission_key(
@@ -268,6 +273,7 @@ class Service:
         order = self._order(place, request.order, request, attempt)
         with self._session(place.adapter, trace, order, request.tender, attempt, own=True) as session:
             placed = place.adapter.submit_order(order, request.tender, session)
+            _check_identity(placed, order.reference, place.adapter, session)
         return self._settlement(place, placed, order.user)
 
     def _account_of(self, location_id: str, trace: Trace) -> Adapter:
@@ -422,6 +428,32 @@ def _check_tender(place: Place, tender: Tender) -> None:
     if tender.kind not in taken:
         path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
+
+
+def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, session: Session) -> None:
+    """Believe an order only if the provider says our reference back (SUB-8).
+
+    :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say about which.
+    """
+    echoed: object = placed.reference
+    if echoed == reference or (echoed is None and adapter.echoes_nothing):
+        return
+    name = type(adapter).__name__
+    if echoed is None:
+        event, words = "order_without_reference", (
+            f"{name} returned an order without its reference: read it from the provider's answer into "
+            "Placed.reference, or declare echoes_nothing with the provider's own statement"
+        )
+    elif not isinstance(echoed, str):
+        event, words = "order_without_reference", (
+            f"{name} returned Placed.reference as {type(echoed).__name__}: it must be the string that was sent"
+        )
+    else:
+        event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"
+    if session.calls:
+        words += f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
+    log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
+    raise broken_protocol(words)
 
 
 def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:

@@ -167,7 +167,7 @@ class Bypass(SandboxAdapter):
     """Calls the provider by itself, past the session."""
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
-        return Placed("17", "made-elsewhere")
+        return Placed("17", "made-elsewhere", reference=order.reference)
 
 
 class PlacedAllTheSame(SandboxAdapter):
@@ -177,7 +177,7 @@ class PlacedAllTheSame(SandboxAdapter):
         body = {"payment": {"external": "LevelUp"}, "reference": plain.reference}
         answer = session.post(f"/v1/carts/{cart_id.strip(chr(34))}/orders", body, places_order=True).json()
         placed = answer.get("order", {})
-        return Placed(placed.get("ticket", 0), placed.get("id", "unknown"))
+        return Placed(placed.get("ticket", 0), placed.get("id", "unknown"), reference=plain.reference)
 
 
 class NeverFound(SandboxAdapter):
@@ -190,7 +190,7 @@ class AlwaysFound(SandboxAdapter):
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         found = session.get(f"/v1/locations/{location.provider_id}/orders", params={"reference": reference}).json()
-        return Placed(1, found["orders"][0]["id"] if found["orders"] else "1")
+        return Placed(1, found["orders"][0]["id"] if found["orders"] else "1", reference=reference)
 
 
 class RefusedByFault(SandboxAdapter):

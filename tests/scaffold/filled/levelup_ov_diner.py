@@ -113,7 +113,10 @@ def _pick(choice: Choice) -> dict[str, Any]:
 
 def _placed(order: Answer, expected: int | None) -> Placed:
     ready_at = order.member("ready").instant("at", None)
-    return Placed(order.integer("ticket"), order.identifier("id"), ready_at, expected, order.cents("charged"))
+    return Placed(
+        order.integer("ticket"), order.identifier("id"), reference=order.text("reference"), expected_ready_at=ready_at,
+        expected_charge=expected, charged=order.cents("charged"),
+    )
 
 
 def _location(place: Answer) -> Location:

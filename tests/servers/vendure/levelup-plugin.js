@@ -141,6 +141,7 @@ const schema = gql`
     type PlacedOrder {
         id: ID!
         code: String!
+        reference: String!
         pickupAt: DateTime
     }
     extend type Query {
@@ -174,7 +175,7 @@ class LevelUpResolver {
             .where('order.customFields.levelupReference = :reference', { reference })
             .andWhere('order.orderPlacedAt IS NOT NULL')
             .getOne();
-        return order && { id: order.id, code: order.code, pickupAt: order.customFields.pickupAt };
+        return order && { id: order.id, code: order.code, reference: order.customFields.levelupReference, pickupAt: order.customFields.pickupAt };
     }
 
     async startCart(ctx) {
