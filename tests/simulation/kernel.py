@@ -117,7 +117,7 @@ class Kernel:
             self.at(process.frozen_until, self._resume, task, turn, value)
             return
         self.current = task
-        task.switch(value)
+        task.switch(value) if turn else task.switch()
         self.current = None
 
 
