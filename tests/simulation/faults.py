@@ -202,11 +202,10 @@ def _anothers(it: Exchange) -> None:
 
 
 def _not_kept(it: Exchange) -> None:
+    """FFTP answers as if it had stored the order; its next call shows that it has not."""
     answer = it.forward()
-    if answer[0] == 201:
-        for order in it.world.provider.kept:
-            if order.said in (answer[1], answer[1].get("order")):
-                order.is_kept = False
+    if answer[0] == 201 and it.world.provider.name == "deli":
+        it.world.provider.kept[-1].is_kept = False
     it.say(*answer)
 
 

@@ -132,19 +132,21 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         kernel = Lock.kernel
-        if not self._is_held or kernel is None or kernel.current is None:
+        if not self._is_held or kernel is None or kernel.current is None or kernel.current.process.is_dead:
             taken = not self._is_held
             self._is_held = True
             return taken
         task = kernel.current
         until = None if timeout < 0 else kernel.now + timeout
-        while self._is_held and not task.process.is_dead:
+        while self._is_held:
             if not blocking or (until is not None and kernel.now >= until):
                 return False
             self._waiting.append(task)
             kernel.wait(None if until is None else until - kernel.now)
             if task in self._waiting:
                 self._waiting.remove(task)
+            if task.process.is_dead:
+                return False
         self._is_held = True
         return True
 

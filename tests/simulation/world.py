@@ -7,10 +7,12 @@ The product's own code runs in it unchanged: service, submissions, ledger (SQLit
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
 import shutil
+import sqlite3
 import tempfile
 import threading
 import time
@@ -20,12 +22,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple, cast
 from unittest import mock
 
 from adapters.fftp import FftpAdapter
 from adapters.sandbox import SandboxAdapter
-from levelup_ov.adapter import Account
+from levelup_ov.adapter import Account, Adapter
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Item, User
@@ -37,6 +39,7 @@ from levelup_ov.ledger.database import PATIENCE, Database
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.observer import Observer
+from levelup_ov.ordering import locations
 from levelup_ov.ordering.service import Service, Trace
 from levelup_ov.transport import net, session
 from levelup_ov.transport.deadline import Deadline
@@ -64,7 +67,6 @@ EXPECTED = NOT_CONCLUSIVE | {
 """What a guest may be told."""
 
 _real_time = time.time
-_TABLES = ("submissions", "identities", "sights")
 
 
 @dataclass
@@ -77,10 +79,29 @@ class Story:
     key: str | None
     told: list[tuple[str, Any]] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)
+    metadata: Mapping[str, Any] | None = None
+    """What its validation gave, once it has."""
+
+
+class Row(NamedTuple):
+    """A submission in the ledger."""
+
+    state: str
+    provider_order_id: str | None
+    reference: str
+    generation: int
+    ended: str | None
 
 
 class _SimulatedDatabase(Database):
     """The way into the database, which takes its time and can hang."""
+
+    def forget_waiting(self) -> None:
+        """Nobody waits for it any more, as in a new process."""
+        self._turn = type(self._turn)(1)
+        assert self._together is not None
+        self._together._leading = type(self._turn)(1)
+        self._together._queue.clear()
 
     def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
         world = World.current
@@ -100,6 +121,8 @@ class Things:
         self.directory = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
         url = f"sqlite:///{self.directory}/ledger.db"
         upgrade(url)
+        self._connection = sqlite3.connect(self.directory / "ledger.db")
+        self._connection.execute("PRAGMA foreign_keys = ON")
         self.databases = {name: _SimulatedDatabase(url, pool_size=2) for name in HOSTS}
         self.ledgers = {
             name: ledger(self.databases[name], observer=Observer(f"boot of {name}", _boot_clock(name)))
@@ -117,40 +140,41 @@ class Things:
             submission_deadline=DEADLINE, reconcile_grace=GRACE,
         )  # fmt: skip
         self._tls = session.tls_context()
+        self.entries = {name: _entry(adapter, provider) for adapter, provider in (
+            (fftp, Fftp(merges=True)), (box, Sandbox(merges=True))) for name in (adapter.account.name,)}
 
     def tls(self) -> Any:
         return self._tls
 
-    def tables(self) -> dict[str, list[Any]]:
-        """All that the ledger holds."""
-        with self.databases["A"].connection() as connection:
-            return {
-                name: [dict(row._mapping) for row in connection.exec_driver_sql(f"SELECT * FROM {name}")]
-                for name in _TABLES
-            }
+    def rows(self) -> list[Row]:
+        """The submissions in the ledger."""
+        columns = "state, provider_order_id, reference, generation, ended"
+        return [Row(*row) for row in self._connection.execute(f"SELECT {columns} FROM submissions ORDER BY rowid")]
 
-    def restore(self, tables: Mapping[str, list[Any]]) -> None:
-        """Have the ledger hold this and nothing else."""
-        with self.databases["A"].connection() as connection:
-            for name in reversed(_TABLES):
-                connection.exec_driver_sql(f"DELETE FROM {name}")
-            for name in _TABLES:
-                for row in tables.get(name, ()):
-                    columns = ", ".join(row)
-                    values = ", ".join(f":{column}" for column in row)
-                    connection.exec_driver_sql(f"INSERT INTO {name} ({columns}) VALUES ({values})", row)
-
-    def forget_newest(self) -> None:
-        """Have the ledger lose its last row."""
-        with self.databases["A"].connection() as connection:
-            connection.exec_driver_sql(
-                "DELETE FROM submissions WHERE rowid = (SELECT max(rowid) FROM submissions)"
-            )
+    def forget(self, *, all: bool = False) -> None:
+        """Have the ledger lose its last row, or all that it holds."""
+        which = "" if all else "WHERE rowid = (SELECT max(rowid) FROM submissions)"
+        self._connection.execute(f"DELETE FROM submissions {which}")
+        self._connection.commit()
 
     def close(self) -> None:
         for ledger in self.ledgers.values():
             ledger.close()
+        self._connection.close()
         shutil.rmtree(self.directory)
+
+
+def _entry(adapter: Adapter, provider: Provider) -> Any:
+    """A list of locations as the directory keeps it."""
+    path = "/.well-known/fftp.json" if provider.name == "deli" else "/v1/locations"
+    status, body = provider.handle(provider.request(f"GET {path} HTTP/1.1".encode(), b""), 0.0)
+
+    class Answers:
+        def get(self, path: str) -> session.Reply:
+            return session.Reply(status, {}, json.dumps(body).encode())
+
+    found = [locations._place(adapter, each) for each in adapter.list_locations(cast(session.Session, Answers()))]
+    return locations._Entry({place.id: place for place in found}, 0.0)
 
 
 def _boot_clock(name: str) -> Callable[[], int]:
@@ -185,6 +209,7 @@ class World:
         self.freezes_provider: float | None = None
         self.frozen_provider = 0.0
         self._service = service
+        self.rows: list[Row] = []
         self._plan()
 
     @staticmethod
@@ -199,6 +224,7 @@ class World:
         self.keyless = kind == "keyless"
         self.provider: Provider = Sandbox(merges=True) if kind == "sandbox" else Fftp(merges=kind == "fftp")
         self.location = "box.congress" if kind == "sandbox" else "deli.main"
+        self.is_warm = dice.random() < 0.8
         for number in range(dice.choice((2, 2, 2, 3))):
             self.stories.append(self._story(number))
         self._trouble: list[Callable[[], None]] = []
@@ -311,11 +337,7 @@ class World:
             if connection.client.process is process:
                 connection.client.has_ended = True
                 self.network.carry(connection, connection.end)
-        for database in (self.things.databases[process.name],):
-            database._turn = type(database._turn)(1)
-            assert database._together is not None
-            database._together._leading = type(database._turn)()
-            database._together._queue.clear()
+        self.things.databases[process.name].forget_waiting()
         successor = Process(process.name)
         successor.step = process.step
         self.processes[process.name] = successor
@@ -347,7 +369,7 @@ class World:
             self.ledger_lost = True
             self.say(f"  the ledger {'is an old backup' if backup else 'loses its last row'}")
             current, self.kernel.current = self.kernel.current, None
-            self.things.restore({}) if backup else self.things.forget_newest()
+            self.things.forget(all=backup)
             self.kernel.current = current
 
         self._at_point(process, self.dice.choice(("ledger after", "receive", "connected")), self.dice.randrange(6), act)
@@ -449,6 +471,9 @@ class World:
             ledger = self.things.ledgers[name]
             service = self._service(self.things.settings, transport, ledger, _wall_time)
             service.submissions._sleep = net.sleep
+            if self.is_warm:
+                # The locations were read a while ago.
+                service._directory._entries.update(self.things.entries)
             self.services[name] = service
         return service
 
@@ -471,9 +496,12 @@ class World:
         request = story.request
         host = dice.choice(HOSTS)
         if story.named == "validation":
-            if not hasattr(story, "metadata"):
-                story.metadata = self._validate(story, dice, host)  # type: ignore[attr-defined]
-            metadata = story.metadata  # type: ignore[attr-defined]
+            if twin:
+                while story.metadata is None:
+                    kernel.wait(0.5)
+            else:
+                story.metadata = self._validate(story, dice, host)
+            metadata = story.metadata or {}
             order = request.order
             request = SubmissionRequest(
                 OrderRequest(items=order.items, user=order.user, metadata=metadata), order_number=request.order_number
@@ -504,7 +532,7 @@ class World:
             if not code:
                 repeats = False
             advised = given if code and isinstance(given, float) else 0.0
-            kernel.wait(max(dice.uniform(0.1, 3.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
+            kernel.wait(max(dice.uniform(0.2, 8.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
             if dice.random() < 0.5:
                 host = dice.choice(HOSTS)
         story.finals.append(code)
@@ -521,7 +549,7 @@ class World:
                 if dice.random() < 0.5:
                     metadata = {"order_validation_id": metadata["order_validation_id"]}
                 elif self.stories[0] is not story and dice.random() < 0.2:
-                    others = getattr(self.stories[0], "metadata", {})
+                    others = self.stories[0].metadata or {}
                     mixed = {name: value for name, value in others.items() if name != "order_validation_id"}
                     if mixed:
                         self.met.append("mixed up")
@@ -544,7 +572,9 @@ class World:
         """Let it all happen."""
         World.current, Lock.kernel = self, self.kernel
         random.seed(self.seed)
-        self.things.restore({})
+        self.things.forget(all=True)
+        for database in self.things.databases.values():
+            database.forget_waiting()
         try:
             for trouble in self._trouble:
                 trouble()
@@ -559,7 +589,7 @@ class World:
             operator = self.kernel.spawn(self.channel, self._operator)
             while not operator.dead and self.kernel.now < END + 100:
                 self.kernel.run(self.kernel.now + 25.0)
-            self.rows = self.things.ledgers["A"].find(limit=100)
+            self.rows = self.things.rows()
         finally:
             self.kernel.end()
             World.current = Lock.kernel = None
@@ -619,8 +649,6 @@ def _reconcile(service: Service) -> int:
 
 
 def _locked() -> Exception:
-    import sqlite3
-
     return sqlite3.OperationalError("database is locked")
 
 
