@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test lint docs demo-checkout demo-fftp demo-vendure matrix faults bench clean
+.PHONY: run test test-lowest lint format docs architecture demo-checkout demo-fftp demo-vendure matrix faults bench clean
 
 run: $(VENV)/runtime
 	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
@@ -16,7 +16,7 @@ test: $(VENV)/development lint
 	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/development
-	$(BIN)/flake8 levelup_ov adapters tests bench docs scripts setup.py wsgi.py
+	$(BIN)/ruff check
 	$(BIN)/mypy
 
 docs: $(VENV)/development
@@ -31,6 +31,10 @@ demo-fftp: $(VENV)/development
 
 demo-vendure: $(VENV)/development
 	$(BIN)/python scripts/demo_vendure.py
+
+# Draws the packages for the first page of the docs.
+architecture: $(VENV)/runtime
+	$(BIN)/python -m scripts.architecture
 
 # Renews the README's table of what each provider can do.
 matrix: $(VENV)/runtime

@@ -19,7 +19,7 @@ language = "en"
 
 # Every reference to a name of ours must lead somewhere; others' names have no pages here.
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r"(?!levelup_ov\.).*"), (r"py:class", r"levelup_ov\.answer\.T")]
+nitpick_ignore_regex = [(r"py:.*", r"(?!levelup_ov\.).*"), (r"py:class", r"levelup_ov\.transport\.answer\.T")]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -27,13 +27,7 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 add_module_names = False
 
-html_theme = "alabaster"
-html_theme_options = {
-    "page_width": "1360px",
-    "body_max_width": "none",
-    "sidebar_width": "250px",
-    "fixed_sidebar": True,
-    "code_font_size": "0.75em",
-}
+html_theme = "furo"
+html_title = f"levelup_ov {release}"
 html_show_copyright = False
 html_copy_source = False

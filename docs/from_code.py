@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 from levelup_ov.config import VARIABLES
 from levelup_ov.domain.submission import TRANSITIONS
 from levelup_ov.errors import KINDS
+from levelup_ov.standins.sandbox.magic import CARDS, TOKENS
 
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = ("requests", "answers")
@@ -40,6 +41,12 @@ def variables() -> Iterator[str]:
     """The environment variables of the service."""
     yield from _table("Variable", "Meaning", "Default", widths="34 50 16")
     yield from (_row(f"``{each.name}``", each.meaning, each.default and f"``{each.default}``") for each in VARIABLES)
+
+
+def magic_values() -> Iterator[str]:
+    """What the sandbox does on request."""
+    yield from _table("Value", "What happens", widths="30 70")
+    yield from (_row(f"``{value}``", text) for value, text in {**TOKENS, **CARDS}.items())
 
 
 def states() -> Iterator[str]:
@@ -122,7 +129,13 @@ def copy_examples(app: Sphinx, failure: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register it all with Sphinx."""
-    for name, lines in (("variables", variables), ("submission-states", states), ("error-codes", errors)):
+    tables = {
+        "variables": variables,
+        "magic-values": magic_values,
+        "submission-states": states,
+        "error-codes": errors,
+    }
+    for name, lines in tables.items():
         app.add_directive(name, _directive(lines))
     app.connect("doctree-resolved", link_rules)
     app.connect("autodoc-process-signature", shorten_factories)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.architecture import ARROWS, BOXES, DRAWING, drawing
+
 ROOT = Path(__file__).parents[1]
 
 ORDER = (
@@ -154,3 +156,17 @@ def test_a_cycle_is_found() -> None:
         "levelup_ov.domain.money": "from levelup_ov.domain import failure",
     }
     assert any(problem.startswith("cycle") for problem in violations({**sources(), **looped}))
+
+
+def test_the_drawing_shows_imports_that_exist() -> None:
+    modules = sources()
+    graph = {(part(name), part(found)) for name, text in modules.items() for found in imports(name, text, modules)}
+    for source, target in ARROWS:
+        ends = ((a, b) for a in BOXES[source].packages for b in BOXES[target].packages)
+        assert any(pair in graph for pair in ends), f"{source} does not import {target}"
+    drawn = {package for box in BOXES.values() for package in box.packages}
+    assert drawn <= {*ORDER, "adapters"}
+
+
+def test_the_drawing_is_the_one_of_the_script() -> None:
+    assert DRAWING.read_text(encoding="utf-8") == drawing(), "run `make architecture`"

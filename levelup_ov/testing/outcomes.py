@@ -85,7 +85,7 @@ class Outcomes:
         baseline, steps = _record(bench, sample, submitting=False)
         for step in steps:
             for name, answer in _faults():
-                run = bench.validate(bench.order(sample), _instead(baseline, step.number, answer))
+                run = bench.validate(baseline.order, _instead(baseline, step.number, answer))
                 _check_same_price(baseline, run, f"{name} instead of the answer to {_call(step)}")
 
     @pytest.mark.rule("ERR-3", "SUB-5", "SUB-2")
@@ -93,21 +93,21 @@ class Outcomes:
         baseline, steps = _record(bench, sample, submitting=True)
         for step in steps:
             for name, answer in _faults():
-                run = bench.submit(bench.order(sample), sample.tender, _instead(baseline, step.number, answer))
+                run = bench.submit(baseline.order, sample.tender, _instead(baseline, step.number, answer))
                 _check_proven(baseline, run, step, answer, f"{name} instead of the answer to {_call(step)}")
 
     @pytest.mark.rule("ERR-3", "MONEY-9")
     def test_a_validation_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = _record(bench, sample, submitting=False)
         for step, change in _changed(steps):
-            run = bench.validate(bench.order(sample), _instead(baseline, step.number, change.answer))
+            run = bench.validate(baseline.order, _instead(baseline, step.number, change.answer))
             _check_same_price(baseline, run, f"{change.what} in the answer to {_call(step)}")
 
     @pytest.mark.rule("ERR-3", "SUB-5", "SUB-1")
     def test_a_submission_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = _record(bench, sample, submitting=True)
         for step, change in _changed(steps):
-            run = bench.submit(bench.order(sample), sample.tender, _instead(baseline, step.number, change.answer))
+            run = bench.submit(baseline.order, sample.tender, _instead(baseline, step.number, change.answer))
             what = f"{change.what} in the answer to {_call(step)}"
             if run.failure is None:
                 check_placed(run.answer, after_fault=True)
@@ -118,12 +118,12 @@ class Outcomes:
     def test_members_of_a_later_version_change_nothing(self, bench: Bench, sample: Sample) -> None:
         quoted, steps = _record(bench, sample, submitting=False)
         more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
-        run = bench.validate(bench.order(sample), Player(more))
+        run = bench.validate(quoted.order, Player(more))
         assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         _check_same_price(quoted, run, "new members in all answers")
         placed, steps = _record(bench, sample, submitting=True)
         more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
-        run = bench.submit(bench.order(sample), sample.tender, Player(more))
+        run = bench.submit(placed.order, sample.tender, Player(more))
         assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         assert run.answer.provider_order_id == placed.answer.provider_order_id
 
@@ -133,7 +133,7 @@ class Outcomes:
             baseline, steps = _record(bench, sample, submitting=submitting)
             for step in steps:
                 fault = _at(baseline, step.number, silent)
-                order = bench.order(sample)
+                order = baseline.order
                 run = (bench.submit(order, sample.tender, fault, SHORT) if submitting
                        else bench.validate(order, fault, SHORT))  # fmt: skip
                 what = f"no answer to {_call(step)} within {SHORT} s"

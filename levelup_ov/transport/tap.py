@@ -227,6 +227,10 @@ def _same_length(one: Exchange, other: Exchange) -> bool:
     return (one.method, one.path.count("/")) == (other.method, other.path.count("/"))
 
 
+RECORDED_REFERENCE = "5b3e8f0a-recorded-reference"
+"""The reference of an order in recordings, in place of the one that it was made with."""
+
+
 class Recorded(Transport):
     """Stands in for a provider with the recordings in ``directory``, the files in the order of their names.
 

@@ -21,12 +21,10 @@ from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.session import Reply, Session
 
 CODES = {
-    "choice_sold_out": "item_unavailable",
-    "dish_sold_out": "item_unavailable",
+    **dict.fromkeys(("choice_sold_out", "dish_sold_out"), "item_unavailable"),
     "dish_unknown": "unknown_item",
     "choice_unknown": "unknown_option",
-    "too_few_choices": "invalid_choices",
-    "too_many_choices": "invalid_choices",
+    **dict.fromkeys(("too_few_choices", "too_many_choices"), "invalid_choices"),
     "time_too_far": "ready_time_unavailable",
 }
 """The engine's problems and our codes; any other that it has a text for is ``order_refused``."""
@@ -92,9 +90,7 @@ def _cart(order: Order, session: Session) -> Answer:
     body = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
-        "note": order.special_instructions,
-        "gratuity": order.tip,
-        "coupon": order.merchant_funded_discount,
+        **{"note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount},
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
     return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).answer()
@@ -112,11 +108,9 @@ def _pick(choice: Choice) -> dict[str, Any]:
 
 
 def _placed(order: Answer, expected: int | None) -> Placed:
-    ready_at = order.member("ready").instant("at", None)
-    return Placed(
-        order.integer("ticket"), order.identifier("id"), reference=order.text("reference"), expected_ready_at=ready_at,
-        expected_charge=expected, charged=order.cents("charged"),
-    )
+    placed, ready_at = (order.integer("ticket"), order.identifier("id")), order.member("ready").instant("at", None)
+    echoed, charged = order.text("reference"), order.cents("charged")
+    return Placed(*placed, reference=echoed, expected_ready_at=ready_at, expected_charge=expected, charged=charged)
 
 
 def _location(place: Answer) -> Location:
@@ -127,13 +121,12 @@ def _location(place: Answer) -> Location:
 
 
 def _menu(answer: Answer) -> Menu:
-    menu = answer.member("menu")
-    groups: dict[str, OptionGroup] = {}
-    categories = []
-    for heading in menu.each("headings"):
-        items = tuple(_item(dish, groups) for dish in heading.each("dishes"))
-        categories.append(Category(heading.identifier("id"), heading.text("title"), items))
-    return Menu(menu.identifier("id"), menu.text("title"), tuple(categories), tuple(groups.values()))
+    menu, groups = answer.member("menu"), dict[str, OptionGroup]()
+    categories = tuple(
+        Category(each.identifier("id"), each.text("title"), tuple(_item(dish, groups) for dish in each.each("dishes")))
+        for each in menu.each("headings")
+    )
+    return Menu(menu.identifier("id"), menu.text("title"), categories, tuple(groups.values()))
 
 
 def _item(dish: Answer, groups: dict[str, OptionGroup]) -> MenuItem:
