@@ -221,7 +221,7 @@ class Ledger:
             self._now = lambda: _to_ms(clock())
         self._sql = Statements(database, own_clock=self._now is _no_clock)
         self._host = socket.gethostname()
-        self._already_held: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
+        self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def claim(
         self,
@@ -356,7 +356,7 @@ class Ledger:
 
         try:
             place()
-        except self._already_held:
+        except self._integrity_error:
             if (holder := self._holder(id, provider_order_id)) is not None:
                 if holder.proven or not proven:
                     self.lose(id)
@@ -387,9 +387,14 @@ class Ledger:
 
         It had none just now, when it was asked at ``asked_at`` of the observer's clock and answered in time. Zero
         or less: it had none ``grace`` ago either.
+
+        :raises Superseded: the ledger does not hold the submission any more.
         """
         asked = self.observer.now_ms() if asked_at is None else asked_at
-        first = self.database.run(lambda cursor, _: self._first_sight(cursor, submission, _absence(submission)))
+        try:
+            first = self.database.run(lambda cursor, _: self._first_sight(cursor, submission, _absence(submission)))
+        except self._integrity_error:
+            raise Superseded("rule_out", None) from None
         return grace - max(asked - first, 0) * _MILLISECOND
 
     def distrust(self, submission: Submission) -> None:

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from levelup_ov.domain.order import User
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
 from levelup_ov.sealing import Sealer, derive
 
@@ -26,10 +27,11 @@ VALIDATION_ID = "order_validation_id"
 
 @dataclass(frozen=True, slots=True)
 class ValidationId:
-    """A verified id of an order validation, and when it was given out."""
+    """A verified id of an order validation, when it was given out, and what was shown with it (TIME-11)."""
 
     value: str
     issued_at: datetime
+    shown: Shown | None = None
 
     def expired(self, now: datetime) -> bool:
         """Whether it is too old to be submitted (META-8)."""
@@ -63,9 +65,15 @@ class MetadataKeeper:
         """What :meth:`give_cart` gave for this location and guest with the validation before."""
         return self._take("order_", account, metadata, guest, location)
 
-    def give_validation_id(self, location: str, now: datetime) -> dict[str, str]:
-        """A fresh id of an order validation, bound to the location (META-8)."""
-        return {VALIDATION_ID: self._validation_ids.seal(f"{uuid.uuid4()} {int(now.timestamp())}", location)}
+    def give_validation_id(
+        self, location: str, now: datetime, desired: datetime | None = None, ready_at: datetime | None = None
+    ) -> dict[str, str]:
+        """A fresh id of an order validation, bound to the location (META-8).
+
+        It carries when the order was desired and when it was said to be ready (TIME-11).
+        """
+        parts = (uuid.uuid4(), _seconds(now), _seconds(desired), _seconds(ready_at))
+        return {VALIDATION_ID: self._validation_ids.seal(" ".join(map(str, parts)), location)}
 
     def take_validation_id(self, location: str, metadata: Mapping[str, Any]) -> ValidationId | None:
         """The id that :meth:`give_validation_id` gave for this location; None if none verifies."""
@@ -73,8 +81,10 @@ class MetadataKeeper:
         opened = self._validation_ids.open(token, location) if isinstance(token, str) else None
         if opened is None:
             return None
-        value, _, issued_at = opened.partition(" ")
-        return ValidationId(value, datetime.fromtimestamp(int(issued_at), timezone.utc))
+        value, issued, *times = opened.split(" ")
+        issued_at = datetime.fromtimestamp(int(issued), timezone.utc)
+        # Ids that were given out before they carried times have none.
+        return ValidationId(value, issued_at, Shown(issued_at, *map(_instant, times)) if times else None)
 
     def _give(
         self, prefix: str, account: str, values: Mapping[str, Secret], guest: User, location: str = ""
@@ -109,6 +119,14 @@ def _marks(key: bytes, guest: User) -> list[str]:
     phone = "".join(filter(str.isdigit, guest.phone or ""))
     known = [f"{kind} {value}" for kind, value in (("email", email), ("phone", phone)) if value]
     return [hmac.digest(key, mark.encode(), "sha256").hex()[:32] for mark in known]
+
+
+def _seconds(instant: datetime | None) -> str:
+    return "-" if instant is None else str(int(instant.timestamp()))
+
+
+def _instant(seconds: str) -> datetime | None:
+    return None if seconds == "-" else datetime.fromtimestamp(int(seconds), timezone.utc)
 
 
 def _context(account: str, member: str, location: str = "") -> str:

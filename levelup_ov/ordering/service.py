@@ -21,12 +21,13 @@ from levelup_ov.domain import money, ready_time
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Merchant
 from levelup_ov.domain.order import Order, User
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import CreditCard, Tender
-from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering.bulkhead import Bulkhead
@@ -93,7 +94,7 @@ class Service:
         self._settings = settings
         self.transport = transport
         self._clock = clock
-        self._directory = Directory(settings.accounts, settings.locations_ttl)
+        self._directory = Directory(settings.accounts, settings.locations_ttl, transport.cache.store)
         self._bulkhead = Bulkhead(settings.account_threads)
         self._keeper = MetadataKeeper(settings.secret_keys)
         self._reference_key = sealing.derive(settings.secret_keys[0], "reference")
@@ -114,18 +115,22 @@ class Service:
     def menu(self, location_id: str, trace: Trace) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
         menu = self.read_menu(location_id, trace)
-        if problems := menus.check(menu):
+        problems = menus.check(menu)
+        if not any(category.items for category in menu.categories):
+            # Better the last good menu of the channel than one of which nothing can be told.
+            problems += menu.left_out
+        if problems:
             more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
             raise Failure("menu_invalid", "; ".join(problems[:3]) + more)
         return menu
 
     def read_menu(self, location_id: str, trace: Trace) -> menus.Menu:
-        """The menu as the adapter gives it, sound or not."""
+        """What can be ordered of the menu that the adapter gives (MENU-6), healthy or not."""
         adapter = self._account_of(location_id, trace)
         with self._bulkhead.room(adapter.account.name):
             place = self._place(location_id, trace)
-            with self._session(adapter, trace) as session:
-                return adapter.show_menu(place.location, session)
+            with self._session(adapter, trace) as session, reading():
+                return orderable(adapter.show_menu(place.location, session))
 
     def validate_order(self, location_id: str, request: OrderRequest, trace: Trace) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
@@ -355,6 +360,10 @@ class Service:
             cart=self._keeper.take_cart(account, place.id, request.metadata, request.user) if submission else {},
             reference=attempt.reference if attempt else None,
         )
+        if attempt is not None and attempt.is_new:
+            # What may have been placed already is not refused any more.
+            validation = self._keeper.take_validation_id(place.id, request.metadata)
+            order = replace(order, shown=validation.shown if validation else None)
         if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location has no {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
@@ -390,7 +399,9 @@ class Service:
         soonest = ready_time.to_wire(quote.ready.soonest, place.zone)
         slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
         metadata: dict[str, Any] = {
-            **self._keeper.give_validation_id(place.id, order.received_at),
+            **self._keeper.give_validation_id(
+                place.id, order.received_at, order.desired_ready_time, quote.ready.soonest
+            ),
             **self._keeper.give_account(account, quote.account, order.user),
             **self._keeper.give_cart(account, place.id, quote.cart, order.user),
         }

@@ -41,7 +41,7 @@ SETTLING_TIME = 0.8
 PROMPT = 1.0
 """Seconds within which a provider that is awake tells that it has no order, at least."""
 CONFIRMED_AFTER = 1.0
-"""Seconds between the last two looks: time for a provider that has just woken to work on what waited for it."""
+"""Seconds between the last two looks, a quarter of what is left at most: time for a provider that has just woken to work on what waited for it."""
 REMEDIES: Mapping[Finding, str] = {
     "order_exists_but_ruled_out": "the channel was told that nothing was placed: ask the provider to cancel the order, "
     "or tell the guest its number",
@@ -285,9 +285,8 @@ class Submissions:
         :raises Failure: ``outcome_unknown``: that is not known yet.
         """
         self._check_absence(submission, asked_at)
-        if deadline is not None and deadline.remaining() < CONFIRMED_AFTER + self._prompt:
-            raise outcome_unknown("the provider has no order, and too little time is left to make sure", 1)
-        self._sleep(CONFIRMED_AFTER)
+        left = self._deadline.total_seconds() if deadline is None else deadline.remaining()
+        self._sleep(max(min(CONFIRMED_AFTER, left / 4), 0))
         settlement = self._look(submission, find_order)
         if settlement is None:
             self._check_absence(submission, asked_at)
@@ -295,7 +294,10 @@ class Submissions:
 
     def _check_absence(self, submission: Submission, asked_at: int) -> None:
         """:raises Failure: ``outcome_unknown``: an order may still arrive."""
-        wait = self.ledger.absence(submission, grace=self._grace, asked_at=asked_at)
+        try:
+            wait = self.ledger.absence(submission, grace=self._grace, asked_at=asked_at)
+        except Superseded:
+            raise outcome_unknown("the ledger does not hold the submission any more") from None
         if wait > timedelta(0):
             raise _too_early(wait)
 

@@ -88,7 +88,7 @@ def simplest_item(menu: Menu) -> Item:
     """
     groups = {group.provider_id: group for group in menu.option_groups}
     items = sorted((item for category in menu.categories for item in category.items if item.price),
-                   key=lambda item: item.price)  # fmt: skip
+                   key=lambda item: item.price or 0)  # fmt: skip
     for item in items:
         return Item(item.provider_id, 1, tuple(_needed(item, groups)))
     raise ValueError("the menu has no item that costs something")

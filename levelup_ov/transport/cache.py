@@ -102,6 +102,11 @@ class AnswerCache:
         # Reading an answer costs as much as using it: once for each that is kept will do.
         self._understood: OrderedDict[str, int] = OrderedDict()
 
+    @property
+    def store(self) -> Store:
+        """Where the answers are kept."""
+        return self._store
+
     def body(
         self,
         key: str,

@@ -7,6 +7,7 @@ and size, and every way to fail is an :class:`~levelup_ov.errors.Unanswered` tha
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -204,6 +205,7 @@ class Session:
         self._error_from = error_from
         self._own = OwnConnections() if own else None
         self._last_look = last_look
+        self._part = ""
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
@@ -220,6 +222,17 @@ class Session:
         """Close the session's own connections."""
         if self._own is not None:
             self._own.close()
+
+    def within(self, seconds: float, part: str) -> Session:
+        """This session with at most ``seconds`` for its calls, so that a slow answer leaves time for others.
+
+        ``part`` names what of the provider is asked, such as one restaurant of many: it has a circuit breaker of its
+        own, so that its failures stop no calls to the rest.
+        """
+        hurried = copy.copy(self)
+        hurried._part = part
+        hurried.deadline = Deadline(min(seconds, self.deadline.remaining()))
+        return hurried
 
     def conceal(self, text: str) -> str:
         """``text`` itself; where the provider's words hold it, it is masked from now on (ERR-4).
@@ -338,7 +351,8 @@ class Session:
         also: Collection[int],
     ) -> Reply:
         """Send the request until there is an answer, or none is to be had."""
-        breaker = self._transport.breaker(self._account, urlsplit(request.url or "").hostname or "")
+        host = urlsplit(request.url or "").hostname or ""
+        breaker = self._transport.breaker(self._account, f"{host} {self._part}".strip())
         breaker.admit()
         if places_order:
             self._check_hearing_time()

@@ -23,6 +23,7 @@ from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
@@ -101,7 +102,7 @@ class Bench:
         return None
 
     def menu(self, place: str = BOSTON) -> Menu:
-        return self.adapter.show_menu(self.locations[place], self.new_session())
+        return orderable(self.adapter.show_menu(self.locations[place], self.new_session()))
 
     def refusal(self, *items: Item, **members: Any) -> tuple[str, str | None]:
         with pytest.raises(Failure) as caught:
@@ -344,7 +345,8 @@ def test_pages_that_go_round_in_a_circle_are_a_broken_protocol(bench: Bench) -> 
 
 
 def read(objects: list[Any], place: str = BOSTON) -> Menu:
-    return Catalog([Answer(each) for each in objects], Location(place, "Boston"), "USD", NOON).menu()
+    catalog = Catalog([Answer(each) for each in objects], Location(place, "Boston"), "USD", NOON)
+    return orderable(catalog.menu())
 
 
 # Validation
