@@ -203,9 +203,9 @@ class Session:
         self._base_url = base_url
         self._headers = headers
         self._error_from = error_from
+        self._part = ""
         self._own = OwnConnections() if own else None
         self._last_look = last_look
-        self._part = ""
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
