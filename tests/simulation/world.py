@@ -165,16 +165,21 @@ class Things:
 
 
 def _entry(adapter: Adapter, provider: Provider) -> Any:
-    """A list of locations as the directory keeps it."""
+    """A list of locations as the directory keeps it, read when the worlds begin."""
     path = "/.well-known/fftp.json" if provider.name == "deli" else "/v1/locations"
     status, body = provider.handle(provider.request(f"GET {path} HTTP/1.1".encode(), b""), 0.0)
 
     class Answers:
+        deadline = Deadline(5.0)
+
         def get(self, path: str) -> session.Reply:
             return session.Reply(status, {}, json.dumps(body).encode())
 
-    found = [locations._place(adapter, each) for each in adapter.list_locations(cast(session.Session, Answers()))]
-    return locations._Entry({place.id: place for place in found}, 0.0)
+    name = adapter.account.name
+    directory = locations.Directory({name: adapter}, 300.0)
+    with mock.patch.object(time, "monotonic", World.now), mock.patch.object(net, "now", World.now):
+        directory.places(adapter, cast(session.Session, Answers()))
+    return directory._entries[name]
 
 
 def _boot_clock(name: str) -> Callable[[], int]:
