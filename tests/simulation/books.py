@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tests.simulation.world import EXPECTED, NOT_CONCLUSIVE, Story, World
 
 SECOND, LOST, ANOTHERS, NOT_HELD, OTHER = "second order", "lost", "another's number", "not held", "other"
+LATE = "answered late"
 
 
 def faults_of(world: World) -> Iterator[tuple[str, str]]:
@@ -19,6 +20,8 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
     by_ticket = {order.ticket: order for order in kept}
     for story in world.stories:
         yield from _told(world, story, by_ticket)
+    for words in world.late:
+        yield LATE, words
     by_id = {order.id: order for order in kept}
     placed = [row for row in world.rows if row.state == "placed"]
     for row in world.rows:

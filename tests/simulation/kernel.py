@@ -14,12 +14,13 @@ from greenlet import greenlet
 
 
 class Process:
-    """A process on a host. ``step``: seconds by which its wall clock is off."""
+    """A process on a host. ``step``: seconds by which its wall clock is off; ``slept``: for which it was frozen."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_dead = False
         self.frozen_until = 0.0
+        self.slept = 0.0
         self.step = 0.0
         self.points = 0
         self.at_point: Callable[[str], None] | None = None

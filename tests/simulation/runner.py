@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ def trial(seed: str, things: Things, *, talk: bool = False) -> tuple[World, list
     return world, list(faults_of(world))
 
 
-def run(seeds: Iterator[str], things: Things, *, until_failure: bool = False) -> Report:
+def run(seeds: Iterable[str], things: Things, *, until_failure: bool = False) -> Report:
     """All these trials."""
     report, began = Report(), _clock()
     with simulated(things), _collecting_seldom() as collect:

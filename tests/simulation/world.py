@@ -52,6 +52,8 @@ HOSTS = ("A", "B")
 EPOCH = 1_800_000_000.0
 DEADLINE, GRACE = 25.0, 30.0
 """As they are shipped."""
+LATEST = DEADLINE + 3.0
+"""Seconds after which every submission is answered."""
 CLIENTS_END = 400.0
 """Seconds after which no client tries again."""
 END = 4000.0
@@ -79,6 +81,8 @@ class Story:
     key: str | None
     told: list[tuple[str, Any]] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)
+    rekeys: bool = False
+    """The channel sends it under a new key after it was told that the outcome is unknown."""
     metadata: Mapping[str, Any] | None = None
     """What its validation gave, once it has."""
 
@@ -116,7 +120,7 @@ class _SimulatedDatabase(Database):
 class Things:
     """What is made once and used by all worlds: the database, the settings, a TLS context."""
 
-    def __init__(self, ledger: type[Ledger] = Ledger) -> None:
+    def __init__(self) -> None:
         shared = Path("/dev/shm")
         self.directory = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
         url = f"sqlite:///{self.directory}/ledger.db"
@@ -124,10 +128,7 @@ class Things:
         self._connection = sqlite3.connect(self.directory / "ledger.db")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self.databases = {name: _SimulatedDatabase(url, pool_size=2) for name in HOSTS}
-        self.ledgers = {
-            name: ledger(self.databases[name], observer=Observer(f"boot of {name}", _boot_clock(name)))
-            for name in HOSTS
-        }
+        self.ledgers = {name: Ledger(self.databases[name]) for name in HOSTS}
         fftp = FftpAdapter(Account("deli", "fftp", "Deli", {
             "base_url": f"http://{Fftp.host}", "admin_token": Secret("token of the counter"),
         }))  # fmt: skip
@@ -182,18 +183,12 @@ def _entry(adapter: Adapter, provider: Provider) -> Any:
     return directory._entries[name]
 
 
-def _boot_clock(name: str) -> Callable[[], int]:
-    # The clocks of two hosts begin at different times.
-    offset = 1_000_000 if name == "A" else 77_000_000
-    return lambda: offset + int(World.now() * 1000)
-
-
 class World:
     """One trial, decided by its seed."""
 
     current: World | None = None
 
-    def __init__(self, seed: str, things: Things, *, talk: bool = False, service: type[Service] = Service) -> None:
+    def __init__(self, seed: str, things: Things, *, talk: bool = False) -> None:
         self.seed = seed
         self.things = things
         self.dice = Random(seed)
@@ -213,8 +208,8 @@ class World:
         self.ledger_lost = False
         self.freezes_provider: float | None = None
         self.frozen_provider = 0.0
-        self._service = service
         self.rows: list[Row] = []
+        self.late: list[str] = []
         self._plan()
 
     @staticmethod
@@ -243,7 +238,9 @@ class World:
         quantity = dice.randint(1, 2)
         order = OrderRequest(items=(Item("soup" if dice.random() < 0.97 else "ghost", quantity),), user=user)
         request = SubmissionRequest(order, order_number=f"n-{guest}" if named == "order_number" else None)
-        return Story(user.name, named, request, f"key-{guest}" if named == "idempotency_key" else None)
+        story = Story(user.name, named, request, f"key-{guest}" if named == "idempotency_key" else None)
+        story.rekeys = named == "idempotency_key" and dice.random() < 0.15
+        return story
 
     def _plan_fault(self) -> None:
         dice = self.dice
@@ -325,6 +322,7 @@ class World:
             self.met.append("frozen host")
             self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
             process.frozen_until = self.kernel.now + seconds
+            process.slept += seconds
 
         self._at_point(process, self.dice.choice(points), self.dice.randrange(6), freeze)
 
@@ -474,13 +472,19 @@ class World:
         if (service := self.services.get(name)) is None:
             transport = session.Transport(pool_size=2)
             ledger = self.things.ledgers[name]
-            service = self._service(self.things.settings, transport, ledger, _wall_time)
+            ledger.observer = self.observer(name)
+            service = Service(self.things.settings, transport, ledger, _wall_time)
             service.submissions._sleep = net.sleep
             if self.is_warm:
                 # The locations were read a while ago.
                 service._directory._entries.update(self.things.entries)
             self.services[name] = service
         return service
+
+    def observer(self, name: str) -> Observer:
+        """The clock of a host that cannot step; those of two hosts began at different times."""
+        offset = 1_000_000 if name == "A" else 77_000_000
+        return Observer(f"boot of {name}", lambda: offset + int(World.now() * 1000))
 
     def call(self, host: str, work: Callable[[Service], Any], patience: float) -> tuple[str, Any]:
         """Ask a host for something, as a client does: the code of its answer, and what it gave."""
@@ -492,6 +496,10 @@ class World:
         answer: tuple[str, Any] | None = self.kernel.wait(patience)
         task.is_awaited = False
         return answer or ("connection broken", None)
+
+    def is_prompt(self, since: float) -> bool:
+        """Whether no host was frozen since then, so that answers are due within the deadline."""
+        return all(process.frozen_until < since for process in self.processes.values())
 
     # The channel.
 
@@ -526,7 +534,10 @@ class World:
                 trace = Trace(Deadline(DEADLINE))
                 return service.submit_order(self.location, request, story.key, trace).order_id
 
+            began = kernel.now
             code, given = self.call(host, submit, patience)
+            if kernel.now - began > LATEST and self.is_prompt(began):
+                self.late.append(f"{story.guest} was told {code or given} after {kernel.now - began:.1f} s")
             story.told.append((code, given))
             self.say(f"{story.guest} is told {code or given}")
             retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
@@ -536,6 +547,10 @@ class World:
                 break
             if not code:
                 repeats = False
+            if story.rekeys and code == "outcome_unknown":
+                story.rekeys = False
+                story.key = f"another-{story.guest}"
+                self.say(f"{story.guest} takes another key")
             advised = given if code and isinstance(given, float) else 0.0
             kernel.wait(max(dice.uniform(0.2, 8.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
             if dice.random() < 0.5:
@@ -583,7 +598,7 @@ class World:
         try:
             for trouble in self._trouble:
                 trouble()
-            twins = self.dice.random() < 0.25
+            twins = self.dice.random() < 0.25 and not self.stories[0].rekeys
             for number, story in enumerate(self.stories):
                 for twin in (False, True) if twins and number == 0 else (False,):
                     self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
