@@ -35,10 +35,10 @@ class Rules:
     """The clock of the deadline counts the time that the host was frozen."""
     observes_lease: bool = True
     """A lease ends when the observer has itself seen the row unchanged for it; else when the wall clock says so."""
-    waits_for_arrival: bool = True
-    """A look counts from when nothing of the attempt can arrive any more; else as soon as the outcome is unknown."""
     looks_twice: bool = True
-    """Absence is proof when it was seen twice, a grace apart; else when it was seen once."""
+    """Absence is proof when it was seen for a grace; else when it was seen once."""
+    confirms: bool = True
+    """After that grace the provider is asked once more, a moment later: it may have woken just now."""
     fences: bool = True
     """Before the look the provider is made to refuse what may still arrive, where it can."""
     keeps_reference: bool = True
@@ -81,6 +81,8 @@ class Row(NamedTuple):
     """When an observer first saw it in this state."""
     absent: int | None = None
     """When the provider was first seen to have no such order."""
+    again: int | None = None
+    """When it was seen to have none a grace later."""
 
 
 class Host(NamedTuple):
@@ -264,13 +266,13 @@ def _asks(state: State, number: int, rules: Rules, world: World) -> Iterator[Eve
             yield f"{who} fences the attempt off, and finds no order", state._replace(
                 fenced=state.fenced | {this}
             ).row(this, "not placed")
-        elif rules.waits_for_arrival and row.seen is None:
-            yield f"{who} sees that it is unknown", state.row(this, "unknown", seen=state.now)
-        elif rules.waits_for_arrival and state.now - (row.seen or 0) < GRACE:
-            pass  # what the attempt sent may still arrive
         elif rules.looks_twice and row.absent is None:
             yield f"{who} finds no order", state.row(this, "unknown", absent=state.now)
-        elif not rules.looks_twice or state.now - (row.absent or 0) >= GRACE:
+        elif rules.looks_twice and state.now - (row.absent or 0) < GRACE:
+            pass  # what the attempt sent may still arrive
+        elif rules.looks_twice and rules.confirms and row.again is None:
+            yield f"{who} finds no order a grace later", state.row(this, "unknown", again=state.now)
+        elif row.again is None or state.now > row.again:
             yield f"{who} finds no order: not placed", state.row(this, "not placed")
 
 

@@ -17,15 +17,15 @@ TAKEN_OUT: Mapping[str, World] = {
     "looks_last": World(frozen_host=True),
     "counts_sleep": World(frozen_host=True),
     "observes_lease": World(clock_step=True),
-    "waits_for_arrival": World(frozen_provider=True),
-    "looks_twice": World(frozen_provider=True),
+    "looks_twice": World(),
+    "confirms": World(frozen_provider=True),
     "fences": World(can_fence=True, rests_too_long=True),
     "keeps_reference": World(merges=True, forgets=True),
 }
 """Each rule, and a world in which a second order shows that it is missing."""
 BEFORE = Rules(
-    connects_first=False, looks_last=False, counts_sleep=False, observes_lease=False, waits_for_arrival=False,
-    looks_twice=False, fences=False, keeps_reference=False,
+    connects_first=False, looks_last=False, counts_sleep=False, observes_lease=False, looks_twice=False,
+    confirms=False, fences=False, keeps_reference=False,
 )  # fmt: skip
 """The rules of release 1."""
 FAULTS = ("slow_name", "frozen_host", "frozen_provider", "clock_step")

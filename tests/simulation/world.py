@@ -350,7 +350,7 @@ class World:
         self.services.pop(process.name)
 
     def _clock_step(self) -> None:
-        process, step = self._host(), self.dice.choice((-3600.0, 3600.0, 86400.0 * 8, -120.0, 120.0))
+        process, step = self._host(), self.dice.choice((-86400.0, -3600.0, -120.0, 120.0, 3600.0, 86400.0))
 
         def act() -> None:
             self.met.append("clock step")
