@@ -553,7 +553,7 @@ def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
 
 
 def _settlement(id: str, uuid: str, expected: Cents, charged: Cents | None) -> Settlement:
-    return Settlement(Placed(uuid, uuid, expected_charge=expected, charged=charged), {"order": id})
+    return Settlement(Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=charged), {"order": id})
 
 
 def _is_refunded(failure: Failure) -> bool:

@@ -5,6 +5,8 @@ A failure's path begins at the order (``$.items[0].item``), here as in adapters;
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -33,9 +35,13 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, Place, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
-from levelup_ov.redaction import scrub
+from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
+
+log = logging.getLogger(__name__)
+
+_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 
 
 @dataclass(slots=True)
@@ -227,7 +233,10 @@ class Service:
         if place.adapter.recovery != "look_up":
             raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
         with self._session(place.adapter, trace, own=True) as session:
-            placed = place.adapter.find_order(place.location, submission.reference, submission.trace or {}, session)
+            reference = submission.reference
+            placed = place.adapter.find_order(place.location, reference, submission.trace or {}, session)
+            if placed is not None:
+                _check_identity(placed, reference, place.adapter, session)
         return self._settlement(place, placed, guest) if placed else None
 
     def _submission_key(
@@ -268,17 +277,26 @@ class Service:
         order = self._order(place, request.order, request, attempt)
         with self._session(place.adapter, trace, order, request.tender, attempt, own=True) as session:
             placed = place.adapter.submit_order(order, request.tender, session)
+            _check_identity(placed, order.reference, place.adapter, session)
+            secrets = [*_secrets(place.adapter, order, request.tender), *session.secrets]
+            placed = replace(placed, provider_order_id=mask_id(placed.provider_order_id, secrets))
         return self._settlement(place, placed, order.user)
 
     def _account_of(self, location_id: str, trace: Trace) -> Adapter:
         adapter = self._directory.account_of(location_id)
-        trace.account, trace.provider, trace.location = adapter.account.name, adapter.account.provider, location_id
+        trace.account, trace.provider = adapter.account.name, adapter.account.provider
+        trace.location = self._directory.known_id(location_id)
+        if trace.location is None and clean(location_id) != location_id:
+            # A key or a card number in an address: it is not to reach the ledger either.
+            raise Failure("location_not_found", "there is no such location")
         return adapter
 
     def _place(self, location_id: str, trace: Trace) -> Place:
         adapter = self._account_of(location_id, trace)
         with self._session(adapter, trace) as session:
-            return self._directory.place(location_id, session)
+            place = self._directory.place(location_id, session)
+        trace.location = place.id
+        return place
 
     @contextmanager
     def _session(
@@ -316,6 +334,8 @@ class Service:
                 # Also what it followed from: a traceback shows the whole chain.
                 if isinstance(told, Failure):
                     told.message = scrub(told.message, secrets)
+                    # A path that is not one of an order's is made of the provider's words.
+                    told.path = told.path if told.path is None or _OF_ORDER.fullmatch(told.path) else None
                 told = told.__context__
             raise
         finally:
@@ -428,6 +448,32 @@ def _check_tender(place: Place, tender: Tender) -> None:
     if tender.kind not in taken:
         path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
+
+
+def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, session: Session) -> None:
+    """Believe an order only if the provider says our reference back (SUB-8).
+
+    :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say about which.
+    """
+    echoed: object = placed.reference
+    if echoed == reference or (echoed is None and adapter.echoes_nothing):
+        return
+    name = type(adapter).__name__
+    if echoed is None:
+        event, words = "order_without_reference", (
+            f"{name} returned an order without its reference: read it from the provider's answer into "
+            "Placed.reference, or declare echoes_nothing with the provider's own statement"
+        )
+    elif not isinstance(echoed, str):
+        event, words = "order_without_reference", (
+            f"{name} returned Placed.reference as {type(echoed).__name__}: it must be the string that was sent"
+        )
+    else:
+        event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"
+    if session.calls:
+        words += f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
+    log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
+    raise broken_protocol(words)
 
 
 def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:

@@ -458,7 +458,7 @@ def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
 
 
 def _replay(submission: Submission) -> Settlement:
-    placed = Placed(submission.order_id or "", submission.provider_order_id or "")
+    placed = Placed(submission.order_id or "", submission.provider_order_id or "", reference=submission.id)
     return Settlement(placed, json.loads(submission.answer or "{}"), replayed=True)
 
 
