@@ -25,6 +25,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
+from levelup_ov.transport import net
 from levelup_ov.transport.cache import AnswerCache, MemoryStore
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
@@ -725,7 +726,7 @@ def test_one_login_serves_all_restaurants_and_threads(bench: Bench) -> None:
 
 def test_a_token_is_given_up_before_its_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0.0
-    monkeypatch.setattr(login.net, "now", lambda: 1000.0 + passed)
+    monkeypatch.setattr(net, "now", lambda: 1000.0 + passed)
     bench.toast.token_life = 3600
     counts = []
     for passed in (0.0, 3569.0, 3571.0, 3600.0):
