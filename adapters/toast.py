@@ -32,7 +32,7 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, broken_protocol, reading
+from levelup_ov.errors import Refused, reading
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.auth import Login
 from levelup_ov.transport.session import Reply, Session

@@ -325,7 +325,8 @@ REFUSALS: Mapping[str, tuple[dict[str, Any], str, str, str | None]] = {
     ),
     "the bank is silent": (refused("placed", "PaymentFailedError", "failed"), "order_refused", "failed", None),
     "another price": (
-        refused("placed", "PriceChanged", "the order costs 2, not 1"), "price_changed", "the order costs 2, not 1", None,
+        refused("placed", "PriceChanged", "the order costs 2, not 1"),
+        "price_changed", "the order costs 2, not 1", None,
     ),
     "another price, in a payment's words": (
         refused("placed", "PaymentDeclinedError", "the order costs 2, not 1"),
