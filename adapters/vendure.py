@@ -82,7 +82,8 @@ class VendureAdapter(Adapter):
 
         def read(token: str) -> Location:
             nonlocal currency
-            location, own = read_location(token, _data(_ask(session, token, LOCATION)))
+            hurried = session.within(session.deadline.remaining() / 2, token)
+            location, own = read_location(token, _data(_ask(hurried, token, LOCATION)))
             currency = currency or own
             return location if own == currency else replace(location, active=False)
 
