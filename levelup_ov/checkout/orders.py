@@ -138,7 +138,9 @@ class Orders:
         def find_order(submission: Submission) -> Settlement | None:
             return self.find_charge(submission, _within(trace, deadline))
 
-        settlement = self._submissions.submit(self._key(order, delivery, key, trace), place_order, find_order)
+        settlement = self._submissions.submit(
+            self._key(order, delivery, key, trace), place_order, find_order, deadline=trace.deadline
+        )
         trace.replayed = settlement.replayed
         charged = self.show(settlement.answer["order"])
         return charged if delivery is None else self._deliver(charged, order, delivery, trace)
@@ -237,11 +239,11 @@ class Orders:
         self, order: CheckoutOrder, delivery: Delivery | None, attempt: Attempt, deadline: Deadline, trace: Trace
     ) -> Settlement:
         merchant, user = self._accesses(order)
-        with self._levelup.calls(deadline, trace.calls, attempt.begin_sending) as calls:
+        with self._levelup.calls(deadline, trace.calls, attempt.last_look) as calls:
             attempt.session = calls.session
             proposal = calls.propose(merchant.token, user.token, _body(order, amounts.proposed(order.check)))
             discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
-            row, body = self._new_order(order, delivery, attempt.reference, proposal.uuid, discount)
+            row, body = self._new_order(order, delivery, attempt.id, proposal.uuid, discount)
             self._store.add_order(row)
             charge = self._complete(calls, merchant, user, row, body)
         return self._charged(row, charge)
@@ -310,7 +312,9 @@ class Orders:
         return self.show(order.id)
 
     def _settle_charge(self, submission: Submission, trace: Trace) -> Settlement | None:
-        return self._submissions.reconcile(submission, lambda found: self.find_charge(found, trace))
+        return self._submissions.reconcile(
+            submission, lambda found: self.find_charge(found, trace), deadline=trace.deadline
+        )
 
     # Submitting.
 
@@ -407,9 +411,7 @@ class Orders:
             if submission.state == "placed":
                 return json.loads(submission.answer or "{}")
             if submission.state == "unknown":
-                settlement = self._submissions.reconcile(
-                    submission, lambda unknown: self._service.look_up(unknown, trace)
-                )
+                settlement = self._service.reconcile(submission, trace)
                 if settlement is not None:
                     return settlement.answer
         return None
@@ -551,7 +553,7 @@ def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
 
 
 def _settlement(id: str, uuid: str, expected: Cents, charged: Cents | None) -> Settlement:
-    return Settlement(Placed(uuid, uuid, expected_charge=expected, charged=charged), {"order": id})
+    return Settlement(Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=charged), {"order": id})
 
 
 def _is_refunded(failure: Failure) -> bool:

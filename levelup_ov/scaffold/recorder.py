@@ -60,6 +60,7 @@ class Recorder:
         menu = self._step("2_menu", lambda session: self._adapter.show_menu(location, session))
         yield f"2_menu.json: the menu of {location.name}"
         order = Order(location, (simplest_item(menu),), SOMEBODY, datetime.now(timezone.utc), reference=uuid4().hex)
+        self._redactor.order = order
         quote = self._step("3_validation", lambda session: self._adapter.validate_order(order, session))
         yield f"3_validation.json: {order.items[0].provider_id} for {quote.consumer_pays} cents"
         if submit:

@@ -72,7 +72,7 @@ def test_times_are_local_where_the_zone_is_known_and_never_too_early(
     answer = channel.validate("fake.one").order
     assert answer["soonest_available_at"] == answer["ready_at"] == sent
     assert [each[-1] == "Z" for each in answer["available_at"]] == [sent[-1] == "Z"]
-    provider.placed = Placed("A-1", "technical-1", at(instant))
+    provider.placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=at(instant))
     assert channel.submit("fake.one").order["expected_ready_at"] == sent
 
 
@@ -330,7 +330,7 @@ def test_a_local_time_that_exists_twice_is_the_earlier_and_the_later_is_sent_as_
         assert wanted(provider) == instant
         assert answer["soonest_available_at"] == sent
         assert answer["available_at"] == ([second] if instant == first else [])
-        provider.placed = Placed("A-1", "technical-1", at(instant))
+        provider.placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=at(instant))
         assert channel.submit("fake.one").order["expected_ready_at"] == sent
 
 

@@ -21,12 +21,10 @@ from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.session import Reply, Session
 
 CODES = {
-    "choice_sold_out": "item_unavailable",
-    "dish_sold_out": "item_unavailable",
+    **dict.fromkeys(("choice_sold_out", "dish_sold_out"), "item_unavailable"),
     "dish_unknown": "unknown_item",
     "choice_unknown": "unknown_option",
-    "too_few_choices": "invalid_choices",
-    "too_many_choices": "invalid_choices",
+    **dict.fromkeys(("too_few_choices", "too_many_choices"), "invalid_choices"),
     "time_too_far": "ready_time_unavailable",
 }
 """The engine's problems and our codes; any other that it has a text for is ``order_refused``."""
@@ -98,9 +96,7 @@ def _cart(order: Order, session: Session) -> Answer:
     body = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
-        "note": order.special_instructions,
-        "gratuity": order.tip,
-        "coupon": order.merchant_funded_discount,
+        **{"note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount},
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
     return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).answer()
@@ -118,8 +114,9 @@ def _pick(choice: Choice) -> dict[str, Any]:
 
 
 def _placed(order: Answer, expected: int | None) -> Placed:
-    ready_at = order.member("ready").instant("at", None)
-    return Placed(order.integer("ticket"), order.identifier("id"), ready_at, expected, order.cents("charged"))
+    placed, ready_at = (order.integer("ticket"), order.identifier("id")), order.member("ready").instant("at", None)
+    echoed, charged = order.text("reference"), order.cents("charged")
+    return Placed(*placed, reference=echoed, expected_ready_at=ready_at, expected_charge=expected, charged=charged)
 
 
 def _location(place: Answer) -> Location:
