@@ -58,6 +58,7 @@ SUBMISSIONS = Table(
     Column("expected_charge", BigInteger),
     Column("charged", BigInteger),
     Column("reference", Text, nullable=False),
+    Column("alike", Text, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("received_at", BigInteger),
     Column("boot", Text, nullable=False),
@@ -103,7 +104,7 @@ _CLOCK: Mapping[str, BindParameter[Any]] = {
     "since": bindparam("at", type_=BigInteger),
 }
 _INSERTED = (
-    "id", "account", "location", "content", "owner", "request_id", "reference", "generation", "received_at",
+    "id", "account", "location", "content", "owner", "request_id", "reference", "alike", "generation", "received_at",
     "previous", "card",
 )  # fmt: skip
 _SET_BY: Mapping[str, Sequence[str]] = {
@@ -220,12 +221,12 @@ class Statements:
         self.write_nothing = prepare(delete(SUBMISSIONS).where(_C.id == ""))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
-        """The insertion of a row that is not made where one with the same content may have been placed.
+        """The insertion of a row that is not made where one like it may have been placed.
 
-        The digests of the content, so many, are the parameters ``digest_0`` and on.
+        The digests that it may be known by, so many, are the parameters ``digest_0`` and on.
         """
         if (prepared := self._insertions.get(digests)) is None:
-            same = or_(*(_C.content.contains(bindparam(f"digest_{number}")) for number in range(digests)))
+            same = or_(*(_C.alike.contains(bindparam(f"digest_{number}")) for number in range(digests)))
             doubtful = select(_C.id).where(*_in_doubt(), same).exists()
             row = select(*list(self._inserted.values())).where(~doubtful)
             prepared = self._prepare(SUBMISSIONS.insert().from_select([*self._inserted], row))

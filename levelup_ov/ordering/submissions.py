@@ -68,6 +68,7 @@ class Settlement:
 class SubmissionKey:
     """What a submission is recognised by, and for whom; see :mod:`levelup_ov.ledger.identity`.
 
+    ``alike``: what an unknown submission is recognised by under other identities, ``content`` where it is empty.
     ``reference`` gives ours at the provider for a generation, None where the channel names no identity (SUB-11).
     ``card``: it is paid with a card that cannot be used again. ``now``: when it came in.
     """
@@ -80,6 +81,7 @@ class SubmissionKey:
     reference: Callable[[int], str] | None = field(default=None, compare=False)
     card: bool = False
     now: datetime | None = None
+    alike: tuple[str, ...] = ()
 
 
 class Attempt:
@@ -164,6 +166,7 @@ class _Owned:
                 location=self.key.location,
                 identities=self.key.identities,
                 content=self.key.content,
+                alike=self.key.alike,
                 reference=self.claim.reference,
                 lease=self.lease,
                 request_id=self.key.request_id,
@@ -213,6 +216,7 @@ class Submissions:
                     # Nothing begins to be sent after the deadline.
                     lease=self._deadline,
                     request_id=key.request_id,
+                    alike=key.alike,
                     reference=key.reference,
                     card=key.card,
                 )
