@@ -196,7 +196,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def check_ledger(url: str) -> None:
     """Refuse to start over a ledger whose schema is not this release's; one that is down may come back.
 
-    :raises ConfigError: it is missing, older or newer.
+    :raises ConfigError: it is missing, older or newer, or will never be there.
     """
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():
@@ -207,6 +207,8 @@ def check_ledger(url: str) -> None:
     except SchemaMismatch as mismatch:
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
+        if failure.is_permanent:
+            raise ConfigError([f"the ledger: {failure.message}; correct DATABASE_URL or the database"]) from None
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
