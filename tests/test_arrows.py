@@ -25,7 +25,10 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
         "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session", "auth",
         "tap",
     ),
-    "ledger": ("identity", "statements", "engine", "database", "tables", "ledger", "migrations"),
+    "ledger": (
+        "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger",
+        "migrations",
+    ),
 }  # fmt: skip
 """The same inside of two packages."""
 

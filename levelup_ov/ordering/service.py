@@ -96,11 +96,21 @@ class Service:
         self.transport = transport
         self._clock = clock
         self._directory = Directory(settings.accounts, settings.locations_ttl, transport.cache.store)
-        self._bulkhead = Bulkhead(settings.account_threads)
+        self._bulkhead = Bulkhead(
+            settings.account_threads,
+            threads=settings.threads,
+            accounts=len(settings.accounts),
+            most=settings.account_most,
+        )
         self._keeper = MetadataKeeper(settings.secret_keys)
         self._reference_key = sealing.derive(settings.secret_keys[0], "reference")
         self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
-        self.submissions = Submissions(ledger, deadline=settings.submission_deadline, grace=settings.reconcile_grace)
+        self.submissions = Submissions(
+            ledger,
+            deadline=settings.submission_deadline,
+            grace=settings.reconcile_grace,
+            claims=max(settings.threads // 2, 1),
+        )
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
