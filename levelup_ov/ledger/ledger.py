@@ -33,7 +33,7 @@ from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import WINDOWS, Identity, Kind
 from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import PURGED_AT_ONCE, SUBMISSIONS, Statements
+from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 
 RETENTION = timedelta(days=30)
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
@@ -604,18 +604,41 @@ class Ledger:
             part = self.database.run(purge_some)
             gone += part
             if part < PURGED_AT_ONCE:
+                self.database.check_point()
                 return gone
+            # The log of what was written grows until it is taken into the database.
+            if gone % PURGED_BEFORE_CHECKPOINT == 0:
+                self.database.check_point()
 
     def ready(self) -> None:
-        """Make sure that submissions can be taken: the schema fits and the database is not read-only.
-
-        A full disk shows only in writing: then :meth:`claim` says so, before anything is sent.
+        """Make sure that submissions can be taken, by writing what one would and taking it back (SUB-2).
 
         :raises levelup_ov.ledger.engine.SchemaMismatch: the schema is missing, older or newer.
         """
         self.database.check_schema()
-        # Deletes nothing, yet is refused by a database that can only be read.
-        self.database.run(lambda cursor, _: self._sql.write_nothing.run(cursor, {}))
+        id = _new_id()
+        row = {
+            "id": id,
+            "account": "",
+            "location": "",
+            "content": "",
+            "alike": "",
+            "owner": f"{self._host}/{os.getpid()}",
+            "request_id": None,
+            "reference": id,
+            "generation": 0,
+            "received_at": None,
+            "previous": None,
+            "card": 0,
+            "term": 0,
+        }
+
+        def rehearse(cursor: Any, _again: bool) -> None:
+            # In one transaction: nobody ever sees it.
+            self._sql.insert.run(cursor, {**row, **self._clock()})
+            self._sql.forget.run(cursor, {"this": id})
+
+        self.database.run(rehearse)
         self.database.force()
 
     def close(self) -> None:

@@ -34,6 +34,7 @@ from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.statements import Statement
 
 PURGED_AT_ONCE = 500
+PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
 """Submissions; small parts, so that claims are not kept waiting."""
 
 METADATA = MetaData()
@@ -218,7 +219,7 @@ class Statements:
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
-        self.write_nothing = prepare(delete(SUBMISSIONS).where(_C.id == ""))
+        self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
         """The insertion of a row that is not made where one like it may have been placed.

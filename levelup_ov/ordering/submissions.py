@@ -33,6 +33,7 @@ from levelup_ov.ledger.ledger import (
     TooEarly,
     Unknown,
 )
+from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session
@@ -185,11 +186,13 @@ class Submissions:
     """The protocol over one ledger.
 
     ``deadline``: seconds that a submission may take; ``grace``: seconds after its deadline for which a
-    request may still be on its way, so that "no such order" proves nothing yet.
+    request may still be on its way, so that "no such order" proves nothing yet. ``claims``: how many may wait for the
+    ledger at once before anything is sent; what was sent is always settled.
     """
 
-    def __init__(self, ledger: Ledger, *, deadline: float, grace: float) -> None:
+    def __init__(self, ledger: Ledger, *, deadline: float, grace: float, claims: int = 64) -> None:
         self.ledger = ledger
+        self._claiming = Bulkhead(claims)
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
         self._grace = timedelta(seconds=grace)
@@ -213,18 +216,19 @@ class Submissions:
         """
         with limits.within(deadline.remaining() if deadline else self._deadline.total_seconds()):
             while True:
-                claim = self.ledger.claim(
-                    account=key.account,
-                    location=key.location,
-                    identities=key.identities,
-                    content=key.content,
-                    # Nothing begins to be sent after the deadline.
-                    lease=self._deadline,
-                    request_id=key.request_id,
-                    alike=key.alike,
-                    reference=key.reference,
-                    card=key.card,
-                )
+                with self._claiming.room("ledger", _ledger_busy):
+                    claim = self.ledger.claim(
+                        account=key.account,
+                        location=key.location,
+                        identities=key.identities,
+                        content=key.content,
+                        # Nothing begins to be sent after the deadline.
+                        lease=self._deadline,
+                        request_id=key.request_id,
+                        alike=key.alike,
+                        reference=key.reference,
+                        card=key.card,
+                    )
                 match claim:
                     case Claimed():
                         return self._place(claim, key, place_order)
@@ -462,6 +466,10 @@ class Submissions:
         if placed.duplicates:
             _report("two_orders_for_one_submission", {**facts, **_order(placed)})
             _quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
+
+
+def _ledger_busy(count: int) -> Failure:
+    return LedgerUnavailable(f"{count} submissions wait for the ledger already")
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
