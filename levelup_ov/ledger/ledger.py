@@ -593,11 +593,14 @@ class Ledger:
         return self._unchanged_for(cursor, submission) < window
 
     def _in_doubt(self, cursor: Any, location: str, content: tuple[str, ...]) -> Submission | None:
-        """The unknown submission of this content, if there is one."""
+        """The submission of this content whose order may exist, if there is one: unknown, or being sent.
+
+        Its owner may have told the channel that the outcome is unknown, and have been unable to record that.
+        """
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(content) & set(row.content.split()):
                 submission = self._on_sight(cursor, _submission(row))
-                if submission.state == "unknown":
+                if submission.state in ("sending", "unknown"):
                     return submission
         return None
 
