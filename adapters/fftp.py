@@ -110,21 +110,21 @@ class FftpAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         total = _price(order, session)
-        with reading():
-            minutes = _ask_menu(session).integer("default_prep_minutes")
         return Quote(
             food=total,
             tax=0,
             tip=None,
             charged=None if order.merchant_funded_discount else total,
             merchant_funded_discount=order.merchant_funded_discount,
-            ready=Ready(in_minutes(minutes, order.received_at)),
+            ready=Ready(_ready_at(order, session)),
             cart={"validated": Secret(json.dumps({"total": total}))},
         )
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         # Lists nothing, but is refused without the right token: what could not be marked as paid is not placed.
         session.get("/fftp/v1/orders", params={"status": "none"}, headers=self._admin())
+        if order.ready_window is not None:
+            order.check_ready(_ready_at(order, session))
         validated = order.cart.get("validated")
         total = json.loads(validated.reveal())["total"] if isinstance(validated, Secret) else _price(order, session)
         reference = order.reference or uuid4().hex
@@ -251,6 +251,12 @@ def _check_menu(menu: Answer) -> None:
     menu.integer("default_prep_minutes")
     for item in menu.each("items"):
         _menu_item(item, _option_groups(item))
+
+
+def _ready_at(order: Order, session: Session) -> datetime:
+    """When FFTP says that every order is ready."""
+    with reading():
+        return in_minutes(_ask_menu(session).integer("default_prep_minutes"), order.received_at)
 
 
 def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:

@@ -67,9 +67,8 @@ class Account:
 class Adapter(ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
-    All methods but :meth:`error_from` may call the provider through ``session``, and may raise
-    :class:`~levelup_ov.errors.Refused` (the provider said no; its path begins at the order, such as
-    ``$.items[0].item``) or let :class:`~levelup_ov.errors.Unanswered` of the transport pass.
+    All but :meth:`error_from` may call the provider through ``session``, and raise :class:`~levelup_ov.errors.Refused`
+    (the provider said no; its path begins at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
     """
 
     interface_version: ClassVar[int] = INTERFACE_VERSION
@@ -107,8 +106,7 @@ class Adapter(ABC):
     def list_locations(self, session: Session) -> Sequence[Location]:
         """All locations of the account (LOC-1), with the provider's own ids.
 
-        Where they are read one by one, :func:`~levelup_ov.domain.location.read_each` keeps one that cannot be read
-        from taking the others away.
+        Read one by one by :func:`~levelup_ov.domain.location.read_each`, one that cannot be read takes none away.
         """
 
     @abstractmethod
@@ -139,8 +137,7 @@ class Adapter(ABC):
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
         """Make the provider refuse what may still arrive under ``reference``; asked only where :attr:`fences`.
 
-        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is, and a
-        later submission under the same reference can be placed.
+        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is.
         """
         raise LookupError(f"{type(self).__name__} cannot fence orders")
 
@@ -148,6 +145,5 @@ class Adapter(ABC):
     def error_from(self, reply: Reply) -> Refused | None:
         """The refusal that ``reply`` expresses, in the provider's words; None if it is none. Pure.
 
-        Asked for every reply before the adapter sees it. Statuses that mean the same everywhere (401,
-        403, 429, 5xx) and are not refused here become :class:`~levelup_ov.errors.Unanswered`.
+        Asked for every reply first. 401, 403, 429 and 5xx that it leaves are :class:`~levelup_ov.errors.Unanswered`.
         """

@@ -20,6 +20,7 @@ from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import Submission, open_ledger
 from levelup_ov.ordering.service import Service, Trace
 from levelup_ov.ordering.submissions import REMEDIES
+from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
 T = TypeVar("T")
@@ -48,7 +49,8 @@ def _config(settings: Settings) -> AppGroup:
         click.echo(f"mode: {'development' if settings.development else 'production'}")
         click.echo(f"accounts, from {settings.accounts_source}:")
         for name, adapter in settings.accounts.items():
-            click.echo(f"  {name}: {adapter.account.merchant_name} ({adapter.account.provider}, {adapter.base_url})")
+            reached = f"{adapter.account.provider}, {clean(adapter.base_url)}"
+            click.echo(f"  {name}: {adapter.account.merchant_name} ({reached})")
         click.echo("the configuration is sound")
 
     return group

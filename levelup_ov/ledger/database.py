@@ -198,7 +198,8 @@ class _Turn:
         self._lock = threading.Lock() if places == 1 else threading.BoundedSemaphore(places)
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=max(min(PATIENCE, limits.remaining(PATIENCE)), 0)):
+        left = min(PATIENCE, limits.remaining(PATIENCE))
+        if left <= 0 or not self._lock.acquire(timeout=left):
             raise LedgerUnavailable("the ledger of submissions is busy")
 
     def __exit__(self, *_: object) -> None:

@@ -312,6 +312,57 @@ class Ledger:
         # Nobody else knows the id: found in its new state, the row was changed by the first try.
         self._change("begin_sending", id, lambda _, again: again, durably=True, **values)
 
+    def restore(
+        self,
+        id: str,
+        *,
+        account: str,
+        location: str,
+        identities: tuple[Identity, ...],
+        content: tuple[str, ...],
+        reference: str,
+        lease: timedelta,
+        request_id: str | None = None,
+        card: bool = False,
+        received_at: datetime | None = None,
+    ) -> None:
+        """Write a submission that was being sent once more, as its owner knows it: the database has lost it.
+
+        That happens where a copy of the database takes over that lacks the last changes. Arguments as in
+        :meth:`claim` and :meth:`begin_sending`.
+
+        :raises Superseded: its identities belong to another attempt by now.
+        """
+        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        row = {
+            "id": id,
+            "account": account,
+            "location": location,
+            "content": " ".join(content),
+            "owner": f"{self._host}/{os.getpid()}",
+            "request_id": request_id,
+            "reference": reference,
+            "generation": 0,
+            "received_at": received_at and _to_ms(received_at),
+            "previous": None,
+            "card": int(card),
+            "term": lease // _MILLISECOND,
+        }
+
+        def work(cursor: Any, _again: bool) -> None:
+            self._lock(cursor, kinds)
+            for match in self._matches(cursor, kinds):
+                if match.submission.id != id and self._holds(cursor, match):
+                    raise Superseded("restore", match.submission)
+            self._sql.insert.run(cursor, {**row, **self._clock()})
+            self._sql.point.run_each(
+                cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
+            )
+            values = {"this": id, "term": row["term"], "left": None, "received": row["received_at"]}
+            self._sql.changes["begin_sending"].run(cursor, {**values, **self._clock()})
+
+        self.database.run(work)
+
     def check_sending(self, id: str) -> None:
         """Make sure that nobody has ruled on the submission since :meth:`begin_sending`, before it is sent again.
 
@@ -357,7 +408,9 @@ class Ledger:
         try:
             place()
         except self._integrity_error:
-            if (holder := self._holder(id, provider_order_id)) is not None:
+            this = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
+            holder = this and self.holder(this.account, provider_order_id)
+            if holder is not None and holder.id != id:
                 if holder.proven or not proven:
                     self.lose(id)
                     raise Clash(holder) from None
@@ -452,6 +505,11 @@ class Ledger:
     def note(self, id: str, finding: Finding) -> None:
         """Record what a person has to look at."""
         self.database.run(lambda cursor, _: self._sql.note.run(cursor, {"this": id, "finding": finding}), single=True)
+
+    def holder(self, account: str, provider_order_id: str) -> Submission | None:
+        """The submission that holds an order of an account (SUB-8)."""
+        values = {"account": account, "order": provider_order_id, "now": self._now()}
+        return next(iter(self._several(lambda cursor: self._sql.holder.all(cursor, values))), None)
 
     def followers(self, submission: Submission) -> tuple[Submission, ...]:
         """The attempts at the same order that followed this one."""
@@ -624,16 +682,6 @@ class Ledger:
             return int(first.since)
         self._sql.see.run(cursor, {"submission": submission.id, "change": change, "boot": boot, "since": now})
         return now
-
-    def _holder(self, id: str, order: str) -> Submission | None:
-        def work(cursor: Any, _again: bool) -> Submission | None:
-            this = self._read(cursor, id)
-            if this is None:
-                return None
-            row = self._sql.holder.first(cursor, {"account": this.account, "order": order, "now": self._now()})
-            return _submission(row) if row else None
-
-        return self.database.run(work, single=True)
 
     def _lock(self, cursor: Any, digests: Mapping[str, Kind]) -> None:
         """Make claims of a common identity wait for one another; on SQLite all do anyway."""

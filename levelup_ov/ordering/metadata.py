@@ -59,9 +59,7 @@ class MetadataKeeper:
         """Members that live until the submission (META-2)."""
         return self._give("order_", account, values, guest, location)
 
-    def take_cart(
-        self, account: str, location: str, metadata: Mapping[str, Any], guest: User
-    ) -> dict[str, Secret]:
+    def take_cart(self, account: str, location: str, metadata: Mapping[str, Any], guest: User) -> dict[str, Secret]:
         """What :meth:`give_cart` gave for this location and guest with the validation before."""
         return self._take("order_", account, metadata, guest, location)
 

@@ -6,6 +6,7 @@ A failure's path begins at the order (``$.items[0].item``), here as in adapters;
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -34,11 +35,13 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, Place, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
-from levelup_ov.redaction import scrub
+from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
 
 log = logging.getLogger(__name__)
+
+_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 
 
 @dataclass(slots=True)
@@ -88,9 +91,7 @@ class Service:
     ``clock`` gives the aware present.
     """
 
-    def __init__(
-        self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self.transport = transport
         self._clock = clock
@@ -217,9 +218,7 @@ class Service:
         def fence_order(submission: Submission) -> None:
             place = self._place(submission.location, trace)
             with self._session(place.adapter, trace, own=True) as session:
-                place.adapter.fence_order(
-                    place.location, submission.reference, submission.trace or {}, session
-                )
+                place.adapter.fence_order(place.location, submission.reference, submission.trace or {}, session)
 
         return fence_order
 
@@ -234,11 +233,10 @@ class Service:
         if place.adapter.recovery != "look_up":
             raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
         with self._session(place.adapter, trace, own=True) as session:
-            placed = place.adapter.find_order(
-                place.location, submission.reference, submission.trace or {}, session
-            )
+            reference = submission.reference
+            placed = place.adapter.find_order(place.location, reference, submission.trace or {}, session)
             if placed is not None:
-                _check_identity(placed, submission.reference, place.adapter, session)
+                _check_identity(placed, reference, place.adapter, session)
         return self._settlement(place, placed, guest) if placed else None
 
     def _submission_key(
@@ -279,17 +277,25 @@ class Service:
         with self._session(place.adapter, trace, order, request.tender, attempt, own=True) as session:
             placed = place.adapter.submit_order(order, request.tender, session)
             _check_identity(placed, order.reference, place.adapter, session)
+            secrets = [*_secrets(place.adapter, order, request.tender), *session.secrets]
+            placed = replace(placed, provider_order_id=mask_id(placed.provider_order_id, secrets))
         return self._settlement(place, placed, order.user)
 
     def _account_of(self, location_id: str, trace: Trace) -> Adapter:
         adapter = self._directory.account_of(location_id)
-        trace.account, trace.provider, trace.location = adapter.account.name, adapter.account.provider, location_id
+        trace.account, trace.provider = adapter.account.name, adapter.account.provider
+        trace.location = self._directory.known_id(location_id)
+        if trace.location is None and clean(location_id) != location_id:
+            # A key or a card number in an address: it is not to reach the ledger either.
+            raise Failure("location_not_found", "there is no such location")
         return adapter
 
     def _place(self, location_id: str, trace: Trace) -> Place:
         adapter = self._account_of(location_id, trace)
         with self._session(adapter, trace) as session:
-            return self._directory.place(location_id, session)
+            place = self._directory.place(location_id, session)
+        trace.location = place.id
+        return place
 
     @contextmanager
     def _session(
@@ -327,6 +333,8 @@ class Service:
                 # Also what it followed from: a traceback shows the whole chain.
                 if isinstance(told, Failure):
                     told.message = scrub(told.message, secrets)
+                    # A path that is not one of an order's is made of the provider's words.
+                    told.path = told.path if told.path is None or _OF_ORDER.fullmatch(told.path) else None
                 told = told.__context__
             raise
         finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,6 +32,7 @@ from levelup_ov.ledger.ledger import (
     TooEarly,
     Unknown,
 )
+from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session
 
@@ -41,7 +41,9 @@ SETTLING_TIME = 0.8
 PROMPT = 1.0
 """Seconds within which a provider that is awake tells that it has no order, at least."""
 CONFIRMED_AFTER = 1.0
-"""Seconds between the last two looks, a quarter of what is left at most: time for a provider that has just woken to work on what waited for it."""
+"""Seconds between the last two looks, a tenth of what is left at most.
+
+A provider that has just woken works on what waited for it meanwhile."""
 REMEDIES: Mapping[Finding, str] = {
     "order_exists_but_ruled_out": "the channel was told that nothing was placed: ask the provider to cancel the order, "
     "or tell the guest its number",
@@ -135,22 +137,55 @@ class Attempt:
         return self.session is not None and self.session.placing
 
 
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """A submission that this process is sending, with all that its row holds."""
+
+    ledger: Ledger
+    claim: Claimed
+    key: SubmissionKey
+    received_at: datetime | None
+    lease: timedelta
+
+    def settle(self, settle: Callable[[], None]) -> None:
+        """Record the outcome, in a ledger that has lost the submission too.
+
+        :raises Superseded: somebody else has ruled on it, or has taken its place.
+        """
+        try:
+            settle()
+        except Superseded as superseded:
+            if superseded.submission is not None:
+                raise
+            log.error("the ledger has lost a submission: it was restored", extra={"submission": self.claim.id})
+            self.ledger.restore(
+                self.claim.id,
+                account=self.key.account,
+                location=self.key.location,
+                identities=self.key.identities,
+                content=self.key.content,
+                reference=self.claim.reference,
+                lease=self.lease,
+                request_id=self.key.request_id,
+                card=self.key.card,
+                received_at=self.received_at,
+            )
+            settle()
+
+
 class Submissions:
     """The protocol over one ledger.
 
     ``deadline``: seconds that a submission may take; ``grace``: seconds after its deadline for which a
-    request may still be on its way, so that "no such order" proves nothing yet. ``sleep`` waits so many seconds.
+    request may still be on its way, so that "no such order" proves nothing yet.
     """
 
-    def __init__(
-        self, ledger: Ledger, *, deadline: float, grace: float, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, deadline: float, grace: float) -> None:
         self.ledger = ledger
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
         self._grace = timedelta(seconds=grace)
         self._prompt = max(PROMPT, grace / 10)
-        self._sleep = sleep
 
     def submit(
         self,
@@ -192,9 +227,7 @@ class Submissions:
                         message = "this submission was sent before with a different order (SUB-4)"
                         raise Failure("idempotency_key_reused", message)
                     case Unknown(submission=submission):
-                        settlement = self.reconcile(
-                            submission, find_order, deadline=deadline, fence_order=fence_order
-                        )
+                        settlement = self.reconcile(submission, find_order, deadline=deadline, fence_order=fence_order)
                         if settlement is not None:
                             return settlement
 
@@ -238,6 +271,8 @@ class Submissions:
             if any(each.state not in ("placed", "not_placed") for each in later):
                 raise outcome_unknown("a later attempt at this order is under way")
             told = [each for each in later if each.state == "placed"]
+            if (holder := self.ledger.holder(submission.account, settlement.placed.provider_order_id)) is not None:
+                told.append(holder)
             if not told:
                 finding = "order_exists_but_ruled_out"
             elif settlement.placed.provider_order_id not in [each.provider_order_id for each in told]:
@@ -258,9 +293,7 @@ class Submissions:
             log.error("submission could not be looked up", extra=_facts(submission), exc_info=error)
             raise outcome_unknown("the provider was asked, but its answer was not understood") from None
 
-    def _look(
-        self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
-    ) -> Settlement | None:
+    def _look(self, submission: Submission, find_order: Callable[[Submission], Settlement | None]) -> Settlement | None:
         """Ask the provider; where it does not answer in time, what it did not have before proves nothing any more."""
         observer = self.ledger.observer
         began = observer.now_ms()
@@ -286,7 +319,7 @@ class Submissions:
         """
         self._check_absence(submission, asked_at)
         left = self._deadline.total_seconds() if deadline is None else deadline.remaining()
-        self._sleep(max(min(CONFIRMED_AFTER, left / 4), 0))
+        net.sleep(max(min(CONFIRMED_AFTER, left / 10), 0))
         settlement = self._look(submission, find_order)
         if settlement is None:
             self._check_absence(submission, asked_at)
@@ -333,9 +366,7 @@ class Submissions:
             _report("card_may_be_charged", _facts(submission))
         return None
 
-    def _place(
-        self, claim: Claimed, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]
-    ) -> Settlement:
+    def _place(self, claim: Claimed, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]) -> Settlement:
         id = claim.id
         received_at = claim.received_at or key.now
         attempt = Attempt(
@@ -345,6 +376,7 @@ class Submissions:
             lambda trace: self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at),
             lambda: self.ledger.check_sending(id),
         )
+        owned = _Owned(self.ledger, claim, key, received_at, self._lease)
         facts = {
             "submission": id,
             "reference": claim.reference,
@@ -359,7 +391,7 @@ class Submissions:
             if not attempt.order_may_stand or refused:
                 _quietly(lambda: self.ledger.fail(id, refused=refused and attempt.order_may_stand))
                 raise
-            _quietly(lambda: self.ledger.lose(id))
+            _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
                 "outcome_unknown: it is found out at the next identical request, or by "
                 "`flask --app wsgi submissions reconcile`",
@@ -369,9 +401,9 @@ class Submissions:
             raise outcome_unknown("the provider gave no answer that proves whether the order stands") from None
         try:
             with limits.extended(SETTLING_TIME):
-                self._record(id, settlement)
-        except Superseded:
-            _report("order_exists_but_ruled_out", {**facts, **_order(settlement.placed)})
+                owned.settle(lambda: self._record(id, settlement))
+        except Superseded as superseded:
+            self._report_superseded(superseded, facts, settlement)
         except Clash as clash:
             raise _not_its_own(facts, settlement, clash) from None
         except LedgerUnavailable:
@@ -379,6 +411,19 @@ class Submissions:
             log.error("placed, but not recorded; will be reconciled", extra={**facts, **_order(settlement.placed)})
         self._check_order(id, settlement.placed, facts)
         return settlement
+
+    def _report_superseded(self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement) -> None:
+        """Tell of an order that was placed, but is not this submission's any more."""
+        current, placed = superseded.submission, settlement.placed
+        if _is_placed(current):
+            # Another attempt has taken the place of one that the ledger had lost.
+            if current.provider_order_id != placed.provider_order_id:
+                _report("two_orders_for_one_submission", {**facts, **_order(placed), "other": current.id})
+        elif current is not None and current.state != "not_placed":
+            other = {**facts, **_order(placed), "other": current.id}
+            log.error("placed, but another attempt is under way", extra=other)
+        else:
+            _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
 
     def _record(self, id: str, settlement: Settlement) -> None:
         placed = settlement.placed
@@ -438,9 +483,7 @@ def _report(finding: Finding, facts: Mapping[str, Any]) -> None:
 
 
 def _too_early(wait: timedelta) -> Failure:
-    return outcome_unknown(
-        "the provider has no order yet, one may still arrive", max(wait.total_seconds() + 0.5, 1)
-    )
+    return outcome_unknown("the provider has no order yet, one may still arrive", max(wait.total_seconds() + 0.5, 1))
 
 
 def _not_its_own(facts: Mapping[str, Any], settlement: Settlement, clash: Clash) -> Failure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from levelup_ov.domain.order import Order
-from levelup_ov.redaction import passes_luhn
+from levelup_ov.domain.secret import Secret
+from levelup_ov.redaction import holds, passes_luhn
 from levelup_ov.transport.tap import RECORDED_REFERENCE, Exchange
 
 REDACTED = "<redacted>"
@@ -36,7 +37,7 @@ TEST_CARDS = frozenset(
 
 _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w.])")
 _CREDENTIALS = re.compile(r"\b(?:Bearer|Basic|Token)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
-_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|session|api-?key|-key$", re.IGNORECASE)
+SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|session|api-?key|-key$", re.IGNORECASE)
 _PLAIN_SEGMENT = re.compile(r"[a-z][a-z_.-]{0,31}|v\d{1,2}", re.IGNORECASE)
 _SHORT = re.compile(r"[\w .:/-]{0,32}")
 """What may be written before and after a reference."""
@@ -146,25 +147,31 @@ def _placeholder(value: Any, number: int) -> Any:
     return f"text-{number}"
 
 
-def write_recording(path: Path, exchanges: Sequence[Exchange], redactor: Redactor) -> None:
+def write_recording(
+    path: Path, exchanges: Sequence[Exchange], redactor: Redactor, secrets: Iterable[Secret] = ()
+) -> None:
     """Write exchanges, redacted; :func:`levelup_ov.transport.tap.read_recording` reads them.
+
+    ``secrets``: those of the account, which must not be in it in any form.
 
     :raises ValueError: what is left holds something that no recording may; nothing was written.
     """
     recording = {"levelup_ov_recording": 1, "exchanges": [redactor.exchange(exchange) for exchange in exchanges]}
     text = json.dumps(recording, indent=2, ensure_ascii=False) + "\n"
-    if found := problems(text):
+    if found := problems(text, secrets):
         raise ValueError(f"{path.name} would hold {'; '.join(found)}")
     path.write_text(text, encoding="utf-8")
 
 
-def problems(text: str) -> list[str]:
+def problems(text: str, secrets: Iterable[Secret] = ()) -> list[str]:
     """What a recording must not hold and this one does: card numbers and credentials, without repeating them."""
     found = list(found_in(text))
+    if holds(text, secrets):
+        found.append("a secret of the account, as it is or encoded")
     for exchange in json.loads(text)["exchanges"]:
         for side in ("request", "answer"):
             for name, value in ((exchange[side] or {}).get("headers") or {}).items():
-                if _SECRET_HEADER.search(name) and value != REDACTED:
+                if SECRET_HEADER.search(name) and value != REDACTED:
                     found.append(f"a value of the header {name}")
     return found
 

@@ -106,9 +106,15 @@ _intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent(False, False
 
 
 class TappedSession(Session):
-    """A session that lets a :class:`Tap` know what the adapter says of its calls."""
+    """A session that lets a :class:`Tap` know what the adapter says of its calls.
+
+    ``also``: statuses that it named as documented successes.
+    """
+
+    also: frozenset[int] = frozenset()
 
     def call(self, method: str, path: str, **how: Any) -> Reply:
+        self.also |= frozenset(how.get("also", ()))
         token = _intent.set(_Intent(how.get("places_order", False), how.get("repeatable", False)))
         try:
             return super().call(method, path, **how)

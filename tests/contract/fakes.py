@@ -67,8 +67,9 @@ class FakeAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         self.orders.append(order)
         self.paid_with.append(tender)
-        placed = replace(_answered(self.placed), reference=order.reference)
-        return replace(placed, provider_order_id=f"{placed.provider_order_id}-{len(self.orders)}")
+        placed = _answered(self.placed)
+        number = f"{placed.provider_order_id}-{len(self.orders)}"
+        return replace(placed, provider_order_id=number, reference=order.reference)
 
     def error_from(self, reply: Reply) -> Refused | None:
         return None

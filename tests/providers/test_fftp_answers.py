@@ -13,9 +13,11 @@ import responses
 
 from adapters.fftp import IMPOSSIBLE_TOTAL, FftpAdapter
 from levelup_ov.adapter import Account
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.orderable import orderable
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import Refused, Unanswered
@@ -359,5 +361,23 @@ def test_what_has_no_price_in_cents_is_left_out(
     menu = orderable(ADAPTER.show_menu(MAIN, session))
 
     assert [each.provider_id for category in menu.categories for each in category.items] == ["soda"]
-    assert [option.provider_id for option in menu.option_groups[0].options] == ["soda:cup:paper"]
+    assert [option.provider_id for option in menu.option_groups[0].options] == ["soda%3Acup:paper"]
     assert [reason.rpartition("item_provider_id=")[2].split()[0] for reason in menu.left_out[1:]] == ["tea"]
+
+
+@pytest.mark.rule("TIME-11", "META-5")
+@pytest.mark.parametrize("minutes, refused", [(20, False), (75, False), (90, True)])
+def test_minutes_that_nobody_was_shown_are_refused(
+    fftp: responses.RequestsMock, session: Session, minutes: int, refused: bool
+) -> None:
+    fftp.get(ORDERS, json=[])
+    fftp.get(MENU, json={"restaurant_name": "Boston Deli", "items": [], "default_prep_minutes": minutes})
+    wanted = order(shown=Shown(NOW, None, NOW + timedelta(minutes=15)))
+    if not refused:
+        fftp.post(ORDERS, status=409, json=PRICED)
+
+    with pytest.raises(Failure) as failure:
+        ADAPTER.submit_order(wanted, LevelUp(), session)
+
+    # Where the time is right, the stand-in has a word on the price.
+    assert failure.value.code == ("ready_time_unavailable" if refused else "price_changed")

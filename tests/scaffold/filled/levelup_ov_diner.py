@@ -48,7 +48,13 @@ class DinerAdapter(Adapter):
         return [_location(place) for place in places if "external" in place.texts("payments")]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        return _menu(session.get(f"/v1/locations/{location.provider_id}/menu", cache_for=60, check=_menu).answer())
+        menu = session.get(f"/v1/locations/{location.provider_id}/menu").answer().member("menu")
+        groups: dict[str, OptionGroup] = {}
+        categories = []
+        for heading in menu.each("headings"):
+            items = tuple(_item(dish, groups) for dish in heading.each("dishes"))
+            categories.append(Category(heading.identifier("id"), heading.text("title"), items))
+        return Menu(menu.identifier("id"), menu.text("title"), tuple(categories), tuple(groups.values()))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         quote = _cart(order, session).member("quote")
@@ -118,15 +124,6 @@ def _location(place: Answer) -> Location:
     hours = opening_hours((WEEKDAYS[day.integer("weekday")], day.integer("from"), day.integer("to")) for day in days)
     name, tips, zone = place.text("title"), place.boolean("takes_gratuity"), place.text("zone")
     return Location(place.identifier("id"), name, accepts_tips_on_pickup=tips, time_zone=zone, hours=hours)
-
-
-def _menu(answer: Answer) -> Menu:
-    menu, groups = answer.member("menu"), dict[str, OptionGroup]()
-    categories = tuple(
-        Category(each.identifier("id"), each.text("title"), tuple(_item(dish, groups) for dish in each.each("dishes")))
-        for each in menu.each("headings")
-    )
-    return Menu(menu.identifier("id"), menu.text("title"), categories, tuple(groups.values()))
 
 
 def _item(dish: Answer, groups: dict[str, OptionGroup]) -> MenuItem:

@@ -48,9 +48,7 @@ def upgrade() -> None:
         unique=True, sqlite_where=held, postgresql_where=held,
     )  # fmt: skip
     due = sa.text("look_again_at IS NOT NULL")
-    op.create_index(
-        "submissions_look_again", "submissions", ["look_again_at"], sqlite_where=due, postgresql_where=due
-    )
+    op.create_index("submissions_look_again", "submissions", ["look_again_at"], sqlite_where=due, postgresql_where=due)
     op.create_table(
         "sights",
         sa.Column("submission", sa.Text, sa.ForeignKey("submissions.id", ondelete="CASCADE"), primary_key=True),
