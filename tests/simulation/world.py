@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
@@ -28,7 +28,7 @@ from unittest import mock
 from adapters.fftp import FftpAdapter
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account, Adapter
-from levelup_ov.config import Settings
+from levelup_ov.config import load_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
@@ -135,11 +135,14 @@ class Things:
         box = SandboxAdapter(Account("box", "sandbox", "Box", {
             "base_url": f"http://{Sandbox.host}", "api_key": Secret("sandbox"),
         }))  # fmt: skip
-        self.settings = Settings(
-            development=True, api_keys=(), secret_keys=(Secret("c2ltdWxhdGlvbiBzaW11bGF0aW9uIHNpbXVsYXRpb24="),),
-            accounts={"deli": fftp, "box": box}, data_dir=self.directory,
-            submission_deadline=DEADLINE, reconcile_grace=GRACE,
-        )  # fmt: skip
+        environment = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(self.directory)}
+        self.settings = replace(
+            load_settings(environment),
+            accounts={"deli": fftp, "box": box},
+            secret_keys=(Secret("c2ltdWxhdGlvbiBzaW11bGF0aW9uIHNpbXVsYXRpb24="),),
+            submission_deadline=DEADLINE,
+            reconcile_grace=GRACE,
+        )
         self._tls = session.tls_context()
         self.entries = {name: _entry(adapter, provider) for adapter, provider in (
             (fftp, Fftp(merges=True)), (box, Sandbox(merges=True))) for name in (adapter.account.name,)}
