@@ -975,3 +975,16 @@ def test_the_refusal_of_the_schedule_is_no_refusal_of_the_order(bench: Bench, pa
     bench.toast.fault(path, 400)
 
     assert refusal_of(bench.validate).code == "provider_protocol_error"
+
+
+@pytest.mark.rule("LOC-2", "LOC-3")
+@pytest.mark.parametrize(
+    "change", [{"weekSchedule": {"monday": "gone"}}, {"daySchedules": {"1": {"openTime": "soon"}}}, {"weekSchedule": 5}]
+)
+def test_hours_that_cannot_be_read_are_unknown(bench: Bench, change: dict[str, Any]) -> None:
+    bench.toast.restaurants[BOSTON]["schedules"] |= change
+
+    boston, cambridge = bench.adapter.list_locations(bench.new_session())
+
+    assert set(boston.hours.values()) == {None} and None not in cambridge.hours.values()
+    assert bench.validate().food == 300

@@ -22,9 +22,10 @@ from flask import Flask
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
+from levelup_ov.domain.order import User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ordering.metadata import MetadataKeeper
-from tests.channel import CARD, Answer, Channel, Clock, item
+from tests.channel import CARD, USER, Answer, Channel, Clock, item
 from tests.conftest import MakeApp
 from tests.servers.vendure_server import GROUPS, MENU, TAX_PERCENT, VendureServer
 from tests.transport.wire import Peer, Request, peer, read_request, reply
@@ -625,12 +626,15 @@ class Keeper:
 
     def with_another_session(self, metadata: Mapping[str, Any]) -> dict[str, str]:
         """The cart of a validation, as if the shop had forgotten its session."""
-        cart = json.loads(self._keeper.take_cart("boston", metadata)["cart"].reveal())
+        guest = User("Robin", "Example", USER["phone"], USER["email"])
+        cart = json.loads(self._keeper.take_cart("boston", CONGRESS, metadata, guest)["cart"].reveal())
         cart[1] = cart[1][::-1]
-        return self._keeper.give_cart("boston", {"cart": Secret(json.dumps(cart))})
+        return self._keeper.give_cart("boston", CONGRESS, {"cart": Secret(json.dumps(cart))}, guest)
 
     def credentials(self, metadata: Mapping[str, Any]) -> dict[str, str]:
-        return {name: value.reveal() for name, value in self._keeper.take_account("club", metadata).items()}
+        # Whoever the guest is.
+        opened = {name: self._keeper._kept.open(value, f"club {name}") for name, value in metadata.items()}
+        return {name.removeprefix("user_club_"): json.loads(value)[0] for name, value in opened.items() if value}
 
 
 def kept(answer: Answer) -> dict[str, Any]:
