@@ -116,7 +116,7 @@ VARIABLES = (
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may be under way", "30",
              "reconcile_grace", partial(_number, 0.1, 86_400)),
-    Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold"),
+    Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold at most"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_CHECKOUT_URL", "base address of LevelUp's API; unset, there is no web checkout"),
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
@@ -159,6 +159,7 @@ class Settings:
     redis: Secret | None
     reconcile_grace: float
     account_threads: int
+    account_most: int
     proxy: Secret | None
     checkout: CheckoutSettings | None
     log_level: str
@@ -195,7 +196,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def check_ledger(url: str) -> None:
     """Refuse to start over a ledger whose schema is not this release's; one that is down may come back.
 
-    :raises ConfigError: it is missing, older or newer.
+    :raises ConfigError: it is missing, older or newer, or will never be there.
     """
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():
@@ -206,6 +207,8 @@ def check_ledger(url: str) -> None:
     except SchemaMismatch as mismatch:
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
+        if failure.is_permanent:
+            raise ConfigError([f"the ledger: {failure.message}; correct DATABASE_URL or the database"]) from None
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
@@ -252,6 +255,8 @@ class _Loader:
             ledger=self._ledger(development, data_dir),
             redis=self._redis(),
             account_threads=self._account_threads(simple["threads"], len(accounts)),
+            # What others leave idle may be borrowed, unless somebody has set the share.
+            account_most=self._account_threads(simple["threads"], 1),
             proxy=self._proxy(),
             checkout=self._checkout(development),
             **simple,
@@ -433,7 +438,7 @@ class _Loader:
         return Secret(url)
 
     def _account_threads(self, threads: int, accounts: int) -> int:
-        """How many threads one account may hold: half of them, unless there is but one account."""
+        """How many threads are an account's share: half of them, unless there is but one account."""
         value = self._value("LEVELUP_OV_ACCOUNT_SHARE")
         if not value:
             return threads if accounts <= 1 else max(threads // 2, 1)

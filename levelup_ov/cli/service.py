@@ -171,7 +171,8 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
             total = len(unknown) + len(again)
             click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {outcome}")
         resolved = len(unknown) + len(again) - left
-        click.echo(f"{resolved} resolved, {left} still unknown, {findings} for a person to look at", err=True)
+        looks = f", {findings} for a person to look at" if findings else ""
+        click.echo(f"{resolved} resolved, {left} still unknown{looks}", err=True)
         if left or findings:
             raise SystemExit(1)
 
