@@ -36,7 +36,7 @@ def _name_gone_accounts() -> None:
 try:
     _settings = load_settings()
     if not _settings.development:
-        check_ledger(_settings.ledger.reveal())
+        check_ledger(_settings.ledger.reveal(), connections=_settings.workers * _settings.ledger_connections)
         _name_gone_accounts()
 except ConfigError as error:
     _refuse(error)

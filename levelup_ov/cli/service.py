@@ -47,7 +47,7 @@ def _config(settings: Settings) -> AppGroup:
         # Loading the application has read everything; a mistake would have ended it there. The ledger is looked at
         # here and by gunicorn's configuration, for the command that brings it up to date must load without.
         if not settings.development:
-            check_ledger(settings.ledger.reveal())
+            check_ledger(settings.ledger.reveal(), connections=settings.workers * settings.ledger_connections)
         click.echo(f"mode: {'development' if settings.development else 'production'}")
         click.echo(f"accounts, from {settings.accounts_source}:")
         for name, adapter in settings.accounts.items():
@@ -192,7 +192,8 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
         resolved = everything + len(again) - left
         if run.skipped:
             click.echo(f"{run.skipped} left for the next run: out of time, or the provider does not answer", err=True)
-        click.echo(f"{resolved} resolved, {left} still unknown, {findings} for a person to look at", err=True)
+        looks = f", {findings} for a person to look at" if findings else ""
+        click.echo(f"{resolved} resolved, {left} still unknown{looks}", err=True)
         if left or findings:
             raise SystemExit(1)
 

@@ -425,7 +425,7 @@ class Ledger:
                 log.error("order_disputed: another submission has proof that it is its own", extra=_facts(holder))
             place()
 
-    def fail(self, id: str, *, refused: bool = False) -> None:
+    def fail(self, id: str, refused: bool = False) -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
 
         For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``refused``: it

@@ -123,6 +123,11 @@ class Service:
         with self._bulkhead.room(merchant_id), self._session(adapter, trace) as session:
             return self._directory.places(adapter, session)
 
+    @property
+    def location_failures(self) -> Mapping[tuple[str, str], int]:
+        """How often locations could not be read since the start, by account and code: for metrics (LOC-3)."""
+        return self._directory.failures
+
     def menu(self, location_id: str, trace: Trace) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
         menu = self.read_menu(location_id, trace)

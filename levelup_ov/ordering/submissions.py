@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
@@ -63,6 +64,10 @@ class Settlement:
     placed: Placed
     answer: Mapping[str, Any]
     replayed: bool = False
+
+
+class Disproved(Exception):
+    """Said by who looks a submission up: a refusal of its own call is on record elsewhere, nothing was placed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +257,19 @@ class Submissions:
         ``fence_order`` makes the provider refuse what may still come late; None where it cannot be made to. Then it
         has to be without the order for the grace, and awake.
 
+        ``find_order`` may raise :class:`Disproved`.
+
         :raises Failure: ``outcome_unknown``: it could not be found out now.
         """
         asked_at = self.ledger.observer.now_ms()
         if fence_order is not None:
             self._asked(submission, fence_order)
-        settlement = self._look(submission, find_order)
+        try:
+            settlement = self._look(submission, find_order)
+        except Disproved:
+            with suppress(Superseded):
+                self.ledger.fail(submission.id, True)
+            return None
         if settlement is None:
             if fence_order is None:
                 settlement = self._look_twice(submission, find_order, asked_at, deadline)
@@ -311,6 +323,8 @@ class Submissions:
     def _asked(self, submission: Submission, ask: Callable[[Submission], Any]) -> Any:
         try:
             return ask(submission)
+        except Disproved:
+            raise
         except Failure as failure:
             raise outcome_unknown(f"the provider was asked, but: {failure.message}") from None
         except Exception as error:
@@ -413,7 +427,7 @@ class Submissions:
         except Exception as error:
             refused = isinstance(error, Refused) and error.proof
             if not attempt.order_may_stand or refused:
-                _quietly(lambda: self.ledger.fail(id, refused=refused and attempt.order_may_stand))
+                _quietly(lambda: self.ledger.fail(id, refused and attempt.order_may_stand))
                 raise
             _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
