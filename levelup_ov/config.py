@@ -226,16 +226,38 @@ def check_ledger(url: str, *, connections: int = 0) -> None:
         ledger.close()
 
 
-def upgrade_ledger(url: str) -> str | None:
+def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
     """What :func:`levelup_ov.ledger.engine.upgrade` does; a file that it makes is readable by its owner only.
 
-    To be called before there are threads: the process has one mask for all of them.
+    To be called before there are threads: the process has one mask for all of them. ``new``: an empty ledger may begin
+    where one was known before; otherwise a mark beside SQLite's file tells that one was.
+
+    :raises ConfigError: it may not, and would.
     """
+    path = ledger_file(url)
+    mark = path and path.with_name(f"{path.name}.known")
+    if path is not None and mark is not None and not new and mark.exists() and not _has_content(path):
+        wrong = f"the ledger {path} is gone, and a new one would know nothing of the orders that were placed"
+        raise ConfigError([f"{wrong}; restore it by `ledger restore COPY`, or begin a new one with --new"])
     mask = os.umask(0o077)
     try:
-        return upgrade(url)
+        found = upgrade(url)
+        if mark is not None:
+            mark.touch()
+        return found
     finally:
         os.umask(mask)
+
+
+def ledger_file(url: str) -> Path | None:
+    """The file of an SQLite ledger; None for another."""
+    if not url.startswith("sqlite") or ":///" not in url:
+        return None
+    return Path(url.partition(":///")[2].partition("?")[0].removeprefix("file:"))
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def new_secret_key() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, get_args
 
 import click
@@ -13,10 +14,11 @@ from werkzeug.serving import make_server
 
 from levelup_ov.checkout import LEDGER_ACCOUNT, Checkout
 from levelup_ov.cli.adapters import adapters_group
-from levelup_ov.config import Settings, check_ledger, upgrade_ledger
+from levelup_ov.config import Settings, check_ledger, ledger_file, upgrade_ledger
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
+from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import Submission, open_ledger
 from levelup_ov.ordering.service import Service, Trace
@@ -88,10 +90,36 @@ def _ledger(settings: Settings) -> AppGroup:
     group = AppGroup("ledger", help="The ledger's database.")
 
     @group.command("upgrade")
-    def bring_up() -> None:
+    @click.option("--new", is_flag=True, help="Begin an empty ledger where one was known that is gone.")
+    def bring_up(new: bool) -> None:
         """Bring the database to the schema of this release."""
-        found = _shown(lambda: upgrade_ledger(settings.ledger.reveal()))
+        found = _shown(lambda: upgrade_ledger(settings.ledger.reveal(), new=new))
         click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+
+    @group.command("backup")
+    @click.argument("copy", type=click.Path(dir_okay=False, path_type=Path))
+    def take(copy: Path) -> None:
+        """Copy an SQLite ledger to the new file COPY; safe beside live traffic."""
+        try:
+            size = _shown(lambda: back_up(_file(settings), copy))
+        except OSError as error:
+            raise click.ClickException(f"{copy} cannot be written: {error.strerror}") from None
+        click.echo(f"{copy}: {size} bytes")
+
+    @group.command("restore")
+    @click.argument("copy", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+    def restore(copy: Path, yes: bool) -> None:
+        """Put the ledger back to what it was in COPY.
+
+        Orders placed since are not known to it: identical submissions would be placed once more.
+        """
+        file = _file(settings)
+        if not yes:
+            click.confirm(f"Replace all that {file} holds by {copy}?", abort=True, err=True)
+        _shown(lambda: put_back(copy, file))
+        _shown(lambda: upgrade_ledger(settings.ledger.reveal()))
+        click.echo("restored; ask the providers about the orders placed since the copy was taken")
 
     @group.command("purge")
     def purge() -> None:
@@ -291,6 +319,12 @@ def _levelup(settings: Settings) -> click.Command:
         server.serve_forever()
 
     return serve
+
+
+def _file(settings: Settings) -> Path:
+    if (path := ledger_file(settings.ledger.reveal())) is None:
+        raise click.ClickException("the ledger is in PostgreSQL: use pg_dump and pg_restore, or the provider's backups")
+    return path
 
 
 def _is_asked(submission: Submission, settings: Settings) -> bool:

@@ -6,7 +6,9 @@ import os
 import resource
 import shutil
 import sqlite3
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +17,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from levelup_ov.config import ConfigError, check_ledger
+from levelup_ov.config import ConfigError, check_ledger, upgrade_ledger
 from levelup_ov.ledger import reasons
-from levelup_ov.ledger.engine import LedgerUnavailable, upgrade
+from levelup_ov.ledger.backup import back_up, put_back
+from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import RETENTION, Claimed, Ledger, Submission, open_ledger
 from levelup_ov.ordering.turns import FAILURES, Run, in_turns, of_gone_accounts
@@ -143,6 +146,66 @@ def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str)
             os.truncate(path, 0)
         with pytest.raises(LedgerUnavailable, match="restart"):
             claimed(ledger, 2)
+
+
+# Copies.
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_copy_is_taken_and_put_back_under_traffic(tmp_path: Path) -> None:
+    path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
+    stopped = threading.Event()
+    with closing(ledger_at(path)) as ledger, ThreadPoolExecutor(1) as pool:
+        before = claimed(ledger, 1)
+
+        def go_on() -> int:
+            number = 100
+            while not stopped.is_set():
+                claimed(ledger, number)
+                number += 1
+            return number - 100
+
+        traffic = pool.submit(go_on)
+        try:
+            while len(ledger.find()) < 3:
+                time.sleep(0.01)
+            assert back_up(path, copy) > 0
+            after = claimed(ledger, 2)
+            put_back(copy, path)
+        finally:
+            stopped.set()
+        assert traffic.result() > 0
+        # The service goes on with what was put back.
+        assert ledger.show(before) is not None and ledger.show(after) is None
+        claimed(ledger, 3)
+        ledger.ready()
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        back_up(path, copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"no copy of anything" * 500])
+def test_what_is_no_copy_is_not_put_back(tmp_path: Path, content: bytes) -> None:
+    path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
+    copy.write_bytes(content)
+    with closing(ledger_at(path)) as ledger:
+        kept = claimed(ledger, 1)
+        with pytest.raises(LedgerUnavailable):
+            put_back(copy, path)
+        assert ledger.show(kept) is not None
+
+
+@pytest.mark.rule("SUB-2")
+def test_an_empty_ledger_does_not_begin_silently(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    url = f"sqlite:///{path}"
+    assert upgrade_ledger(url, new=False) is None
+    assert upgrade_ledger(url, new=False) == REVISIONS[-1]
+    path.unlink()
+    with pytest.raises(ConfigError, match="is gone"):
+        upgrade_ledger(url, new=False)
+    assert not path.exists()
+    assert upgrade_ledger(url, new=True) is None
 
 
 # Purging.
