@@ -27,7 +27,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger",
-        "migrations",
+        "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""

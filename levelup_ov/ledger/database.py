@@ -31,6 +31,13 @@ T = TypeVar("T")
 _SMALLEST = 4096
 """Bytes of a database that has tables."""
 _RESTART = "the service, see the page on backups"
+_MOST_CONNECTIONS = """
+SELECT LEAST(
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+    COALESCE((SELECT NULLIF(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user), 100000),
+    COALESCE((SELECT NULLIF(datconnlimit, -1) FROM pg_database WHERE datname = current_database()), 100000)
+)
+"""
 _CHECKPOINT_PATIENCE = 0.2
 """Seconds that a checkpoint waits for readers; submissions wait for it."""
 _REPEATED = frozenset({"40001", "40P01"})
@@ -40,7 +47,7 @@ _REPEATED = frozenset({"40001", "40P01"})
 class Database:
     """The database at ``url``; one object serves all threads of a process, and its children after a fork.
 
-    Connects at first use. ``pool_size`` should be the number of threads.
+    Connects at first use. ``pool_size``: connections at once; threads wait for one another beyond it.
 
     :raises ValueError: not an address of SQLite or PostgreSQL.
     """
@@ -130,6 +137,16 @@ class Database:
             cursor.execute(f"PRAGMA busy_timeout = {int(_CHECKPOINT_PATIENCE * 1000)}")
             # Others may go on reading what they have begun to read; then the next one takes the rest.
             cursor.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+
+    def most_connections(self) -> int | None:
+        """How many connections the server gives to users such as ours; None where there is no such limit.
+
+        :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached.
+        """
+        if not self.is_postgresql:
+            return None
+        with self.connection() as connection:
+            return int(connection.scalar(text(_MOST_CONNECTIONS)))
 
     def check_schema(self) -> None:
         """Make sure that the schema is the one of this release.

@@ -28,6 +28,8 @@ VERSION_TABLE = "ledger_version"
 UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"
 PATIENCE = 5
 """Seconds to wait for a lock or for a free connection of the pool."""
+KEPT = 4
+"""Connections that a process keeps while they are idle."""
 SILENCE = 10.0
 """Seconds for which the same reason is not logged again."""
 
@@ -81,8 +83,10 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     if address.get_backend_name() == "sqlite":
         # psycopg names parameters too.
         options = {"paramstyle": "named", "connect_args": {"timeout": PATIENCE}}
+    # What a busy time has opened beyond these is closed again, for others to have.
+    kept = min(pool_size, KEPT)
     engine = create_engine(
-        address, pool_size=pool_size, max_overflow=0, pool_timeout=PATIENCE, hide_parameters=True, **options
+        address, pool_size=kept, max_overflow=pool_size - kept, pool_timeout=PATIENCE, hide_parameters=True, **options
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite)

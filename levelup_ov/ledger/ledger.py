@@ -463,21 +463,28 @@ class Ledger:
         self.database.run(lambda cursor, _: self._sql.forget_sight.run(cursor, values), single=True)
 
     def rule_out(
-        self, submission: Submission, *, grace: timedelta, asked_at: int | None = None, fenced: bool = False
+        self,
+        submission: Submission,
+        *,
+        grace: timedelta,
+        asked_at: int | None = None,
+        fenced: bool = False,
+        told: bool = False,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses one that comes late. The rest as in :meth:`absence`.
+        ``fenced``: it refuses one that comes late. ``told``: a person says that there is none. The rest as in
+        :meth:`absence`.
 
         :raises TooEarly: it does not, and had not been without an order for ``grace``.
         :raises Superseded: it was settled otherwise.
         """
-        if not fenced and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+        if not (fenced or told) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
             raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
-            ended="fenced" if fenced else "absent",
+            ended="fenced" if fenced else "told" if told else "absent",
             finding="card_may_be_charged" if submission.card and not fenced else None,
             pause=LOOKED_AGAIN[0] // _MILLISECOND,
             seen_boot=submission.boot,

@@ -277,6 +277,22 @@ class Submissions:
                 return self._rule_out(submission, asked_at, fenced=fence_order is not None)
         return self._found(submission, settlement)
 
+    def settle(self, submission: Submission, placed: str | None) -> None:
+        """Settle an unknown submission by what a person says: the number that the restaurant has, or None for none.
+
+        :raises Failure: ``outcome_unknown``: it was settled meanwhile.
+        """
+        facts = {**_facts(submission), "order_id": placed}
+        try:
+            if placed is None:
+                self.ledger.rule_out(submission, grace=self._grace, told=True)
+            else:
+                answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
+                self.ledger.place(submission.id, answer=answer, order_id=placed, provider_order_id=placed)
+        except (Superseded, Clash) as reason:
+            raise outcome_unknown(f"nothing was changed: {reason}") from None
+        log.warning("submission_settled_by_hand", extra=facts)
+
     def look_again(
         self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
     ) -> Finding | None:
