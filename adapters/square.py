@@ -27,20 +27,32 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.money import Cents
-from levelup_ov.domain.opening import next_opening
-from levelup_ov.domain.options import nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Fee, Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    Cents,
+    Fee,
+    Item,
+    Location,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    broken_protocol,
+    in_minutes,
+    nest,
+    next_opening,
+    read_each,
+)
 
 API_VERSION = "2025-08-20"
 """Square-Version: the release that all of this was read in."""

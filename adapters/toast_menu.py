@@ -12,12 +12,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.money import Cents
-from levelup_ov.domain.options import MAX_DEPTH, decode_path, encode_path
-from levelup_ov.errors import Unanswered
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    MAX_DEPTH,
+    Answer,
+    Category,
+    CategoryGroup,
+    Cents,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Unanswered,
+    decode_path,
+    encode_path,
+)
 
 MOST_GROUPS = 5000
 """How many groups a menu may have, each counted once for each path to it."""

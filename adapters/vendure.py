@@ -22,16 +22,25 @@ from typing import Any, NamedTuple
 from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, Page, read_location, read_menu, read_page
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, Problem, problem_in
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import CreditCard, Tender
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    CreditCard,
+    Location,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    broken_protocol,
+    read_each,
+)
 
 MENU_LIFETIME = 60.0
 """Seconds for which a menu is kept."""
