@@ -85,6 +85,7 @@ VARIABLES = (
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
     Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
+    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for goes back", "600"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO"),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64"),
     Variable("WEB_CONCURRENCY", "worker processes", "2"),
@@ -94,12 +95,16 @@ VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSettings:
-    """LevelUp's API for web checkout, and what this service is there; addresses without a slash at the end."""
+    """LevelUp's API for web checkout, and what this service is there; addresses without a slash at the end.
+
+    ``charge_age``: seconds after which a charge of unknown outcome that nobody asks for is given back.
+    """
 
     url: str
     api_key: str
     client_secret: Secret
     return_url: str
+    charge_age: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +382,8 @@ class _Loader:
             elif not value.isascii() or not value.isprintable():
                 self._mistake(f"environment, {name}", "holds characters that no key has", "use printable ASCII")
         url, api_key, client_secret, return_url = values
-        return CheckoutSettings(url.rstrip("/"), api_key, Secret(client_secret), return_url.rstrip("/"))
+        age = self._number("LEVELUP_OV_CHECKOUT_CHARGE_AGE", 0, 86_400)
+        return CheckoutSettings(url.rstrip("/"), api_key, Secret(client_secret), return_url.rstrip("/"), age)
 
     def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str]:
         try:

@@ -64,6 +64,8 @@ class Attempt:
     def __init__(self, reference: str, mark: Callable[[Mapping[str, Any] | None], None] | None = None) -> None:
         self.reference = reference
         self.session: Session | None = None
+        self.also: Callable[[], None] | None = None
+        """A further condition of the last look; it raises a failure where nothing may be sent."""
         self._mark = mark
         self._begun = False
 
@@ -77,13 +79,14 @@ class Attempt:
 
         :raises Failure: the claim was lost; do not send.
         """
-        if self._mark is None or self._begun:
-            return
-        try:
-            self._mark(trace)
-        except Superseded:
-            raise _in_progress() from None
-        self._begun = True
+        if self._mark is not None and not self._begun:
+            try:
+                self._mark(trace)
+            except Superseded:
+                raise _in_progress() from None
+            self._begun = True
+        if self.also is not None:
+            self.also()
 
     @property
     def order_may_stand(self) -> bool:

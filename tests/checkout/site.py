@@ -41,8 +41,8 @@ class Line:
     """What the service reaches as LevelUp. ``calls``: method and path of each.
 
     ``faults``: for the next calls of a path, what happens: ``lost`` (done, but the answer is dropped), ``unreached``
-    (not even done, and nobody can tell), or a status with a body in place of LevelUp's answer. ``delays``: for how many
-    seconds the calls of a path are held up.
+    (not even done, and nobody can tell), or a status with a body in place of LevelUp's answer. ``changes``: members
+    that the next answers of a path have otherwise. ``delays``: for how many seconds the calls of a path are held up.
     """
 
     def __init__(self, levelup: Flask) -> None:
@@ -50,6 +50,7 @@ class Line:
         self.calls: list[str] = []
         self.faults: dict[str, list[str | tuple[int, Any]]] = {}
         self.delays: dict[str, float] = {}
+        self.changes: dict[str, list[Any]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -64,9 +65,16 @@ class Line:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             start_response(f"{status} Fault", [("Content-Type", "application/json")])
             return [content]
-        answer = list(self._levelup(environ, start_response))
+        answered: list[Any] = []
+        answer = list(self._levelup(environ, lambda *head: answered.append(head)))
         if fault == "lost":
             raise ConnectionAbortedError
+        if (changed := next((each for ending, each in self.changes.items() if path.endswith(ending) and each), None)):
+            told = json.loads(b"".join(answer))
+            (root,) = told
+            answer = [json.dumps({root: {**told[root], **changed.pop(0)}}).encode()]
+        status, headers = answered[0][:2]
+        start_response(status, [each for each in headers if each[0].lower() != "content-length"])
         return answer
 
     def count(self, path: str) -> int:
