@@ -37,7 +37,7 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Ready, in_minutes
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.errors import Refused, Unanswered, broken_protocol, reading
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.session import Reply, Session
 
@@ -99,7 +99,8 @@ class FftpAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         total = _price(order, session)
-        minutes = _ask_menu(session).integer("default_prep_minutes")
+        with reading():
+            minutes = _ask_menu(session).integer("default_prep_minutes")
         return Quote(
             food=total,
             tax=0,
@@ -165,14 +166,21 @@ class FftpAdapter(Adapter):
 
 
 def _ask_menu(session: Session) -> Answer:
-    return session.get("/fftp/v1/menu", cache_for=MENU_TTL).answer()
+    return session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).answer()
+
+
+def _check_menu(menu: Answer) -> None:
+    menu.text("restaurant_name")
+    menu.integer("default_prep_minutes")
+    for item in menu.each("items"):
+        _menu_item(item, _option_groups(item))
 
 
 def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:
     return MenuItem(
         provider_id=item.identifier("id"),
         name=item.text("name"),
-        price=item.cents("price_cents"),
+        price=item.price("price_cents"),
         description=item.text("description", "") or None,
         option_groups=tuple(group.provider_id for group in groups),
     )
@@ -199,7 +207,7 @@ def _option_group(group_id: str, group: Answer) -> OptionGroup:
             MenuOption(
                 provider_id=encode_path(group_id, option.identifier("id")),
                 name=option.text("name"),
-                price=option.cents("price_delta_cents", 0),
+                price=option.price("price_delta_cents") if option.has("price_delta_cents") else 0,
                 maximum_quantity=1,
             )
             for option in group.each("options", [])

@@ -12,11 +12,12 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timezone
+from datetime import datetime, timezone
+from functools import partial
 from typing import Any, NamedTuple
 
 from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours
+from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours, read_each
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
 from levelup_ov.domain.order import Item, Order
@@ -38,7 +39,7 @@ CODES: Mapping[str, str] = {
     "special_instructions_too_long": "note_too_long",
     "special_instructions_not_allowed": "note_not_taken",
     "ready_time_in_past": "time_past",
-    "ready_time_unavailable": "no_scheduling no_slot_left time_too_far",
+    "ready_time_unavailable": "no_scheduling no_slot_left time_changed time_too_far",
     "tender_not_accepted": "payment_not_taken",
     "price_changed": "price_changed",
     "card_declined": "card_declined card_expired card_invalid",
@@ -100,11 +101,12 @@ class SandboxAdapter(Adapter):
         return {"X-Sandbox-Key": self.account.setting("api_key")}
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        return [_location(each) for each in session.get("/v1/locations").answer().each("locations")]
+        rows = session.get("/v1/locations").answer().each("locations")
+        return read_each((str(row.value.get("id")), partial(_location, row)) for row in rows)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         path = f"/v1/locations/{location.provider_id}/menu"
-        return _menu(session.get(path, cache_for=MENU_TTL).answer().member("menu"))
+        return _read_menu(session.get(path, cache_for=MENU_TTL, check=_read_menu).answer())
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)
@@ -173,6 +175,8 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
 def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:
     """Order the cart, if it still costs ``total``."""
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
+    if (window := order.ready_window) is not None:
+        body |= {name: _stamp(instant) for name, instant in zip(("earliest", "latest"), window, strict=True)}
     try:
         reply = session.post(
             f"/v1/carts/{cart.id}/orders",
@@ -236,8 +240,12 @@ def _content(order: Order) -> dict[str, Any]:
         "note": order.special_instructions,
         "gratuity": order.tip,
         "coupon": order.merchant_funded_discount,
-        "wanted_at": wanted and wanted.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "wanted_at": wanted and _stamp(wanted),
     }
+
+
+def _stamp(instant: datetime) -> str:
+    return instant.astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:
@@ -304,7 +312,8 @@ def _location(answer: Answer) -> Location:
     )  # fmt: skip
 
 
-def _menu(menu: Answer) -> Menu:
+def _read_menu(answer: Answer) -> Menu:
+    menu = answer.member("menu")
     groups: dict[str, OptionGroup] = {}
     categories = tuple(_category(heading, groups) for heading in menu.each("headings"))
     sections = tuple(CategoryGroup(each.identifier("id"), each.text("title")) for each in menu.each("sections"))
@@ -318,7 +327,7 @@ def _category(heading: Answer, groups: dict[str, OptionGroup]) -> Category:
     items = []
     for dish in heading.each("dishes"):
         name, about, published = dish.text("title"), dish.text("about"), _publish(dish, (), groups)
-        items.append(MenuItem(dish.identifier("id"), name, dish.cents("cents"), about, option_groups=published))
+        items.append(MenuItem(dish.identifier("id"), name, dish.price("cents"), about, option_groups=published))
     section = heading.identifier("section")
     return Category(heading.identifier("id"), heading.text("title"), tuple(items), heading.text("about"), section)
 
@@ -346,7 +355,7 @@ def _publish(owner: Answer, above: tuple[str, ...], groups: dict[str, OptionGrou
 def _option(choice: Answer, above: tuple[str, ...], position: int, groups: dict[str, OptionGroup]) -> MenuOption:
     ids = (*above, choice.identifier("id"))
     return MenuOption(
-        encode_path(*ids), choice.text("title"), choice.cents("cents"),
+        encode_path(*ids), choice.text("title"), choice.price("cents"),
         maximum_quantity=choice.integer("most"), default_quantity=choice.integer("preset"),
         option_groups=_publish(choice, ids, groups), display_order=position,
     )  # fmt: skip

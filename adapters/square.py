@@ -15,15 +15,16 @@ live account:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location
+from levelup_ov.domain.location import Location, read_each
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.opening import next_opening
@@ -61,6 +62,10 @@ _REFUSALS: Sequence[tuple[str, str | None]] = (
 _REFUSING = ("INVALID_REQUEST_ERROR", "PAYMENT_METHOD_ERROR")
 
 
+class CursorRefused(Refused):
+    """Square refuses to show a page of the catalog."""
+
+
 class SquareAdapter(Adapter):
     """One seller's Square account with all its locations."""
 
@@ -90,7 +95,8 @@ class SquareAdapter(Adapter):
         return {"Authorization": f"Bearer {self.account.setting('access_token')}", "Square-Version": API_VERSION}
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        return [read_location(each) for each in session.get("/v2/locations").answer().each("locations")]
+        rows = session.get("/v2/locations").answer().each("locations")
+        return read_each((str(row.value.get("id")), partial(read_location, row, self._currency)) for row in rows)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         return Catalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
@@ -100,6 +106,7 @@ class SquareAdapter(Adapter):
         return self._quote(reply.answer().member("order"), order)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        order.check_ready(self._ready(order)[1])
         reference = order.reference or str(uuid4())
         body = {"idempotency_key": _key(reference, "order"), "order": {**self._order(order), "reference_id": reference}}
         created = session.post("/v2/orders", body, repeatable=True).answer().member("order")
@@ -178,6 +185,10 @@ class SquareAdapter(Adapter):
         pickup_at = ready_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if scheduled and ready_at else ""
         user, discount = order.user, order.merchant_funded_discount
         phone = re.sub(r"[\s().-]", "", user.phone or "")
+        for member, value, most in (("name", user.name, 255), ("phone", phone, 17), ("email", user.email or "", 255)):
+            if len(value) > most:
+                words = f"Square takes at most {most} characters of it."
+                raise Refused("customer_refused", words, path=f"$.user.{member}")
         return _given(
             location_id=order.location.provider_id,
             source={"name": "LevelUp"},
@@ -242,18 +253,39 @@ class SquareAdapter(Adapter):
 
 
 def _objects(session: Session) -> list[Answer]:
-    """The seller's catalog, page by page."""
-    objects: list[Answer] = []
+    """The seller's catalog. A cursor lives for some minutes: if one is refused, the pages are read anew, once."""
+    try:
+        return list(_pages(session, MENU_TTL))
+    except CursorRefused:
+        return list(_pages(session, None))
+
+
+def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
+    """The objects of the catalog, page by page."""
     params, cursors = {"types": ",".join(KINDS)}, {""}
     while True:
-        page = session.get("/v2/catalog/list", params=params, cache_for=MENU_TTL).answer()
-        objects += page.each("objects", [])
-        params["cursor"] = page.text("cursor", "")
+        try:
+            reply = session.get("/v2/catalog/list", params=params, cache_for=cache_for, check=_page)
+        except Refused as refusal:
+            raise CursorRefused(refusal.code, refusal.message) from refusal
+        found, params["cursor"] = _page(reply.answer())
+        yield from found
         if not params["cursor"]:
-            return objects
+            return
         if params["cursor"] in cursors:
             raise broken_protocol("the pages of the provider's catalog go round in a circle")
         cursors.add(params["cursor"])
+
+
+def _page(page: Answer) -> tuple[list[Answer], str]:
+    """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
+    if page.checked().value and not (page.has("objects") or page.has("cursor")):
+        raise broken_protocol("the provider's answer is no page of the catalog")
+    objects = page.each("objects", [])
+    for each in objects:
+        each.identifier("id")
+        each.text("type")
+    return objects, page.text("cursor", "")
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:

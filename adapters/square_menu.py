@@ -47,13 +47,16 @@ def cents(answer: Answer, name: str, currency: str, *default: Cents) -> Cents:
     return money.cents("amount")
 
 
-def read_location(answer: Answer) -> Location:
-    """A location of the seller (LOC-1); whether it takes tips Square does not say."""
+def read_location(answer: Answer, currency: str) -> Location:
+    """A location of the seller (LOC-1); whether it takes tips Square does not say.
+
+    One with prices in another currency than the account's is not active: nothing is converted.
+    """
     location_id, address, point = answer.identifier("id"), _inner(answer, "address"), _inner(answer, "coordinates")
     further = (address.text(f"address_line_{line}", "") for line in (2, 3))
     return Location(
         location_id, answer.text("name", "") or answer.text("business_name", "") or location_id,
-        active=answer.text("status") == "ACTIVE",
+        active=answer.text("status") == "ACTIVE" and answer.text("currency", currency) == currency,
         street_address=address.text("address_line_1", None), extended_address=", ".join(filter(None, further)) or None,
         locality=address.text("locality", None), region=address.text("administrative_district_level_1", None),
         postal_code=address.text("postal_code", None), phone=answer.text("phone_number", None),
@@ -67,6 +70,7 @@ class Catalog:
 
     def __init__(self, objects: Sequence[Answer], location: Location, currency: str, now: datetime) -> None:
         self._location, self._currency, self._now = location, currency, now
+        self._left_out: dict[str, None] = {}
         self._things: dict[str, dict[str, Answer]] = {kind: {} for kind in KINDS}
         for each in objects:
             if (kind := each.text("type")) in KINDS and self._has(each):
@@ -98,7 +102,7 @@ class Catalog:
             self._location.provider_id, self._location.name,
             tuple(each if each.category_group in parents else replace(each, category_group=None) for each in filled),
             tuple(groups.values()), tuple(CategoryGroup(key, headings[key].name) for key in parents if key),
-            special_instructions_character_limit=NOTE_LIMIT,
+            special_instructions_character_limit=NOTE_LIMIT, left_out=tuple(self._left_out),
         )  # fmt: skip
 
     def _items(self, item: Answer, groups: tuple[str, ...]) -> list[MenuItem]:
@@ -108,7 +112,7 @@ class Catalog:
         images = self._things["IMAGE"]
         for each in filter(self._has, variations):
             data = each.member("item_variation_data")
-            price = self._price(data)
+            price = self._price(data, f"item_provider_id={each.identifier('id')}")
             if price is None or data.has("measurement_unit_id") or not data.boolean("sellable", True):
                 continue
             pictures = [*data.texts("image_ids", []), *item.texts("image_ids", [])]
@@ -118,7 +122,7 @@ class Catalog:
         return found
 
     def _groups(self, item_id: str, item: Answer) -> dict[str, OptionGroup] | None:
-        """The item's modifier lists; None where it needs one that no option can answer: words, or all sold out.
+        """The item's modifier lists; None where it needs words of the customer.
 
         A list that the item changes is a group of its own (MENU-5).
         """
@@ -141,9 +145,7 @@ class Catalog:
             least, most = listed if limits == (-1, -1) else limits
             several = _switch(info, "allow_quantities", data.boolean("allow_quantities", False))
             options = self._options(key, data, overrides, several)
-            if least > 0 and not options:
-                return None
-            if options:
+            if options or least > 0:
                 groups[encode_path(key)] = OptionGroup(
                     encode_path(key), data.text("name", ""), options, max(least, 0), most if most > 0 else None,
                     defaults=tuple(option.provider_id for option in options if option.default_quantity),
@@ -157,7 +159,7 @@ class Catalog:
         for each in filter(self._has, data.each("modifiers", [])):
             modifier, change = each.member("modifier_data"), overrides.get(each.identifier("id"), _NOTHING)
             preset = change.boolean("on_by_default", modifier.boolean("on_by_default", False))
-            price = self._price(modifier, 0)
+            price = self._price(modifier, f"option_provider_id={encode_path(key, each.identifier('id'))}", 0)
             if price is None or _switch(change, "hidden_online_override", modifier.boolean("hidden_online", False)):
                 continue
             option = MenuOption(
@@ -175,8 +177,8 @@ class Catalog:
             return self._location.provider_id not in thing.texts("absent_at_location_ids", [])
         return self._location.provider_id in thing.texts("present_at_location_ids", [])
 
-    def _price(self, data: Answer, *default: int) -> int | None:
-        """The price at the location, in cents; None for what is sold out, or priced when it is sold."""
+    def _price(self, data: Answer, place: str, *default: int) -> int | None:
+        """The price at the location, in cents; None for what is sold out, priced when it is sold, or not in cents."""
         overrides = data.each("location_overrides", [])
         here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
         for layer in (*here, data):
@@ -185,7 +187,11 @@ class Catalog:
             if layer.text("pricing_type", "") == "VARIABLE_PRICING":
                 return None
             if layer.has("price_money"):
-                return cents(layer, "price_money", self._currency)
+                money = layer.member("price_money")
+                price = money.price("amount") if money.text("currency") == self._currency else None
+                if price is None:
+                    self._left_out[f"price isn't an amount in cents of {self._currency} {place}"] = None
+                return price
         return default[0] if default else None
 
 

@@ -17,21 +17,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from adapters.toast_menu import MenuReader
-from adapters.toast_orders import check_price, order_body, payment, read_placed, read_quote, refuse_notes
-from adapters.toast_restaurants import plan, read_location, takes_notes
+from adapters.toast_orders import check_price, customer, order_body, payment, read_placed, read_quote, refuse_notes
+from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location
+from levelup_ov.domain.location import Location, read_each
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.auth import Login
 from levelup_ov.transport.session import Reply, Session
@@ -78,27 +79,36 @@ class ToastAdapter(Adapter):
         if account.setting("menus_version") not in ("", "v2", "v3"):
             raise ValueError("menus_version is neither v2 nor v3")
         self._login = Login(self._log_in)
+        self._unread: frozenset[str] = frozenset()
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        return [self._location(guid, session) for guid in self._restaurants]
+        # Those that failed the last time come last: they take no time from the others.
+        guids = sorted(self._restaurants, key=lambda guid: guid in self._unread)
+        listed = read_each((guid, partial(self._hurried_location, guid, session)) for guid in guids)
+        self._unread = frozenset(listed.unread)
+        listed.sort(key=lambda location: self._restaurants.index(location.provider_id))
+        return listed
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         version, guid = self.account.setting("menus_version"), location.provider_id
-        menus = self._call(session, "GET", f"/menus/{version}/menus", guid, cache_for=MENU_TTL).answer()
-        notes = takes_notes(self._restaurant(guid, session))
-        return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
+
+        def read(menus: Answer, notes: bool = True) -> Menu:
+            return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
+
+        path = f"/menus/{version}/menus"
+        menus = self._call(session, "GET", path, guid, cache_for=MENU_TTL, check=read).answer()
+        return read(menus, takes_notes(self._restaurant(guid, session)))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         body, ready = self._order(order, session)
         priced = self._prices(body, order, session)
-        estimate = priced.instant("estimatedFulfillmentDate", None)
-        if "promisedDate" not in body and estimate is not None:
-            ready = Ready(estimate, ready.slots)
-        return read_quote(priced, order, self._discount(order), ready, body)
+        return read_quote(priced, order, self._discount(order), _estimated(priced, body, ready), body)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         body, ready = self._order(order, session)
-        quote = read_quote(self._prices(body, order, session), order, self._discount(order), ready, body)
+        priced = self._prices(body, order, session)
+        quote = read_quote(priced, order, self._discount(order), _estimated(priced, body, ready), body)
+        order.check_ready(quote.ready.soonest)
         check_price(quote, order, body)
         body["externalId"] = self._external_id(order.reference or "")
         guid = order.location.provider_id
@@ -146,7 +156,15 @@ class ToastAdapter(Adapter):
 
     def _restaurant(self, guid: str, session: Session) -> Answer:
         path = f"/restaurants/v1/restaurants/{quote(guid, safe='')}"
-        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
+
+        def check(restaurant: Answer) -> None:
+            read_location(guid, restaurant)
+            takes_notes(restaurant)
+
+        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
+
+    def _hurried_location(self, guid: str, session: Session) -> Location:
+        return self._location(guid, session.within(session.deadline.remaining() / 2, guid))
 
     def _location(self, guid: str, session: Session) -> Location:
         try:
@@ -157,13 +175,20 @@ class ToastAdapter(Adapter):
     def _order(self, order: Order, session: Session) -> tuple[dict[str, Any], Ready]:
         """The order as Toast has it, without a payment, and when it can be ready."""
         guid = order.location.provider_id
-        restaurant = self._restaurant(guid, session)
+        path = "/ordermgmt-config/v1/published/orderingSchedule"
+        with reading():
+            restaurant = self._restaurant(guid, session)
+            times = restaurant.member("prepTimes")
+
+            def check(schedule: Answer) -> object:
+                return read_timetable(order.location, schedule, times)
+
+            schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
         if not takes_notes(restaurant):
             refuse_notes(order)
-        path = "/ordermgmt-config/v1/published/orderingSchedule"
-        schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL).answer()
         promised, ready = plan(order, restaurant, schedule)
-        return order_body(order, self._own["dining_option"][guid], self._discount(order), promised), ready
+        people = customer(order.user, region(restaurant))
+        return order_body(order, people, self._own["dining_option"][guid], self._discount(order), promised), ready
 
     def _prices(self, body: Mapping[str, Any], order: Order, session: Session) -> Answer:
         guid = order.location.provider_id
@@ -178,6 +203,12 @@ class ToastAdapter(Adapter):
 
     def _external_id(self, reference: str) -> str:
         return f"{self.account.setting('naming_authority')}:{reference}"
+
+
+def _estimated(priced: Answer, body: Mapping[str, Any], ready: Ready) -> Ready:
+    """When an order can be ready; of one for as soon as possible Toast may know better."""
+    estimate = priced.instant("estimatedFulfillmentDate", None)
+    return ready if "promisedDate" in body or estimate is None else Ready(estimate, ready.slots)
 
 
 def _listed(account: Account, name: str) -> list[str]:

@@ -3,14 +3,14 @@
 Groups and options stand once in a menu, by ``referenceId``, and are referred to from items and options. One
 group may stand there more than once, with other prices: another reference, the same GUID. Its id here then has
 ``@`` and the reference behind the GUID. Premodifiers (EXTRA, ON THE SIDE) and portions (halves) are not
-published: no order needs them. What has a price that cannot be told as one amount makes the menu invalid, for
-the restaurant can hide it from ordering partners.
+published: no order needs them. What has a price that is not one amount in cents is left out (MENU-6).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
@@ -41,6 +41,7 @@ class MenuReader:
         groups = menus.member(_GROUPS) if menus.has(_GROUPS) else Answer({})
         self._entries = Counter(groups.member(key).identifier("guid") for key in groups.value)
         self._problems: dict[str, None] = {}
+        self._left_out: dict[str, None] = {}
 
     def menu(self, location: Location, takes_notes: bool) -> Menu:
         """:raises Unanswered: ``menu_invalid``, with what is wrong and where."""
@@ -53,6 +54,7 @@ class MenuReader:
             location.provider_id, location.name, categories, tuple(self._groups.values()),
             tuple(CategoryGroup(menu.identifier("guid"), menu.text("name")) for menu in menus),
             allows_special_instructions=takes_notes, updated_at=self._menus.instant("lastUpdated", None),
+            left_out=tuple(self._left_out),
         )  # fmt: skip
 
     def _categories(self, menu: Answer) -> Iterator[Category]:
@@ -75,25 +77,28 @@ class MenuReader:
         """Its id names menu and group too: the group is asked for in an order, the menu makes the id unique."""
         item_id = encode_path(*above, item.identifier("guid"))
         place = f"item_provider_id={item_id}"
-        groups = self._publish(item, (), (), place)
+        groups, price = self._publish(item, (), (), place), None
         if item.text("unitOfMeasure", "NONE") != "NONE":
-            self._problems[f"item is sold by weight or measure {place}"] = None
+            self._left_out[f"item is sold by weight or measure {place}"] = None
+        else:
+            price = self._price(item, groups, place)
         return MenuItem(
-            item_id, item.text("name"), self._price(item, groups, place), item.text("description", None) or None,
+            item_id, item.text("name"), price, item.text("description", None) or None,
             item.text("image", None) or None, option_groups=groups,
         )  # fmt: skip
 
-    def _price(self, thing: Answer, groups: Sequence[str], place: str) -> Cents:
+    def _price(self, thing: Answer, groups: Sequence[str], place: str) -> Cents | None:
         strategy = thing.text("pricingStrategy", "BASE_PRICE")
         if strategy in _ONE_PRICE:
-            return thing.dollars("price")
+            return thing.price_in_dollars("price")
         if strategy == "SIZE_PRICE":
             # The sizes are a modifier group that holds the whole price.
-            size = thing.member("pricingRules").identifier("sizeSpecificPricingGuid")
+            rules = thing.member("pricingRules") if thing.has("pricingRules") else Answer({})
+            size = rules.identifier("sizeSpecificPricingGuid", None)
             if any(group_guid(decode_path(group)[-1]) == size for group in groups):
                 return 0
-        self._problems[f"price by the strategy {strategy} can't be told {place}"] = None
-        return 0
+        self._left_out[f"price by the strategy {strategy} can't be told {place}"] = None
+        return None
 
     def _publish(
         self, owner: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
@@ -118,10 +123,12 @@ class MenuReader:
         path = encode_path(*ids)
         place = f"option_group_provider_id={path}"
         if (strategy := group.text("pricingStrategy", "NONE")) != "NONE":
-            self._problems[f"prices by the strategy {strategy} can't be told {place}"] = None
-        if group.text("defaultOptionsSubstitutionPricing", "NO") != "NO":
-            self._problems[f"prices that depend on what was left out can't be told {place}"] = None
+            self._left_out[f"prices by the strategy {strategy} can't be told {place}"] = None
+        if (substitutes := group.text("defaultOptionsSubstitutionPricing", "NO")) != "NO":
+            self._left_out[f"prices that depend on what was left out can't be told {place}"] = None
         options = tuple(self._options(group, ids, references, place))
+        if strategy != "NONE" or substitutes != "NO":
+            options = tuple(replace(option, price=None) for option in options)
         least = group.integer("minSelections", 0)
         return OptionGroup(
             path, group.text("name"), options,
@@ -134,7 +141,9 @@ class MenuReader:
         self, group: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
     ) -> Iterator[MenuOption]:
         if (charge := group.text("defaultOptionsChargePrice", "YES")) not in ("YES", "NO"):
-            self._problems[f"prices of defaults by {charge} can't be told {place}"] = None
+            self._left_out[f"prices of defaults by {charge} can't be told {place}"] = None
+        # The options of a group with prices of its own have none.
+        priced = group.text("pricingStrategy", "NONE") == "NONE"
         for reference in group.identifiers(_OPTIONS, []):
             option = self._referred(_OPTIONS, reference, place)
             if option is None or not self._visible(option):
@@ -142,9 +151,12 @@ class MenuReader:
             ids = (*above, option.identifier("guid"))
             inner = f"option_provider_id={encode_path(*ids)}"
             groups, default = self._publish(option, ids, references, inner), option.boolean("isDefault", False)
+            if priced and not (default and charge == "NO"):
+                price = None if default and charge != "YES" else self._price(option, groups, inner)
+            else:
+                price = 0
             yield MenuOption(
-                encode_path(*ids), option.text("name"),
-                0 if default and charge == "NO" else self._price(option, groups, inner),
+                encode_path(*ids), option.text("name"), price,
                 maximum_quantity=None if option.boolean("allowsDuplicates", False) else 1,
                 default_quantity=int(default), option_groups=groups,
             )  # fmt: skip

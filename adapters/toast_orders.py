@@ -11,8 +11,9 @@ from typing import Any
 from adapters.toast_menu import group_guid
 from levelup_ov.domain.money import Cents, to_decimal
 from levelup_ov.domain.options import Choice, decode_path, nest
-from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.outcome import Fee, Placed, Quote
+from levelup_ov.domain.phone import read_phone
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, broken_protocol
@@ -20,22 +21,47 @@ from levelup_ov.transport.answer import Answer
 
 MOST_MODIFIERS = 200
 """How many modifiers an item of an order may have."""
+MOST_OF_EMAIL = 53
+"""Characters of a guest's e-mail address."""
+NO_LAST_NAME = "Guest"
+"""The last name of a guest who has one name: Toast wants two."""
+_US = "1"
+"""The calling code of the United States: Toast wants that of all other numbers."""
 
 
-def order_body(order: Order, dining_option: str, discount: str, promised: datetime | None) -> dict[str, Any]:
+def customer(user: User, region: str) -> dict[str, Any]:
+    """The guest as Toast wants one, which it says when an order is placed, and not when one is priced.
+
+    ``region`` is the restaurant's country. A number of another one goes out in two parts.
+
+    :raises Refused: ``customer_refused``.
+    """
+    for name, value, words in (("phone", user.phone, "a phone number"), ("email", user.email, "an e-mail address")):
+        if not value:
+            raise Refused("customer_refused", f"the restaurant needs {words}", path=f"$.user.{name}")
+    if len(user.email or "") > MOST_OF_EMAIL:
+        words = f"the restaurant takes e-mail addresses of at most {MOST_OF_EMAIL} characters"
+        raise Refused("customer_refused", words, path="$.user.email")
+    phone = {"phone": user.phone or ""}
+    found = read_phone(phone["phone"], region)
+    if found is not None and (found.country_code != _US or region != "US"):
+        phone = {"phone": found.national, "phoneCountryCode": found.country_code}
+    return {
+        "entityType": "Customer", "firstName": user.first_name or user.last_name,
+        "lastName": (user.first_name and user.last_name) or NO_LAST_NAME, **phone, "email": user.email,
+    }  # fmt: skip
+
+
+def order_body(
+    order: Order, guest: Mapping[str, Any], dining_option: str, discount: str, promised: datetime | None
+) -> dict[str, Any]:
     """The order as Toast has it, without a payment."""
-    user = order.user
-    if not (user.phone and user.email):
-        raise Refused("customer_refused", "the restaurant needs a phone number and an e-mail address", path="$.user")
     selections = [_selection(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     if order.special_instructions:
         selections[0]["modifiers"].append(_note(f"whole order: {order.special_instructions}", order.items[0].quantity))
     check: dict[str, Any] = {
         "entityType": "Check",
-        "customer": {
-            "entityType": "Customer", "firstName": user.first_name, "lastName": user.last_name,
-            "phone": user.phone, "email": user.email,
-        },
+        "customer": guest,
         "selections": selections,
     }  # fmt: skip
     if order.merchant_funded_discount:
@@ -96,24 +122,39 @@ def refuse_notes(order: Order) -> None:
 def read_quote(priced: Answer, order: Order, discount: str, ready: Ready, body: Mapping[str, Any]) -> Quote:
     """The price of an order; a check's ``amount`` holds its service charges, and discounts are off it already.
 
+    A service charge that is a gratuity is not in the amount by Toast's specification, which says of the total only
+    that it holds discounts and taxes. Where the selections show that the amount holds it, they are believed. It is a
+    fee in any case, and paid as part of the tip if the total does not hold it.
+
     :raises Unanswered: ``provider_protocol_error``: it does not add up (MONEY-9).
     """
     check = _check(priced)
     amount, tax, total = check.dollars("amount"), check.dollars("taxAmount"), check.dollars("totalAmount")
     charges = check.each("appliedServiceCharges", [])
     fees = tuple(Fee(each.text("name", "") or "Service charge", each.dollars("chargeAmount")) for each in charges)
+    gratuity = sum(each.dollars("chargeAmount") for each in charges if each.boolean("gratuity", False))
     own, others = _discounts(check, discount)
-    food = amount + own + others - sum(fee.amount for fee in fees)
-    if amount + tax != total or food < 0:
+    food = amount + own + others - (sum(fee.amount for fee in fees) - gratuity)
+    if _gross(check) == food - gratuity:
+        food, gratuity = food - gratuity, 0
+    due = amount + tax + gratuity
+    if total not in (amount + tax, due) or food < 0:
         raise broken_protocol(f"the provider's price does not add up: {amount} and tax {tax} are not {total} cents")
     if own != order.merchant_funded_discount:
         wanted = to_decimal(order.merchant_funded_discount)
         words = f"the restaurant takes ${to_decimal(own)} of the merchant-funded discount of ${wanted}"
         raise Refused("order_refused", words, path="$.merchant_funded_discount")
-    cart = {"shown": Secret(json.dumps({"order": _digest(body), "due": total}))}
+    cart = {"shown": Secret(json.dumps({"order": _digest(body), "due": due, "total": total}))}
     return Quote(
-        food, tax, order.tip, total + order.tip, own, others, tuple(fee for fee in fees if fee.amount), ready, cart=cart
+        food, tax, order.tip, due + order.tip, own, others, tuple(fee for fee in fees if fee.amount), ready, cart=cart
     )
+
+
+def _gross(check: Answer) -> Cents | None:
+    """What the selections cost before discounts; None where one does not say."""
+    prices = [each.dollars("preDiscountPrice", None) for each in check.each("selections", [])]
+    known = [price for price in prices if price is not None]
+    return sum(known) if len(known) == len(prices) else None
 
 
 def _check(order: Answer) -> Answer:
@@ -163,7 +204,9 @@ def check_price(quote: Quote, order: Order, body: Mapping[str, Any]) -> None:
 
 def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
     """LevelUp's payment, of everything and the tip (PAY-1, PAY-4)."""
-    amounts = {"amount": to_decimal(_due(quote)), "tipAmount": to_decimal(order.tip)}
+    # The payment matches the check's total; a gratuity that is not in it is paid like a tip.
+    total = json.loads(quote.cart["shown"].reveal())["total"]
+    amounts = {"amount": to_decimal(total), "tipAmount": to_decimal(_due(quote) - total + order.tip)}
     return {"type": "OTHER", "otherPayment": {"guid": payment_type}, **amounts, "paidDate": _stamp(order.received_at)}
 
 

@@ -14,7 +14,7 @@ import pytz
 
 from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Weekday, opening_hours, unknown_hours
 from levelup_ov.domain.order import Order
-from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready
+from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready, soonest_slot
 from levelup_ov.domain.timetable import Timetable
 from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.transport.answer import Answer
@@ -24,6 +24,8 @@ MOST_DAYS = 60
 
 _TIME = re.compile(r"([01]\d|2[0-4]):([0-5]\d)(:\d\d(\.\d+)?)?Z?")
 _MIDNIGHT = 24 * 60
+_REGIONS = {"USD": "US", "CAD": "CA", "EUR": "IE", "GBP": "GB", "AUD": "AU"}
+"""The countries in which Toast is used."""
 _DAYS = {day.upper(): day for day in WEEKDAYS}
 
 
@@ -53,7 +55,7 @@ def _hours(schedules: Answer) -> Hours:
 
 
 def _span(answer: Answer, opening: str, closing: str) -> tuple[int, int]:
-    return _minutes(answer, opening) % _MIDNIGHT, _minutes(answer, closing)
+    return _minutes(answer, opening), _minutes(answer, closing)
 
 
 def _minutes(answer: Answer, name: str) -> int:
@@ -62,6 +64,11 @@ def _minutes(answer: Answer, name: str) -> int:
     if found is None or (minutes := int(found[1]) * 60 + int(found[2])) > _MIDNIGHT:
         raise broken_protocol(f"the provider's answer needs a time of day at {answer.path}.{name}")
     return minutes
+
+
+def region(restaurant: Answer) -> str:
+    """The restaurant's country by its two letters, as its currency tells: there is no list of words for countries."""
+    return _REGIONS.get(restaurant.member("general").text("currencyCode", "USD"), "US")
 
 
 def takes_notes(restaurant: Answer) -> bool:
@@ -78,13 +85,13 @@ def plan(order: Order, restaurant: Answer, schedule: Answer) -> tuple[datetime |
     lead = timedelta(minutes=times.integer("takeoutPrepTime") + times.integer("takeoutThrottlingTime", 0))
     if lead > timedelta(days=MOST_DAYS):
         raise broken_protocol(f"the provider's preparation time is over {MOST_DAYS} days")
-    table, schedules = _timetable(order, schedule), schedule.boolean("acceptScheduledOrders", True)
+    table, schedules = read_timetable(order.location, schedule, times), schedule.boolean("acceptScheduledOrders", True)
     days = min(schedule.integer("scheduledOrderMaxDays", 0), MOST_DAYS)
     slots = table.slots(now, lead=lead, days=days) if schedules else iter(())
     cutoff = lead if schedule.text("lastOrderConfiguration", "") == "UNTIL_PREPTIME_CUTOFF" else timedelta()
     if desired is None and table.is_open(now) and table.is_open(now + cutoff):
         soonest, promised = now + lead, None
-    elif (found := next((slot for slot in slots if desired is None or slot >= desired), None)) is not None:
+    elif (found := soonest_slot(slots, desired)) is not None:
         soonest = promised = found
     elif desired is None:
         raise Refused("location_closed", "the restaurant takes no orders now, and none for later")
@@ -95,9 +102,10 @@ def plan(order: Order, restaurant: Answer, schedule: Answer) -> tuple[datetime |
     return promised, Ready(soonest, (soonest, *later) if schedules else None)
 
 
-def _timetable(order: Order, schedule: Answer) -> Timetable:
-    """When takeout orders are taken."""
-    zone = order.location.time_zone or schedule.text("timeZoneId")
+def read_timetable(location: Location, schedule: Answer, times: Answer) -> Timetable:
+    """When takeout orders are taken: within the schedule, without its margins after opening and before closing."""
+    margins = [timedelta(minutes=times.integer(f"takeoutTime{when}", 0)) for when in ("AfterOpen", "BeforeClose")]
+    zone = location.time_zone or schedule.text("timeZoneId")
     if zone not in pytz.all_timezones_set:
         raise broken_protocol("the provider's answer needs a time zone at $.timeZoneId")
     weekly: dict[Weekday, list[tuple[int, int]]] = {}
@@ -108,7 +116,7 @@ def _timetable(order: Order, schedule: Answer) -> Timetable:
                     raise broken_protocol(f"the provider's answer needs a day of the week at {period.path}.day")
                 weekly.setdefault(day, []).extend(_ranges(period))
     overrides = [each for each in schedule.each("overrides", []) if "TAKE_OUT" in each.texts("diningOptionBehavior")]
-    return Timetable(pytz.timezone(zone), weekly, {_date(each): _ranges(each) for each in overrides})
+    return Timetable(pytz.timezone(zone), weekly, {_date(each): _ranges(each) for each in overrides}, *margins)
 
 
 def _ranges(period: Answer) -> list[tuple[int, int]]:

@@ -106,8 +106,16 @@ class VendureAdapter(Adapter):
     def show_menu(self, location: Location, session: Session) -> Menu:
         products: list[Answer] = []
         while True:
-            reply = _ask(session, location.provider_id, MENU, {"skip": len(products)}, cache_for=MENU_LIFETIME)
-            page = _data(reply).member("products")
+            page = _page(
+                _ask(
+                    session,
+                    location.provider_id,
+                    MENU,
+                    {"skip": len(products)},
+                    cache_for=MENU_LIFETIME,
+                    check=lambda answer: read_menu(location, _page(answer).each("items")),
+                ).answer()
+            )
             products += (found := page.each("items"))
             if not found or len(products) >= page.integer("totalItems"):
                 return read_menu(location, products)
@@ -214,9 +222,19 @@ def _ask(
     return session.call("POST", "/shop-api", body={"query": query, "variables": variables}, headers=headers, **how)
 
 
+def _page(answer: Answer) -> Answer:
+    """A page of products."""
+    page = _data_of(answer).member("products")
+    page.integer("totalItems")
+    return page
+
+
 def _data(reply: Reply) -> Answer:
+    return _data_of(reply.answer())
+
+
+def _data_of(answer: Answer) -> Answer:
     """What was asked for; with any error beside it, a null in it proves nothing."""
-    answer = reply.answer()
     if answer.has("errors"):
         raise broken_protocol("the provider reports an error of its own")
     return answer.member("data")

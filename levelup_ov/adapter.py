@@ -101,7 +101,11 @@ class Adapter(ABC):
 
     @abstractmethod
     def list_locations(self, session: Session) -> Sequence[Location]:
-        """All locations of the account (LOC-1), with the provider's own ids."""
+        """All locations of the account (LOC-1), with the provider's own ids.
+
+        Where they are read one by one, :func:`~levelup_ov.domain.location.read_each` keeps one that cannot be read
+        from taking the others away.
+        """
 
     @abstractmethod
     def show_menu(self, location: Location, session: Session) -> Menu:

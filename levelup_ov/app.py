@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 
@@ -17,7 +18,6 @@ from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.schemas.openapi import document
-from levelup_ov.standins.sandbox import create_sandbox
 from levelup_ov.transport.cache import Store
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
@@ -48,7 +48,7 @@ def create_app(
         upgrade_ledger(settings.ledger.reveal())
     transport = Transport(
         pool_size=settings.threads,
-        in_process={SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock), **(in_process or {})},
+        in_process={**_sandbox(settings, clock), **(in_process or {})},
         proxy=settings.proxy.reveal() if settings.proxy else None,
         store=_store(settings),
     )
@@ -65,6 +65,15 @@ def create_app(
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
     cli.install(app, settings, service, web_checkout)
     return app
+
+
+def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, WSGIApplication]:
+    """The embedded engine, where an account uses it: a production process without one loads no stand-in."""
+    if SANDBOX_HOST not in (urlsplit(adapter.base_url).hostname for adapter in settings.accounts.values()):
+        return {}
+    from levelup_ov.standins.sandbox import create_sandbox
+
+    return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
 def _store(settings: Settings) -> Store | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -62,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
         405, "The address does not answer this method.", "See the endpoints in the contract."
     ),
     "not_acceptable": _request(406, "The caller accepts no JSON.", "Send `Accept: application/json`."),
-    "payload_too_large": _request(413, "The body is over 1 MiB.", _ASK_CHANNEL),
+    "payload_too_large": _request(413, "The body is over 1 MiB or 125,000 JSON values.", _ASK_CHANNEL),
     "unsupported_media_type": _request(
         415, "The body is not declared as JSON in UTF-8.", "Send `Content-Type: application/json`, not compressed."
     ),
@@ -214,6 +215,21 @@ class Unanswered(Failure):
         self.sent = sent
         self.status = status
         self.retry_after = retry_after
+
+
+def unreadable(refusal: Failure) -> Unanswered:
+    """The provider refuses to show something: its fault, or the account's, and never that of an order (ERR-3)."""
+    words = f"the provider refused a read: {refusal.message}"
+    return Unanswered("provider_protocol_error", words, sent=True)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Calls that read a menu, locations or a schedule: a refusal of one is :func:`unreadable` (ERR-3)."""
+    try:
+        yield
+    except Refused as refusal:
+        raise unreadable(refusal) from refusal
 
 
 def broken_protocol(message: str) -> Unanswered:

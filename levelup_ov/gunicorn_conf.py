@@ -29,11 +29,14 @@ bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{_settings.port}"
 workers = _settings.workers
 worker_class = "levelup_ov.gunicorn_worker.Worker"
 threads = _settings.threads
-# A worker accepts no more than it can serve at once and as many again, or one takes what others could.
-worker_connections = 2 * threads
+# Callers that may be connected to a worker; those that have sent no whole request cost no thread.
+worker_connections = 4096
 # A kept-alive connection that the caller uses again while its worker leaves is a failed request; a new
 # connection costs little beside an order.
 keepalive = 0
+# No header of a caller says where the application is mounted.
+forwarder_headers = ""
+sendfile = False
 # Orders that were accepted are answered, also while the service is restarted.
 graceful_timeout = (
     int(max(_settings.submission_deadline, _settings.validation_deadline, _settings.reading_deadline)) + 5

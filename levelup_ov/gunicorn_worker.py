@@ -1,55 +1,504 @@
-"""gunicorn's threaded worker, which accepts while callers take their time to hang up, and whose answer to what is no
-HTTP is an error of the contract as well (ERR-1)."""
+"""gunicorn's threaded worker, whose threads never wait for a caller.
+
+One event loop receives heads and bodies and sends what callers are slow to take. A thread gets a request when all of
+it is there, and is free again when its answer is made. So connections that are idle, half open or send a byte now and
+then cost a file descriptor and some memory, and no thread. What is not HTTP gets an error of the contract too (ERR-1).
+
+Written against gunicorn 27.0.1: ``accept``, ``run``, ``handle`` and ``finish_request`` of its ``ThreadWorker`` are
+replaced; its parser and its WSGI side are used. TLS belongs to the router in front.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
+import resource
+import selectors
+import socket
+import time
 import uuid
-from typing import Any
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal
 
 import orjson
-from gunicorn.http.errors import ConfigurationProblem, ParseException
-from gunicorn.util import write_nonblock
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http.errors import ConfigurationProblem, LimitRequestHeaders, ParseException
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import Unreader
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY, POOL_OF_PATH
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
+
+Stage = Literal["idle", "head", "body", "answer", "leaving"]
+
+SECONDS: dict[Stage, float] = {
+    # Balancers connect ahead of time and keep such a connection for 60 seconds by default.
+    "idle": 75.0,
+    "head": 10.0,
+    "body": 10.0,
+    "answer": 20.0,
+    "leaving": 5.0,
+}
+"""How long a connection may take for each of its stages, all in all: to begin, to send the head of its request and the
+body, to take the answer, and to stop sending what nobody reads."""
+LARGEST_HEAD = 32 * 1024
+FRAMING = 64 * 1024
+"""Bytes that the chunks of a body may take besides what is in them."""
+DISCARDED = 8 * 1024 * 1024
+"""Bytes that are thrown away of a body that nobody reads, so that a caller that sends it all first gets the answer."""
+POOLS = {"requests": 0, "health": 2, "ready": 2}
+"""The threads beside those for requests, which answer certain paths whatever the others are busy with."""
+
+_RECEIVED_AT_ONCE = 256 * 1024
+_ACCEPTED_AT_ONCE = 32
+_PAUSE = 0.1
+"""Seconds between two looks at the door while all threads are busy: another worker may be free."""
 
 log = logging.getLogger("levelup_ov.request")
 
 
-def _closed(graceful: bool = False) -> None:
-    """In place of the close of a connection that is closed."""
+class _Received(Unreader):  # type: ignore[misc]
+    """What has arrived of a request, for gunicorn's parser; ``failure`` is what happens after its end."""
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__()
+        self.rest = head
+        self.failure: OSError | None = None
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        rest, self.rest = self.rest, b""
+        if not rest and self.failure is not None:
+            raise self.failure
+        return rest
+
+
+class _Answer:
+    """The socket as gunicorn's response sees it: it takes everything and waits for nothing."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        self.content += data
+
+    def send(self, data: bytes) -> int:
+        self.content += data
+        return len(data)
+
+    def recv(self, _size: int) -> bytes:
+        return b""
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+    def settimeout(self, _seconds: float | None) -> None:
+        pass
+
+    def setblocking(self, _flag: bool) -> None:
+        pass
+
+    def shutdown(self, _how: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _Chunks:
+    """Follows the chunks of a body that is still arriving, each byte once."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._last = False
+
+    def ended(self, content: bytearray) -> bool:
+        """Whether ``content`` has the whole body, or shows that it is none."""
+        while not self._last:
+            end = content.find(b"\r\n", self._at)
+            if end < 0:
+                return False
+            try:
+                size = int(bytes(content[self._at : end]).partition(b";")[0], 16)
+            except ValueError:
+                return True  # the parser refuses it
+            self._at = end if size == 0 else end + 2 + size + 2
+            self._last = size == 0
+            if size < 0 or (self._at > len(content) and size):
+                return size < 0
+        return content.find(b"\r\n\r\n", self._at) >= 0
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A caller, from the accepted connection to its end: it sends one request and gets one answer."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.stage: Stage | None = None
+        self.received = bytearray()
+        self.scanned = 0
+        self.discarded = 0
+        self.request: Any = None
+        self.unreader: _Received | None = None
+        self.length: int | None = None
+        self.chunks: _Chunks | None = None
+        self.limit = 0
+        self.answer = _Answer()
+        self.is_over = False
+        self.is_read = False
+
+    def head_end(self) -> int:
+        """Where the head ends, or -1."""
+        while self.received.startswith(b"\r\n"):
+            del self.received[:2]
+        found = self.received.find(b"\r\n\r\n", max(self.scanned - 3, 0))
+        self.scanned = len(self.received)
+        return found + 4 if found >= 0 else -1
+
+    def has_body(self) -> bool:
+        """Whether all of the body that anybody would read is there."""
+        if self.chunks is not None:
+            return self.limit == 0 or len(self.received) > self.limit + FRAMING or self.chunks.ended(self.received)
+        length = self.length or 0
+        return length > self.limit or len(self.received) >= length
+
+    def flush(self) -> bool:
+        """Send what can be sent at once; whether that was all. :raises OSError: the caller is gone."""
+        content = self.answer.content
+        while content:
+            try:
+                del content[: self.sock.send(content)]
+            except (BlockingIOError, InterruptedError):
+                return False
+        return True
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """``gthread``; a request that cannot be parsed is answered in JSON and logged without its content."""
+    """``gthread`` with the network in its event loop."""
+
+    def init_process(self) -> None:
+        """Set up what a process needs of its own; runs the loop and returns at its end."""
+        self.cfg.set("keepalive", 0)
+        self._waiting: dict[Stage, dict[Connection, float]] = {stage: {} for stage in SECONDS}
+        self._busy = 0
+        self._pools = {name: ThreadPoolExecutor(threads or self.cfg.threads) for name, threads in POOLS.items()}
+        self._most = self._most_connections()
+        super().init_process()
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """The threads for requests."""
+        return self._pools["requests"]
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """:raises RuntimeError: gunicorn is to speak TLS."""
+        if cfg.is_ssl:
+            raise RuntimeError("this worker does not speak TLS: leave it to the router in front")
+
+    def load_wsgi(self) -> None:
+        """Load the application, and ask it how its requests are to be read."""
+        super().load_wsgi()
+        extensions = getattr(self.wsgi, "extensions", {})
+        self._limit: Callable[[str, Any], int] = extensions.get(BODY_LIMIT, lambda path, headers: MAX_BODY)
+        self._pool_of_path: Mapping[str, str] = extensions.get(POOL_OF_PATH, {})
+
+    def run(self) -> None:
+        """Serve until told to stop; then finish what has begun."""
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        while self.alive and self.is_parent_alive():
+            self.notify()
+            free = self._busy < 2 * self.cfg.threads
+            self.set_accept_enabled(free)
+            self.wait_for_and_dispatch_events(timeout=1.0 if free else _PAUSE)
+            if not free:
+                self._accept_late()
+            self._end_late()
+        self.set_accept_enabled(False)
+        now = time.monotonic()
+        last, idle = now + self.cfg.graceful_timeout, now + STOP_KEEPALIVE_LINGER
+        while self._is_needed(idle) and time.monotonic() < last:
+            self.notify()
+            self.wait_for_and_dispatch_events(timeout=_PAUSE)
+            self._end_late()
+        for pool in self._pools.values():
+            pool.shutdown(wait=False)
+        self.poller.close()
+        self.method_queue.close()
+        for listener in self.sockets:
+            listener.close()
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection; the request has often arrived with it."""
+        self._accept(listener)
 
     def handle(self, conn: Any) -> Any:
-        """Serve a request, and close the connection unless it is kept."""
-        kept = super().handle(conn)
-        if not kept:
-            # Closing waits up to 2 seconds for the caller to do the same. gunicorn 27.0.1 would do so in the one thread
-            # that accepts for all; it does so again, which is to do nothing now.
-            conn.close(graceful=True)
-            conn.close = _closed
-        return kept
+        """Make the answer, in a thread, and send what the caller takes at once."""
+        try:
+            self.handle_request(conn.request, _View(conn))
+        except StopIteration:
+            pass
+        except Exception as error:
+            self.handle_error(conn.request, conn.answer, conn.client, error)
+        try:
+            if conn.flush() and conn.is_read and not conn.sock.recv(1, socket.MSG_PEEK):
+                conn.is_over = True
+        except (BlockingIOError, InterruptedError):
+            # All is sent and nothing is left unread, which would make the system reset the connection.
+            conn.is_over = not conn.answer.content
+        except OSError:
+            conn.is_over = True
+        if conn.is_over:
+            conn.close()
+        return False
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """See to the rest of the answer, in the event loop."""
+        self._busy -= 1
+        if conn.is_over:
+            self.nr_conns -= 1
+        elif conn.answer.content:
+            self._await(conn, "answer")
+        else:
+            self._part(conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that gunicorn could not read; it never reached the application."""
         if not isinstance(exc, ParseException) or isinstance(exc, ConfigurationProblem):
             super().handle_error(req, client, addr, exc)
             return
+        self._refuse(client, f"not a valid HTTP/1.1 request ({type(exc).__name__})", type(exc).__name__)
+
+    def handle_quit(self, sig: Any, frame: Any) -> None:
+        """Stop at once."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False)
+        super().handle_quit(sig, frame)
+
+    def _most_connections(self) -> int:
+        """How many callers may be connected: each needs a file descriptor, and so do calls to providers."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = self.cfg.worker_connections + 1024
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, resource.getrlimit(resource.RLIMIT_NOFILE)[0]), hard))
+        return max(min(int(self.cfg.worker_connections), soft - 512), 64)
+
+    def _accept(self, listener: Any) -> bool:
+        try:
+            sock, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._make_room()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                raise
+            return False
+        if self.nr_conns >= self._most:
+            self._make_room()
+        self.nr_conns += 1
+        conn = Connection(self.cfg, sock, address, listener.getsockname())
+        self._receive(conn)
+        return True
+
+    def _accept_late(self) -> None:
+        """Let in what no other worker has taken while all threads are busy: some of it needs none of these."""
+        for listener in self.sockets:
+            listener.setblocking(False)
+            for _ in range(_ACCEPTED_AT_ONCE):
+                if not self._accept(listener):
+                    break
+
+    def _make_room(self) -> None:
+        """End the connection that has taken the longest to say anything."""
+        for stage in ("idle", "head", "leaving", "answer", "body"):
+            if (conn := next(iter(self._waiting[stage]), None)) is not None:
+                self._drop(conn)
+                return
+
+    def _is_needed(self, idle: float) -> bool:
+        begun = self._busy or any(self._waiting[stage] for stage in ("head", "body", "answer"))
+        return bool(begun or (self._waiting["idle"] and time.monotonic() < idle))
+
+    def _await(self, conn: Connection, stage: Stage) -> None:
+        """Put a connection into a stage: the loop sees to it when it is ready, or late."""
+        self._waiting[stage][conn] = time.monotonic() + SECONDS[stage]
+        event = selectors.EVENT_WRITE if stage == "answer" else selectors.EVENT_READ
+        if conn.stage is None:
+            self.poller.register(conn.sock, event, partial(self._on_ready, conn))
+        else:
+            del self._waiting[conn.stage][conn]
+        conn.stage = stage
+
+    def _take(self, conn: Connection) -> None:
+        """Take a connection out of the loop."""
+        if conn.stage is not None:
+            del self._waiting[conn.stage][conn]
+            conn.stage = None
+            self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: Connection) -> None:
+        self._take(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _on_ready(self, conn: Connection, _sock: Any) -> None:
+        # An event of one connection may have ended another whose event is in the same list.
+        if conn.stage is None:
+            return
+        if conn.stage != "answer":
+            self._receive(conn)
+            return
+        try:
+            sent = conn.flush()
+        except OSError:
+            self._drop(conn)
+            return
+        if sent:
+            self._part(conn)
+
+    def _receive(self, conn: Connection) -> None:
+        try:
+            data = conn.sock.recv(_RECEIVED_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            if conn.stage is None:
+                self._await(conn, "idle")
+            return
+        except OSError:
+            self._drop(conn)
+            return
+        if conn.stage == "leaving":
+            conn.discarded += len(data)
+            if not data or conn.discarded > DISCARDED:
+                self._drop(conn)
+            return
+        conn.received += data
+        if conn.request is None:
+            self._read_head(conn, ended=not data)
+        elif not data or conn.has_body():
+            self._serve(conn)
+
+    def _read_head(self, conn: Connection, *, ended: bool) -> None:
+        end = conn.head_end()
+        if end < 0 or end > LARGEST_HEAD:
+            if len(conn.received) > LARGEST_HEAD:
+                self._refuse_head(conn, LimitRequestHeaders("head"))
+            elif ended:
+                self._drop(conn)
+            elif conn.stage in (None, "idle"):
+                self._await(conn, "head" if conn.received else "idle")
+            return
+        conn.unreader = _Received(bytes(conn.received[:end]))
+        del conn.received[:end]
+        try:
+            request = conn.request = Request(self.cfg, conn.unreader, conn.client)
+            self._plan(conn, request)
+        except Exception as error:
+            self._refuse_head(conn, error)
+            return
+        if ended or conn.has_body():
+            self._serve(conn)
+            return
+        if request._expected_100_continue:
+            conn.answer.content += b"HTTP/1.1 100 Continue\r\n\r\n"
+            try:
+                conn.flush()
+            except OSError:
+                self._drop(conn)
+                return
+        request._expected_100_continue = False
+        self._await(conn, "body")
+
+    def _plan(self, conn: Connection, request: Any) -> None:
+        """What of the body is awaited: nothing of what the application would not read."""
+        for name, value in request.headers:
+            if name == "CONTENT-LENGTH":
+                conn.length = int(value)
+            elif name == "TRANSFER-ENCODING":
+                conn.chunks = _Chunks()
+        if conn.length or conn.chunks is not None:
+            conn.limit = self._limit(request.path, request.headers)
+
+    def _serve(self, conn: Connection, failure: OSError | None = None) -> None:
+        """Hand a request to a thread, with what there is of its body."""
+        self._take(conn)
+        unreader, request = conn.unreader, conn.request
+        assert unreader is not None
+        request._expected_100_continue = False
+        framed = conn.length is not None or conn.chunks is not None
+        length = conn.length or 0
+        if conn.chunks is not None:
+            conn.is_read = conn.limit > 0 and len(conn.received) <= conn.limit + FRAMING and failure is None
+            unreader.failure = failure or (None if conn.is_read else OSError(errno.EMSGSIZE, "the body is too large"))
+        else:
+            conn.is_read = len(conn.received) <= length <= conn.limit or length == 0 == len(conn.received)
+            if length > conn.limit:
+                failure = failure or OSError(errno.EMSGSIZE, "the body is too large")
+            unreader.failure = failure
+        unreader.rest = bytes(conn.received) if framed else b""
+        conn.received = bytearray()
+        self._busy += 1
+        pool = self._pools[self._pool_of_path.get(request.path, "requests")]
+        future: Future[Any] = pool.submit(self.handle, conn)
+        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def _refuse_head(self, conn: Connection, error: Exception) -> None:
+        self.handle_error(None, conn.answer, conn.client, error)
+        self._send_refusal(conn)
+
+    def _send_refusal(self, conn: Connection) -> None:
+        try:
+            sent = conn.flush()
+        except OSError:
+            self._drop(conn)
+            return
+        if sent:
+            self._part(conn)
+        else:
+            self._take(conn)
+            self._await(conn, "answer")
+
+    def _part(self, conn: Connection) -> None:
+        """Say that nothing more comes; close when the caller does, for unread data would cost it the answer."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        self._take(conn)
+        self._await(conn, "leaving")
+
+    def _end_late(self) -> None:
+        now = time.monotonic()
+        for stage, waiting in self._waiting.items():
+            while waiting:
+                conn, due = next(iter(waiting.items()))
+                if due > now:
+                    break
+                if stage == "body":
+                    self._serve(conn, TimeoutError(f"the body did not arrive within {SECONDS[stage]:g} seconds"))
+                elif stage == "head":
+                    self._refuse(conn.answer, f"the head did not arrive within {SECONDS[stage]:g} seconds", "timeout")
+                    self._send_refusal(conn)
+                else:
+                    self._drop(conn)
+
+    def _refuse(self, client: Any, message: str, cause: str) -> None:
         request_id = str(uuid.uuid4())
-        failure = Failure("bad_request", f"this is no request of HTTP/1.1 ({type(exc).__name__})")
-        facts = {"request_id": request_id, "outcome": failure.code, "cause": type(exc).__name__}
-        log.info("unreadable request", extra=facts)
+        failure = Failure("bad_request", message)
+        log.info("unreadable request", extra={"request_id": request_id, "outcome": failure.code, "cause": cause})
         content = orjson.dumps(body(failure, request_id))
         head = (
             f"HTTP/1.1 {KINDS[failure.code].status} Bad Request\r\nConnection: close\r\nX-Request-ID: {request_id}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         try:
-            write_nonblock(client, head.encode() + content)
+            client.sendall(head.encode() + content)
         except OSError:
-            log.info("unreadable request: its sender is gone", extra=facts)
+            log.info("unreadable request: its sender is gone", extra={"request_id": request_id})
+
+
+class _View:
+    """A connection as gunicorn's WSGI side sees it."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.sock, self.client, self.server = conn.answer, conn.client, conn.server

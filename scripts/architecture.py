@@ -26,7 +26,7 @@ BOXES = {
     "checkout": Box(0, 1, "checkout", "LevelUp: connect, charge, refund", ("checkout",)),
     "ledger": Box(1, 1, "ledger", "one row for each submission", ("ledger",)),
     "domain": Box(2, 1, "domain, errors", "money, times, orders, menus", ("domain", "errors")),
-    "standins": Box(3, 1, "standins", "sandbox, LevelUp; not for production", ("standins",)),
+    "standins": Box(3, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
 }
 ARROWS = (
     ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),

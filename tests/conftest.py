@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 
@@ -13,6 +14,10 @@ from levelup_ov.config import load_settings
 from tests.channel import Channel, Clock
 
 MakeApp = Callable[..., Flask]
+
+# A deadline would test the machine. One profile, for all tests.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as Redirect
 
 from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
 from levelup_ov.checkout import Checkout
+from levelup_ov.checkout.callbacks import Callbacks
 from levelup_ov.checkout.store import Connected, Kind, Order
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
@@ -19,11 +20,15 @@ from levelup_ov.schemas.checkout import read, read_answered_request, read_confir
 from levelup_ov.schemas.checkout_answers import ANSWERS
 from levelup_ov.transport.deadline import Deadline
 
+CALLBACK_DEADLINE = 5.0
+"""Seconds for a callback, which anybody may send."""
+
 
 def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
     """The endpoints under ``/checkout``."""
     pages = Blueprint("checkout", __name__, url_prefix="/checkout")
     connections, orders = checkout.connections, checkout.orders
+    callbacks = Callbacks()
 
     @pages.before_request
     def name_provider() -> None:
@@ -84,7 +89,10 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/users/permissions_requests/callback")
     def permissions_callback() -> Response:
-        connections.permissions_answered(read_answered_request(_body()), g.trace)
+        id = read_answered_request(_body())
+        g.trace.deadline = Deadline(min(CALLBACK_DEADLINE, settings.reading_deadline))
+        with callbacks.room(id):
+            connections.permissions_answered(id, g.trace)
         return _respond("nothing", {})
 
     @pages.post("/users/<id>/poll")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
 import math
 import re
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Any
+from collections.abc import Iterable
+from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, g, request
@@ -26,10 +26,12 @@ from levelup_ov.transport.deadline import Deadline
 
 MAX_BODY = 1024 * 1024
 """Bytes of the largest body that is accepted (EP-9)."""
-MAX_DISCARDED = 8 * 1024 * 1024
-"""Bytes that are read and thrown away, so that a caller who sends its whole body first hears the error."""
-STALLED = 5.0
-"""Seconds for which the next bytes of a body are awaited."""
+MAX_OPEN_BODY = 16 * 1024
+"""Bytes of the largest body that is accepted from a caller without a key."""
+BODY_LIMIT = "levelup_ov.body_limit"
+"""The extension for the server: how many bytes of a body to await, by path and headers; 0 is to read none."""
+POOL_OF_PATH = "levelup_ov.pool_of_path"
+"""The extension for the server: paths that threads of their own answer, whatever the others are busy with."""
 OPEN_ENDPOINTS = frozenset(
     {
         "status.health",
@@ -41,6 +43,8 @@ OPEN_ENDPOINTS = frozenset(
         "checkout.permissions_callback",
     }
 )
+OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
+"""Where a body is read of a caller without a key."""
 
 _JSON = "application/json"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -64,6 +68,13 @@ def install(app: Flask, settings: Settings) -> None:
     """Hook it all into ``app``."""
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
 
+    def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
+        given = next((value for name, value in headers if name == "AUTHORIZATION"), "")
+        return MAX_BODY if _is_key(keys, given) else MAX_OPEN_BODY if path in OPEN_BODIES else 0
+
+    app.extensions[BODY_LIMIT] = body_limit
+    app.extensions[POOL_OF_PATH] = {"/health": "health", "/ready": "ready"}
+
     @app.before_request
     def begin() -> None:
         g.started = time.monotonic()
@@ -71,10 +82,13 @@ def install(app: Flask, settings: Settings) -> None:
         g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
         g.trace = Trace(Deadline(settings.reading_deadline), g.request_id)
         g.failure = None
+        g.has_key = _is_key(keys, request.headers.get("Authorization", ""))
         if request.endpoint not in OPEN_ENDPOINTS:
-            _authenticate(keys)
+            if not g.has_key:
+                words = "expected the header Authorization: token <key> with a key of this service"
+                raise Failure("unauthorized", words)
         accept = request.headers.get("Accept")
-        if accept and accept not in ("*/*", "application/json") and not request.accept_mimetypes.quality(_JSON):
+        if accept and accept not in ("*/*", "application/json") and not accepts_json(request.accept_mimetypes):
             raise Failure("not_acceptable", "the answers are application/json")
 
     @app.after_request
@@ -86,6 +100,18 @@ def install(app: Flask, settings: Settings) -> None:
     app.register_error_handler(Failure, _failed)
     app.register_error_handler(HTTPException, _http_failed)
     app.register_error_handler(Exception, _crashed)
+
+
+def accepts_json(accepted: Iterable[tuple[str, float]]) -> bool:
+    """Whether a caller that accepts these types, each with its quality, takes JSON (EP-9).
+
+    Parameters say nothing about a type that has none of its own (RFC 8259, 11). The most exact name counts.
+    """
+    qualities: dict[str, float] = {}
+    for value, quality in accepted:
+        name = value.partition(";")[0].strip().lower()
+        qualities[name] = max(quality, qualities.get(name, 0))
+    return next((qualities[name] > 0 for name in (_JSON, "application/*", "*/*") if name in qualities), False)
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -105,16 +131,22 @@ def read_body() -> bytes:
         raise Failure("unsupported_media_type", "expected Content-Type: application/json, in UTF-8")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
+    limit = MAX_OPEN_BODY if request.endpoint in OPEN_ENDPOINTS else MAX_BODY
+    too_large = Failure("payload_too_large", f"expected a body of at most {limit} bytes")
+    if (request.content_length or 0) > limit:
+        raise too_large
     # Werkzeug's own limit cuts a chunked body off without a word.
     content = bytearray()
     try:
-        with _body() as stream:
-            while len(content) <= MAX_BODY and (chunk := stream.read(MAX_BODY + 1 - len(content))):
-                content += chunk
+        stream = get_input_stream(request.environ)
+        while len(content) <= limit and (chunk := stream.read(limit + 1 - len(content))):
+            content += chunk
     except (OSError, ParseException) as error:
+        if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:
+            raise too_large from None
         raise Failure("bad_request", f"the body cannot be read ({type(error).__name__})") from None
-    if len(content) > MAX_BODY:
-        raise Failure("payload_too_large", f"expected a body of at most {MAX_BODY} bytes")
+    if len(content) > limit:
+        raise too_large
     return bytes(content)
 
 
@@ -126,18 +158,16 @@ def read_idempotency_key() -> str | None:
     return key
 
 
-def _authenticate(keys: tuple[bytes, ...]) -> None:
+def _is_key(keys: tuple[bytes, ...], authorization: str) -> bool:
     """EP-6. Every key is compared, each in constant time."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, given = authorization.partition(" ")
     candidate = given.strip().encode("utf-8", "replace")
     matches = [hmac.compare_digest(candidate, key) for key in keys]
-    if scheme.lower() not in ("token", "bearer") or not any(matches):
-        raise Failure("unauthorized", "expected the header Authorization: token <key> with a key of this service")
+    return scheme.lower() in ("token", "bearer") and any(matches)
 
 
 def _failed(failure: Failure) -> Response:
     g.failure = failure
-    _discard_body()
     kind = KINDS[failure.code]
     response = json_response(body(failure, g.request_id), kind.status)
     if failure.code == "unauthorized":
@@ -158,36 +188,6 @@ def _http_failed(error: HTTPException) -> Response:
 def _crashed(error: Exception) -> Response:
     log.error("internal error", exc_info=error, extra={"request_id": g.request_id})
     return _failed(Failure("internal_error", "a fault of the service; the request id names its log line"))
-
-
-@contextmanager
-def _body() -> Iterator[IO[bytes]]:
-    """The body, one stream for each request: a second one would wait for bytes that the first has read.
-
-    A caller that stops sending is given up after :data:`STALLED` seconds, and its thread is free again.
-    """
-    if "input" not in g:
-        g.input = get_input_stream(request.environ)
-    sock = request.environ.get("gunicorn.socket")
-    if sock is None:
-        yield g.input
-        return
-    sock.settimeout(STALLED)
-    try:
-        yield g.input
-    finally:
-        sock.settimeout(None)
-
-
-def _discard_body() -> None:
-    """Closing a connection with unread data resets it, and the answer may never be read."""
-    try:
-        left = MAX_DISCARDED
-        with _body() as stream:
-            while left > 0 and (chunk := stream.read(min(65536, left))):
-                left -= len(chunk)
-    except (OSError, HTTPException, ParseException):
-        return
 
 
 def _log_request(response: Response) -> None:

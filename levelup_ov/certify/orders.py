@@ -41,10 +41,11 @@ class Line:
     @property
     def price(self) -> int | None:
         """Cents by the menu; None where groups with free choices make that the provider's business."""
-        amounts = [self.item.price, *(pick.option.price for pick in self.picks)]
-        if any(pick.group.free_choices for pick in self.picks) or not all(map(is_cents, amounts)):
+        amounts = [(self.item.price, 1), *((pick.option.price, pick.quantity) for pick in self.picks)]
+        known = [(price, quantity) for price, quantity in amounts if price is not None and is_cents(price)]
+        if any(pick.group.free_choices for pick in self.picks) or len(known) < len(amounts):
             return None
-        return self.item.price + sum(pick.option.price * pick.quantity for pick in self.picks)
+        return sum(price * quantity for price, quantity in known)
 
 
 def order(*items: Mapping[str, Any], **members: Any) -> dict[str, Any]:

@@ -294,8 +294,13 @@ class Charges:
     def _read_history(self, order: Order, user: Access, trace: Trace) -> list[PastOrder] | None:
         """The user's orders that may be this charge; None: they cannot be read.
 
+        That there are none is believed when it was read twice: an empty answer is easily another's.
+
         :raises Failure: the platform gives no answer that can be used.
         """
+        return self._read_once(order, user, trace) or self._read_once(order, user, trace)
+
+    def _read_once(self, order: Order, user: Access, trace: Trace) -> list[PastOrder] | None:
         if "read_user_orders" not in user.connection.permissions.split():
             return None
         read: list[PastOrder] = []

@@ -142,7 +142,8 @@ class LevelUp:
             error_from=refusal_from,
             deadline=deadline,
             calls=log,
-            before_placing=last_look,
+            own=True,
+            last_look=last_look,
         )
         session.conceal(self._client_secret.reveal())
         try:
@@ -151,6 +152,8 @@ class LevelUp:
         except Failure as failure:
             failure.message = scrub(failure.message, session.secrets)
             raise
+        finally:
+            session.close()
 
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
         """The app's token; a new one where the one ``refused`` is still the newest."""
@@ -172,9 +175,10 @@ class LevelUp:
         """
         session = Session(
             self._transport, POOL, base_url=self.base_url, headers=basic(self.api_key, self._client_secret),
-            error_from=oauth_refusal_from, deadline=deadline, calls=log,
+            error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True,
         )  # fmt: skip
-        answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).answer()
+        with session:
+            answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).answer()
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
             raise broken_protocol("LevelUp gave a token of an unknown type")
         secret = _token(answer, "access_token", session)
@@ -312,7 +316,6 @@ class Calls:
 
         :raises Refused: it is proven that this call charged nothing and, with ``again``, that none before did.
         """
-        before = len(self.session.calls)
         try:
             reply = self.session.post(
                 "/v15/completed_orders",
@@ -323,10 +326,10 @@ class Calls:
                 trace=trace,
             )
         except LevelUpRefused as refusal:
-            alone = refusal.proof and len(self.session.calls) - before == 1
+            # An attempt of this call that had no answer may have charged, or charge later.
+            alone = refusal.proof
             if alone and proves_no_charge(refusal.status, refusal.object, refusal.property, again=again):
                 raise
-            # An attempt without an answer may have charged, or these words are none that prove anything.
             raise Unproven(refusal, is_over=alone) from None
         answer = _expected(reply).member("order")
         _check_currency(answer)
@@ -363,14 +366,19 @@ class Calls:
     def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
         """Give a token back."""
         self.session.call(
-            "DELETE", "/v15/access_tokens", headers=self._header(merchant=merchant, user=user), repeatable=True
+            "DELETE",
+            "/v15/access_tokens",
+            headers=self._header(merchant=merchant, user=user),
+            repeatable=True,
+            also=(204,),
         )
 
     def _get(
         self, path: str, *, merchant: Secret | None = None, user: Secret | None = None, page: int | None = None
     ) -> Reply:
         params = None if page is None else {"page": str(page)}
-        return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user))
+        # A list without entries is answered without a body.
+        return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user), also=(204,))
 
     def _as_app(self, method: str, path: str, body: Any = None) -> Reply:
         """A call with the app's token; once more with a new one where that was refused, since it had no effect."""

@@ -21,8 +21,6 @@ from levelup_ov.domain.submission import State
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import Submission, open_ledger
 from levelup_ov.ordering.service import Service, Trace
-from levelup_ov.standins.levelup import REDIRECT_URIS, create_levelup, levelup_server, over_http
-from levelup_ov.standins.sandbox import create_sandbox
 from levelup_ov.transport.deadline import Deadline
 
 T = TypeVar("T")
@@ -68,6 +66,8 @@ def _menu(settings: Settings, service: Service) -> AppGroup:
         problems = menus.check(found)
         for problem in problems:
             click.echo(problem)
+        for thing in found.left_out:
+            click.echo(f"left out: {thing}")
         if problems:
             raise click.ClickException(f"{len(problems)} problem(s)")
         click.echo(f"the menu is sound: {sum(len(category.items) for category in found.categories)} items")
@@ -164,6 +164,8 @@ def _sandbox(settings: Settings) -> click.Command:
     @click.option("--port", default=9000, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
     def serve(port: int) -> None:
         """Serve the embedded ordering engine over HTTP."""
+        from levelup_ov.standins.sandbox import create_sandbox  # never loaded by a production process
+
         server = make_server("127.0.0.1", port, create_sandbox(settings.data_dir / "sandbox.db"), threaded=True)
         click.echo(f"sandbox at http://127.0.0.1:{server.server_port}")
         server.serve_forever()
@@ -179,6 +181,9 @@ def _levelup(settings: Settings) -> click.Command:
     @click.option("--shop-service", help="Base URL of this service, for the sample shop under /shop.")
     def serve(port: int, redirect_uris: tuple[str, ...], callback_url: str | None, shop_service: str | None) -> None:
         """Serve the stand-in for LevelUp: its API, its pages and test users."""
+        from levelup_ov.standins.levelup import REDIRECT_URIS, create_levelup, levelup_server
+        from levelup_ov.standins.shop import over_http
+
         levelup = create_levelup(
             settings.data_dir / "levelup.db",
             redirect_uris=redirect_uris or REDIRECT_URIS,

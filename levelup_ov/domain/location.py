@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.tender import TenderKind
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -38,17 +39,40 @@ Hours = Mapping[Weekday, tuple[Span, ...] | None]
 def opening_hours(spans: Iterable[tuple[Weekday, int, int]]) -> Hours:
     """Hours from weekly spans (day, opening minute, closing minute), for a provider that states them all.
 
-    A span that closes at or before its opening runs over midnight and is split in two (LOC-2).
+    A span that closes at or before its opening runs over midnight and is split in two (LOC-2). One that opens at
+    minute 1440 opens with the next day. Spans of a day that touch or overlap are one.
     """
-    days: dict[Weekday, list[Span]] = {day: [] for day in WEEKDAYS}
+    days: dict[Weekday, list[tuple[int, int]]] = {day: [] for day in WEEKDAYS}
     for day, opens_at, closes_at in spans:
+        if opens_at == _MINUTES_PER_DAY:
+            day, opens_at = _next_day(day), 0
+            if not closes_at:
+                continue
         if closes_at > opens_at:
-            days[day].append(Span(opens_at, closes_at))
+            days[day].append((opens_at, closes_at))
             continue
-        days[day].append(Span(opens_at, _MINUTES_PER_DAY))
+        days[day].append((opens_at, _MINUTES_PER_DAY))
         if closes_at:
-            days[WEEKDAYS[(WEEKDAYS.index(day) + 1) % 7]].append(Span(0, closes_at))
-    return {day: tuple(sorted(found, key=lambda span: span.opens_at)) for day, found in days.items()}
+            days[_next_day(day)].append((0, closes_at))
+    return {day: tuple(_united(found)) for day, found in days.items()}
+
+
+def _next_day(day: Weekday) -> Weekday:
+    return WEEKDAYS[(WEEKDAYS.index(day) + 1) % 7]
+
+
+def _united(spans: Iterable[tuple[int, int]]) -> Iterator[Span]:
+    """The spans of one day in order; those that touch or overlap are one."""
+    current: Span | None = None
+    for opens_at, closes_at in sorted(spans):
+        if current is not None and opens_at <= current.closes_at:
+            current = Span(current.opens_at, max(current.closes_at, closes_at))
+            continue
+        if current is not None:
+            yield current
+        current = Span(opens_at, closes_at)
+    if current is not None:
+        yield current
 
 
 def unknown_hours() -> Hours:
@@ -102,3 +126,30 @@ class Location:
     def accepts_tips(self, fulfillment: str) -> bool:
         """Whether an order of this kind may carry a tip here (MONEY-4)."""
         return bool(self.accepts_tips_on_delivery if fulfillment == "delivery" else self.accepts_tips_on_pickup)
+
+
+class Listed(list[Location]):
+    """The locations of an account, without those that could not be read.
+
+    ``unread``: why, by the provider's id. The service serves the others, and these from an older list.
+    """
+
+    def __init__(self, locations: Iterable[Location] = (), unread: Mapping[str, Failure] | None = None) -> None:
+        super().__init__(locations)
+        self.unread = dict(unread or {})
+
+
+def read_each(rows: Iterable[tuple[str, Callable[[], Location]]]) -> Listed:
+    """Locations that are read one by one: what goes wrong with one takes away no other.
+
+    :raises Failure: what the first one failed with, if all failed.
+    """
+    listed = Listed()
+    for provider_id, read in rows:
+        try:
+            listed.append(read())
+        except Failure as failure:
+            listed.unread[provider_id] = failure
+    if listed.unread and not listed:
+        raise next(iter(listed.unread.values()))
+    return listed

@@ -15,6 +15,7 @@ from levelup_ov.domain.money import Cents, is_cents
 class MenuOption:
     """An option; ``provider_id`` is its whole path (ITEM-3), ``tax_rate`` a fraction.
 
+    ``price`` None: it is not an amount in cents, and the option is left out (MENU-6).
     ``maximum_quantity`` None means no limit; ``default_quantity``: how many are chosen at first.
     ``option_groups`` are the ids of the groups below it (MENU-5). ``metadata`` comes back with orders where a
     key starts with ``integration_`` (ITEM-9). ``timescopes``: when it is offered, as the provider says it.
@@ -22,7 +23,7 @@ class MenuOption:
 
     provider_id: str
     name: str
-    price: Cents = 0
+    price: Cents | None = 0
     maximum_quantity: int | None = None
     default_quantity: int | None = None
     option_groups: tuple[str, ...] = ()
@@ -55,11 +56,14 @@ class OptionGroup:
 
 @dataclass(frozen=True, slots=True)
 class MenuItem:
-    """An item; ``option_groups`` are ids of groups of the same menu, ``image`` is an address (MENU-2)."""
+    """An item; ``option_groups`` are ids of groups of the same menu, ``image`` is an address (MENU-2).
+
+    ``price`` None: it is not an amount in cents, and the item is left out (MENU-6).
+    """
 
     provider_id: str
     name: str
-    price: Cents
+    price: Cents | None
     description: str | None = None
     image: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -95,6 +99,7 @@ class Menu:
 
     Option groups stand here once, items and options refer to them. ``special_instructions_character_limit``
     None means no limit; the adapter refuses what exceeds it (ITEM-8). ``updated_at`` is an aware instant.
+    ``left_out``: what the provider has and this menu has not, one message each with the ids concerned (MENU-6).
     """
 
     provider_id: str
@@ -105,6 +110,7 @@ class Menu:
     allows_special_instructions: bool = True
     special_instructions_character_limit: int | None = None
     updated_at: datetime | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def check(menu: Menu) -> tuple[str, ...]:

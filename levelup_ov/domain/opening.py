@@ -26,6 +26,7 @@ def next_opening(location: Location, now: datetime) -> datetime | None:
         for span in spans:
             opens_at = localize(day + timedelta(minutes=span.opens_at), zone)
             closes_at = localize(day + timedelta(minutes=span.closes_at), zone)
-            if now < closes_at:
+            # Hours within the hour that the clock jumps over have no length.
+            if now < closes_at and opens_at < closes_at:
                 return opens_at if now < opens_at else None
     return None

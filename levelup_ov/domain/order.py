@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.options import Option
+from levelup_ov.domain.ready_time import Shown, ready_window
 from levelup_ov.domain.secret import Secret
 
 
@@ -64,6 +66,7 @@ class Order:
     what it returned as ``cart`` from the validation just before (META-2). Both come back as they were
     given, or not at all.
     ``reference`` is our own reference, the same for every try of one submission; None in a validation.
+    ``shown`` is what the validation of this order showed; None in a validation, and where there was none.
     """
 
     location: Location
@@ -79,3 +82,19 @@ class Order:
     account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
     reference: str | None = None
+    shown: Shown | None = None
+
+    def check_ready(self, ready_at: datetime | None) -> None:
+        """Called before an order is placed, with the time for which it would be ready (TIME-11).
+
+        :raises Failure: ``ready_time_unavailable``: the user was shown another time.
+        """
+        if ready_at is not None and (window := self.ready_window) is not None:
+            if not window[0] <= ready_at <= window[1]:
+                words = "the location cannot have the order ready at the time that was shown any more"
+                raise Failure("ready_time_unavailable", words, path="$.desired_ready_time")
+
+    @property
+    def ready_window(self) -> tuple[datetime, datetime] | None:
+        """Between which instants the order may be ready when it is placed; None where any time will do (TIME-11)."""
+        return ready_window(self.shown, self.desired_ready_time, self.received_at)

@@ -19,6 +19,9 @@ from levelup_ov.domain.failure import Failure
 SLOT_WINDOW = timedelta(hours=24)
 """How far after the validation ``available_at`` reaches, in elapsed time (TIME-8)."""
 
+SHOWN_TIME_TOLERANCE = timedelta(hours=1)
+"""How far a submission may be ready from the time that was shown (TIME-11)."""
+
 LAST_YEAR = 2037
 """The zone data that pytz ships knows clock changes until the end of this year."""
 
@@ -40,6 +43,18 @@ class Ready:
 
     soonest: datetime | None = None
     slots: tuple[datetime, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the validation of an order showed: at the instant ``at``, for the ``desired`` time.
+
+    ``ready_at`` is the ``soonest_available_at`` of its answer, None where it had none.
+    """
+
+    at: datetime
+    desired: datetime | None
+    ready_at: datetime | None
 
 
 def parse(text: str) -> datetime:
@@ -110,9 +125,34 @@ def check_not_past(desired: datetime, now: datetime, *, path: str) -> None:
         raise Failure("ready_time_in_past", "the desired ready time has passed", path=path)
 
 
+def is_served(desired: datetime | None, slot: datetime) -> bool:
+    """Whether ``slot`` answers a desired time: it lies at it or after it (TIME-5). Any does for None."""
+    return desired is None or slot >= desired
+
+
 def soonest_slot(slots: Iterable[datetime], desired: datetime | None) -> datetime | None:
-    """The first slot, or the first at or after ``desired`` (TIME-5); None if there is none."""
-    return min((slot for slot in slots if desired is None or slot >= desired), default=None)
+    """The first of ``slots``, which come in order, that serves ``desired`` (TIME-5); None if there is none.
+
+    An iterator is left behind that slot.
+    """
+    return next((slot for slot in slots if is_served(desired, slot)), None)
+
+
+def ready_window(shown: Shown | None, desired: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
+    """Between which instants a submission may be ready; None where any time will do (TIME-11).
+
+    ``desired`` is what the submission asks for. It counts where the validation was asked for another time.
+    """
+    if shown is not None and shown.desired == desired:
+        earliest = latest = shown.ready_at or desired or shown.at
+        if desired is None:
+            # The wait counts, not the time that passed while the user made up their mind.
+            latest = max(latest, now + (latest - shown.at))
+    elif desired is not None:
+        earliest = latest = desired
+    else:
+        return None
+    return earliest - SHOWN_TIME_TOLERANCE, latest + SHOWN_TIME_TOLERANCE
 
 
 def available_at(ready: Ready, desired: datetime | None, validated_at: datetime) -> tuple[datetime, ...] | None:
@@ -123,7 +163,7 @@ def available_at(ready: Ready, desired: datetime | None, validated_at: datetime)
     """
     if ready.slots is None or ready.soonest is None:
         return None
-    after = sorted(slot for slot in set(ready.slots) if desired is None or slot >= desired)
+    after = sorted(slot for slot in set(ready.slots) if is_served(desired, slot))
     window = _until(after, validated_at + SLOT_WINDOW) or _until(after, ready.soonest + SLOT_WINDOW)
     return tuple(slot for slot in window if slot > ready.soonest)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 
@@ -18,16 +18,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 DayHours = Sequence[tuple[int, int]]
 """When a day's spans open and close, in minutes after local midnight; one that closes at or before its opening
-runs into the next day."""
+runs into the next day. Spans that touch or overlap are one, however they are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """When orders are taken: the hours of the weekdays, and of single dates instead of them, in ``zone``."""
+    """When orders are taken: the hours of the weekdays, and of single dates instead of them, in ``zone``.
+
+    ``after_opening``, ``before_closing``: margins within these hours in which no orders are taken.
+    """
 
     zone: BaseTzInfo
     weekly: Mapping[Weekday, DayHours]
     dates: Mapping[date, DayHours] = field(default_factory=dict)
+    after_opening: timedelta = timedelta()
+    before_closing: timedelta = timedelta()
 
     def is_open(self, now: datetime) -> bool:
         """Whether the instant ``now`` lies within the hours; their last moment does not."""
@@ -47,15 +52,44 @@ class Timetable:
                 slot += SLOT
 
     def _spans(self, now: datetime, days: int) -> Iterator[tuple[datetime, datetime]]:
-        """Openings and closings from yesterday, which may run over midnight, to ``days`` after today."""
+        """Openings and closings in order, those that meet as one, without the margins.
+
+        They begin yesterday, whose hours may run over midnight, and end with the hours of the date ``days`` after
+        today's.
+        """
         today = now.astimezone(self.zone).date()
-        for day in (today + timedelta(days=offset) for offset in range(-1, days + 1)):
-            hours = self.dates.get(day, self.weekly.get(WEEKDAYS[day.weekday()], ()))
-            for opens, closes in sorted(hours):
-                yield self._instant(day, opens), self._instant(day, closes if closes > opens else closes + 24 * 60)
+        asked = [span for offset in range(-1, days + 1) for span in self._day(today + timedelta(days=offset))]
+        end = max((closes for _, closes in asked), default=now)
+        # A day more: a place that is open at the end of the last one does not close there.
+        for opens, closes in _united([*asked, *self._day(today + timedelta(days=days + 1))]):
+            opens, closes = opens + self.after_opening, min(closes - self.before_closing, end)
+            if opens < closes:
+                yield opens, closes
+
+    def _day(self, day: date) -> list[tuple[datetime, datetime]]:
+        hours = self.dates.get(day, self.weekly.get(WEEKDAYS[day.weekday()], ()))
+        return [
+            (self._instant(day, opens), self._instant(day, closes if closes > opens else closes + 24 * 60))
+            for opens, closes in hours
+        ]
 
     def _instant(self, day: date, minutes: int) -> datetime:
         return localize(datetime.combine(day, time()) + timedelta(minutes=minutes), self.zone)
+
+
+def _united(spans: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:
+    """The spans in order; those that touch or overlap are one, and one without length is none."""
+    current: tuple[datetime, datetime] | None = None
+    for opens, closes in sorted(span for span in spans if span[0] < span[1]):
+        if current is None:
+            current = opens, closes
+        elif opens <= current[1]:
+            current = current[0], max(current[1], closes)
+        else:
+            yield current
+            current = opens, closes
+    if current is not None:
+        yield current
 
 
 def _full_slot(instant: datetime) -> datetime:

@@ -1,5 +1,7 @@
 """The locations of all accounts, kept for a while: routing needs no table and no call of its own.
 
+One location that cannot be read takes no other off the air, and an older list serves until a new one is read.
+
 A location is known by ``<account>.<provider's own id>`` (EP-7). What the provider does not say of it, the
 account's entry in the accounts file does.
 """
@@ -7,9 +9,11 @@ account's entry in the accounts file does.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -19,13 +23,15 @@ from pytz.tzinfo import BaseTzInfo
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import KINDS, Refused, Unanswered, reading, unreadable
+from levelup_ov.ordering.kept_locations import KeptLocations
+from levelup_ov.transport.cache import MemoryStore, Store
 from levelup_ov.transport.session import Session
 
 STALE_FOR = 24 * 3600.0
 """Seconds for which locations still serve when the provider does not answer."""
 MISS_PAUSE = 30.0
-"""Seconds between two look-ups for ids that are not in the list."""
+"""Seconds between two look-ups for ids that are not in the list, and for locations that could not be read."""
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +49,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """A list. ``seen_at``: when each place was read, ``unread``: the ids of those that could not be, each with the
+    code of its failure. Times are seconds of the monotonic clock.
+    """
+
     places: Mapping[str, Place]
     read_at: float
+    seen_at: Mapping[str, float]
+    unread: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +69,17 @@ class _Failed:
 
 
 class Directory:
-    """Accounts and their locations. ``ttl``: seconds for which a list is used without asking again."""
+    """Accounts and their locations. ``ttl``: seconds for which a list is used without asking again.
 
-    def __init__(self, accounts: Mapping[str, Adapter], ttl: float) -> None:
+    ``store`` keeps what was read over a restart. ``failures`` counts by account and code how often a list, or one
+    location of it, could not be read.
+    """
+
+    def __init__(self, accounts: Mapping[str, Adapter], ttl: float, store: Store | None = None) -> None:
         self._accounts = accounts
         self._ttl = ttl
+        self._kept = KeptLocations(store or MemoryStore())
+        self.failures: Counter[tuple[str, str]] = Counter()
         self._entries: dict[str, _Entry] = {}
         self._failures: dict[str, _Failed] = {}
         self._locks = {name: threading.Lock() for name in accounts}
@@ -89,23 +107,31 @@ class Directory:
     def place(self, location_id: str, session: Session) -> Place:
         """The location with this id of our wire, as given out or as a router decoded it.
 
-        :raises Failure: ``location_not_found``.
+        :raises Failure: ``location_not_found``, or why it could not be read.
         """
         adapter = self.account_of(location_id)
         account = adapter.account.name
         decoded = wire_id(account, location_id.removeprefix(f"{account}."))
         for max_age in (self._ttl, min(MISS_PAUSE, self._ttl)):
-            places = self._entry(adapter, session, max_age).places
+            entry = self._entry(adapter, session, max_age)
+            places = entry.places
             # Decoded first: `50%25` may be the decoded id of one location and the id on our wire of another.
             if (place := places.get(decoded) or places.get(location_id)) is not None:
                 return place
+        if (code := entry.unread.get(decoded) or entry.unread.get(location_id)) is not None:
+            # Not 404: the channel would drop a location that is only out of reach.
+            raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
         raise _not_found()
+
+    def unread(self) -> Mapping[str, Mapping[str, str]]:
+        """The locations that could not be read the last time, by account: their ids, and the codes of the failures."""
+        return {name: entry.unread for name, entry in self._entries.items() if entry.unread}
 
     def _entry(self, adapter: Adapter, session: Session, max_age: float) -> _Entry:
         """The list of an account, read anew where it is too old; by one request at a time."""
         name = adapter.account.name
         entry, asked_at = self._entries.get(name), time.monotonic()
-        if entry is not None and asked_at - entry.read_at <= max_age:
+        if entry is not None and asked_at - entry.read_at <= (min(max_age, MISS_PAUSE) if entry.unread else max_age):
             return entry
         lock = self._locks[name]
         if not lock.acquire(timeout=0 if entry is not None else max(session.deadline.remaining(), 0)):
@@ -125,16 +151,49 @@ class Directory:
     def _refresh(self, adapter: Adapter, session: Session, entry: _Entry | None) -> _Entry:
         name = adapter.account.name
         try:
-            locations = adapter.list_locations(session)
+            with reading():
+                listed = adapter.list_locations(session)
         except Unanswered as failure:
-            if entry is None or time.monotonic() - entry.read_at > STALE_FOR:
+            self.failures[name, failure.code] += 1
+            older = entry or self._older(adapter)
+            if older is None or not older.places or time.monotonic() - older.read_at > STALE_FOR:
                 self._failures[name] = _Failed(failure.code, failure.message, time.monotonic())
                 raise
             log.warning("locations not refreshed, the old list serves", extra={"account": name, "code": failure.code})
-            return entry
-        places = [_place(adapter, location) for location in locations]
-        self._entries[name] = _Entry({place.id: place for place in places}, time.monotonic())
+            self._entries[name] = older
+            return older
+        return self._keep(adapter, listed, entry)
+
+    def _keep(self, adapter: Adapter, listed: Sequence[Location], entry: _Entry | None) -> _Entry:
+        """The new list, with what could not be read as an older one has it."""
+        name, now = adapter.account.name, time.monotonic()
+        places = {place.id: place for place in (_place(adapter, location) for location in listed)}
+        seen_at, unread = dict.fromkeys(places, now), {}
+        if failed := getattr(listed, "unread", {}):
+            older = entry or self._older(adapter)
+            for provider_id, failure in failed.items():
+                key = wire_id(name, provider_id)
+                # A refusal of a read is the provider's fault, as for a whole list.
+                unread[key] = unreadable(failure).code if isinstance(failure, Refused) else failure.code
+                self.failures[name, unread[key]] += 1
+                serves = older is not None and now - older.seen_at.get(key, -math.inf) <= STALE_FOR
+                if older is not None and serves:
+                    places[key], seen_at[key] = older.places[key], older.seen_at[key]
+                words = "location not read, the old one serves" if serves else "location not read"
+                log.warning(words, extra={"account": name, "location": key, "code": unread[key]})
+        self._entries[name] = _Entry(places, now, seen_at, unread)
+        wall = time.time() - now
+        self._kept.put(adapter, [(place.location, seen_at[key] + wall) for key, place in places.items()])
         return self._entries[name]
+
+    def _older(self, adapter: Adapter) -> _Entry | None:
+        """The list that was kept before this process began; None if there is none."""
+        to_monotonic = time.monotonic() - time.time()
+        kept = [(_place(adapter, location), read_at + to_monotonic) for location, read_at in self._kept.get(adapter)]
+        if not kept:
+            return None
+        seen_at = {place.id: min(read_at, time.monotonic()) for place, read_at in kept}
+        return _Entry({place.id: place for place, _ in kept}, max(seen_at.values()), seen_at, {})
 
 
 def wire_id(account: str, provider_id: str) -> str:

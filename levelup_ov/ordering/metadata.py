@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
 from levelup_ov.sealing import Sealer
 
@@ -21,10 +22,11 @@ VALIDATION_ID = "order_validation_id"
 
 @dataclass(frozen=True, slots=True)
 class ValidationId:
-    """A verified id of an order validation, and when it was given out."""
+    """A verified id of an order validation, when it was given out, and what was shown with it (TIME-11)."""
 
     value: str
     issued_at: datetime
+    shown: Shown | None = None
 
     def expired(self, now: datetime) -> bool:
         """Whether it is too old to be submitted (META-8)."""
@@ -54,9 +56,15 @@ class MetadataKeeper:
         """What :meth:`give_cart` gave with the validation before."""
         return self._take("order_", account, metadata)
 
-    def give_validation_id(self, location: str, now: datetime) -> dict[str, str]:
-        """A fresh id of an order validation, bound to the location (META-8)."""
-        return {VALIDATION_ID: self._validation_ids.seal(f"{uuid.uuid4()} {int(now.timestamp())}", location)}
+    def give_validation_id(
+        self, location: str, now: datetime, desired: datetime | None = None, ready_at: datetime | None = None
+    ) -> dict[str, str]:
+        """A fresh id of an order validation, bound to the location (META-8).
+
+        It carries when the order was desired and when it was said to be ready (TIME-11).
+        """
+        parts = (uuid.uuid4(), _seconds(now), _seconds(desired), _seconds(ready_at))
+        return {VALIDATION_ID: self._validation_ids.seal(" ".join(map(str, parts)), location)}
 
     def take_validation_id(self, location: str, metadata: Mapping[str, Any]) -> ValidationId | None:
         """The id that :meth:`give_validation_id` gave for this location; None if none verifies."""
@@ -64,8 +72,10 @@ class MetadataKeeper:
         opened = self._validation_ids.open(token, location) if isinstance(token, str) else None
         if opened is None:
             return None
-        value, _, issued_at = opened.partition(" ")
-        return ValidationId(value, datetime.fromtimestamp(int(issued_at), timezone.utc))
+        value, issued, *times = opened.split(" ")
+        issued_at = datetime.fromtimestamp(int(issued), timezone.utc)
+        # Ids that were given out before they carried times have none.
+        return ValidationId(value, issued_at, Shown(issued_at, *map(_instant, times)) if times else None)
 
     def _give(self, prefix: str, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
         members = {prefix + name: value.reveal() for name, value in values.items()}
@@ -78,6 +88,14 @@ class MetadataKeeper:
                 if (opened := self._kept.open(value, _context(account, name))) is not None:
                     taken[name.removeprefix(prefix)] = Secret(opened)
         return taken
+
+
+def _seconds(instant: datetime | None) -> str:
+    return "-" if instant is None else str(int(instant.timestamp()))
+
+
+def _instant(seconds: str) -> datetime | None:
+    return None if seconds == "-" else datetime.fromtimestamp(int(seconds), timezone.utc)
 
 
 def _context(account: str, member: str) -> str:

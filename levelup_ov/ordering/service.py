@@ -20,11 +20,12 @@ from levelup_ov.domain import money, ready_time
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Merchant
 from levelup_ov.domain.order import Order
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
-from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering.bulkhead import Bulkhead
@@ -89,7 +90,7 @@ class Service:
         self._settings = settings
         self.transport = transport
         self._clock = clock
-        self._directory = Directory(settings.accounts, settings.locations_ttl)
+        self._directory = Directory(settings.accounts, settings.locations_ttl, transport.cache.store)
         self._bulkhead = Bulkhead(settings.account_threads)
         self._keeper = MetadataKeeper(settings.secret_keys)
         self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
@@ -109,18 +110,22 @@ class Service:
     def menu(self, location_id: str, trace: Trace) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
         menu = self.read_menu(location_id, trace)
-        if problems := menus.check(menu):
+        problems = menus.check(menu)
+        if not any(category.items for category in menu.categories):
+            # Better the last good menu of the channel than one of which nothing can be told.
+            problems += menu.left_out
+        if problems:
             more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
             raise Failure("menu_invalid", "; ".join(problems[:3]) + more)
         return menu
 
     def read_menu(self, location_id: str, trace: Trace) -> menus.Menu:
-        """The menu as the adapter gives it, sound or not."""
+        """What can be ordered of the menu that the adapter gives (MENU-6), healthy or not."""
         adapter = self._account_of(location_id, trace)
         with self._bulkhead.room(adapter.account.name):
             place = self._place(location_id, trace)
-            with self._session(adapter, trace) as session:
-                return adapter.show_menu(place.location, session)
+            with self._session(adapter, trace) as session, reading():
+                return orderable(adapter.show_menu(place.location, session))
 
     def validate_order(self, location_id: str, request: OrderRequest, trace: Trace) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
@@ -197,7 +202,7 @@ class Service:
         place = self._place(submission.location, trace)
         if place.adapter.recovery != "look_up":
             raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
-        with self._session(place.adapter, trace) as session:
+        with self._session(place.adapter, trace, own=True) as session:
             placed = place.adapter.find_order(place.location, submission.id, submission.trace or {}, session)
         return self._settlement(place, placed) if placed else None
 
@@ -231,7 +236,7 @@ class Service:
         place = self._place(location_id, trace)
         _check_tender(place, request.tender)
         order = self._order(place, request.order, request, attempt)
-        with self._session(place.adapter, trace, order, request.tender, attempt) as session:
+        with self._session(place.adapter, trace, order, request.tender, attempt, own=True) as session:
             placed = place.adapter.submit_order(order, request.tender, session)
         return self._settlement(place, placed)
 
@@ -253,8 +258,12 @@ class Service:
         order: Order | None = None,
         tender: Tender | None = None,
         attempt: Attempt | None = None,
+        own: bool = False,
     ) -> Iterator[Session]:
-        """Calls to one account's provider; what they fail with is fit to be shown afterwards."""
+        """Calls to one account's provider; what they fail with is fit to be shown afterwards.
+
+        ``own``: over connections of their own, as for every call that decides what becomes of an order.
+        """
         session = Session(
             self.transport,
             adapter.account.name,
@@ -263,7 +272,8 @@ class Service:
             error_from=adapter.error_from,
             deadline=trace.deadline,
             calls=trace.calls,
-            before_placing=attempt.begin_sending if attempt else None,
+            own=own,
+            last_look=attempt.begin_sending if attempt else None,
         )
         if attempt is not None:
             attempt.session = session
@@ -278,6 +288,8 @@ class Service:
                     told.message = scrub(told.message, secrets)
                 told = told.__context__
             raise
+        finally:
+            session.close()
 
     def _order(
         self,
@@ -306,6 +318,10 @@ class Service:
             cart=self._keeper.take_cart(account, request.metadata) if submission else {},
             reference=attempt.reference if attempt else None,
         )
+        if attempt is not None and attempt.is_new:
+            # What may have been placed already is not refused any more.
+            validation = self._keeper.take_validation_id(place.id, request.metadata)
+            order = replace(order, shown=validation.shown if validation else None)
         if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location has no {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
@@ -341,7 +357,9 @@ class Service:
         soonest = ready_time.to_wire(quote.ready.soonest, place.zone)
         slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
         metadata: dict[str, Any] = {
-            **self._keeper.give_validation_id(place.id, order.received_at),
+            **self._keeper.give_validation_id(
+                place.id, order.received_at, order.desired_ready_time, quote.ready.soonest
+            ),
             **self._keeper.give_account(account, quote.account),
             **self._keeper.give_cart(account, quote.cart),
         }

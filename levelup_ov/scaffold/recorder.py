@@ -68,7 +68,7 @@ class Recorder:
         exchanges = self._tap.begin()
         session = TappedSession(
             self._tap, self._adapter.account.name, base_url=self._adapter.base_url, headers=self._adapter.headers(),
-            error_from=self._adapter.error_from, deadline=Deadline(DEADLINE),
+            error_from=self._adapter.error_from, deadline=Deadline(DEADLINE), own=True,
         )  # fmt: skip
         try:
             return call(session)
@@ -76,6 +76,7 @@ class Recorder:
             failure.message = f"{name}: {failure.message}"
             raise
         finally:
+            session.close()
             write_recording(self._directory / f"{name}.json", exchanges, self._redactor)
 
 
@@ -86,7 +87,7 @@ def simplest_item(menu: Menu) -> Item:
     """
     groups = {group.provider_id: group for group in menu.option_groups}
     items = sorted((item for category in menu.categories for item in category.items if item.price),
-                   key=lambda item: item.price)  # fmt: skip
+                   key=lambda item: item.price or 0)  # fmt: skip
     for item in items:
         return Item(item.provider_id, 1, tuple(_needed(item, groups)))
     raise ValueError("the menu has no item that costs something")

@@ -1,4 +1,7 @@
-"""From the bytes of a request to plain data: strict JSON in UTF-8 (EP-9)."""
+"""From the bytes of a request to plain data: strict JSON in UTF-8 (EP-9).
+
+All of it is linear in the size of the body, in time and in memory, whatever the body holds.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,38 @@ from typing import Any, NoReturn
 
 from levelup_ov.domain.failure import Failure
 
+MAX_VALUES = 125_000
+"""Values (objects, lists, texts, numbers...) of the largest body that is accepted; one takes up to 300 bytes (EP-9)."""
+
 _LONG = 640
 """Digits of an integer that Python converts in any case."""
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SEARCHED = 500
+"""Objects and lists among which a repeated member is searched; past them its name is reported, but not its path."""
+_MARKED = 100
+"""Objects with a repeated member that are remembered."""
+_LONGEST_NAME = 64
+"""Characters of a member's name that are repeated in an error."""
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
+_LONE_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(body: bytes) -> Any:
     """The JSON value of ``body``.
 
-    :raises Failure: ``malformed_json``, ``duplicate_member``, both naming the place.
+    :raises Failure: ``malformed_json`` and ``duplicate_member``, both naming the place; ``payload_too_large``.
     """
+    if len(body) > MAX_VALUES and _values(body) > MAX_VALUES:
+        raise Failure("payload_too_large", f"expected a body of at most {MAX_VALUES} values")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Failure("malformed_json", f"the body is not UTF-8 (byte {error.start})") from None
+    repeated: list[_Repeated] = []
     try:
-        value, duplicated = _loads(text)
+        value = _loads(text, repeated)
     except json.JSONDecodeError as error:
         raise Failure(
             "malformed_json", f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
@@ -34,32 +52,50 @@ def parse(body: bytes) -> Any:
         raise Failure("malformed_json", "the body is nested too deeply") from None
     except _NoConstant as error:
         raise Failure("malformed_json", f"the body is not JSON: {error}") from None
-    if _SURROGATE_ESCAPE.search(body):
+    if b"\\u" in body and _may_hold_surrogate(body):
         _refuse_surrogates(value)
-    if duplicated:
-        path = _first_duplicate(value)
-        raise Failure("duplicate_member", f"the member {path} stands twice", path=path)
+    if repeated:
+        _refuse_repeated(value, repeated[-1])
     return value
 
 
-def _loads(text: str) -> tuple[Any, bool]:
-    """The value, and whether an object in it has a member twice; its objects are :class:`_Pairs` then.
+def _may_hold_surrogate(body: bytes) -> bool:
+    # An escaped backslash before a `u` looks like the beginning of an escape.
+    return _LONE_ESCAPE.search(body) is not None or (b"\\\\u" in body and b"\\ud" in body.lower())
+
+
+def _values(body: bytes) -> int:
+    """How many values the body has, if it is JSON; a quick guess, never too low, where that is few enough."""
+    most = body.count(b",") + body.count(b"{") + body.count(b"[") + 1
+    if most <= MAX_VALUES:
+        return most
+    frame = _STRING.sub(b"0", body).translate(None, b" \t\r\n")
+    filled = frame.count(b"{") + frame.count(b"[") - frame.count(b"{}") - frame.count(b"[]")
+    return frame.count(b",") + filled + 1
+
+
+def _loads(text: str, repeated: list[_Repeated]) -> Any:
+    """The value; what has a member twice is added to ``repeated``.
 
     Python converts no integer of thousands of digits. None is an amount or a quantity; as a float it is
     refused where one is expected (EP-9) and ignored elsewhere (EP-8).
     """
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs) and len(repeated) < _MARKED:
+            found = _Repeated(found)
+            found.pairs = pairs
+            repeated.append(found)
+        return found
+
     try:
-        return _json(text, _members, int), False
-    except _DuplicateMember:
-        return _json(text, _Pairs, _integer), True
+        return _json(text, members, int)
     except (json.JSONDecodeError, _NoConstant):
         raise
     except ValueError:
-        pass
-    try:
-        return _json(text, _members, _integer), False
-    except _DuplicateMember:
-        return _json(text, _Pairs, _integer), True
+        repeated.clear()
+        return _json(text, members, _integer)
 
 
 def _json(text: str, members: Callable[[Any], Any], integer: Callable[[str], Any]) -> Any:
@@ -70,56 +106,78 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < _LONG else float(digits)
 
 
-class _DuplicateMember(Exception):
-    pass
-
-
 class _NoConstant(ValueError):
     pass
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """The members of an object, with repetitions."""
+class _Repeated(dict[str, Any]):
+    """An object that has a member twice; ``pairs`` has all of them."""
 
+    pairs: list[tuple[str, Any]]
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _DuplicateMember
-    return members
+    @property
+    def name(self) -> str:
+        """The first member that repeats another."""
+        names: set[str] = set()
+        for name, _ in self.pairs:
+            if name in names:
+                break
+            names.add(name)
+        return name
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _NoConstant(f"{name} is no JSON number")
+    raise _NoConstant(f"{name} is not a JSON number")
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value in ``value`` with its path, outer ones first; without recursion, for depth is the sender's choice."""
-    waiting = [("$", value)]
-    while waiting:
-        path, value = waiting.pop()
-        yield path, value
-        if isinstance(value, (dict, _Pairs)):
-            members = value.items() if isinstance(value, dict) else value
-            waiting.extend(reversed([(f"{path}.{name}", member) for name, member in members]))
-        elif isinstance(value, list):
-            waiting.extend(reversed([(f"{path}[{position}]", element) for position, element in enumerate(value)]))
+_Path = tuple[Any, str | int] | None
+"""Where a value is: the path of what it is in, and its name or position there."""
 
 
-def _first_duplicate(value: Any) -> str:
-    for path, found in _walk(value):
-        if isinstance(found, _Pairs):
-            names = [name for name, _ in found]
-            for name in names:
-                if names.count(name) > 1:
-                    return f"{path}.{name}"
-    raise AssertionError("called for a body with a duplicate")
+def _containers(value: Any) -> Iterator[tuple[_Path, Any]]:
+    """Every object and list in ``value``, outer ones first; without recursion, for depth is the sender's choice."""
+    yield None, value
+    open_ones: list[tuple[_Path, Iterator[tuple[Any, Any]]]] = [(None, _members(value))]
+    while open_ones:
+        path, members = open_ones[-1]
+        for key, member in members:
+            if isinstance(member, (dict, list)):
+                yield (path, key), member
+                open_ones.append(((path, key), _members(member)))
+                break
+        else:
+            open_ones.pop()
+
+
+def _members(container: Any) -> Iterator[tuple[Any, Any]]:
+    return iter(container.items()) if isinstance(container, dict) else enumerate(container)
+
+
+def _written(path: _Path) -> str:
+    parts = []
+    while path is not None:
+        path, key = path
+        parts.append(f"[{key}]" if isinstance(key, int) else f".{_shown(key)}")
+    return "$" + "".join(reversed(parts))
+
+
+def _shown(name: str) -> str:
+    return _SURROGATE.sub("\ufffd", name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}\u2026")
+
+
+def _refuse_repeated(value: Any, last: _Repeated) -> NoReturn:
+    for position, (path, found) in enumerate(_containers(value)):
+        if isinstance(found, _Repeated):
+            where = _written((path, found.name))
+            raise Failure("duplicate_member", f"the member {where} appears twice", path=where)
+        if position >= _SEARCHED:
+            break
+    raise Failure("duplicate_member", f"a member {_shown(last.name)} appears twice")
 
 
 def _refuse_surrogates(value: Any) -> None:
-    for path, found in _walk(value):
-        names = found if isinstance(found, dict) else [name for name, _ in found] if isinstance(found, _Pairs) else []
-        texts = [*names, found]
-        if any(isinstance(text, str) and _SURROGATE.search(text) for text in texts):
-            path = _SURROGATE.sub("\ufffd", path)
-            raise Failure("malformed_json", f"the text at {path} holds half of a surrogate pair", path=path)
+    for path, found in _containers(value if isinstance(value, (dict, list)) else [value]):
+        for key, member in found.pairs if isinstance(found, _Repeated) else _members(found):
+            if any(isinstance(text, str) and _SURROGATE.search(text) for text in (key, member)):
+                where = _written((path, key))
+                raise Failure("malformed_json", f"the text at {where} holds half of a surrogate pair", path=where)

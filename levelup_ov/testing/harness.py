@@ -82,9 +82,14 @@ class Bench:
         return self.provider.adapter(self.account)
 
     def do(
-        self, call: Callable[[Adapter, TappedSession], Any], *, fault: Fault | None = None, seconds: float = 10.0
+        self,
+        call: Callable[[Adapter, TappedSession], Any],
+        *,
+        fault: Fault | None = None,
+        seconds: float = 10.0,
+        own: bool = False,
     ) -> Run:
-        """Use the adapter, with ``fault`` on the line.
+        """Use the adapter, with ``fault`` on the line; ``own``: over connections of its own, as the service does.
 
         An exception other than a failure of the contract fails the test; one of what is not written yet passes.
         """
@@ -92,7 +97,7 @@ class Bench:
         run_traces: list[Mapping[str, Any] | None] = []
         session = TappedSession(
             self._tap, self.account.name, base_url=adapter.base_url, headers=adapter.headers(),
-            error_from=adapter.error_from, deadline=Deadline(seconds), before_placing=run_traces.append,
+            error_from=adapter.error_from, deadline=Deadline(seconds), own=own, last_look=run_traces.append,
         )  # fmt: skip
         run = Run(self._tap.begin(fault), session, traces=run_traces)
         began = time.monotonic()
@@ -110,6 +115,8 @@ class Bench:
                 f"ERR-3: {name} left the adapter ({error}); an answer that cannot be used must be told as a Failure. "
                 f"Read answers with reply.answer(). {run.story()}"
             ) from error
+        finally:
+            session.close()
         run.seconds = time.monotonic() - began
         return run
 
@@ -120,13 +127,18 @@ class Bench:
     def submit(self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 10.0) -> Run:
         """One submission."""
         return self.do(
-            lambda adapter, session: adapter.submit_order(order, tender, session), fault=fault, seconds=seconds
+            lambda adapter, session: adapter.submit_order(order, tender, session),
+            fault=fault,
+            seconds=seconds,
+            own=True,
         )
 
     def find(self, order: Order, trace: Mapping[str, Any] | None) -> Run:
         """One look-up of the order's reference."""
         reference = order.reference or ""
-        return self.do(lambda adapter, session: adapter.find_order(order.location, reference, trace or {}, session))
+        return self.do(
+            lambda adapter, session: adapter.find_order(order.location, reference, trace or {}, session), own=True
+        )
 
     def places(self) -> dict[str, Place]:
         """The locations as the service has them, by the provider's own ids."""

@@ -14,6 +14,7 @@ from levelup_ov.domain import menu as menus
 from levelup_ov.domain.location import WEEKDAYS, Fulfillment, Location
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption
 from levelup_ov.domain.options import DELIMITER, decode_path
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.tender import TenderKind
 from levelup_ov.testing.harness import Bench
 from levelup_ov.testing.provider import Sample
@@ -83,7 +84,7 @@ class Shape:
 def _menu(bench: Bench, sample: Sample) -> Menu:
     location = bench.place(sample.location).location
     menu: Menu = bench.do(lambda adapter, session: adapter.show_menu(location, session)).answer
-    return menu
+    return orderable(menu)
 
 
 def _check_location(bench: Bench, location: Location) -> None:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 MAX_INTEGER = 2**31 - 1
 """The largest integer that is read as a number: more is no count, and minutes or JSON could not hold it."""
+_NO_PRICE = object()
+"""A number that is read, and is no price of a menu."""
 _YEARS = range(1970, 9999)
 """Times that every zone can show, a day before and after."""
 
@@ -52,6 +54,14 @@ class Answer:
     def dollars(self, name: str, *default: T) -> int | T:
         """An amount in whole currency units with at most two places, given in cents."""
         return self._read(name, "an amount of money", _dollars, default)
+
+    def price(self, name: str) -> int | None:
+        """A price of a menu in cents; None for null and for any other number: what no menu can express (MENU-6)."""
+        return self._read(name, "a number", lambda value: _price(value, value), (None,))
+
+    def price_in_dollars(self, name: str) -> int | None:
+        """The same, given in whole currency units."""
+        return self._read(name, "a number", lambda value: _price(value, _dollars(value)), (None,))
 
     def decimal(self, name: str, *default: T) -> Decimal | T:
         """A finite number."""
@@ -100,12 +110,20 @@ class Answer:
         if value is None and default:
             return default[0]
         converted = convert(value)
+        if converted is _NO_PRICE:
+            return None
         if converted is None:
             raise broken_protocol(f"the provider's answer needs {expected} at {self._path(name)}")
         return converted
 
     def _path(self, name: str) -> str:
         return f"{self.path}.{name}"
+
+
+def _price(value: Any, cents: Any) -> Any:
+    if type(value) is not int and not isinstance(value, Decimal):
+        return None
+    return cents if money.is_cents(cents) else _NO_PRICE
 
 
 def _identifier(value: Any) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
+from levelup_ov.transport import net
 from levelup_ov.transport.session import Reply, Session
 
 MARGIN = 30.0
@@ -53,7 +53,7 @@ class Login:
         if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
             raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
         try:
-            now = time.monotonic()
+            now = net.now()
             ended = self._token is refused and now - self._fetched_at > RENEWAL_PAUSE
             if self._token is None or ended or now >= self._good_until:
                 self._token, life = self._fetch(session)

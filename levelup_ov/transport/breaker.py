@@ -7,10 +7,10 @@ be shared while a provider is in trouble.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from levelup_ov.errors import Unanswered
+from levelup_ov.transport import net
 
 FAILURES = 5
 """Failures in a row that open the circuit."""
@@ -27,8 +27,8 @@ class Breaker:
     The lock is held for the bookkeeping only, never during a call.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or (lambda: net.now())
         self._lock = threading.Lock()
         self._failures = 0
         # Of meaning only while the circuit is open: when the next probe may go, and the pause after it.

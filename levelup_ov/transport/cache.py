@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
+from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 
 KEPT_FOR = 24 * 3600
@@ -25,6 +27,9 @@ CLAIMED_FOR = 5.0
 """Seconds for which one process alone may fetch an answer; one that dies meanwhile holds the others up as long."""
 MEMORY = 64 * 1024 * 1024
 """Bytes of answers kept in memory."""
+
+MAX_UNDERSTOOD = 4096
+"""Answers of which this process remembers that it has understood them."""
 
 _CLAIM_PAUSE = 0.05
 """Seconds between two attempts to claim."""
@@ -88,35 +93,73 @@ class MemoryStore:
 
 
 class AnswerCache:
-    """Fresh answers from ``store``, everything else fetched once and kept."""
+    """Fresh answers from ``store``, everything else fetched once and kept, if it was understood."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
+        # Reading an answer costs as much as using it: once for each that is kept will do.
+        self._understood: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def store(self) -> Store:
+        """Where the answers are kept."""
+        return self._store
 
     def body(
-        self, key: str, seconds: float, deadline: Deadline, fetch: Callable[[str], tuple[bytes | None, str]]
+        self,
+        key: str,
+        seconds: float,
+        deadline: Deadline,
+        fetch: Callable[[str], tuple[bytes | None, str]],
+        check: Callable[[bytes], object],
     ) -> bytes:
         """The answer kept under ``key``, at most ``seconds`` old.
 
         ``fetch`` is given the ETag to ask with, maybe empty; it returns the body, None if unchanged, and
-        the new ETag.
+        the new ETag. ``check`` reads a body and raises a :class:`~levelup_ov.domain.failure.Failure` for one that
+        cannot be used: it is given, but not kept, and one in the store counts as none.
 
         :raises Unanswered: ``fetch`` raised it, or another request's fetch outlasted ``deadline``.
         """
-        if (kept := self._store.get(key)) is not None and kept.fresh_until > time.time():
+        if (kept := self._usable(key, check)) is not None and kept.fresh_until > time.time():
             return kept.body
         with self._flight(key, deadline), self._claim(key, deadline):
-            if (kept := self._store.get(key)) is not None and kept.fresh_until > time.time():
+            if (kept := self._usable(key, check)) is not None and kept.fresh_until > time.time():
                 return kept.body
             body, etag = fetch(kept.etag if kept else "")
             if body is None:
                 if kept is None:
-                    raise Unanswered("provider_protocol_error", "the provider says unchanged of nothing", sent=True)
+                    raise Unanswered(
+                        "provider_protocol_error",
+                        "the provider sent 304 Not Modified to a request that was not conditional",
+                        sent=True,
+                    )
                 body = kept.body
+            elif not self._is_understood(key, body, check):
+                return body  # its reader says what is wrong with it
             self._store.put(key, Kept(body, etag, time.time() + seconds))
             return body
+
+    def _usable(self, key: str, check: Callable[[bytes], object]) -> Kept | None:
+        kept = self._store.get(key)
+        return kept if kept is not None and self._is_understood(key, kept.body, check) else None
+
+    def _is_understood(self, key: str, body: bytes, check: Callable[[bytes], object]) -> bool:
+        digest = hash(body)
+        if self._understood.get(key) == digest:
+            return True
+        try:
+            check(body)
+        except Failure:
+            return False
+        with self._lock:
+            self._understood[key] = digest
+            self._understood.move_to_end(key)
+            while len(self._understood) > MAX_UNDERSTOOD:
+                self._understood.popitem(last=False)
+        return True
 
     @contextmanager
     def _flight(self, key: str, deadline: Deadline) -> Iterator[None]:
@@ -143,7 +186,7 @@ class AnswerCache:
         while not self._store.claim(key):
             if deadline.remaining() <= _CLAIM_PAUSE:
                 raise _too_late()
-            time.sleep(_CLAIM_PAUSE)
+            net.sleep(_CLAIM_PAUSE)
         try:
             yield
         finally:

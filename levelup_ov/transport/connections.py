@@ -3,6 +3,9 @@
 A socket's own timeout bounds one read, so a peer that drips a byte a second never trips it. Here every
 read, of headers and body alike, gets only what is left of the exchange's deadline. The connections also
 note when the first byte of a request goes out: the one proof that nothing was sent is that it did not.
+
+A connection goes back to where it came from only when the exchange says so (:meth:`Exchange.settle`): what a
+provider still sends for one request must never be read as the answer to another.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import http.client
 import io
 import socket
 import ssl
+import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,20 +27,108 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from levelup_ov.errors import Unanswered
+from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
+
+MAX_INTERIM = 10
+"""Interim answers (1xx) that are skipped before one answer; a provider sends one or two."""
+
+_REAL_SEND = HTTPAdapter.send
+
+
+class OwnConnections:
+    """The connections that one session keeps for itself, at most one for each origin."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, Any] = {}
+
+    def take(self, pool: Any) -> Any:
+        """The one that is kept for the origin of ``pool``, if any."""
+        return self._kept.pop(pool, None)
+
+    def keep(self, pool: Any, connection: Any) -> None:
+        """Keep one for the next call of the session."""
+        if (other := self._kept.pop(pool, None)) is not None:
+            other.close()
+        self._kept[pool] = connection
+
+    def close(self) -> None:
+        """Close them all."""
+        while self._kept:
+            self._kept.popitem()[1].close()
 
 
 class Exchange:
-    """One request and its answer, as the connection sees them."""
+    """One request and its answer, as the connection sees them.
 
-    __slots__ = ("connected", "deadline", "sent")
+    ``own``: the session's own connections; None: those of the account. ``last_look`` is called just before the
+    first byte of the request; what it raises keeps the request from being sent.
+    """
 
-    def __init__(self, deadline: Deadline) -> None:
+    __slots__ = (
+        "_held", "_last_look", "_looked", "connected", "deadline", "held_back", "is_answered", "is_tunneling",
+        "own", "sent", "surplus", "tls_sessions",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        *,
+        own: OwnConnections | None = None,
+        last_look: Callable[[], None] | None = None,
+    ) -> None:
         self.deadline = deadline
+        self.own = own
         self.sent: bool | None = None
         """Whether a byte went out to the provider; None while nobody watches who could tell."""
         self.connected = False
         """Whether a new connection was opened for it."""
+        self.held_back = False
+        """Whether it was kept from being sent here, for no fault of the provider."""
+        self.is_tunneling = False
+        self.is_answered = False
+        """Whether the head of its answer has come."""
+        self.surplus = False
+        """Whether more came than its answer."""
+        self.tls_sessions: TLSSessions | None = None
+        self._last_look = last_look
+        self._looked = False
+        self._held: tuple[Any, Any] | None = None
+
+    def look(self) -> None:
+        """The last look, once: whatever sends the request calls this just before."""
+        if self._looked or self._last_look is None:
+            return
+        try:
+            self._last_look()
+        except BaseException:
+            self.held_back = True
+            raise
+        self._looked = True
+
+    def hold(self, pool: Any, connection: Any) -> None:
+        """The connection is done with the answer; what becomes of it is decided by :meth:`settle`."""
+        self._held = pool, connection
+
+    def settle(self, *, keep: bool, understood: bool = False) -> None:
+        """Let the connection be used again, if ``keep``; otherwise close it.
+
+        It is reset unless the answer was ``understood``: what is still on its way to the provider is thrown away.
+        """
+        if self._held is None:
+            return
+        pool, connection = self._held
+        self._held = None
+        if keep and not self.surplus:
+            if self.own is None:
+                pool.take_back(connection)
+            else:
+                self.own.keep(pool, connection)
+            return
+        if connection.sock is not None and not understood:
+            net.reset(connection.sock)
+        connection.close()
 
 
 current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
@@ -44,19 +137,22 @@ current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
 class _DeadlineReader(io.RawIOBase):
     """Reads a socket, each read with what is left of the deadline as its timeout."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: Any, deadline: Deadline) -> None:
         self._raw = raw
-        self._sock = sock
+        self.sock = sock
         self._deadline = deadline
+        self.has_ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.has_ended:
+            return 0
         remaining = self._deadline.remaining()
         if remaining <= 0:
             raise TimeoutError("deadline passed")
-        self._sock.settimeout(remaining)
+        self.sock.settimeout(remaining)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -65,11 +161,45 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    _exchange: Exchange | None = None
+    _reader: _DeadlineReader
+    fp: Any
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         if (exchange := current_exchange.get(None)) is not None:
-            raw = self.fp.detach()
-            self.fp = io.BufferedReader(_DeadlineReader(raw, sock, exchange.deadline))
+            self._exchange = exchange
+            self._reader = _DeadlineReader(self.fp.detach(), sock, exchange.deadline)
+            self.fp = io.BufferedReader(self._reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """The status line of the answer itself: http.client skips only one kind of interim answers (RFC 9110, 15.2)."""
+        for _ in range(MAX_INTERIM + 1):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client._read_headers(self.fp)  # type: ignore[attr-defined]
+        raise http.client.HTTPException("too many interim answers")
+
+    def begin(self) -> None:
+        super().begin()
+        if (exchange := self._exchange) is not None:
+            exchange.is_answered = True
+            if exchange.tls_sessions is not None and exchange.connected:
+                exchange.tls_sessions.remember(self._reader.sock)
+
+    def _close_conn(self) -> None:
+        """The answer was read to its end, or is given up."""
+        if self._exchange is not None:
+            self._reader.has_ended = True
+            self._exchange.surplus = self._exchange.surplus or bool(self.fp.peek(1))
+        super()._close_conn()  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Given up before its end, unless that was read."""
+        if self._exchange is not None and self.fp is not None and not self._exchange.is_tunneling:
+            net.reset(self._reader.sock)
+        super().close()
 
 
 class _DeadlineMixin(HTTPConnection):
@@ -77,33 +207,27 @@ class _DeadlineMixin(HTTPConnection):
     _head: bytes | None = None
     """Empty: the head of a request with a body is awaited; not empty: it is held back for the body."""
 
-    def _new_conn(self) -> socket.socket:
-        """Connect to the first address that answers, all attempts within one connect timeout."""
+    def _new_conn(self) -> Any:
+        """Look up the name and connect to the first address that answers, both within one connect timeout."""
         connection: Any = self
         deadline = Deadline(connection.timeout)
         try:
-            addresses = socket.getaddrinfo(connection._dns_host, connection.port, type=socket.SOCK_STREAM)
+            addresses = net.resolve(connection._dns_host, connection.port, deadline.remaining())
+            sock = net.connect(addresses, deadline.remaining())
+        except TimeoutError:
+            raise ConnectTimeoutError(connection, "connect timeout") from None
         except socket.gaierror as error:
             raise NameResolutionError(connection.host, connection, error) from None
-        failure: OSError | None = None
-        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                for option in connection.socket_options or ():
-                    sock.setsockopt(*option)
-                # One address that does not answer leaves the others their share of the time.
-                sock.settimeout(max(deadline.remaining() / (len(addresses) - tried), 0.001))
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                failure = error
-                continue
-            if (exchange := current_exchange.get(None)) is not None:
-                exchange.connected = True
-            return sock
-        if isinstance(failure, TimeoutError):
-            raise ConnectTimeoutError(connection, "connect timeout")
-        raise NewConnectionError(connection, "refused")
+        except OSError:
+            raise NewConnectionError(connection, "refused") from None
+        if (exchange := current_exchange.get(None)) is not None:
+            exchange.connected = True
+        return sock
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is open and nothing waits on it; then an answer to the next request can come only after that."""
+        return self.sock is not None and not net.is_readable(self.sock)
 
     def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
         """Send head and body in one packet: they would cost two system calls, and the peer two wake-ups."""
@@ -111,6 +235,10 @@ class _DeadlineMixin(HTTPConnection):
         super().request(method, url, body, *args, **kwargs)
 
     def send(self, data: Any) -> None:
+        exchange = current_exchange.get(None)
+        if exchange is None or exchange.is_tunneling:
+            super().send(data)
+            return
         if self.sock is None:
             self.connect()
         if self._head == b"":
@@ -118,17 +246,40 @@ class _DeadlineMixin(HTTPConnection):
             return
         if self._head is not None:
             self._head, data = None, self._head + data
-        if (exchange := current_exchange.get(None)) is not None:
+        if not exchange.sent:
+            self._look(exchange)
             exchange.sent = True
         super().send(data)
 
+    def _look(self, exchange: Exchange) -> None:
+        """Everything that speaks against sending, seen just before the first byte goes."""
+        exchange.look()
+        if net.is_readable(self.sock):
+            # No request was sent on it, so this is no answer to one; or the peer has closed it.
+            raise ConnectionAbortedError("something waits on the connection")
+        remaining = exchange.deadline.remaining()
+        if remaining <= 0:
+            exchange.held_back = True
+            raise Unanswered("provider_timeout", "the deadline passed before the request was sent", sent=False)
+        net.limit_sending(self.sock, remaining)
+
+    def close(self) -> None:
+        """Close; with a request on it that has no answer, reset, so that what was not sent yet never is."""
+        exchange = current_exchange.get(None)
+        if exchange is not None and exchange.sent and not exchange.is_answered and self.sock is not None:
+            net.reset(self.sock)
+        super().close()
+
     def _tunnel(self) -> None:
         """Ask a proxy for a way through: of this, nothing goes to the provider."""
+        exchange = current_exchange.get(None)
+        if exchange is not None:
+            exchange.is_tunneling = True
         try:
             super()._tunnel()
         finally:
-            if (exchange := current_exchange.get(None)) is not None:
-                exchange.sent = False
+            if exchange is not None:
+                exchange.is_tunneling = False
 
 
 class _Connection(_DeadlineMixin):
@@ -139,17 +290,72 @@ class _TLSConnection(_DeadlineMixin, HTTPSConnection):
     """Over TLS."""
 
 
-class _Pool(HTTPConnectionPool):
+class _PoolMixin(HTTPConnectionPool):
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        exchange = current_exchange.get(None)
+        if exchange is None or exchange.own is None:
+            return super()._get_conn(timeout)
+        connection = exchange.own.take(self)
+        if connection is not None and not connection.is_connected:
+            connection.close()
+        return connection or self._new_conn()
+
+    def _put_conn(self, conn: Any) -> None:
+        """urllib3 is done with it, which says nothing about whether it may be used again."""
+        if (exchange := current_exchange.get(None)) is None:
+            super()._put_conn(conn)
+        elif conn is not None:
+            exchange.hold(self, conn)
+
+    def take_back(self, connection: Any) -> None:
+        """Keep it for the account's next call."""
+        super()._put_conn(connection)
+
+
+class _Pool(_PoolMixin):
     ConnectionCls = _Connection
 
 
-class _TLSPool(HTTPSConnectionPool):
+class _TLSPool(_PoolMixin, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
+
+
+class TLSSessions:
+    """The TLS sessions of one account by origin: a new connection resumes the last one, for a shorter handshake."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, ssl.SSLSession] = {}
+
+    def of(self, name: str | None) -> ssl.SSLSession | None:
+        """The session to resume with a server."""
+        return self._sessions.get(name or "")
+
+    def remember(self, sock: Any) -> None:
+        """The session of a connection over which an answer has begun to come."""
+        if isinstance(sock, ssl.SSLSocket) and (session := sock.session) is not None:
+            if len(self._sessions) >= MAX_ORIGINS:
+                self._sessions.clear()
+            self._sessions[sock.server_hostname or ""] = session
+
+
+class _ResumingContext(ssl.SSLContext):
+    def wrap_socket(  # type: ignore[override]
+        self, sock: Any, *, server_hostname: Any = None, **how: Any
+    ) -> ssl.SSLSocket:
+        exchange = current_exchange.get(None)
+        if exchange is not None and exchange.tls_sessions is not None:
+            how["session"] = exchange.tls_sessions.of(server_hostname)
+        return super().wrap_socket(sock, server_hostname=server_hostname, **how)
 
 
 def tls_context() -> ssl.SSLContext:
     """A verifying context, to be shared: building one parses the whole CA bundle."""
-    return ssl.create_default_context(cafile=certifi.where())
+    # As ssl.create_default_context() does, which can make none of another class.
+    context = _ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.version_info >= (3, 13):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 MAX_ORIGINS = 16
@@ -162,6 +368,7 @@ class DeadlineAdapter(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext, pool_size: int) -> None:
         self._context = context
         self._origins: dict[str, Any] = {}
+        self._tls_sessions = TLSSessions()
         super().__init__(pool_connections=MAX_ORIGINS, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -173,10 +380,16 @@ class DeadlineAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager
 
+    def send(self, *args: Any, **kwargs: Any) -> Response:
+        """requests' own way to send. Where something else stands there, it takes the request without a connection."""
+        if HTTPAdapter.send is not _REAL_SEND and (exchange := current_exchange.get(None)) is not None:
+            exchange.look()
+        return super().send(*args, **kwargs)
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """From here on, whatever goes out goes through these connections."""
         if (exchange := current_exchange.get(None)) is not None:
-            exchange.sent = False
+            exchange.sent, exchange.tls_sessions = False, self._tls_sessions
         return self._pool_of(*args, **kwargs)
 
     def _pool_of(self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None) -> Any:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
+from levelup_ov.transport import net
 
 
 class Deadline:
-    """A point in time ``seconds`` from now, by the monotonic clock."""
+    """A point in time ``seconds`` from now, by the clock of :func:`levelup_ov.transport.net.now`."""
 
     __slots__ = ("at",)
 
     def __init__(self, seconds: float) -> None:
-        self.at = time.monotonic() + seconds
+        self.at = net.now() + seconds
 
     def remaining(self) -> float:
         """Seconds left; negative once it has passed."""
-        return self.at - time.monotonic()
+        return self.at - net.now()

@@ -33,6 +33,7 @@ class InProcessAdapter(BaseAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         exchange = current_exchange.get()
+        exchange.look()
         exchange.sent = True
         answer: list[HTTPResponse] = []
         thread = threading.Thread(target=self._run, args=(request, answer), daemon=True)

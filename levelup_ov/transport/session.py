@@ -1,23 +1,23 @@
 """Calls to providers: the one way out of the service.
 
-Each account has a pool of its own. Nothing is taken from the environment (no proxies, no ``.netrc``),
-no cookie is kept, no redirect followed, every answer is bounded in time and size, and every way to fail
-is an :class:`~levelup_ov.errors.Unanswered` that says whether anything was sent.
+Each account has a pool of its own, and a session may have connections of its own. Nothing is taken from the
+environment (no proxies, no ``.netrc``), no cookie is kept, no redirect followed, every answer is bounded in time
+and size, and every way to fail is an :class:`~levelup_ov.errors.Unanswered` that says whether anything was sent.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import orjson
@@ -27,12 +27,20 @@ from requests.models import PreparedRequest
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.transport import net
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.breaker import Breaker
 from levelup_ov.transport.cache import AnswerCache, MemoryStore, Store, cache_key
-from levelup_ov.transport.connections import DeadlineAdapter, Exchange, current_exchange, tls_context
+from levelup_ov.transport.connections import (
+    DeadlineAdapter,
+    Exchange,
+    OwnConnections,
+    current_exchange,
+    tls_context,
+)
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.in_process import InProcessAdapter, WSGIApplication
 
@@ -50,6 +58,9 @@ BACKOFF = 0.2
 _CHUNK = 65536
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _READING = ("GET", "HEAD")
+_SUCCESS = {"GET": (200,), "HEAD": (200,)}
+"""The statuses of an answer that was asked for (RFC 9110, 15.3); of all other methods :data:`_ACCEPTED`."""
+_ACCEPTED = (200, 201)
 _STATUSES = {
     401: "provider_credentials_refused",
     403: "provider_credentials_refused",
@@ -160,9 +171,18 @@ class Transport:
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them, ``secrets`` holds what :meth:`conceal` was told. ``before_placing`` is called just
-    before the call that places the order, with the trace that the adapter leaves. ``placing`` says whether an
-    order may stand: it turns true then, and false again if that call is proven to have had no effect.
+    ``calls`` lists them, ``secrets`` holds what :meth:`conceal` was told.
+
+    ``own``: the session has connections of its own. Nobody else uses them, and none is used again after an
+    attempt without the answer that was asked for: so no late answer is read as the answer to another call. For
+    what must not be mistaken: orders, look-ups of them, money. Close the session when it is done.
+
+    ``last_look`` is called for each attempt to send the call that places the order: after the name look-up, the
+    connection, TLS and the proxy, immediately before the first byte, with the trace that the adapter leaves.
+    Nothing is sent if it raises, or if it took too long.
+
+    ``placing`` says whether an order may exist: it turns true at the last look, and false again if the call is
+    proven to have had no effect.
     """
 
     def __init__(
@@ -175,18 +195,44 @@ class Session:
         error_from: Callable[[Reply], Refused | None],
         deadline: Deadline,
         calls: list[Call] | None = None,
-        before_placing: Callable[[Mapping[str, Any] | None], None] | None = None,
+        own: bool = False,
+        last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
     ) -> None:
         self._transport = transport
         self._account = account
         self._base_url = base_url
         self._headers = headers
         self._error_from = error_from
-        self._before_placing = before_placing
+        self._part = ""
+        self._own = OwnConnections() if own else None
+        self._last_look = last_look
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
         self.placing = False
+        self._is_unanswered = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the session's own connections."""
+        if self._own is not None:
+            self._own.close()
+
+    def within(self, seconds: float, part: str) -> Session:
+        """This session with at most ``seconds`` for its calls, so that a slow answer leaves time for others.
+
+        ``part`` names what of the provider is asked, such as one restaurant of many: it has a circuit breaker of its
+        own, so that its failures stop no calls to the rest.
+        """
+        hurried = copy.copy(self)
+        hurried._part = part
+        hurried.deadline = Deadline(min(seconds, self.deadline.remaining()))
+        return hurried
 
     def conceal(self, text: str) -> str:
         """``text`` itself; where the provider's words hold it, it is masked from now on (ERR-4).
@@ -203,10 +249,15 @@ class Session:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        also: Collection[int] = (),
         cache_for: float | None = None,
+        check: Callable[[Answer], object] | None = None,
     ) -> Reply:
-        """Read something; sent again on failure while time is left. ``cache_for`` as in :meth:`call`."""
-        return self.call("GET", path, params=params, headers=headers, cache_for=cache_for)
+        """Read something; sent again on failure while time is left.
+
+        ``also``, ``cache_for`` and ``check`` as in :meth:`call`.
+        """
+        return self.call("GET", path, params=params, headers=headers, also=also, cache_for=cache_for, check=check)
 
     def post(
         self,
@@ -217,13 +268,21 @@ class Session:
         repeatable: bool = False,
         places_order: bool = False,
         trace: Mapping[str, Any] | None = None,
+        also: Collection[int] = (),
     ) -> Reply:
         """Send ``body`` as JSON, a Decimal as the number that it is.
 
-        ``repeatable``, ``places_order`` and ``trace`` as in :meth:`call`.
+        ``repeatable``, ``places_order``, ``trace`` and ``also`` as in :meth:`call`.
         """
         return self.call(
-            "POST", path, body=body, headers=headers, repeatable=repeatable, places_order=places_order, trace=trace
+            "POST",
+            path,
+            body=body,
+            headers=headers,
+            repeatable=repeatable,
+            places_order=places_order,
+            trace=trace,
+            also=also,
         )
 
     def call(
@@ -238,7 +297,9 @@ class Session:
         repeatable: bool = False,
         places_order: bool = False,
         trace: Mapping[str, Any] | None = None,
+        also: Collection[int] = (),
         cache_for: float | None = None,
+        check: Callable[[Answer], object] | None = None,
     ) -> Reply:
         """One call. ``path`` is appended to the account's base URL, or is a whole URL.
 
@@ -247,8 +308,11 @@ class Session:
         ``places_order``: it commits the provider to the order. It is not begun with less than
         :data:`HEARING_TIME` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later.
+        ``also``: statuses beside 200 (and 201, unless it reads) that the provider documents as this call's
+        success. Every other status that ``error_from`` reads no refusal in is a broken protocol.
         ``cache_for``: seconds for which a JSON answer is kept for the whole account, and then confirmed by
-        its ETag; for menus and catalogues only.
+        its ETag; for menus and catalogues only. It needs ``check``, which reads the answer as its reader will,
+        and raises a :class:`~levelup_ov.domain.failure.Failure` for one that cannot be used: that is not kept.
 
         :raises levelup_ov.errors.Refused: what ``error_from`` made of the answer.
         :raises levelup_ov.errors.Unanswered: no answer, or none that can be used.
@@ -256,36 +320,63 @@ class Session:
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
         if cache_for is None:
-            return self._exchange(request, repeatable, places_order, trace)
+            return self._exchange(request, repeatable, places_order, trace, also)
+        if check is None:
+            raise TypeError("cache_for needs check: only an answer that was understood is kept")
 
         def fetch(etag: str) -> tuple[bytes | None, str]:
             if etag:
                 request.headers["If-None-Match"] = etag
-            reply = self._exchange(request, repeatable, False, None)
+            else:
+                request.headers.pop("If-None-Match", None)
+            reply = self._exchange(request, repeatable, False, None, also)
             if reply.status == 304:
                 return None, reply.headers.get("ETag", etag)
             reply.json()  # what cannot be read is not kept
             return reply.body, reply.headers.get("ETag", "")
 
+        def read(body: bytes) -> object:
+            return check(Answer(Reply(200, {}, body).json()))
+
         url = request.url or ""
         key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))
-        return Reply(200, {}, self._transport.cache.body(key, cache_for, self.deadline, fetch))
+        return Reply(200, {}, self._transport.cache.body(key, cache_for, self.deadline, fetch, read))
 
     def _exchange(
-        self, request: PreparedRequest, repeatable: bool, places_order: bool, trace: Mapping[str, Any] | None
+        self,
+        request: PreparedRequest,
+        repeatable: bool,
+        places_order: bool,
+        trace: Mapping[str, Any] | None,
+        also: Collection[int],
     ) -> Reply:
         """Send the request until there is an answer, or none is to be had."""
-        breaker = self._transport.breaker(self._account, urlsplit(request.url or "").hostname or "")
+        host = urlsplit(request.url or "").hostname or ""
+        breaker = self._transport.breaker(self._account, f"{host} {self._part}".strip())
         breaker.admit()
         if places_order:
-            self._begin_placing(trace)
+            self._check_hearing_time()
+        before = self.placing
+        look = (lambda: self._look(trace)) if places_order else None
         attempt, sent = 1, False
         while True:
+            exchange = Exchange(self.deadline, own=self._own, last_look=look)
             try:
-                reply = self._send(request)
+                reply = self._send(request, exchange)
+                if places_order:
+                    self.placing = True
                 if (refusal := self._error_from(reply)) is None:
-                    _check_status(reply, conditional="If-None-Match" in request.headers)
-            except Unanswered as failure:
+                    _check_status(reply, request, also)
+            except Failure as failure:
+                exchange.settle(keep=False)
+                if exchange.held_back or not isinstance(failure, Unanswered):
+                    if places_order and exchange.held_back:
+                        # Nothing went out now; an earlier attempt may have arrived.
+                        self.placing = before or sent
+                        self._is_unanswered = self._is_unanswered or sent
+                    if isinstance(failure, Unanswered):
+                        failure.sent = sent
+                    raise
                 breaker.record(failure)
                 sent = sent or failure.sent
                 again = (repeatable or not failure.sent) and not breaker.is_open
@@ -294,27 +385,37 @@ class Session:
                     # An earlier attempt may have arrived, whatever became of this one.
                     failure.sent = sent
                     if places_order:
-                        self.placing = sent
+                        self.placing = before or sent
+                        self._is_unanswered = self._is_unanswered or sent
                     raise
+            except BaseException:
+                exchange.settle(keep=False)
+                raise
             else:
                 breaker.record(None)
-                if refusal is not None:
-                    refusal.proof = places_order or not self.placing
-                    raise refusal
-                return reply
-            time.sleep(pause)
+                # The session's own connections are kept only after the answer that was asked for.
+                exchange.settle(keep=refusal is None or self._own is None, understood=True)
+                if refusal is None:
+                    return reply
+                if places_order:
+                    self._is_unanswered = self._is_unanswered or sent
+                refusal.proof = not self.placing or (places_order and not before and not sent)
+                raise refusal
+            net.sleep(pause)
             attempt += 1
 
     def nothing_placed(self) -> None:
-        """Said by an adapter that goes on after a refused placing call: its answer proved that no order stands."""
-        self.placing = False
+        """Said by an adapter that goes on after a refused placing call: its answer proved that no order exists.
 
-    def _begin_placing(self, trace: Mapping[str, Any] | None) -> None:
+        After an attempt that was sent and had no answer, it proves nothing.
+        """
+        self.placing = self._is_unanswered
+
+    def _look(self, trace: Mapping[str, Any] | None) -> None:
+        if self._last_look is not None:
+            self._last_look(trace)
+        # That may have had to wait, for the ledger or for a host that was suspended.
         self._check_hearing_time()
-        if self._before_placing is not None:
-            self._before_placing(trace)
-            # That may have had to wait, for the ledger.
-            self._check_hearing_time()
         self.placing = True
 
     def _check_hearing_time(self) -> None:
@@ -352,13 +453,12 @@ class Session:
             request.headers["Content-Length"] = str(len(_bytes(request)))
         return request
 
-    def _send(self, request: PreparedRequest) -> Reply:
-        started = time.monotonic()
+    def _send(self, request: PreparedRequest, exchange: Exchange) -> Reply:
+        started = net.now()
         remaining = self.deadline.remaining()
         url = urlsplit(request.url or "")
-        exchange = Exchange(self.deadline)
         status: int | None = None
-        failure: Unanswered | None = None
+        failure: Failure | None = None
         token = current_exchange.set(exchange)
         try:
             if remaining <= 0:
@@ -371,7 +471,7 @@ class Session:
             )
             status = response.status_code
             return Reply(status, response.headers, _read(response))
-        except Unanswered as error:
+        except Failure as error:
             failure = error
             raise
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -385,7 +485,7 @@ class Session:
                     request.method or "",
                     url.path,
                     status,
-                    round((time.monotonic() - started) * 1000),
+                    round((net.now() - started) * 1000),
                     failure.code if failure else None,
                     exchange.connected,
                 )
@@ -432,9 +532,11 @@ def _is_connect_failure(error: Exception) -> bool:
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
-def _check_status(reply: Reply, *, conditional: bool) -> None:
+def _check_status(reply: Reply, request: PreparedRequest, also: Collection[int]) -> None:
     """What a status means where the adapter reads no refusal in it."""
-    if reply.ok or (conditional and reply.status == 304):
+    if reply.status in _SUCCESS.get(request.method or "", _ACCEPTED) or reply.status in also:
+        return
+    if reply.status == 304 and "If-None-Match" in request.headers:
         return
     fault = "provider_unavailable" if reply.status >= 500 else "provider_protocol_error"
     code = _STATUSES.get(reply.status, fault)

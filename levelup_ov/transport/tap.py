@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from requests.models import Response
 from requests.structures import CaseInsensitiveDict
 from urllib3.response import HTTPResponse
 
+from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
 from levelup_ov.transport.cache import AnswerCache, MemoryStore
 from levelup_ov.transport.connections import current_exchange
@@ -157,6 +157,9 @@ class _Pool:
             response = self._inner().send(request, **how)
             return Answered(response.status_code, response.headers, response.raw.read(decode_content=True))
 
+        if self._tap.fault is not None and self._tap.fault is not unreachable:
+            # A fault may answer for the provider, which then never sees the request.
+            current_exchange.get().look()
         exchange.answer = self._tap.fault(exchange, forward) if self._tap.fault else forward()
         return response_of(exchange.answer)
 
@@ -186,7 +189,7 @@ def silent(exchange: Exchange, forward: Forward) -> Answered:
     """A fault: no answer comes, or one so slow that the deadline passes before its end."""
     watched = current_exchange.get()
     watched.sent = True
-    time.sleep(max(watched.deadline.remaining(), 0))
+    net.sleep(max(watched.deadline.remaining(), 0))
     raise TimeoutError
 
 
@@ -208,6 +211,7 @@ class Player:
             if found:
                 place = next((place for place in found if place not in self._played), found[-1])
                 self._played.add(place)
+                current_exchange.get().look()
                 current_exchange.get().sent = True
                 answer = self._recorded[place].answer
                 assert answer is not None

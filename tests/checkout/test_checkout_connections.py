@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from levelup_ov.blueprints.http import MAX_OPEN_BODY
+from levelup_ov.checkout.callbacks import AT_ONCE, PER_ID
 from levelup_ov.standins.levelup.world import SHOP_APP
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
@@ -381,3 +384,26 @@ def test_connections_that_are_not_there(site: Site, merchant: str, user: str) ->
 def call_back(site: Site, body: Any) -> Any:
     """LevelUp, or somebody else, calls the callback URL; without any key."""
     return site.app.test_client().post("/checkout/users/permissions_requests/callback", json=body)
+
+
+def test_forged_callbacks_cost_levelup_little(site: Site) -> None:
+    site.request_permissions()
+    before = len(site.line.calls)
+    codes = [call_back(site, {"permissions_request": {"id": 1}}).status_code for _ in range(20)]
+    assert codes == [200] * PER_ID + [503] * (20 - PER_ID)
+    assert len(site.line.calls) - before <= 2 * PER_ID
+
+
+def test_forged_callbacks_hold_few_threads(site: Site) -> None:
+    for _ in range(4):
+        site.request_permissions()
+    site.line.delays["/1"] = site.line.delays["/2"] = site.line.delays["/3"] = 1.0
+    with ThreadPoolExecutor(4) as pool:
+        bodies = [{"permissions_request": {"id": id}} for id in (1, 2, 3)]
+        codes = sorted(answer.status_code for answer in pool.map(lambda body: call_back(site, body), bodies))
+    assert codes == [200] * AT_ONCE + [503] * (3 - AT_ONCE)
+
+
+def test_a_forged_callback_is_short(site: Site) -> None:
+    padding = "x" * MAX_OPEN_BODY
+    assert call_back(site, {"permissions_request": {"id": 1}, "padding": padding}).status_code == 413

@@ -15,6 +15,7 @@ from adapters.fftp import IMPOSSIBLE_TOTAL, FftpAdapter
 from levelup_ov.adapter import Account
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import Refused, Unanswered
@@ -208,11 +209,11 @@ def group(group_id: str, *options: dict[str, Any]) -> dict[str, Any]:
             "option provider_id isn't unique in its item option_provider_id=none item_provider_id=soda",
         ),
         (
-            [item(modifiers=[group("cup", {"id": "own", "name": "Own cup", "price_delta_cents": -20})])],
+            [item(modifiers=[group("cup", {"id": "own", "name": "Own cup", "price_delta_cents": "-20"})])],
             "provider_protocol_error",
-            "an amount in cents at $.items[0].modifiers[0].options[0].price_delta_cents",
+            "a number at $.items[0].modifiers[0].options[0].price_delta_cents",
         ),
-        ([item(price_cents=3.5)], "provider_protocol_error", "an amount in cents at $.items[0].price_cents"),
+        ([item(price_cents="3.50")], "provider_protocol_error", "a number at $.items[0].price_cents"),
     ],
 )
 def test_a_menu_that_cannot_be_told_is_refused(
@@ -225,3 +226,19 @@ def test_a_menu_that_cannot_be_told_is_refused(
 
     assert failure.value.code == code
     assert words in failure.value.message
+
+
+@pytest.mark.rule("MENU-6", "MONEY-1")
+@pytest.mark.parametrize("price", [-20, 3.5, 10**9])
+def test_what_has_no_price_in_cents_is_left_out(
+    fftp: responses.RequestsMock, session: Session, price: int | float
+) -> None:
+    cups = group("cup", {"id": "own", "name": "Own cup", "price_delta_cents": price}, {"id": "paper", "name": "Paper"})
+    items = [item(modifiers=[cups]), item(id="tea", price_cents=price)]
+    fftp.get(MENU, json={"restaurant_name": "Boston Deli", "items": items})
+
+    menu = orderable(ADAPTER.show_menu(MAIN, session))
+
+    assert [each.provider_id for category in menu.categories for each in category.items] == ["soda"]
+    assert [option.provider_id for option in menu.option_groups[0].options] == ["soda:cup:paper"]
+    assert [reason.rpartition("item_provider_id=")[2].split()[0] for reason in menu.left_out[1:]] == ["tea"]

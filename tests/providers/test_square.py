@@ -23,6 +23,7 @@ from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
@@ -93,7 +94,7 @@ class Bench:
         return self.adapter.submit_order(order, LevelUp(), self.new_session(seconds))
 
     def menu(self, place: str = BOSTON) -> Menu:
-        return self.adapter.show_menu(self.locations[place], self.new_session())
+        return orderable(self.adapter.show_menu(self.locations[place], self.new_session()))
 
     def refusal(self, *items: Item, **members: Any) -> tuple[str, str | None]:
         with pytest.raises(Failure) as caught:
@@ -336,7 +337,8 @@ def test_pages_that_go_round_in_a_circle_are_a_broken_protocol(bench: Bench) -> 
 
 
 def read(objects: list[Any], place: str = BOSTON) -> Menu:
-    return Catalog([Answer(each) for each in objects], Location(place, "Boston"), "USD", NOON).menu()
+    catalog = Catalog([Answer(each) for each in objects], Location(place, "Boston"), "USD", NOON)
+    return orderable(catalog.menu())
 
 
 # Validation
@@ -562,13 +564,14 @@ def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, l
     traces: list[Any] = []
     order = bench.order(reference="ref-1", tip=30, desired_ready_time=NOON + timedelta(hours=1))
     session = bench.new_session()
-    session._before_placing = traces.append
+    session._last_look = traces.append
 
     with pytest.raises(Unanswered):
         bench.adapter.submit_order(order, LevelUp(), session)
 
     assert session.placing
-    assert traces == [{"order_id": "order-1", "version": 1, "charge": 1100}]
+    # Each attempt to pay has its own last look.
+    assert traces == [{"order_id": "order-1", "version": 1, "charge": 1100}] * 3
     found = bench.adapter.find_order(order.location, "ref-1", json.loads(json.dumps(traces[0])), bench.new_session())
     assert found == (Placed("order-1", "order-1", NOON + timedelta(hours=1), 1100, 1100) if stands else None)
     with pytest.raises(Unanswered, match="another order"):

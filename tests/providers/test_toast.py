@@ -17,6 +17,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, check
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Fee, Quote
 from levelup_ov.domain.ready_time import available_at, to_wire
 from levelup_ov.domain.secret import Secret
@@ -237,27 +238,64 @@ BROKEN_MENUS: dict[str, tuple[Any, str]] = {
         lambda menus: menus["modifierOptionReferences"].pop("12"),
         "modifierOptionReferences has no 12 option_group_provider_id=side",
     ),
+}
+
+LEFT_OUT: dict[str, tuple[Any, str, str]] = {
     "open price": (
         lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
         "price by the strategy OPEN_PRICE can't be told item_provider_id=lunch:mains:burger",
+        "lunch:mains:burger",
     ),
     "sizes without a group": (
         lambda menus: menus["menus"][1]["menuGroups"][1]["menuItems"][0].update(modifierGroupReferences=[]),
         "price by the strategy SIZE_PRICE can't be told item_provider_id=dinner:pizza:pizza",
+        "dinner:pizza:pizza",
     ),
     "prices in sequence": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(pricingStrategy="SEQUENCE_PRICE"),
         "prices by the strategy SEQUENCE_PRICE can't be told option_group_provider_id=toppings",
+        "toppings",
     ),
     "substitutes": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(defaultOptionsSubstitutionPricing="YES"),
         "prices that depend on what was left out can't be told option_group_provider_id=toppings",
+        "toppings",
     ),
     "by weight": (
         lambda menus: burger_of(menus).update(unitOfMeasure="LB"),
         "item is sold by weight or measure item_provider_id=lunch:mains:burger",
+        "lunch:mains:burger",
     ),
-}
+    "an item for less than nothing": (
+        lambda menus: burger_of(menus).update(price=-1.5),
+        "item has a price that isn't an amount in cents item_provider_id=lunch:mains:burger",
+        "lunch:mains:burger",
+    ),
+    "a fraction of a cent": (
+        lambda menus: menus["modifierOptionReferences"]["12"].update(price=0.005),
+        "option has a price that isn't an amount in cents option_provider_id=side:salad",
+        "side:salad",
+    ),
+    "no price": (
+        lambda menus: menus["modifierOptionReferences"]["12"].update(price=None),
+        "option has a price that isn't an amount in cents option_provider_id=side:salad",
+        "side:salad",
+    ),
+    "toppings by size": (
+        lambda menus: [
+            menus["modifierGroupReferences"]["4"].update(pricingStrategy="SIZE_PRICE"),
+            *(menus["modifierOptionReferences"][key].update(price=None, pricingStrategy="GROUP_PRICE")
+              for key in ("41", "42", "43", "44")),
+        ],
+        "prices by the strategy SIZE_PRICE can't be told option_group_provider_id=toppings",
+        "toppings",
+    ),
+    "a required choice without prices": (
+        lambda menus: menus["modifierGroupReferences"]["1"].update(pricingStrategy="SEQUENCE_PRICE"),
+        "item needs choices that can't be made item_provider_id=lunch:mains:burger",
+        "lunch:mains:burger",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.rule("MENU-3", "MENU-5")
@@ -269,6 +307,21 @@ def test_a_menu_that_cannot_be_told_says_what_and_where(toast: ToastServer, chan
 
     assert failure.code == "menu_invalid"
     assert words in failure.message
+
+
+@pytest.mark.rule("MENU-6", "MENU-3")
+@pytest.mark.parametrize("change, words, gone", LEFT_OUT.values(), ids=LEFT_OUT)
+def test_what_has_no_price_in_cents_is_left_out(toast: ToastServer, change: Any, words: str, gone: str) -> None:
+    change(toast.menus)
+
+    menu = orderable(Bench(toast, menus_version="v2").menu())
+
+    assert any(reason.startswith(words) for reason in menu.left_out), menu.left_out
+    assert check(menu) == ()
+    items = {item.provider_id for category in menu.categories for item in category.items}
+    options = {option.provider_id for group in menu.option_groups for option in group.options}
+    assert gone not in items | options | {group.provider_id for group in menu.option_groups}
+    assert SODA in items
 
 
 @pytest.mark.rule("MENU-5")
@@ -564,7 +617,7 @@ def test_a_refusal_comes_in_toasts_words_and_leaves_nothing_behind(
 def test_a_guest_needs_phone_and_email(bench: Bench, missing: str) -> None:
     failure = refusal_of(bench.validate, user=replace(ANN, **{missing: None}))
 
-    assert (failure.code, failure.path) == ("customer_refused", "$.user")
+    assert (failure.code, failure.path) == ("customer_refused", f"$.user.{missing}")
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")

@@ -15,6 +15,7 @@ import pytest
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport import redis_cache as redis_store
+from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.cache import KEPT_FOR, Kept, MemoryStore
 from levelup_ov.transport.redis_cache import TIME_LIMIT, RedisStore
 from levelup_ov.transport.session import Transport
@@ -68,8 +69,25 @@ def transport(request: pytest.FixtureRequest) -> Transport:
     return process(request.getfixturevalue("redis")) if request.param == "redis" else Transport(pool_size=4)
 
 
-def menu(url: str, transport: Transport, *, seconds: float = 5, cache_for: float = 60, **more: object) -> bytes:
-    return session(url, seconds=seconds, transport=transport, **more).get("/menu", cache_for=cache_for).body
+Check = Callable[[Answer], object]
+
+
+def whatever(answer: Answer) -> object:
+    """Every answer will do."""
+    return answer.value
+
+
+def menu(
+    url: str,
+    transport: Transport,
+    *,
+    seconds: float = 5,
+    cache_for: float = 60,
+    check: Check = whatever,
+    **more: object,
+) -> bytes:
+    calls = session(url, seconds=seconds, transport=transport, **more)
+    return calls.get("/menu", cache_for=cache_for, check=check).body
 
 
 def slowly(*answers: bytes, pause: float = 0.3) -> Callable[[Peer, socket.socket], None]:
@@ -172,9 +190,9 @@ def test_only_what_can_be_read_is_kept(transport: Transport, failure: bytes) -> 
 def test_what_is_asked_otherwise_is_another_answer(transport: Transport) -> None:
     with peer(answering(reply(MENU), reply(b"[2]"), reply(b"[3]"), reply(b"[4]"), reply(b"[5]"))) as provider:
         one = session(provider.url, transport=transport)
-        assert one.get("/menu", cache_for=60).body == MENU
-        assert one.get("/menu", params={"page": "2"}, cache_for=60).body == b"[2]"
-        assert one.get("/menu", headers={"Restaurant": "3"}, cache_for=60).body == b"[3]"
+        assert one.get("/menu", cache_for=60, check=whatever).body == MENU
+        assert one.get("/menu", params={"page": "2"}, cache_for=60, check=whatever).body == b"[2]"
+        assert one.get("/menu", headers={"Restaurant": "3"}, cache_for=60, check=whatever).body == b"[3]"
         assert menu(provider.url, transport, account="another") == b"[4]"
         assert menu(provider.url, transport, headers={"Authorization": "of another seller"}) == b"[5]"
         assert menu(provider.url, transport) == MENU
@@ -184,7 +202,8 @@ def test_a_new_token_does_not_fetch_it_anew(transport: Transport) -> None:
     with peer(answering(reply(MENU), reply(NEW_MENU))) as provider:
         for token in ("one", "two"):
             call = session(provider.url, transport=transport)
-            assert call.get("/menu", headers={"Authorization": f"Bearer {token}"}, cache_for=60).body == MENU
+            headers = {"Authorization": f"Bearer {token}"}
+            assert call.get("/menu", headers=headers, cache_for=60, check=whatever).body == MENU
         assert len(provider.requests) == 1
 
 

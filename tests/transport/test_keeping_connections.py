@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport import session as transport_module
-from levelup_ov.transport.session import Transport
+from levelup_ov.transport.session import Reply, Transport
 from tests.transport.wire import Peer, answering, closed_port, peer, read_request, reply, session, silent_port, within
 
 
@@ -22,15 +22,19 @@ def test_one_connection_serves_one_call_after_another() -> None:
         assert (provider.connections, len(provider.requests)) == (1, 20)
 
 
-@pytest.mark.parametrize("status", [404, 422, 429, 500, 503])
-def test_a_connection_is_kept_after_an_error_too(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse(answer: Reply) -> Refused | None:
+    return Refused("order_refused", "no") if answer.status == 409 else None
+
+
+@pytest.mark.parametrize("status", [409, 404, 422, 429, 500, 503, 504, 302, 202, 203, 204, 206, 304])
+def test_a_pool_takes_back_only_what_was_understood(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_module, "BACKOFF", 0.001)
     transport = Transport(pool_size=2)
-    with peer(answering(reply(status=status))) as provider:
+    with peer(answering(reply(b"" if status in (204, 304) else b"{}", status))) as provider:
         for _ in range(3):
-            with pytest.raises(Unanswered):
-                session(provider.url, transport=transport).post("/orders", {})
-        assert provider.connections == 1
+            with pytest.raises((Unanswered, Refused)):
+                session(provider.url, transport=transport, error_from=refuse).post("/orders", {})
+        assert provider.connections == (1 if status == 409 else len(provider.requests))
 
 
 def test_a_pool_as_large_as_the_threads_opens_no_more() -> None:

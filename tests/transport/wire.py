@@ -43,8 +43,9 @@ class Peer:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self._serving = 0
         self._start(self._accept)
 
     @property
@@ -54,6 +55,11 @@ class Peer:
     @property
     def stopped(self) -> bool:
         return self._stop.is_set()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a connection is being served."""
+        return self._serving > 0
 
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the end of the test."""
@@ -67,7 +73,7 @@ class Peer:
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = self.listener.accept()
             except OSError:
                 return
             self.connections += 1
@@ -75,6 +81,7 @@ class Peer:
             self._start(self._run, connection)
 
     def _run(self, connection: socket.socket) -> None:
+        self._serving += 1
         try:
             if self.tls is not None:
                 connection = self.tls.wrap_socket(connection, server_side=True)
@@ -83,13 +90,14 @@ class Peer:
         except OSError:
             pass  # the caller went away, as it may
         finally:
+            self._serving -= 1
             connection.close()
 
     def refuse(self) -> None:
         """Take no further connection."""
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
 
     def stop(self) -> None:
         self._stop.set()

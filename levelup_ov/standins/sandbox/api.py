@@ -26,7 +26,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from levelup_ov.domain.money import is_cents
 from levelup_ov.standins.lost_answer import LosesAnswers, lose_answer
 from levelup_ov.standins.sandbox import dishes, places, slots
-from levelup_ov.standins.sandbox.content import Content, malformed, members_of, read_content, text_of
+from levelup_ov.standins.sandbox.content import Content, instant_of, malformed, members_of, read_content, text_of
 from levelup_ov.standins.sandbox.magic import SURCHARGE, magic_in
 from levelup_ov.standins.sandbox.payments import take
 from levelup_ov.standins.sandbox.pricing import Prices, price
@@ -130,7 +130,8 @@ def fill_cart(cart_id: str) -> _JSON:
 @v1.post("/carts/<cart_id>/orders")
 def place_order(cart_id: str) -> tuple[_JSON, int]:
     engine = _engine()
-    body = members_of(_body(), "$", {"payment", "reference", "expected_total"})
+    body = members_of(_body(), "$", {"payment", "reference", "expected_total", "earliest", "latest"})
+    earliest, latest = instant_of(body, "earliest"), instant_of(body, "latest")
     reference, expected = _reference(body), body.get("expected_total")
     if expected is not None and not is_cents(expected):
         raise malformed("expected_total", "an amount in cents")
@@ -147,6 +148,8 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
             prices = replace(prices, subtotal=prices.subtotal + SURCHARGE)
         if expected is not None and expected != prices.grand_total:
             raise Problem("price_changed", "The price has changed since you asked for it.", "expected_total")
+        if offer.at is not None and not (earliest or offer.at) <= offer.at <= (latest or offer.at):
+            raise Problem("time_changed", "We can no longer have it ready at the time that you were told.", "wanted_at")
         payment = take(body.get("payment"), place, now, decline=magic.decline)
         details = {
             **cart.content,

@@ -71,7 +71,7 @@ def read_content(body: Any) -> Content:
         text_of(members, "note", "note"),
         _cents(members, "gratuity"),
         _cents(members, "coupon"),
-        _instant(members, "wanted_at"),
+        instant_of(members, "wanted_at"),
     )
 
 
@@ -166,7 +166,8 @@ def _cents(members: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _instant(members: Mapping[str, Any], name: str) -> datetime | None:
+def instant_of(members: Mapping[str, Any], name: str) -> datetime | None:
+    """A time with an offset, or None if it is missing. :raises Problem: ``malformed``."""
     if (text := text_of(members, name, name)) is None:
         return None
     try:

@@ -50,13 +50,7 @@ class DinerAdapter(Adapter):
         return [_location(place) for place in places if "external" in place.texts("payments")]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        menu = session.get(f"/v1/locations/{location.provider_id}/menu", cache_for=60).answer().member("menu")
-        groups: dict[str, OptionGroup] = {}
-        categories = []
-        for heading in menu.each("headings"):
-            items = tuple(_item(dish, groups) for dish in heading.each("dishes"))
-            categories.append(Category(heading.identifier("id"), heading.text("title"), items))
-        return Menu(menu.identifier("id"), menu.text("title"), tuple(categories), tuple(groups.values()))
+        return _menu(session.get(f"/v1/locations/{location.provider_id}/menu", cache_for=60, check=_menu).answer())
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         quote = _cart(order, session).member("quote")
@@ -127,6 +121,16 @@ def _location(place: Answer) -> Location:
     hours = opening_hours((WEEKDAYS[day.integer("weekday")], day.integer("from"), day.integer("to")) for day in days)
     name, tips, zone = place.text("title"), place.boolean("takes_gratuity"), place.text("zone")
     return Location(place.identifier("id"), name, accepts_tips_on_pickup=tips, time_zone=zone, hours=hours)
+
+
+def _menu(answer: Answer) -> Menu:
+    menu = answer.member("menu")
+    groups: dict[str, OptionGroup] = {}
+    categories = []
+    for heading in menu.each("headings"):
+        items = tuple(_item(dish, groups) for dish in heading.each("dishes"))
+        categories.append(Category(heading.identifier("id"), heading.text("title"), items))
+    return Menu(menu.identifier("id"), menu.text("title"), tuple(categories), tuple(groups.values()))
 
 
 def _item(dish: Answer, groups: dict[str, OptionGroup]) -> MenuItem:

@@ -1,0 +1,60 @@
+"""A bound on what callers without a key can make the service do: each callback may cost a call to LevelUp."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from levelup_ov.domain.failure import Failure
+
+AT_ONCE = 2
+"""Callbacks that are processed at the same time, in a worker process."""
+PER_ID = 3
+"""Callbacks for one permissions request within :data:`WINDOW`."""
+WINDOW = 10.0
+"""Seconds."""
+
+_REMEMBERED = 1000
+
+
+class Callbacks:
+    """Admits callbacks, in this process. ``now`` gives seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._at_once = 0
+        self._seen: OrderedDict[int, deque[float]] = OrderedDict()
+
+    @contextmanager
+    def room(self, id: int) -> Iterator[None]:
+        """Process a callback for ``id``.
+
+        :raises Failure: ``provider_busy``; whoever waits for the answer of LevelUp can ask for it with a key.
+        """
+        with self._lock:
+            now = self._now()
+            seen = self._seen.setdefault(id, deque(maxlen=PER_ID))
+            self._seen.move_to_end(id)
+            if len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+            if self._at_once >= AT_ONCE:
+                raise _busy(1)
+            if len(seen) == PER_ID and now - seen[0] < WINDOW:
+                raise _busy(WINDOW - (now - seen[0]))
+            seen.append(now)
+            self._at_once += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+def _busy(seconds: float) -> Failure:
+    failure = Failure("provider_busy", "too many callbacks; the user's connection can be polled with a key")
+    failure.retry_after = seconds
+    return failure
