@@ -147,7 +147,7 @@ KINDS: Mapping[str, Kind] = {
     "charge_refunded": _provider(
         422, "The order was not placed, and its charge was refunded.", "Send the order again under a new key."
     ),
-    "not_refunded": _provider(
+    "refund_impossible": _provider(
         502,
         "The charge cannot be refunded. It is an operator's case.",
         "Nothing can be sent again: the operator settles it with `checkout settle`.",

@@ -355,7 +355,7 @@ class Calls:
         reply = self.session.post(f"/v15/orders/{uuid}/refund", body, headers=self._header(merchant=merchant))
         order = _the_order(reply, uuid)
         if order.refunded_at is None:
-            raise broken_protocol("LevelUp's answer to the refund has no refunded_at")
+            raise broken_protocol("LevelUp's answer does not say when the refund was made")
         return order
 
     def managed_locations(self, merchant: Secret) -> list[Place]:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import in_progress, not_refunded, problem, refunded, settled
+from levelup_ov.checkout.problems import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import Order, Store
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
@@ -60,8 +60,8 @@ class Deliveries:
         """Submit a charged order. :raises Failure: why it was refunded, or that this is not known."""
         if order.state == "submitted":
             return order
-        if order.state in ("not_refunded", "settled"):
-            raise not_refunded(order) if order.state == "not_refunded" else settled(order)
+        if order.state in ("stuck", "settled"):
+            raise refund_impossible(order) if order.state == "stuck" else settled(order)
         if order.problem is not None:
             # The site may refund a submitted order by itself: then there is no problem to tell.
             raise refunded(self._refunds.take(order, trace) if order.state == "refunding" else order)
@@ -183,7 +183,7 @@ class Deliveries:
         raise outcome_unknown("the provider has the order, and its charge was given up")
 
     def _give_up(self, order: Order, failure: Failure, trace: Trace) -> Order:
-        """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``not_refunded``."""
+        """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``refund_impossible``."""
         taken = self._store.change_order(
             order.id,
             ("submitting",),

@@ -27,8 +27,8 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import (
     case_of,
     in_progress,
-    not_refunded,
     problem,
+    refund_impossible,
     refunded,
     settled,
     settlement,
@@ -155,8 +155,8 @@ class Orders:
         charged = self.show(settlement.answer["order"])
         if delivery is not None:
             return self._deliveries.deliver(charged, order, delivery, trace)
-        if charged.state == "not_refunded":
-            raise not_refunded(charged)
+        if charged.state == "stuck":
+            raise refund_impossible(charged)
         if charged.problem is not None and charged.state in ("refunding", "refunded"):
             raise refunded(self._refunds.take(charged, trace) if charged.state == "refunding" else charged)
         if charged.state == "settled":
@@ -173,7 +173,7 @@ class Orders:
         """Refund a whole order, once; ``trace.replayed`` says whether this ``key`` has done so before.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
-            ``submission_in_progress``, ``refund_pending``, ``not_refunded``, or LevelUp's refusal.
+            ``submission_in_progress``, ``refund_pending``, ``refund_impossible``, or LevelUp's refusal.
         """
         order, this = self.show(id), f"{digest(key)}={self._body_digest(confirmation)}"
         # Whoever asked while it was not known yet is told what became of it. Of older rows the body is not known.
@@ -189,8 +189,8 @@ class Orders:
             raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
         if order.state == "not_charged" or order.state == "settled" and order.uuid is None:
             raise Failure("order_not_found", "this order was not charged")
-        if order.state in ("not_refunded", "settled"):
-            raise not_refunded(order) if order.state == "not_refunded" else settled(order)
+        if order.state in ("stuck", "settled"):
+            raise refund_impossible(order) if order.state == "stuck" else settled(order)
         values: dict[str, Any] = {"state": "refunding"}
         if digest(key) not in asked and len(asked) < MOST_REFUND_KEYS:
             values["refund_key"] = f"{order.refund_key or ''} {this}".strip()
@@ -213,7 +213,7 @@ class Orders:
                 order = self._give_back(order)
         elif order.state == "not_charged" and order.operator_case is None:
             order = self._charges.look_again(order, trace)
-        if order.state == "not_refunded":
+        if order.state == "stuck":
             order = self._refunds.look(order, trace)
         if order.state == "refunding":
             order = self._refunds.take(order, trace)
@@ -225,7 +225,7 @@ class Orders:
                 "an order waits for a person: settle it with `flask --app wsgi checkout settle`",
                 extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"]},
             )
-            raise Failure("not_refunded", f"a person must settle it: {what['message']}")
+            raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
         return order
 
     def unfinished(self, limit: int) -> list[Order]:

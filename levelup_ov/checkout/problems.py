@@ -10,7 +10,7 @@ from levelup_ov.checkout.store import Order
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
-SUPPORT = "the charge is not refunded; support has been told"
+SUPPORT = "the charge could not be given back; support has been told"
 
 
 def with_words(failure: Failure, words: str) -> Failure:
@@ -31,15 +31,17 @@ def refunded(order: Order) -> Failure:
     return with_words(Failure(code, why["message"]), "the charge was refunded")
 
 
-def not_refunded(order: Order) -> Failure:
+def refund_impossible(order: Order) -> Failure:
     """What is told of an order that a person must settle."""
-    return Failure("not_refunded", f"{case_of(order)['message']} ({SUPPORT})")
+    why = json.loads(order.problem or "{}").get("message", "LevelUp does not give this charge back")
+    told = case_of(order).get("told")
+    return Failure("refund_impossible", f"{told or why} ({SUPPORT})")
 
 
 def settled(order: Order) -> Failure:
     """What is told of one that a person has settled."""
     why = json.loads(order.problem or "{}").get("message", "this order was settled by the operator")
-    return Failure("not_refunded", f"{why} (the operator has settled this order)")
+    return Failure("refund_impossible", f"{why} (the operator has settled this order)")
 
 
 def pending(message: str) -> Failure:

@@ -11,7 +11,7 @@ import logging
 from levelup_ov.checkout.client import Calls, LevelUp
 from levelup_ov.checkout.connections import Access, Connections
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import case, case_of, in_progress, not_refunded, pending
+from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import Order, Store, to_ms
@@ -43,7 +43,7 @@ class Refunds:
     def take_back(self, order: Order, confirmation: Secret | None, trace: Trace, *, before: Order) -> Order:
         """Refund ``order``; ``before``: how it was when it was taken up.
 
-        :raises Failure: ``refund_pending``, ``not_refunded``, or LevelUp's refusal of a refund that a site asked for.
+        :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
         """
         try:
             merchant = self._connections.access_again("merchant", order.merchant)
@@ -131,20 +131,21 @@ class Refunds:
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
         if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and is_owed:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
-            what = case(kind, failure.message, uuid=order.uuid)
-            values = {"state": "not_refunded", "operator_case": what, "held": None}
+            part = failure.message if isinstance(failure, _InPart) else None
+            what = case(kind, failure.message, uuid=order.uuid, told=part)
+            values = {"state": "stuck", "operator_case": what, "held": None}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
-                "not_refunded: a charge cannot be refunded; settle it with `flask --app wsgi checkout settle`",
+                "refund_impossible: a charge cannot be refunded; settle it with `flask --app wsgi checkout settle`",
                 extra={"order": order.id, "uuid": order.uuid, "kind": kind},
             )
-            return not_refunded(stuck or order) if stuck else pending(failure.message)
+            return refund_impossible(stuck or order) if stuck else pending(failure.message)
         if isinstance(failure, _ForGood):
             return self._put_back(order, _told(failure))
         if is_owed:
             self.release(order)
             log.error("an order is charged, but neither submitted nor refunded", extra={"order": order.id})
-            return pending(f"the order was not placed, and its charge is not refunded yet: {failure.message}")
+            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
         if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
             self.release(order)
             return pending(failure.message)
@@ -160,7 +161,7 @@ class Refunds:
     def _refunded(self, order: Order, told: PastOrder) -> Order:
         assert told.refunded_at is not None
         values = {"state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None}
-        refunded = self._store.change_order(order.id, ("refunding", "not_refunded"), values=values)
+        refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
         return refunded or self._store.order(order.id) or order
 
 
@@ -190,7 +191,7 @@ class _InPart(Failure):
     """LevelUp says that it gave back another amount than the whole."""
 
     def __init__(self, refunded: int, charged: int) -> None:
-        super().__init__("not_refunded", f"LevelUp tells of a refund of {refunded} cents, charged were {charged}")
+        super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
 
 
 def _told(failure: _ForGood) -> Failure:

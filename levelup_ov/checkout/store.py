@@ -335,7 +335,7 @@ class Store:
         Some may be worked on right now.
         """
         undone = or_(
-            _O.state.in_(("charging", "submitting", "refunding", "not_refunded")),
+            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
             and_(_O.state == "not_charged", _O.look_at <= now),
             _O.operator_case.is_not(None),

@@ -11,9 +11,9 @@ from levelup_ov.domain.request import SubmissionRequest
 
 ConnectionState = Literal["pending", "granted", "connected", "refused", "disconnected"]
 OrderState = Literal[
-    "charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded", "not_refunded", "settled"
+    "charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded", "stuck", "settled"
 ]  # fmt: skip
-"""``not_refunded``: the charge has to go back and LevelUp refuses; a person settles it, then it is ``settled``."""
+"""``stuck``: the charge has to go back and LevelUp refuses; a person settles it, then it is ``settled``."""
 
 
 @dataclass(frozen=True, slots=True)

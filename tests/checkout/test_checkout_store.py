@@ -141,7 +141,7 @@ def test_one_of_many_takes_an_order_up(store: Store) -> None:
         ({"state": "not_charged", "look_at": 6000}, True),
         ({"state": "not_charged", "look_at": 6001}, False),
         ({"state": "not_charged", "operator_case": "{}"}, True),
-        ({"state": "not_refunded"}, True),
+        ({"state": "stuck"}, True),
     ],
 )
 def test_what_is_left_unfinished(store: Store, change: dict[str, Any], left: bool) -> None:
