@@ -210,13 +210,28 @@ def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
     return {"type": "OTHER", "otherPayment": {"guid": payment_type}, **amounts, "paidDate": _stamp(order.received_at)}
 
 
-def read_placed(order: Answer, expected: Cents | None) -> Placed:
-    """An order that stands, by the number that the restaurant calls out (SUB-1)."""
+def read_placed(order: Answer, external_id: str, expected: Cents | None, call: str) -> Placed:
+    """An order that Toast has, by the number that the restaurant calls out (SUB-1).
+
+    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or one that was voided.
+    """
+    if order.text("externalId", None) != external_id:
+        raise broken_protocol(f"the provider's answer to {call} is another order: $.externalId is not ours")
+    for member in ("voided", "deleted"):
+        if order.boolean(member, False):
+            raise broken_protocol(f"the provider's answer to {call} contradicts the order: $.{member}")
     check, guid = _check(order), order.identifier("guid")
     numbers = (each.identifier("displayNumber", "") for each in (check, order))
     ready_at = order.instant("estimatedFulfillmentDate", None) or order.instant("promisedDate", None)
     tips = sum(payment.dollars("tipAmount") for payment in check.each("payments", []))
-    return Placed(next(filter(None, numbers), guid), guid, ready_at, expected, check.dollars("totalAmount") + tips)
+    return Placed(
+        next(filter(None, numbers), guid),
+        guid,
+        reference=order.text("externalId").rpartition(":")[2],
+        expected_ready_at=ready_at,
+        expected_charge=expected,
+        charged=check.dollars("totalAmount") + tips,
+    )
 
 
 def _stamp(instant: datetime) -> str:

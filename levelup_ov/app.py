@@ -17,6 +17,7 @@ from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
+from levelup_ov.redaction import remember
 from levelup_ov.schemas.openapi import document
 from levelup_ov.transport.cache import Store
 from levelup_ov.transport.in_process import WSGIApplication
@@ -42,6 +43,7 @@ def create_app(
     if settings is None:
         settings = load_settings()
         configure_logging(settings.log_level)
+    remember(settings.secrets())
     clock = clock or _now
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.development and ledger is None:

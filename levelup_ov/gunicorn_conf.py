@@ -57,17 +57,20 @@ logconfig_dict = {
 
 
 def on_starting(server: Any) -> None:
-    """In development a port in use is told at once; gunicorn would wait five seconds for it, and not name PORT."""
+    """Report a port that cannot be had at once; gunicorn would try for five seconds, and not name PORT."""
     inherited = "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ
-    if not _settings.development or server.cfg.bind != [bind] or inherited:
+    if server.cfg.bind != [bind] or inherited:
         return
     try:
-        socket.create_server(("127.0.0.1", _settings.port)).close()
+        socket.create_server((bind.partition(":")[0], _settings.port)).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            _refuse(ConfigError([
-                f"environment, PORT: {_settings.port} is in use; stop what listens there, or set PORT to a free one"
-            ]))  # fmt: skip
+            wrong, remedy = "is in use", "stop what listens there, or set PORT to a free one"
+        elif error.errno == errno.EACCES:
+            wrong, remedy = "is not for this user", "set PORT to one from 1024"
+        else:
+            return
+        _refuse(ConfigError([f"environment, PORT: {_settings.port} {wrong}; {remedy}"]))
 
 
 def when_ready(server: Any) -> None:

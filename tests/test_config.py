@@ -213,7 +213,7 @@ def changed(old: str, new: str) -> str:
         (changed('"sandbox"', '"sandbax"'), "accounts.diner.provider", "sandbox"),
         (changed('provider = "sandbox"', ""), "accounts.diner.provider", "is missing"),
         (changed("America/New_York", "America/Boston"), "accounts.diner.time_zone", "America/New_York"),
-        (changed('"America/New_York"', "5"), "accounts.diner.time_zone", "is no time zone"),
+        (changed('"America/New_York"', "5"), "accounts.diner.time_zone", "is not a time zone"),
         (changed("false", '"no"'), "accounts.diner.accepts_tips", "true or false"),
         (changed("accepts_tips", "accept_tips"), "accounts.diner.accept_tips", "did you mean accepts_tips?"),
         (changed("base_url", "base_uri"), "accounts.diner.settings.base_uri", "did you mean base_url?"),
@@ -222,7 +222,7 @@ def changed(old: str, new: str) -> str:
         (changed("https://", "https://me:word@"), "accounts.diner.settings.base_url", "holds credentials"),
         (changed("env:DINER_KEY", "env:DINNER_KEY"), "accounts.diner.settings.api_key", "DINNER_KEY"),
         (changed("env:DINER_KEY", PROVIDER_KEY), "accounts.diner.settings.api_key", 'write "env:NAME"'),
-        ('[accounts.diner]\nprovider="sandbox"\nname="D"\nsettings=1', "accounts.diner.settings", "is no table"),
+        ('[accounts.diner]\nprovider="sandbox"\nname="D"\nsettings=1', "accounts.diner.settings", "is not a table"),
     ],
 )
 def test_a_mistake_in_the_accounts_file_has_file_key_and_remedy(

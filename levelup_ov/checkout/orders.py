@@ -150,7 +150,13 @@ class Orders:
         def find_order(submission: Submission) -> Settlement | None:
             return self._charges.find(self._store.order(submission.id), _within(trace, deadline))
 
-        settlement = self._submissions.submit(self._key(order, delivery, key, trace), place_order, find_order)
+        settlement = self._submissions.submit(
+            self._key(order, delivery, key, trace),
+            place_order,
+            find_order,
+            deadline=trace.deadline,
+            fence_order=_conclusive,
+        )
         trace.replayed = settlement.replayed
         charged = self.show(settlement.answer["order"])
         if delivery is not None:
@@ -272,7 +278,12 @@ class Orders:
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
         if submission is not None and submission.state == "unknown":
-            self._submissions.reconcile(submission, lambda found: self._charges.find(order, trace))
+            self._submissions.reconcile(
+                submission,
+                lambda found: self._charges.find(order, trace),
+                deadline=trace.deadline,
+                fence_order=_conclusive,
+            )
         elif submission is not None and submission.state == "placed":
             self._charges.find(order, trace)
         else:
@@ -311,6 +322,13 @@ class Orders:
         )
         digests = identity.content_digests(scope, content, self._identity_keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, trace.request_id)
+
+
+def _conclusive(_: Submission) -> None:
+    """That a charge is not there is concluded by :meth:`Charges.find`, after the lease of the last attempt to make it.
+
+    Every later attempt is stopped by its own last look, and what comes all the same is looked for and goes back.
+    """
 
 
 def _within(trace: Trace, deadline: Deadline) -> Trace:

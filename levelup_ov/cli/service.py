@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar, get_args
 
 import click
@@ -21,6 +20,8 @@ from levelup_ov.domain.submission import State
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import Submission, open_ledger
 from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.ordering.submissions import REMEDIES
+from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ def _config(settings: Settings) -> AppGroup:
         click.echo(f"mode: {'development' if settings.development else 'production'}")
         click.echo(f"accounts, from {settings.accounts_source}:")
         for name, adapter in settings.accounts.items():
-            click.echo(f"  {name}: {adapter.account.merchant_name} ({adapter.account.provider}, {adapter.base_url})")
+            reached = f"{adapter.account.provider}, {clean(adapter.base_url)}"
+            click.echo(f"  {name}: {adapter.account.merchant_name} ({reached})")
         click.echo("the configuration is sound")
 
     return group
@@ -101,18 +103,20 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
     @click.option("--account", help="Only those of this account.")
     @click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
     @click.option("--charge-mismatch", is_flag=True, help="Only those charged otherwise than asked (PAY-4).")
+    @click.option("--findings", is_flag=True, help="Only those that a person has to look at (SUB-12).")
     @click.option("--limit", default=50, show_default=True)
     def list_found(
-        state: str | None, account: str | None, number: str | None, charge_mismatch: bool, limit: int
+        state: str | None, account: str | None, number: str | None, charge_mismatch: bool, findings: bool, limit: int
     ) -> None:
         """List submissions, newest first; without options those that are not settled."""
-        if state or account or number or charge_mismatch:
+        if state or account or number or charge_mismatch or findings:
             found = _shown(
                 lambda: submissions.ledger.find(
                     state=state,  # type: ignore[arg-type]
                     account=account,
                     number=number,
                     charge_mismatch=charge_mismatch,
+                    findings=findings,
                     limit=limit,
                 )
             )
@@ -135,25 +139,41 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
     @group.command("reconcile")
     @click.option("--limit", default=1000, show_default=True)
     def reconcile(limit: int) -> None:
-        """Ask the providers about every unknown submission.
+        """Ask the providers about every unknown submission, and once more about those that were ruled out.
 
-        Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still open.
+        Safe beside live traffic and at any time; suited to a scheduler, each minute. Exit status 1: some are still
+        open, or a person has to look at some.
         """
         found = _shown(lambda: submissions.ledger.open_submissions(limit=limit))
         # Charges are the affair of `checkout reconcile`.
         unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
-        left = 0
-        for position, submission in enumerate(unknown, start=1):
+        due = _shown(lambda: submissions.ledger.due_again(besides=LEDGER_ACCOUNT, limit=limit))
+        again = [each for each in due if _is_asked(each, settings)]
+        for each in due:
+            if each not in again:
+                submissions.ledger.looked_again(each)
+        left = findings = 0
+        for position, submission in enumerate(unknown + again, start=1):
             trace = Trace(Deadline(settings.submission_deadline))
             try:
-                settlement = submissions.reconcile(submission, partial(service.look_up, trace=trace))
-                outcome = f"placed, order {settlement.placed.order_id}" if settlement else "not placed"
+                if submission.state == "unknown":
+                    settlement = service.reconcile(submission, trace)
+                    outcome = f"placed, order {settlement.placed.order_id}" if settlement else "not placed"
+                    if settlement is None and submission.card and not _fences(submission, settings):
+                        findings += 1
+                        outcome += f"; card_may_be_charged: {REMEDIES['card_may_be_charged']}"
+                else:
+                    finding = service.look_again(submission, trace)
+                    findings += finding is not None
+                    outcome = f"{finding}: {REMEDIES[finding]}" if finding else "still not placed"
             except Failure as failure:
                 left += 1
                 outcome = f"still unknown: {failure.message}"
-            click.echo(f"[{position}/{len(unknown)}] {submission.id} {submission.location}: {outcome}")
-        click.echo(f"{len(unknown) - left} resolved, {left} still unknown", err=True)
-        if left:
+            total = len(unknown) + len(again)
+            click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {outcome}")
+        resolved = len(unknown) + len(again) - left
+        click.echo(f"{resolved} resolved, {left} still unknown, {findings} for a person to look at", err=True)
+        if left or findings:
             raise SystemExit(1)
 
     return group
@@ -197,8 +217,20 @@ def _levelup(settings: Settings) -> click.Command:
     return serve
 
 
+def _is_asked(submission: Submission, settings: Settings) -> bool:
+    """Whether its provider can be asked about it without the submission itself."""
+    adapter = settings.accounts.get(submission.account)
+    return adapter is not None and adapter.recovery == "look_up"
+
+
+def _fences(submission: Submission, settings: Settings) -> bool:
+    adapter = settings.accounts.get(submission.account)
+    return adapter is not None and adapter.fences
+
+
 _SHOWN = (
-    "id", "account", "location", "state", "owner", "request_id", "claimed_at", "sending_at", "settled_at",
+    "id", "reference", "generation", "previous", "account", "location", "state", "ended", "finding", "look_again_at",
+    "owner", "request_id", "claimed_at", "sending_at", "settled_at",
     "lease_until", "order_id", "provider_order_id", "expected_charge", "charged", "charge_mismatch", "trace",
 )  # fmt: skip
 

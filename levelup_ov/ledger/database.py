@@ -7,12 +7,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError
 
+from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import (
     PATIENCE,
     ConnectionLost,
@@ -45,7 +46,9 @@ class Database:
         self._pool_size = pool_size
         self._inherited: list[object] = []
         self._statements: dict[tuple[Any, ...], Statement] = {}
-        self._turn: AbstractContextManager[None] = nullcontext()
+        self._turn: AbstractContextManager[None]
+        self._busy: float | None
+        """Seconds that SQLite's one connection waits for the lock; None: as the engine has set it."""
         self._kept: PoolProxiedConnection | None
         """SQLite's one connection for :meth:`run`, taken from the pool for good."""
         self._log: WriteAheadLog | None = None
@@ -85,7 +88,7 @@ class Database:
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
-        with failures(self.engine), self._turn, self.engine.begin() as connection:
+        with failures(self.engine), limits.transaction(PATIENCE), self._turn, self.engine.begin() as connection:
             yield connection
 
     def run_durably(self, work: Callable[[Any, bool], T]) -> T:
@@ -122,12 +125,14 @@ class Database:
             self._log.close()
 
     def _transact(self, work: Callable[[Any, bool], T], again: bool, single: bool) -> T:
-        with self._turn:
+        with limits.transaction(PATIENCE), self._turn:
             pooled = self._kept or self._take()
             try:
                 cursor = pooled.cursor()
-                if not (single or self.is_postgresql):
-                    begin_sqlite(cursor)
+                if not self.is_postgresql:
+                    self._wait_no_longer(cursor)
+                    if not single:
+                        begin_sqlite(cursor)
                 result = work(cursor, again)
                 self.engine.dialect.do_commit(pooled)
                 return result
@@ -138,10 +143,17 @@ class Database:
                 if self._kept is None:
                     pooled.close()
 
+    def _wait_no_longer(self, cursor: Any) -> None:
+        """Let SQLite wait for its lock as long as the request has time, at most :data:`PATIENCE`."""
+        patience = min(PATIENCE, limits.remaining(PATIENCE))
+        if patience != self._busy:
+            cursor.execute(f"PRAGMA busy_timeout = {max(int(patience * 1000), 0)}")
+            self._busy = patience
+
     def _take(self) -> PoolProxiedConnection:
         pooled = self.engine.raw_connection()
         if not self.is_postgresql:
-            self._kept = pooled
+            self._kept, self._busy = pooled, None
         return pooled
 
     def _roll_back(self, pooled: PoolProxiedConnection, error: BaseException) -> None:
@@ -161,8 +173,9 @@ class Database:
 
     def _connect(self) -> None:
         self._kept = None
+        self._busy = None
+        self._turn = _Turn(self._pool_size if self.is_postgresql else 1)
         if not self.is_postgresql:
-            self._turn = _Turn()
             self._log = WriteAheadLog(self._file)
             self._together = _Together(self)
         # One more, for the one that is kept.
@@ -175,17 +188,18 @@ class Database:
 
 
 class _Turn:
-    """Lets one thread at a time come to SQLite.
+    """Lets so many threads at a time come to the database, the others wait within their limits.
 
     SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the slowest
-    hundredth waited 330 ms (2026-11), taking turns 50 ms.
+    hundredth waited 330 ms (2026-11), taking turns 50 ms. PostgreSQL takes one for each connection of the pool.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, places: int = 1) -> None:
+        self._lock = threading.Lock() if places == 1 else threading.BoundedSemaphore(places)
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=PATIENCE):
+        left = min(PATIENCE, limits.remaining(PATIENCE))
+        if left <= 0 or not self._lock.acquire(timeout=left):
             raise LedgerUnavailable("the ledger of submissions is busy")
 
     def __exit__(self, *_: object) -> None:
@@ -217,7 +231,7 @@ class _Together:
         mine = _Waiting(work)
         self._queue.append(mine)
         try:
-            with self._leading:
+            with limits.transaction(PATIENCE), self._leading:
                 if not mine.is_done:
                     self._lead()
         except BaseException:
@@ -257,7 +271,10 @@ def _is_passing(error: BaseException) -> bool:
     """Whether a second try may succeed: a pooled connection was dead, or a transaction lost against another."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
-    return isinstance(error, ConnectionLost) or getattr(error, "sqlstate", None) in _REPEATED
+    if isinstance(error, ConnectionLost):
+        # Who has waited for all its time does not wait once more.
+        return not isinstance(error.__cause__, limits.NoAnswer)
+    return getattr(error, "sqlstate", None) in _REPEATED
 
 
 _OPENED: weakref.WeakSet[Database] = weakref.WeakSet()

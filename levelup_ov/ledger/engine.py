@@ -17,8 +17,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ledger import limits
 
-REVISIONS = ("0001", "0002", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
 UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"
@@ -67,8 +68,9 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite)
-        event.listen(engine, "begin", lambda connection: begin_sqlite(connection.connection.driver_connection))
+        event.listen(engine, "begin", lambda connection: _begin_in_time(connection.connection.driver_connection))
     else:
+        event.listen(engine, "do_connect", _connect_in_time)
         event.listen(engine, "connect", _set_postgresql)
     return engine
 
@@ -178,6 +180,12 @@ def begin_sqlite(driver: Any) -> None:
     driver.execute("BEGIN IMMEDIATE")
 
 
+def _begin_in_time(driver: Any) -> None:
+    patience = max(min(PATIENCE, limits.remaining(PATIENCE)), 0)
+    driver.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+    begin_sqlite(driver)
+
+
 class WriteAheadLog:
     """Brings to the disk what was committed to the SQLite database whose file ``find`` tells.
 
@@ -210,6 +218,10 @@ class WriteAheadLog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _connect_in_time(_dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
+    return limits.connect(lambda: limits.LimitedConnection.connect(*arguments, **parameters), PATIENCE)
 
 
 def _set_postgresql(connection: Any, _record: object) -> None:

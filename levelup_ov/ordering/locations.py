@@ -104,6 +104,14 @@ class Directory:
             raise _not_found()
         return adapter
 
+    def known_id(self, location_id: str) -> str | None:
+        """The id of a location whose list was read already; None: it may be anything that a caller made up."""
+        account = location_id.partition(".")[0]
+        if (entry := self._entries.get(account)) is None:
+            return None
+        decoded = wire_id(account, location_id.removeprefix(f"{account}."))
+        return next((id for id in (decoded, location_id) if id in entry.places), None)
+
     def place(self, location_id: str, session: Session) -> Place:
         """The location with this id of our wire, as given out or as a router decoded it.
 

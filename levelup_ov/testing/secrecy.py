@@ -43,9 +43,10 @@ class Secrecy:
             members = {"cart": quote.cart, "account": quote.account} if bench.provider.reacts else {}
             placed = bench.submit(bench.order(sample, **members), tender)
             placed.answer
-            runs = [quoted, placed, bench.submit(bench.order(sample), tender)]
+            order = bench.order(sample)
+            runs = [quoted, placed, bench.submit(order, tender)]
             for answer in (*DOOR.values(), *BROKEN.values()):
-                runs += [bench.submit(bench.order(sample), tender, fault) for fault in _each(runs[2], answer)]
+                runs += [bench.submit(order, tender, fault) for fault in _each(runs[2], answer)]
         secrets = _secrets(bench, tender, quoted)
         for run in runs:
             for where, text in _told(run):

@@ -184,7 +184,7 @@ def test_a_taken_address_is_never_taken_over(channel: Channel, kitchen: Kitchen,
 def test_what_is_kept_elsewhere_cannot_be_read_there(fake: MakeFake) -> None:
     provider, channel = fake()
     quotes(provider, account=ACCOUNT, cart=CART)
-    provider.placed = Placed("A-1", "technical-1", account=ACCOUNT)
+    provider.placed = Placed("A-1", "technical-1", reference=None, account=ACCOUNT)
     for answer in (channel.validate("fake.one").order, channel.submit("fake.one").order):
         for secret in ("robin-1", "correct horse", "basket-77"):
             for value in answer["metadata"].values():
@@ -303,7 +303,7 @@ def test_every_ov_has_a_fresh_id(channel: Channel) -> None:
 def test_unknown_members_are_left_alone_and_not_echoed(fake: MakeFake, theirs: dict[str, Any]) -> None:
     provider, channel = fake()
     quotes(provider, account=ACCOUNT)
-    provider.placed = Placed("A-1", "technical-1", account=ACCOUNT)
+    provider.placed = Placed("A-1", "technical-1", reference=None, account=ACCOUNT)
     for answer in (channel.validate("fake.one", metadata=theirs), channel.submit("fake.one", metadata=theirs)):
         assert not set(theirs) & set(answer.order["metadata"])
         assert (provider.orders[-1].account, provider.orders[-1].cart) == ({}, {})

@@ -35,7 +35,8 @@ def test_a_number_is_a_string_or_an_integer_and_a_time_is_there_or_null(
     fake: MakeFake, order_id: str | int, expected: datetime | None, sent: str | None
 ) -> None:
     provider, channel = fake()
-    provider.placed = Placed(order_id, "technical-1", expected, account={"id": Secret("x")})
+    account = {"id": Secret("x")}
+    provider.placed = Placed(order_id, "technical-1", reference=None, expected_ready_at=expected, account=account)
     answer = channel.submit("fake.one").order
     assert (answer["order_id"], answer["expected_ready_at"]) == (order_id, sent)
     assert type(answer["order_id"]) is type(order_id)

@@ -72,7 +72,7 @@ def test_times_are_local_where_the_zone_is_known_and_never_too_early(
     answer = channel.validate("fake.one").order
     assert answer["soonest_available_at"] == answer["ready_at"] == sent
     assert [each[-1] == "Z" for each in answer["available_at"]] == [sent[-1] == "Z"]
-    provider.placed = Placed("A-1", "technical-1", at(instant))
+    provider.placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=at(instant))
     assert channel.submit("fake.one").order["expected_ready_at"] == sent
 
 
@@ -330,7 +330,7 @@ def test_a_local_time_that_exists_twice_is_the_earlier_and_the_later_is_sent_as_
         assert wanted(provider) == instant
         assert answer["soonest_available_at"] == sent
         assert answer["available_at"] == ([second] if instant == first else [])
-        provider.placed = Placed("A-1", "technical-1", at(instant))
+        provider.placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=at(instant))
         assert channel.submit("fake.one").order["expected_ready_at"] == sent
 
 
@@ -397,3 +397,69 @@ def test_a_time_that_cannot_be_served_is_refused_in_the_providers_words(channel:
     provider.quote = Refused("location_closed", "Closed until spring.")
     error: dict[str, Any] = other.validate("fake.one").error
     assert (error["code"], error["message"], error["type"]) == ("location_closed", "Closed until spring.", "provider")
+
+
+def shown(channel: Channel, **members: Any) -> dict[str, Any]:
+    """What an OV of the day kitchen answers."""
+    return channel.validate("sandbox.day", **members).order
+
+
+@pytest.mark.rule("TIME-11", "TIME-4", "META-5")
+def test_a_kitchen_that_closes_meanwhile_takes_no_order(channel: Channel, clock: Clock) -> None:
+    clock.set("2030-06-03T17:10-04:00")
+    validated = shown(channel)
+    assert validated["soonest_available_at"] == "2030-06-03T17:30"
+
+    clock.set("2030-06-03T17:45-04:00")
+    late = channel.submit("sandbox.day", metadata=validated["metadata"])
+
+    path = "$.order_submission.desired_ready_time"
+    assert late.refusal == (422, "ready_time_unavailable", path)
+    # The user is shown the new time and may take it.
+    again = shown(channel)
+    assert again["soonest_available_at"] == "2030-06-04T06:00"
+    placed = channel.submit("sandbox.day", metadata=again["metadata"]).order
+    assert placed["expected_ready_at"] == "2030-06-04T06:00"
+
+
+@pytest.mark.rule("TIME-11")
+@pytest.mark.parametrize("place", ["sandbox.congress", "sandbox.day"])
+def test_a_user_may_take_their_time(channel: Channel, clock: Clock, place: str) -> None:
+    clock.set("2030-06-03T11:00-04:00")
+    metadata = channel.validate(place).order["metadata"]
+
+    clock.set("2030-06-03T14:10-04:00")
+
+    assert channel.submit(place, metadata=metadata).order["expected_ready_at"] > "2030-06-03T14:10"
+
+
+@pytest.mark.rule("TIME-11", "TIME-5", "META-5")
+def test_a_desired_time_is_kept_within_the_hour(channel: Channel, clock: Clock) -> None:
+    clock.set("2030-06-03T12:00-04:00")
+    evening = {"desired_ready_time": "2030-06-03T17:50"}
+
+    # Nobody was shown tomorrow's slot.
+    metadata = shown(channel)["metadata"]
+    changed = channel.submit("sandbox.day", metadata=metadata, **evening)
+    assert changed.refusal[:2] == (422, "ready_time_unavailable")
+    # Who was shown it gets it.
+    validated = shown(channel, **evening)
+    assert validated["soonest_available_at"] == "2030-06-04T06:00"
+    placed = channel.submit("sandbox.day", metadata=validated["metadata"], **evening).order
+    assert placed["expected_ready_at"] == "2030-06-04T06:00"
+    # A changed time is served if there is a slot for it.
+    sooner = channel.submit("sandbox.day", metadata=metadata, desired_ready_time="2030-06-03T15:05").order
+    assert sooner["expected_ready_at"] == "2030-06-03T15:15"
+
+
+@pytest.mark.rule("TIME-11", "META-8")
+def test_what_was_shown_cannot_be_forged(channel: Channel, clock: Clock) -> None:
+    clock.set("2030-06-03T17:10-04:00")
+    metadata = shown(channel)["metadata"]
+    clock.set("2030-06-03T17:45-04:00")
+
+    forged = {**metadata, "order_validation_id": metadata["order_validation_id"][:-4] + "AAAA"}
+    placed = channel.submit("sandbox.day", metadata=forged).order
+
+    # An OS that comes from no OV takes what there is (TIME-4).
+    assert placed["expected_ready_at"] == "2030-06-04T06:00"

@@ -56,7 +56,7 @@ def test_a_worker_whose_one_provider_hangs_serves_the_other_account(tmp_path: Pa
     with house(tmp_path, accounts=("hangs", "works"), more=share) as one:
         hanging, working = one.proxy.ports
         urls = {"hangs": f"http://127.0.0.1:{hanging}", "works": f"http://127.0.0.1:{working}"}
-        settings = environment(tmp_path, urls, f"sqlite:///{tmp_path}/other.db", deadline=1.5, grace=1, more=share)
+        settings = environment(tmp_path, urls, f"sqlite:///{tmp_path}/other.db", deadline=2.5, grace=1, more=share)
         with Stack(tmp_path, settings, workers=1) as stack, one.proxy.deaf(hanging):
             order, path = {"order_validation": one.order()}, "/locations/hangs.congress/order_validations"
             with ThreadPoolExecutor(3) as pool:

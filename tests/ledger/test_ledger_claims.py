@@ -127,9 +127,9 @@ def test_a_refused_reuse_adds_no_identity(ledger: Ledger) -> None:
 @pytest.mark.rule("SUB-3", "SUB-4")
 def test_where_two_submissions_match_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
     claimed(claim(ledger, idempotency_key="in flight"))
-    ledger.lose(sent(ledger, order_number="unknown"))
     first = placed(ledger, grubhub_order_number="placed")
     placed(ledger, b"another", order_validation_id="other content")
+    ledger.lose(sent(ledger, order_number="unknown"))
     found = claim(
         ledger,
         idempotency_key="in flight",

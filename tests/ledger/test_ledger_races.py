@@ -158,6 +158,8 @@ def test_killed_while_sending(url: str, later: tuple[Ledger, Clock]) -> None:
         assert isinstance(found, Unknown) and found.submission.id == id
         clock.advance(GRACE)
         assert isinstance(claim(ledger), Unknown)
+        assert ledger.absence(shown(ledger, id), grace=GRACE) == GRACE
+        clock.advance(GRACE)
         ledger.rule_out(shown(ledger, id), grace=GRACE)
         assert isinstance(claim(ledger), Claimed)
 

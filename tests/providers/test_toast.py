@@ -14,16 +14,18 @@ import pytz
 from adapters.toast import NotFound, ToastAdapter
 from levelup_ov.adapter import Account
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import Listed
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, check
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Fee, Quote
-from levelup_ov.domain.ready_time import available_at, to_wire
+from levelup_ov.domain.ready_time import Shown, available_at, to_wire
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
+from levelup_ov.transport import net
 from levelup_ov.transport.cache import AnswerCache, MemoryStore
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
@@ -724,7 +726,7 @@ def test_one_login_serves_all_restaurants_and_threads(bench: Bench) -> None:
 
 def test_a_token_is_given_up_before_its_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0.0
-    monkeypatch.setattr(login.time, "monotonic", lambda: 1000.0 + passed)
+    monkeypatch.setattr(net, "now", lambda: 1000.0 + passed)
     bench.toast.token_life = 3600
     counts = []
     for passed in (0.0, 3569.0, 3571.0, 3600.0):
@@ -785,3 +787,165 @@ def test_calls_are_the_fewest_possible(bench: Bench) -> None:
 
     # One login, two restaurants, one schedule, one price; then one price; then a price and the order.
     assert (first, validated - first, submitted - validated) == (5, 1, 2)
+
+
+HOURS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+
+
+def open_daily(toast: ToastServer, *ranges: tuple[str, str]) -> None:
+    spans = [{"start": start, "end": end} for start, end in ranges]
+    periods = [{"day": day, "timeRanges": spans} for day in HOURS]
+    toast.schedule["servicePeriods"] = [{"diningOptionBehavior": "TAKE_OUT", "dayPeriods": periods}]
+    toast.schedule["overrides"] = []
+
+
+@pytest.mark.rule("TIME-4", "TIME-5", "TIME-8")
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [("00:00", "24:00")], [("00:00", "00:00")], [("00:00", "12:00"), ("12:00", "24:00")],
+        [("18:00", "06:00"), ("06:00", "18:00")],
+        [("00:00", "13:00"), ("11:00", "00:00")],
+    ],
+)  # fmt: skip
+def test_hours_that_meet_are_one_opening(bench: Bench, ranges: list[tuple[str, str]]) -> None:
+    open_daily(bench.toast, *ranges)
+    bench.toast.restaurants[BOSTON]["prepTimes"] |= {"takeoutPrepTime": 90, "takeoutThrottlingTime": 0}
+
+    wanted = NEW_YORK.localize(datetime(2026, 11, 22, 0, 15))
+    quote = bench.validate(desired_ready_time=wanted)
+
+    assert local(quote.ready.soonest) == "2026-11-22T00:15"
+    assert slots(bench, quote, wanted)[:2] == ["2026-11-22T00:30", "2026-11-22T00:45"]
+
+
+@pytest.mark.rule("TIME-4", "TIME-5")
+def test_margins_of_the_opening_hours_are_kept(bench: Bench) -> None:
+    open_daily(bench.toast, ("12:30", "20:00"))
+    bench.toast.restaurants[BOSTON]["prepTimes"] |= {"takeoutTimeAfterOpen": 30, "takeoutTimeBeforeClose": 60}
+
+    quote = bench.validate()
+    assert local(quote.ready.soonest) == "2026-11-20T13:30"
+    last = NEW_YORK.localize(datetime(2026, 11, 20, 19, 0))
+    assert bench.validate(desired_ready_time=last).ready.soonest == last
+    later = bench.validate(desired_ready_time=last + timedelta(minutes=15))
+    assert local(later.ready.soonest) == "2026-11-21T13:30"
+
+
+@pytest.mark.rule("LOC-3")
+@pytest.mark.parametrize("effects", [[403], [400], [500, 500, 500], ["garbled"]])
+def test_a_restaurant_that_cannot_be_read_hides_no_other(bench: Bench, effects: list[int | str]) -> None:
+    bench.toast.fault(f"/restaurants/v1/restaurants/{BOSTON}", *effects)
+
+    listed = bench.adapter.list_locations(bench.new_session())
+
+    assert isinstance(listed, Listed)
+    assert [place.provider_id for place in listed] == [CAMBRIDGE] and list(listed.unread) == [BOSTON]
+    again = bench.adapter.list_locations(bench.new_session())
+    assert [place.provider_id for place in again] == [BOSTON, CAMBRIDGE]
+
+
+@pytest.mark.rule("LOC-3")
+def test_a_slow_restaurant_leaves_time_for_the_others(bench: Bench) -> None:
+    path = f"/restaurants/v1/restaurants/{BOSTON}"
+    bench.toast.slow[path] = 2.0
+
+    listed = bench.adapter.list_locations(bench.new_session(2.0))
+
+    assert [place.provider_id for place in listed] == [CAMBRIDGE]
+
+
+@pytest.mark.rule("META-5", "EP-11")
+@pytest.mark.parametrize(
+    ("first", "last", "names"),
+    [("Robin", "", ("Robin", "Guest")), ("", "Robin", ("Robin", "Guest")), ("Ann", "Example", ("Ann", "Example"))],
+)
+def test_a_guest_with_one_name_can_order(bench: Bench, first: str, last: str, names: tuple[str, str]) -> None:
+    user = replace(ANN, first_name=first, last_name=last)
+    bench.validate(user=user)
+    bench.submit(user=user)
+
+    customer = bench.sent(ORDERS)["checks"][0]["customer"]
+    assert (customer["firstName"], customer["lastName"]) == names
+
+
+@pytest.mark.rule("META-5", "ERR-2")
+def test_a_long_address_is_refused_when_it_is_validated(bench: Bench) -> None:
+    fits = "a" * 41 + "@example.com"
+    assert len(fits) == 53 and bench.validate(user=replace(ANN, email=fits)).food == 300
+
+    failure = refusal_of(bench.validate, user=replace(ANN, email=f"a{fits}"))
+
+    assert (failure.code, failure.path) == ("customer_refused", "$.user.email")
+
+
+@pytest.mark.rule("EP-11")
+@pytest.mark.parametrize(
+    ("currency", "text", "phone", "code"),
+    [
+        ("USD", "617-555-0123", "617-555-0123", None),
+        ("USD", "+1 617 555 0123", "+1 617 555 0123", None),
+        ("USD", "738 555 0123", "738 555 0123", None),
+        ("USD", "+44 20 7946 0958", "2079460958", "44"),
+        ("USD", "call me", "call me", None),
+        ("EUR", "01 555 0123", "15550123", "353"),
+        ("EUR", "+1 617 555 0123", "6175550123", "1"),
+        ("CAD", "416-555-0123", "4165550123", "1"),
+    ],
+)
+def test_a_number_from_abroad_has_its_country(
+    bench: Bench, currency: str, text: str, phone: str, code: str | None
+) -> None:
+    bench.toast.restaurants[BOSTON]["general"]["currencyCode"] = currency
+
+    bench.validate(user=replace(ANN, phone=text))
+
+    customer = bench.sent(PRICES)["checks"][0]["customer"]
+    assert (customer["phone"], customer.get("phoneCountryCode")) == (phone, code)
+
+
+@pytest.mark.rule("MONEY-3", "MONEY-9", "PAY-4")
+@pytest.mark.parametrize("amount_holds, total_holds", [(False, False), (False, True), (True, True)])
+def test_a_gratuity_is_a_fee_and_paid_once(bench: Bench, amount_holds: bool, total_holds: bool) -> None:
+    charge = {"guid": "c", "name": "Gratuity 20 %", "chargeAmount": 0.6, "gratuity": True}
+    bench.toast.service_charges = [charge]
+    bench.toast.gratuities = (amount_holds, total_holds)
+
+    quote = bench.validate(tip=50)
+    placed = bench.submit(tip=50)
+
+    assert (quote.food, quote.fees, quote.tip) == (300, (Fee("Gratuity 20 %", 60),), 50)
+    assert quote.charged == quote.consumer_pays == placed.charged == placed.expected_charge
+    payment = bench.sent(ORDERS)["checks"][0]["payments"][0]
+    assert payment["tipAmount"] == (0.5 if total_holds else 1.1)
+
+
+@pytest.mark.rule("TIME-11", "META-5")
+def test_a_restaurant_that_closed_meanwhile_gets_no_order(bench: Bench) -> None:
+    shown = Shown(bench.now, None, bench.validate().ready.soonest)
+    open_daily(bench.toast, ("17:00", "20:00"))
+    bench.forget_answers()
+
+    failure = refusal_of(bench.submit, shown=shown)
+
+    assert (failure.code, failure.path) == ("ready_time_unavailable", "$.desired_ready_time")
+    assert bench.toast.orders == {}
+
+
+@pytest.mark.rule("TIME-11")
+def test_a_desired_time_goes_to_no_slot_of_another_day(bench: Bench) -> None:
+    wanted = NEW_YORK.localize(datetime(2026, 11, 20, 18, 0))
+    shown = Shown(bench.now, wanted, bench.validate(desired_ready_time=wanted).ready.soonest)
+    open_daily(bench.toast, ("11:00", "14:00"))
+    bench.forget_answers()
+
+    assert refusal_of(bench.submit, shown=shown, desired_ready_time=wanted).code == "ready_time_unavailable"
+    assert bench.toast.orders == {}
+
+
+@pytest.mark.rule("ERR-3")
+@pytest.mark.parametrize("path", ["/ordermgmt-config/v1/published/orderingSchedule"])
+def test_the_refusal_of_the_schedule_is_no_refusal_of_the_order(bench: Bench, path: str) -> None:
+    bench.toast.fault(path, 400)
+
+    assert refusal_of(bench.validate).code == "provider_protocol_error"

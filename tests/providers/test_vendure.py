@@ -484,6 +484,7 @@ class Wrong:
 
 
 NOT_LIKE_THIS = "the shop has no such item, or not with these options"
+TOO_MANY = "Cannot add items. An order may consist of a maximum of 999 items"
 ONCE = "option 1 can be chosen only once for an item"
 WRONG = {
     "unknown item": Wrong("99", (), "unknown_item", 'No ProductVariant with the id "99" could be found'),
@@ -497,8 +498,8 @@ WRONG = {
     "the wrong group": Wrong("Burger", ("2:1",), "unknown_option", NOT_LIKE_THIS),
     "too few choices": Wrong("Burger", (), "invalid_choices", "Side: choose at least 1"),
     "too many choices": Wrong("Burger", ("Fries", "Salad"), "invalid_choices", "Side: choose at most 1"),
-    "sold out": Wrong("Cookie", (), "item_unavailable", "not enough of an item is in stock"),
-    "too many": Wrong("Soda", (), "invalid_choices", "the order has too many items", quantity=1000),
+    "sold out": Wrong("Cookie", (), "item_unavailable", "No items were added to the order due to insufficient stock"),
+    "too many": Wrong("Soda", (), "invalid_choices", TOO_MANY, quantity=1000),
     "an option twice": Wrong("Burger", ({"provider_id": "1:1", "quantity": 2},), "invalid_choices", ONCE),
     "a nested option": Wrong("Burger", ("Fries", "1:1:9:9"), "unknown_option", "option 1 of 1 has no options"),
     "an orphan": Wrong(

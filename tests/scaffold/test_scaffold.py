@@ -69,7 +69,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("checkout")
     for part in ("levelup_ov", "adapters"):
         shutil.copytree(ROOT / part, directory / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "setup.cfg", directory)
+    for settings in ("setup.cfg", "ruff.toml"):
+        shutil.copy(ROOT / settings, directory)
     (directory / "tests" / "providers").mkdir(parents=True)
     begin("acme_foods", "--checkout", str(directory))
     return directory
@@ -106,7 +107,7 @@ def test_a_module_says_what_to_write_next(checkout: Path) -> None:
 
 
 def test_a_module_is_clean_and_registered(checkout: Path) -> None:
-    for tool in (["flake8", "adapters", "tests"], ["mypy", "adapters/acme_foods.py"]):
+    for tool in (["ruff", "check"], ["mypy", "adapters/acme_foods.py"]):
         done = run(tool, checkout, checkout)
         assert done.returncode == 0, done.stdout + done.stderr
     program = "from levelup_ov.registry import Registry; print(Registry().adapter_class('acme_foods').__name__)"
