@@ -42,7 +42,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Submission
 from levelup_ov.ordering.service import Service, Trace
-from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions, outcome_unknown
+from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 
@@ -148,14 +148,13 @@ class Orders:
             return self._charges.place(order, delivery, attempt, deadline, trace)
 
         def find_order(submission: Submission) -> Settlement | None:
-            return self._charges.find(self._store.order(submission.id), _within(trace, deadline))
+            return self._look_up(self._store.order(submission.id), _within(trace, deadline))
 
         settlement = self._submissions.submit(
             self._key(order, delivery, key, trace),
             place_order,
             find_order,
             deadline=trace.deadline,
-            fence_order=_conclusive,
         )
         trace.replayed = settlement.replayed
         charged = self.show(settlement.answer["order"])
@@ -280,16 +279,25 @@ class Orders:
         if submission is not None and submission.state == "unknown":
             self._submissions.reconcile(
                 submission,
-                lambda found: self._charges.find(order, trace),
+                lambda found: self._look_up(order, trace),
                 deadline=trace.deadline,
-                fence_order=_conclusive,
-            )
+                )
         elif submission is not None and submission.state == "placed":
             self._charges.find(order, trace)
         else:
             # Nothing was sent under this row, or the one that sent it has proof.
             self._charges.void(order)
         return self.show(order.id)
+
+    def _look_up(self, order: Order | None, trace: Trace) -> Settlement:
+        """What became of a charge.
+
+        :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later one is
+            stopped by its own last look, and what comes all the same is looked for and goes back.
+        """
+        if (found := self._charges.find(order, trace)) is None:
+            raise Disproved
+        return found
 
     def _is_too_old(self, order: Order) -> bool:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
@@ -322,13 +330,6 @@ class Orders:
         )
         digests = identity.content_digests(scope, content, self._identity_keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, trace.request_id)
-
-
-def _conclusive(_: Submission) -> None:
-    """That a charge is not there is concluded by :meth:`Charges.find`, after the lease of the last attempt to make it.
-
-    Every later attempt is stopped by its own last look, and what comes all the same is looked for and goes back.
-    """
 
 
 def _within(trace: Trace, deadline: Deadline) -> Trace:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.checkout.store import Store
+from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.transport.session import Session
@@ -162,10 +163,14 @@ def test_what_may_stand_is_not_refunded_because_a_later_try_failed_early(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second try is turned away before anybody has looked for the order of the first."""
+
+    def busy(_: str) -> Any:
+        raise Failure("provider_busy", "8 requests to this provider are under way already")
+
     body = meal(merchant, user, note=LOST)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     with monkeypatch.context() as patch:
-        patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, "_limit", 0)
+        patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, "room", busy)
         again = site.charge(body, "K")
     assert again.refusal[:2] == (504, "outcome_unknown") and "under way already" in again.error["message"]
     assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
