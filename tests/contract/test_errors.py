@@ -26,7 +26,8 @@ CODES = table("The error codes")
 ELSEWHERE = {
     "invalid_idempotency_key", "order_validation_expired", "idempotency_key_reused", "submission_in_progress",
     "provider_busy", "outcome_unknown", "ledger_unavailable",
-    "already_refunded", "amounts_do_not_add_up", "charge_refunded", "refund_impossible", "authorization_refused", "connection_not_found", "discount_too_large",
+    "charge_refunded", "refund_impossible",
+    "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
     "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
     "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",
     "user_token_refused",
