@@ -275,7 +275,7 @@ class Ledger:
             if look:
                 matches = self._matches(cursor, kinds)
                 held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
-                if not held and (doubtful := self._in_doubt(cursor, location, known)):
+                if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
                     held = {"": doubtful}
                 if held:
                     return self._recognised(cursor, held, kinds, content, this)
@@ -687,14 +687,23 @@ class Ledger:
             return False
         return self._unchanged_for(cursor, submission) < window
 
-    def _in_doubt(self, cursor: Any, location: str, known: tuple[str, ...]) -> Submission | None:
-        """The unknown submission that has one of these digests, if there is one."""
+    def _in_doubt(self, cursor: Any, location: str, known: tuple[str, ...], lease: timedelta) -> Submission | None:
+        """The submission that has one of these digests and whose order may exist, if there is one.
+
+        It is unknown, or was being sent for longer than its owner had (``lease``): then the owner may have told the
+        channel that the outcome is unknown, and have been unable to record that.
+        """
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(known) & set(row.alike.split()):
                 submission = self._on_sight(cursor, _submission(row))
                 if submission.state == "unknown":
                     return submission
+                if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
+                    return submission
         return None
+
+    def _may_be_given_up(self, cursor: Any, submission: Submission, lease: timedelta) -> bool:
+        return not self._is_mine(submission) or self._unchanged_for(cursor, submission) >= lease
 
     def _is_mine(self, submission: Submission) -> bool:
         """Whether it was changed under this observer's boot; a time ahead of ours was read from another life of it."""

@@ -173,6 +173,19 @@ def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: L
     assert isinstance(claim(ledger, keys=(b"unrelated",), order_number="n"), Claimed)
 
 
+@pytest.mark.rule("SUB-3")
+def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock: Clock) -> None:
+    first = claimed(claim(ledger, idempotency_key="first"))
+    ledger.begin_sending(first, lease=2 * LEASE)
+    assert isinstance(claim(ledger, idempotency_key="twin"), Claimed), "two alike at once are two orders"
+    clock.advance(LEASE)
+    # The owner may have told that the outcome is unknown, and have been unable to record it.
+    assert isinstance(claim(ledger, idempotency_key="second"), InProgress)
+    assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
+    place(ledger, first)
+    assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
+
+
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="identity"):
         ledger.claim(account="a", location="l", identities=(), content=("00",), lease=LEASE)

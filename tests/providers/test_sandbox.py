@@ -350,7 +350,7 @@ def test_a_cart_of_another_guest_counts_as_absent(bench, place):
 
 
 @pytest.mark.rule("META-3")
-@pytest.mark.parametrize("changes", [{"email": "ada@new.example"}, {"phone": "+1 (617) 555-0111"}, {"first_name": "A."}])
+@pytest.mark.parametrize("changes", [{"email": "ada@new.example"}, {"phone": "+16175550111"}, {"first_name": "A."}])
 def test_a_guest_who_changes_one_address_keeps_the_cart(bench, changes):
     quote = bench.validate(bench.order())
     bench.submit(bench.order(user=replace(ADA, **changes), cart=quote.cart))

@@ -726,7 +726,7 @@ def test_a_404_that_is_not_toasts_own_proves_nothing() -> None:
 
     assert isinstance(adapter.error_from(Reply(404, {}, b'{"status": 404, "message": "Order not found"}')), NotFound)
     assert adapter.error_from(Reply(404, {}, b'{"message": "no Route matched"}')) is None
-    gateways = b'{"timestamp": "2026-11-20T17:00:00Z", "status": 404, "error": "Not Found", "message": "-", "path": "/"}'
+    gateways = b'{"timestamp": "2026-11-20T17:00Z", "status": 404, "error": "Not Found", "message": "-", "path": "/"}'
     assert adapter.error_from(Reply(404, {}, gateways)) is None
     with pytest.raises(Unanswered):
         adapter.error_from(Reply(404, {}, b"<html>not found</html>"))
