@@ -162,9 +162,10 @@ def test_what_may_stand_is_not_refunded_because_a_later_try_failed_early(
     body = meal(merchant, user, note=LOST)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     with monkeypatch.context() as patch:
-        patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, "_limit", 0)
+        for bound in ("_limit", "_most"):
+            patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, bound, 0)
         again = site.charge(body, "K")
-    assert again.refusal[:2] == (504, "outcome_unknown") and "under way already" in again.error["message"]
+    assert again.refusal[:2] == (504, "outcome_unknown") and "in progress already" in again.error["message"]
     assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
     assert site.charged(body, "K")["state"] == "submitted"
 
