@@ -172,7 +172,7 @@ def test_what_may_stand_is_not_refunded_because_a_later_try_failed_early(
     with monkeypatch.context() as patch:
         patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, "room", busy)
         again = site.charge(body, "K")
-    assert again.refusal[:2] == (504, "outcome_unknown") and "under way already" in again.error["message"]
+    assert again.refusal[:2] == (504, "outcome_unknown") and "in progress already" in again.error["message"]
     assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
     assert site.charged(body, "K")["state"] == "submitted"
 
