@@ -54,7 +54,7 @@ def create_app(
         proxy=settings.proxy.reveal() if settings.proxy else None,
         store=_store(settings),
     )
-    ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.threads)
+    ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.ledger_connections)
     service = Service(settings, transport, ledger, clock)
     app = Flask("levelup_ov", static_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)

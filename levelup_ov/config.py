@@ -41,6 +41,8 @@ KEY_BYTES = 32
 DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
 """Characters of a key of the channel's outside development mode."""
+COMMANDS = 3
+"""Connections to PostgreSQL for commands beside the workers: a release, a reconciliation, a person."""
 DESCRIPTORS = 256
 """File descriptors of a process besides those of its threads and callers."""
 
@@ -112,11 +114,13 @@ VARIABLES = (
     Variable("RESPONSE_ENVELOPE", "wrap answers in order_validation / order_submission (EP-10)", "true",
              "response_envelope", partial(_choice, _TRUE_OR_FALSE)),
     Variable("DATABASE_URL", "address of the ledger: postgresql://... for several processes and hosts (SUB-2)"),
+    Variable("LEVELUP_OV_LEDGER_CONNECTIONS", "connections of each worker process to PostgreSQL, at most", "8",
+             "ledger_connections", partial(_whole, 2, 1024)),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may be under way", "30",
              "reconcile_grace", partial(_number, 0.1, 86_400)),
-    Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold"),
+    Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold at most"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_CHECKOUT_URL", "base address of LevelUp's API; unset, there is no web checkout"),
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
@@ -156,9 +160,11 @@ class Settings:
     refuse_fees: bool
     response_envelope: bool
     ledger: Secret
+    ledger_connections: int
     redis: Secret | None
     reconcile_grace: float
     account_threads: int
+    account_most: int
     proxy: Secret | None
     checkout: CheckoutSettings | None
     log_level: str
@@ -192,10 +198,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return _Loader(os.environ if environ is None else environ).load()
 
 
-def check_ledger(url: str) -> None:
+def check_ledger(url: str, *, connections: int = 0) -> None:
     """Refuse to start over a ledger whose schema is not this release's; one that is down may come back.
 
-    :raises ConfigError: it is missing, older or newer.
+    ``connections``: as many as all workers may have; a warning says if the server gives fewer.
+
+    :raises ConfigError: it is missing, older or newer, or will never be there.
     """
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():
@@ -203,24 +211,53 @@ def check_ledger(url: str) -> None:
     ledger = open_ledger(url)
     try:
         ledger.ready()
+        most = ledger.database.most_connections()
+        if most is not None and connections + COMMANDS > most:
+            wrong = f"it gives {most} connections, the workers may take {connections} and commands need {COMMANDS}"
+            remedy = "lower LEVELUP_OV_LEDGER_CONNECTIONS or WEB_CONCURRENCY"
+            click.echo(f"warning: the ledger's database is too small: {wrong}; {remedy}", err=True)
     except SchemaMismatch as mismatch:
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
+        if failure.is_permanent:
+            raise ConfigError([f"the ledger: {failure.message}; correct DATABASE_URL or the database"]) from None
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
 
 
-def upgrade_ledger(url: str) -> str | None:
+def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
     """What :func:`levelup_ov.ledger.engine.upgrade` does; a file that it makes is readable by its owner only.
 
-    To be called before there are threads: the process has one mask for all of them.
+    To be called before there are threads: the process has one mask for all of them. ``new``: an empty ledger may begin
+    where one was known before; otherwise a mark beside SQLite's file tells that one was.
+
+    :raises ConfigError: it may not, and would.
     """
+    path = ledger_file(url)
+    mark = path and path.with_name(f"{path.name}.known")
+    if path is not None and mark is not None and not new and mark.exists() and not _has_content(path):
+        wrong = f"the ledger {path} is gone, and a new one would know nothing of the orders that were placed"
+        raise ConfigError([f"{wrong}; restore it by `ledger restore COPY`, or begin a new one with --new"])
     mask = os.umask(0o077)
     try:
-        return upgrade(url)
+        found = upgrade(url)
+        if mark is not None:
+            mark.touch()
+        return found
     finally:
         os.umask(mask)
+
+
+def ledger_file(url: str) -> Path | None:
+    """The file of an SQLite ledger; None for another."""
+    if not url.startswith("sqlite") or ":///" not in url:
+        return None
+    return Path(url.partition(":///")[2].partition("?")[0].removeprefix("file:"))
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def new_secret_key() -> str:
@@ -252,6 +289,8 @@ class _Loader:
             ledger=self._ledger(development, data_dir),
             redis=self._redis(),
             account_threads=self._account_threads(simple["threads"], len(accounts)),
+            # What others leave idle may be borrowed, unless somebody has set the share.
+            account_most=self._account_threads(simple["threads"], 1),
             proxy=self._proxy(),
             checkout=self._checkout(development),
             **simple,
@@ -433,7 +472,7 @@ class _Loader:
         return Secret(url)
 
     def _account_threads(self, threads: int, accounts: int) -> int:
-        """How many threads one account may hold: half of them, unless there is but one account."""
+        """How many threads are an account's share: half of them, unless there is but one account."""
         value = self._value("LEVELUP_OV_ACCOUNT_SHARE")
         if not value:
             return threads if accounts <= 1 else max(threads // 2, 1)

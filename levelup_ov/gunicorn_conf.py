@@ -7,9 +7,14 @@ import gc
 import os
 import socket
 import sys
+from contextlib import closing, suppress
 from typing import Any, NoReturn
 
+from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ordering.turns import of_gone_accounts
 from levelup_ov.welcome import welcome
 
 
@@ -18,10 +23,21 @@ def _refuse(mistake: ConfigError) -> NoReturn:
     sys.exit(mistake.exit_code)
 
 
+def _name_gone_accounts() -> None:
+    """Orders of an account that left the accounts file are looked up by nobody any more."""
+    ledger = open_ledger(_settings.ledger.reveal())
+    with closing(ledger), suppress(LedgerUnavailable):
+        found = ledger.open_submissions(limit=20_000)
+        known = {*_settings.accounts, LEDGER_ACCOUNT}
+        for line in of_gone_accounts(each for each in found if each.account not in known):
+            print(f"warning: {line}", file=sys.stderr)
+
+
 try:
     _settings = load_settings()
     if not _settings.development:
-        check_ledger(_settings.ledger.reveal())
+        check_ledger(_settings.ledger.reveal(), connections=_settings.workers * _settings.ledger_connections)
+        _name_gone_accounts()
 except ConfigError as error:
     _refuse(error)
 

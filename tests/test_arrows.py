@@ -22,9 +22,13 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session", "auth", "tap",
+        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session", "auth",
+        "tap",
     ),
-    "ledger": ("identity", "statements", "engine", "database", "tables", "ledger", "migrations"),
+    "ledger": (
+        "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger",
+        "backup", "migrations",
+    ),
 }  # fmt: skip
 """The same inside of two packages."""
 

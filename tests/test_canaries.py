@@ -213,7 +213,7 @@ def test_providers_cannot_put_one_into_log_or_answer(
 def test_an_order_id_that_holds_the_card_is_not_recorded(fake: MakeFake, log: io.StringIO) -> None:
     adapter, channel = fake()
     number = CARD_MEMBERS["number"]
-    adapter.placed = Placed("A-1", f"order-{number}")  # type: ignore[attr-defined]
+    adapter.placed = Placed("A-1", f"order-{number}", reference=None)  # type: ignore[attr-defined]
     assert channel.submit("fake.one", credit_card=CARD_MEMBERS).status == 200
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     told = [line["provider_order_id"] for line in lines if "provider_order_id" in line]

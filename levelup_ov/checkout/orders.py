@@ -34,7 +34,7 @@ from levelup_ov.ledger import identity
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Submission
 from levelup_ov.ordering.service import Service, Trace
-from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions, outcome_unknown
+from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 
@@ -136,7 +136,7 @@ class Orders:
             return self._place(order, delivery, attempt, deadline, trace)
 
         def find_order(submission: Submission) -> Settlement | None:
-            return self.find_charge(submission, _within(trace, deadline))
+            return self._look_up_charge(submission, _within(trace, deadline))
 
         settlement = self._submissions.submit(
             self._key(order, delivery, key, trace), place_order, find_order, deadline=trace.deadline
@@ -313,8 +313,15 @@ class Orders:
 
     def _settle_charge(self, submission: Submission, trace: Trace) -> Settlement | None:
         return self._submissions.reconcile(
-            submission, lambda found: self.find_charge(found, trace), deadline=trace.deadline
+            submission, lambda found: self._look_up_charge(found, trace), deadline=trace.deadline
         )
+
+    def _look_up_charge(self, submission: Submission, trace: Trace) -> Settlement | None:
+        order = self._store.order(submission.id)
+        if order is not None and order.state == "not_charged":
+            # LevelUp refused it, or nothing was sent; only the ledger does not know.
+            raise Disproved
+        return self.find_charge(submission, trace)
 
     # Submitting.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, get_args
 
 import click
@@ -12,14 +14,16 @@ from werkzeug.serving import make_server
 
 from levelup_ov.checkout import LEDGER_ACCOUNT, Checkout
 from levelup_ov.cli.adapters import adapters_group
-from levelup_ov.config import Settings, check_ledger, upgrade_ledger
+from levelup_ov.config import Settings, check_ledger, ledger_file, upgrade_ledger
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
+from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import Submission, open_ledger
 from levelup_ov.ordering.service import Service, Trace
 from levelup_ov.ordering.submissions import REMEDIES
+from levelup_ov.ordering.turns import Run, in_turns, of_gone_accounts
 from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
@@ -45,12 +49,18 @@ def _config(settings: Settings) -> AppGroup:
         # Loading the application has read everything; a mistake would have ended it there. The ledger is looked at
         # here and by gunicorn's configuration, for the command that brings it up to date must load without.
         if not settings.development:
-            check_ledger(settings.ledger.reveal())
+            check_ledger(settings.ledger.reveal(), connections=settings.workers * settings.ledger_connections)
         click.echo(f"mode: {'development' if settings.development else 'production'}")
         click.echo(f"accounts, from {settings.accounts_source}:")
         for name, adapter in settings.accounts.items():
             reached = f"{adapter.account.provider}, {clean(adapter.base_url)}"
             click.echo(f"  {name}: {adapter.account.merchant_name} ({reached})")
+        if not settings.development:
+            ledger = open_ledger(settings.ledger.reveal())
+            found = _shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
+            known = {*settings.accounts, LEDGER_ACCOUNT}
+            for line in of_gone_accounts(each for each in found if each.account not in known):
+                click.echo(line, err=True)
         click.echo("the configuration is sound")
 
     return group
@@ -80,10 +90,36 @@ def _ledger(settings: Settings) -> AppGroup:
     group = AppGroup("ledger", help="The ledger's database.")
 
     @group.command("upgrade")
-    def bring_up() -> None:
+    @click.option("--new", is_flag=True, help="Begin an empty ledger where one was known that is gone.")
+    def bring_up(new: bool) -> None:
         """Bring the database to the schema of this release."""
-        found = _shown(lambda: upgrade_ledger(settings.ledger.reveal()))
+        found = _shown(lambda: upgrade_ledger(settings.ledger.reveal(), new=new))
         click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+
+    @group.command("backup")
+    @click.argument("copy", type=click.Path(dir_okay=False, path_type=Path))
+    def take(copy: Path) -> None:
+        """Copy an SQLite ledger to the new file COPY; safe beside live traffic."""
+        try:
+            size = _shown(lambda: back_up(_file(settings), copy))
+        except OSError as error:
+            raise click.ClickException(f"{copy} cannot be written: {error.strerror}") from None
+        click.echo(f"{copy}: {size} bytes")
+
+    @group.command("restore")
+    @click.argument("copy", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+    def restore(copy: Path, yes: bool) -> None:
+        """Put the ledger back to what it was in COPY.
+
+        Orders placed since are not known to it: identical submissions would be placed once more.
+        """
+        file = _file(settings)
+        if not yes:
+            click.confirm(f"Replace all that {file} holds by {copy}?", abort=True, err=True)
+        _shown(lambda: put_back(copy, file))
+        _shown(lambda: upgrade_ledger(settings.ledger.reveal()))
+        click.echo("restored; ask the providers about the orders placed since the copy was taken")
 
     @group.command("purge")
     def purge() -> None:
@@ -137,23 +173,31 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
 
     @group.command("reconcile")
     @click.option("--limit", default=1000, show_default=True)
-    def reconcile(limit: int) -> None:
+    @click.option("--seconds", default=240.0, show_default=True, help="No submission is begun after so long.")
+    def reconcile(limit: int, seconds: float) -> None:
         """Ask the providers about every unknown submission, and once more about those that were ruled out.
 
-        Safe beside live traffic and at any time; suited to a scheduler, each minute. Exit status 1: some are still
-        open, or a person has to look at some.
+        Accounts take turns; one whose provider does not answer is left for the next run. Safe beside live traffic and
+        at any time; suited to a scheduler, each minute. Exit status 1: some are still open, or a person has to look
+        at some.
         """
-        found = _shown(lambda: submissions.ledger.open_submissions(limit=limit))
+        found = _shown(lambda: submissions.ledger.open_submissions(limit=_MOST_OPEN))
         # Charges are the affair of `checkout reconcile`.
         unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
+        everything, run = len(unknown), Run(seconds)
+        gone = [each for each in unknown if each.account not in settings.accounts]
+        unknown = in_turns((each for each in unknown if each.account in settings.accounts), limit)
+        for line in of_gone_accounts(gone):
+            click.echo(line, err=True)
         due = _shown(lambda: submissions.ledger.due_again(besides=LEDGER_ACCOUNT, limit=limit))
         again = [each for each in due if _is_asked(each, settings)]
         for each in due:
             if each not in again:
                 submissions.ledger.looked_again(each)
-        left = findings = 0
-        for position, submission in enumerate(unknown + again, start=1):
-            trace = Trace(Deadline(settings.submission_deadline))
+        left = everything - len(unknown)
+        findings = 0
+        for position, submission in enumerate(run.due(unknown + again), start=1):
+            trace, began = Trace(Deadline(settings.submission_deadline)), time.monotonic()
             try:
                 if submission.state == "unknown":
                     settlement = service.reconcile(submission, trace)
@@ -165,15 +209,46 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
                     finding = service.look_again(submission, trace)
                     findings += finding is not None
                     outcome = f"{finding}: {REMEDIES[finding]}" if finding else "still not placed"
+                run.answered(submission.account)
             except Failure as failure:
                 left += 1
+                run.failed(submission.account, time.monotonic() - began)
                 outcome = f"still unknown: {failure.message}"
             total = len(unknown) + len(again)
             click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {outcome}")
-        resolved = len(unknown) + len(again) - left
-        click.echo(f"{resolved} resolved, {left} still unknown, {findings} for a person to look at", err=True)
+        left += run.skipped
+        resolved = everything + len(again) - left
+        if run.skipped:
+            click.echo(f"{run.skipped} left for the next run: out of time, or the provider does not answer", err=True)
+        looks = f", {findings} for a person to look at" if findings else ""
+        click.echo(f"{resolved} resolved, {left} still unknown{looks}", err=True)
         if left or findings:
             raise SystemExit(1)
+
+    @group.command("settle")
+    @click.argument("submission_id")
+    @click.option("--placed", metavar="NUMBER", help="The restaurant has the order, under this number.")
+    @click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not make one.")
+    @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+    def settle(submission_id: str, placed: str | None, not_placed: bool, yes: bool) -> None:
+        """Settle the unknown SUBMISSION_ID by what the restaurant said.
+
+        For what no command can find out, such as the orders of an account that is gone. The channel gets this answer
+        from then on; after --not-placed it may send the order again.
+        """
+        if (placed is not None) == not_placed:
+            raise click.UsageError("give one of --placed NUMBER and --not-placed")
+        submission = _shown(lambda: submissions.ledger.show(submission_id))
+        if submission is None:
+            raise click.ClickException("there is no such submission")
+        if submission.state != "unknown" or submission.account == LEDGER_ACCOUNT:
+            raise click.ClickException(f"it is {submission.state}: only an unknown order is settled by hand")
+        click.echo(_line(submission), err=True)
+        said = f"placed under the number {placed}" if placed else "not placed; the same order may be sent again"
+        if not yes:
+            click.confirm(f"Record that it was {said}?", abort=True, err=True)
+        _shown(lambda: submissions.settle(submission, placed))
+        click.echo(f"{submission.id}: {said}")
 
     return group
 
@@ -246,6 +321,12 @@ def _levelup(settings: Settings) -> click.Command:
     return serve
 
 
+def _file(settings: Settings) -> Path:
+    if (path := ledger_file(settings.ledger.reveal())) is None:
+        raise click.ClickException("the ledger is in PostgreSQL: use pg_dump and pg_restore, or the provider's backups")
+    return path
+
+
 def _is_asked(submission: Submission, settings: Settings) -> bool:
     """Whether its provider can be asked about it without the submission itself."""
     adapter = settings.accounts.get(submission.account)
@@ -257,6 +338,7 @@ def _fences(submission: Submission, settings: Settings) -> bool:
     return adapter is not None and adapter.fences
 
 
+_MOST_OPEN = 20_000
 _SHOWN = (
     "id", "reference", "generation", "previous", "account", "location", "state", "ended", "finding", "look_again_at",
     "owner", "request_id", "claimed_at", "sending_at", "settled_at",

@@ -112,6 +112,16 @@ def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tup
     return _digests(keys, location, "content", content)
 
 
+def alike_digests(location: str, request: SubmissionRequest, keys: Sequence[bytes]) -> tuple[str, ...]:
+    """The digests of the content and the guest's name, newest key first.
+
+    By these an order is taken for the repetition of an unknown one that another identity names: two people may
+    share an address and a telephone.
+    """
+    name = request.order.user.name.casefold().encode()
+    return _digests(keys, location, "alike", content(request), name)
+
+
 def content(request: SubmissionRequest) -> bytes:
     """The members of the submission that make it the same order, in one canonical form (SUB-3).
 

@@ -33,7 +33,7 @@ from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import WINDOWS, Identity, Kind
 from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import PURGED_AT_ONCE, SUBMISSIONS, Statements
+from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 
 RETENTION = timedelta(days=30)
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
@@ -231,6 +231,7 @@ class Ledger:
         identities: tuple[Identity, ...],
         content: tuple[str, ...],
         lease: timedelta,
+        alike: tuple[str, ...] = (),
         request_id: str | None = None,
         reference: Callable[[int], str] | None = None,
         card: bool = False,
@@ -239,20 +240,24 @@ class Ledger:
 
         All identities are claimed together, a match on any one decides. Where the content is the same,
         the identities that are new, or digested under new keys, are added to the submission found, so
-        that a later request with only those finds it too. So is the content of a submission whose outcome is
-        unknown, whatever the identities. ``lease`` must cover all that happens before :meth:`begin_sending`.
+        that a later request with only those finds it too. A submission whose outcome is unknown is found by
+        ``alike`` too, digests as ``content``, which they are where none are given.
+        ``lease`` must cover all that happens before :meth:`begin_sending`.
         ``reference`` gives ours at the provider for a generation (SUB-11); without it, each claim has its own.
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         if not kinds or not content:
             raise ValueError("a submission without an identity or content cannot be claimed")
         this = _new_id()
+        # Rows of releases before 0003 have nothing but the content.
+        known = tuple(dict.fromkeys((*alike, *content)))
         pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
         row: dict[str, Any] = {
             "id": this,
             "account": account,
             "location": location,
             "content": " ".join(content),
+            "alike": " ".join(alike or content),
             "owner": f"{self._host}/{os.getpid()}",
             "request_id": request_id,
             "reference": reference(0) if reference else str(uuid.uuid4()),
@@ -261,16 +266,16 @@ class Ledger:
             "previous": None,
             "card": int(card),
             "term": lease // _MILLISECOND,
-            **{f"digest_{number}": digest for number, digest in enumerate(content)},
+            **{f"digest_{number}": digest for number, digest in enumerate(known)},
         }
 
         def once(cursor: Any, look: bool) -> Claim:
             self._lock(cursor, kinds)
-            insert, point = self._sql.insert_unless_in_doubt(len(content)), self._sql.introduce
+            insert, point = self._sql.insert_unless_in_doubt(len(known)), self._sql.introduce
             if look:
                 matches = self._matches(cursor, kinds)
                 held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
-                if not held and (doubtful := self._in_doubt(cursor, location, content)):
+                if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
                     held = {"": doubtful}
                 if held:
                     return self._recognised(cursor, held, kinds, content, this)
@@ -322,6 +327,7 @@ class Ledger:
         content: tuple[str, ...],
         reference: str,
         lease: timedelta,
+        alike: tuple[str, ...] = (),
         request_id: str | None = None,
         card: bool = False,
         received_at: datetime | None = None,
@@ -339,6 +345,7 @@ class Ledger:
             "account": account,
             "location": location,
             "content": " ".join(content),
+            "alike": " ".join(alike or content),
             "owner": f"{self._host}/{os.getpid()}",
             "request_id": request_id,
             "reference": reference,
@@ -418,7 +425,7 @@ class Ledger:
                 log.error("order_disputed: another submission has proof that it is its own", extra=_facts(holder))
             place()
 
-    def fail(self, id: str, *, refused: bool = False) -> None:
+    def fail(self, id: str, refused: bool = False) -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
 
         For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``refused``: it
@@ -456,21 +463,28 @@ class Ledger:
         self.database.run(lambda cursor, _: self._sql.forget_sight.run(cursor, values), single=True)
 
     def rule_out(
-        self, submission: Submission, *, grace: timedelta, asked_at: int | None = None, fenced: bool = False
+        self,
+        submission: Submission,
+        *,
+        grace: timedelta,
+        asked_at: int | None = None,
+        fenced: bool = False,
+        told: bool = False,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses one that comes late. The rest as in :meth:`absence`.
+        ``fenced``: it refuses one that comes late. ``told``: a person says that there is none. The rest as in
+        :meth:`absence`.
 
         :raises TooEarly: it does not, and had not been without an order for ``grace``.
         :raises Superseded: it was settled otherwise.
         """
-        if not fenced and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+        if not (fenced or told) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
             raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
-            ended="fenced" if fenced else "absent",
+            ended="fenced" if fenced else "told" if told else "absent",
             finding="card_may_be_charged" if submission.card and not fenced else None,
             pause=LOOKED_AGAIN[0] // _MILLISECOND,
             seen_boot=submission.boot,
@@ -597,18 +611,41 @@ class Ledger:
             part = self.database.run(purge_some)
             gone += part
             if part < PURGED_AT_ONCE:
+                self.database.check_point()
                 return gone
+            # The log of what was written grows until it is taken into the database.
+            if gone % PURGED_BEFORE_CHECKPOINT == 0:
+                self.database.check_point()
 
     def ready(self) -> None:
-        """Make sure that submissions can be taken: the schema fits and the database is not read-only.
-
-        A full disk shows only in writing: then :meth:`claim` says so, before anything is sent.
+        """Make sure that submissions can be taken, by writing what one would and taking it back (SUB-2).
 
         :raises levelup_ov.ledger.engine.SchemaMismatch: the schema is missing, older or newer.
         """
         self.database.check_schema()
-        # Deletes nothing, yet is refused by a database that can only be read.
-        self.database.run(lambda cursor, _: self._sql.write_nothing.run(cursor, {}))
+        id = _new_id()
+        row = {
+            "id": id,
+            "account": "",
+            "location": "",
+            "content": "",
+            "alike": "",
+            "owner": f"{self._host}/{os.getpid()}",
+            "request_id": None,
+            "reference": id,
+            "generation": 0,
+            "received_at": None,
+            "previous": None,
+            "card": 0,
+            "term": 0,
+        }
+
+        def rehearse(cursor: Any, _again: bool) -> None:
+            # In one transaction: nobody ever sees it.
+            self._sql.insert.run(cursor, {**row, **self._clock()})
+            self._sql.forget.run(cursor, {"this": id})
+
+        self.database.run(rehearse)
         self.database.force()
 
     def close(self) -> None:
@@ -650,17 +687,23 @@ class Ledger:
             return False
         return self._unchanged_for(cursor, submission) < window
 
-    def _in_doubt(self, cursor: Any, location: str, content: tuple[str, ...]) -> Submission | None:
-        """The submission of this content whose order may exist, if there is one: unknown, or being sent.
+    def _in_doubt(self, cursor: Any, location: str, known: tuple[str, ...], lease: timedelta) -> Submission | None:
+        """The submission that has one of these digests and whose order may exist, if there is one.
 
-        Its owner may have told the channel that the outcome is unknown, and have been unable to record that.
+        It is unknown, or was being sent for longer than its owner had (``lease``): then the owner may have told the
+        channel that the outcome is unknown, and have been unable to record that.
         """
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
-            if set(content) & set(row.content.split()):
+            if set(known) & set(row.alike.split()):
                 submission = self._on_sight(cursor, _submission(row))
-                if submission.state in ("sending", "unknown"):
+                if submission.state == "unknown":
+                    return submission
+                if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
                     return submission
         return None
+
+    def _may_be_given_up(self, cursor: Any, submission: Submission, lease: timedelta) -> bool:
+        return not self._is_mine(submission) or self._unchanged_for(cursor, submission) >= lease
 
     def _is_mine(self, submission: Submission) -> bool:
         """Whether it was changed under this observer's boot; a time ahead of ours was read from another life of it."""

@@ -34,6 +34,7 @@ from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.statements import Statement
 
 PURGED_AT_ONCE = 500
+PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
 """Submissions; small parts, so that claims are not kept waiting."""
 
 METADATA = MetaData()
@@ -58,6 +59,7 @@ SUBMISSIONS = Table(
     Column("expected_charge", BigInteger),
     Column("charged", BigInteger),
     Column("reference", Text, nullable=False),
+    Column("alike", Text, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("received_at", BigInteger),
     Column("boot", Text, nullable=False),
@@ -103,7 +105,7 @@ _CLOCK: Mapping[str, BindParameter[Any]] = {
     "since": bindparam("at", type_=BigInteger),
 }
 _INSERTED = (
-    "id", "account", "location", "content", "owner", "request_id", "reference", "generation", "received_at",
+    "id", "account", "location", "content", "owner", "request_id", "reference", "alike", "generation", "received_at",
     "previous", "card",
 )  # fmt: skip
 _SET_BY: Mapping[str, Sequence[str]] = {
@@ -217,15 +219,15 @@ class Statements:
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
-        self.write_nothing = prepare(delete(SUBMISSIONS).where(_C.id == ""))
+        self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
-        """The insertion of a row that is not made where one with the same content may have been placed.
+        """The insertion of a row that is not made where one like it may have been placed.
 
-        The digests of the content, so many, are the parameters ``digest_0`` and on.
+        The digests that it may be known by, so many, are the parameters ``digest_0`` and on.
         """
         if (prepared := self._insertions.get(digests)) is None:
-            same = or_(*(_C.content.contains(bindparam(f"digest_{number}")) for number in range(digests)))
+            same = or_(*(_C.alike.contains(bindparam(f"digest_{number}")) for number in range(digests)))
             doubtful = select(_C.id).where(*_in_doubt(), same).exists()
             row = select(*list(self._inserted.values())).where(~doubtful)
             prepared = self._prepare(SUBMISSIONS.insert().from_select([*self._inserted], row))

@@ -131,10 +131,6 @@ class Directory:
             raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
         raise _not_found()
 
-    def unread(self) -> Mapping[str, Mapping[str, str]]:
-        """The locations that could not be read the last time, by account: their ids, and the codes of the failures."""
-        return {name: entry.unread for name, entry in self._entries.items() if entry.unread}
-
     def _entry(self, adapter: Adapter, session: Session, max_age: float) -> _Entry:
         """The list of an account, read anew where it is too old; by one request at a time."""
         name = adapter.account.name

@@ -96,11 +96,21 @@ class Service:
         self.transport = transport
         self._clock = clock
         self._directory = Directory(settings.accounts, settings.locations_ttl, transport.cache.store)
-        self._bulkhead = Bulkhead(settings.account_threads)
+        self._bulkhead = Bulkhead(
+            settings.account_threads,
+            threads=settings.threads,
+            accounts=len(settings.accounts),
+            most=settings.account_most,
+        )
         self._keeper = MetadataKeeper(settings.secret_keys)
         self._reference_key = sealing.derive(settings.secret_keys[0], "reference")
         self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
-        self.submissions = Submissions(ledger, deadline=settings.submission_deadline, grace=settings.reconcile_grace)
+        self.submissions = Submissions(
+            ledger,
+            deadline=settings.submission_deadline,
+            grace=settings.reconcile_grace,
+            claims=max(settings.threads // 2, 1),
+        )
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
@@ -112,6 +122,11 @@ class Service:
         trace.account, trace.provider = merchant_id, adapter.account.provider
         with self._bulkhead.room(merchant_id), self._session(adapter, trace) as session:
             return self._directory.places(adapter, session)
+
+    @property
+    def location_failures(self) -> Mapping[tuple[str, str], int]:
+        """How often locations could not be read since the start, by account and code: for metrics (LOC-3)."""
+        return self._directory.failures
 
     def menu(self, location_id: str, trace: Trace) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
@@ -267,6 +282,7 @@ class Service:
             identity.reference_of(location, key=self._reference_key, **named),
             card is not None,
             now,
+            identity.alike_digests(location, request, self._identity_keys),
         )
         return key, validation_id is not None and validation_id.expired(now)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
@@ -32,6 +33,7 @@ from levelup_ov.ledger.ledger import (
     TooEarly,
     Unknown,
 )
+from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session
@@ -64,10 +66,15 @@ class Settlement:
     replayed: bool = False
 
 
+class Disproved(Exception):
+    """Said by who looks a submission up: a refusal of its own call is on record elsewhere, nothing was placed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionKey:
     """What a submission is recognised by, and for whom; see :mod:`levelup_ov.ledger.identity`.
 
+    ``alike``: what an unknown submission is recognised by under other identities, ``content`` where it is empty.
     ``reference`` gives ours at the provider for a generation, None where the channel names no identity (SUB-11).
     ``card``: it is paid with a card that cannot be used again. ``now``: when it came in.
     """
@@ -80,6 +87,7 @@ class SubmissionKey:
     reference: Callable[[int], str] | None = field(default=None, compare=False)
     card: bool = False
     now: datetime | None = None
+    alike: tuple[str, ...] = ()
 
 
 class Attempt:
@@ -164,6 +172,7 @@ class _Owned:
                 location=self.key.location,
                 identities=self.key.identities,
                 content=self.key.content,
+                alike=self.key.alike,
                 reference=self.claim.reference,
                 lease=self.lease,
                 request_id=self.key.request_id,
@@ -177,11 +186,13 @@ class Submissions:
     """The protocol over one ledger.
 
     ``deadline``: seconds that a submission may take; ``grace``: seconds after its deadline for which a
-    request may still be on its way, so that "no such order" proves nothing yet.
+    request may still be on its way, so that "no such order" proves nothing yet. ``claims``: how many may wait for the
+    ledger at once before anything is sent; what was sent is always settled.
     """
 
-    def __init__(self, ledger: Ledger, *, deadline: float, grace: float) -> None:
+    def __init__(self, ledger: Ledger, *, deadline: float, grace: float, claims: int = 64) -> None:
         self.ledger = ledger
+        self._claiming = Bulkhead(claims)
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
         self._grace = timedelta(seconds=grace)
@@ -205,17 +216,19 @@ class Submissions:
         """
         with limits.within(deadline.remaining() if deadline else self._deadline.total_seconds()):
             while True:
-                claim = self.ledger.claim(
-                    account=key.account,
-                    location=key.location,
-                    identities=key.identities,
-                    content=key.content,
-                    # Nothing begins to be sent after the deadline.
-                    lease=self._deadline,
-                    request_id=key.request_id,
-                    reference=key.reference,
-                    card=key.card,
-                )
+                with self._claiming.room("ledger", _ledger_busy):
+                    claim = self.ledger.claim(
+                        account=key.account,
+                        location=key.location,
+                        identities=key.identities,
+                        content=key.content,
+                        # Nothing begins to be sent after the deadline.
+                        lease=self._deadline,
+                        request_id=key.request_id,
+                        alike=key.alike,
+                        reference=key.reference,
+                        card=key.card,
+                    )
                 match claim:
                     case Claimed():
                         return self._place(claim, key, place_order)
@@ -244,18 +257,41 @@ class Submissions:
         ``fence_order`` makes the provider refuse what may still come late; None where it cannot be made to. Then it
         has to be without the order for the grace, and awake.
 
+        ``find_order`` may raise :class:`Disproved`.
+
         :raises Failure: ``outcome_unknown``: it could not be found out now.
         """
         asked_at = self.ledger.observer.now_ms()
         if fence_order is not None:
             self._asked(submission, fence_order)
-        settlement = self._look(submission, find_order)
+        try:
+            settlement = self._look(submission, find_order)
+        except Disproved:
+            with suppress(Superseded):
+                self.ledger.fail(submission.id, True)
+            return None
         if settlement is None:
             if fence_order is None:
                 settlement = self._look_twice(submission, find_order, asked_at, deadline)
             if settlement is None:
                 return self._rule_out(submission, asked_at, fenced=fence_order is not None)
         return self._found(submission, settlement)
+
+    def settle(self, submission: Submission, placed: str | None) -> None:
+        """Settle an unknown submission by what a person says: the number that the restaurant has, or None for none.
+
+        :raises Failure: ``outcome_unknown``: it was settled meanwhile.
+        """
+        facts = {**_facts(submission), "order_id": placed}
+        try:
+            if placed is None:
+                self.ledger.rule_out(submission, grace=self._grace, told=True)
+            else:
+                answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
+                self.ledger.place(submission.id, answer=answer, order_id=placed, provider_order_id=placed)
+        except (Superseded, Clash) as reason:
+            raise outcome_unknown(f"nothing was changed: {reason}") from None
+        log.warning("submission_settled_by_hand", extra=facts)
 
     def look_again(
         self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
@@ -287,6 +323,8 @@ class Submissions:
     def _asked(self, submission: Submission, ask: Callable[[Submission], Any]) -> Any:
         try:
             return ask(submission)
+        except Disproved:
+            raise
         except Failure as failure:
             raise outcome_unknown(f"the provider was asked, but: {failure.message}") from None
         except Exception as error:
@@ -389,7 +427,7 @@ class Submissions:
         except Exception as error:
             refused = isinstance(error, Refused) and error.proof
             if not attempt.order_may_stand or refused:
-                _quietly(lambda: self.ledger.fail(id, refused=refused and attempt.order_may_stand))
+                _quietly(lambda: self.ledger.fail(id, refused and attempt.order_may_stand))
                 raise
             _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
@@ -444,6 +482,10 @@ class Submissions:
         if placed.duplicates:
             _report("two_orders_for_one_submission", {**facts, **_order(placed)})
             _quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
+
+
+def _ledger_busy(count: int) -> Failure:
+    return LedgerUnavailable(f"{count} submissions wait for the ledger already")
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:

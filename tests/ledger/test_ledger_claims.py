@@ -174,10 +174,12 @@ def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: L
 
 
 @pytest.mark.rule("SUB-3")
-def test_content_that_is_being_sent_is_taken_for_other_keys(ledger: Ledger) -> None:
+def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock: Clock) -> None:
     first = claimed(claim(ledger, idempotency_key="first"))
-    begin(ledger, first)
-    # Its owner may have told that the outcome is unknown, and have been unable to record it.
+    ledger.begin_sending(first, lease=2 * LEASE)
+    assert isinstance(claim(ledger, idempotency_key="twin"), Claimed), "two alike at once are two orders"
+    clock.advance(LEASE)
+    # The owner may have told that the outcome is unknown, and have been unable to record it.
     assert isinstance(claim(ledger, idempotency_key="second"), InProgress)
     assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
     place(ledger, first)

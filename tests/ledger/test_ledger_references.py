@@ -209,6 +209,25 @@ def test_the_content_of_an_unknown_is_taken_whatever_identity_comes(ledger: Ledg
     assert isinstance(claim(ledger, idempotency_key="d"), Claimed)
 
 
+@pytest.mark.rule("SUB-3", "SUB-8")
+def test_two_people_of_one_address_are_not_taken_for_one_another(ledger: Ledger) -> None:
+    def by(name: bytes, key: str) -> Any:
+        return ledger.claim(
+            account="deli",
+            location=LOCATION,
+            identities=identities(LOCATION, content=b"c", keys=KEYS, idempotency_key=key),
+            content=content_digests(LOCATION, b"c", KEYS),
+            alike=content_digests(LOCATION, b"c " + name, KEYS),
+            lease=LEASE,
+        )
+
+    begin(ledger, first := claimed(by(b"ada", "1")))
+    ledger.lose(first)
+    assert isinstance(by(b"bob", "2"), Claimed)
+    again = by(b"ada", "3")
+    assert isinstance(again, Unknown) and again.submission.id == first
+
+
 @pytest.mark.rule("SUB-3")
 def test_the_content_of_an_order_that_is_being_placed_is_free(ledger: Ledger) -> None:
     begin(ledger, claimed(claim(ledger, idempotency_key="a")))

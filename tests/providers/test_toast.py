@@ -649,6 +649,30 @@ def test_a_reference_used_twice_is_a_question_and_no_refusal(bench: Bench) -> No
     assert bench.find().provider_order_id == first.provider_order_id
 
 
+ANOTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "another's": ({"externalId": "LEVELUP:ref-2"}, "another order: $.externalId"),
+    "another client's": ({"externalId": "OTHER:ref-1"}, "another order: $.externalId"),
+    "nobody's": ({"externalId": None}, "another order: $.externalId"),
+    "voided": ({"voided": True}, "contradicts the order: $.voided"),
+    "deleted": ({"deleted": True}, "contradicts the order: $.deleted"),
+}
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize("case", ANOTHERS)
+def test_an_answer_that_is_not_about_our_order_is_not_believed(bench: Bench, case: str) -> None:
+    members, words = ANOTHERS[case]
+    bench.submit()
+    sound, found = bench.toast.answers[ORDERS], f"{ORDERS}/LEVELUP:ref-1"
+    assert bench.find().reference == "ref-1"
+    bench.toast.overrides = {ORDERS: {**sound, **members}, found: {**sound, **members}}
+
+    for call, asked in ((bench.submit, f"POST {ORDERS}"), (bench.find, f"GET {found}")):
+        failure = refusal_of(call)
+        assert isinstance(failure, Unanswered) and failure.sent
+        assert f"answer to {asked} " in failure.message and words in failure.message
+
+
 @pytest.mark.rule("SUB-2", "SUB-5")
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 429, 500, 503])
 def test_only_a_404_of_toast_proves_that_there_is_no_order(bench: Bench, status: int) -> None:
@@ -702,6 +726,8 @@ def test_a_404_that_is_not_toasts_own_proves_nothing() -> None:
 
     assert isinstance(adapter.error_from(Reply(404, {}, b'{"status": 404, "message": "Order not found"}')), NotFound)
     assert adapter.error_from(Reply(404, {}, b'{"message": "no Route matched"}')) is None
+    gateways = b'{"timestamp": "2026-11-20T17:00Z", "status": 404, "error": "Not Found", "message": "-", "path": "/"}'
+    assert adapter.error_from(Reply(404, {}, gateways)) is None
     with pytest.raises(Unanswered):
         adapter.error_from(Reply(404, {}, b"<html>not found</html>"))
 
@@ -949,3 +975,16 @@ def test_the_refusal_of_the_schedule_is_no_refusal_of_the_order(bench: Bench, pa
     bench.toast.fault(path, 400)
 
     assert refusal_of(bench.validate).code == "provider_protocol_error"
+
+
+@pytest.mark.rule("LOC-2", "LOC-3")
+@pytest.mark.parametrize(
+    "change", [{"weekSchedule": {"monday": "gone"}}, {"daySchedules": {"1": {"openTime": "soon"}}}, {"weekSchedule": 5}]
+)
+def test_hours_that_cannot_be_read_are_unknown(bench: Bench, change: dict[str, Any]) -> None:
+    bench.toast.restaurants[BOSTON]["schedules"] |= change
+
+    boston, cambridge = bench.adapter.list_locations(bench.new_session())
+
+    assert set(boston.hours.values()) == {None} and None not in cambridge.hours.values()
+    assert bench.validate().food == 300

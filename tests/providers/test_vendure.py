@@ -10,7 +10,6 @@ import json
 import random
 import re
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from flask import Flask
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
+from levelup_ov.domain.order import User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ordering.metadata import MetadataKeeper
 from tests.channel import CARD, Answer, Channel, Clock, item
@@ -54,6 +54,7 @@ class Line:
     asked: list[str] = field(default_factory=list)
     lost_requests: set[str] = field(default_factory=set)
     lost_answers: set[str] = field(default_factory=set)
+    lost: list[Request] = field(default_factory=list)
 
     def serve(self, server: Peer, connection: socket.socket) -> None:
         while (request := read_request(connection)) is not None:
@@ -61,6 +62,7 @@ class Line:
             document = name[1].decode() if name else request.line
             self.asked.append(document)
             if document in self.lost_requests:
+                self.lost.append(request)
                 return
             answer = self._forward(request)
             if document in self.lost_answers:
@@ -93,7 +95,7 @@ def the_line(vendure: VendureServer) -> Line:
 @pytest.fixture
 def line(the_line: Line) -> Line:
     """The line, as if nothing had gone over it yet."""
-    for each in (the_line.asked, the_line.lost_requests, the_line.lost_answers):
+    for each in (the_line.asked, the_line.lost_requests, the_line.lost_answers, the_line.lost):
         each.clear()
     return the_line
 
@@ -444,7 +446,7 @@ def test_a_cart_whose_session_has_expired_is_made_anew(
     validated = channel.validate(CONGRESS, **wanted, tip=100).order
     line.asked.clear()
 
-    metadata = Keeper(environ).with_another_session(validated["metadata"])
+    metadata = Keeper(environ, wanted["user"]).with_another_session(validated["metadata"])
     submitted = channel.submit(CONGRESS, **wanted, tip=300, metadata=metadata).order
 
     assert line.asked == ["Place", "Find", "Open", "Place"]
@@ -617,20 +619,22 @@ def assert_kept_nowhere(shop: VendureServer, *secrets: str) -> None:
 
 
 class Keeper:
-    """Opens what the service sealed, with the key that it made for itself."""
+    """Opens what the service sealed for a user, with the key that it made for itself."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], user: Mapping[str, str]) -> None:
+        self._guest = User("Robin van", "Example", user["phone"], user["email"])
         keys = (Path(environ["LEVELUP_OV_DATA_DIR"]) / "secret-keys").read_text().split(",")
         self._keeper = MetadataKeeper([Secret(key.strip()) for key in keys])
 
     def with_another_session(self, metadata: Mapping[str, Any]) -> dict[str, str]:
         """The cart of a validation, as if the shop had forgotten its session."""
-        cart = json.loads(self._keeper.take_cart("boston", metadata)["cart"].reveal())
+        cart = json.loads(self._keeper.take_cart("boston", CONGRESS, metadata, self._guest)["cart"].reveal())
         cart[1] = cart[1][::-1]
-        return self._keeper.give_cart("boston", {"cart": Secret(json.dumps(cart))})
+        return self._keeper.give_cart("boston", CONGRESS, {"cart": Secret(json.dumps(cart))}, self._guest)
 
     def credentials(self, metadata: Mapping[str, Any]) -> dict[str, str]:
-        return {name: value.reveal() for name, value in self._keeper.take_account("club", metadata).items()}
+        opened = self._keeper.take_account("club", metadata, self._guest)
+        return {name: value.reveal() for name, value in opened.items()}
 
 
 def kept(answer: Answer) -> dict[str, Any]:
@@ -655,13 +659,13 @@ def test_an_account_is_made_once_and_used_again(
 
     credentials = kept(first)
     assert set(credentials) == {"user_club_email", "user_club_password"}
-    opened = Keeper(environ).credentials(credentials)
+    opened = Keeper(environ, wanted["user"]).credentials(credentials)
     assert opened["email"] == email
     assert not any(secret in json.dumps(first.json) for secret in opened.values())
     channel.submit(CLUB, **wanted, tip=100, metadata=first.order["metadata"])
     moved = {**wanted, "user": {**wanted["user"], "phone": "617-555-0199"}}
     again = channel.validate(CLUB, **moved, metadata=credentials)
-    assert Keeper(environ).credentials(kept(again)) == opened
+    assert Keeper(environ, wanted["user"]).credentials(kept(again)) == opened
     channel.submit(CLUB, **moved, metadata=again.order["metadata"])
     assert line.asked == ["Open", "Place", "Open", "Place"]
     second, one = placed()
@@ -682,7 +686,8 @@ def test_an_account_made_at_the_submission_is_given_back_with_it(
 
     [order] = placed()
     email = wanted["user"]["email"]
-    assert Keeper(environ).credentials(kept(submitted))["email"] == order["customer"]["user"]["identifier"] == email
+    credentials = Keeper(environ, wanted["user"]).credentials(kept(submitted))
+    assert credentials["email"] == order["customer"]["user"]["identifier"] == email
 
 
 @pytest.mark.rule("META-6")
@@ -702,7 +707,7 @@ def test_an_account_of_somebody_else_is_not_taken_over(
     [order] = placed()
     derived = order["customer"]["emailAddress"]
     assert re.fullmatch(re.escape(email).replace("@", r"\+[0-9a-f]{12}@"), derived)
-    assert Keeper(environ).credentials(kept(validated))["email"] == derived
+    assert Keeper(environ, wanted["user"]).credentials(kept(validated))["email"] == derived
 
 
 @pytest.mark.rule("META-6")
@@ -714,13 +719,13 @@ def test_an_account_whose_password_was_changed_is_left_for_a_new_one(
     placed: Callable[[], list[dict[str, Any]]],
 ) -> None:
     old = kept(channel.validate(CLUB, **wanted))
-    opened = Keeper(environ).credentials(old)
+    opened = Keeper(environ, wanted["user"]).credentials(old)
     shop.change_password(opened["email"], opened["password"], "a-password-of-their-own")
 
     validated = channel.validate(CLUB, **wanted, metadata=old)
     channel.submit(CLUB, **wanted, metadata=validated.order["metadata"])
 
-    new = Keeper(environ).credentials(kept(validated))
+    new = Keeper(environ, wanted["user"]).credentials(kept(validated))
     assert new["email"] != opened["email"]
     [order] = placed()
     assert order["customer"]["user"]["identifier"] == new["email"]
@@ -780,7 +785,7 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
 
     assert unknown.refusal[:2] == (504, "outcome_unknown")
     found = channel.submit(CONGRESS, **submission)
-    assert line.asked == ["Place", "Find"]
+    assert line.asked == ["Place", "Fence", "Find"]
     [order] = placed()
     assert found.headers["Idempotency-Replayed"] == "true"
     assert (found.order["order_id"], found.order["expected_ready_at"]) == (order["code"], SUPPER)
@@ -799,10 +804,31 @@ def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
     assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
 
     line.lost_requests.clear()
-    # Not before the deadline has passed: until then it might still arrive.
-    early = channel.submit(CONGRESS, **submission)
-    assert early.refusal[:2] == (504, "outcome_unknown")
-    time.sleep(float(early.headers["Retry-After"]) + 0.5)
+    # At once: after the fence, what might still arrive is refused (SUB-10).
+    line.asked.clear()
+    submitted = channel.submit(CONGRESS, **submission).order
+    assert line.asked == ["Fence", "Find", "Place"]
+    [late] = line.lost
+    line._forward(late)
+    assert [each["code"] for each in placed()] == [submitted["order_id"]]
+
+
+@pytest.mark.rule("SUB-2", "SUB-5", "SUB-10")
+def test_an_order_that_arrives_after_it_was_ruled_out_is_refused(
+    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+) -> None:
+    """It arrives between the fence and the same submission, sent again."""
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+    submission = {**wanted, "metadata": metadata, "order_number": "late request"}
+    line.lost_requests.add("Place")
+    assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
+    assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
+
+    first, _ = line.lost
+    line._forward(first)
+
+    assert placed() == []
+    line.lost_requests.clear()
     submitted = channel.submit(CONGRESS, **submission).order
     assert [each["code"] for each in placed()] == [submitted["order_id"]]
 

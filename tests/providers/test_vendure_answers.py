@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -138,6 +139,11 @@ def session() -> Session:
     )
 
 
+def another(order: Mapping[str, Any]) -> dict[str, Any]:
+    """The order as a submission of its own: while an outcome is unknown, its content is taken (SUB-3)."""
+    return {**order, "special_instructions": uuid4().hex}
+
+
 def is_a_clear_error(answer: Answer) -> bool:
     """An error of the closed list that is not a fault of our own."""
     return answer.status in (422, 502, 504) and answer.error["code"] in KINDS
@@ -168,7 +174,7 @@ def test_an_order_is_the_one_that_was_placed_or_unknown(the_shop: Shop, channel:
     metadata = {"order_cart": channel.validate(PLACE, **ORDER).order["metadata"]["order_cart"]}
     the_shop.answers = {"Place": answer}
 
-    submitted = channel.submit(PLACE, **ORDER, metadata=metadata)
+    submitted = channel.submit(PLACE, **another(ORDER), metadata=metadata)
 
     if submitted.status == 200:
         # An id may be any text; that of another type is not one.
@@ -254,7 +260,7 @@ def test_an_answer_about_another_order_is_not_believed(shop: Shop, channel: Chan
     metadata = {"order_cart": channel.validate(PLACE, **ORDER).order["metadata"]["order_cart"]}
     shop.answers = {"Place": placing(reference="somebody-elses")}
 
-    assert channel.submit(PLACE, **ORDER, metadata=metadata).refusal[:2] == (504, "outcome_unknown")
+    assert channel.submit(PLACE, **another(ORDER), metadata=metadata).refusal[:2] == (504, "outcome_unknown")
 
 
 @pytest.mark.rule("MENU-3", "LOC-1", "ERR-3")
@@ -306,7 +312,7 @@ def test_what_proves_nothing_about_the_order_is_unknown(shop: Shop, channel: Cha
     shop.answers = {"Place": answer}
     shop.asked.clear()
 
-    assert channel.submit(PLACE, **ORDER, metadata=metadata).refusal[:2] == (504, "outcome_unknown")
+    assert channel.submit(PLACE, **another(ORDER), metadata=metadata).refusal[:2] == (504, "outcome_unknown")
 
     assert [name for name, _ in shop.asked] == ["Place"]
 
@@ -325,7 +331,8 @@ REFUSALS: Mapping[str, tuple[dict[str, Any], str, str, str | None]] = {
     ),
     "the bank is silent": (refused("placed", "PaymentFailedError", "failed"), "order_refused", "failed", None),
     "another price": (
-        refused("placed", "PriceChanged", "the order costs 2, not 1"), "price_changed", "the order costs 2, not 1", None,
+        refused("placed", "PriceChanged", "the order costs 2, not 1"),
+        "price_changed", "the order costs 2, not 1", None,
     ),
     "another price, in a payment's words": (
         refused("placed", "PaymentDeclinedError", "the order costs 2, not 1"),
@@ -431,7 +438,7 @@ def test_the_card_goes_into_the_payment_alone_and_nothing_private_into_the_trace
     metadata = {"order_cart": channel.validate(PLACE, **ORDER).order["metadata"]["order_cart"]}
     shop.answers = {"Place": refused("placed", "PaymentDeclinedError", f"no: {CARD['number']}")}
 
-    refusal = channel.submit(PLACE, **ORDER, credit_card=CARD, metadata=metadata)
+    refusal = channel.submit(PLACE, **ORDER, credit_card=CARD, order_number=uuid4().hex, metadata=metadata)
 
     assert refusal.error["message"] == "no: ***"
     [(_, opened), (name, variables)] = shop.asked[-2:]

@@ -335,7 +335,8 @@ class _Seed:
 
     def add_item(self, name: str, price: int, tax: str, groups: Sequence[str], channels: Sequence[str]) -> None:
         """One product with one variant."""
-        names = _names(name, slug=name.lower().replace(" ", "-"), description=f"<p>{name} &amp; napkin,</p><p>as you like it</p>")
+        about = f"<p>{name} &amp; napkin,</p><p>as you like it</p>"
+        names = _names(name, slug=name.lower().replace(" ", "-"), description=about)
         product = self._create("Product", enabled=True, customFields={"modifierGroupsIds": groups}, **names)
         query = "mutation($input: [CreateProductVariantInput!]!) { createProductVariants(input: $input) { id } }"
         stock = {"stockOnHand": 1000, "trackInventory": "TRUE"}

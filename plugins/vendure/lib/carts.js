@@ -69,9 +69,9 @@ class Carts {
             await own(ctx, this.connection, row, String(id));
             return { reference: paid.customFields.levelupReference, order: paid };
         }
-        // Not undone: the attempt to pay is kept with the order, which waits for another one.
+        // Not undone: the attempt to pay is kept with the order, which is a draft again and waits for another one.
         await this.orders.updateCustomFields(ctx, id, { levelupReference: null });
-        await this.set(ctx, id, { active: false });
+        await this.set(ctx, id, { active: false, state: 'Draft' });
         return { refusal: Refusal.of(ctx, paid).told() };
     }
 
@@ -153,14 +153,10 @@ class Carts {
         if (!order.lines.every(same)) throw new Refusal('OptionGone', GONE);
     }
 
-    /** The order, ready to be paid. One whose payment was refused begins again, for stock is asked for at the start. */
+    /** The order, ready to be paid; stock is asked for here. */
     async arrange(ctx, id) {
-        const { state } = await this.orders.findOne(ctx, id);
-        for (const next of state === 'ArrangingPayment' ? ['AddingItems', 'ArrangingPayment'] : ['ArrangingPayment']) {
-            const moved = await this.orders.transitionToState(ctx, id, next);
-            if (isGraphQlErrorResult(moved)) throw Refusal.of(ctx, moved);
-        }
-        await this.set(ctx, id, { active: true });
+        const moved = await this.orders.transitionToState(ctx, id, 'ArrangingPayment');
+        if (isGraphQlErrorResult(moved)) throw Refusal.of(ctx, moved);
         return this.orders.findOne(ctx, id);
     }
 

@@ -15,6 +15,7 @@ def upgrade() -> None:
     """Times are milliseconds since 1970 in UTC, but ``since``: of the clock of ``boot``; ``lease`` is milliseconds."""
     for column in (
         sa.Column("reference", sa.Text, nullable=False, server_default=""),
+        sa.Column("alike", sa.Text, nullable=False, server_default=""),
         sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("received_at", sa.BigInteger),
         sa.Column("boot", sa.Text, nullable=False, server_default=""),
@@ -30,7 +31,7 @@ def upgrade() -> None:
     ):
         op.add_column("submissions", column)
     # What was sent so far went out under the row's own id.
-    op.execute("UPDATE submissions SET reference = id")
+    op.execute("UPDATE submissions SET reference = id, alike = content")
     op.execute("UPDATE submissions SET lease = lease_until - COALESCE(sending_at, claimed_at) WHERE settled_at IS NULL")
     # Of rows that hold one order together the first keeps it. The others stay as they were answered, outside the rule.
     op.execute(
