@@ -376,14 +376,14 @@ class _Loader:
             self._mistake(
                 name,
                 "is not set, and what is sealed today could not be opened tomorrow (META-7)",
-                "set it to the output of `python -m levelup_ov secret-key`, the same for all processes",
+                "set it to the output of `levelup-ov secret-key`, the same for all processes",
             )
         for position, key in enumerate(keys, start=1):
             try:
                 raw = base64.b64decode(key, altchars=b"-_", validate=True)
             except (binascii.Error, ValueError):
                 raw = b""
-            remedy = "make one with `python -m levelup_ov secret-key`"
+            remedy = "make one with `levelup-ov secret-key`"
             if len(raw) != KEY_BYTES:
                 self._mistake(name, f"key {position} is not {KEY_BYTES} bytes in base64", remedy)
             elif len(set(raw)) < _FEWEST_BYTES and not development:

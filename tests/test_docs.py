@@ -185,8 +185,13 @@ class Terminal:
         (self.checkout / "tests" / "providers").mkdir()
         (self.checkout / ".cache").symlink_to(ROOT / ".cache")
         self.port = 0
+        commands = directory / "commands"
+        commands.mkdir()
+        command = commands / "levelup-ov"  # of this copy, not the installed one
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -m levelup_ov "$@"\n')
+        command.chmod(0o755)
         self.env = {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(directory),
             "WEB_CONCURRENCY": "1",
         }

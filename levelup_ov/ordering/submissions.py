@@ -435,7 +435,7 @@ class Submissions:
             _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
                 "outcome_unknown: it is found out at the next identical request, or by "
-                "`flask --app wsgi submissions reconcile`",
+                "`levelup-ov submissions reconcile`",
                 extra={**facts, "cause": getattr(error, "code", type(error).__name__)},
                 exc_info=None if isinstance(error, Failure) else error,
             )
