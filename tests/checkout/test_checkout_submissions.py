@@ -165,7 +165,7 @@ def test_what_may_stand_is_not_refunded_because_a_later_try_failed_early(
     """The second try is turned away before anybody has looked for the order of the first."""
 
     def busy(_: str) -> Any:
-        raise Failure("provider_busy", "8 requests to this provider are under way already")
+        raise Failure("provider_busy", "8 requests to this provider are in progress already")
 
     body = meal(merchant, user, note=LOST)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
