@@ -131,7 +131,7 @@ class SquareAdapter(Adapter):
         _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
         quoted, validated = self._quote(created, order), order.cart.get("validated")
         if validated not in (None, quoted.cart["validated"]):
-            raise Refused("price_changed", "The price is no longer the one that was validated.")
+            raise Refused("price_changed", "The price has changed since the validation.")
         order_id, charge = created.identifier("id"), quoted.consumer_pays
         trace = {"order_id": order_id, "version": created.integer("version"), "charge": charge}
         try:
@@ -167,7 +167,7 @@ class SquareAdapter(Adapter):
         settled = charge == 0 and changed
         if not charged and not settled and state != "COMPLETED":
             if state != "OPEN" or changed:
-                words = "whether the order is paid cannot be told: $.order has no tenders, but another state or version"
+                words = "it is unclear whether the order is paid: $.order has no tenders, but another state or version"
                 raise broken_protocol(words)
             return None
         return Placed(
@@ -368,7 +368,7 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
 def _page(page: Answer) -> tuple[list[Answer], str]:
     """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
     if page.checked().value and not (page.has("objects") or page.has("cursor")):
-        raise broken_protocol("the provider's answer is no page of the catalog")
+        raise broken_protocol("the provider's answer is not a page of the catalog")
     objects = page.each("objects", [])
     for each in objects:
         each.identifier("id")

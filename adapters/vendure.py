@@ -173,7 +173,7 @@ class VendureAdapter(Adapter):
             return placed
         answer = _data(reply).member("placed")
         if answer.has("refusal"):
-            raise broken_protocol("the provider's answer refuses the order and holds it")
+            raise broken_protocol("the provider's answer both refuses and contains the order")
         paid = answer.member("order")
         settled = [each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled"]
         return Placed(
@@ -232,7 +232,7 @@ def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | N
         raise broken_protocol("the provider's answer is about another order")
     fences, others = held.integer("fences"), held.identifiers("others")
     if "order" not in held.value or (others and not held.has("order")):
-        raise broken_protocol("the provider's answer does not tell whether there is an order")
+        raise broken_protocol("the provider's answer does not say whether there is an order")
     if not held.has("order"):
         if fenced and not fences:
             raise broken_protocol("the provider does not fence the reference")
@@ -256,7 +256,7 @@ def _data(reply: Reply) -> Answer:
 def _data_of(answer: Answer) -> Answer:
     """What was asked for; with any error beside it, a null in it proves nothing."""
     if answer.has("errors"):
-        raise broken_protocol("the provider reports an error of its own")
+        raise broken_protocol("the provider reports an internal error")
     return answer.member("data")
 
 

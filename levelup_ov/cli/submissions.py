@@ -72,7 +72,7 @@ def show(submission_id: str) -> None:
 
 @submissions.command()
 @click.option("--limit", default=1000, show_default=True)
-@click.option("--seconds", default=240.0, show_default=True, help="No submission is begun after so long.")
+@click.option("--seconds", default=240.0, show_default=True, help="Start no further submission after this time.")
 def reconcile(limit: int, seconds: float) -> None:
     """Ask the providers about every unknown submission, and once more about those that were ruled out.
 

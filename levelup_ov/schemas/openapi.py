@@ -47,7 +47,7 @@ def document(*, envelope: bool, checkout: bool) -> dict[str, Any]:
         described: dict[str, Any] = {
             "summary": "Needs no key (EP-6)",
             "security": [],
-            "responses": {"200": {"description": "sound"}, "406": {"description": "not_acceptable"}},
+            "responses": {"200": {"description": "healthy"}, "406": {"description": "not_acceptable"}},
         }
         if path == "/ready":
             described["responses"]["503"] = {"description": "not ready"}
