@@ -118,7 +118,7 @@ VARIABLES = (
              "ledger_connections", partial(_whole, 2, 1024)),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
-    Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may still be in progress", "30",
+    Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds for which a submission may go on after its deadline", "30",
              "reconcile_grace", partial(_number, 0.1, 86_400)),
     Variable("LEVELUP_OV_ACCOUNT_SHARE", "most percent of a worker's threads that one account may use"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),

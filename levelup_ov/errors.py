@@ -174,7 +174,7 @@ KINDS: Mapping[str, Kind] = {
     "outcome_unknown": _provider_retryable(
         504,
         "It is not known whether the order was placed. It is never placed twice.",
-        "Send the same submission again: it is reconciled before anything is sent.",
+        "Send the same submission again; it is reconciled first.",
     ),
     # Our own faults.
     "ledger_unavailable": _service_retryable(

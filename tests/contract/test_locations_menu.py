@@ -364,7 +364,7 @@ def test_a_location_that_cannot_be_read_hides_no_other(
     # Not 404: the channel would drop it.
     assert channel.validate("fake.two").status == channel.get("/locations/fake.two/menu").status == status
     assert channel.validate("fake.three").status == 404
-    [record] = [each for each in caplog.records if each.getMessage() == "location not read"]
+    [record] = [each for each in caplog.records if each.getMessage() == "location_not_read"]
     assert (record.account, record.location) == ("fake", "fake.two")
     assert channel.app.extensions["levelup_ov"].location_failures == {("fake", record.code): 1}
 
