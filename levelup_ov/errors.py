@@ -180,7 +180,7 @@ KINDS: Mapping[str, Kind] = {
     "ledger_unavailable": _service_retryable(
         503, "Submissions cannot be recorded, so none is sent. Validations go on.", "Restore the database; see /ready."
     ),
-    "internal_error": _service(500, "An error in the service.", "Report the request id to the operator of the service."),
+    "internal_error": _service(500, "An error in the service.", "Report the request id to the service's operator."),
 }
 
 

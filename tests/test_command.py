@@ -65,7 +65,7 @@ def test_the_sandbox_needs_no_configuration(tmp_path: Path) -> None:
         try:
             address = line_of(process, "sandbox at").split()[-1]
             assert http("GET", f"{address}/v1/locations").status_code == 401
-            assert (tmp_path / "instance" / "sandbox.db").exists()
+            assert (tmp_path / "instance").is_dir()
         finally:
             process.terminate()
 

@@ -39,9 +39,9 @@ SAYS = {
     "tutorial": (
         '"Boston Deli"', '"price_cents"', '"correct_total_cents":300', "test_diner_contract.py", "DinerAdapter",
         "TODO (EP-4): give `orders`", "TODO (LOC-1", " passed", " passed", " passed", "(diner, http://127.0.0.1:",
-        "the menu is sound: 5 items", '"total":2700', '"order_id"', '"paid":true', "3 orders were placed",
+        "diner.main: healthy", '"total":2700', '"order_id"', '"paid":true', "3 orders were placed",
     ),
-    "certification": ("3 orders were placed", "sound", "without its parent option"),
+    "certification": ("3 orders were placed", "menu.json: healthy", "without its parent option"),
 }  # fmt: skip
 """What the commands of a page must print, in this order."""
 
