@@ -61,7 +61,7 @@ class Identity:
     def test_the_answer_of_another_order_is_not_ours(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
         _needs_echo(bench)
-        stranger, strange = record(bench, sample, submitting=True)
+        stranger, strange = record(bench, sample, submitting=True, fresh=True)
         baseline, steps = record(bench, sample, submitting=True)
         theirs = stranger.answer.provider_order_id
         assert theirs != baseline.answer.provider_order_id, "SUB-3: two references gave one order"

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from levelup_ov.testing.harness import Bench
+from levelup_ov.testing.harness import Bench, Clock
 from levelup_ov.testing.identity import Identity
 from levelup_ov.testing.outcomes import Outcomes
 from levelup_ov.testing.placing import Placing
@@ -15,6 +15,7 @@ from levelup_ov.testing.provider import Provider, Refusal, Sample
 from levelup_ov.testing.secrecy import Secrecy
 from levelup_ov.testing.shape import Shape
 from levelup_ov.testing.translation import Translation
+from levelup_ov.transport import net
 from levelup_ov.transport import session as transport
 
 _EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP:OPTION"),)))'
@@ -37,6 +38,9 @@ class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Secrecy):
         """The adapter at its provider. Nobody waits between attempts here, and orders begin at the last moment."""
         monkeypatch.setattr(transport, "BACKOFF", 0.0)
         monkeypatch.setattr(transport, "HEARING_TIME", 0.05)
+        clock = Clock()
+        monkeypatch.setattr(net, "now", clock.now)
+        monkeypatch.setattr(net, "sleep", clock.sleep)
         return Bench(provider)
 
     @pytest.fixture
