@@ -238,7 +238,19 @@ def _another(bench: Bench, sample: Sample, others: Any) -> Sample:
         run = bench.validate(bench.order(candidate))
         if run.failure is None and run.value.food != plain.food:
             return candidate
+        assert run.failure is not None or candidate is not more or not _price_of(bench, sample), (
+            f"META-11: {sample.items[0].quantity} of {sample.items[0].provider_id} cost {plain.food} cents, and one "
+            "more costs the same: what is remembered from one order to the next?"
+        )
     return sample
+
+
+def _price_of(bench: Bench, sample: Sample) -> int | None:
+    """What the first item costs by the menu."""
+    menu: Menu = bench.menu(sample.location).answer
+    found = (item.price for category in menu.categories for item in category.items
+             if item.provider_id == sample.items[0].provider_id)  # fmt: skip
+    return next(found, None)
 
 
 def _second_line(bench: Bench, sample: Sample, menu: Menu) -> tuple[Item, Quote] | None:
