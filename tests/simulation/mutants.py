@@ -199,15 +199,6 @@ def absent_at_once() -> AbstractContextManager[object]:
     return _all(patch(Ledger, "absence", _absent_at_once), patch(Submissions, "_look_twice", _nothing))
 
 
-def slow_looks_count() -> AbstractContextManager[object]:
-    """A look that took long counts like another."""
-    return patch(Ledger, "distrust", _nothing)
-
-
-def _boot_as_the_wall(name: str) -> Callable[[], int]:
-    return lambda: int(world._wall() * 1000)
-
-
 def wall_clock_leases() -> AbstractContextManager[object]:
     """Leases are measured by the hosts' wall clocks."""
     from levelup_ov.ledger.observer import Observer
@@ -308,7 +299,7 @@ MUTANTS: Mapping[str, Mutant] = {
     for each in (
         shared_connections, shared_connections_alone, answer_of_another, order_not_kept, any_2xx, rows_unread,
         connects_after_the_mark, no_clock_after_the_mark, clock_stops_asleep, one_look, no_last_look, absent_at_once,
-        slow_looks_count, wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
+        wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
         silence_is_absence, first_status_counts,
     )

@@ -209,7 +209,9 @@ class World:
         self.met: list[str] = []
         self.ledger_hangs_until = 0.0
         self.ledger_lost = False
-        self.freezes_provider: float | None = None
+        self.is_calm = False
+        self.freezes_provider: tuple[float, int] | None = None
+        """Seconds, and how many placing calls reach it before."""
         self.frozen_provider = 0.0
         self.rows: list[Row] = []
         self.late: list[str] = []
@@ -266,19 +268,27 @@ class World:
             # What shows only after an outcome was unknown.
             self.planned.append(("order", dice.choice(("answer lost", "delivered late", "mute", "5xx after forwarding",
                                                        "answered late")), 0))  # fmt: skip
-            if dice.random() < 0.7:
+            then = dice.choices(("look-up", "frozen provider", "clock step", "anything"), (45, 20, 15, 20))[0]
+            if then == "look-up":
                 self._fault("lookup", dice.choice((0, 0, 1)))
+            elif then == "frozen provider":
+                self._frozen_provider(dice.uniform(5, 60), 0)
+            elif then == "clock step":
+                self._trouble.append(self._clock_step)
             else:
                 self._plan_fault()
         elif what == "frozen provider":
-            self.freezes_provider = dice.uniform(20, 130)
-            self.planned.append(("order", "", skip))
+            self._frozen_provider(dice.uniform(20, 130), skip)
         else:
             self._trouble.append({
                 "slow name": self._slow_name, "frozen host": self._frozen_host, "clock step": self._clock_step,
                 "ledger lost": self._ledger_lost, "ledger hangs": self._ledger_hangs, "killed": self._killed,
                 "network down": self._network_down, "closed": self._closed,
             }[what])  # fmt: skip
+
+    def _frozen_provider(self, seconds: float, skip: int) -> None:
+        """The provider is frozen, once, as a placing call reaches it."""
+        self.freezes_provider = (seconds, skip) if self.freezes_provider is None else self.freezes_provider
 
     def _fault(self, kind: str, skip: int) -> None:
         table = {"order": faults.PLACING, "lookup": faults.LOOKING_UP}.get(kind, faults.ANYWHERE)
@@ -437,6 +447,13 @@ class World:
         kernel, task = self.kernel, self.kernel.current
         assert task is not None
         kernel.wait(self.dice.uniform(0.0005, 0.01))
+        if request.kind == "order" and self.freezes_provider is not None and not self.is_calm:
+            seconds, skip = self.freezes_provider
+            self.freezes_provider = (seconds, skip - 1)
+            if skip == 0:
+                self.met.append("frozen provider")
+                self.say(f"the provider is frozen for {seconds:.0f} s, with {request} in its queue")
+                self.frozen_provider = kernel.now + seconds
         while self.frozen_provider > kernel.now:
             kernel.wait(self.frozen_provider - kernel.now + self.dice.uniform(0.001, 0.4))
         answer = self.provider.handle(request, kernel.now)
@@ -454,12 +471,6 @@ class World:
                 else:
                     del self.planned[position]
                     name = fault
-                    if not fault and self.freezes_provider is not None:
-                        name = ""
-                        self.met.append("frozen provider")
-                        self.say(f"the provider is frozen for {self.freezes_provider:.0f} s")
-                        self.frozen_provider = self.kernel.now + self.freezes_provider
-                        self.freezes_provider = None
                 break
         if name:
             self.met.append(name)
@@ -630,6 +641,7 @@ class World:
         """Nothing goes wrong any more."""
         self.say("from now on nothing goes wrong; an operator reconciles")
         self.planned.clear()
+        self.is_calm = True
         for process in self.processes.values():
             process.at_point = None
         self.network.slow_names.clear()
