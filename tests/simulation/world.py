@@ -64,7 +64,7 @@ NOT_CONCLUSIVE = frozenset(
 """Answers that say nothing about whether an order exists."""
 EXPECTED = NOT_CONCLUSIVE | {
     "provider_unavailable", "provider_timeout", "rate_limited", "provider_protocol_error", "unknown_item",
-    "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused",
+    "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused", "ready_time_unavailable",
 }  # fmt: skip
 """What a guest may be told."""
 
@@ -326,7 +326,8 @@ class World:
         self.network.slow_names.append(seconds)
 
     def _frozen_host(self) -> None:
-        process, seconds = self._host(), self.dice.choice((self.dice.uniform(1, 30), self.dice.uniform(30, 150)))
+        process, span = self._host(), self.dice.choice(((1, 30), (30, 150), (150, 350)))
+        seconds = self.dice.uniform(*span)
         if any(story.named == "nothing" for story in self.stories):
             seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
         points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
