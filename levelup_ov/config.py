@@ -126,6 +126,8 @@ VARIABLES = (
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
     Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
+    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for goes back", "600",
+             "charge_age", partial(_number, 0, 86_400)),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64", "threads", partial(_whole, 1, 1024)),
     Variable("WEB_CONCURRENCY", "worker processes", "2", "workers", partial(_whole, 1, 1024)),
@@ -167,6 +169,7 @@ class Settings:
     account_most: int
     proxy: Secret | None
     checkout: CheckoutSettings | None
+    charge_age: float
     log_level: str
     threads: int
     workers: int

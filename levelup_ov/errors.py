@@ -144,6 +144,14 @@ KINDS: Mapping[str, Kind] = {
     "refund_pending": _provider_retryable(
         503, "The charge is not known to be refunded yet.", "Send the same request again, or run `checkout reconcile`."
     ),
+    "charge_refunded": _provider(
+        422, "The order was not placed, and its charge was refunded.", "Send the order again under a new key."
+    ),
+    "refund_impossible": _provider(
+        502,
+        "The charge cannot be refunded. It is an operator's case.",
+        "Nothing can be sent again: the operator settles it with `checkout settle`.",
+    ),
     "rate_limited": _provider_retryable(429, "The provider answers that it gets too many requests.", _WAIT),
     "provider_protocol_error": _provider(
         502, "The provider's answer cannot be understood or does not add up.", _ASK_PROVIDER

@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 
 from levelup_ov.checkout import LEDGER_ACCOUNT, Checkout
 from levelup_ov.cli.adapters import adapters_group
+from levelup_ov.cli.checkout import checkout_group
 from levelup_ov.config import Settings, check_ledger, ledger_file, upgrade_ledger
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
@@ -34,7 +35,7 @@ def install(app: Flask, settings: Settings, service: Service, checkout: Checkout
     """Add the commands to ``app``."""
     for group in (_config(settings), _menu(settings, service), _ledger(settings), _submissions(settings, service)):
         app.cli.add_command(group)
-    app.cli.add_command(_checkout(settings, checkout))
+    app.cli.add_command(checkout_group(settings, checkout))
     app.cli.add_command(adapters_group(settings, service))
     app.cli.add_command(_sandbox(settings))
     app.cli.add_command(_levelup(settings))
@@ -249,36 +250,6 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
             click.confirm(f"Record that it was {said}?", abort=True, err=True)
         _shown(lambda: submissions.settle(submission, placed))
         click.echo(f"{submission.id}: {said}")
-
-    return group
-
-
-def _checkout(settings: Settings, checkout: Checkout | None) -> AppGroup:
-    group = AppGroup("checkout", help="Web checkout.")
-
-    @group.command("reconcile")
-    @click.option("--limit", default=1000, show_default=True)
-    def reconcile(limit: int) -> None:
-        """Finish the orders that nobody has in hand any more: find out what was charged, refund what no provider has.
-
-        Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still unfinished.
-        """
-        if checkout is None:
-            raise click.ClickException("LEVELUP_OV_CHECKOUT_URL is not set")
-        orders = checkout.orders
-        found = _shown(lambda: orders.unfinished(limit))
-        left = 0
-        for position, order in enumerate(found, start=1):
-            try:
-                finished = orders.reconcile(order, Trace(Deadline(settings.submission_deadline)))
-                outcome: str = finished.state
-            except Failure as failure:
-                left += 1
-                outcome = f"still {order.state}: {failure.message}"
-            click.echo(f"[{position}/{len(found)}] {order.id} {order.merchant}: {outcome}")
-        click.echo(f"{len(found) - left} finished, {left} still unfinished", err=True)
-        if left:
-            raise SystemExit(1)
 
     return group
 

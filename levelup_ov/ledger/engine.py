@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import limits, reasons
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
 UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"

@@ -111,6 +111,8 @@ class Attempt:
         self.reference = reference
         self.received_at = received_at
         self.session: Session | None = None
+        self.also: Callable[[], None] | None = None
+        """A further condition of the last look; it raises a failure where nothing may be sent."""
         self._mark = mark
         self._check = check
         self._begun = False
@@ -128,16 +130,17 @@ class Attempt:
 
         :raises Failure: somebody has, or the ledger does not tell; do not send.
         """
-        if self._mark is None:
-            return
-        try:
-            if not self._begun:
-                self._mark(trace)
-            elif self._check is not None:
-                self._check()
-        except Superseded:
-            raise _in_progress() from None
-        self._begun = True
+        if self._mark is not None:
+            try:
+                if not self._begun:
+                    self._mark(trace)
+                elif self._check is not None:
+                    self._check()
+            except Superseded:
+                raise _in_progress() from None
+            self._begun = True
+        if self.also is not None:
+            self.also()
 
     @property
     def order_may_stand(self) -> bool:
