@@ -107,6 +107,12 @@ class _SimulatedDatabase(Database):
         self._together._leading = type(self._turn)(1)
         self._together._queue.clear()
 
+    def run_durably(self, work: Callable[[Any, bool], Any]) -> Any:
+        result = super().run_durably(work)
+        if World.current is not None:
+            World.current.kernel.point("marked")
+        return result
+
     def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
         world = World.current
         if world is None or world.kernel.current is None:
@@ -238,7 +244,7 @@ class World:
 
     def _story(self, number: int) -> Story:
         dice, guest = self.dice, ("Alice", "Bob", "Carol")[number]
-        named = dice.choice(("idempotency_key", "order_number", "validation", "nothing"))
+        named = dice.choices(("idempotency_key", "order_number", "validation", "nothing"), (2, 2, 2, 1))[0]
         user = User(guest, str(number), phone=f"+1617555010{number}", email=f"{guest.lower()}@example.com")
         quantity = dice.randint(1, 2)
         order = OrderRequest(items=(Item("soup" if dice.random() < 0.97 else "ghost", quantity),), user=user)
@@ -340,7 +346,8 @@ class World:
             process.frozen_until = self.kernel.now + seconds
             process.slept += seconds
 
-        self._at_point(process, self.dice.choice(points), self.dice.randrange(6), freeze)
+        point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
+        self._at_point(process, point, self.dice.randrange(2 if point == "marked" else 6), freeze)
 
     def _killed(self) -> None:
         process = self._host()
@@ -563,7 +570,7 @@ class World:
             story.told.append((code, given))
             self.say(f"{story.guest} is told {code or given}")
             retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
-            if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 14:
+            if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 20:
                 break
             if fickle and code not in NOT_CONCLUSIVE:
                 break
