@@ -584,8 +584,8 @@ class World:
                 self.say(f"{story.guest} takes another key")
             advised = given if code and isinstance(given, float) else 0.0
             kernel.wait(max(dice.uniform(0.2, 8.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
-            if dice.random() < 0.5:
-                host = dice.choice(HOSTS)
+            if dice.random() < (0.8 if code == "connection broken" else 0.2):
+                host = "B" if host == "A" else "A"
         story.finals.append(code)
 
     def _validate(self, story: Story, dice: Random, host: str) -> Mapping[str, Any]:
@@ -599,7 +599,7 @@ class World:
                 metadata = dict(quote.metadata)
                 if dice.random() < 0.5:
                     metadata = {"order_validation_id": metadata["order_validation_id"]}
-                elif self.stories[0] is not story and dice.random() < 0.2:
+                elif self.stories[0] is not story and dice.random() < 0.5:
                     others = self.stories[0].metadata or {}
                     mixed = {name: value for name, value in others.items() if name != "order_validation_id"}
                     if mixed:
