@@ -276,7 +276,7 @@ class World:
                                                        "answered late")), 0))  # fmt: skip
             then = dice.choices(("look-up", "frozen provider", "clock step", "anything"), (45, 20, 15, 20))[0]
             if then == "look-up":
-                self._fault("lookup", dice.choice((0, 0, 1)))
+                self._fault("lookup", dice.choice((0, 0, 1)), times=dice.choice((1, 1, 4, 8)))
             elif then == "frozen provider":
                 self._frozen_provider(dice.uniform(5, 60), 0)
             elif then == "clock step":
@@ -296,12 +296,12 @@ class World:
         """The provider is frozen, once, as a placing call reaches it."""
         self.freezes_provider = (seconds, skip) if self.freezes_provider is None else self.freezes_provider
 
-    def _fault(self, kind: str, skip: int) -> None:
+    def _fault(self, kind: str, skip: int, times: int = 1) -> None:
         table = {"order": faults.PLACING, "lookup": faults.LOOKING_UP}.get(kind, faults.ANYWHERE)
         name = self.dice.choice(list(table))
         if name == "delivered twice" and kind == "order" and self.keyless:
             return  # no caller can prevent that
-        self.planned.append((kind, name, skip))
+        self.planned += [(kind, name, skip), *[(kind, name, 0)] * (times - 1)]
 
     def _host(self) -> Process:
         return self.processes[self.dice.choice(HOSTS)]
