@@ -112,6 +112,16 @@ class Reply:
         """The body as a JSON object, for reading member by member."""
         return Answer(self.json()).checked()
 
+    def answers(self) -> list[Answer]:
+        """The body as a JSON list of objects at the root; an object, text or null is no list without rows.
+
+        :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``.
+        """
+        value = self.json()
+        if type(value) is not list:
+            raise broken_protocol("the provider's answer needs a list at $")
+        return [Answer(each, f"$[{position}]").checked() for position, each in enumerate(value)]
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
