@@ -247,7 +247,7 @@ RECORDED_REFERENCE = "5b3e8f0a-recorded-reference"
 """The reference of an order in recordings, in place of the one that it was made with."""
 
 
-class Recorded(Transport):
+class Playback(Transport):
     """Stands in for a provider with the recordings in ``directory``, the files in the order of their names.
 
     It says the same whatever an order holds.
