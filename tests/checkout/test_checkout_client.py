@@ -196,7 +196,7 @@ def test_the_next_page_is_the_one_that_is_linked(calls: LevelUpSession, link: st
 
 def test_over_a_real_port(tmp_path: Any) -> None:
     """The whole way of an order over HTTP, the lost answer included."""
-    levelup = visitors.LevelUpClient(tmp_path / "levelup.db")
+    levelup = visitors.LevelUp(tmp_path / "levelup.db")
     server = levelup_server(levelup.app, 0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
