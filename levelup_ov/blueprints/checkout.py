@@ -17,7 +17,7 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.checkout import read, read_answered_request, read_confirmation, read_order, read_page
-from levelup_ov.schemas.checkout_answers import ANSWERS
+from levelup_ov.schemas.checkout_responses import ANSWERS
 from levelup_ov.transport.deadline import Deadline
 
 CALLBACK_DEADLINE = 5.0

@@ -33,7 +33,7 @@ from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.transport import net
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import AnswerCache, MemoryStore, Store, cache_key
+from levelup_ov.transport.cache import MemoryStore, ResponseCache, Store, cache_key
 from levelup_ov.transport.connections import (
     DeadlineAdapter,
     OwnConnections,
@@ -157,7 +157,7 @@ class Transport:
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._tls = tls_context()
         self._pools: dict[str, DeadlineAdapter] = {}
-        self.cache = AnswerCache(store or MemoryStore())
+        self.cache = ResponseCache(store or MemoryStore())
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lock = threading.Lock()
 

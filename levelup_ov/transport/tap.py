@@ -23,7 +23,7 @@ from urllib3.response import HTTPResponse
 
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.session import Reply, Session, Transport
 
@@ -141,7 +141,7 @@ class Tap(Transport):
         """Forget what was seen and kept; the list of what will be seen, filled as it happens."""
         self.exchanges: list[Exchange] = []
         self.fault = fault
-        self.cache = AnswerCache(MemoryStore())
+        self.cache = ResponseCache(MemoryStore())
         self._closed = Breaker()
         return self.exchanges
 
