@@ -31,19 +31,37 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol, check_basket, reading
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Failure,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    broken_protocol,
+    check_basket,
+    encode_path,
+    in_minutes,
+    nest,
+    reading,
+)
 
 LOCATION_ID = "main"
 MENU_TTL = 60.0
@@ -80,6 +98,7 @@ class NotFound(Refused):
 class FftpAdapter(Adapter):
     """One restaurant's FFTP server."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),

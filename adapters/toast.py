@@ -33,18 +33,26 @@ from adapters.toast_orders import (
     refuse_notes,
 )
 from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, reading
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.auth import Login
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    Location,
+    Login,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    read_each,
+    reading,
+)
 
 MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
 """Seconds for which menus, and a restaurant's hours and preparation times, are kept."""
@@ -70,6 +78,7 @@ class NotFound(Refused):
 class ToastAdapter(Adapter):
     """The restaurants of one Toast client."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     settings = {

@@ -9,15 +9,26 @@ from datetime import datetime, timezone
 from typing import Any
 
 from adapters.toast_menu import group_guid
-from levelup_ov.domain.money import Cents, to_decimal
-from levelup_ov.domain.options import Choice, decode_path, nest
-from levelup_ov.domain.order import Item, Order, User
-from levelup_ov.domain.outcome import Fee, Placed, Quote
-from levelup_ov.domain.phone import read_phone
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Refused, broken_protocol, check_basket
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    Answer,
+    Cents,
+    Choice,
+    Fee,
+    Item,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Secret,
+    User,
+    broken_protocol,
+    check_basket,
+    decode_path,
+    nest,
+    read_phone,
+    to_decimal,
+)
 
 MOST_MODIFIERS = 200
 """How many modifiers an item of an order may have."""

@@ -283,7 +283,7 @@ def test_what_the_service_keeps_is_for_its_owner_alone(
     validated(load_settings(development))
     assert _modes(data) == {0o700, 0o600}
     shutil.rmtree(data)
-    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     assert _modes(data) == {0o700, 0o600}
 
 
@@ -349,18 +349,19 @@ def run(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProc
     )
 
 
-CHECK = ["flask", "--app", "wsgi", "config", "check"]
+COMMAND = [sys.executable, "-m", "levelup_ov"]
+CHECK = [*COMMAND, "config", "check"]
 
 
 def test_config_check_says_that_all_is_sound(production: dict[str, str]) -> None:
     early = run(CHECK, production)
-    assert (early.returncode, "flask --app wsgi ledger upgrade" in early.stderr) == (78, True)
-    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert (early.returncode, "levelup-ov ledger upgrade" in early.stderr) == (78, True)
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     found = run(CHECK, production)
     assert (found.returncode, found.stderr) == (0, "")
     assert "mode: production" in found.stdout
     assert "diner: Diner (sandbox, https://engine.example/v1)" in found.stdout
-    assert "the configuration is sound" in found.stdout
+    assert "the configuration is valid" in found.stdout
     assert not any(canary in found.stdout for canary in (API_KEY, PROVIDER_KEY, KEY))
 
 

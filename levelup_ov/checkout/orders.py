@@ -227,7 +227,7 @@ class Orders:
         if order.operator_case is not None:
             what = case_of(order)
             log.error(
-                "an order waits for a person: settle it with `flask --app wsgi checkout settle`",
+                "an order waits for a person: settle it with `levelup-ov checkout settle`",
                 extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"]},
             )
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")

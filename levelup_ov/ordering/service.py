@@ -257,7 +257,7 @@ class Service:
         """
         place = self._place(submission.location, trace)
         if place.adapter.recovery != "look_up":
-            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
+            raise Failure("outcome_unknown", "this provider cannot be asked; send the same submission again")
         with self._session(place.adapter, trace, own=True) as session:
             reference = submission.reference
             placed = place.adapter.find_order(place.location, reference, submission.trace or {}, session)

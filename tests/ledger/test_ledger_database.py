@@ -37,7 +37,7 @@ from levelup_ov.ledger.ledger import RETENTION, InProgress, Ledger, Recorded, Su
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 
-COMMAND = "flask --app wsgi ledger upgrade"
+COMMAND = "levelup-ov ledger upgrade"
 SPAWN = multiprocessing.get_context("spawn")
 
 

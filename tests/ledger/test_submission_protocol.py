@@ -1,4 +1,4 @@
-"""How an unknown outcome is found out, and what is not forgotten (SUB-8 to SUB-12)."""
+"""How an unknown outcome is reconciled, and what is not forgotten (SUB-8 to SUB-12)."""
 
 from __future__ import annotations
 

@@ -245,22 +245,22 @@ BROKEN_MENUS: dict[str, tuple[Any, str]] = {
 LEFT_OUT: dict[str, tuple[Any, str, str]] = {
     "open price": (
         lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
-        "price by the strategy OPEN_PRICE can't be told item_provider_id=lunch:mains:burger",
+        "price by the strategy OPEN_PRICE can't be represented item_provider_id=lunch:mains:burger",
         "lunch:mains:burger",
     ),
     "sizes without a group": (
         lambda menus: menus["menus"][1]["menuGroups"][1]["menuItems"][0].update(modifierGroupReferences=[]),
-        "price by the strategy SIZE_PRICE can't be told item_provider_id=dinner:pizza:pizza",
+        "price by the strategy SIZE_PRICE can't be represented item_provider_id=dinner:pizza:pizza",
         "dinner:pizza:pizza",
     ),
     "prices in sequence": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(pricingStrategy="SEQUENCE_PRICE"),
-        "prices by the strategy SEQUENCE_PRICE can't be told option_group_provider_id=toppings",
+        "prices by the strategy SEQUENCE_PRICE can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "substitutes": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(defaultOptionsSubstitutionPricing="YES"),
-        "prices that depend on what was left out can't be told option_group_provider_id=toppings",
+        "prices that depend on what was left out can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "by weight": (
@@ -289,7 +289,7 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
             *(menus["modifierOptionReferences"][key].update(price=None, pricingStrategy="GROUP_PRICE")
               for key in ("41", "42", "43", "44")),
         ],
-        "prices by the strategy SIZE_PRICE can't be told option_group_provider_id=toppings",
+        "prices by the strategy SIZE_PRICE can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "a required choice without prices": (

@@ -94,7 +94,7 @@ def test_an_exception_in_the_application_is_a_typed_failure(
         inside(application).post("/orders", {}, places_order=True)
     assert (caught.value.code, caught.value.sent) == ("provider_unavailable", True)
     assert capsys.readouterr() == ("", "")
-    assert [record.message for record in caplog.records] == ["the application in this process failed"]
+    assert [record.message for record in caplog.records] == ["in_process_application_failed"]
     assert "a private matter" not in caught.value.message
 
 

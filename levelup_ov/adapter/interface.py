@@ -71,7 +71,8 @@ class Adapter(ABC):
     (the provider said no; its path begins at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
     """
 
-    interface_version: ClassVar[int] = INTERFACE_VERSION
+    interface_version: ClassVar[int]
+    """The :data:`INTERFACE_VERSION` that the adapter was built for and tested with, as a number of its own."""
     tenders: ClassVar[frozenset[TenderKind]]
     """What the provider can be paid with (PAY-1, PAY-2)."""
     fulfillments: ClassVar[frozenset[str]] = frozenset({"pickup"})
