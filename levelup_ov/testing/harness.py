@@ -193,9 +193,9 @@ class Bench:
         location, key = self.place(location_id).location, ("menu", location_id)
         kept = self.provider.kept
         if key not in kept:
-            run = self.do(lambda adapter, session: adapter.show_menu(location, session))
-            run.answer
-            kept[key] = run
+            shown = self.do(lambda adapter, session: adapter.show_menu(location, session))
+            shown.answer
+            kept[key] = shown
         run: Run = kept[key]
         return run
 

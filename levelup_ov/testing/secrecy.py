@@ -56,7 +56,7 @@ class Secrecy:
             _check_silent(_logged(record), secrets, f"a log line of {record.name}")
 
     @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
-    def test_a_provider_that_says_secrets_back_puts_none_into_an_error(self, bench: Bench, sample: Sample) -> None:
+    def test_a_provider_that_echoes_secrets_puts_none_into_errors(self, bench: Bench, sample: Sample) -> None:
         asked = (_refused(bench, refusal.sample) for refusal in self.refusals.values())
         refused = next(filter(None, asked), BROKEN["500"])
         tender = _tender(bench, sample)

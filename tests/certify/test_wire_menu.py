@@ -77,7 +77,7 @@ ITEM = "$.menu.categories[0].category.items[0].item"
         ),
     ],
 )
-def test_what_breaks_a_rule_is_told_once_with_its_ids_or_its_path(
+def test_each_problem_is_reported_once_with_ids_or_path(
     menu: dict[str, Any], change: Change, expected: str
 ) -> None:
     broken = copy.deepcopy(menu)

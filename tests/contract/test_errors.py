@@ -125,7 +125,7 @@ def test_an_error_has_the_status_and_type_of_the_page(refused: Channel, code: st
 
 @pytest.mark.rule("ERR-1", "ERR-2", "ERR-3", "MONEY-9")
 @pytest.mark.parametrize("code", OF_A_PROVIDER)
-def test_an_error_of_a_provider_has_the_status_and_type_of_the_page(fake: MakeFake, code: str) -> None:
+def test_a_providers_error_has_the_documented_status_and_type(fake: MakeFake, code: str) -> None:
     provider, channel = fake(LEVELUP_OV_FEES="refuse")
     OF_A_PROVIDER[code](provider)
     answer = channel.get("/locations/fake.one/menu") if code == "menu_invalid" else channel.validate("fake.one")

@@ -275,7 +275,7 @@ BROKEN = [
 
 @pytest.mark.rule("MENU-3", "MENU-5")
 @pytest.mark.parametrize(("menu", "words"), BROKEN)
-def test_a_broken_menu_is_answered_to_nobody_and_reported_with_the_ids(fake: MakeFake, menu: Menu, words: str) -> None:
+def test_a_broken_menu_is_withheld_and_reported_with_its_ids(fake: MakeFake, menu: Menu, words: str) -> None:
     provider, channel = fake()
     provider.menu = menu
     answer = channel.get("/locations/fake.one/menu")

@@ -125,7 +125,7 @@ def test_a_refused_reuse_adds_no_identity(ledger: Ledger) -> None:
 
 
 @pytest.mark.rule("SUB-3", "SUB-4")
-def test_where_two_submissions_match_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
+def test_of_two_matches_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
     claimed(claim(ledger, idempotency_key="in flight"))
     first = placed(ledger, grubhub_order_number="placed")
     placed(ledger, b"another", order_validation_id="other content")
@@ -161,7 +161,7 @@ def test_an_expired_claim_beside_one_that_is_taken(ledger: Ledger, clock: Clock)
 
 
 @pytest.mark.rule("SUB-3", "META-7")
-def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
+def test_processes_amid_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
     placed(ledger, keys=(OLD,))
     assert isinstance(claim(ledger, keys=(NEW, OLD)), Recorded)
     assert isinstance(claim(ledger, keys=(NEW,)), Recorded)
@@ -184,6 +184,21 @@ def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock
     assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
     place(ledger, first)
     assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
+
+
+@pytest.mark.rule("SUB-3")
+def test_content_in_doubt_stays_taken_after_it_is_found(ledger: Ledger, clock: Clock) -> None:
+    first = claimed(claim(ledger, idempotency_key="first"))
+    begin(ledger, first)
+    ledger.lose(first)
+    ledger.keep_content(first)
+    place(ledger, first)
+    found = claim(ledger, idempotency_key="second")
+    assert isinstance(found, Recorded) and found.submission.id == first
+    assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
+    clock.advance(timedelta(seconds=90))
+    assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
+    assert isinstance(claim(ledger, idempotency_key="second"), Recorded)
 
 
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:

@@ -400,7 +400,7 @@ MISTAKES = (
     Mistake(Patient, "test_nothing_goes_on_past_the_deadline", "SUB-6"),
     Mistake(LoggedCard, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
     Mistake(SecretInError, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
-    Mistake(SaidBack, "test_a_provider_that_says_secrets_back_puts_none_into_an_error", "ERR-4"),
+    Mistake(SaidBack, "test_a_provider_that_echoes_secrets_puts_none_into_errors", "ERR-4"),
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
