@@ -22,8 +22,8 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session", "auth",
-        "tap",
+        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session",
+        "auth", "cookies", "tap",
     ),
     "ledger": (
         "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger",

@@ -55,7 +55,7 @@ class PermissionsRequest:
     token: Secret | None
 
 
-class Place(NamedTuple):
+class LevelUpLocation(NamedTuple):
     """A location of a merchant, with LevelUp's id."""
 
     id: int
@@ -106,7 +106,7 @@ class Unproven(Unanswered):
         self.is_over = is_over
 
 
-class LevelUp:
+class LevelUpClient:
     """The platform as one app sees it; its own token is fetched when first needed and kept in memory.
 
     ``api_key`` is the OAuth ``client_id`` too. ``threads``: how many requests may call it at once.
@@ -129,7 +129,7 @@ class LevelUp:
         deadline: Deadline,
         log: list[Call],
         last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
-    ) -> Iterator[Calls]:
+    ) -> Iterator[LevelUpSession]:
         """Calls of one request, on connections of their own. What they fail with holds no token; ``log`` lists them.
 
         ``last_look``: called just before the call that charges is sent, each time.
@@ -148,7 +148,7 @@ class LevelUp:
         session.conceal(self._client_secret.reveal())
         try:
             with self._bulkhead.room(POOL):
-                yield Calls(self, session)
+                yield LevelUpSession(self, session)
         except Failure as failure:
             failure.message = scrub(failure.message, session.secrets)
             raise
@@ -185,13 +185,13 @@ class LevelUp:
         return Token(secret, answer.integer("merchant_id", None), answer.integer("user_id", None))
 
 
-class Calls:
+class LevelUpSession:
     """The calls themselves. Each takes the tokens it needs, and raises what :class:`Session` does.
 
     An answer is believed only with the status of its documentation and with what was asked for in it.
     """
 
-    def __init__(self, levelup: LevelUp, session: Session) -> None:
+    def __init__(self, levelup: LevelUpClient, session: Session) -> None:
         self._levelup = levelup
         self.session = session
 
@@ -284,11 +284,11 @@ class Calls:
 
     # With a merchant's token, or both.
 
-    def locations(self, merchant: Secret, merchant_id: int) -> list[Place]:
+    def locations(self, merchant: Secret, merchant_id: int) -> list[LevelUpLocation]:
         """A merchant's locations."""
         reply = self._get(f"/v15/merchants/{merchant_id}/locations", merchant=merchant)
         locations = [each.member("location") for each in _list(reply)]
-        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
+        return [LevelUpLocation(each.integer("id"), each.text("name", None)) for each in locations]
 
     def propose(self, merchant: Secret, user: Secret, order: Mapping[str, Any]) -> Proposal:
         """Propose an order. It charges nothing, so it may be sent twice."""
@@ -358,10 +358,10 @@ class Calls:
             raise broken_protocol("LevelUp's answer does not say when the refund was made")
         return order
 
-    def managed_locations(self, merchant: Secret) -> list[Place]:
+    def managed_locations(self, merchant: Secret) -> list[LevelUpLocation]:
         """The locations that a merchant's token is for; any token of a merchant that is alive may ask."""
         locations = [each.member("location") for each in _list(self._get("/v15/managed_locations", merchant=merchant))]
-        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
+        return [LevelUpLocation(each.integer("id"), each.text("name", None)) for each in locations]
 
     def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
         """Give a token back."""

@@ -120,7 +120,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class AlreadyPlaced:
     """It was placed: ``submission.answer`` is the answer (SUB-4)."""
 
     submission: Submission
@@ -147,11 +147,11 @@ class Reused:
     submission: Submission
 
 
-Claim = Claimed | Recorded | InProgress | Unknown | Reused
+Claim = Claimed | AlreadyPlaced | InProgress | Unknown | Reused
 
 # The order is that of preference where the identities of one claim belong to several submissions.
-_VERDICTS: Mapping[State, type[Recorded | Unknown | InProgress]] = {
-    "placed": Recorded,
+_VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
+    "placed": AlreadyPlaced,
     "unknown": Unknown,
     "sending": InProgress,
     "claimed": InProgress,

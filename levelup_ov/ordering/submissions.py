@@ -22,11 +22,11 @@ from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import (
+    AlreadyPlaced,
     Claimed,
     Clash,
     InProgress,
     Ledger,
-    Recorded,
     Reused,
     Submission,
     Superseded,
@@ -235,7 +235,7 @@ class Submissions:
                 match claim:
                     case Claimed():
                         return self._place(claim, key, place_order)
-                    case Recorded(submission=submission):
+                    case AlreadyPlaced(submission=submission):
                         return _replay(submission)
                     case InProgress():
                         raise _in_progress()
