@@ -194,11 +194,11 @@ def test_content_in_doubt_stays_taken_after_it_is_found(ledger: Ledger, clock: C
     ledger.keep_content(first)
     place(ledger, first)
     found = claim(ledger, idempotency_key="second")
-    assert isinstance(found, Recorded) and found.submission.id == first
+    assert isinstance(found, AlreadyPlaced) and found.submission.id == first
     assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
     clock.advance(timedelta(seconds=90))
     assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
-    assert isinstance(claim(ledger, idempotency_key="second"), Recorded)
+    assert isinstance(claim(ledger, idempotency_key="second"), AlreadyPlaced)
 
 
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:
