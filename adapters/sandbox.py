@@ -18,18 +18,39 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours, read_each
-from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    WEEKDAYS,
+    Adapter,
+    Answer,
+    Category,
+    CategoryGroup,
+    Choice,
+    CreditCard,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    TenderKind,
+    Unanswered,
+    broken_protocol,
+    encode_path,
+    nest,
+    opening_hours,
+    read_each,
+)
 
 MENU_TTL = 60.0
 """Seconds for which a menu is kept."""

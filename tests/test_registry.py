@@ -95,7 +95,7 @@ def test_an_import_that_fails_names_adapter_and_place(module: ModuleType, refere
 
 
 @pytest.mark.parametrize("body", ["1 / 0", "def broken(:", "raise SystemExit(3)"])
-def test_a_module_that_raises_is_reported_and_does_not_end_the_process(
+def test_a_module_that_raises_is_reported_and_survived(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str
 ) -> None:
     (tmp_path / "explosive_adapter.py").write_text(body)

@@ -192,7 +192,7 @@ def _http_failed(error: HTTPException) -> Response:
 
 def _crashed(error: Exception) -> Response:
     log.error("internal error", exc_info=error, extra={"request_id": g.request_id})
-    return _failed(Failure("internal_error", "a fault of the service; the request id names its log line"))
+    return _failed(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
 
 def _log_request(response: Response) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
+from levelup_ov.checkout.proof import CURRENCY, Charge, PastOrder, proves_no_charge
 from levelup_ov.checkout.refusals import LevelUpRefused, oauth_refusal_from, refusal_from
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -63,6 +64,9 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
+    """``id``: LevelUp's, where it tells."""
+
+    id: int | None
     email: str
     first_name: str | None
     last_name: str | None
@@ -74,29 +78,6 @@ class Proposal:
 
     uuid: str
     discount: Cents
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """A completed order; ``total`` is spend and tip, before the discount."""
-
-    uuid: str
-    spend: Cents
-    tip: Cents
-    total: Cents
-    gift_card_total: Cents
-    gift_card_tip: Cents
-
-
-@dataclass(frozen=True, slots=True)
-class PastOrder:
-    uuid: str
-    created_at: datetime
-    location_id: int | None
-    spend: Cents
-    tip: Cents
-    total: Cents
-    refunded_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +93,17 @@ class Loyalty:
 class CardPage:
     url: str
     expires_at: datetime | None
+
+
+class Unproven(Unanswered):
+    """LevelUp refused to complete an order in words that do not prove that nothing was charged.
+
+    ``is_over``: every attempt of the call was answered, so that nothing of it can arrive later.
+    """
+
+    def __init__(self, refusal: LevelUpRefused, *, is_over: bool) -> None:
+        super().__init__(refusal.code, refusal.message, sent=True, status=refusal.status)
+        self.is_over = is_over
 
 
 class LevelUp:
@@ -138,7 +130,10 @@ class LevelUp:
         log: list[Call],
         last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
     ) -> Iterator[Calls]:
-        """Calls of one request. What they fail with holds no token; ``log`` lists them."""
+        """Calls of one request, on connections of their own. What they fail with holds no token; ``log`` lists them.
+
+        ``last_look``: called just before the call that charges is sent, each time.
+        """
         session = Session(
             self._transport,
             POOL,
@@ -191,7 +186,10 @@ class LevelUp:
 
 
 class Calls:
-    """The calls themselves. Each takes the tokens it needs, and raises what :class:`Session` does."""
+    """The calls themselves. Each takes the tokens it needs, and raises what :class:`Session` does.
+
+    An answer is believed only with the status of its documentation and with what was asked for in it.
+    """
 
     def __init__(self, levelup: LevelUp, session: Session) -> None:
         self._levelup = levelup
@@ -206,7 +204,10 @@ class Calls:
 
     def permissions_request(self, number: int) -> PermissionsRequest:
         """What became of it."""
-        return self._permissions_request(self._as_app("GET", f"/v15/apps/permissions_requests/{number}"))
+        request = self._permissions_request(self._as_app("GET", f"/v15/apps/permissions_requests/{number}"))
+        if request.id != number:
+            raise broken_protocol("LevelUp tells of another permissions request than was asked for (id)")
+        return request
 
     def create_user(self, email: str, first_name: str, last_name: str, permissions: Sequence[str]) -> Token:
         """Make an account of record."""
@@ -223,7 +224,12 @@ class Calls:
     def profile(self, user: Secret) -> Profile:
         """The user's basic information."""
         answer = self._get("/v15/users", user=user).answer().member("user")
-        return Profile(answer.text("email"), answer.text("first_name", None), answer.text("last_name", None))
+        return Profile(
+            answer.integer("id", None),
+            answer.text("email"),
+            answer.text("first_name", None),
+            answer.text("last_name", None),
+        )
 
     def addresses(self, user: Secret) -> list[dict[str, Any]]:
         """The user's addresses."""
@@ -296,10 +302,20 @@ class Calls:
         return Proposal(answer.identifier("uuid"), answer.cents("discount_amount"))
 
     def complete(
-        self, merchant: Secret, user: Secret, order: Mapping[str, Any], trace: Mapping[str, Any] | None = None
+        self,
+        merchant: Secret,
+        user: Secret,
+        order: Mapping[str, Any],
+        trace: Mapping[str, Any] | None = None,
+        *,
+        again: bool = False,
     ) -> Charge:
-        """Charge a proposed order. The same body again gives the same order, so this may be repeated."""
-        before = len(self.session.calls)
+        """Charge a proposed order. The same body again gives the same order, so this may be repeated.
+
+        ``again``: an attempt before this call may have charged it; then fewer refusals are proof.
+
+        :raises Refused: it is proven that this call charged nothing and, with ``again``, that none before did.
+        """
         try:
             reply = self.session.post(
                 "/v15/completed_orders",
@@ -310,11 +326,13 @@ class Calls:
                 trace=trace,
             )
         except LevelUpRefused as refusal:
-            if len(self.session.calls) - before > 1 and not refusal.proves_no_charge:
-                # An attempt before this one had no answer and may have charged; this refusal does not say.
-                raise Unanswered(refusal.code, refusal.message, sent=True, status=refusal.status) from None
-            raise
-        answer = reply.answer().member("order")
+            # An attempt of this call that had no answer may have charged, or charge later.
+            alone = refusal.proof
+            if alone and proves_no_charge(refusal.status, refusal.object, refusal.property, again=again):
+                raise
+            raise Unproven(refusal, is_over=alone) from None
+        answer = _expected(reply).member("order")
+        _check_currency(answer)
         return Charge(
             answer.identifier("uuid"),
             answer.cents("spend_amount"),
@@ -324,13 +342,26 @@ class Calls:
             answer.cents("gift_card_tip_amount", 0),
         )
 
-    def refund(self, merchant: Secret, uuid: str, confirmation: Secret | None) -> datetime | None:
-        """Refund a whole order; when that was. Never repeated: a second one would be refused."""
+    def order(self, merchant: Secret, merchant_id: int, uuid: str) -> PastOrder:
+        """An order as its merchant can read it. :raises LevelUpRefused: 404 without a body: there is none."""
+        reply = self._get(f"/v15/merchants/{merchant_id}/orders/{uuid}", merchant=merchant)
+        return _the_order(reply, uuid)
+
+    def refund(self, merchant: Secret, uuid: str, confirmation: Secret | None) -> PastOrder:
+        """Refund a whole order; the order as it is now. Never repeated: a second one would be refused."""
         body = None
         if confirmation is not None:
             body = {"refund": {"manager_confirmation": self.session.conceal(confirmation.reveal())}}
         reply = self.session.post(f"/v15/orders/{uuid}/refund", body, headers=self._header(merchant=merchant))
-        return reply.answer().member("order").instant("refunded_at", None)
+        order = _the_order(reply, uuid)
+        if order.refunded_at is None:
+            raise broken_protocol("LevelUp's answer does not say when the refund was made")
+        return order
+
+    def managed_locations(self, merchant: Secret) -> list[Place]:
+        """The locations that a merchant's token is for; any token of a merchant that is alive may ask."""
+        locations = [each.member("location") for each in _list(self._get("/v15/managed_locations", merchant=merchant))]
+        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
 
     def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
         """Give a token back."""
@@ -380,6 +411,25 @@ def _token(answer: Answer, name: str, session: Session) -> Secret:
     return Secret(session.conceal(token))
 
 
+def _expected(reply: Reply) -> Answer:
+    """The answer, if its status is the documented one. :raises Unanswered: ``provider_protocol_error``."""
+    if reply.status not in (200, 201):
+        raise broken_protocol(f"LevelUp answers with status {reply.status}, which says nothing")
+    return reply.answer()
+
+
+def _check_currency(answer: Answer) -> None:
+    if answer.text("currency", CURRENCY) != CURRENCY or answer.text("currency_code", CURRENCY) != CURRENCY:
+        raise broken_protocol("LevelUp's amounts are in another currency (currency)")
+
+
+def _the_order(reply: Reply, uuid: str) -> PastOrder:
+    order = _past_order(_expected(reply).member("order"))
+    if order.uuid != uuid:
+        raise broken_protocol("LevelUp tells of another order than was asked for (uuid)")
+    return order
+
+
 def _list(reply: Reply) -> list[Answer]:
     """The objects of an answer that is an array; an answer without a body has none."""
     return [] if reply.status == 204 else Answer({"entries": reply.json()}).each("entries")
@@ -391,6 +441,7 @@ def _address(answer: Answer) -> dict[str, Any]:
 
 
 def _past_order(answer: Answer) -> PastOrder:
+    _check_currency(answer)
     return PastOrder(
         answer.identifier("uuid"),
         answer.instant("created_at"),

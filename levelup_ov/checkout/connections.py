@@ -18,10 +18,13 @@ from levelup_ov.checkout.authorization import (
     digest,
     new_secret,
 )
-from levelup_ov.checkout.client import CardPage, LevelUp, PastOrder, PermissionsRequest, Place, Profile
+from levelup_ov.checkout.client import CardPage, LevelUp, PermissionsRequest, Place, Profile
+from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.store import Connected, Kind, Store, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import broken_protocol
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ordering.service import Trace
 from levelup_ov.sealing import Sealer
 
@@ -46,7 +49,7 @@ class Access:
 
 
 class Tokens:
-    """Seals and opens tokens, each for its own connection; one under an older key is sealed anew when it is used."""
+    """Seals and opens tokens, each for its own connection; one under an older key is sealed again when it is used."""
 
     def __init__(self, store: Store, keys: Sequence[Secret]) -> None:
         self._store = store
@@ -213,15 +216,47 @@ class Connections:
         return Access(connection, token)
 
     def access_again(self, kind: Kind, id: str) -> Access:
-        """The same for an order of earlier: its merchant or user may have been connected anew since.
+        """The same for an order of earlier: the newest connection of the same merchant or user counts.
 
         :raises Failure: ``connection_not_found``, ``not_connected``.
         """
         connection = self.show(kind, id)
-        if connection.state == "disconnected" and connection.levelup_id is not None:
-            newer = self._store.connected_as(kind, connection.levelup_id)
-            return self.access(kind, newer.id if newer else id)
+        if connection.levelup_id is not None:
+            newest = self._store.connected_as(kind, connection.levelup_id)
+            return self.access(kind, newest.id if newest else id)
         return self.access(kind, id)
+
+    def token_refused(
+        self, failure: Failure, merchant: Access, user: Access | None, location_id: int, trace: Trace
+    ) -> None:
+        """Forget a token that LevelUp takes no more; called with the failure of an order or a refund.
+
+        LevelUp is asked once more, by a call that needs no permission: the refused one may have lacked one, or have
+        been about another merchant's place.
+        """
+        dead = {"user_token_refused": user, "merchant_token_refused": merchant}.get(failure.code)
+        if dead is None or not self._is_dead(dead, location_id, failure.code, trace):
+            return
+        try:
+            changed = self._store.change_connection(
+                dead.connection.id, ("connected",), state="disconnected", token=None, confirmation=None
+            )
+        except LedgerUnavailable:
+            return
+        if changed:
+            facts = {"connection": dead.connection.id, "code": failure.code}
+            log.warning("LevelUp takes this token no more: the connection is disconnected", extra=facts)
+
+    def _is_dead(self, access: Access, location_id: int, refusal: str, trace: Trace) -> bool:
+        try:
+            with self._levelup.calls(trace.deadline, trace.calls) as calls:
+                if access.connection.kind == "merchant":
+                    calls.managed_locations(access.token)
+                else:
+                    calls.credit(access.token, location_id)
+        except Failure as failure:
+            return failure.code == refusal
+        return False
 
     # What LevelUp knows of a connection.
 
@@ -240,7 +275,10 @@ class Connections:
         """A user's basic information."""
         access = self.access("user", id)
         with self._levelup.calls(trace.deadline, trace.calls) as calls:
-            return calls.profile(access.token)
+            profile = calls.profile(access.token)
+        if access.connection.levelup_id is not None and profile.id not in (access.connection.levelup_id, None):
+            raise broken_protocol("LevelUp tells of another user than was asked for (id)")
+        return profile
 
     def addresses(self, id: str, trace: Trace) -> list[dict[str, Any]]:
         """A user's addresses."""

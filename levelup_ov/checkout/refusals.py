@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply
 
@@ -49,21 +48,15 @@ _LONGEST = 500
 
 
 class LevelUpRefused(Refused):
-    """LevelUp said no. ``status`` and ``property`` are those of its first error."""
+    """LevelUp said no. ``status``, ``object`` and ``property`` are those of its first error."""
 
-    def __init__(self, code: str, message: str, status: int, property: str, *, path: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, status: int, object: str, property: str, *, path: str | None = None
+    ) -> None:
         super().__init__(code, message, path=path)
         self.status = status
+        self.object = object
         self.property = property
-
-    @property
-    def proves_no_charge(self) -> bool:
-        """Whether completing again was refused in a way that shows that it was not completed before either.
-
-        A completed order is answered again whatever became of card and credit since; but a token that was revoked
-        since, or a complaint about the proposed order itself, shows nothing.
-        """
-        return self.status == 422 and self.property != "proposed_order_uuid"
 
 
 def refusal_from(reply: Reply) -> Refused | None:
@@ -71,7 +64,7 @@ def refusal_from(reply: Reply) -> Refused | None:
     if reply.ok or (errors := _errors(reply)) is None:
         return None
     if not errors:
-        return LevelUpRefused("order_not_found", "LevelUp knows no such order", 404, "")
+        return LevelUpRefused("order_not_found", "LevelUp knows no such order", 404, "", "")
     first = errors[0]
     object, property = _word(first, "object"), _word(first, "property")
     known = ((reply.status, object, property), (reply.status, "", property), (reply.status, object, ""))
@@ -82,6 +75,7 @@ def refusal_from(reply: Reply) -> Refused | None:
         code or _OTHER.get(reply.status, "levelup_refused"),
         f"LevelUp: {words}" if words else f"LevelUp refuses the request (status {reply.status})",
         reply.status,
+        object,
         property,
         path=f"$.order.{member}" if member else None,
     )
@@ -96,14 +90,8 @@ def oauth_refusal_from(reply: Reply) -> Refused | None:
     except Unanswered:
         return None
     return LevelUpRefused(
-        _OAUTH.get(code, "authorization_refused"), "LevelUp does not accept this authorization", reply.status, ""
+        _OAUTH.get(code, "authorization_refused"), "LevelUp does not accept this authorization", reply.status, "", ""
     )
-
-
-def with_words(failure: Failure, words: str) -> Failure:
-    """The failure, saying something more."""
-    failure.message = f"{failure.message} ({words})"
-    return failure
 
 
 def _errors(reply: Reply) -> Sequence[Mapping[str, Any]] | None:

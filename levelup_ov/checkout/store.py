@@ -6,10 +6,11 @@ gets it. Times are milliseconds since 1970 in UTC, amounts cents. Tokens and bod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from functools import cache
+from types import EllipsisType
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -26,8 +27,10 @@ from sqlalchemy import (
     delete,
     or_,
     select,
+    true,
     update,
 )  # fmt: skip
+from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
 from levelup_ov.domain.money import Cents
@@ -87,10 +90,26 @@ ORDERS = Table(
     Column("submitted", Text),
     Column("problem", Text),
     Column("refund_key", Text),
+    Column("seen", Text),
     Column("refunded_at", BigInteger),
-    Column("lease_until", BigInteger, nullable=False),
+    Column("held", Text),
+    Column("sent", Text),
+    Column("doubt", Text),
+    Column("operator_case", Text),
+    Column("looks", BigInteger, nullable=False),
+    Column("look_at", BigInteger),
+    Column("tried_at", BigInteger, nullable=False),
+    Column("settled", Text),
     Column("created_at", BigInteger, nullable=False),
 )
+SIGHTS = Table(
+    "checkout_sights",
+    METADATA,
+    Column("token", Text, primary_key=True),
+    Column("boot", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
+"""When a mark of another host's was seen first, in the milliseconds of a boot."""
 _C, _O = CONNECTIONS.c, ORDERS.c
 
 
@@ -115,8 +134,13 @@ class Connected:
 class Order:
     """An order; its id is also that of its charge in the ledger.
 
-    ``body``: what completes the proposed order, sealed, until the charge is settled. ``submitted``: the provider's
-    answer as JSON; ``problem``: why it is refunded, as JSON. ``lease_until``: until when somebody has it in hand.
+    ``body``: what completes the proposed order, sealed, until the charge is proven or proven void. ``submitted``: the
+    provider's answer as JSON; ``problem``: why it is refunded, as JSON. ``refund_key``: digests of the keys that asked
+    for a refund and of their bodies. ``held``: the mark of who works on it, ``sent``: of the last attempt to charge it.
+    ``doubt``: a charge that LevelUp told of once and that is not as asked, as JSON. ``operator_case``: why a person
+    must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``: how often a charge that was ruled
+    out was looked for, and when it is next; ``seen``: UUIDs of orders that only look like it. ``tried_at``: when the
+    command took it up last.
     """
 
     id: str
@@ -130,7 +154,6 @@ class Order:
     exemption: int
     tip: int
     discount: int
-    lease_until: int
     created_at: int
     uuid: str | None = None
     body: str | None = field(default=None, repr=False)
@@ -141,7 +164,16 @@ class Order:
     submitted: str | None = None
     problem: str | None = None
     refund_key: str | None = None
+    seen: str | None = None
     refunded_at: int | None = None
+    held: str | None = None
+    sent: str | None = None
+    doubt: str | None = field(default=None, repr=False)
+    operator_case: str | None = None
+    looks: int = 0
+    look_at: int | None = None
+    tried_at: int = 0
+    settled: str | None = None
 
     @property
     def gross(self) -> Cents:
@@ -151,7 +183,16 @@ class Order:
     @property
     def user_pays(self) -> Cents:
         """What is left of it with the discount."""
-        return self.spend + self.tip - self.discount
+        return self.gross - self.discount
+
+    @property
+    def is_to_be_submitted(self) -> bool:
+        """Whether a provider gets it once it is charged."""
+        return self.provider_location_id is not None
+
+
+class UuidTaken(Exception):
+    """LevelUp's UUID belongs to another order of ours."""
 
 
 class Store:
@@ -259,18 +300,20 @@ class Store:
         id: str,
         sources: Sequence[OrderState],
         *,
-        free_at: int | None = None,
-        lease: int | None = None,
-        **values: Any,
+        held: str | None | EllipsisType = ...,
+        values: Mapping[str, Any],
     ) -> Order | None:
         """Change an order that is in one of ``sources``, and give it as it is now; None: it was not.
 
-        ``free_at``: and that nobody has in hand at this time. ``lease``: and whose lease is still this one.
+        ``held``: and whose mark is still this one.
+
+        :raises UuidTaken: another order has the UUID.
         """
-        held = {"free_at": free_at, "lease": lease}
-        conditions = {name: value for name, value in held.items() if value is not None}
-        given = {"this": id, **conditions, **values}
-        change = self._database.prepare(_change_of_order(tuple(sources), *conditions), *values)
+        given = {"this": id, **values}
+        if held is not ... and held is not None:
+            given["by"] = held
+        which = "any" if held is ... else "free" if held is None else "by"
+        change = self._database.prepare(_change_of_order(tuple(sources), which), *values)
         find = self._database.prepare(_ORDER)
 
         def once(cursor: Any, again: bool) -> Any:
@@ -280,29 +323,71 @@ class Store:
             row = again and find.first(cursor, given)
             return row if row and values.items() <= row._asdict().items() else None
 
-        row = self._database.run(once, single=True)
+        try:
+            row = self._database.run(once, single=True)
+        except self._database.engine.dialect.loaded_dbapi.IntegrityError:
+            raise UuidTaken(values.get("uuid")) from None
         return Order(**row._asdict()) if row else None
 
     def unfinished_orders(self, now: int, limit: int) -> list[Order]:
-        """Orders that somebody began and nobody has in hand any more, oldest first."""
+        """Orders that somebody began and did not finish, or that a person must settle: first what waited longest.
+
+        Some may be worked on right now.
+        """
         undone = or_(
-            _O.state.in_(("charging", "submitting", "refunding")),
+            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
+            and_(_O.state == "not_charged", _O.look_at <= now),
+            _O.operator_case.is_not(None),
         )
-        query = select(ORDERS).where(undone, _O.lease_until <= now).order_by(_O.created_at).limit(limit)
+        query = select(ORDERS).where(undone).order_by(_O.tried_at, _O.created_at, _O.id).limit(limit)
         with self._database.connection() as transaction:
             return [Order(**row._mapping) for row in transaction.execute(query)]
+
+    def operator_cases(self) -> list[Order]:
+        """The orders that a person must settle, oldest first."""
+        query = select(ORDERS).where(_O.operator_case.is_not(None)).order_by(_O.created_at, _O.id)
+        with self._database.connection() as transaction:
+            return [Order(**row._mapping) for row in transaction.execute(query)]
+
+    def is_another_charging(self, order: Order) -> bool:
+        """Whether another order of the same place and amounts may be charged, with a UUID that is not known yet."""
+        same = (_O.location_id == order.location_id, _O.spend == order.spend, _O.tip == order.tip)
+        query = select(_O.id).where(_O.state == "charging", _O.id != order.id, *same).limit(1)
+        with self._database.connection() as transaction:
+            return transaction.execute(query).first() is not None
+
+    def known_uuids(self, uuids: Sequence[str]) -> set[str]:
+        """Those of ``uuids`` that an order of ours has."""
+        with self._database.connection() as transaction:
+            return set(transaction.scalars(select(_O.uuid).where(_O.uuid.in_(uuids))))
+
+    # Sights.
+
+    def first_sight(self, token: str, boot: str, now: int) -> int:
+        """When a mark was first seen on this boot: ``now``, if it is new."""
+        columns = SIGHTS.c
+        seen = select(columns.since).where(columns.token == token, columns.boot == boot)
+        insert = (postgresql if self._database.is_postgresql else sqlite).insert(SIGHTS)
+        with self._database.connection() as transaction:
+            transaction.execute(
+                insert.values(token=token, boot=boot, since=now).on_conflict_do_nothing(
+                    index_elements=["token", "boot"]
+                )
+            )
+            since: int = transaction.execute(seen).scalar_one()
+        return since
 
 
 _CONNECTION = select(CONNECTIONS).where(_C.id == bindparam("this"))
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
-_HELD = {"free_at": _O.lease_until <= bindparam("free_at"), "lease": _O.lease_until == bindparam("lease")}
+_HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
 
 
 @cache
-def _change_of_order(sources: tuple[OrderState, ...], *held: str) -> Executable:
-    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), *map(_HELD.__getitem__, held))
+def _change_of_order(sources: tuple[OrderState, ...], held: str) -> Executable:
+    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held])
     return update(ORDERS).where(*conditions).returning(ORDERS)
 
 

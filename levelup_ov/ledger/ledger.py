@@ -422,7 +422,7 @@ class Ledger:
                     self.lose(id)
                     raise Clash(holder) from None
                 self._change("dispute", holder.id)
-                log.error("order_disputed: another submission has proof that it is its own", extra=_facts(holder))
+                log.error("order_disputed", extra=_facts(holder))
             place()
 
     def fail(self, id: str, refused: bool = False) -> None:
@@ -448,7 +448,7 @@ class Ledger:
         It had none just now, when it was asked at ``asked_at`` of the observer's clock and answered in time. Zero
         or less: it had none ``grace`` ago either.
 
-        :raises Superseded: the ledger does not hold the submission any more.
+        :raises Superseded: the ledger no longer contains the submission.
         """
         asked = self.observer.now_ms() if asked_at is None else asked_at
         try:

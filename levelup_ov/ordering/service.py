@@ -160,9 +160,18 @@ class Service:
         return self._validated(place, order, quote)
 
     def submit_order(
-        self, location_id: str, request: SubmissionRequest, idempotency_key: str | None, trace: Trace
+        self,
+        location_id: str,
+        request: SubmissionRequest,
+        idempotency_key: str | None,
+        trace: Trace,
+        *,
+        last_look: Callable[[], None] | None = None,
     ) -> SubmittedOrder:
         """EP-5. ``trace.replayed`` says whether the answer is a recorded one (SUB-4).
+
+        ``last_look`` is called each time just before the order is placed, after the ledger's mark; nothing is placed
+        where it raises a failure.
 
         :raises Failure: why the order was not placed, or that this is not known.
         """
@@ -174,6 +183,7 @@ class Service:
             if expired:
                 path = "$.metadata.order_validation_id"
                 raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
+            attempt.also = last_look
             return self._place_order(location_id, request, attempt, trace)
 
         def find_order(submission: Submission) -> Settlement | None:
@@ -181,6 +191,7 @@ class Service:
                 return self.look_up(submission, trace, request.order.user)
             again = Attempt(submission.id, submission.reference, submission.received_at)
             try:
+                again.also = last_look
                 return self._place_order(location_id, request, again, trace)
             except Refused:
                 return None
@@ -246,7 +257,7 @@ class Service:
         """
         place = self._place(submission.location, trace)
         if place.adapter.recovery != "look_up":
-            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
+            raise Failure("outcome_unknown", "this provider cannot be asked; send the same submission again")
         with self._session(place.adapter, trace, own=True) as session:
             reference = submission.reference
             placed = place.adapter.find_order(place.location, reference, submission.trace or {}, session)

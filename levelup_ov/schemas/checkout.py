@@ -219,6 +219,7 @@ class CheckoutOrderSchema(WireSchema):
     cashier = _text()
     register = _text()
     receipt_message_html = _text(10_000)
+    currency = Pattern("USD", "USD: LevelUp charges nothing else", load_default="USD", allow_none=True)
     items = Items(required=True)
 
     def build(self, values: dict[str, Any]) -> CheckoutOrder:

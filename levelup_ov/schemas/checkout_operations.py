@@ -18,7 +18,7 @@ _USER = _KNOWN | _LEVELUP | {"not_connected", "user_token_refused"}
 _ORDER = _MERCHANT | _USER | {"amounts_do_not_add_up", "discount_too_large", "location_not_found"}
 _REFUND = {
     "order_not_found", "already_refunded", "manager_confirmation_required", "refund_refused", "refund_pending",
-    "submission_in_progress",
+    "submission_in_progress", "outcome_unknown", "refund_impossible", "idempotency_key_reused",
 }  # fmt: skip
 _TEXT = {"type": "string"}
 _OAUTH = {"state": _TEXT, "code": _TEXT, "error": _TEXT}
@@ -71,7 +71,7 @@ CHECKOUT = [
         _STORE | _LEVELUP, _asked("permissions_request"),
     ),
     Operation(
-        "post", "/checkout/users/permissions_requests/callback", "LevelUp tells that a user has answered",
+        "post", "/checkout/users/permissions_requests/callback", "LevelUp reports a user's answer",
         ANSWERS["nothing"], _KNOWN | _LEVELUP, asked("permissions_request", AnsweredRequestSchema), open=True,
     ),
     Operation(
@@ -104,7 +104,8 @@ CHECKOUT = [
     ),
     Operation(
         "post", "/checkout/orders", "Charge an order, and submit it", ANSWERS["order"],
-        _ORDER | ORDER | PLACING | {"refund_pending"}, ChargeSchema, idempotency_key="required",
+        _ORDER | ORDER | PLACING | {"refund_pending", "refund_impossible", "charge_refunded"}, ChargeSchema,
+        idempotency_key="required",
     ),
     Operation("get", "/checkout/orders/{id}", "An order", ANSWERS["order"], _STORE | {"order_not_found"}),
     Operation(

@@ -21,7 +21,9 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("harness", "shape", "translation", "outcomes", "placing", "identity", "secrecy")
+        for module in (
+            "harness", "shape", "translation", "outcomes", "placing", "identity", "pricing", "mixing", "secrecy"
+        )  # fmt: skip
     )
 )
 

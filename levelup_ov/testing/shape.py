@@ -82,9 +82,7 @@ class Shape:
 
 
 def _menu(bench: Bench, sample: Sample) -> Menu:
-    location = bench.place(sample.location).location
-    menu: Menu = bench.do(lambda adapter, session: adapter.show_menu(location, session)).answer
-    return orderable(menu)
+    return orderable(bench.menu(sample.location).answer)
 
 
 def _check_location(bench: Bench, location: Location) -> None:

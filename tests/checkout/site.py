@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import re
@@ -41,8 +42,9 @@ class Line:
     """What the service reaches as LevelUp. ``calls``: method and path of each.
 
     ``faults``: for the next calls of a path, what happens: ``lost`` (done, but the answer is dropped), ``unreached``
-    (not even done, and nobody can tell), or a status with a body in place of LevelUp's answer. ``delays``: for how many
-    seconds the calls of a path are held up.
+    (not even done, and nobody can tell), or a status with a body in place of LevelUp's answer. ``changes``: members
+    that the next answers of a path have otherwise. ``keeps``: the calls of a path are kept there and not done; each can
+    be done later by calling it. ``delays``: for how many seconds the calls of a path are held up.
     """
 
     def __init__(self, levelup: Flask) -> None:
@@ -50,6 +52,8 @@ class Line:
         self.calls: list[str] = []
         self.faults: dict[str, list[str | tuple[int, Any]]] = {}
         self.delays: dict[str, float] = {}
+        self.changes: dict[str, list[Any]] = {}
+        self.keeps: dict[str, list[Any]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -59,14 +63,25 @@ class Line:
         fault = waiting.pop(0) if waiting else None
         if fault == "unreached":
             raise ConnectionAbortedError
+        if (kept := next((kept for ending, kept in self.keeps.items() if path.endswith(ending)), None)) is not None:
+            late = {**environ, "wsgi.input": io.BytesIO(environ["wsgi.input"].read())}
+            kept.append(lambda: list(self._levelup(late, lambda *_: None)))
+            raise ConnectionAbortedError
         if isinstance(fault, tuple):
             status, body = fault
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             start_response(f"{status} Fault", [("Content-Type", "application/json")])
             return [content]
-        answer = list(self._levelup(environ, start_response))
+        answered: list[Any] = []
+        answer = list(self._levelup(environ, lambda *head: answered.append(head)))
         if fault == "lost":
             raise ConnectionAbortedError
+        if (changed := next((each for ending, each in self.changes.items() if path.endswith(ending) and each), None)):
+            told = json.loads(b"".join(answer))
+            (root,) = told
+            answer = [json.dumps({root: {**told[root], **changed.pop(0)}}).encode()]
+        status, headers = answered[0][:2]
+        start_response(status, [each for each in headers if each[0].lower() != "content-length"])
         return answer
 
     def count(self, path: str) -> int:
@@ -186,7 +201,11 @@ class Site:
 
     def reconcile(self) -> tuple[int, str]:
         """Run the command; its exit status and what it said."""
-        result = self.app.test_cli_runner().invoke(args=["checkout", "reconcile"])
+        return self.command("reconcile")
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """The same for any command of web checkout."""
+        result = self.app.test_cli_runner().invoke(args=["checkout", *arguments])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result.exit_code, result.output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from levelup_ov.standins.levelup.world import OTHER_APP
+from tests.channel import Clock
 from tests.checkout.site import Site, order
 from tests.standin.visitors import ADA
 
@@ -64,13 +65,18 @@ def test_an_order_that_was_refunded_elsewhere(site: Site, uuid: str) -> None:
     assert answer.error["message"] == "LevelUp: This order was refunded already."
 
 
-def test_an_order_that_was_never_charged(site: Site, merchant: str) -> None:
+@pytest.mark.rule("WEB-2")
+def test_an_order_of_which_nobody_knows(site: Site, merchant: str, clock: Clock) -> None:
     ben = site.connect_user("ben@example.com")
     site.line.faults["/completed_orders"] = ["unreached"] * 3
     assert site.charge(order(merchant, ben), "K").error["code"] == "outcome_unknown"
     (left,) = open_checkout_orders(site)
-    assert site.refund(left).refusal == (404, "order_not_found", None)
+    # Nobody knows whether it was charged, and so it is told.
+    assert site.refund(left).refusal == (504, "outcome_unknown", None)
     assert not site.line.count("/refund")
+    clock.set("2030-06-03T16:05Z")
+    assert site.reconcile()[0] == 0
+    assert site.refund(left).refusal == (404, "order_not_found", None)
 
 
 def test_a_manager_must_confirm(site: Site, user: str) -> None:

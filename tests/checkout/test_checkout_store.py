@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.checkout.store import Connected, Order, Store
+from levelup_ov.checkout.store import Connected, Order, Store, UuidTaken
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.engine import LedgerUnavailable
 from tests.ledger.conftest import (  # noqa: F401
@@ -23,8 +23,8 @@ from tests.ledger.conftest import (  # noqa: F401
 
 MERCHANT = Connected("mer_1", "merchant", "pending", "manage_merchant_orders", 1000, return_to="https://shop.example")
 ORDER = Order(
-    "id-1", "charging", "mer_1", "usr_1", 11, "proposed-1", 1070, 70, 0, 200, 100, lease_until=5000, created_at=1000,
-    body="sealed",
+    "id-1", "charging", "mer_1", "usr_1", 11, "proposed-1", 1070, 70, 0, 200, 100,
+    created_at=1000, body="sealed", held="one",
 )  # fmt: skip
 
 
@@ -86,17 +86,34 @@ def test_a_connection_that_was_given_up_is_forgotten(store: Store) -> None:
 def test_an_order_is_kept_whole_and_found_by_both_ids(store: Store) -> None:
     store.add_order(ORDER)
     assert store.order("id-1") == ORDER
-    assert store.change_order("id-1", ("charging",), state="charged", uuid="uuid-1", body=None)
+    assert store.change_order("id-1", ("charging",), values={"state": "charged", "uuid": "uuid-1", "body": None})
     assert store.order("uuid-1") == replace(ORDER, state="charged", uuid="uuid-1", body=None)
     assert store.order("id-2") is None
 
 
 def test_a_change_names_what_it_comes_from(store: Store) -> None:
     store.add_order(ORDER)
-    assert not store.change_order("id-1", ("charged",), state="refunding")
-    assert not store.change_order("id-1", ("charging",), free_at=4999, state="charged")
-    assert not store.change_order("id-1", ("charging",), lease=4999, state="charged")
-    assert store.change_order("id-1", ("charging",), lease=5000, free_at=5000, state="charged")
+    charged = {"state": "charged", "held": None}
+    assert not store.change_order("id-1", ("charged",), values={"state": "refunding"})
+    assert not store.change_order("id-1", ("charging",), held="two", values=charged)
+    assert not store.change_order("id-1", ("charging",), held=None, values=charged)
+    assert store.change_order("id-1", ("charging",), held="one", values=charged)
+    assert store.change_order("id-1", ("charged",), held=None, values={"state": "submitting"})
+
+
+def test_a_uuid_is_one_orders(store: Store) -> None:
+    store.add_order(replace(ORDER, id="id-1", uuid="uuid-1", state="charged"))
+    store.add_order(replace(ORDER, id="id-2"))
+    with pytest.raises(UuidTaken):
+        store.change_order("id-2", ("charging",), values={"state": "charged", "uuid": "uuid-1"})
+    assert store.order("id-2") == replace(ORDER, id="id-2")
+    assert store.known_uuids(["uuid-1", "uuid-2"]) == {"uuid-1"}
+
+
+def test_a_mark_is_seen_first_once(store: Store) -> None:
+    assert store.first_sight("mark", "boot", 1000) == 1000
+    assert store.first_sight("mark", "boot", 2000) == 1000
+    assert store.first_sight("mark", "another boot", 7) == 7
 
 
 def test_one_of_many_takes_an_order_up(store: Store) -> None:
@@ -104,7 +121,7 @@ def test_one_of_many_takes_an_order_up(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         taken = list(
             pool.map(
-                lambda n: store.change_order("id-1", ("submitting",), free_at=6000, lease_until=7000 + n), range(8)
+                lambda n: store.change_order("id-1", ("submitting",), held="one", values={"held": f"by {n}"}), range(8)
             )
         )
     assert len([order for order in taken if order]) == 1
@@ -121,10 +138,13 @@ def test_one_of_many_takes_an_order_up(store: Store) -> None:
         ({"state": "submitted", "provider_location_id": "sandbox.congress"}, False),
         ({"state": "refunded"}, False),
         ({"state": "not_charged"}, False),
-        ({"state": "charging", "lease_until": 6001}, False),
+        ({"state": "not_charged", "look_at": 6000}, True),
+        ({"state": "not_charged", "look_at": 6001}, False),
+        ({"state": "not_charged", "operator_case": "{}"}, True),
+        ({"state": "stuck"}, True),
     ],
 )
-def test_what_is_left_unfinished(store: Store, change: dict[str, str], left: bool) -> None:
+def test_what_is_left_unfinished(store: Store, change: dict[str, Any], left: bool) -> None:
     store.add_order(replace(ORDER, **change))
     assert [order.id for order in store.unfinished_orders(6000, 10)] == (["id-1"] if left else [])
 
@@ -155,7 +175,7 @@ def test_a_connection_that_breaks_at_the_commit(store: Store, monkeypatch: pytes
     if step == "add_order":
         store.add_order(ORDER)
     elif step == "change_order":
-        changed = store.change_order("id-1", ("charging",), state="charged", uuid="uuid-1")
+        changed = store.change_order("id-1", ("charging",), values={"state": "charged", "uuid": "uuid-1"})
         assert changed == replace(ORDER, state="charged", uuid="uuid-1")
     else:
         assert store.order("id-1") == ORDER

@@ -27,7 +27,7 @@ def slots(table: Timetable, now: str, days: int = 0, lead: timedelta = LEAD) -> 
 
 
 @pytest.mark.rule("TIME-4", "TIME-5")
-def test_slots_are_full_quarters_after_the_preparation_up_to_the_closing() -> None:
+def test_slots_are_quarters_from_preparation_to_closing() -> None:
     assert slots(DAILY, "2026-11-20T09:00") == ["11-20T11:30", "11-20T11:45", "11-20T12:00"]
     assert slots(DAILY, "2026-11-20T11:20") == ["11-20T11:45", "11-20T12:00"]
     assert slots(DAILY, "2026-11-20T11:25:01") == ["11-20T12:00"]
@@ -37,7 +37,7 @@ def test_slots_are_full_quarters_after_the_preparation_up_to_the_closing() -> No
 
 
 @pytest.mark.rule("TIME-4")
-def test_dates_take_the_place_of_weekdays_and_hours_may_run_over_midnight() -> None:
+def test_dates_replace_weekdays_and_hours_run_over_midnight() -> None:
     table = Timetable(NEW_YORK, {"friday": [(23 * 60, 30), (600, 615)]}, {date(2026, 11, 21): []})
 
     assert slots(table, "2026-11-20T00:00", lead=timedelta()) == [

@@ -125,7 +125,7 @@ def test_a_refused_reuse_adds_no_identity(ledger: Ledger) -> None:
 
 
 @pytest.mark.rule("SUB-3", "SUB-4")
-def test_where_two_submissions_match_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
+def test_of_two_matches_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
     claimed(claim(ledger, idempotency_key="in flight"))
     first = placed(ledger, grubhub_order_number="placed")
     placed(ledger, b"another", order_validation_id="other content")
@@ -161,7 +161,7 @@ def test_an_expired_claim_beside_one_that_is_taken(ledger: Ledger, clock: Clock)
 
 
 @pytest.mark.rule("SUB-3", "META-7")
-def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
+def test_processes_amid_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
     placed(ledger, keys=(OLD,))
     assert isinstance(claim(ledger, keys=(NEW, OLD)), Recorded)
     assert isinstance(claim(ledger, keys=(NEW,)), Recorded)

@@ -106,7 +106,7 @@ def test_a_boot_that_was_set_back_is_another_one(host: MakeHost) -> None:
 
 
 @pytest.mark.rule("SUB-13", "SUB-5")
-def test_a_claim_of_a_killed_owner_is_free_after_its_lease_on_both_boots(host: MakeHost) -> None:
+def test_a_killed_owners_claim_is_free_after_its_lease(host: MakeHost) -> None:
     owner, other = host("A"), host("B")
     first = claimed(claim(owner.ledger))
     owner.wall.advance(-HOUR)

@@ -1,4 +1,4 @@
-"""How an unknown outcome is found out, and what is not forgotten (SUB-8 to SUB-12)."""
+"""How an unknown outcome is reconciled, and what is not forgotten (SUB-8 to SUB-12)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def world(url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[W
 
 
 @pytest.mark.rule("SUB-10", "SUB-2")
-def test_absence_is_believed_when_seen_twice_a_grace_apart_and_once_more(world: World) -> None:
+def test_absence_is_believed_twice_a_grace_apart_and_once_more(world: World) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
     world.pass_by(3600)
     assert world.submit() == "outcome_unknown"
@@ -133,7 +133,7 @@ def test_absence_is_believed_when_seen_twice_a_grace_apart_and_once_more(world: 
 
 
 @pytest.mark.rule("SUB-10", "SUB-2")
-def test_an_order_that_turns_up_while_it_is_made_sure_is_the_order(world: World) -> None:
+def test_an_order_that_appears_during_the_looks_is_the_order(world: World) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
     assert world.submit() == "outcome_unknown"
     world.pass_by(GRACE)
@@ -162,7 +162,7 @@ def test_a_look_that_fails_or_is_slow_begins_the_wait_again(world: World, look: 
 
 
 @pytest.mark.rule("SUB-10", "SUB-11")
-def test_behind_a_fence_it_is_placed_at_once_under_a_new_reference(world: World) -> None:
+def test_behind_a_fence_it_is_placed_under_a_new_reference(world: World) -> None:
     world.fences = True
     assert world.submit(answer="lost") == "outcome_unknown"
     assert world.submit() == "p-1"
@@ -300,7 +300,7 @@ def test_two_orders_of_one_submission_are_told_to_a_person(world: World, merged:
 
 
 @pytest.mark.rule("SUB-12")
-def test_a_provider_that_holds_a_reference_twice_is_told_to_a_person(
+def test_a_reference_held_twice_is_reported_to_a_person(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     settle = world._settlement
@@ -314,7 +314,7 @@ def test_a_provider_that_holds_a_reference_twice_is_told_to_a_person(
 
 @pytest.mark.rule("SUB-12", "PAY-2")
 @pytest.mark.parametrize("fences", [True, False])
-def test_a_card_that_may_be_charged_for_no_order_is_told_to_a_person(
+def test_a_card_maybe_charged_without_order_is_reported(
     world: World, caplog: pytest.LogCaptureFixture, fences: bool
 ) -> None:
     world.fences = fences

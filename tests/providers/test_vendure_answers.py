@@ -434,7 +434,7 @@ def test_a_cart_that_makes_no_sense_is_a_broken_protocol(members: Any, shop: Sho
 
 
 @pytest.mark.rule("PAY-2", "ERR-4", "SUB-5")
-def test_the_card_goes_into_the_payment_alone_and_nothing_private_into_the_trace(shop: Shop, channel: Channel) -> None:
+def test_card_data_is_in_the_payment_alone_and_not_the_trace(shop: Shop, channel: Channel) -> None:
     metadata = {"order_cart": channel.validate(PLACE, **ORDER).order["metadata"]["order_cart"]}
     shop.answers = {"Place": refused("placed", "PaymentDeclinedError", f"no: {CARD['number']}")}
 

@@ -28,7 +28,7 @@ def main() -> int:
         if given.story:
             print(story(given.seed, things))
             return 0
-        report = run(_seeds(given.trials, given.seed), things)
+        report = run(_seeds(given.trials, given.seed), things, tell=_tell)
     finally:
         things.close()
     _show(report)
@@ -39,12 +39,14 @@ def _seeds(trials: int, seed: str) -> list[str]:
     return [f"{seed}/{number}" for number in range(trials)]
 
 
+def _tell(seed: str, kind: str, words: str) -> None:
+    print(f"FAILURE, {kind}: {words}  (python -m tests.simulation 1 {seed} --story)", flush=True)
+
+
 def _show(report: Report) -> None:
     print(f"{report.trials} trials, {report.trials / report.seconds:.0f} a second of one core, {report.orders} orders")
     print("met:", ", ".join(f"{name} {count}" for name, count in report.met.most_common()))
     print("told:", ", ".join(f"{name} {count}" for name, count in report.told.most_common()))
-    for seed, kind, words in report.failures[:30]:
-        print(f"FAILURE, {kind}: {words}  (python -m tests.simulation 1 {seed} --story)")
     print(f"{len(report.failures)} failures")
 
 

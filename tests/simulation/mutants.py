@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -23,6 +22,7 @@ from levelup_ov.transport.connections import Exchange
 from levelup_ov.transport.session import Session
 from tests.simulation import network, world
 from tests.simulation.network import Network
+from tests.simulation.providers import Sandbox
 from tests.simulation.world import World
 
 Mutant = Callable[[], AbstractContextManager[object]]
@@ -199,15 +199,6 @@ def absent_at_once() -> AbstractContextManager[object]:
     return _all(patch(Ledger, "absence", _absent_at_once), patch(Submissions, "_look_twice", _nothing))
 
 
-def slow_looks_count() -> AbstractContextManager[object]:
-    """A look that took long counts like another."""
-    return patch(Ledger, "distrust", _nothing)
-
-
-def _boot_as_the_wall(name: str) -> Callable[[], int]:
-    return lambda: int(world._wall() * 1000)
-
-
 def wall_clock_leases() -> AbstractContextManager[object]:
     """Leases are measured by the hosts' wall clocks."""
     from levelup_ov.ledger.observer import Observer
@@ -226,8 +217,9 @@ def _all_marks(key: bytes, guest: Any) -> list[str]:
 
 
 def carts_of_anybody() -> AbstractContextManager[object]:
-    """What comes back sealed is bound to no guest."""
-    return _all(patch(metadata, "_marks", _all_marks), patch(sandbox, "_guest", lambda order: ["anybody"]))
+    """What comes back sealed is bound to no guest, and the provider does not know either."""
+    return _all(patch(metadata, "_marks", _all_marks), patch(sandbox, "_guest", lambda order: ["anybody"]),
+                patch(Sandbox, "knows_owners", False))  # fmt: skip
 
 
 def no_fence() -> AbstractContextManager[object]:
@@ -287,11 +279,6 @@ def silence_is_absence() -> AbstractContextManager[object]:
     return _all(patch(Submissions, "_look", _believed))
 
 
-def first_status_counts() -> AbstractContextManager[object]:
-    """An interim answer is the answer."""
-    return patch(connections._DeadlineResponse, "_read_status", http.client.HTTPResponse._read_status)  # type: ignore[attr-defined]
-
-
 def _unlimited(unlimited: float) -> float:
     return unlimited
 
@@ -308,9 +295,9 @@ MUTANTS: Mapping[str, Mutant] = {
     for each in (
         shared_connections, shared_connections_alone, answer_of_another, order_not_kept, any_2xx, rows_unread,
         connects_after_the_mark, no_clock_after_the_mark, clock_stops_asleep, one_look, no_last_look, absent_at_once,
-        slow_looks_count, wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
+        wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
-        silence_is_absence, first_status_counts,
+        silence_is_absence,
     )
 }  # fmt: skip
 QUICK = (

@@ -39,8 +39,14 @@ def trial(seed: str, things: Things, *, talk: bool = False) -> tuple[World, list
     return world, list(faults_of(world))
 
 
-def run(seeds: Iterable[str], things: Things, *, until_failure: bool = False) -> Report:
-    """All these trials."""
+def run(
+    seeds: Iterable[str],
+    things: Things,
+    *,
+    until_failure: bool = False,
+    tell: Callable[[str, str, str], object] = lambda seed, kind, words: None,
+) -> Report:
+    """All these trials. ``tell`` hears of each failure at once."""
     report, began = Report(), _clock()
     with simulated(things), _collecting_seldom() as collect:
         for seed in seeds:
@@ -52,7 +58,9 @@ def run(seeds: Iterable[str], things: Things, *, until_failure: bool = False) ->
             report.orders += len(world.provider.kept)
             for story in world.stories:
                 report.told.update(code or "placed" for code, _ in story.told)
-            report.failures += [(seed, kind, words) for kind, words in found]
+            for kind, words in found:
+                report.failures.append((seed, kind, words))
+                tell(seed, kind, words)
             if found and until_failure:
                 break
     report.seconds = _clock() - began

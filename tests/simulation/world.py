@@ -64,7 +64,7 @@ NOT_CONCLUSIVE = frozenset(
 """Answers that say nothing about whether an order exists."""
 EXPECTED = NOT_CONCLUSIVE | {
     "provider_unavailable", "provider_timeout", "rate_limited", "provider_protocol_error", "unknown_item",
-    "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused",
+    "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused", "ready_time_unavailable",
 }  # fmt: skip
 """What a guest may be told."""
 
@@ -106,6 +106,12 @@ class _SimulatedDatabase(Database):
         assert self._together is not None
         self._together._leading = type(self._turn)(1)
         self._together._queue.clear()
+
+    def run_durably(self, work: Callable[[Any, bool], Any]) -> Any:
+        result = super().run_durably(work)
+        if World.current is not None:
+            World.current.kernel.point("marked")
+        return result
 
     def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
         world = World.current
@@ -209,7 +215,9 @@ class World:
         self.met: list[str] = []
         self.ledger_hangs_until = 0.0
         self.ledger_lost = False
-        self.freezes_provider: float | None = None
+        self.is_calm = False
+        self.freezes_provider: tuple[float, int] | None = None
+        """Seconds, and how many placing calls reach it before."""
         self.frozen_provider = 0.0
         self.rows: list[Row] = []
         self.late: list[str] = []
@@ -236,7 +244,7 @@ class World:
 
     def _story(self, number: int) -> Story:
         dice, guest = self.dice, ("Alice", "Bob", "Carol")[number]
-        named = dice.choice(("idempotency_key", "order_number", "validation", "nothing"))
+        named = dice.choices(("idempotency_key", "order_number", "validation", "nothing"), (2, 2, 2, 1))[0]
         user = User(guest, str(number), phone=f"+1617555010{number}", email=f"{guest.lower()}@example.com")
         quantity = dice.randint(1, 2)
         order = OrderRequest(items=(Item("soup" if dice.random() < 0.97 else "ghost", quantity),), user=user)
@@ -266,13 +274,17 @@ class World:
             # What shows only after an outcome was unknown.
             self.planned.append(("order", dice.choice(("answer lost", "delivered late", "mute", "5xx after forwarding",
                                                        "answered late")), 0))  # fmt: skip
-            if dice.random() < 0.7:
-                self._fault("lookup", dice.choice((0, 0, 1)))
+            then = dice.choices(("look-up", "frozen provider", "clock step", "anything"), (45, 20, 15, 20))[0]
+            if then == "look-up":
+                self._fault("lookup", dice.choice((0, 0, 1)), times=dice.choice((1, 1, 4, 8)))
+            elif then == "frozen provider":
+                self._frozen_provider(dice.uniform(5, 60), 0)
+            elif then == "clock step":
+                self._trouble.append(self._clock_step)
             else:
                 self._plan_fault()
         elif what == "frozen provider":
-            self.freezes_provider = dice.uniform(20, 130)
-            self.planned.append(("order", "", skip))
+            self._frozen_provider(dice.uniform(20, 130), skip)
         else:
             self._trouble.append({
                 "slow name": self._slow_name, "frozen host": self._frozen_host, "clock step": self._clock_step,
@@ -280,12 +292,16 @@ class World:
                 "network down": self._network_down, "closed": self._closed,
             }[what])  # fmt: skip
 
-    def _fault(self, kind: str, skip: int) -> None:
+    def _frozen_provider(self, seconds: float, skip: int) -> None:
+        """The provider is frozen, once, as a placing call reaches it."""
+        self.freezes_provider = (seconds, skip) if self.freezes_provider is None else self.freezes_provider
+
+    def _fault(self, kind: str, skip: int, times: int = 1) -> None:
         table = {"order": faults.PLACING, "lookup": faults.LOOKING_UP}.get(kind, faults.ANYWHERE)
         name = self.dice.choice(list(table))
         if name == "delivered twice" and kind == "order" and self.keyless:
             return  # no caller can prevent that
-        self.planned.append((kind, name, skip))
+        self.planned += [(kind, name, skip), *[(kind, name, 0)] * (times - 1)]
 
     def _host(self) -> Process:
         return self.processes[self.dice.choice(HOSTS)]
@@ -316,7 +332,8 @@ class World:
         self.network.slow_names.append(seconds)
 
     def _frozen_host(self) -> None:
-        process, seconds = self._host(), self.dice.choice((self.dice.uniform(1, 30), self.dice.uniform(30, 150)))
+        process, span = self._host(), self.dice.choice(((1, 30), (30, 150), (150, 350)))
+        seconds = self.dice.uniform(*span)
         if any(story.named == "nothing" for story in self.stories):
             seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
         points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
@@ -329,7 +346,8 @@ class World:
             process.frozen_until = self.kernel.now + seconds
             process.slept += seconds
 
-        self._at_point(process, self.dice.choice(points), self.dice.randrange(6), freeze)
+        point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
+        self._at_point(process, point, self.dice.randrange(2 if point == "marked" else 6), freeze)
 
     def _killed(self) -> None:
         process = self._host()
@@ -437,6 +455,13 @@ class World:
         kernel, task = self.kernel, self.kernel.current
         assert task is not None
         kernel.wait(self.dice.uniform(0.0005, 0.01))
+        if request.kind == "order" and self.freezes_provider is not None and not self.is_calm:
+            seconds, skip = self.freezes_provider
+            self.freezes_provider = (seconds, skip - 1)
+            if skip == 0:
+                self.met.append("frozen provider")
+                self.say(f"the provider is frozen for {seconds:.0f} s, with {request} in its queue")
+                self.frozen_provider = kernel.now + seconds
         while self.frozen_provider > kernel.now:
             kernel.wait(self.frozen_provider - kernel.now + self.dice.uniform(0.001, 0.4))
         answer = self.provider.handle(request, kernel.now)
@@ -454,12 +479,6 @@ class World:
                 else:
                     del self.planned[position]
                     name = fault
-                    if not fault and self.freezes_provider is not None:
-                        name = ""
-                        self.met.append("frozen provider")
-                        self.say(f"the provider is frozen for {self.freezes_provider:.0f} s")
-                        self.frozen_provider = self.kernel.now + self.freezes_provider
-                        self.freezes_provider = None
                 break
         if name:
             self.met.append(name)
@@ -551,7 +570,7 @@ class World:
             story.told.append((code, given))
             self.say(f"{story.guest} is told {code or given}")
             retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
-            if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 14:
+            if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 20:
                 break
             if fickle and code not in NOT_CONCLUSIVE:
                 break
@@ -565,8 +584,8 @@ class World:
                 self.say(f"{story.guest} takes another key")
             advised = given if code and isinstance(given, float) else 0.0
             kernel.wait(max(dice.uniform(0.2, 8.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
-            if dice.random() < 0.5:
-                host = dice.choice(HOSTS)
+            if dice.random() < (0.8 if code == "connection broken" else 0.2):
+                host = "B" if host == "A" else "A"
         story.finals.append(code)
 
     def _validate(self, story: Story, dice: Random, host: str) -> Mapping[str, Any]:
@@ -580,7 +599,7 @@ class World:
                 metadata = dict(quote.metadata)
                 if dice.random() < 0.5:
                     metadata = {"order_validation_id": metadata["order_validation_id"]}
-                elif self.stories[0] is not story and dice.random() < 0.2:
+                elif self.stories[0] is not story and dice.random() < 0.5:
                     others = self.stories[0].metadata or {}
                     mixed = {name: value for name, value in others.items() if name != "order_validation_id"}
                     if mixed:
@@ -630,6 +649,7 @@ class World:
         """Nothing goes wrong any more."""
         self.say("from now on nothing goes wrong; an operator reconciles")
         self.planned.clear()
+        self.is_calm = True
         for process in self.processes.values():
             process.at_point = None
         self.network.slow_names.clear()

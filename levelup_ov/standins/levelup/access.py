@@ -62,6 +62,12 @@ class Caller:
             raise unauthorized("user_token", "The user token belongs to no user.")
         return token, user
 
+    def names_user(self) -> bool:
+        """Whether a user's token was given, as one or untagged."""
+        value = self._given.get("app")
+        untagged = self._transaction.token(hashed(value)) if value else None
+        return "user" in self._given or untagged is not None and untagged.kind == "user"
+
     def maybe_user(self) -> User | None:
         """The user, where a token was given."""
         return self.user()[1] if "user" in self._given else None

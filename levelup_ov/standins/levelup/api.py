@@ -24,7 +24,7 @@ from levelup_ov.standins.levelup.funds import Programme, Standing
 from levelup_ov.standins.levelup.platform import MAINTENANCE, platform, registered
 from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found, unauthorized
 from levelup_ov.standins.levelup.reading import Reader, unwrap
-from levelup_ov.standins.levelup.store import Order, PermissionsRequest, Transaction, User, hashed
+from levelup_ov.standins.levelup.store import Order, PermissionsRequest, Token, Transaction, User, hashed
 from levelup_ov.standins.levelup.world import (
     ADDRESS_TYPES,
     CAMPAIGNS,
@@ -415,18 +415,71 @@ def create_order() -> _JSON:
 
 @api.get("/v15/orders/<order_uuid>")
 def show_order(order_uuid: str) -> _JSON:
+    """An order as its merchant or its user may read it."""
     with _reading() as (transaction, caller):
-        token = caller.merchant()
-        order = transaction.order(order_uuid)
-        if order is None or (order.app_id, order.merchant_id) != (token.app_id, token.merchant_id):
-            raise Problem(404)
-        user = transaction.user(order.user_id)
-        assert user
-        return {"order": _order_as_json(order, user)}
+        if caller.names_user():
+            _, user = caller.user("read_user_orders")
+            order = transaction.order(order_uuid)
+            if order is None or order.user_id != user.id:
+                raise Problem(404)
+            return {"order": _history_as_json(order, user)}
+        return _order_of_merchant(transaction, caller.merchant(), order_uuid)
+
+
+@api.get("/v15/merchants/<int:number>/orders/<order_uuid>")
+@api.get("/v14/merchants/<int:number>/orders/<order_uuid>")
+def show_merchant_order(number: int, order_uuid: str) -> _JSON:
+    """An order as its merchant reads it, ``refunded_at`` included."""
+    with _reading() as (transaction, caller):
+        token = caller.older_merchant()
+        if _merchant(number).id != token.merchant_id:
+            raise unauthorized("merchant_token", "The merchant token is another merchant's.")
+        return _order_of_merchant(transaction, token, order_uuid)
+
+
+@api.get("/v15/locations/<int:number>/orders")
+@api.get("/v14/locations/<int:number>/orders")
+def list_location_orders(number: int) -> Response | tuple[list[_JSON], int, dict[str, str]]:
+    """A location's orders, newest first, in pages; the page after the last one is empty: 204."""
+    page = max(1, request.args.get("page", 1, int))
+    with _reading() as (transaction, caller):
+        token = caller.older_merchant()
+        location = _location(number)
+        if location.merchant_id != token.merchant_id:
+            raise unauthorized("merchant_token", "The location is another merchant's.")
+        offset = (min(page, 10**9) - 1) * PAGE
+        found = transaction.orders_at(location.id, token.app_id, limit=PAGE, offset=offset)
+        if not found:
+            return Response(status=204)
+        link = url_for("api.list_location_orders", number=number, page=page + 1, _external=True)
+        listed = [{"order": _order_as_json(order, _user_of(transaction, order))} for order in found]
+        return listed, 200, {"Link": f'<{link}>; rel="next"'}
+
+
+@api.get("/v15/managed_locations")
+def list_managed_locations() -> list[_JSON]:
+    """The locations of the merchant that the token is for."""
+    with _reading() as (_, caller):
+        token = caller.older_merchant()
+        return [_location_as_json(each) for each in LOCATIONS.values() if each.merchant_id == token.merchant_id]
+
+
+def _order_of_merchant(transaction: Transaction, token: Token, order_uuid: str) -> _JSON:
+    order = transaction.order(order_uuid)
+    if order is None or (order.app_id, order.merchant_id) != (token.app_id, token.merchant_id):
+        raise Problem(404)
+    return {"order": _order_as_json(order, _user_of(transaction, order))}
+
+
+def _user_of(transaction: Transaction, order: Order) -> User:
+    user = transaction.user(order.user_id)
+    assert user
+    return user
 
 
 @api.post("/v15/orders/<order_uuid>/refund")
-def refund_order(order_uuid: str) -> _JSON:
+def refund_order(order_uuid: str) -> _JSON | tuple[_JSON, int]:
+    """Refund a whole order. For some tips the answer is one that a client must not take for a refund."""
     with _writing() as (transaction, caller):
         token = caller.merchant()
         reader = Reader("refund", (_optional_body() or {}).get("refund") or {})
@@ -435,9 +488,13 @@ def refund_order(order_uuid: str) -> _JSON:
         order = orders.refund(
             transaction, token.app_id, token.merchant_id or 0, order_uuid, confirmation, platform().clock()
         )
-        user = transaction.user(order.user_id)
-        assert user
-        return {"order": _order_as_json(order, user)}
+        told = _order_as_json(order, _user_of(transaction, order))
+        if order.payment.tip in orders.UNTOLD:
+            return {"order": {**told, "refunded_at": None}}, 202
+        if order.payment.tip == orders.IN_PART:
+            half = order.payment.spend // 2
+            told |= {"spend_amount": half, "tip_amount": 0, "total_amount": half}
+        return {"order": told}
 
 
 @api.route("/v<int:version>/<path:rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])

@@ -13,6 +13,15 @@ from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_fo
 from levelup_ov.standins.levelup.store import Order, Proposal, Transaction, User
 from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, Merchant
 
+_NOT_REFUNDED = {
+    9901: "This order is too old to be refunded.",
+    9902: "This order is disputed and cannot be refunded.",
+    9903: "This order was never paid.",
+}
+_UNKNOWN, _NEVER_MADE = 9904, 9906
+UNTOLD, IN_PART = (9905, 9906), 9907
+"""Tips for which a refund is answered by 202 without a time, and for which it gives only a part back."""
+
 
 def merchant_of(location_id: int) -> Merchant:
     """:raises Problem: 404, there is no such location."""
@@ -117,6 +126,8 @@ def refund(
 ) -> Order:
     """Take a whole order back: its credit returns, and what it earned is gone.
 
+    Some tips stand for the ways in which that goes wrong (:data:`~levelup_ov.standins.levelup.world.REFUND_TIPS`).
+
     :raises Problem: 404 without a body, or 422.
     """
     order = transaction.order(order_uuid)
@@ -124,10 +135,15 @@ def refund(
         raise Problem(404)
     if order.refunded_at:
         raise invalid("order", "base", "This order was refunded already.", "refunded")
+    if (words := _NOT_REFUNDED.get(order.payment.tip)) is not None:
+        raise invalid("order", "base", words, "not_refundable")
+    if order.payment.tip == _UNKNOWN:
+        raise Problem(404)
     required = MERCHANTS[merchant_id].manager_confirmation
     if required is not None and confirmation != required:
         raise invalid("refund", "manager_confirmation", "A manager must confirm this refund.", "required")
-    transaction.refund(order_uuid, now)
+    if order.payment.tip != _NEVER_MADE:
+        transaction.refund(order_uuid, now)
     return replace(order, refunded_at=now)
 
 

@@ -25,6 +25,7 @@ from levelup_ov.standins.levelup.world import (
     MERCHANTS,
     PEOPLE,
     PERMISSIONS,
+    REFUND_TIPS,
 )
 
 SHORTEST_PASSWORD = 8
@@ -279,6 +280,7 @@ def show_world() -> Answer:
         orders=newest,
         maintenance=maintenance,
         cards={"is charged": GOOD_CARD, "is declined": DECLINED_CARD, "loses the answer": LOST_ANSWER_CARD},
+        refund_tips=REFUND_TIPS,
         base_url=request.url_root.rstrip("/"),
     )
 

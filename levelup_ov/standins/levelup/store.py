@@ -347,6 +347,11 @@ class Transaction:
         """A user's orders, newest first."""
         return list(self._orders("user_id = ? ORDER BY number DESC LIMIT ? OFFSET ?", user_id, limit, offset))
 
+    def orders_at(self, location_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[Order]:
+        """An app's orders at a location, newest first."""
+        condition = "location_id = ? AND app_id = ? ORDER BY number DESC LIMIT ? OFFSET ?"
+        return list(self._orders(condition, location_id, app_id, limit, offset))
+
     def newest_orders(self, limit: int) -> list[Order]:
         return list(self._orders("1 ORDER BY number DESC LIMIT ?", limit))
 

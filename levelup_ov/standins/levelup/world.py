@@ -34,6 +34,18 @@ LOST_ANSWER_CARD = "4000 0000 0000 0119"
 """Is charged, but the connection drops instead of the answer: the order exists, and nobody was told."""
 
 
+REFUND_TIPS: Mapping[int, str] = {
+    9901: "is refused: it is too old to be refunded",
+    9902: "is refused: it is disputed",
+    9903: "is refused: its payment never succeeded",
+    9904: "is refused: nobody knows such an order",
+    9905: "is accepted (202) and made, without saying when",
+    9906: "is accepted (202) and never made",
+    9907: "gives a part back",
+}
+"""What becomes of the refund of an order by its tip, in cents."""
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """``api_key`` is also the OAuth ``client_id``. A loopback redirect URI is registered for any port."""

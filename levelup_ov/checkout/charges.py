@@ -1,0 +1,384 @@
+"""Charging: what is asked of LevelUp, what is believed of its answer, and how a lost one is found.
+
+A charge is a submission of the ledger's (SUB-2 to SUB-5). Its row is written at the last look, immediately before the
+bytes that charge; every later attempt is marked there too. What an answer proves is decided by
+:mod:`levelup_ov.checkout.proof` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from levelup_ov.checkout import amounts
+from levelup_ov.checkout.client import Calls, LevelUp, Unproven
+from levelup_ov.checkout.connections import Access, Connections
+from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.problems import case, in_progress, problem
+from levelup_ov.checkout.proof import Charge, PastOrder, differences, lookalikes
+from levelup_ov.checkout.refusals import LevelUpRefused
+from levelup_ov.checkout.store import Order, Store, UuidTaken, to_ms
+from levelup_ov.domain.checkout import CheckoutOrder, Delivery
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.outcome import Placed
+from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.submissions import Attempt, Settlement, outcome_unknown
+from levelup_ov.sealing import Sealer
+from levelup_ov.transport.deadline import Deadline
+
+LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+"""When a charge that was ruled out after it was sent is looked for again, each time from the one before."""
+MOST_PAGES = 20
+"""Pages of a user's orders that are read for one look."""
+
+log = logging.getLogger(__name__)
+
+
+class Sending:
+    """The last look before each attempt of a call that charges (SUB-2): the row, then the ledger's own mark."""
+
+    def __init__(self, store: Store, leases: Leases, mark: Callable[[Mapping[str, Any] | None], None]) -> None:
+        self._store = store
+        self._leases = leases
+        self._mark = mark
+        self.row: Order | None = None
+        self.is_kept = False
+
+    def __call__(self, trace: Mapping[str, Any] | None) -> None:
+        """:raises Failure: the charge was ruled out; nothing is sent."""
+        assert self.row is not None
+        now = self._leases.new()
+        if self.is_kept:
+            if self._store.change_order(self.row.id, ("charging",), values={"held": now, "sent": now}) is None:
+                raise in_progress("this charge was given up")
+        else:
+            self.row = replace(self.row, held=now, sent=now)
+            self._store.add_order(self.row)
+            self.is_kept = True
+        self._mark(trace)
+
+
+class Charges:
+    """All that charges; ``clock`` gives the aware present."""
+
+    def __init__(
+        self,
+        store: Store,
+        levelup: LevelUp,
+        connections: Connections,
+        leases: Leases,
+        sealer: Sealer,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._levelup = levelup
+        self._connections = connections
+        self._leases = leases
+        self._sealer = sealer
+        self._clock = clock
+
+    def accesses(self, order: CheckoutOrder) -> tuple[Access, Access]:
+        """The merchant and the user of an order. :raises Failure: one of them is not connected."""
+        merchant = self._connections.access("merchant", order.merchant, path="$.order.merchant")
+        return merchant, self._connections.access("user", order.user, path="$.order.user")
+
+    def place(
+        self, order: CheckoutOrder, delivery: Delivery | None, attempt: Attempt, deadline: Deadline, trace: Trace
+    ) -> Settlement:
+        """Charge. :raises Failure: nothing was charged, or it is not known."""
+        merchant, user = self.accesses(order)
+        sending = Sending(self._store, self._leases, attempt.last_look)
+        try:
+            with self._levelup.calls(deadline, trace.calls, sending) as calls:
+                attempt.session = calls.session
+                proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
+                discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
+                sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
+                charge = self._complete(calls, merchant, user, sending, body)
+        except Failure as failure:
+            self._connections.token_refused(failure, merchant, user, order.location_id, trace)
+            raise
+        return self._believe(sending.row, charge)
+
+    def find(self, order: Order | None, trace: Trace) -> Settlement | None:
+        """What became of a charge; None: it is proven that nothing was charged.
+
+        Where the user's orders can be read they are read first: completing the proposed order again charges it, if
+        nothing did before.
+
+        :raises Failure: it cannot be found now.
+        """
+        if order is None or order.state == "not_charged" or order.state == "settled" and order.uuid is None:
+            return None
+        if order.uuid is not None:
+            return settlement(order)
+        merchant, user = self._accesses_again(order)
+        is_quiet = self._leases.has_ended(order.sent)
+        history = self._unknown_of(order, self._read_history(order, user, trace) if is_quiet else None)
+        if history == []:
+            self._rule_out(order, [])
+            return None
+        try:
+            charge = self._complete_again(order, merchant, user, trace)
+        except LevelUpRefused as refusal:
+            if is_quiet:
+                self._rule_out(order, history or [])
+                return None
+            wait = max(self._leases.left(order.sent), 1)
+            raise outcome_unknown(f"an earlier attempt may still arrive: {refusal.message}", wait) from None
+        except Failure as failure:
+            if is_quiet and isinstance(failure, Unproven) and failure.is_over:
+                # LevelUp has spoken, and its words prove nothing.
+                what = case("charge_unproven", f"nobody can tell whether this was charged: {failure.message}")
+                self._store.change_order(order.id, ("charging",), values={"operator_case": what})
+            self._connections.token_refused(failure, merchant, user, order.location_id, trace)
+            raise
+        return self._believe(order, charge)
+
+    def void(self, order: Order) -> None:
+        """Record that nothing was charged, where that is proven for good."""
+        values = {
+            "state": "not_charged", "body": None, "look_at": None, "doubt": None, "held": None, "operator_case": None,
+        }  # fmt: skip
+        try:
+            self._store.change_order(order.id, ("charging",), values=values)
+        except LedgerUnavailable:
+            log.warning("an order that was not charged is left for reconciliation", extra={"order": order.id})
+
+    def look_again(self, order: Order, trace: Trace) -> Order:
+        """Look for a charge that was ruled out after it was sent.
+
+        One that is known by its UUID has to go back. One that only looks like it is a person's case: no member of a
+        history says which proposal an order comes from.
+
+        :raises Failure: it could not be looked for now.
+        """
+        merchant, user = self._accesses_again(order)
+        found = self._read_history(order, user, trace)
+        if found is not None and self._store.is_another_charging(order):
+            # What looks like it may be that one, which is settled first.
+            return self._next_look(order, order.looks)
+        found = self._unknown_of(order, found)
+        if found:
+            uuids = [each.uuid for each in found]
+            message = f"an order that was ruled out may have been charged: LevelUp has {', '.join(uuids)}"
+            stray = case("stray_charge", message, found=uuids)
+            values: dict[str, Any] = {"operator_case": stray, "look_at": None}
+            return self._store.change_order(order.id, ("not_charged",), values=values) or order
+        if found is None:
+            try:
+                charge = self._complete_again(order, merchant, user, trace)
+            except LevelUpRefused:
+                pass
+            else:
+                log.error("a charge was found that had been ruled out", extra={"order": order.id, "uuid": charge.uuid})
+                self._charged(order, charge, Failure("charge_refunded", "the charge came after it was ruled out"))
+                return self._store.order(order.id) or order
+        return self._next_look(order, order.looks + 1)
+
+    def _next_look(self, order: Order, looks: int) -> Order:
+        values: dict[str, Any] = {"looks": looks, "body": None, "look_at": None}
+        if looks < len(LOOKS):
+            values = {"looks": looks, "look_at": self._now() + LOOKS[looks] // timedelta(milliseconds=1)}
+        return self._store.change_order(order.id, ("not_charged",), values=values) or order
+
+    def _complete(
+        self, calls: Calls, merchant: Access, user: Access, sending: Sending, body: Mapping[str, Any]
+    ) -> Charge:
+        assert sending.row is not None
+        trace = {"proposed_order_uuid": sending.row.proposed_uuid}
+        try:
+            return calls.complete(merchant.token, user.token, body, trace)
+        except Exception as error:
+            if sending.is_kept and (isinstance(error, Refused) or not calls.session.placing):
+                self.void(sending.row)
+            raise
+
+    def _complete_again(self, order: Order, merchant: Access, user: Access, trace: Trace) -> Charge:
+        """Complete the same proposed order once more.
+
+        :raises LevelUpRefused: this and every earlier attempt that was answered charged nothing.
+        :raises Failure: this is not known.
+        """
+        if (body := self._sealer.open(order.body or "", order.id)) is None:
+            raise outcome_unknown("what would complete the proposed order cannot be opened")
+        mark = ""
+
+        def look(_: Mapping[str, Any] | None) -> None:
+            nonlocal mark
+            mark = self._leases.new()
+            values = {"sent": mark, "held": mark}
+            if self._store.change_order(order.id, ("charging", "not_charged"), values=values) is None:
+                raise in_progress("this charge was settled meanwhile")
+
+        try:
+            with self._levelup.calls(trace.deadline, trace.calls, look) as calls:
+                return calls.complete(merchant.token, user.token, json.loads(body), again=True)
+        except (LevelUpRefused, Unproven) as refusal:
+            if mark and getattr(refusal, "is_over", True):
+                # It was answered: nothing of it can arrive later.
+                values = {"sent": order.sent, "held": order.held}
+                self._store.change_order(order.id, ("charging", "not_charged"), held=mark, values=values)
+            raise
+
+    def _believe(self, order: Order, charge: Charge) -> Settlement:
+        """Take an answer for the charge of ``order``, if it is one with what was asked for.
+
+        One that differs is believed when LevelUp tells it twice, on connections of their own; then it has to go back.
+
+        :raises Unanswered: it proves nothing.
+        """
+        wrong = differences(charge, order.spend, order.tip)
+        if not wrong:
+            return self._charged(order, charge, None)
+        facts = {"order": order.id, "members": wrong}
+        log.error("charge_differs: LevelUp tells of another charge than was asked for", extra=facts)
+        told = json.dumps(asdict(charge))
+        words = f"LevelUp tells of another charge than was asked for: {'; '.join(wrong)}"
+        if order.doubt == told and not wrong[0].startswith("uuid"):
+            return self._charged(order, charge, Failure("provider_protocol_error", words))
+        self._store.change_order(order.id, ("charging",), values={"doubt": told})
+        raise broken_protocol(words)
+
+    def _charged(self, order: Order, charge: Charge, why_not: Failure | None) -> Settlement:
+        """Record a charge; ``why_not``: why it has to go back."""
+        values = {
+            "state": "charged" if why_not is None else "refunding",
+            "problem": None if why_not is None else problem(why_not),
+            "uuid": charge.uuid,
+            "body": None,
+            "operator_case": None,
+            "look_at": None,
+            "spend": charge.spend,
+            "tip": charge.tip,
+            "total": charge.total,
+            "gift_card_total": charge.gift_card_total,
+            "gift_card_tip": charge.gift_card_tip,
+        }
+        if why_not is None:
+            values["doubt"] = None
+        if why_not is not None:
+            values["held"] = None
+        try:
+            # A late answer to a charge that was ruled out still counts: the money is gone.
+            changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values)
+        except UuidTaken:
+            log.error("uuid_seen_before: LevelUp tells of another order's charge", extra={"order": order.id})
+            raise broken_protocol("LevelUp tells of a charge that is another order's (uuid)") from None
+        now = changed or self._store.order(order.id)
+        if now is None or now.uuid != charge.uuid:
+            facts = {"order": order.id, "uuid": charge.uuid}
+            log.error("two_charges: an order has another charge already", extra=facts)
+            raise broken_protocol("LevelUp tells of a second charge for this order (uuid)")
+        return settlement(now, order.spend + order.tip)
+
+    def _rule_out(self, order: Order, others: list[PastOrder]) -> None:
+        """Nothing was charged as far as LevelUp tells; since something was sent, it is looked for again.
+
+        ``others``: orders of the user that only look like it.
+        """
+        look_at = self._now() + LOOKS[0] // timedelta(milliseconds=1)
+        values = {
+            "state": "not_charged", "looks": 0, "look_at": look_at, "held": None, "operator_case": None,
+            "seen": " ".join(each.uuid for each in others),
+        }  # fmt: skip
+        self._store.change_order(order.id, ("charging",), values=values)
+
+    def _read_history(self, order: Order, user: Access, trace: Trace) -> list[PastOrder] | None:
+        """The user's orders that may be this charge; None: they cannot be read.
+
+        That there are none is believed when it was read twice: an empty answer is easily another's.
+
+        :raises Failure: the platform gives no answer that can be used.
+        """
+        return self._read_once(order, user, trace) or self._read_once(order, user, trace)
+
+    def _read_once(self, order: Order, user: Access, trace: Trace) -> list[PastOrder] | None:
+        if "read_user_orders" not in user.connection.permissions.split():
+            return None
+        read: list[PastOrder] = []
+        page = 1
+        try:
+            with self._levelup.calls(trace.deadline, trace.calls) as calls:
+                for _ in range(MOST_PAGES):
+                    found, following = calls.past_orders(user.token, page)
+                    read += found
+                    if following is None:
+                        break
+                    page = following
+                else:
+                    return None
+        except LevelUpRefused as refusal:
+            if refusal.code == "user_token_refused":
+                return None
+            raise
+        return lookalikes(read, location_id=order.location_id, spend=order.spend, tip=order.tip)
+
+    def _unknown_of(self, order: Order, history: list[PastOrder] | None) -> list[PastOrder] | None:
+        """Those of a history that are no order of ours, and none that was there when this one was ruled out."""
+        if not history:
+            return history
+        known = self._store.known_uuids([each.uuid for each in history]) | set((order.seen or "").split())
+        return [each for each in history if each.uuid not in known]
+
+    def _accesses_again(self, order: Order) -> tuple[Access, Access]:
+        merchant = self._connections.access_again("merchant", order.merchant)
+        return merchant, self._connections.access_again("user", order.user)
+
+    def _new(
+        self, order: CheckoutOrder, delivery: Delivery | None, reference: str, proposed_uuid: str, discount: Cents
+    ) -> tuple[Order, dict[str, Any]]:
+        sent = amounts.completed(order.check, discount)
+        body = {**body_of(order, sent), "applied_discount_amount": discount, "proposed_order_uuid": proposed_uuid}
+        row = Order(
+            id=reference,
+            state="charging",
+            merchant=order.merchant,
+            user=order.user,
+            location_id=order.location_id,
+            proposed_uuid=proposed_uuid,
+            spend=sent.spend,
+            tax=sent.tax,
+            exemption=sent.exemption,
+            tip=order.check.tip,
+            discount=discount,
+            body=self._sealer.seal(json.dumps(body), reference),
+            provider_location_id=delivery.provider_location_id if delivery else None,
+            created_at=self._now(),
+        )
+        return row, body
+
+    def _now(self) -> int:
+        return to_ms(self._clock())
+
+
+def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
+    """What LevelUp is sent for an order."""
+    return {
+        "location_id": order.location_id,
+        "identifier_from_merchant": order.identifier,
+        "spend_amount": sent.spend,
+        "tax_amount": sent.tax,
+        "tip_amount": order.check.tip,
+        "exemption_amount": sent.exemption,
+        # A part of a payment would leave an order that is charged, but not paid.
+        "partial_authorization_allowed": False,
+        "discount_only": False,
+        **(order.details or {}),
+        "items": [{"item": item} for item in order.items],
+    }
+
+
+def settlement(order: Order, expected: Cents | None = None) -> Settlement:
+    """What the ledger records of a charge."""
+    uuid = order.uuid or ""
+    expected = order.gross if expected is None else expected
+    placed = Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=order.total)
+    return Settlement(placed, {"order": order.id})

@@ -1,0 +1,203 @@
+"""Submitting a charged order to its ordering provider: both or neither.
+
+The provider gets an order only while its charge is ours and was not given up: that is looked at last, after the
+ledger's own mark. A charge goes back only when the ledger proves that no provider has the order or can get it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.problems import in_progress, problem, refund_impossible, refunded, settled
+from levelup_ov.checkout.refunds import Refunds
+from levelup_ov.checkout.store import Order, Store
+from levelup_ov.domain.checkout import CheckoutOrder, Delivery
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.request import SubmissionRequest
+from levelup_ov.ledger.ledger import Submission
+from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.ordering.submissions import outcome_unknown
+from levelup_ov.transport.deadline import Deadline
+
+LEDGER_ACCOUNT = "checkout/levelup"
+"""The account of charges in the ledger; none of the accounts file can have this name."""
+REFUND_TIME = 4.0
+"""Seconds that are kept back for the refund of an order that its provider refuses."""
+UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
+"""Failures of a submission that the next identical request is to settle: the order may exist, or was not sent yet."""
+
+log = logging.getLogger(__name__)
+
+
+class Deliveries:
+    """All that submits; ``clock`` gives the aware present."""
+
+    def __init__(
+        self, store: Store, service: Service, refunds: Refunds, leases: Leases, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._service = service
+        self._refunds = refunds
+        self._leases = leases
+        self._clock = clock
+
+    def check(self, order: CheckoutOrder, delivery: Delivery, trace: Trace) -> None:
+        """Refuse what can be refused before anything is charged. :raises Failure: why."""
+        validation = self._service.validation_id(delivery.provider_location_id, delivery.submission.order)
+        if validation is not None and validation.expired(self._clock()):
+            path = "$.order_submission.metadata.order_validation_id"
+            raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
+        self._service.check_submission(delivery.provider_location_id, submission_of(delivery, order, 0), trace)
+
+    def deliver(self, order: Order, asked: CheckoutOrder, delivery: Delivery, trace: Trace) -> Order:
+        """Submit a charged order. :raises Failure: why it was refunded, or that this is not known."""
+        if order.state == "submitted":
+            return order
+        if order.state in ("stuck", "settled"):
+            raise refund_impossible(order) if order.state == "stuck" else settled(order)
+        if order.problem is not None:
+            # The site may refund a submitted order by itself: then there is no problem to tell.
+            raise refunded(self._refunds.take(order, trace) if order.state == "refunding" else order)
+        if order.state in ("refunding", "refunded"):
+            return order
+        # Who has just charged it holds the lease from before.
+        taken = self._leases.take(order, held=order.state == "charged", state="submitting")
+        if taken is None:
+            raise in_progress("this order is being submitted")
+        try:
+            try:
+                answer = asdict(self._submit(taken, asked, delivery, trace))
+            except Failure as failure:
+                refusal = failure
+                self._check_not_submitted(taken, failure)
+            else:
+                return self._submitted(taken, answer)
+        except BaseException:
+            self._refunds.release(taken)
+            raise
+        raise refunded(self._give_up(taken, refusal, trace))
+
+    def settle(self, order: Order, trace: Trace, *, held: bool = False) -> Order:
+        """Take up an order that was charged and not submitted, as far as is known; nothing is submitted.
+
+        ``held``: the caller has just found its charge, and so holds it.
+
+        :raises Failure: it is still not known whether the provider has it, or the refund failed.
+        """
+        taken = self._leases.take(order, ("charged", "submitting"), held=held, state="submitting")
+        if taken is None:
+            raise in_progress("this order is being worked on")
+        try:
+            answer = self._find(taken, trace)
+        except BaseException:
+            self._refunds.release(taken)
+            raise
+        if answer is not None:
+            return self._submitted(taken, answer)
+        why = Failure("order_refused", "the order was charged, but never reached the provider")
+        return self._give_up(taken, why, trace)
+
+    def _submit(self, order: Order, asked: CheckoutOrder, delivery: Delivery, trace: Trace) -> Any:
+        # The submission carries the order's id in place of the request's, so that it can be found by it. It has the
+        # identities of the order too (SUB-3): who sends one of them to the provider's own endpoint gets this meal.
+        inner = Trace(Deadline(max(trace.deadline.remaining() - REFUND_TIME, 0)), order.id, calls=trace.calls)
+
+        def look() -> None:
+            if not self._leases.still_ours(order):
+                raise in_progress("somebody else has taken this order up")
+
+        try:
+            submitted = self._service.submit_order(
+                delivery.provider_location_id,
+                submission_of(delivery, asked, order.discount),
+                f"checkout {order.id}",
+                inner,
+                last_look=look,
+            )
+        finally:
+            trace.account, trace.location, trace.provider = inner.account, inner.location, inner.provider
+        if inner.expected_charge not in (None, order.user_pays):
+            # PAY-4: the site's amounts are not those of the provider. The order exists, as it does there.
+            log.error(
+                "charge_mismatch",
+                extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},
+            )
+        return submitted
+
+    def _check_not_submitted(self, order: Order, failure: Failure) -> None:
+        """Let only a failure pass after which no provider can have the order.
+
+        This try may have ended before the ledger was asked, and one before it may have placed the order.
+
+        :raises Failure: the order may exist.
+        """
+        if failure.code in UNDECIDED:
+            raise failure
+        if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
+            raise outcome_unknown(f"the order may exist, and this could not be settled: {failure.message}")
+
+    def _submitted_before(self, order: Order) -> list[Submission]:
+        """The submissions of an order to its provider, newest first."""
+        ledger = self._service.submissions.ledger
+        found = [each for each in ledger.find(number=order.id) if each.request_id == order.id]
+        return [ledger.show(each.id) or each for each in found if each.account != LEDGER_ACCOUNT]
+
+    def _find(self, order: Order, trace: Trace) -> Mapping[str, Any] | None:
+        """The provider's answer to an order; None: it is proven that it has none.
+
+        :raises Failure: it cannot be found now.
+        """
+        for submission in self._submitted_before(order):
+            if submission.state in ("claimed", "sending"):
+                raise in_progress("this order is being submitted")
+            if submission.state == "placed":
+                return json.loads(submission.answer or "{}")
+            if submission.state == "unknown":
+                settlement = self._service.reconcile(submission, trace)
+                if settlement is not None:
+                    return settlement.answer
+        return None
+
+    def _submitted(self, order: Order, answer: Mapping[str, Any]) -> Order:
+        """Record that the provider has the order, whoever holds it: that is a fact.
+
+        :raises Failure: ``outcome_unknown``: its charge was given up meanwhile.
+        """
+        values = {"state": "submitted", "submitted": json.dumps(answer), "held": None}
+        if (done := self._store.change_order(order.id, ("submitting", "charged"), values=values)) is not None:
+            return done
+        now = self._store.order(order.id) or order
+        if now.state == "submitted":
+            return now
+        facts = {"order": order.id, "state": now.state}
+        log.error("submitted_and_refunded: the provider has an order whose charge was given up", extra=facts)
+        raise outcome_unknown("the provider has the order, and its charge was given up")
+
+    def _give_up(self, order: Order, failure: Failure, trace: Trace) -> Order:
+        """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``refund_impossible``."""
+        taken = self._store.change_order(
+            order.id,
+            ("submitting",),
+            held=order.held,
+            values={"state": "refunding", "problem": problem(failure), "held": self._leases.new()},
+        )
+        if taken is None:
+            raise in_progress("somebody else has taken this order up")
+        facts = {"order": order.id, "code": failure.code}
+        log.warning("an order is refunded: its provider does not have it", extra=facts)
+        return self._refunds.take_back(taken, None, trace, before=order)
+
+
+def submission_of(delivery: Delivery, order: CheckoutOrder, discount: Cents) -> SubmissionRequest:
+    """What the provider gets. LevelUp's discount is the merchant's: the provider takes it off the check."""
+    submission = delivery.submission
+    return replace(
+        submission, order=replace(submission.order, tip=order.check.tip, merchant_funded_discount=discount)
+    )

@@ -1,0 +1,64 @@
+"""Who works on an order, and since when, by a clock that cannot step.
+
+A mark says when something happened on one boot of one host. Its age is known to processes of that boot; others count
+from when they saw it first, and keep that sight in the database. So a lease ends early for nobody, whatever the wall
+clocks of the hosts say.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from levelup_ov.checkout.store import Order, Store
+from levelup_ov.domain.checkout import OrderState
+from levelup_ov.ledger.observer import Observer
+
+
+class Leases:
+    """Leases on orders; ``lease``: for how many milliseconds somebody may work on one."""
+
+    def __init__(self, store: Store, observer: Observer, lease: int) -> None:
+        self._store = store
+        self._observer = observer
+        self.lease = lease
+
+    def new(self) -> str:
+        """A mark of this moment."""
+        return f"{secrets.token_hex(8)}|{self._observer.boot}|{self._observer.now_ms()}"
+
+    def age(self, mark: str) -> int:
+        """For how many milliseconds it is certain that ``mark`` exists."""
+        token, _, rest = mark.partition("|")
+        boot, _, since = rest.rpartition("|")
+        now = self._observer.now_ms()
+        if boot == self._observer.boot:
+            return now - int(since)
+        return now - self._store.first_sight(token, self._observer.boot, now)
+
+    def has_ended(self, mark: str | None) -> bool:
+        """Whether a lease with this mark is over, or there was none."""
+        return mark is None or self.age(mark) >= self.lease
+
+    def left(self, mark: str | None) -> float:
+        """Seconds until a lease with this mark is over."""
+        return 0 if mark is None else max(self.lease - self.age(mark), 0) / 1000
+
+    def take(
+        self, order: Order, sources: Sequence[OrderState] | None = None, *, held: bool = False, **values: Any
+    ) -> Order | None:
+        """``order`` with a new lease of the caller's; None: somebody else works on it, or it is in another state.
+
+        ``held``: also where its lease is not over, since whoever holds it has done what it was for.
+        """
+        if not held and not self.has_ended(order.held):
+            return None
+        return self._store.change_order(
+            order.id, sources or (order.state,), held=order.held, values={**values, "held": self.new()}
+        )
+
+    def still_ours(self, order: Order) -> bool:
+        """Whether nobody else has taken ``order`` up."""
+        now = self._store.order(order.id)
+        return now is not None and (now.held, now.state) == (order.held, order.state)

@@ -1,0 +1,132 @@
+"""What an answer of LevelUp proves about money, and what it does not. Pure; amounts are cents.
+
+A status alone proves nothing. A charge is proven by a UUID and by the amounts that were asked for, a refund by the
+UUID that was asked for, a time and the whole amount, and "not charged" only by the refusals that LevelUp documents.
+All else leaves the outcome unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from levelup_ov.domain.money import Cents
+
+UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""What can be a UUID of LevelUp's: it is a part of an address later."""
+CURRENCY = "USD"
+"""LevelUp's amounts name no currency; the platform charges in the United States alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A completed order; ``total`` is spend and tip, before the discount."""
+
+    uuid: str
+    spend: Cents
+    tip: Cents
+    total: Cents
+    gift_card_total: Cents = 0
+    gift_card_tip: Cents = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PastOrder:
+    """An order as LevelUp tells of it later."""
+
+    uuid: str
+    created_at: datetime
+    location_id: int | None
+    spend: Cents
+    tip: Cents
+    total: Cents
+    refunded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal that LevelUp documents. An empty member stands for an error that has none.
+
+    ``again``: whether it also proves, as the answer to completing an order *again*, that it was not completed before.
+    That rests on a decision of ours where the pages say nothing: an order that was completed is answered again,
+    whatever became of the card and the credit since.
+    """
+
+    status: int
+    objects: tuple[str, ...]
+    properties: tuple[str, ...]
+    source: str
+    again: bool = False
+
+
+_ORDERS = ("order", "completed_order")
+_TOKENS = ("access_token", "order", "completed_order", "")
+NOT_CHARGED: Sequence[Refusal] = (
+    Refusal(422, _ORDERS, ("base",), "orders page: the card cannot be charged", again=True),
+    Refusal(422, _ORDERS, ("applied_discount_amount",), "completed orders page; form decided", again=True),
+    Refusal(401, _TOKENS, ("user_token", "merchant_token"), "orders page: not_authorized"),
+    Refusal(404, _ORDERS, ("location_id",), "orders page: not_found"),
+    Refusal(
+        422, _ORDERS,
+        (
+            "location_id", "identifier_from_merchant", "spend_amount", "tax_amount", "tip_amount", "exemption_amount",
+            "items", "cashier", "register", "receipt_message_html",
+        ),
+        "conventions: a member is not valid",
+    ),
+)  # fmt: skip
+"""What proves that completing an order charged nothing, as the answer to the only attempt that was sent."""
+
+RefundRefusal = Literal["not_refundable", "unknown_order", "manager"]
+_REFUND: Sequence[tuple[Refusal, RefundRefusal]] = (
+    (Refusal(422, ("order",), ("base",), "refund page: already refunded, or never succeeded"), "not_refundable"),
+    (Refusal(404, ("",), ("",), "refund page: an empty body where the order is unknown"), "unknown_order"),
+    (Refusal(422, ("refund",), ("manager_confirmation",), "refund page"), "manager"),
+)
+
+
+def proves_no_charge(status: int, object: str, property: str, *, again: bool) -> bool:
+    """Whether a refusal shows that nothing was charged; ``again``: it answers a look at an earlier attempt."""
+    return any(
+        _matches(each, status, object, property) for each in NOT_CHARGED if each.again or not again
+    )
+
+
+def refund_refusal(status: int, object: str, property: str) -> RefundRefusal | None:
+    """What a refusal of a refund says; None for one that LevelUp does not document."""
+    return next((kind for each, kind in _REFUND if _matches(each, status, object, property)), None)
+
+
+def _matches(refusal: Refusal, status: int, object: str, property: str) -> bool:
+    return status == refusal.status and object in refusal.objects and property in refusal.properties
+
+
+def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
+    """The members of an answer that are not what was asked for; empty: the charge is the one that was asked for."""
+    told = {
+        "uuid": (UUID.fullmatch(charge.uuid) is not None, "is none"),
+        "spend_amount": (charge.spend == spend, f"is {charge.spend}, asked were {spend}"),
+        "tip_amount": (charge.tip == tip, f"is {charge.tip}, asked were {tip}"),
+        "total_amount": (charge.total == spend + tip, f"is {charge.total}, asked were {spend + tip}"),
+        "gift_card_total_amount": (charge.gift_card_total <= spend + tip, f"is {charge.gift_card_total}"),
+        "gift_card_tip_amount": (charge.gift_card_tip <= charge.gift_card_total, f"is {charge.gift_card_tip}"),
+    }
+    return [f"{member} {what}" for member, (right, what) in told.items() if not right]
+
+
+def lookalikes(history: Iterable[PastOrder], *, location_id: int, spend: Cents, tip: Cents) -> list[PastOrder]:
+    """The orders of a user that may be a charge of ours: the same place and amounts, and not refunded.
+
+    No documented member of a history ties an order to a proposal, so this is a likeness and no proof. Times are not
+    compared: nobody knows how far LevelUp's clock is from ours.
+    """
+    return [
+        order
+        for order in history
+        if (order.spend, order.tip) == (spend, tip)
+        and order.location_id in (location_id, None)
+        and order.refunded_at is None
+    ]

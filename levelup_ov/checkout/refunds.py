@@ -1,0 +1,199 @@
+"""Refunding: a whole order, once, and never told before LevelUp has told it.
+
+A refund is proven by the order that was asked for, with ``refunded_at`` and all of its amount. A refusal proves nothing
+yet: what it says is read (the order's own ``refunded_at``). What cannot be refunded for good is a person's case.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from levelup_ov.checkout.client import Calls, LevelUp
+from levelup_ov.checkout.connections import Access, Connections
+from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
+from levelup_ov.checkout.proof import PastOrder, refund_refusal
+from levelup_ov.checkout.refusals import LevelUpRefused
+from levelup_ov.checkout.store import Order, Store, to_ms
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Unanswered
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ordering.service import Trace
+
+log = logging.getLogger(__name__)
+
+
+class Refunds:
+    """All that refunds. An order comes here in state ``refunding``, held by the caller."""
+
+    def __init__(self, store: Store, levelup: LevelUp, connections: Connections, leases: Leases) -> None:
+        self._store = store
+        self._levelup = levelup
+        self._connections = connections
+        self._leases = leases
+
+    def take(self, order: Order, trace: Trace) -> Order:
+        """Refund an order that has to go back, or go on with it. :raises Failure: as :meth:`take_back`."""
+        taken = self._leases.take(order, ("refunding",))
+        if taken is None:
+            raise in_progress("this order is being refunded")
+        return self.take_back(taken, None, trace, before=order)
+
+    def take_back(self, order: Order, confirmation: Secret | None, trace: Trace, *, before: Order) -> Order:
+        """Refund ``order``; ``before``: how it was when it was taken up.
+
+        :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
+        """
+        try:
+            merchant = self._connections.access_again("merchant", order.merchant)
+            try:
+                with self._levelup.calls(trace.deadline, trace.calls) as calls:
+                    return self._refund(calls, order, merchant, confirmation, before)
+            except Failure as failure:
+                self._connections.token_refused(failure, merchant, None, order.location_id, trace)
+                raise
+        except Failure as failure:
+            raise self._undone(order, failure, before) from None
+        except BaseException:
+            self.release(order)
+            raise
+
+    def look(self, order: Order, trace: Trace) -> Order:
+        """Read an order that could not be refunded: LevelUp may have given it back meanwhile.
+
+        :raises Failure: it cannot be read now.
+        """
+        merchant = self._connections.access_again("merchant", order.merchant)
+        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            told = self._read(calls, merchant, order.uuid or "")
+        if told is None or told.refunded_at is None or case_of(order)["kind"] != "refund_refused":
+            return order
+        return self._refunded(order, told)
+
+    def release(self, order: Order) -> None:
+        """Let the next request take the order up at once."""
+        try:
+            self._store.change_order(
+                order.id, ("submitting", "refunding"), held=order.held, values={"held": None}
+            )
+        except LedgerUnavailable:
+            log.warning("an order is held until its lease ends", extra={"order": order.id})
+
+    def _refund(
+        self, calls: Calls, order: Order, merchant: Access, confirmation: Secret | None, before: Order
+    ) -> Order:
+        uuid = order.uuid or ""
+        if before.state == "refunding" and (told := self._read(calls, merchant, uuid)) and told.refunded_at:
+            return self._refunded(order, told)
+        try:
+            told = calls.refund(merchant.token, uuid, confirmation)
+        except LevelUpRefused as refusal:
+            kind = refund_refusal(refusal.status, refusal.object, refusal.property)
+            if kind == "manager":
+                raise
+            if kind is None:
+                if refusal.code in ("merchant_token_refused", "provider_credentials_refused"):
+                    raise
+                raise _Unclear(refusal.message) from None
+            found = self._read(calls, merchant, uuid)
+            if found is not None and found.refunded_at is not None:
+                refunded = self._refunded(order, found)
+                if before.state == "refunding" or order.problem is not None:
+                    return refunded
+                # Somebody else has given it back; this request has not.
+                raise _Elsewhere(refusal.message) from None
+            if found is None and merchant.connection.levelup_id is None:
+                raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
+            raise _ForGood(refusal, kind) from None
+        if told.total < order.gross:
+            # Where the amount of the charge was doubtful itself, the order says what it was.
+            found = self._read(calls, merchant, uuid) if order.doubt is not None else None
+            if found is None or found.refunded_at is None or found.total > told.total:
+                raise _InPart(told.total, order.gross)
+        return self._refunded(order, told)
+
+    def _read(self, calls: Calls, merchant: Access, uuid: str) -> PastOrder | None:
+        """The order as LevelUp has it now; None: it has none, or does not say which merchant's it is."""
+        if merchant.connection.levelup_id is None:
+            return None
+        try:
+            return calls.order(merchant.token, merchant.connection.levelup_id, uuid)
+        except LevelUpRefused as refusal:
+            if refusal.status == 404:
+                return None
+            raise _Unclear(refusal.message) from None
+
+    def _undone(self, order: Order, failure: Failure, before: Order) -> Failure:
+        """Record that a refund was not made, and give what is told of it."""
+        if isinstance(failure, _Elsewhere):
+            return Failure("refund_refused", failure.message)
+        is_owed, asked_before = order.problem is not None, before.state == "refunding"
+        if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and is_owed:
+            kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
+            part = failure.message if isinstance(failure, _InPart) else None
+            what = case(kind, failure.message, uuid=order.uuid, told=part)
+            values = {"state": "stuck", "operator_case": what, "held": None}
+            stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
+            log.error(
+                "refund_impossible: a charge cannot be refunded; settle it with `levelup-ov checkout settle`",
+                extra={"order": order.id, "uuid": order.uuid, "kind": kind},
+            )
+            return refund_impossible(stuck or order) if stuck else pending(failure.message)
+        if isinstance(failure, _ForGood):
+            return self._put_back(order, _told(failure))
+        if is_owed:
+            self.release(order)
+            log.error("an order is charged, but neither submitted nor refunded", extra={"order": order.id})
+            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
+        if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
+            self.release(order)
+            return pending(failure.message)
+        return self._put_back(order, failure)
+
+    def _put_back(self, order: Order, failure: Failure) -> Failure:
+        """Nothing was refunded, and the site that asked for it is told so: the order is what it was."""
+        back = "submitted" if order.submitted is not None else "charged"
+        values = {"state": back, "held": None, "refund_key": None}
+        self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
+        return failure
+
+    def _refunded(self, order: Order, told: PastOrder) -> Order:
+        assert told.refunded_at is not None
+        values = {"state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None}
+        refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
+        return refunded or self._store.order(order.id) or order
+
+
+class _Unclear(Failure):
+    """LevelUp has spoken, and its words prove nothing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("refund_pending", message)
+
+
+class _Elsewhere(Failure):
+    """Somebody else has refunded the order."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("refund_refused", message)
+
+
+class _ForGood(Failure):
+    """LevelUp refuses in a documented form, and the order is read as not refunded."""
+
+    def __init__(self, refusal: LevelUpRefused, kind: str) -> None:
+        super().__init__(refusal.code, refusal.message)
+        self.kind = kind
+
+
+class _InPart(Failure):
+    """LevelUp says that it gave back another amount than the whole."""
+
+    def __init__(self, refunded: int, charged: int) -> None:
+        super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
+
+
+def _told(failure: _ForGood) -> Failure:
+    """A refusal in the words of a refund: a charge of ours did succeed, so ``base`` speaks of the refund."""
+    return Failure("refund_refused" if failure.kind == "not_refundable" else failure.code, failure.message)

@@ -1,0 +1,441 @@
+"""Money follows proof: what LevelUp's answers prove, and what becomes of what they do not."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.store import Order, Store
+from levelup_ov.ledger.observer import Observer
+from levelup_ov.standins.levelup.world import REFUND_TIPS
+from tests.channel import Clock
+from tests.checkout.conftest import MakeSite
+from tests.checkout.site import PAYMENT, Site, meal, order
+
+REFUSED = "sandbox:sold-out"
+UNREACHED: list[str | tuple[int, Any]] = ["unreached"] * 3
+LATER, TWO_DAYS_LATER = "2030-06-03T16:05Z", "2030-06-05T18:00Z"
+
+
+def refusal(status: int, object: str | None, property: str | None) -> tuple[int, Any]:
+    named = {"object": object, "property": property, "message": "No.", "code": "x"}
+    return status, [{"error": {name: value for name, value in named.items() if value is not None}}]
+
+
+DECLINED = refusal(422, "order", "base")
+
+
+# What a charge is believed by.
+
+
+@pytest.mark.rule("WEB-1")
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"spend_amount": 1, "total_amount": 1},
+        {"spend_amount": 1069, "total_amount": 1069},
+        {"spend_amount": 1070, "tip_amount": 0, "total_amount": 1070},
+        {"total_amount": 1271},
+        {"spend_amount": "1070"},
+        {"spend_amount": -1070},
+        {"uuid": None},
+        {"uuid": "../refund"},
+        {"gift_card_total_amount": 9999},
+        {"currency": "EUR"},
+    ],
+    ids=str,
+)
+def test_a_charge_that_is_not_as_asked_is_not_believed(
+    site: Site, merchant: str, user: str, member: Any, clock: Clock
+) -> None:
+    site.line.changes["/completed_orders"] = [member]
+    body = meal(merchant, user, tip_amount=200)
+    assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
+    assert (len(site.standing()), site.meals()) == (1, 0)
+    done = site.charged(body, "K")
+    assert (done["state"], done["total_amount"], site.meals()) == ("submitted", 1270, 1)
+
+
+@pytest.mark.rule("WEB-1")
+def test_no_meal_is_placed_for_another_amount_than_asked(site: Site, merchant: str, user: str) -> None:
+    half = {"spend_amount": 535, "total_amount": 535}
+    site.line.changes["/completed_orders"] = [half, half]
+    body = meal(merchant, user)
+    site.charge(body, "K")
+    answer = site.charge(body, "K")
+    assert answer.refusal[:2] == (502, "provider_protocol_error") and "535" in answer.error["message"]
+    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    told = site.get(f"/orders/{site.refunded()[0]}")["order"]
+    assert (told["total_amount"], told["user_pays_amount"], told["state"]) == (535, 335, "refunded")
+
+
+@pytest.mark.rule("WEB-1")
+def test_a_uuid_belongs_to_one_order(site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture) -> None:
+    first = site.charged(order(merchant, user, discount_amount=0))["uuid"]
+    site.line.changes["/completed_orders"] = [{"uuid": first}]
+    body = order(merchant, user, discount_amount=0)
+    assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
+    assert any(message.startswith("uuid_seen_before") for message in caplog.messages)
+    assert site.charged(body, "K")["uuid"] != first
+    assert len(site.standing()) == 2
+
+
+@pytest.mark.rule("WEB-1")
+@pytest.mark.parametrize("status", [202, 203, 204, 206])
+def test_a_status_that_is_not_documented_proves_nothing(site: Site, merchant: str, user: str, status: int) -> None:
+    told = {"order": {"uuid": "u", "spend_amount": 1070, "tip_amount": 0, "total_amount": 1070}}
+    site.line.faults["/completed_orders"] = [(status, told if status != 204 else b"")]
+    body = order(merchant, user)
+    assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-1")
+def test_a_currency_is_named_or_refused(site: Site, merchant: str, user: str) -> None:
+    assert site.charge(order(merchant, user, currency="EUR")).refusal == (422, "invalid_member", "$.order.currency")
+    assert not site.line.count("orders")
+    assert site.charged(order(merchant, user, currency="USD"))["currency"] == "USD"
+
+
+# What "not charged" is believed by.
+
+
+@pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize("lost", ["lost", (504, b"")])
+def test_a_decline_after_an_attempt_without_answer_is_unknown(
+    site: Site, merchant: str, user: str, clock: Clock, lost: Any
+) -> None:
+    site.line.faults["/completed_orders"] = [lost, DECLINED, DECLINED]
+    body = order(merchant, user)
+    assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
+    assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
+    clock.set(LATER)
+    assert site.reconcile()[0] == 0
+    assert site.charged(body, "K")["uuid"] in site.standing()
+    assert len(site.standing()) == 1
+
+
+@pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize(
+    "words",
+    [("user", "email"), ("refund", "base"), (None, None), ("order", "proposed_order_uuid"), ("order", "refunded_at")],
+    ids=str,
+)
+def test_words_that_prove_nothing_leave_it_unknown(
+    site: Site, merchant: str, clock: Clock, words: tuple[str | None, str | None]
+) -> None:
+    user = site.connect_user(permissions=PAYMENT)
+    site.line.faults["/completed_orders"] = ["lost", "lost", "lost", *[refusal(422, *words)] * 2]
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    clock.set(LATER)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    status, said = site.reconcile()
+    assert status == 1 and "still charging" in said
+    # Nobody can tell: a person is told so at every run, until LevelUp says something that proves it.
+    assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 1
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 0
+
+
+@pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize("words", [("user", "email"), ("refund", "base"), (None, None)], ids=str)
+def test_first_words_that_prove_nothing_leave_it_unknown(
+    site: Site, merchant: str, user: str, words: tuple[str | None, str | None]
+) -> None:
+    site.line.faults["/completed_orders"] = [refusal(422, *words)]
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-4")
+@pytest.mark.parametrize("can_read", [True, False])
+def test_a_charge_that_nobody_waits_for_is_not_kept(
+    site: Site, merchant: str, clock: Clock, can_read: bool
+) -> None:
+    user = site.connect_user(permissions=(*PAYMENT, *["read_user_orders"] * can_read))
+    site.line.faults["/completed_orders"] = UNREACHED[:]
+    assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
+    clock.set(TWO_DAYS_LATER)
+    assert site.reconcile()[0] == 0
+    assert (site.standing(), len(site.refunded())) == ([], 0 if can_read else 1)
+
+
+# What was ruled out is looked for again.
+
+
+def ruled_out(site: Site, merchant: str, user: str, clock: Clock) -> Any:
+    """A charge of which LevelUp says that it never came; what charges it, later."""
+    kept: list[Any] = []
+    site.line.keeps["/completed_orders"] = kept
+    body = order(merchant, user, discount_amount=0)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    del site.line.keeps["/completed_orders"]
+    clock.set(LATER)
+    site.line.faults["/completed_orders"] = [DECLINED]
+    assert site.reconcile()[0] == 0
+    site.line.faults.clear()
+    return kept[0]
+
+
+@pytest.mark.rule("WEB-4")
+def test_a_stray_charge_that_is_known_by_its_uuid_goes_back(
+    site: Site, merchant: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrive = ruled_out(site, merchant, site.connect_user(permissions=PAYMENT), clock)
+    arrive()
+    assert len(site.standing()) == 1
+    clock.set("2030-06-03T16:07Z")
+    site.reconcile()
+    assert (site.standing(), len(site.refunded())) == ([], 1)
+    assert any("had been ruled out" in message for message in caplog.messages)
+
+
+@pytest.mark.rule("WEB-4")
+def test_a_stray_charge_that_only_looks_like_it_is_a_persons(
+    site: Site, merchant: str, user: str, clock: Clock
+) -> None:
+    arrive = ruled_out(site, merchant, user, clock)
+    arrive()
+    (stray,) = site.standing()
+    clock.set("2030-06-03T16:07Z")
+    for _ in range(2):
+        status, said = site.reconcile()
+        assert status == 1 and stray in said
+    (id,) = (line.split()[0] for line in site.command("cases")[1].splitlines() if stray in line)
+    assert site.command("settle", id, "--by", "Olive", "--why", "refunded at LevelUp", "--uuid", stray)[0] == 0
+    assert site.reconcile()[0] == 0
+    assert site.refunded() == [stray]
+
+
+@pytest.mark.rule("WEB-4")
+def test_what_was_ruled_out_is_looked_for_four_times(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    ruled_out(site, merchant, user, clock)
+    minutes = (1, 10, 60, 24 * 60)
+    for number, pause in enumerate(minutes, start=1):
+        assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+        clock.now += timedelta(minutes=pause)
+        assert site.reconcile()[0] == 0
+        with closing(sqlite3.connect(ledger_of(site))) as connection:
+            ((looks, body),) = connection.execute("SELECT looks, body FROM checkout_orders")
+        # What would show it is kept until the last look.
+        assert (looks, body is None) == (number, number == len(minutes))
+
+
+def ledger_of(site: Site) -> str:
+    return str(site.app.extensions["levelup_ov"].submissions.ledger.database.engine.url.database)
+
+
+# What a refund is believed by.
+
+
+@pytest.mark.rule("WEB-3")
+@pytest.mark.parametrize(
+    "told",
+    [{"uuid": "another"}, {"refunded_at": None}, {"refunded_at": "yesterday"}, {"total_amount": None}],
+    ids=str,
+)
+def test_a_refund_that_is_not_the_one_asked_for_is_pending(site: Site, merchant: str, user: str, told: Any) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.changes["/refund"] = [told]
+    assert site.refund(uuid, "K").refusal == (503, "refund_pending", None)
+    done = site.done(site.refund(uuid, "K"))["order"]
+    # With the time that LevelUp has, and not ours.
+    assert (done["state"], done["refunded_at"]) == ("refunded", "2026-11-20T17:00:00Z")
+    assert site.refunded() == [uuid]
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_part_is_not_the_whole(site: Site, merchant: str, user: str) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.changes["/refund"] = [{"spend_amount": 500, "total_amount": 500}]
+    answer = site.refund(uuid, "K")
+    assert answer.refusal == (502, "refund_impossible", None)
+    assert "gave back 500 of 1070 cents" in answer.error["message"]
+    assert site.reconcile()[0] == 1
+    assert site.refund(uuid, "K").error["code"] == "refund_impossible"
+
+
+@pytest.mark.rule("WEB-3")
+@pytest.mark.parametrize("tip", [9901, 9902, 9903, 9904])
+def test_a_refund_that_is_refused_for_good_is_a_persons(
+    site: Site, merchant: str, user: str, tip: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = meal(merchant, user, tip_amount=tip, note=REFUSED)
+    for _ in range(2):
+        answer = site.charge(body, "K")
+        assert answer.refusal == (502, "refund_impossible", None)
+        assert "support has been told" in answer.error["message"] and answer.error["retryable"] is False
+    (uuid,) = site.standing()
+    for _ in range(2):
+        caplog.clear()
+        assert site.reconcile()[0] == 1
+        assert "ERROR" in {record.levelname for record in caplog.records}
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "stuck"
+    assert site.command("settle", uuid, "--by", "Olive", "--why", "paid back by transfer")[0] == 0
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "settled"
+    assert site.reconcile()[0] == 0
+    assert site.command("settle", uuid, "--by", "Olive", "--why", "again")[0] == 1
+    with closing(sqlite3.connect(ledger_of(site))) as connection:
+        ((note,),) = connection.execute("SELECT settled FROM checkout_orders")
+    assert "Olive" in note and "paid back by transfer" in note
+
+
+@pytest.mark.rule("WEB-3")
+def test_an_accepted_refund_is_told_when_it_is_made(site: Site, merchant: str, user: str) -> None:
+    made = site.charged(order(merchant, user, tip_amount=9905))["uuid"]
+    assert site.refund(made, "K").error["code"] == "refund_pending"
+    assert site.done(site.refund(made, "K"))["order"]["state"] == "refunded"
+    never = site.charged(order(merchant, user, tip_amount=9906))["uuid"]
+    for _ in range(2):
+        assert site.refund(never, "L").error["code"] == "refund_pending"
+    assert site.reconcile()[0] == 1
+    part = site.charged(order(merchant, user, tip_amount=9907))["uuid"]
+    assert site.refund(part, "M").error["code"] == "refund_impossible"
+    assert set(REFUND_TIPS) == set(range(9901, 9908))
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_site_is_told_that_its_refund_is_refused(site: Site, merchant: str, user: str) -> None:
+    uuid = site.charged(order(merchant, user, tip_amount=9901))["uuid"]
+    for _ in range(2):
+        answer = site.refund(uuid, "K")
+        assert answer.refusal == (422, "refund_refused", None) and "too old" in answer.error["message"]
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
+
+
+@pytest.mark.rule("WEB-6")
+def test_each_key_that_asked_is_told(site: Site, merchant: str, user: str) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.faults["/refund"] = ["lost"]
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    assert site.done(site.refund(uuid, "L"))["order"]["state"] == "refunded"
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
+    assert site.refund(uuid, "M").error["code"] == "already_refunded"
+
+
+@pytest.mark.rule("WEB-6", "SUB-4")
+def test_a_refund_under_its_key_with_another_body(site: Site, merchant: str, user: str) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.done(site.refund(uuid, "K"))
+    other = site.refund(uuid, "K", manager_confirmation="4321")
+    assert other.refusal == (422, "idempotency_key_reused", None)
+    assert site.refund(uuid, "K").status == 200
+
+
+# Tokens and whose they are.
+
+
+@pytest.mark.rule("WEB-7")
+@pytest.mark.parametrize("whose", ["user", "merchant"])
+def test_a_dead_token_is_told_and_the_newest_settles(
+    site: Site, merchant: str, user: str, clock: Clock, whose: str
+) -> None:
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    who = {"user": "ada@example.com", "merchant": "owner@beacon.example"}[whose]
+    with site.levelup.store.writing() as transaction:
+        person = transaction.user_by_email(who)
+        assert person
+        transaction.revoke_app(1, person.id, site.levelup.now)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    old = {"user": f"/users/{user}", "merchant": f"/merchants/{merchant}"}[whose]
+    assert site.get(old)[whose]["state"] == "disconnected"
+    site.connect_user() if whose == "user" else site.connect_merchant()
+    clock.set(LATER)
+    assert site.reconcile()[0] == 0
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+def test_a_token_that_lacks_a_permission_is_not_dead(site: Site, merchant: str) -> None:
+    user = site.connect_user(permissions=("read_user_orders",))
+    assert site.charge(order(merchant, user)).error["code"] == "user_token_refused"
+    assert site.get(f"/users/{user}")["user"]["state"] == "connected"
+
+
+def test_a_poll_and_a_profile_are_those_asked_for(site: Site, user: str) -> None:
+    asked = site.request_permissions()["id"]
+    site.answer_request(1)
+    site.line.changes["/permissions_requests/1"] = [{"id": 2}]
+    assert site.call("POST", f"/users/{asked}/poll").refusal[:2] == (502, "provider_protocol_error")
+    assert site.get(f"/users/{asked}")["user"]["state"] == "pending"
+    assert site.post(f"/users/{asked}/poll")["user"]["state"] == "connected"
+    site.line.changes["/v15/users"] = [{"id": 99}]
+    assert site.call("GET", f"/users/{user}/profile").refusal[:2] == (502, "provider_protocol_error")
+
+
+# Who works on what.
+
+
+@pytest.mark.rule("WEB-5")
+def test_nothing_is_cooked_once_the_charge_was_given_up(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host that submits it was held up behind its last look but one: another one has refunded it meanwhile."""
+    check = Leases.still_ours
+
+    def held_up(leases: Leases, held: Order) -> bool:
+        store: Store = leases._store
+        store.change_order(held.id, ("submitting",), values={"state": "refunding", "held": None})
+        return check(leases, held)
+
+    monkeypatch.setattr(Leases, "still_ours", held_up)
+    answer = site.charge(meal(merchant, user), "K")
+    assert answer.status in (409, 422) and site.meals() == 0
+
+
+def test_a_lease_ends_by_what_each_host_has_seen_itself(site: Site) -> None:
+    store = Store(site.app.extensions["levelup_ov"].submissions.ledger.database)
+    here, there = [1_000_000], [5]
+    ours = Leases(store, Observer("here", lambda: here[0]), 1000)
+    theirs = Leases(store, Observer("there", lambda: there[0]), 1000)
+    mark = ours.new()
+    assert not ours.has_ended(mark) and not theirs.has_ended(mark)
+    here[0] += 999
+    there[0] += 999
+    assert not ours.has_ended(mark) and not theirs.has_ended(mark)
+    here[0] += 1
+    there[0] += 1
+    assert ours.has_ended(mark) and theirs.has_ended(mark)
+
+
+def test_a_run_is_fair(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    for number in range(4):
+        stuck = site.charged(order(merchant, user, tip_amount=9906))["uuid"]
+        assert site.refund(stuck, f"stuck {number}").error["code"] == "refund_pending"
+    site.line.faults["/refund"] = ["unreached"]
+    last = site.charged(order(merchant, user))["uuid"]
+    assert site.refund(last, "last").error["code"] == "refund_pending"
+    for _ in range(3):
+        clock.now = clock.now.replace(minute=clock.now.minute + 1)
+        assert site.command("reconcile", "--limit", "2")[0] == 1
+    assert site.refunded() == [last]
+
+
+def test_a_run_ends_in_time_though_levelup_hangs(
+    make_site: MakeSite, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site()
+    for number in range(6):
+        uuid = site.charged(order(merchant, user, tip_amount=9906))["uuid"]
+        site.refund(uuid, f"stuck {number}")
+    monkeypatch.setattr("levelup_ov.cli.checkout.PATIENCE", 1.0)
+    taken = timed(lambda: site.command("reconcile"), site)
+    assert taken < 6
+
+
+def timed(call: Callable[[], Any], site: Site) -> float:
+    site.line.delays[""] = 0.8
+    started = time.monotonic()
+    call()
+    return time.monotonic() - started
+
