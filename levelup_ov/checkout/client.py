@@ -6,6 +6,7 @@ Answers are read member by member; amounts are cents.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,33 +17,36 @@ from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
 from levelup_ov.checkout.proof import CURRENCY, Charge, PastOrder, proves_no_charge
-from levelup_ov.checkout.refusals import LevelUpRefused, oauth_refusal_from, refusal_from
+from levelup_ov.checkout.refusals import LevelUpRefused, maintenance_words, oauth_refusal_from, refusal_from
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Unanswered, broken_protocol
+from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.redaction import scrub
-from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.answer import MAX_INTEGER, Answer
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Reply, Session, Transport
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 POOL = "checkout/levelup"
 """The name of the pool of connections; no account can have it."""
 
 _TOKEN = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,100}")
 """At most 100 bytes, and nothing that would end it in a header."""
+MAX_PAGES = 100
+"""Pages of a list that are read; a merchant with more locations than they hold is a fault of the list."""
 _NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token with LevelUp's id of the merchant or user it is for, where it was told."""
+    """A token with LevelUp's id of the user it is for, where it was told."""
 
     secret: Secret
-    merchant_id: int | None = None
     user_id: int | None = None
 
 
@@ -56,10 +60,11 @@ class PermissionsRequest:
 
 
 class Place(NamedTuple):
-    """A location of a merchant, with LevelUp's id."""
+    """A location of a merchant, with LevelUp's ids of both; ``merchant_id`` is None where it was not told."""
 
     id: int
     name: str | None
+    merchant_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +139,18 @@ class LevelUp:
 
         ``last_look``: called just before the call that charges is sent, each time.
         """
+        maintenance: list[str] = []
+
+        def error_from(reply: Reply) -> Refused | None:
+            maintenance[:] = maintenance_words(reply)
+            return refusal_from(reply)
+
         session = Session(
             self._transport,
             POOL,
             base_url=self.base_url,
             headers={},
-            error_from=refusal_from,
+            error_from=error_from,
             deadline=deadline,
             calls=log,
             own=True,
@@ -150,6 +161,8 @@ class LevelUp:
             with self._bulkhead.room(POOL):
                 yield Calls(self, session)
         except Failure as failure:
+            if maintenance and failure.code == "provider_unavailable":
+                failure.message = f"LevelUp: {maintenance[0]}"
             failure.message = scrub(failure.message, session.secrets)
             raise
         finally:
@@ -162,7 +175,12 @@ class LevelUp:
         try:
             if self._app_token is None or self._app_token is refused:
                 body = {"api_key": self.api_key, "client_secret": self._client_secret.reveal()}
-                reply = session.post("/v15/access_tokens", body, repeatable=True)
+                try:
+                    reply = session.post("/v15/access_tokens", body, repeatable=True)
+                except Refused as refusal:
+                    if refusal.code == "provider_credentials_refused":
+                        log.error("levelup_app_credentials_refused", extra={"status": getattr(refusal, "status", None)})
+                    raise
                 self._app_token = _token(reply.answer().member("access_token"), "token", session)
             return self._app_token
         finally:
@@ -182,7 +200,7 @@ class LevelUp:
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
             raise broken_protocol("LevelUp gave a token of an unknown type")
         secret = _token(answer, "access_token", session)
-        return Token(secret, answer.integer("merchant_id", None), answer.integer("user_id", None))
+        return Token(secret, answer.integer("user_id", None))
 
 
 class Calls:
@@ -261,7 +279,7 @@ class Calls:
         return Loyalty(
             answer.cents("potential_credit_amount", 0),
             answer.cents("spend_remaining_amount", None),
-            answer.integer("progress_percentage", None),
+            _percentage(answer),
         )
 
     def campaigns(self, user: Secret, location_id: int) -> list[tuple[int, list[str]]]:
@@ -285,10 +303,8 @@ class Calls:
     # With a merchant's token, or both.
 
     def locations(self, merchant: Secret, merchant_id: int) -> list[Place]:
-        """A merchant's locations."""
-        reply = self._get(f"/v15/merchants/{merchant_id}/locations", merchant=merchant)
-        locations = [each.member("location") for each in _list(reply)]
-        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
+        """All locations of a merchant, page after page."""
+        return self._places(f"/v15/merchants/{merchant_id}/locations", merchant)
 
     def propose(self, merchant: Secret, user: Secret, order: Mapping[str, Any]) -> Proposal:
         """Propose an order. It charges nothing, so it may be sent twice."""
@@ -360,8 +376,7 @@ class Calls:
 
     def managed_locations(self, merchant: Secret) -> list[Place]:
         """The locations that a merchant's token is for; any token of a merchant that is alive may ask."""
-        locations = [each.member("location") for each in _list(self._get("/v15/managed_locations", merchant=merchant))]
-        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
+        return self._places("/v15/managed_locations", merchant)
 
     def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
         """Give a token back."""
@@ -379,6 +394,23 @@ class Calls:
         params = None if page is None else {"page": str(page)}
         # A list without entries is answered without a body.
         return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user), also=(204,))
+
+    def _places(self, path: str, merchant: Secret) -> list[Place]:
+        """The locations of a list in pages: ``Link`` names the next one, 204 is past the end."""
+        found: list[Place] = []
+        page: int | None = None
+        for _ in range(MAX_PAGES):
+            reply = self._get(path, merchant=merchant, page=page)
+            locations = [each.member("location") for each in _list(reply)]
+            found += (
+                Place(each.integer("id"), each.text("name", None), each.integer("merchant_id", None))
+                for each in locations
+            )
+            following = _NEXT.search(reply.headers.get("Link", ""))
+            if following is None or not locations:
+                return found
+            page = int(following[1])
+        raise broken_protocol(f"LevelUp's list of locations does not end after {MAX_PAGES} pages")
 
     def _as_app(self, method: str, path: str, body: Any = None) -> Reply:
         """A call with the app's token; once more with a new one where that was refused, since it had no effect."""
@@ -437,7 +469,18 @@ def _list(reply: Reply) -> list[Answer]:
 
 def _address(answer: Answer) -> dict[str, Any]:
     texts = ("address_type", "street_address", "extended_address", "locality", "region", "postal_code")
-    return {"id": answer.identifier("id"), **{name: answer.text(name, None) for name in texts}}
+    # The oldest documentation (2014) shows addresses without an id.
+    return {"id": answer.identifier("id", None), **{name: answer.text(name, None) for name in texts}}
+
+
+def _percentage(answer: Answer) -> int | None:
+    """Whole percents of a decimal, its documented type."""
+    value = answer.decimal("progress_percentage", None)
+    if value is None:
+        return None
+    if not 0 <= value <= MAX_INTEGER:
+        raise broken_protocol(f"LevelUp's answer needs a percentage at {answer.path}.progress_percentage")
+    return int(value)
 
 
 def _past_order(answer: Answer) -> PastOrder:

@@ -92,7 +92,7 @@ class ProfileSchema(Schema):
 class UserAddressSchema(Schema):
     """An address of a user."""
 
-    id = fields.String(required=True)
+    id = fields.String(required=True, allow_none=True)
     address_type = fields.String(required=True, allow_none=True)
     street_address = fields.String(required=True, allow_none=True)
     extended_address = fields.String(required=True, allow_none=True)

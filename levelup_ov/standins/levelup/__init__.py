@@ -3,7 +3,8 @@
 Real enough to connect, charge and refund against; nothing of it reaches a bank. What the platform's documents
 left open is settled here like this:
 
-- ``POST /oauth2/token`` takes the form of RFC 6749 and adds ``merchant_id`` and ``user_id`` to its answer.
+- ``POST /oauth2/token`` takes the form of RFC 6749 and adds ``user_id`` to its answer. Whose a merchant's
+  token is, ``GET /v15/managed_locations`` tells.
   ``POST /oauth2/revoke`` (RFC 7009) and ``DELETE /v15/access_tokens`` revoke a token.
 - ``POST /v15/completed_orders`` has the root member ``completed_order``.
 - A permissions request that was accepted shows a ``token`` when it is read, and has it in the callback.

@@ -112,7 +112,6 @@ def exchange_code() -> Response | tuple[Response, int]:
             "access_token": token,
             "token_type": "bearer",
             "scope": " ".join(sorted(code.permissions)),
-            "merchant_id": merchant_id,
             "user_id": code.user_id,
         }
     )
