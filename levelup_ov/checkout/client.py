@@ -39,6 +39,14 @@ _TOKEN = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,100}")
 """At most 100 bytes, and nothing that would end it in a header."""
 MAX_PAGES = 100
 """Pages of a list that are read; a merchant with more locations than they hold is a fault of the list."""
+_CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "basic_v1": (("title", "description"), ()),
+    "spend_based_loyalty_v1": ((), ("earn_amount", "progress_amount", "required_spend_amount")),
+    "visit_based_loyalty_v1": (
+        (), ("earn_amount", "progress_visit_count", "required_visit_count", "qualifying_order_spend_amount"),
+    ),
+}  # fmt: skip
+"""Texts and numbers of each representation; the iOS library and its fixtures name them."""
 _NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
 
 
@@ -92,6 +100,13 @@ class Loyalty:
     potential_credit: Cents
     spend_remaining: Cents | None
     progress_percentage: int | None
+
+
+class MerchantCredit(NamedTuple):
+    """Credit of one merchant: what is taken off its checks, and what is on its gift card."""
+
+    discount: Cents
+    gift_card: Cents
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,9 +304,20 @@ class Calls:
         return [(each.integer("id"), each.texts("representation_types", [])) for each in campaigns]
 
     def campaign(self, user: Secret, number: int, representation: str) -> Mapping[str, Any]:
-        """One representation of a campaign, LevelUp's own members."""
+        """One representation of a campaign: the members that are documented for it."""
         reply = self._get(f"/v15/campaigns/{number}/{representation}", user=user)
-        return reply.answer().member("campaign").value
+        answer = reply.answer().member("campaign")
+        texts, numbers = _CAMPAIGN_MEMBERS.get(representation, ((), ()))
+        return {
+            **{name: answer.text(name, None) for name in texts},
+            **{name: answer.integer(name, None) for name in numbers},
+        }
+
+    def merchant_credit(self, user: Secret, location_id: int) -> MerchantCredit:
+        """The part of the user's credit that the merchant pays for."""
+        answer = self._get(f"/v15/locations/{location_id}/merchant_funded_credit", user=user).answer()
+        credit = answer.member("merchant_funded_credit")
+        return MerchantCredit(credit.cents("discount_amount", 0), credit.cents("gift_card_amount", 0))
 
     def card_page(self, user: Secret, return_to: str | None) -> CardPage:
         """The page of LevelUp's on which the user may type the one card."""
@@ -493,4 +519,6 @@ def _past_order(answer: Answer) -> PastOrder:
         answer.cents("tip_amount", 0),
         answer.cents("total_amount"),
         answer.instant("refunded_at", None),
+        answer.cents("balance_amount", None),
+        answer.cents("credit_applied_amount", None),
     )

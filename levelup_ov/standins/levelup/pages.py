@@ -20,9 +20,7 @@ from levelup_ov.standins.levelup.world import (
     CAMPAIGNS,
     DECLINED_CARD,
     GOOD_CARD,
-    LOCATIONS,
     LOST_ANSWER_CARD,
-    MERCHANTS,
     PEOPLE,
     PERMISSIONS,
     REFUND_TIPS,
@@ -203,7 +201,10 @@ def show_account() -> Answer:
             card=transaction.card(user.id),
             addresses=[address for _, address in transaction.addresses(user.id)],
             allowed={app: words for app, words in allowed.items() if words},
-            orders=[(order, LOCATIONS[order.location_id]) for order in transaction.orders_of(user.id, limit=NEWEST)],
+            orders=[
+                (order, transaction.location(order.location_id))
+                for order in transaction.orders_of(user.id, limit=NEWEST)
+            ],
         )
 
 
@@ -249,12 +250,14 @@ def add_card() -> Answer:
 def show_world() -> Answer:
     shared = platform()
     with shared.store.reading() as transaction:
+        merchants, locations = transaction.merchants(), transaction.locations()
         users = [
             {
                 "user": user,
                 "card": transaction.card(user.id),
                 "credit": {
-                    merchant.name: orders.funds_of(transaction, user.id, merchant) for merchant in MERCHANTS.values()
+                    merchant.name: orders.funds_of(transaction, user.id, merchant, shared.clock())
+                    for merchant in merchants
                 },
                 "global_credit": orders.global_credit_of(transaction, user.id),
             }
@@ -271,8 +274,8 @@ def show_world() -> Answer:
     return render_template(
         "world.html",
         apps=shared.apps.values(),
-        merchants=MERCHANTS.values(),
-        locations=LOCATIONS,
+        merchants=merchants,
+        locations=locations,
         campaigns=CAMPAIGNS.values(),
         users=users,
         people={person.id: person for person in PEOPLE},
@@ -320,9 +323,9 @@ def _sign_in_page(
 
 
 def _approval_page(asked: Asked, user: User) -> str:
-    merchant = MERCHANTS.get(user.merchant_id or 0)
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
+        merchant = transaction.merchant(user.merchant_id or 0)
     return render_template(
         "approve.html",
         app=asked.app,
