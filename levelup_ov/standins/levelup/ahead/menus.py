@@ -116,7 +116,7 @@ def _groups(
             for option in options:
                 below = numbers[option["provider_id"]]
                 more = option.get("option_groups") or []
-                yield from _groups(own, more, groups, number, below, f"{option['name']}: ", depth + 1)
+                yield from _groups(own, more, groups, number, below, f"{prefix}{option['name']}: ", depth + 1)
 
 
 def _defaults(group: JSON, numbers: Mapping[str, int]) -> list[int]:

@@ -184,8 +184,8 @@ class OrderAhead:
                 problem = _problem(reply)
                 if not _retryable(reply):
                     break
-            if problem and end - self._monotonic() > 1:
-                self._sleep(0.5)
+            if problem:
+                self._sleep(min(0.5, max(0.0, end - self._monotonic())))
         now = self._clock().timestamp()
         with self._store.writing() as transaction:
             if quote is None:
