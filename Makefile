@@ -1,5 +1,6 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
-# Each sets up .venv with pinned versions first. Other targets: lint, docs, demo-checkout, demo-fftp, demo-vendure, matrix, faults, bench, clean.
+# Each sets up .venv with pinned versions first. Other targets: lint, docs, demo-checkout, demo-fftp, demo-vendure, matrix, faults, simulate,
+# simulate-mutants, bench, soak, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest lint format docs architecture demo-checkout demo-fftp demo-vendure matrix faults bench clean
+.PHONY: run test test-lowest lint format docs architecture demo-checkout demo-fftp demo-vendure matrix faults simulate simulate-mutants bench soak clean
 
 run: $(VENV)/runtime
 	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
@@ -44,8 +45,20 @@ matrix: $(VENV)/runtime
 faults: $(VENV)/development
 	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql)
 
+# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it.
+simulate: $(VENV)/development
+	$(BIN)/python -m tests.simulation $(or $(N),20000) $(or $(SEED),1) $(ARGS)
+
+# For each rule put back to the old way: how many trials show it, of N at the most.
+simulate-mutants: $(VENV)/development
+	$(BIN)/python -m tests.simulation $(or $(N),20000) $(or $(SEED),1) --mutants $(ARGS)
+
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.run $(ARGS)
+
+# Hostile and friendly callers mixed, for MINUTES; the attacks alone: python -m bench.hostile bodies, connections.
+soak: $(VENV)/bench
+	$(BIN)/python -m bench.hostile soak --minutes $(or $(MINUTES),10)
 
 clean:
 	rm -rf $(VENV) .cache build dist docs/_build *.egg-info

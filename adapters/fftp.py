@@ -11,6 +11,9 @@ What version 0.4.0 does, read in its source and seen on the running server (2026
 - A key used before gives the first order again, whatever the body. But the key is looked up, and kept, in
   steps of its own: two requests at once make two orders, and a fault can leave an order without its key.
   Placing is therefore not repeatable, and an order is found by its ``payment_proof``, kept together with it.
+- Every order says its ``payment_proof``, ``customer_name`` and ``status`` back. Of orders placed at once some are
+  answered with 201 and not kept (one SQLite connection serves all threads): only the answer to ``/paid``, or the
+  order itself, tells that it was.
 - ``pickup_notes`` is taken and thrown away. The notes of a line reach the kitchen.
 - An option is named without its group, and counts once however often it is named.
 
@@ -22,30 +25,50 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol, reading
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Failure,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    broken_protocol,
+    encode_path,
+    in_minutes,
+    nest,
+    reading,
+)
 
 LOCATION_ID = "main"
 MENU_TTL = 60.0
 """Seconds for which a menu is kept; the counter may change it at any time, and a validation asks for the price."""
 IMPOSSIBLE_TOTAL = 10**15
 """Cents that no order costs."""
+PROOF = "LevelUp "
+"""What our reference follows in ``payment_proof``."""
 
 _REFUSALS = (
     ("unknown item_id", "unknown_item"),
@@ -59,11 +82,16 @@ _REFUSALS = (
 
 
 class PriceDiffers(Refused):
-    """The order costs ``correct_total`` cents, not what was sent; nothing was placed."""
+    """The order costs ``correct_total`` cents, not ``sent_total`` (None: not said); nothing was placed."""
 
-    def __init__(self, message: str, correct_total: int) -> None:
+    def __init__(self, message: str, correct_total: int, sent_total: object) -> None:
         super().__init__("price_changed", message)
         self.correct_total = correct_total
+        self.sent_total = sent_total
+
+
+class NotFound(Refused):
+    """FFTP has no order of this id."""
 
 
 class FftpAdapter(Adapter):
@@ -99,70 +127,136 @@ class FftpAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         total = _price(order, session)
-        with reading():
-            minutes = _ask_menu(session).integer("default_prep_minutes")
         return Quote(
             food=total,
             tax=0,
             tip=None,
             charged=None if order.merchant_funded_discount else total,
             merchant_funded_discount=order.merchant_funded_discount,
-            ready=Ready(in_minutes(minutes, order.received_at)),
+            ready=Ready(_ready_at(order, session)),
             cart={"validated": Secret(json.dumps({"total": total}))},
         )
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         # Lists nothing, but is refused without the right token: what could not be marked as paid is not placed.
         session.get("/fftp/v1/orders", params={"status": "none"}, headers=self._admin())
+        if order.ready_window is not None:
+            order.check_ready(_ready_at(order, session))
         validated = order.cart.get("validated")
         total = json.loads(validated.reveal())["total"] if isinstance(validated, Secret) else _price(order, session)
-        body = _body(order, total, order.reference or uuid4().hex)
-        reply = session.post("/fftp/v1/orders", body, places_order=True)
+        reference = order.reference or uuid4().hex
+        try:
+            reply = session.post("/fftp/v1/orders", _body(order, total, reference), places_order=True)
+        except PriceDiffers as refusal:
+            _check_total(refusal, total)
+            raise
         placed = reply.answer()
+        _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
         # 200 is an order made earlier, and its minutes count from then.
         made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
-        return self._finish(placed, made_at, session, discounted=order.merchant_funded_discount > 0)
+        discounted = order.merchant_funded_discount > 0
+        return self._finish(placed, made_at, session, customer=order.user.name, discounted=discounted)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         """The order placed under ``reference``, now marked as paid; None proves that there is none (SUB-5)."""
-        orders = Answer({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
-        for order in orders:
-            if order.text("payment_proof", "") == f"LevelUp {reference}":
-                return self._finish(order, order.instant("created_at"), session, discounted=None)
-        return None
+        rows = Answer({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
+        # Every row is read: one that does not say whose it is may be the one that is looked for.
+        proofs = [(row.text("payment_proof"), row.identifier("order_id")) for row in rows]
+        found = [row for row, (proof, _) in zip(rows, proofs) if proof == PROOF + reference]
+        if not found:
+            return None
+        first = min(found, key=lambda row: row.instant("created_at"))
+        customer = first.text("customer_name", None)
+        placed = self._finish(first, first.instant("created_at"), session, customer=customer, discounted=None)
+        others = tuple(row.identifier("order_id") for row in found if row is not first)
+        return replace(placed, duplicates=others)
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status == 409:
             detail = reply.answer().member("detail")
-            return PriceDiffers(detail.text("message"), detail.cents("correct_total_cents"))
+            if detail.text("error", "total_mismatch") != "total_mismatch":
+                raise broken_protocol("the provider's answer needs total_mismatch at $.detail.error")
+            sent = detail.value.get("client_total_cents")
+            return PriceDiffers(detail.text("message"), detail.cents("correct_total_cents"), sent)
         if reply.status == 422:
             words = _words(reply.answer())
             code = next((code for beginning, code in _REFUSALS if re.match(beginning, words)), "order_refused")
             return Refused(code, words)
+        if reply.status == 404 and reply.json() == {"detail": "order not found"}:
+            return NotFound("order_refused", "order not found")
         return None
 
     def _admin(self) -> Mapping[str, str]:
         return {"x-admin-token": self.account.setting("admin_token")}
 
-    def _finish(self, placed: Answer, made_at: datetime, session: Session, *, discounted: bool | None) -> Placed:
-        """Mark a placed order as paid with LevelUp (PAY-1).
+    def _finish(
+        self, placed: Answer, made_at: datetime, session: Session, *, customer: str | None, discounted: bool | None
+    ) -> Placed:
+        """Mark a placed order as paid with LevelUp (PAY-1), which also shows that FFTP kept it (SUB-8).
 
-        It stands whether or not that succeeds: one that FFTP holds as unpaid is reported as charged with
-        0 (PAY-4). What is paid for one with a discount, or perhaps with one, FFTP cannot say.
+        One that FFTP keeps and holds as unpaid is reported as charged with 0 (PAY-4). What is paid for one with
+        a discount, or perhaps with one, FFTP cannot say.
+
+        :raises Unanswered: FFTP does not have the order, has cancelled it, or gives no answer that shows it.
         """
         order_id = placed.identifier("order_id")
         ready_at = in_minutes(placed.integer("eta_minutes"), made_at)
         ticket, total = placed.identifier("ticket_number"), placed.cents("total_cents")
+        kept = self._kept(order_id, placed.text("payment_proof").removeprefix(PROOF), customer, session)
+        charged = 0 if not kept.boolean("paid") else total if discounted is False else None
+        return Placed(
+            ticket,
+            order_id,
+            reference=kept.text("payment_proof").removeprefix(PROOF),
+            expected_ready_at=ready_at,
+            expected_charge=None if charged is None else total,
+            charged=charged,
+        )
+
+    def _kept(self, order_id: str, reference: str, customer: str | None, session: Session) -> Answer:
+        """The order as FFTP has it once it was marked as paid; where that failed, as it is."""
+        path = f"/fftp/v1/orders/{quote(order_id, safe='')}"
+        call = f"POST {path}/paid"
         try:
-            path = f"/fftp/v1/orders/{quote(order_id, safe='')}/paid"
-            paid = session.post(path, {"paid": True}, headers=self._admin(), repeatable=True).answer().boolean("paid")
-        except Failure:
-            paid = placed.boolean("paid", False)
-        charged = 0 if not paid else total if discounted is False else None
-        expected = None if charged is None else total
-        return Placed(ticket, order_id, expected_ready_at=ready_at, expected_charge=expected, charged=charged)
+            try:
+                kept = session.post(f"{path}/paid", {"paid": True}, headers=self._admin(), repeatable=True).answer()
+            except NotFound:
+                raise
+            except Failure:
+                call = f"GET {path}"
+                kept = session.get(path).answer()
+        except NotFound:
+            raise broken_protocol(f"the provider confirmed an order, and answers {call} with 404") from None
+        _check_echo(kept, call, reference, customer=customer, order_id=order_id)
+        return kept
+
+
+def _check_echo(
+    order: Answer, call: str, reference: str, *, customer: str | None, order_id: str | None = None
+) -> None:
+    """That FFTP's answer to ``call`` is about the order that was asked about, and that it was not cancelled.
+
+    :raises Unanswered: ``provider_protocol_error``, with the call and the member.
+    """
+    echoed = {
+        "order_id": (order.identifier("order_id", ""), order_id),
+        "payment_proof": (order.text("payment_proof", ""), PROOF + reference),
+        "customer_name": (order.text("customer_name", customer), customer),
+    }
+    for member, (said, wanted) in echoed.items():
+        if wanted is not None and said != wanted:
+            raise broken_protocol(f"the provider's answer to {call} is about another order: $.{member} is not ours")
+    if order.text("status", "") == "cancelled":
+        raise broken_protocol(f"the provider's answer to {call} says that the order was cancelled: $.status")
+
+
+def _check_total(refusal: PriceDiffers, total: int) -> None:
+    """:raises Unanswered: ``provider_protocol_error``: the refusal is about an order of another total."""
+    if refusal.sent_total not in (None, total):
+        words = "the provider refuses an order of another total: $.detail.client_total_cents is not ours"
+        raise broken_protocol(words)
 
 
 def _ask_menu(session: Session) -> Answer:
@@ -174,6 +268,12 @@ def _check_menu(menu: Answer) -> None:
     menu.integer("default_prep_minutes")
     for item in menu.each("items"):
         _menu_item(item, _option_groups(item))
+
+
+def _ready_at(order: Order, session: Session) -> datetime:
+    """When FFTP says that every order is ready."""
+    with reading():
+        return in_minutes(_ask_menu(session).integer("default_prep_minutes"), order.received_at)
 
 
 def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:
@@ -222,6 +322,7 @@ def _price(order: Order, session: Session) -> int:
     try:
         session.post("/fftp/v1/orders", _body(order, IMPOSSIBLE_TOTAL, uuid4().hex), repeatable=True)
     except PriceDiffers as refusal:
+        _check_total(refusal, IMPOSSIBLE_TOTAL)
         return refusal.correct_total
     raise broken_protocol("the provider accepted an order with an impossible total")
 
@@ -236,7 +337,7 @@ def _body(order: Order, total: int, key: str) -> dict[str, Any]:
     return {
         "lines": lines,
         "client_total_cents": total,
-        "payment_proof": f"LevelUp {key}",
+        "payment_proof": PROOF + key,
         "idempotency_key": key,
         "customer_name": order.user.name,
     }
@@ -272,7 +373,9 @@ def _words(body: Answer) -> str:
     """FFTP's own words: a sentence, or a list of what is wrong and where."""
     if type(body.value.get("detail")) is str:
         return body.text("detail")
-    return "; ".join(f"{_place(problem.value.get('loc'))}: {problem.text('msg')}" for problem in body.each("detail"))
+    if not (problems := body.each("detail")):
+        raise broken_protocol("the provider's refusal needs words at $.detail")
+    return "; ".join(f"{_place(problem.value.get('loc'))}: {problem.text('msg')}" for problem in problems)
 
 
 def _place(loc: Any) -> str:

@@ -1,7 +1,9 @@
 """The embedded sandbox engine (:mod:`levelup_ov.standins.sandbox`), in-process or served on a port.
 
 A validation is one call, the submission after it one more. Where the engine serves members only, it refuses
-the guest, and the order is made on an account (META-6). A cart is ordered once at the most.
+the guest, and the order is made on an account (META-6). A cart is ordered once at the most, and a reference belongs
+to one order of a location. The engine says the reference back with every order, and can be made to refuse what is
+still on its way under one (SUB-10).
 """
 
 from __future__ import annotations
@@ -16,18 +18,39 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours, read_each
-from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
-from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    WEEKDAYS,
+    Adapter,
+    Answer,
+    Category,
+    CategoryGroup,
+    Choice,
+    CreditCard,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    TenderKind,
+    Unanswered,
+    broken_protocol,
+    encode_path,
+    nest,
+    opening_hours,
+    read_each,
+)
 
 MENU_TTL = 60.0
 """Seconds for which a menu is kept."""
@@ -45,9 +68,19 @@ CODES: Mapping[str, str] = {
     "card_declined": "card_declined card_expired card_invalid",
     "customer_refused": "customer_incomplete email_invalid email_taken login_refused session_refused",
     "location_not_found": "place_unknown",
-    "order_refused": "cart_ordered cart_unknown coupon_too_large order_too_large payment_declined",
+    "order_refused": (
+        "cart_of_another cart_ordered cart_unknown coupon_too_large order_too_large payment_declined "
+        "reference_taken reference_voided"
+    ),
 }
-"""Our codes, and the engine's problems that each stands for."""
+"""Our codes, and the engine's problems that each means."""
+REFUSING_STATUSES = (401, 404, 409, 422)
+"""The engine's statuses of a refusal; another one is not the engine's."""
+
+_ORDERED = ("cart_ordered", "reference_taken")
+"""Perhaps by an earlier delivery of the same call."""
+_UNUSABLE = ("cart_of_another", "cart_unknown", "reference_voided", "session_refused")
+"""The cart cannot be ordered, a new one can."""
 
 _PATHS = (
     (r"note$", "$.special_instructions"),
@@ -77,13 +110,17 @@ class Problem(Refused):
 
 
 class Cart(NamedTuple):
-    """A cart of the engine: what it holds by ``digest``, what it costs in cents, the ``token`` of its owner."""
+    """A cart of the engine: what it holds by ``digest``, what it costs in cents, the ``token`` of its owner.
+
+    ``guest``: digests of the e-mail address and the telephone number that it was opened for.
+    """
 
     id: str
     place: str
     digest: str
     total: int
     token: str
+    guest: Sequence[str] = ()
 
 
 class SandboxAdapter(Adapter):
@@ -92,6 +129,7 @@ class SandboxAdapter(Adapter):
     tenders = frozenset({"levelup", "credit_card"})
     creates_accounts = True
     schedules = True
+    fences = True
     settings = {
         "base_url": Setting("address of the engine", default="http://sandbox.internal", url=True),
         "api_key": Setting("the engine's key; the embedded one has the default", default="sandbox", secret=True),
@@ -121,7 +159,7 @@ class SandboxAdapter(Adapter):
                 cart = validated if unchanged else _fill_cart(validated, content, session)
                 return _place_order(cart, cart.total, order, tender, session)
             except Problem as problem:
-                if problem.problem not in ("cart_unknown", "session_refused"):
+                if problem.problem not in _UNUSABLE:
                     raise
                 session.nothing_placed()
         _, cart, credentials = _open_cart(order, content, session)
@@ -133,8 +171,14 @@ class SandboxAdapter(Adapter):
     ) -> Placed | None:
         return _find_order(location.provider_id, reference, trace.get("expected_total"), session)
 
+    def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
+        """Void the reference for all carts that are open now; a new cart can be ordered under it."""
+        path = f"/v1/locations/{location.provider_id}/voids"
+        answer = session.post(path, {"reference": reference}, repeatable=True).answer().member("void")
+        _check_echo(answer, f"POST {path}", "$.void", location.provider_id, reference)
+
     def error_from(self, reply: Reply) -> Refused | None:
-        if reply.ok or reply.status >= 500:
+        if reply.status not in REFUSING_STATUSES:
             return None
         try:
             problem = reply.answer().member("problem")
@@ -162,7 +206,7 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Ca
         token, credentials = _sign_in(order, session)
         answer = session.post(path, content, headers=_login(token, session), repeatable=True).answer()
     cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
-    return answer, Cart(cart_id, place, _digest(content), total, token), credentials
+    return answer, Cart(cart_id, place, _digest(content), total, token, _guest(order)), credentials
 
 
 def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
@@ -174,12 +218,13 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
 
 def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:
     """Order the cart, if it still costs ``total``."""
+    path = f"/v1/carts/{cart.id}/orders"
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
     if (window := order.ready_window) is not None:
         body |= {name: _stamp(instant) for name, instant in zip(("earliest", "latest"), window, strict=True)}
     try:
         reply = session.post(
-            f"/v1/carts/{cart.id}/orders",
+            path,
             body,
             headers=_login(cart.token, session),
             places_order=True,
@@ -187,16 +232,34 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
         )
     except Problem as problem:
         # A network may deliver a call twice and this answer the second: then it was ordered by the first.
-        reference = order.reference if problem.problem == "cart_ordered" else None
+        reference = order.reference if problem.problem in _ORDERED else None
         if reference is None or (placed := _find_order(cart.place, reference, total, session)) is None:
             raise
         return placed
-    return _placed(reply.answer().member("order"), total)
+    answer = reply.answer().member("order")
+    _check_echo(answer, f"POST {path}", "$.order", cart.place, order.reference)
+    return _placed(answer, total)
 
 
 def _find_order(place: str, reference: str, expected: int | None, session: Session) -> Placed | None:
-    found = session.get(f"/v1/locations/{place}/orders", params={"reference": reference}).answer().each("orders")
-    return _placed(found[0], expected) if found else None
+    path = f"/v1/locations/{place}/orders"
+    found = session.get(path, params={"reference": reference}).answer().each("orders")
+    for position, order in enumerate(found):
+        _check_echo(order, f"GET {path}", f"$.orders[{position}]", place, reference)
+    orders = [_placed(order, expected) for order in found]
+    others = tuple(each.provider_order_id for each in orders[1:])
+    return replace(orders[0], duplicates=others) if orders else None
+
+
+def _check_echo(answer: Answer, call: str, where: str, place: str, reference: str | None) -> None:
+    """That an answer to ``call`` is about our order.
+
+    :raises Unanswered: ``provider_protocol_error``, with the call and the member.
+    """
+    for member, wanted in (("location", place), ("reference", reference)):
+        if answer.text(member, None) != wanted:
+            words = f"the provider's answer to {call} is about another order: {where}.{member} is not ours"
+            raise broken_protocol(words)
 
 
 def _login(token: str, session: Session) -> Mapping[str, str]:
@@ -272,12 +335,18 @@ def _digest(content: Any) -> str:
 
 
 def _recorded(order: Order) -> Cart | None:
-    """The cart of the validation before, if it is one of this location (META-4)."""
+    """The cart of the validation before, if it is one of this location and this guest (META-4)."""
     try:
         cart = Cart(*json.loads(order.cart["cart"].reveal()))
     except (KeyError, TypeError, ValueError):
         return None
-    return cart if cart.place == order.location.provider_id else None
+    return cart if cart.place == order.location.provider_id and {*cart.guest} & {*_guest(order)} else None
+
+
+def _guest(order: Order) -> list[str]:
+    """Digests of how the guest is reached: one of them is the same for the same guest (META-3)."""
+    email, phone = (order.user.email or "").strip().casefold(), re.sub(r"[\s().-]", "", order.user.phone or "")
+    return [_digest([kind, value]) for kind, value in (("email", email), ("phone", phone)) if value]
 
 
 def _quote(answer: Answer, credentials: Credentials, cart: Credentials) -> Quote:
@@ -294,7 +363,14 @@ def _quote(answer: Answer, credentials: Credentials, cart: Credentials) -> Quote
 
 def _placed(order: Answer, expected: int | None) -> Placed:
     ready_at, charged = order.member("ready").instant("at", None), order.cents("charged")
-    return Placed(order.integer("ticket"), order.identifier("id"), ready_at, expected, charged)
+    return Placed(
+        order.integer("ticket"),
+        order.identifier("id"),
+        reference=order.text("reference", None),
+        expected_ready_at=ready_at,
+        expected_charge=expected,
+        charged=charged,
+    )
 
 
 def _location(answer: Answer) -> Location:

@@ -7,6 +7,10 @@ live account:
   paid, not before: the payment is the call that places. Both are made under idempotency keys of their own.
 - A tip is a member of the payment; no order has one before. Square takes no payment of nothing: an order
   that costs nothing is settled by ``/pay``, which leaves no tender, only a higher version.
+- Orders and payments say our ``reference_id`` back. A canceled order is not paid and cannot be updated any more
+  (``OrderState``, ``UpdateOrder``), and an update names the version that it changes: canceling a version that nobody
+  paid makes Square refuse a payment that comes later. ``CancelPaymentByIdempotencyKey`` is no such fence: "if no
+  payment with the specified idempotency key is found, no action is taken and the endpoint returns successfully".
 - A line names an item variation, a modifier is named without its list: a variation is an item of our menu.
 - Orders are taken for any time; the location's hours tell when one for "as soon as possible" is due (TIME-4).
   It is not said that the Orders API enforces numbers of modifiers (ITEM-7), or that nothing is sold out.
@@ -23,20 +27,32 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.money import Cents
-from levelup_ov.domain.opening import next_opening
-from levelup_ov.domain.options import nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Fee, Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    Cents,
+    Fee,
+    Item,
+    Location,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    broken_protocol,
+    in_minutes,
+    nest,
+    next_opening,
+    read_each,
+)
 
 API_VERSION = "2025-08-20"
 """Square-Version: the release that all of this was read in."""
@@ -60,6 +76,7 @@ _REFUSALS: Sequence[tuple[str, str | None]] = (
 )
 """How ``CODE field detail`` of an error begins, and our code; None: it proves nothing, or the fault is ours."""
 _REFUSING = ("INVALID_REQUEST_ERROR", "PAYMENT_METHOD_ERROR")
+_REFUSING_STATUSES = (400, 402, 404, 409, 422)
 
 
 class CursorRefused(Refused):
@@ -71,6 +88,7 @@ class SquareAdapter(Adapter):
 
     tenders = frozenset({"levelup"})
     schedules = True
+    fences = True
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
         "environment": Setting("production or sandbox", default="production"),
@@ -110,37 +128,87 @@ class SquareAdapter(Adapter):
         reference = order.reference or str(uuid4())
         body = {"idempotency_key": _key(reference, "order"), "order": {**self._order(order), "reference_id": reference}}
         created = session.post("/v2/orders", body, repeatable=True).answer().member("order")
+        _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
         quoted, validated = self._quote(created, order), order.cart.get("validated")
         if validated not in (None, quoted.cart["validated"]):
-            raise Refused("price_changed", "The price is no longer the one that was validated.")
+            raise Refused("price_changed", "The price has changed since the validation.")
         order_id, charge = created.identifier("id"), quoted.consumer_pays
         trace = {"order_id": order_id, "version": created.integer("version"), "charge": charge}
         try:
-            charged = self._pay(order, reference, trace, session)
+            charged, echoed = self._pay(order, reference, trace, session)
         except Refused:
             # An earlier try of this payment may have come through; that the order is unpaid proves that none did.
             if (placed := self.find_order(order.location, reference, trace, session)) is None:
                 raise
             return placed
-        return Placed(_number(created), order_id, _pickup_at(created) or quoted.ready.soonest, charge, charged)
+        return Placed(
+            _number(created),
+            order_id,
+            reference=echoed,
+            expected_ready_at=_pickup_at(created) or quoted.ready.soonest,
+            expected_charge=charge,
+            charged=charged,
+        )
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """The order that ``trace`` names, if it is paid: none is placed before (SUB-5)."""
-        known = Answer(trace)
-        order_id, charge = known.identifier("order_id"), known.cents("charge")
-        order = session.get(f"/v2/orders/{quote(order_id, safe='')}").answer().member("order")
-        if (order.identifier("id"), order.text("reference_id")) != (order_id, reference):
-            raise broken_protocol("the provider answers with another order")
+        """The order that ``trace`` names, if it is paid: none is placed before (SUB-5).
+
+        An unpaid one proves that none is placed while it is as it was created, or canceled.
+        """
+        known, order = Answer(trace), self._show(location, reference, trace, session)
+        charge, state, changed = known.cents("charge"), order.text("state"), _version(order) > _version(known)
         charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
-        settled = charge == 0 and order.integer("version") > known.integer("version")
-        if not charged and not settled and order.text("state") != "COMPLETED":
+        if state == "CANCELED":
+            if charged:
+                raise broken_protocol("the provider has the order as paid and canceled: $.order.state, $.order.tenders")
             return None
-        return Placed(_number(order), order_id, _pickup_at(order), charge, charged)
+        settled = charge == 0 and changed
+        if not charged and not settled and state != "COMPLETED":
+            if state != "OPEN" or changed:
+                words = "it is unclear whether the order is paid: $.order has no tenders, but another state or version"
+                raise broken_protocol(words)
+            return None
+        return Placed(
+            _number(order),
+            order.identifier("id"),
+            reference=order.text("reference_id"),
+            expected_ready_at=_pickup_at(order),
+            expected_charge=charge,
+            charged=charged,
+        )
+
+    def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
+        """Cancel the order in the version in which nobody has paid it: Square refuses to pay it from then on."""
+        order, created = self._show(location, reference, trace, session), _version(Answer(trace))
+        if order.text("state") != "OPEN" or order.each("tenders", []) or _version(order) > created:
+            return
+        canceled = {
+            "location_id": location.provider_id,
+            "version": created,
+            "state": "CANCELED",
+            "fulfillments": [
+                {"uid": each.text("uid"), "state": "CANCELED"} for each in order.each("fulfillments", [])
+            ],
+        }
+        path = f"/v2/orders/{quote(order.identifier('id'), safe='')}"
+        body = {"idempotency_key": _key(reference, "cancel"), "order": canceled}
+        after = session.call("PUT", path, body=body, repeatable=True).answer().member("order")
+        _check_echo(after, f"PUT {path}", id=order.identifier("id"), reference_id=reference)
+        if after.text("state") != "CANCELED":
+            raise broken_protocol(f"the provider did not cancel the order: $.order.state in the answer to PUT {path}")
+
+    def _show(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> Answer:
+        order_id = Answer(trace).identifier("order_id")
+        path = f"/v2/orders/{quote(order_id, safe='')}"
+        order = session.get(path).answer().member("order")
+        echoed = {"id": order_id, "reference_id": reference, "location_id": location.provider_id}
+        _check_echo(order, f"GET {path}", **echoed)
+        return order
 
     def error_from(self, reply: Reply) -> Refused | None:
-        if not 400 <= reply.status < 500 or reply.status in (401, 403, 408, 429):
+        if reply.status not in _REFUSING_STATUSES:
             return None
         try:
             error = reply.answer().each("errors")[0]
@@ -153,14 +221,18 @@ class SquareAdapter(Adapter):
         line = re.search(r"line_items\[(\d+)\]", field)
         return Refused(ours, words, path=line and f"$.items[{line[1]}].item") if refuses and ours else None
 
-    def _pay(self, order: Order, reference: str, trace: Mapping[str, Any], session: Session) -> int:
-        """Pay a created order, which places it; the cents that Square recorded."""
+    def _pay(self, order: Order, reference: str, trace: Mapping[str, Any], session: Session) -> tuple[int, str]:
+        """Pay a created order, which places it; the cents that Square recorded, and the reference that it echoes."""
         order_id, charge, key = trace["order_id"], trace["charge"], _key(reference, "payment")
         if charge == 0:
             path = f"/v2/orders/{quote(order_id, safe='')}/pay"
             body = {"idempotency_key": key, "order_version": trace["version"], "payment_ids": []}
             reply = session.post(path, body, repeatable=True, places_order=True, trace=trace)
-            return self._cents(reply.answer().member("order"), "total_money")
+            settled = reply.answer().member("order")
+            _check_echo(settled, f"POST {path}", id=order_id, reference_id=reference)
+            if settled.text("state") == "CANCELED":
+                raise broken_protocol(f"the provider settled the order and has it as canceled: $.order.state of {path}")
+            return self._cents(settled, "total_money"), settled.text("reference_id")
         body = {
             "idempotency_key": key,
             "source_id": "EXTERNAL",
@@ -173,11 +245,12 @@ class SquareAdapter(Adapter):
         }
         reply = session.post("/v2/payments", body, repeatable=True, places_order=True, trace=trace)
         payment = reply.answer().member("payment")
+        _check_echo(payment, "POST /v2/payments", order_id=order_id, reference_id=reference)
         if (status := payment.text("status")) in ("CANCELED", "FAILED"):
             raise Refused("order_refused", f"Square's payment is {status}.")
         if status not in ("COMPLETED", "APPROVED"):
             raise broken_protocol("the provider has not decided on the payment")
-        return self._cents(payment, "total_money")
+        return self._cents(payment, "total_money"), payment.text("reference_id")
 
     def _order(self, order: Order) -> dict[str, Any]:
         """The order in Square's members."""
@@ -252,6 +325,21 @@ class SquareAdapter(Adapter):
         return cents(answer, name, self._currency, *default)
 
 
+def _check_echo(answer: Answer, call: str, **wanted: str) -> None:
+    """That Square's answer to ``call`` is about our order.
+
+    :raises Unanswered: ``provider_protocol_error``, with the call and the member.
+    """
+    for member, value in wanted.items():
+        if answer.text(member, None) != value:
+            words = f"the provider's answer to {call} is about another order: {answer.path}.{member} is not ours"
+            raise broken_protocol(words)
+
+
+def _version(order: Answer) -> int:
+    return order.integer("version")
+
+
 def _objects(session: Session) -> list[Answer]:
     """The seller's catalog. A cursor lives for some minutes: if one is refused, the pages are read anew, once."""
     try:
@@ -280,7 +368,7 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
 def _page(page: Answer) -> tuple[list[Answer], str]:
     """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
     if page.checked().value and not (page.has("objects") or page.has("cursor")):
-        raise broken_protocol("the provider's answer is no page of the catalog")
+        raise broken_protocol("the provider's answer is not a page of the catalog")
     objects = page.each("objects", [])
     for each in objects:
         each.identifier("id")

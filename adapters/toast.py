@@ -24,18 +24,26 @@ from urllib.parse import quote
 from adapters.toast_menu import MenuReader
 from adapters.toast_orders import check_price, customer, order_body, payment, read_placed, read_quote, refuse_notes
 from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, broken_protocol, reading
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.auth import Login
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    Location,
+    Login,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    read_each,
+    reading,
+)
 
 MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
 """Seconds for which menus, and a restaurant's hours and preparation times, are kept."""
@@ -49,6 +57,9 @@ _REFUSALS = (
 """What stands in Toast's refusals, as patterns, and the code of each; any other is ``order_refused``."""
 _DUPLICATE = re.compile(r"external ?id", re.IGNORECASE)
 """An order under this id stands: no refusal, but a question for :meth:`ToastAdapter.find_order`."""
+
+_OF_GATEWAYS = ("error", "path", "timestamp")
+"""Members of a 404 that servers on Toast's way give for an address that they do not know."""
 
 
 class NotFound(Refused):
@@ -114,7 +125,7 @@ class ToastAdapter(Adapter):
         guid = order.location.provider_id
         body["checks"][0]["payments"] = [payment(self._own["payment_type"][guid], quote, order)]
         reply = self._call(session, "POST", "/orders/v2/orders", guid, body=body, places_order=True)
-        return read_placed(reply.answer(), quote.charged)
+        return read_placed(reply.answer(), body["externalId"], quote.charged, "POST /orders/v2/orders")
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
@@ -126,9 +137,7 @@ class ToastAdapter(Adapter):
             order = self._call(session, "GET", path, location.provider_id).answer()
         except NotFound:
             return None
-        if order.text("externalId", external_id) != external_id:
-            raise broken_protocol("the provider's answer is another order")
-        return read_placed(order, None)
+        return read_placed(order, external_id, None, f"GET {path}")
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in (400, 404):
@@ -137,7 +146,8 @@ class ToastAdapter(Adapter):
         words = "; ".join(dict.fromkeys(each.text("message") for each in (problem, *problem.each("errors", []))))
         if reply.status == 404:
             # A gateway's 404 is not Toast's, and must not prove that there is no order.
-            return NotFound("unknown_item", words) if problem.identifier("status", "") == "404" else None
+            own = problem.identifier("status", "") == "404" and not any(map(problem.has, _OF_GATEWAYS))
+            return NotFound("unknown_item", words) if own else None
         if _DUPLICATE.search(words):
             return None
         codes = (code for pattern, code in _REFUSALS if re.search(pattern, words, re.IGNORECASE))

@@ -9,15 +9,25 @@ from datetime import datetime, timezone
 from typing import Any
 
 from adapters.toast_menu import group_guid
-from levelup_ov.domain.money import Cents, to_decimal
-from levelup_ov.domain.options import Choice, decode_path, nest
-from levelup_ov.domain.order import Item, Order, User
-from levelup_ov.domain.outcome import Fee, Placed, Quote
-from levelup_ov.domain.phone import read_phone
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    Answer,
+    Cents,
+    Choice,
+    Fee,
+    Item,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Secret,
+    User,
+    broken_protocol,
+    decode_path,
+    nest,
+    read_phone,
+    to_decimal,
+)
 
 MOST_MODIFIERS = 200
 """How many modifiers an item of an order may have."""
@@ -210,13 +220,28 @@ def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
     return {"type": "OTHER", "otherPayment": {"guid": payment_type}, **amounts, "paidDate": _stamp(order.received_at)}
 
 
-def read_placed(order: Answer, expected: Cents | None) -> Placed:
-    """An order that stands, by the number that the restaurant calls out (SUB-1)."""
+def read_placed(order: Answer, external_id: str, expected: Cents | None, call: str) -> Placed:
+    """An order that Toast has, by the number that the restaurant calls out (SUB-1).
+
+    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or one that was voided.
+    """
+    if order.text("externalId", None) != external_id:
+        raise broken_protocol(f"the provider's answer to {call} is another order: $.externalId is not ours")
+    for member in ("voided", "deleted"):
+        if order.boolean(member, False):
+            raise broken_protocol(f"the provider's answer to {call} contradicts the order: $.{member}")
     check, guid = _check(order), order.identifier("guid")
     numbers = (each.identifier("displayNumber", "") for each in (check, order))
     ready_at = order.instant("estimatedFulfillmentDate", None) or order.instant("promisedDate", None)
     tips = sum(payment.dollars("tipAmount") for payment in check.each("payments", []))
-    return Placed(next(filter(None, numbers), guid), guid, ready_at, expected, check.dollars("totalAmount") + tips)
+    return Placed(
+        next(filter(None, numbers), guid),
+        guid,
+        reference=order.text("externalId").rpartition(":")[2],
+        expected_ready_at=ready_at,
+        expected_charge=expected,
+        charged=check.dollars("totalAmount") + tips,
+    )
 
 
 def _stamp(instant: datetime) -> str:

@@ -12,12 +12,23 @@ from itertools import takewhile
 
 import pytz
 
-from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Weekday, opening_hours, unknown_hours
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready, soonest_slot
-from levelup_ov.domain.timetable import Timetable
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    SLOT_WINDOW,
+    WEEKDAYS,
+    Answer,
+    Hours,
+    Location,
+    Order,
+    Ready,
+    Refused,
+    Timetable,
+    Unanswered,
+    Weekday,
+    broken_protocol,
+    opening_hours,
+    soonest_slot,
+    unknown_hours,
+)
 
 MOST_DAYS = 60
 """How many days ahead slots are looked for, whatever the restaurant allows."""
@@ -42,16 +53,22 @@ def read_location(guid: str, restaurant: Answer) -> Location:
         region=place.text("administrativeArea", None) or place.text("stateCode", None),
         phone=place.text("phone", None), latitude=place.decimal("latitude", None),
         longitude=place.decimal("longitude", None), time_zone=general.text("timeZone"),
-        hours=_hours(restaurant.member("schedules")) if restaurant.has("schedules") else unknown_hours(),
+        hours=_hours(restaurant) if restaurant.has("schedules") else unknown_hours(),
     )  # fmt: skip
 
 
-def _hours(schedules: Answer) -> Hours:
-    """A day that names no schedule is closed (LOC-2)."""
-    week, days = schedules.member("weekSchedule"), schedules.member("daySchedules")
-    named = [(day, days.member(week.text(day))) for day in WEEKDAYS if week.has(day)]
-    spans = ((day, *_span(found, "openTime", "closeTime")) for day, found in named)
-    return opening_hours(spans)
+def _hours(restaurant: Answer) -> Hours:
+    """A day that names no schedule is closed; hours that cannot be read are unknown (LOC-2).
+
+    They are shown and no more: orders keep to the ordering schedule.
+    """
+    try:
+        schedules = restaurant.member("schedules")
+        week, days = schedules.member("weekSchedule"), schedules.member("daySchedules")
+        named = [(day, days.member(week.text(day))) for day in WEEKDAYS if week.has(day)]
+        return opening_hours([(day, *_span(found, "openTime", "closeTime")) for day, found in named])
+    except Unanswered:
+        return unknown_hours()
 
 
 def _span(answer: Answer, opening: str, closing: str) -> tuple[int, int]:

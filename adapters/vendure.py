@@ -1,16 +1,13 @@
-"""Vendure, a commerce server, in the configuration of ``tests/servers/vendure``: guests, accounts, both tenders.
+"""Vendure, a commerce server, with the plugin of ``plugins/vendure``: guests, accounts, both tenders.
 
-What version 3.7.3 does, read in its source and seen on the running server (2026-11):
+What version 3.7.3 does with version 2 of the plugin, read in their source and seen on the running server (2026-11):
 
 - A location is a channel, named by its token in a header. The token is no secret: every storefront sends it.
-- The mutations of one document run one after another; one that throws ends the document, one that answers
-  with an error does not. The same mutation twice in a document sees the session as it was before the first.
-- A session comes into being with its first cart. Its token is in a header of the answer.
-- A customer who is logged in has one cart, so it is left for a new one first (META-3). To register an address
-  that is taken is answered with success; only that the login then fails tells.
-- Payment with a wrong amount is refused by the shop's own handlers, so what was shown is what is charged.
-- Discounts and tax are worked out by the shop: its order-level discounts lower what is taxed.
-- It knows no preparation times, hours or slots. The desired time is kept with the order as its pickup time.
+- Each call of the plugin is one transaction. One that is refused leaves nothing, but for attempts to pay.
+- A cart belongs to one order of one guest. Its token opens it; no session does, and no login finds it.
+- An order is placed with the price that was shown, or not at all. Tips are no part of what is discounted or taxed.
+- References are unique in the shop, in all channels. Once one is fenced, only carts opened later are placed under it.
+- Vendure knows no preparation times, hours or slots. The desired time is kept with the order as its pickup time.
 """
 
 from __future__ import annotations
@@ -19,59 +16,46 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
-from adapters.vendure_cart import CART, HELD, content_of, digest_of, fields_of, missing_item, read_quote
-from adapters.vendure_menu import LOCATION, MENU, METHODS, read_location, read_menu
-from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, PROBLEM, Problem, problem_in
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import CreditCard, Tender
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
+from adapters.vendure_menu import LOCATION, MENU, METHODS, Page, read_location, read_menu, read_page
+from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, Problem, problem_in
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    CreditCard,
+    Location,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    broken_protocol,
+    read_each,
+)
 
 MENU_LIFETIME = 60.0
 """Seconds for which a menu is kept."""
-
-_TOKEN = "vendure-auth-token"
-
-OPEN = """mutation Open(
-  $guest: Boolean!, $register: Boolean!, $account: RegisterCustomerInput!, $email: String!, $password: String!,
-  $person: UpdateCustomerInput!, $customer: CreateCustomerInput!, $lines: [AddItemInput!]!,
-  $fields: UpdateOrderCustomFieldsInput!, $tip: Int!
-) {
-  register: registerCustomerAccount(input: $account) @include(if: $register) { __typename ...Problem }
-  login: login(username: $email, password: $password) @skip(if: $guest) { __typename ...Problem }
-  person: updateCustomer(input: $person) @skip(if: $guest) { __typename }
-  start: startCart @skip(if: $guest)
-  lines: addItemsToOrder(inputs: $lines) { order { ...Held } errorResults { __typename ...Problem } }
-  fields: setOrderCustomFields(input: {customFields: $fields}) { __typename ...Problem }
-  customer: setCustomerForOrder(input: $customer) @include(if: $guest) { __typename ...Problem }
-  cart: setTip(amount: $tip) { ...Cart }
-}
-""" + CART + HELD + PROBLEM
-PLACE = """mutation Place(
-  $code: String!, $tip: Int!, $fields: UpdateOrderCustomFieldsInput!, $method: String!, $metadata: JSON!
-) {
-  tip: setTip(amount: $tip, code: $code) { code }
-  fields: setOrderCustomFields(input: {customFields: $fields}) { __typename ...Problem }
-  state: transitionOrderToState(state: "ArrangingPayment") { __typename ...Problem }
-  pay: addPaymentToOrder(input: {method: $method, metadata: $metadata}) { __typename ...Problem
-    ... on Order { id code customFields { pickupAt } payments { state amount } } }
-}
-""" + PROBLEM  # fmt: skip
-FIND = """query Find($reference: String!) {
-  orderPlacedAs(reference: $reference) { id code pickupAt }
-}"""
+REFUSAL = "refusal { kind message item }"
+OPEN = "mutation Open($input: LevelUpOpenInput!) { cart: levelUpOpen(input: $input) { " + REFUSAL + CART + "} }"
+PLACE = """mutation Place($input: LevelUpPlaceInput!) { placed: levelUpPlace(input: $input) {
+  reference order { id code customFields { pickupAt } payments { state amount } } """ + REFUSAL + "} }"
+HELD = "{ reference fences order { id code pickupAt } others }"
+FIND = "query Find($reference: String!) { held: levelUpFind(reference: $reference) " + HELD + " }"
+FENCE = """mutation Fence($reference: String!, $key: String!) {
+  held: levelUpFence(reference: $reference, key: $key) """ + HELD + " }"
 
 
 class Cart(NamedTuple):
-    """A cart. ``token``: its session; ``total``: the cents it costs without the tip; ``digest``: of its content."""
+    """A cart. ``token`` opens it; ``total``: the cents it costs without the tip; ``digest``: of its content."""
 
     code: str
     token: str
@@ -85,10 +69,12 @@ class VendureAdapter(Adapter):
     tenders = frozenset(METHODS.values())
     creates_accounts = True
     schedules = True
+    fences = True
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
         "tender_key": Setting("the key of the shop's payment method levelup", required=True, secret=True),
+        "currency": Setting("code of the currency of all prices, if not that of the first channel"),
         "checkout": Setting("guest, or account: orders run on a customer's account at the shop", default="guest"),
     }
 
@@ -101,24 +87,34 @@ class VendureAdapter(Adapter):
             raise ValueError("checkout is neither guest nor account")
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        return [read_location(token, _data(_ask(session, token, LOCATION))) for token in self._channels]
+        currency = self.account.setting("currency")
+
+        def read(token: str) -> Location:
+            nonlocal currency
+            hurried = session.within(session.deadline.remaining() / 2, token)
+            location, own = read_location(token, _data(_ask(hurried, token, LOCATION)))
+            currency = currency or own
+            return location if own == currency else replace(location, active=False)
+
+        return read_each((token, partial(read, token)) for token in self._channels)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        products: list[Answer] = []
+        pages, changed = self._pages(location, session, cache_for=MENU_LIFETIME)
+        if changed:
+            # Pages of different times make no menu: all are read again, and what they are then is what there is.
+            pages, changed = self._pages(location, session, repeatable=True)
+        return read_menu(location, pages)
+
+    def _pages(self, location: Location, session: Session, **how: Any) -> tuple[list[Page], bool]:
+        """All pages, and whether products came or went between them."""
+        pages: list[Page] = []
+        check = partial(_check_page, location) if "cache_for" in how else None
         while True:
-            page = _page(
-                _ask(
-                    session,
-                    location.provider_id,
-                    MENU,
-                    {"skip": len(products)},
-                    cache_for=MENU_LIFETIME,
-                    check=lambda answer: read_menu(location, _page(answer).each("items")),
-                ).answer()
-            )
-            products += (found := page.each("items"))
-            if not found or len(products) >= page.integer("totalItems"):
-                return read_menu(location, products)
+            skip = sum(len(page.products) for page in pages)
+            extra = {**how, "check": check} if check else how
+            pages.append(page := read_page(_data(_ask(session, location.provider_id, MENU, {"skip": skip}, **extra))))
+            if not page.products or skip + len(page.products) >= page.total:
+                return pages, len({page.total for page in pages}) > 1 or skip + len(page.products) != page.total
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         return self._open_cart(order, session)[0]
@@ -137,18 +133,17 @@ class VendureAdapter(Adapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        data = _data(_ask(session, location.provider_id, FIND, {"reference": reference}))
-        if "orderPlacedAs" in data.value and not data.has("orderPlacedAs"):
-            return None
-        order = data.member("orderPlacedAs")
-        return Placed(order.text("code"), order.identifier("id"), order.instant("pickupAt", None))
+        return _placed(_ask(session, location.provider_id, FIND, {"reference": reference}), reference)
+
+    def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
+        """No cart that is open now will be placed under the reference. An order that is there already stays."""
+        variables = {"reference": reference, "key": self.account.setting("tender_key")}
+        _placed(_ask(session, location.provider_id, FENCE, variables), reference, fenced=True)
 
     def error_from(self, reply: Reply) -> Refused | None:
         return problem_in(reply.answer()) if reply.ok else None
 
-    def _order_cart(
-        self, cart: Cart, total: int, order: Order, tender: Tender, session: Session
-    ) -> Placed | None:
+    def _order_cart(self, cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed | None:
         """Order a cart with the submission's final values (META-5), if it costs ``total`` and the tip.
 
         None: it is gone. Where that may be because it was ordered, which is so for a request that the network
@@ -156,14 +151,17 @@ class VendureAdapter(Adapter):
         """
         place, amount = order.location.provider_id, total + order.tip
         variables = {
+            "key": self.account.setting("tender_key"),
+            "token": session.conceal(cart.token),
             "code": cart.code,
-            "tip": order.tip,
-            "fields": {**fields_of(order), "levelupReference": order.reference},
+            "reference": order.reference,
+            "amount": amount,
             "method": next(code for code, kind in METHODS.items() if kind == tender.kind),
-            "metadata": {"amount": amount, **self._payment(tender)},
+            "payment": self._payment(tender),
+            **changing(order),
         }
         try:
-            reply = _ask(session, place, PLACE, variables, cart.token, places_order=True, trace={"code": cart.code})
+            reply = _ask(session, place, PLACE, {"input": variables}, places_order=True, trace={"code": cart.code})
         except Problem as problem:
             if problem.name not in PERHAPS_ORDERED:
                 raise
@@ -173,10 +171,16 @@ class VendureAdapter(Adapter):
                     raise
                 session.nothing_placed()
             return placed
-        paid = _data(reply).member("pay")
+        answer = _data(reply).member("placed")
+        if answer.has("refusal"):
+            raise broken_protocol("the provider's answer both refuses and contains the order")
+        paid = answer.member("order")
         settled = [each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled"]
-        ready_at, charged = paid.member("customFields").instant("pickupAt", None), sum(settled) if settled else None
-        return Placed(paid.text("code"), paid.identifier("id"), ready_at, expected_charge=amount, charged=charged)
+        return Placed(
+            paid.text("code"), paid.identifier("id"), reference=answer.text("reference"),
+            expected_ready_at=paid.member("customFields").instant("pickupAt", None),
+            expected_charge=amount, charged=sum(settled) if settled else None,
+        )  # fmt: skip
 
     def _payment(self, tender: Tender) -> dict[str, str | None]:
         if not isinstance(tender, CreditCard):
@@ -187,46 +191,62 @@ class VendureAdapter(Adapter):
 
     def _open_cart(self, order: Order, session: Session) -> tuple[Quote, Cart]:
         """A new cart with the order in it (META-3), a guest's or a customer's (META-6)."""
-        guest = self.account.setting("checkout") == "guest"
+        guest, key = self.account.setting("checkout") == "guest", self.account.setting("tender_key")
+        content = content_of(order)
         for customer in _customers(order, guest):
-            session.conceal(customer["password"])
+            if customer["password"]:
+                session.conceal(customer["password"])
+            variables = {"input": {"key": key, "customer": customer, **content}}
             try:
-                reply = _ask(session, order.location.provider_id, OPEN, {**customer, **content_of(order)})
+                reply = _ask(session, order.location.provider_id, OPEN, variables)
             except Problem as problem:
                 refusal = problem
-                if problem.cart is not None and (position := missing_item(order, problem.cart)) is not None:
-                    problem.path = f"$.items[{position}].item"
                 if problem.name not in NOT_THIS_CUSTOMER:
                     raise
             else:
                 answer = _data(reply).member("cart")
-                if not (token := reply.headers.get(_TOKEN)):
-                    raise broken_protocol(f"the provider's answer has no {_TOKEN}")
                 account = {} if guest else {name: Secret(customer[name]) for name in ("email", "password")}
                 quote = replace(read_quote(answer, order), account=account)
-                total = answer.cents("totalWithTax") - (quote.tip or 0)
-                cart = Cart(answer.text("code"), token, total, digest_of(order))
+                held = answer.member("order")
+                total = held.cents("totalWithTax") - (quote.tip or 0)
+                cart = Cart(held.text("code"), session.conceal(answer.text("token")), total, digest_of(order))
                 return replace(quote, cart={"cart": Secret(json.dumps(cart))}), cart
         raise refusal
 
 
-def _ask(
-    session: Session, channel: str, query: str, variables: Mapping[str, Any] | None = None, token: str = "", **how: Any
-) -> Reply:
+def _ask(session: Session, channel: str, query: str, variables: Mapping[str, Any] | None = None, **how: Any) -> Reply:
     """Send one document. All but the one that places the order may be sent again: a lost cart costs nothing."""
     # The channel's token is no secret, but no word for people either.
     headers = {"vendure-token": session.conceal(channel)}
-    if token:
-        headers["Authorization"] = f"Bearer {session.conceal(token)}"
     how = how or {"repeatable": True}
     return session.call("POST", "/shop-api", body={"query": query, "variables": variables}, headers=headers, **how)
 
 
-def _page(answer: Answer) -> Answer:
-    """A page of products."""
-    page = _data_of(answer).member("products")
-    page.integer("totalItems")
-    return page
+def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | None:
+    """The order that the shop holds under ``reference``; None is proof that it holds none.
+
+    :raises Unanswered: the answer is about something else, or is not whole.
+    """
+    held = _data(reply).member("held")
+    if (echoed := held.text("reference")) != reference:
+        raise broken_protocol("the provider's answer is about another order")
+    fences, others = held.integer("fences"), held.identifiers("others")
+    if "order" not in held.value or (others and not held.has("order")):
+        raise broken_protocol("the provider's answer does not say whether there is an order")
+    if not held.has("order"):
+        if fenced and not fences:
+            raise broken_protocol("the provider does not fence the reference")
+        return None
+    order = held.member("order")
+    return Placed(
+        order.text("code"), order.identifier("id"), reference=echoed,
+        expected_ready_at=order.instant("pickupAt", None), duplicates=tuple(others),
+    )  # fmt: skip
+
+
+def _check_page(location: Location, answer: Answer) -> None:
+    """:raises Unanswered: it is no page of a menu."""
+    read_menu(location, [read_page(_data_of(answer))])
 
 
 def _data(reply: Reply) -> Answer:
@@ -236,7 +256,7 @@ def _data(reply: Reply) -> Answer:
 def _data_of(answer: Answer) -> Answer:
     """What was asked for; with any error beside it, a null in it proves nothing."""
     if answer.has("errors"):
-        raise broken_protocol("the provider reports an error of its own")
+        raise broken_protocol("the provider reports an internal error")
     return answer.member("data")
 
 
@@ -245,16 +265,12 @@ def _customers(order: Order, guest: bool) -> Iterator[dict[str, Any]]:
     user, stored = order.user, order.account
     if user.email is None:
         raise Refused("customer_refused", "this shop needs an e-mail address", path="$.user.email")
-    person = {"firstName": user.first_name, "lastName": user.last_name, "phoneNumber": user.phone}
     local, _, domain = user.email.rpartition("@")
     derived = f"{local}+{secrets.token_hex(6)}@{domain}"
-    attempts = [(email, secrets.token_urlsafe(24), not guest) for email in (user.email, derived)]
     if not guest and "email" in stored and "password" in stored:
-        attempts.insert(0, (stored["email"].reveal(), stored["password"].reveal(), False))
-    for email, password, register in attempts:
-        customer = {**person, "emailAddress": email}
-        sign_in = {"guest": guest, "register": register, "email": email, "password": password}
-        yield {**sign_in, "person": person, "customer": customer, "account": {**customer, "password": password}}
+        yield {"email": stored["email"].reveal(), "password": stored["password"].reveal(), "register": False}
+    for email in (user.email, derived):
+        yield {"email": email, "password": None if guest else secrets.token_urlsafe(24), "register": not guest}
 
 
 def _recorded(order: Order) -> Cart | None:

@@ -8,53 +8,90 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import encode_path
-from levelup_ov.domain.tender import TenderKind
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    Answer,
+    Category,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    TenderKind,
+    broken_protocol,
+    encode_path,
+)
 
 METHODS: Mapping[str, TenderKind] = {"levelup": "levelup", "card": "credit_card"}
 """Codes of the shop's payment methods."""
+PLUGIN = "2."
+"""How versions of the shop's plugin begin that the adapter knows."""
 LOCATION = """query Location {
-  activeChannel { customFields {
+  levelUp { version }
+  activeChannel { defaultCurrencyCode customFields {
     locationName street city region postalCode phone timeZone acceptsTips } }
   activePaymentMethods { code }
 }"""
 MENU = """query Menu($skip: Int!) {
-  products(options: {take: 100, skip: $skip}) { totalItems items {
-    description collections { id name } variants { id name price }
+  activeChannel { pricesIncludeTax }
+  products(options: {skip: $skip, sort: {id: ASC}}) { totalItems items {
+    id description collections { id name } variants { id name price priceWithTax }
     customFields { modifierGroups { id name customFields { minimum maximum }
       values { id name customFields { price } } } } } }
 }"""
+"""One page: as many products as the shop gives at most."""
 
 
-def read_location(token: str, data: Answer) -> Location:
-    place = data.member("activeChannel").member("customFields")
+def read_location(token: str, data: Answer) -> tuple[Location, str]:
+    """A channel as a location, and the code of the currency of its prices.
+
+    :raises Unanswered: the shop has another version of the plugin.
+    """
+    if not (version := data.member("levelUp").text("version")).startswith(PLUGIN):
+        raise broken_protocol(f"the shop's plugin has version {version}; this adapter needs version {PLUGIN}x")
+    channel = data.member("activeChannel")
+    place = channel.member("customFields")
     codes = [method.text("code") for method in data.each("activePaymentMethods")]
-    return Location(
+    location = Location(
         token, place.text("locationName"),
         street_address=place.text("street", None), locality=place.text("city", None), region=place.text("region", None),
         postal_code=place.text("postalCode", None), phone=place.text("phone", None),
         time_zone=place.text("timeZone", None), accepts_tips_on_pickup=place.boolean("acceptsTips", None),
         tenders=frozenset(kind for code, kind in METHODS.items() if code in codes),
     )  # fmt: skip
+    return location, channel.text("defaultCurrencyCode")
 
 
-def read_menu(location: Location, products: Iterable[Answer]) -> Menu:
+class Page(NamedTuple):
+    """A page of the menu; ``total``: how many products all pages have."""
+
+    products: Sequence[Answer]
+    total: int
+    price: str
+    """The member of a variant that is its price: with tax where the channel's prices include it."""
+
+
+def read_page(data: Answer) -> Page:
+    products = data.member("products")
+    taxed = data.member("activeChannel").boolean("pricesIncludeTax")
+    return Page(products.each("items"), products.integer("totalItems"), "priceWithTax" if taxed else "price")
+
+
+def read_menu(location: Location, pages: Iterable[Page]) -> Menu:
     categories: dict[tuple[str, str], list[MenuItem]] = {}
     groups: dict[str, OptionGroup] = {}
-    for product in products:
+    products = {product.identifier("id"): (product, page.price) for page in pages for product in page.products}
+    for product, price in products.values():
         published = [_group(group) for group in product.member("customFields").each("modifierGroups")]
         groups.update((group.provider_id, group) for group in published)
         collections = [(each.identifier("id"), each.text("name")) for each in product.each("collections")]
         items = categories.setdefault(next(iter(collections), ("menu", "Menu")), [])
         about, ids = _plain(product.text("description")), tuple(group.provider_id for group in published)
         for variant in product.each("variants"):
-            name, price = variant.text("name"), variant.cents("price")
-            items.append(MenuItem(variant.identifier("id"), name, price, about or None, option_groups=ids))
+            item_id, name = variant.identifier("id"), variant.text("name")
+            items.append(MenuItem(item_id, name, variant.price(price), about or None, option_groups=ids))
     found = tuple(Category(key, name, tuple(items)) for (key, name), items in categories.items())
     return Menu(location.provider_id, location.name, found, tuple(groups.values()))
 
@@ -69,9 +106,9 @@ def _group(group: Answer) -> OptionGroup:
     options = tuple(
         MenuOption(
             encode_path(group_id, value.identifier("id")), value.text("name"),
-            value.member("customFields").cents("price"), maximum_quantity=1,
+            value.member("customFields").price("price"), maximum_quantity=1,
         )
         for value in group.each("values")
     )  # fmt: skip
-    minimum, maximum = limits.integer("minimum"), limits.integer("maximum", None)
+    minimum, maximum = limits.integer("minimum", 0), limits.integer("maximum", None)
     return OptionGroup(encode_path(group_id), group.text("name"), options, minimum, maximum)

@@ -10,18 +10,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from bench.order import ITEMS
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import Choice, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender, TenderKind
-from levelup_ov.errors import Refused
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    TenderKind,
+    nest,
+)
 
 LOCATION = "main"
 TIME_ZONE = "America/New_York"
@@ -31,6 +43,7 @@ class BenchAdapter(Adapter):
     """Speaks to ``bench.provider``."""
 
     tenders: ClassVar[frozenset[TenderKind]] = frozenset({"levelup"})
+    echoes_nothing: ClassVar[str] = "bench.provider gives the same answer to every order (its ANSWERS)"
     settings: ClassVar[Mapping[str, Setting]] = {
         "base_url": Setting("address of bench.provider", required=True, url=True),
         "calls": Setting("provider calls of a validation: 1 or 3", default="1"),
@@ -60,7 +73,8 @@ class BenchAdapter(Adapter):
             session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).answer()
         body = {**order_body(order), "reference": order.reference}
         placed = session.post("/orders", body, places_order=True).answer()
-        return Placed(placed.integer("number"), placed.identifier("order_id"), placed.instant("ready_at"))
+        order_id, ready_at = placed.identifier("order_id"), placed.instant("ready_at")
+        return Placed(placed.integer("number"), order_id, reference=None, expected_ready_at=ready_at)
 
     def error_from(self, reply: Reply) -> Refused | None:
         return Refused("order_refused", reply.answer().text("message")) if reply.status == 422 else None

@@ -12,11 +12,12 @@ from flask import Flask
 
 from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
-from levelup_ov.cli import service as cli
+from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
+from levelup_ov.redaction import remember
 from levelup_ov.schemas.openapi import document
 from levelup_ov.transport.cache import Store
 from levelup_ov.transport.in_process import WSGIApplication
@@ -42,6 +43,7 @@ def create_app(
     if settings is None:
         settings = load_settings()
         configure_logging(settings.log_level)
+    remember(settings.secrets())
     clock = clock or _now
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.development and ledger is None:
@@ -52,18 +54,20 @@ def create_app(
         proxy=settings.proxy.reveal() if settings.proxy else None,
         store=_store(settings),
     )
-    ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.threads)
+    ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.ledger_connections)
     service = Service(settings, transport, ledger, clock)
     app = Flask("levelup_ov", static_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
-    app.extensions["levelup_ov"] = service
+    app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})
     http.install(app, settings)
     app.register_blueprint(orders.blueprint(service, settings))
     app.register_blueprint(status.blueprint({"ledger": ledger.ready}, _document(settings)))
-    if (web_checkout := open_checkout(settings, transport, service, clock)) is not None:
+    app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
+    if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
-    cli.install(app, settings, service, web_checkout)
+    for command in COMMANDS:
+        app.cli.add_command(command)
     return app
 
 

@@ -1,4 +1,4 @@
-"""The environment and the accounts file, read once into frozen settings.
+"""The environment, read once into frozen settings; the accounts file beside it is :mod:`levelup_ov.accounts`.
 
 Every mistake is found before the first request, and all are reported at once: where it is, what is wrong,
 what to do.
@@ -8,131 +8,189 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import os
 import re
+import resource
 import secrets
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import click
-import pytz
 
-from levelup_ov.adapter import Account, Adapter
+from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
+from levelup_ov.adapter import Adapter
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, upgrade
 from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
+from levelup_ov.redaction import clean, in_address
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
+from levelup_ov.transport.session import HEARING_TIME
+
+__all__ = [
+    "DEVELOPMENT_API_KEY", "KEY_BYTES", "VARIABLES", "CheckoutSettings", "ConfigError", "Settings", "Variable",
+    "check_ledger", "load_settings", "new_secret_key", "upgrade_ledger",
+]  # fmt: skip
 
 KEY_BYTES = 32
 """Length of a key of ``LEVELUP_OV_SECRET_KEYS``."""
 DEVELOPMENT_API_KEY = "dev-key"
-EMBEDDED_ACCOUNTS = """
-[accounts.sandbox]
-provider = "sandbox"
-name = "Sandbox Diner"
-"""
+SHORTEST_API_KEY = 8
+"""Characters of a key of the channel's outside development mode."""
+COMMANDS = 3
+"""Connections to PostgreSQL for commands beside the workers: a release, a reconciliation, a person."""
+DESCRIPTORS = 256
+"""File descriptors of a process besides those of its threads and callers."""
 
-_ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "settings")
 _MISSING_KEY_FILE = "secret-keys"
-
-
-class ConfigError(click.ClickException):
-    """The configuration is not sound; ``mistakes`` holds one line each."""
-
-    exit_code = 78  # EX_CONFIG
-
-    def __init__(self, mistakes: Iterable[str]) -> None:
-        self.mistakes = tuple(mistakes)
-        lines = "\n".join(f"  - {mistake}" for mistake in self.mistakes)
-        super().__init__(f"the configuration has {len(self.mistakes)} mistake(s):\n{lines}")
+_FEWEST_BYTES = 8
+"""Different bytes of a key that is random: 32 random ones have fewer once in 10 to the power of 20."""
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable. ``unit`` and ``default`` are shown by ``config check`` and in the docs."""
+    """One environment variable: its meaning and default are shown in the docs.
+
+    ``field``: the setting that ``read`` makes of its text; without one, the loader has a method for it.
+    """
 
     name: str
     meaning: str
     default: str = ""
+    field: str = ""
+    read: Callable[[str], Any] | None = None
 
+
+def _number(low: float, high: float, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        raise ValueError(f"set it to a number from {low:g} to {high:g}")
+    return number
+
+
+def _whole(low: int, high: int, text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text) or not low <= int(text) <= high:
+        raise ValueError(f"set it to a whole number from {low} to {high}")
+    return int(text)
+
+
+def _choice(choices: Mapping[str, Any], text: str) -> Any:
+    for known, meaning in choices.items():
+        if text.lower() == known.lower():
+            return meaning
+    raise ValueError(f"set it to one of: {', '.join(choices)}")
+
+
+_seconds = partial(_number, 0.1, 600)
+_placing = partial(_number, HEARING_TIME + 0.5, 600)
+_LEVELS = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
+_TRUE_OR_FALSE = {"true": True, "false": False, "1": True, "0": False}
 
 VARIABLES = (
-    Variable("LEVELUP_OV_ENV", "production or development", "production"),
+    Variable("LEVELUP_OV_ENV", "production or development", "production",
+             "development", partial(_choice, {"production": False, "development": True})),
     Variable("LEVELUP_OV_API_KEYS", "keys of the channel, comma-separated (EP-6)"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),
     Variable("LEVELUP_OV_SECRET_KEYS", "sealing keys, newest first, comma-separated (META-7)"),
     Variable("LEVELUP_OV_DATA_DIR", "directory for what the service keeps on disk", "instance"),
-    Variable("LEVELUP_OV_VALIDATION_DEADLINE", "seconds for an order validation (SUB-6)", "14"),
-    Variable("LEVELUP_OV_SUBMISSION_DEADLINE", "seconds for an order submission (SUB-6)", "25"),
-    Variable("LEVELUP_OV_READING_DEADLINE", "seconds for menus and locations", "25"),
-    Variable("LEVELUP_OV_LOCATIONS_TTL", "seconds for which the locations of an account are kept", "300"),
-    Variable("LEVELUP_OV_FEES", "fees of a provider: add them to the total, or refuse (MONEY-9)", "add"),
-    Variable("RESPONSE_ENVELOPE", "wrap answers in order_validation / order_submission (EP-10)", "true"),
+    Variable("LEVELUP_OV_VALIDATION_DEADLINE", "seconds for an order validation (SUB-6)", "14",
+             "validation_deadline", _seconds),
+    Variable("LEVELUP_OV_SUBMISSION_DEADLINE", "seconds for an order submission (SUB-6)", "25",
+             "submission_deadline", _placing),
+    Variable("LEVELUP_OV_READING_DEADLINE", "seconds for menus and locations", "25", "reading_deadline", _seconds),
+    Variable("LEVELUP_OV_LOCATIONS_TTL", "seconds for which the locations of an account are kept", "300",
+             "locations_ttl", partial(_number, 0, 86_400)),
+    Variable("LEVELUP_OV_FEES", "fees of a provider: add them to the total, or refuse (MONEY-9)", "add",
+             "refuse_fees", partial(_choice, {"add": False, "refuse": True})),
+    Variable("RESPONSE_ENVELOPE", "wrap answers in order_validation / order_submission (EP-10)", "true",
+             "response_envelope", partial(_choice, _TRUE_OR_FALSE)),
     Variable("DATABASE_URL", "address of the ledger: postgresql://... for several processes and hosts (SUB-2)"),
+    Variable("LEVELUP_OV_LEDGER_CONNECTIONS", "connections of each worker process to PostgreSQL, at most", "8",
+             "ledger_connections", partial(_whole, 2, 1024)),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
-    Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may be under way", "30"),
-    Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold"),
+    Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds for which a submission may go on after its deadline", "30",
+             "reconcile_grace", partial(_number, 0.1, 86_400)),
+    Variable("LEVELUP_OV_ACCOUNT_SHARE", "most percent of a worker's threads that one account may use"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_CHECKOUT_URL", "base address of LevelUp's API; unset, there is no web checkout"),
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
     Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
-    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for goes back", "600"),
-    Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO"),
-    Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64"),
-    Variable("WEB_CONCURRENCY", "worker processes", "2"),
-    Variable("PORT", "port that the service listens on", "8000"),
-)
+    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for is refunded", "600",
+             "charge_age", partial(_number, 0, 86_400)),
+    Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
+    Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64", "threads", partial(_whole, 1, 1024)),
+    Variable("WEB_CONCURRENCY", "worker processes", "2", "workers", partial(_whole, 1, 1024)),
+    Variable("PORT", "port that the service listens on", "8000", "port", partial(_whole, 0, 65_535)),
+)  # fmt: skip
+_BY_NAME = {variable.name: variable for variable in VARIABLES}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSettings:
-    """LevelUp's API for web checkout, and what this service is there; addresses without a slash at the end.
-
-    ``charge_age``: seconds after which a charge of unknown outcome that nobody asks for is given back.
-    """
+    """LevelUp's API for web checkout, and what this service is there; addresses without a slash at the end."""
 
     url: str
     api_key: str
     client_secret: Secret
     return_url: str
-    charge_age: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration; durations in seconds."""
+    """The whole configuration; durations in seconds. What is not given here has the default of its variable."""
 
     development: bool
     api_keys: tuple[Secret, ...]
     secret_keys: tuple[Secret, ...]
     accounts: Mapping[str, Adapter]
     data_dir: Path
-    validation_deadline: float = 14.0
-    submission_deadline: float = 25.0
-    reading_deadline: float = 25.0
-    locations_ttl: float = 300.0
-    refuse_fees: bool = False
-    response_envelope: bool = True
-    ledger: Secret = Secret("sqlite://")
-    redis: Secret | None = None
-    reconcile_grace: float = 30.0
-    account_threads: int = 64
-    proxy: Secret | None = None
-    checkout: CheckoutSettings | None = None
-    log_level: str = "INFO"
-    threads: int = 64
-    workers: int = 2
-    port: int = 8000
-    accounts_source: str = field(default="the embedded sandbox")
+    validation_deadline: float
+    submission_deadline: float
+    reading_deadline: float
+    locations_ttl: float
+    refuse_fees: bool
+    response_envelope: bool
+    ledger: Secret
+    ledger_connections: int
+    redis: Secret | None
+    reconcile_grace: float
+    account_threads: int
+    account_most: int
+    proxy: Secret | None
+    checkout: CheckoutSettings | None
+    charge_age: float
+    log_level: str
+    threads: int
+    workers: int
+    port: int
+    accounts_source: str = field(default=EMBEDDED_SOURCE)
+
+    def secrets(self) -> Iterator[Secret]:
+        """All that must never be in what goes out, for :func:`levelup_ov.redaction.remember`."""
+        yield from self.api_keys
+        yield from self.secret_keys
+        for address in (self.ledger, self.redis, self.proxy):
+            if address is not None:
+                yield from in_address(address.reveal())
+        if self.checkout is not None:
+            yield self.checkout.client_secret
+        for adapter in self.accounts.values():
+            for key, value in adapter.account.settings.items():
+                if not isinstance(value, Secret):
+                    yield from in_address(value) if adapter.settings[key].url else ()
+                elif value.reveal() != adapter.settings[key].default:
+                    yield value
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -143,10 +201,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return _Loader(os.environ if environ is None else environ).load()
 
 
-def check_ledger(url: str) -> None:
+def check_ledger(url: str, *, connections: int = 0) -> None:
     """Refuse to start over a ledger whose schema is not this release's; one that is down may come back.
 
-    :raises ConfigError: it is missing, older or newer.
+    ``connections``: as many as all workers may have; a warning says if the server gives fewer.
+
+    :raises ConfigError: it is missing, older or newer, or will never be there.
     """
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():
@@ -154,24 +214,53 @@ def check_ledger(url: str) -> None:
     ledger = open_ledger(url)
     try:
         ledger.ready()
+        most = ledger.database.most_connections()
+        if most is not None and connections + COMMANDS > most:
+            wrong = f"it gives {most} connections, the workers may take {connections} and commands need {COMMANDS}"
+            remedy = "lower LEVELUP_OV_LEDGER_CONNECTIONS or WEB_CONCURRENCY"
+            click.echo(f"warning: the ledger's database is too small: {wrong}; {remedy}", err=True)
     except SchemaMismatch as mismatch:
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
+        if failure.is_permanent:
+            raise ConfigError([f"the ledger: {failure.message}; correct DATABASE_URL or the database"]) from None
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
 
 
-def upgrade_ledger(url: str) -> str | None:
+def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
     """What :func:`levelup_ov.ledger.engine.upgrade` does; a file that it makes is readable by its owner only.
 
-    To be called before there are threads: the process has one mask for all of them.
+    To be called before there are threads: the process has one mask for all of them. ``new``: an empty ledger may begin
+    where one was known before; otherwise a mark beside SQLite's file tells that one was.
+
+    :raises ConfigError: it may not, and would.
     """
+    path = ledger_file(url)
+    mark = path and path.with_name(f"{path.name}.known")
+    if path is not None and mark is not None and not new and mark.exists() and not _has_content(path):
+        wrong = f"the ledger {path} is missing, and a new one would not know the orders that were placed"
+        raise ConfigError([f"{wrong}; restore it by `ledger restore COPY`, or start a new one with --new"])
     mask = os.umask(0o077)
     try:
-        return upgrade(url)
+        found = upgrade(url)
+        if mark is not None:
+            mark.touch()
+        return found
     finally:
         os.umask(mask)
+
+
+def ledger_file(url: str) -> Path | None:
+    """The file of an SQLite ledger; None for another."""
+    if not url.startswith("sqlite") or ":///" not in url:
+        return None
+    return Path(url.partition(":///")[2].partition("?")[0].removeprefix("file:"))
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def new_secret_key() -> str:
@@ -182,114 +271,129 @@ def new_secret_key() -> str:
 class _Loader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._mistakes: list[str] = []
+        self._found = Mistakes()
 
     def load(self) -> Settings:
         self._check_names()
-        development = self._choice("LEVELUP_OV_ENV", {"production": False, "development": True})
-        data_dir = Path(self._value("LEVELUP_OV_DATA_DIR"))
+        development: bool = self._read(_BY_NAME["LEVELUP_OV_ENV"])
+        data_dir = self._data_dir()
         accounts, source = self._accounts(development)
+        api_keys = self._api_keys(development)
+        secret_keys = self._secret_keys(development, data_dir)
+        # In the order of the table, so that the mistakes are.
+        simple = {each.field: self._read(each) for each in VARIABLES if each.field and each.field != "development"}
         settings = Settings(
             development=development,
-            api_keys=self._api_keys(development),
-            secret_keys=self._secret_keys(development, data_dir),
+            api_keys=api_keys,
+            secret_keys=secret_keys,
             accounts=accounts,
             accounts_source=source,
             data_dir=data_dir,
-            validation_deadline=self._number("LEVELUP_OV_VALIDATION_DEADLINE", 0.1, 600),
-            submission_deadline=self._number("LEVELUP_OV_SUBMISSION_DEADLINE", 0.1, 600),
-            reading_deadline=self._number("LEVELUP_OV_READING_DEADLINE", 0.1, 600),
-            locations_ttl=self._number("LEVELUP_OV_LOCATIONS_TTL", 0, 86_400),
-            refuse_fees=self._choice("LEVELUP_OV_FEES", {"add": False, "refuse": True}),
-            response_envelope=self._choice("RESPONSE_ENVELOPE", {"true": True, "false": False, "1": True, "0": False}),
             ledger=self._ledger(development, data_dir),
             redis=self._redis(),
-            reconcile_grace=self._number("LEVELUP_OV_RECONCILE_GRACE", 0.1, 86_400),
-            account_threads=self._account_threads(len(accounts)),
+            account_threads=self._account_threads(simple["threads"], len(accounts)),
+            # What others leave idle may be borrowed, unless somebody has set the share.
+            account_most=self._account_threads(simple["threads"], 1),
             proxy=self._proxy(),
             checkout=self._checkout(development),
-            log_level=self._choice(
-                "LEVELUP_OV_LOG_LEVEL", {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
-            ),
-            threads=int(self._number("LEVELUP_OV_THREADS", 1, 1024)),
-            workers=int(self._number("WEB_CONCURRENCY", 1, 1024)),
-            port=int(self._number("PORT", 0, 65_535)),
+            **simple,
         )
-        if self._mistakes:
-            raise ConfigError(dict.fromkeys(self._mistakes))
+        self._check_descriptors(settings.threads)
+        self._check_reuse(settings)
+        self._found.refuse()
         return settings
 
-    def _mistake(self, where: str, wrong: str, remedy: str) -> None:
-        self._mistakes.append(f"{where}: {wrong}; {remedy}")
+    def _mistake(self, name: str, wrong: str, remedy: str) -> None:
+        self._found.add(f"environment, {name}", wrong, remedy)
 
     def _value(self, name: str) -> str:
-        default = next(variable.default for variable in VARIABLES if variable.name == name)
-        return self._environ.get(name, "").strip() or default
+        return self._environ.get(name, "").strip() or _BY_NAME[name].default
+
+    def _read(self, variable: Variable) -> Any:
+        """The value of a variable that has a reader; that of its default where it is a mistake."""
+        assert variable.read is not None
+        value = self._value(variable.name)
+        try:
+            return variable.read(value)
+        except ValueError as error:
+            remedy = str(error)
+            if value[:1] == value[-1:] and value[:1] in "\"'":
+                remedy += ", without quotes"
+            self._mistake(variable.name, f"is {shown(value)}", remedy)
+            return variable.read(variable.default)
 
     def _check_names(self) -> None:
-        known = [variable.name for variable in VARIABLES]
+        known = list(_BY_NAME)
         for name in self._environ:
-            if name.startswith("LEVELUP_OV_") and name not in known:
-                self._mistake(f"environment, {name}", "is no setting", _did_you_mean(name, known))
+            bare, upper = name.upper().removeprefix("LEVELUP_OV_"), name.upper()
+            if name in _BY_NAME:
+                continue
+            if upper in _BY_NAME and upper.startswith("LEVELUP_OV_"):
+                self._mistake(name, "is not a known variable", f"did you mean {upper}?")
+            elif upper.startswith("LEVELUP_OV_"):
+                remedy = f"did you mean {bare}?" if bare in _BY_NAME else did_you_mean(name, known)
+                self._mistake(name, "is not a known variable", remedy)
 
-    def _choice(self, name: str, choices: Mapping[str, Any]) -> Any:
-        value = self._value(name)
-        for known, meaning in choices.items():
-            if value.lower() == known.lower():
-                return meaning
-        self._mistake(f"environment, {name}", f"is {value!r}", f"set it to one of: {', '.join(choices)}")
-        return next(iter(choices.values()))
-
-    def _number(self, name: str, low: float, high: float) -> float:
-        value = self._value(name)
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            self._mistake(f"environment, {name}", f"is {value!r}", f"set it to a number from {low:g} to {high:g}")
-            return low
-        return number
+    def _data_dir(self) -> Path:
+        path = Path(self._value("LEVELUP_OV_DATA_DIR"))
+        where, remedy = f"directory {path}", "set LEVELUP_OV_DATA_DIR to a writable directory"
+        # The first part that exists decides: the rest can be made in it, or not.
+        there = next((part for part in (path, *path.absolute().parents) if _exists(part)), Path("/"))
+        if not there.is_dir():
+            self._found.add(where, f"cannot be made or used ({there} is not a directory)", remedy)
+        elif not os.access(there, os.W_OK | os.X_OK):
+            self._found.add(where, f"cannot be written by this user ({there})", remedy)
+        return path
 
     def _api_keys(self, development: bool) -> tuple[Secret, ...]:
-        keys = _split(self._value("LEVELUP_OV_API_KEYS"))
+        name = "LEVELUP_OV_API_KEYS"
+        keys = split(self._value(name))
         if not keys and development:
             keys = (DEVELOPMENT_API_KEY,)
         if not keys:
             self._mistake(
-                "environment, LEVELUP_OV_API_KEYS",
+                name,
                 "is not set, and the service would be open to everybody (EP-6)",
                 "set it to one or more long random keys, comma-separated",
             )
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
-            self._mistake(
-                "environment, LEVELUP_OV_API_KEYS", "holds a key that cannot stand in a header", "use printable ASCII"
-            )
+            self._mistake(name, "contains a key that is not valid in a header", "use printable ASCII")
+        for position, key in enumerate(keys, start=1):
+            if (fault := fault_of_secret(key)) is not None:
+                self._mistake(name, f"key {position} {fault[0]}", fault[1])
+            elif len(key) < SHORTEST_API_KEY and not development:
+                wrong = f"key {position} has less than {SHORTEST_API_KEY} characters and could be guessed"
+                self._mistake(name, wrong, "set it to a long random key")
+        self._check_repeated(name, keys)
         return tuple(Secret(key) for key in keys)
 
     def _secret_keys(self, development: bool, data_dir: Path) -> tuple[Secret, ...]:
-        where = "environment, LEVELUP_OV_SECRET_KEYS"
-        keys = _split(self._value("LEVELUP_OV_SECRET_KEYS"))
+        name = "LEVELUP_OV_SECRET_KEYS"
+        keys = split(self._value(name))
         if not keys and development:
             keys = self._kept_keys(data_dir)
         elif not keys:
             self._mistake(
-                where,
-                "is not set, and what is sealed today could not be opened tomorrow (META-7)",
-                "set it to the output of `python -m levelup_ov secret-key`, the same for all processes",
+                name,
+                "is not set; values sealed now could not be opened after a restart (META-7)",
+                "set it to the output of `levelup-ov secret-key`, the same for all processes",
             )
         for position, key in enumerate(keys, start=1):
             try:
-                sound = len(base64.b64decode(key, altchars=b"-_", validate=True)) == KEY_BYTES
+                raw = base64.b64decode(key, altchars=b"-_", validate=True)
             except (binascii.Error, ValueError):
-                sound = False
-            if not sound:
-                self._mistake(
-                    where,
-                    f"key {position} is not {KEY_BYTES} bytes in base64",
-                    "make one with `python -m levelup_ov secret-key`",
-                )
+                raw = b""
+            remedy = "make one with `levelup-ov secret-key`"
+            if len(raw) != KEY_BYTES:
+                self._mistake(name, f"key {position} is not {KEY_BYTES} bytes in base64", remedy)
+            elif len(set(raw)) < _FEWEST_BYTES and not development:
+                self._mistake(name, f"key {position} is not random", remedy)
+        self._check_repeated(name, keys)
         return tuple(Secret(key) for key in keys)
+
+    def _check_repeated(self, name: str, keys: tuple[str, ...]) -> None:
+        if len(set(keys)) < len(keys):
+            self._mistake(name, "holds a key twice", "remove one of the two")
 
     def _kept_keys(self, data_dir: Path) -> tuple[str, ...]:
         """The development key, made once. Two processes that start at once end up with the same."""
@@ -306,9 +410,9 @@ class _Loader:
                 pass
             finally:
                 draft.unlink()
-            return _split(path.read_text())
+            return split(path.read_text())
         except OSError as error:
-            self._mistake(
+            self._found.add(
                 f"directory {data_dir}",
                 f"cannot keep the development key ({error.strerror})",
                 "set LEVELUP_OV_DATA_DIR to a writable directory",
@@ -318,49 +422,76 @@ class _Loader:
     def _ledger(self, development: bool, data_dir: Path) -> Secret:
         url, choice = self._value("DATABASE_URL"), self._value("LEVELUP_OV_LEDGER")
         if choice not in ("", "sqlite"):
-            self._mistake("environment, LEVELUP_OV_LEDGER", f"is {choice!r}", "set it to sqlite, or leave it unset")
+            self._mistake("LEVELUP_OV_LEDGER", f"is {shown(choice)}", "set it to sqlite, or leave it unset")
         if not url and choice != "sqlite" and not development:
             self._mistake(
-                "environment, DATABASE_URL",
-                "is not set, and on a disk that does not last the promise of one order would be lost (SUB-2)",
+                "DATABASE_URL",
+                "is not set; on a temporary disk the record of placed orders would be lost (SUB-2)",
                 "set it to postgresql://..., or set LEVELUP_OV_LEDGER=sqlite for one host with a durable disk",
             )
         if url and choice == "sqlite":
-            self._mistake("environment, LEVELUP_OV_LEDGER", "is set beside DATABASE_URL", "set one of the two")
+            self._mistake("LEVELUP_OV_LEDGER", "is set beside DATABASE_URL", "set one of the two")
         url = url or f"sqlite:///{(data_dir / 'ledger.db').absolute()}"
+        if (fault := _fault_of_database(url)) is not None:
+            self._mistake("DATABASE_URL", *fault)
+            return Secret(url)
         try:
             open_ledger(url).close()
         except ValueError as error:
-            self._mistake("environment, DATABASE_URL", "is no address of a ledger", str(error))
+            self._mistake("DATABASE_URL", "is not a valid ledger URL", str(error))
+        if url.startswith("sqlite:///"):
+            self._check_file(Path(url.removeprefix("sqlite:///").partition("?")[0]))
         return Secret(url)
+
+    def _check_file(self, path: Path) -> None:
+        """A ledger that another user made, such as root in a first try, cannot be written."""
+        for part in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            if not _exists(part):
+                continue
+            if part.is_dir():
+                self._found.add(f"ledger {part}", "is a directory", "name a file")
+            elif not os.access(part, os.R_OK | os.W_OK):
+                owner = part.stat().st_uid
+                wrong = f"cannot be read and written by this user ({os.getuid()}); it is of user {owner}"
+                self._found.add(f"ledger {part}", wrong, "change its owner, or run the service as that user")
 
     def _redis(self) -> Secret | None:
         if not (url := self._value("REDIS_URL")):
             return None
-        where = "environment, REDIS_URL"
+        remedy = "write it as redis://host:port or rediss://host:port"
         try:
             from levelup_ov.transport.redis_cache import RedisStore  # its library is an extra
 
             if not url.startswith(("redis://", "rediss://")):
                 raise ValueError
+            if not re.fullmatch(r"/?\d{0,4}", urlsplit(url).path):
+                # The library would take database 0 without a word.
+                self._mistake("REDIS_URL", "names a database that is not a number", f"{remedy}, /NUMBER after it")
             RedisStore(url, b"").close()
         except ImportError:
-            self._mistake(where, "needs the library redis", "install levelup_ov[redis]")
+            self._mistake("REDIS_URL", "needs the library redis", "install levelup_ov[redis]")
         except ValueError:
-            self._mistake(where, "is no address of a Redis", "write it as redis://host:port or rediss://host:port")
+            self._mistake("REDIS_URL", "is not a valid Redis URL", remedy)
         return Secret(url)
 
-    def _account_threads(self, accounts: int) -> int:
-        """How many threads one account may hold: half of them, unless there is but one account."""
-        threads = int(self._number("LEVELUP_OV_THREADS", 1, 1024))
-        if not self._value("LEVELUP_OV_ACCOUNT_SHARE"):
+    def _account_threads(self, threads: int, accounts: int) -> int:
+        """How many threads are an account's share: half of them, unless there is but one account."""
+        value = self._value("LEVELUP_OV_ACCOUNT_SHARE")
+        if not value:
             return threads if accounts <= 1 else max(threads // 2, 1)
-        return max(threads * int(self._number("LEVELUP_OV_ACCOUNT_SHARE", 1, 100)) // 100, 1)
+        try:
+            share = _whole(1, 100, value)
+        except ValueError as error:
+            self._mistake("LEVELUP_OV_ACCOUNT_SHARE", f"is {shown(value)}", str(error))
+            share = 100
+        return max(threads * share // 100, 1)
 
     def _proxy(self) -> Secret | None:
         value = self._value("LEVELUP_OV_PROXY")
-        if value and not _is_url(value):
-            self._mistake("environment, LEVELUP_OV_PROXY", "is no http(s) address", "set it to http://host:port")
+        if value and not is_url(value):
+            self._mistake("LEVELUP_OV_PROXY", "is not an http(s) address", "set it to http://host:port")
+        elif value and (urlsplit(value).path.strip("/") or urlsplit(value).query):
+            self._mistake("LEVELUP_OV_PROXY", "has a path or a query", "set it to http://host:port")
         return Secret(value) if value else None
 
     def _checkout(self, development: bool) -> CheckoutSettings | None:
@@ -371,195 +502,94 @@ class _Loader:
             return None
         for name, value in zip(names, values, strict=True):
             if not value:
-                self._mistake(f"environment, {name}", "is not set", "set all of LEVELUP_OV_CHECKOUT_*, or none")
+                self._mistake(name, "is not set", "set all of LEVELUP_OV_CHECKOUT_*, or none")
             elif name.endswith("_URL"):
-                if not _is_url(value) or urlsplit(value).query or urlsplit(value).fragment:
-                    self._mistake(f"environment, {name}", "is no http(s) address", "write it as https://host")
+                if not is_url(value) or urlsplit(value).query or urlsplit(value).fragment:
+                    self._mistake(name, "is not an http(s) address", "write it as https://host")
                 elif "@" in urlsplit(value).netloc:
-                    self._mistake(f"environment, {name}", "holds credentials", "take them out of the address")
-                elif not development and not value.startswith("https://") and not _is_loopback(value):
-                    self._mistake(f"environment, {name}", "is not https", "write it as https://host")
+                    self._mistake(name, "holds credentials", "take them out of the address")
+                elif not development and not value.startswith("https://") and not is_loopback(value):
+                    self._mistake(name, "is not https", "write it as https://host")
             elif not value.isascii() or not value.isprintable():
-                self._mistake(f"environment, {name}", "holds characters that no key has", "use printable ASCII")
+                self._mistake(name, "holds characters that no key has", "use printable ASCII")
+            elif (fault := fault_of_secret(value)) is not None:
+                self._mistake(name, *fault)
         url, api_key, client_secret, return_url = values
-        age = self._number("LEVELUP_OV_CHECKOUT_CHARGE_AGE", 0, 86_400)
-        return CheckoutSettings(url.rstrip("/"), api_key, Secret(client_secret), return_url.rstrip("/"), age)
+        return CheckoutSettings(url.rstrip("/"), api_key, Secret(client_secret), return_url.rstrip("/"))
 
     def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str]:
         try:
             check_adapters_package()
-            registry = Registry(_split(self._value("LEVELUP_OV_ADAPTERS")))
+            enabled = split(self._value("LEVELUP_OV_ADAPTERS"))
+            registry = Registry(enabled)
         except RegistryError as error:
-            self._mistake("environment, LEVELUP_OV_ADAPTERS", str(error), "correct or remove the entry")
+            self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "correct or remove the entry")
             return {}, ""
+        for entry in enabled:
+            # Also one that no account uses yet: it would fail on the day when one does.
+            try:
+                registry.adapter_class(entry.partition("=")[0])
+            except RegistryError as error:
+                self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "repair or remove the adapter")
         path = self._value("LEVELUP_OV_ACCOUNTS")
         if not path and not development:
             self._mistake(
-                "environment, LEVELUP_OV_ACCOUNTS",
+                "LEVELUP_OV_ACCOUNTS",
                 "is not set",
                 "set it to the path of the accounts file; LEVELUP_OV_ENV=development would serve the embedded sandbox",
             )
             return {}, ""
-        source = path or "the embedded sandbox"
-        try:
-            document = tomllib.loads(Path(path).read_text(encoding="utf-8") if path else EMBEDDED_ACCOUNTS)
-        except OSError as error:
-            self._mistake(source, f"cannot be read ({error.strerror})", "correct LEVELUP_OV_ACCOUNTS")
-            return {}, source
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            self._mistake(source, f"is not TOML in UTF-8 ({error})", "correct the file")
-            return {}, source
-        return self._read_accounts(source, document, registry), source
+        file = AccountsFile(self._environ, self._found, registry, development=development)
+        return file.read(path), path or EMBEDDED_SOURCE
 
-    def _read_accounts(self, source: str, document: Mapping[str, Any], registry: Registry) -> dict[str, Adapter]:
-        for key in document:
-            if key != "accounts":
-                self._mistake(f"{source}, {key}", "is no table of this file", "write accounts as [accounts.NAME]")
-        tables = document.get("accounts", {})
-        if not isinstance(tables, dict) or not tables:
-            self._mistake(f"{source}, accounts", "names no account", "add a table [accounts.NAME]")
-            return {}
-        adapters = {}
-        for name, table in tables.items():
-            where = f"{source}, accounts.{name}"
-            if not _ACCOUNT_NAME.fullmatch(name):
-                self._mistake(
-                    where, "is no name for an account", "use 1 to 32 of a-z, 0-9, - and _ (it stands in URLs, EP-7)"
-                )
-            elif not isinstance(table, dict):
-                self._mistake(where, "is no table", "write it as [accounts.NAME]")
-            elif (adapter := self._read_account(where, name, table, registry)) is not None:
-                adapters[name] = adapter
-        return adapters
+    def _check_descriptors(self, threads: int) -> None:
+        """A thread may need three: its caller, its provider, the ledger."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = 3 * threads + DESCRIPTORS
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            wrong = f"is {threads}, and a process may open {hard} files while it needs {needed}"
+            self._mistake("LEVELUP_OV_THREADS", wrong, "lower it, or raise the limit (ulimit -Hn)")
 
-    def _read_account(self, where: str, name: str, table: Mapping[str, Any], registry: Registry) -> Adapter | None:
-        for key in table:
-            if key not in _ACCOUNT_KEYS:
-                self._mistake(f"{where}.{key}", "is no key of an account", _did_you_mean(key, _ACCOUNT_KEYS))
-        self._check(
-            f"{where}.name", table.get("name"), _is_text, "is missing or no text", "set it to the merchant's name"
-        )
-        self._check(
-            f"{where}.time_zone",
-            table.get("time_zone", "UTC"),
-            _is_zone,
-            "is no time zone",
-            "use a name such as America/New_York",
-        )
-        self._check(
-            f"{where}.accepts_tips",
-            table.get("accepts_tips", True),
-            _is_bool,
-            "is not true or false",
-            "write true or false",
-        )
-        provider = table.get("provider")
-        if provider not in registry.names:
-            known = ", ".join(registry.names)
-            self._mistake(
-                f"{where}.provider", f"is {provider!r}" if provider else "is missing", f"set it to one of: {known}"
-            )
-            return None
-        try:
-            adapter_class = registry.adapter_class(provider)
-        except RegistryError as error:
-            self._mistake(f"{where}.provider", str(error), "repair or remove the adapter")
-            return None
-        account = Account(
-            name=name,
-            provider=provider,
-            merchant_name=str(table.get("name")),
-            settings=self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class),
-            time_zone=table.get("time_zone"),
-            accepts_tips=table.get("accepts_tips"),
-        )
-        try:
-            return adapter_class(account)
-        except ValueError as error:
-            self._mistake(f"{where}.settings", str(error), "correct the settings")
-            return None
-
-    def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
-        declared = adapter_class.settings
-        if not isinstance(table, dict):
-            self._mistake(where, "is no table", "write it as [accounts.NAME.settings]")
-            return {}
-        for key in table:
-            if key not in declared:
-                self._mistake(f"{where}.{key}", "is no setting of this provider", _did_you_mean(key, declared))
-        values: dict[str, str | Secret] = {}
-        for key, setting in declared.items():
-            value = table.get(key, setting.default)
-            if value is None:
-                if setting.required:
-                    self._mistake(f"{where}.{key}", "is missing", f"set it: {setting.meaning}")
-                continue
-            if not _is_text(value):
-                self._mistake(f"{where}.{key}", "is no text", "write it in quotes")
-                continue
-            given = key in table
-            if value.startswith("env:"):
-                variable = value.removeprefix("env:")
-                value = self._environ.get(variable, "")
-                if not value:
-                    self._mistake(
-                        f"{where}.{key}",
-                        f"refers to {variable}, which is not set",
-                        f"set the environment variable {variable}",
-                    )
-                    continue
-            elif setting.secret and given:
-                self._mistake(
-                    f"{where}.{key}", "is a secret written into the file", 'write "env:NAME" and set the variable NAME'
-                )
-                continue
-            if setting.url:
-                if not _is_url(value):
-                    self._mistake(f"{where}.{key}", "is no http(s) address", "write it as https://host/path")
-                    continue
-                if "@" in urlsplit(value).netloc:
-                    # An address is shown and logged; and nothing would send these.
-                    self._mistake(f"{where}.{key}", "holds credentials", "take them out of the address")
-                    continue
-                value = value.rstrip("/")
-            values[key] = Secret(value) if setting.secret else value
-        return values
-
-    def _check(self, where: str, value: Any, sound: Callable[[Any], bool], wrong: str, remedy: str) -> None:
-        if not sound(value):
-            self._mistake(where, wrong, remedy)
+    def _check_reuse(self, settings: Settings) -> None:
+        """Whoever has one of the keys must not have two."""
+        keys = {key.reveal() for key in settings.api_keys}
+        if keys & {key.reveal() for key in settings.secret_keys}:
+            wrong = "holds a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
+            self._mistake("LEVELUP_OV_API_KEYS", wrong, "use another key")
+        for name, adapter in settings.accounts.items():
+            for key, value in adapter.account.settings.items():
+                if isinstance(value, Secret) and value.reveal() in keys:
+                    where = f"{settings.accounts_source}, accounts.{name}.settings.{key}"
+                    self._found.add(where, "is a key of LEVELUP_OV_API_KEYS too", "use another key for the channel")
 
 
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    if close := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {close[0]}?"
-    return f"use one of: {', '.join(known)}" if known else "remove it"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_zone(value: Any) -> bool:
-    return value in pytz.all_timezones_set if isinstance(value, str) else False
-
-
-def _is_url(value: str) -> bool:
+def _fault_of_database(url: str) -> tuple[str, str] | None:
+    """What is wrong with the address of PostgreSQL, as far as its text tells."""
+    if not url.startswith(("postgres://", "postgresql://", "postgresql+psycopg://")):
+        return None
+    rest = url.partition("://")[2]
+    before, at, host = rest.rpartition("@")
+    escape = "write % and the two hex digits for it: %40 for @, %2F for /, %3A for :, %23 for #, %3F for ?"
+    if at and (any(character in before for character in "@/?#") or before.count(":") > 1):
+        return "has a name or password with one of : / ? # @ that is not escaped", escape
     try:
-        url = urlsplit(value)
-        return url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+        address = urlsplit(f"//{host}")
+        port, database = address.port, address.path.strip("/")
     except ValueError:
+        return (
+            "has a port that is not a number from 0 to 65535",
+            "write it as postgresql://user:password@host:5432/name",
+        )
+    if port == 0 or not database:
+        return "names no database", "write it as postgresql://user:password@host/name"
+    for name, value in parse_qsl(address.query):
+        if name == "sslmode" and value not in _SSL_MODES:
+            return f"has sslmode={shown(value)}", did_you_mean(value, _SSL_MODES)
+    return None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
         return False
-
-
-def _is_loopback(value: str) -> bool:
-    return urlsplit(value).hostname in ("127.0.0.1", "localhost", "::1")

@@ -7,9 +7,14 @@ import gc
 import os
 import socket
 import sys
+from contextlib import closing, suppress
 from typing import Any, NoReturn
 
+from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ordering.turns import of_gone_accounts
 from levelup_ov.welcome import welcome
 
 
@@ -18,10 +23,21 @@ def _refuse(mistake: ConfigError) -> NoReturn:
     sys.exit(mistake.exit_code)
 
 
+def _name_gone_accounts() -> None:
+    """Orders of an account that left the accounts file are looked up by nobody any more."""
+    ledger = open_ledger(_settings.ledger.reveal())
+    with closing(ledger), suppress(LedgerUnavailable):
+        found = ledger.open_submissions(limit=20_000)
+        known = {*_settings.accounts, LEDGER_ACCOUNT}
+        for line in of_gone_accounts(each for each in found if each.account not in known):
+            print(f"warning: {line}", file=sys.stderr)
+
+
 try:
     _settings = load_settings()
     if not _settings.development:
-        check_ledger(_settings.ledger.reveal())
+        check_ledger(_settings.ledger.reveal(), connections=_settings.workers * _settings.ledger_connections)
+        _name_gone_accounts()
 except ConfigError as error:
     _refuse(error)
 
@@ -57,17 +73,20 @@ logconfig_dict = {
 
 
 def on_starting(server: Any) -> None:
-    """In development a port in use is told at once; gunicorn would wait five seconds for it, and not name PORT."""
+    """Report a port that cannot be had at once; gunicorn would try for five seconds, and not name PORT."""
     inherited = "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ
-    if not _settings.development or server.cfg.bind != [bind] or inherited:
+    if server.cfg.bind != [bind] or inherited:
         return
     try:
-        socket.create_server(("127.0.0.1", _settings.port)).close()
+        socket.create_server((bind.partition(":")[0], _settings.port)).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            _refuse(ConfigError([
-                f"environment, PORT: {_settings.port} is in use; stop what listens there, or set PORT to a free one"
-            ]))  # fmt: skip
+            wrong, remedy = "is in use", "stop what listens there, or set PORT to a free one"
+        elif error.errno == errno.EACCES:
+            wrong, remedy = "needs more rights than this user has", "set PORT to 1024 or higher"
+        else:
+            return
+        _refuse(ConfigError([f"environment, PORT: {_settings.port} {wrong}; {remedy}"]))
 
 
 def when_ready(server: Any) -> None:

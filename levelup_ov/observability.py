@@ -11,9 +11,11 @@ from typing import Any
 
 import orjson
 
-from levelup_ov.redaction import scrub
+from levelup_ov.redaction import clean
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_LARGE = 10**11
+"""Integers below this have fewer digits than a card number."""
 _CHATTY = ("alembic", "requests", "urllib3", "werkzeug")
 
 
@@ -29,9 +31,11 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": scrub(record.getMessage()),
+            "message": clean(record.getMessage()),
         }
-        line.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
+        for key, value in record.__dict__.items():
+            if key not in _STANDARD:
+                line[key] = _cleaned(value)
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = record.exc_info[0].__name__
             line["frames"] = [
@@ -42,6 +46,21 @@ class JsonFormatter(logging.Formatter):
         except TypeError:
             # Half a surrogate pair, or an integer of more than 64 bits: a line is written all the same.
             return json.dumps(line, default=str)
+
+
+def _cleaned(value: Any) -> Any:
+    """``value`` without secrets, wherever in it: what is logged may come from callers and providers (ERR-4)."""
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < _LARGE):
+        return value
+    if isinstance(value, dict):
+        return {clean(str(key)): _cleaned(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cleaned(member) for member in value]
+    text = str(value)
+    cleaned = clean(text)
+    return value if isinstance(value, int) and cleaned == text else cleaned
 
 
 def configure_logging(level: str) -> None:

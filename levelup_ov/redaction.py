@@ -1,32 +1,119 @@
-"""Taking secrets out of texts that others wrote, such as a provider's error message (ERR-4, PAY-2)."""
+"""Taking secrets out of every text on its way out: log lines, answers, recordings, the ledger (ERR-4, PAY-2).
+
+What was masked is not only the secret as it is: also as addresses, forms, JSON and base64 write it, twice over too, and
+card numbers that nobody named, whatever is put between their digits.
+"""
 
 from __future__ import annotations
 
 import base64
+import binascii
+import hashlib
+import html
 import json
 import re
-from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 from levelup_ov.domain.secret import Secret
 
 MASK = "***"
-_CARD_NUMBER = re.compile(r"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
+
 _SHORT = 6
-"""A secret shorter than this, such as a CVV, is only masked where it stands alone."""
+"""A secret shorter than this, such as a CVV, is only masked where it is a word of its own."""
+_TELLING = 8
+"""A secret shorter than this may be part of an id by chance."""
+_DEPTH = 3
+"""Encodings within one another that are seen through."""
+_MANY = 200
+"""Words that are looked for one by one."""
+_LARGEST = 256 * 1024
+"""Characters of a text whose encodings are seen through; a longer one that is encoded is masked as a whole."""
+_CACHED = 256
+"""Characters of a text whose cleaned form is kept."""
+_BETWEEN = "(?:[\\s.,_/+-]|[\u00ad\u200b-\u200d\u2010-\u2015\u2060\u2212\ufeff])"
+_DIGITS = re.compile(rf"\d(?:{_BETWEEN}{{0,3}}\d){{11,}}")
+_GROUP = re.compile(r"\d+")
+_UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])", re.IGNORECASE)
+_ENCODED = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\u]|&(?:#|[a-z]{2,8};)|[A-Za-z0-9+/_-]{16}")
+_ESCAPES = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\u]|&(?:#|[a-z]{2,8};)")
+_LINES = re.compile(r"[A-Za-z0-9+/=]{16}[\r\n]")
+_BREAK = re.compile(r"[\r\n]+\s*")
+_TOKEN = re.compile(r"[^\s\"'<>(){}\[\],;]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
+_JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_STANDARD_BASE64 = str.maketrans("-_", "+/")
+_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
 def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """``text`` without card numbers and ``secrets``: plain, as addresses, forms or JSON have them, or base64."""
-    forms = {form for secret in secrets for form in _forms(secret.reveal())}
-    # The longest first: a secret may be part of another, and the rest of that must not remain.
-    for form in sorted(forms, key=len, reverse=True):
-        # Digits are also found in groups, and next to letters: `cvv123`.
-        pattern, edge = ("[ -]?".join(form), r"\d") if form.isdecimal() else (re.escape(form), r"\w")
-        if len(form) < _SHORT:
-            pattern = f"(?<!{edge}){pattern}(?!{edge})"
-        text = re.sub(pattern, MASK, text)
-    return _CARD_NUMBER.sub(_mask_card_number, text)
+    """``text`` without card numbers, ``secrets`` and what :func:`remember` was given."""
+    values = tuple(sorted(value for secret in secrets if (value := secret.reveal())))
+    return _scrub(text, _Values(values)) if values else clean(text)
+
+
+def clean(text: str) -> str:
+    """``text`` without card numbers and what :func:`remember` was given; quick for a text that was seen before."""
+    return _clean(text, _known) if len(text) <= _CACHED else _scrub(text, _known)
+
+
+def mask_id(text: str, secrets: Iterable[Secret]) -> str:
+    """``text``, an id that a provider made up, as it is; with a fingerprint in its place where it holds a secret.
+
+    Ids of digits are taken for nothing else, and short secrets are found in them by chance.
+    """
+    values = tuple(value for secret in secrets if len(value := secret.reveal()) >= _TELLING)
+    if not (_Values(values) if values else _known).found(text, cards=False):
+        return text
+    return f"{MASK}{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
+
+
+def holds(text: str, secrets: Iterable[Secret]) -> bool:
+    """Whether ``text`` holds one of ``secrets``, in whatever form."""
+    values = tuple(value for secret in secrets if (value := secret.reveal()))
+    return _Values(values).found(text, cards=False) if values else False
+
+
+def remember(secrets: Iterable[Secret]) -> None:
+    """Secrets of the process, such as its keys: no text that goes out may hold them. Replaces what was given before.
+
+    What is shorter than a word is left to whoever calls :func:`scrub`.
+    """
+    global _known
+    _known = _Values(tuple(sorted({value for secret in secrets if len(value := secret.reveal()) >= _SHORT})))
+
+
+def shield(content: bytes) -> bytes:
+    """An answer without the secrets that :func:`remember` was given, should a provider have put one into its data."""
+    for value in _known.plain_bytes:
+        if value in content:
+            content = content.replace(value, MASK.encode())
+    return content
+
+
+def in_address(address: str) -> Iterator[Secret]:
+    """What of an address may be a secret: credentials, the query's values, and path segments that look like keys."""
+    url = urlsplit(address)
+    for part in (url.password, url.username if url.password is None else None):
+        if part:
+            yield Secret(unquote(part))
+    for pair in url.query.split("&"):
+        if value := pair.partition("=")[2]:
+            yield Secret(unquote_plus(value))
+    for segment in url.path.split("/"):
+        if looks_like_key(unquote(segment)):
+            yield Secret(unquote(segment))
+
+
+def looks_like_key(word: str) -> bool:
+    """Whether ``word`` is more likely a key than a name: long, and of letters and digits mixed, or of both cases."""
+    if len(word) < 16 or not re.fullmatch(r"[\w.~+=-]+", word):
+        return False
+    digits, mixed = sum(map(str.isdigit, word)), word != word.lower() and word != word.upper()
+    return digits >= 4 or (digits >= 1 and mixed) or (len(word) >= 20 and mixed and "-" not in word and "_" not in word)
 
 
 def passes_luhn(digits: str) -> bool:
@@ -38,9 +125,129 @@ def passes_luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _mask_card_number(match: re.Match[str]) -> str:
-    digits = match[0].replace(" ", "").replace("-", "")
-    return MASK if passes_luhn(digits) else match[0]
+class _Values:
+    """Secrets, prepared for being found."""
+
+    def __init__(self, values: tuple[str, ...]) -> None:
+        # The longest first: a secret may be part of another, and the rest of that must not remain.
+        plain = sorted(set(values), key=_longest_first)
+        forms = sorted({form for value in values for form in _forms(value)}, key=_longest_first)
+        self._plain, self._forms = _Finder(plain), _Finder(forms)
+        self._written = re.compile("|".join(map(_pattern, forms))) if forms else None
+        self.plain_bytes = [value.encode("utf-8", "replace") for value in plain if len(value) >= _TELLING]
+
+    def mask(self, text: str) -> str:
+        """``text`` with all that is written in a common form masked."""
+        if self._written is None or not self._forms.is_in(text):
+            return text
+        return self._written.sub(MASK, text)
+
+    def found(self, text: str, *, cards: bool = True, depth: int = _DEPTH) -> bool:
+        """Whether ``text`` holds one, or a card number, under up to ``depth`` encodings."""
+        if self._plain.is_in(text):
+            return True
+        if cards and _DIGITS.search(text) and _mask_cards(text) != text:
+            return True
+        if _LINES.search(text) and self.found(_BREAK.sub("", text), cards=cards, depth=depth):
+            return True
+        return depth > 0 and any(self.found(inner, cards=cards, depth=depth - 1) for inner in _decoded(text))
+
+
+class _Finder:
+    """Tells whether a text holds one of many words, in a time that does not grow with their number."""
+
+    def __init__(self, words: list[str]) -> None:
+        special = [word for word in words if len(word) < _SHORT or word.isdecimal()]
+        self._special = re.compile("|".join(map(_pattern, special))) if special else None
+        self._words = [word for word in words if len(word) >= _SHORT and not word.isdecimal()]
+        self._heads: dict[str, list[str]] = {}
+        if len(self._words) > _MANY:
+            for word in self._words:
+                self._heads.setdefault(word[:_SHORT], []).append(word)
+
+    def is_in(self, text: str) -> bool:
+        if self._special is not None and self._special.search(text):
+            return True
+        if not self._heads:
+            return any(word in text for word in self._words)
+        return any(
+            text.startswith(word, start)
+            for start in range(len(text) - _SHORT + 1)
+            for word in self._heads.get(text[start : start + _SHORT], ())
+        )
+
+
+def _longest_first(word: str) -> tuple[int, str]:
+    return -len(word), word
+
+
+_known = _Values(())
+
+
+@lru_cache(maxsize=1024)
+def _clean(text: str, known: _Values) -> str:
+    return _scrub(text, known)
+
+
+def _scrub(text: str, values: _Values) -> str:
+    if values is not _known:
+        text = _known.mask(text)
+    text = values.mask(text)
+    if _UUID.fullmatch(text):
+        return text
+    if _DIGITS.search(text):
+        text = _mask_cards(text)
+    if not _ENCODED.search(text):
+        return text
+    if len(text) > _LARGEST:
+        return MASK
+
+    def found(word: str) -> bool:
+        return values.found(word) or (values is not _known and _known.found(word))
+
+    text = _TOKEN.sub(lambda token: MASK if _ENCODED.search(token[0]) and found(token[0]) else token[0], text)
+    # What is left are encodings with blanks in them, and base64 in lines.
+    is_left = _ESCAPES.search(text) or _LINES.search(text)
+    return MASK if is_left and found(text) else text
+
+
+def _mask_cards(text: str) -> str:
+    ids = [match.span() for match in _UUID.finditer(text)]
+
+    def mask(run: re.Match[str]) -> str:
+        shown, last = "", run.start()
+        for start, end in _cards(run[0]):
+            start, end = start + run.start(), end + run.start()
+            if not any(first <= start and end <= behind for first, behind in ids):
+                shown, last = shown + text[last:start] + MASK, end
+        return shown + text[last : run.end()]
+
+    return _DIGITS.sub(mask, text)
+
+
+def _cards(run: str) -> Iterator[tuple[int, int]]:
+    """Where card numbers are in a run of digits and what is put between them: all of it, or some of its groups."""
+    groups = [match.span() for match in _GROUP.finditer(run)]
+    position = 0
+    while position < len(groups):
+        digits, sizes = "", set()
+        for start, end in groups[position : position + 19]:
+            digits += run[start:end]
+            sizes.add(end - start)
+            is_all = position == 0 and end == len(run)
+            # As people write it, or digit by digit: other groups are more likely a list of numbers.
+            if 12 <= len(digits) <= 19 and (is_all or min(sizes) >= 3 or sizes == {1}) and passes_luhn(digits):
+                yield groups[position][0], end
+                position = groups.index((start, end))
+                break
+        position += 1
+
+
+def _pattern(form: str) -> str:
+    # Digits are also found in groups, and next to letters: `cvv123`.
+    decimal = form.isdecimal()
+    pattern, edge = (f"{_BETWEEN}?".join(form), r"\d") if decimal else (re.escape(form), r"\w")
+    return f"(?<!{edge}){pattern}(?!{edge})" if len(form) < _SHORT else pattern
 
 
 def _forms(value: str) -> set[str]:
@@ -48,5 +255,37 @@ def _forms(value: str) -> set[str]:
         return set()
     raw = value.encode(errors="replace")
     encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
-    in_addresses = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
-    return {value, json.dumps(value)[1:-1], *in_addresses, *encoded, *(form.rstrip("=") for form in encoded)}
+    quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    lower = {re.sub("%..", lambda escape: escape[0].lower(), form) for form in quoted}
+    in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    in_json |= {form.replace("/", "\\/") for form in in_json}
+    return {value, *in_json, *quoted, *lower, *encoded, *(form.rstrip("=") for form in encoded)}
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """What ``text`` may be an encoding of, whole or in part."""
+    if "%" in text or "+" in text:
+        for inner in {unquote(text), unquote_plus(text)} - {text}:
+            yield inner
+    if "\\" in text:
+        yield _JSON_ESCAPE.sub(_unescape, text)
+    if "&" in text and (inner := html.unescape(text)) != text:
+        yield inner
+    for match in _BASE64.finditer(text):
+        word = match[0].rstrip("=").translate(_STANDARD_BASE64).encode()
+        for start in range(4):
+            usable = word[start : len(word) - ((len(word) - start) % 4 == 1)]
+            raw = binascii.a2b_base64(usable + b"==="[: -len(usable) % 4])
+            # Two thirds of the bytes of what is not base64 are those of no text.
+            if len(raw.translate(None, _PRINTABLE)) * 5 < len(raw) * 2:
+                yield raw.decode("utf-8", "ignore")
+    for match in _HEX.finditer(text):
+        raw = bytes.fromhex(match[0])
+        if len(raw.translate(None, _PRINTABLE)) * 5 < len(raw) * 2:
+            yield raw.decode("utf-8", "ignore")
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[1]:
+        return chr(int(match[1], 16))
+    return _CONTROLS.get(match[2], match[2])

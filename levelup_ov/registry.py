@@ -62,7 +62,8 @@ class Registry:
     def adapter_class(self, name: str) -> type[Adapter]:
         """The class that serves ``name``.
 
-        :raises RegistryError: it cannot be imported, is no adapter, or was built for another interface.
+        :raises RegistryError: it cannot be imported, is not an adapter, was built for another interface, or contradicts
+            itself.
         """
         if name not in self._classes:
             self._classes[name] = self._load(name)
@@ -84,7 +85,25 @@ class Registry:
                 f"{source} was built for interface version {found.interface_version}, "
                 f"this service has {INTERFACE_VERSION}"
             )
+        if problem := _contradiction(found):
+            raise RegistryError(f"{source}: {problem}")
         return found
+
+
+def _contradiction(adapter: type[Adapter]) -> str:
+    """What an adapter declares that cannot be so; empty if nothing."""
+    statement, fences = adapter.echoes_nothing, adapter.fences
+    declared = any("echoes_nothing" in vars(base) for base in adapter.__mro__ if base is not Adapter)
+    if not isinstance(statement, str) or (declared and not statement.strip()):
+        return (
+            "echoes_nothing must quote where the provider documents that it does not return the reference; "
+            "if it does return it, remove the declaration and give it as Placed.reference"
+        )
+    if not isinstance(fences, bool):
+        return "fences must be True or False"
+    if fences != (adapter.fence_order is not Adapter.fence_order):
+        return "fences = True and fence_order() go together: declare both or neither"
+    return ""
 
 
 def check_adapters_package() -> None:

@@ -10,7 +10,10 @@ import pytest
 from levelup_ov.registry import BUILT_IN, Registry
 from scripts.matrix import DESCRIBED, PAGES, README, fields, page, renewed
 
-SECTIONS = ("Overview", "Settings", "What is supported", "What is not", "Calls", "How it was verified")
+SECTIONS = (
+    "Overview", "What the promise rests on", "Settings", "What is supported", "What is not", "Calls",
+    "How it was verified",
+)  # fmt: skip
 
 every_provider = pytest.mark.parametrize("provider", sorted(BUILT_IN))
 

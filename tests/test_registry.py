@@ -95,7 +95,7 @@ def test_an_import_that_fails_names_adapter_and_place(module: ModuleType, refere
 
 
 @pytest.mark.parametrize("body", ["1 / 0", "def broken(:", "raise SystemExit(3)"])
-def test_a_module_that_raises_is_reported_and_does_not_end_the_process(
+def test_a_module_that_raises_is_reported_and_survived(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str
 ) -> None:
     (tmp_path / "explosive_adapter.py").write_text(body)
@@ -114,6 +114,37 @@ def test_an_adapter_built_for_another_interface(module: ModuleType, version: int
     module.Partner.interface_version = version
     message = refused("mine=partner_adapter:Partner", load="mine")
     assert f"interface version {version}" in message and str(INTERFACE_VERSION) in message
+
+
+def _fence(*_: Any) -> None:
+    """Fences nothing."""
+
+
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "empty": ({"echoes_nothing": ""}, "echoes_nothing must quote"),
+    "blank": ({"echoes_nothing": " \n"}, "echoes_nothing must quote"),
+    "not a text": ({"echoes_nothing": True}, "give it as Placed.reference"),
+    "none": ({"echoes_nothing": None}, "echoes_nothing must quote"),
+    "fence not declared": ({"fence_order": _fence}, "declare both or neither"),
+    "fence not written": ({"fences": True}, "declare both or neither"),
+    "fences not a boolean": ({"fences": "yes", "fence_order": _fence}, "fences must be True or False"),
+}
+
+
+@pytest.mark.rule("SUB-8", "SUB-10")
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_an_adapter_that_contradicts_itself(module: ModuleType, case: str) -> None:
+    members, words = CONTRADICTIONS[case]
+    module.Partner = type("Partner", (module.Partner,), members)  # type: ignore[attr-defined]
+    message = refused("mine=partner_adapter:Partner", load="mine")
+    assert "'mine'" in message and words in message
+
+
+@pytest.mark.rule("SUB-8", "SUB-10")
+def test_an_adapter_that_declares_soundly(module: ModuleType) -> None:
+    members = {"echoes_nothing": "guide, section 4: no reference", "fences": True, "fence_order": _fence}
+    module.Partner = type("Partner", (module.Partner,), members)  # type: ignore[attr-defined]
+    assert Registry(("mine=partner_adapter:Partner",)).adapter_class("mine") is module.Partner
 
 
 def test_our_own_adapters_package_passes() -> None:

@@ -7,26 +7,39 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    broken_protocol,
+    encode_path,
+    in_minutes,
+    nest,
+)
 
 REFUSALS = {
     "unknown item_id": "unknown_item",
     "item unavailable": "item_unavailable",
     "unknown modifier option": "unknown_option",
-    "missing required modifier group": "invalid_choices",
-    "pick at most one option": "invalid_choices",
-    "Input should be": "invalid_choices",
+    **dict.fromkeys(("missing required modifier", "pick at most one", "Input should be"), "invalid_choices"),
 }
 NO_TOTAL = 10**15  # cents that no order costs
 
@@ -85,27 +98,29 @@ class DinerAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         # Lists nothing, but is refused without the right token: what cannot be marked as paid is not placed.
         session.get("/fftp/v1/orders", params={"status": "none"})
-        validated = order.cart.get("total")
-        total = int(validated.reveal()) if validated else _price(order, session)
-        body = _body(order, total, order.reference or uuid4().hex)
-        return self._paid(session.post("/fftp/v1/orders", body, places_order=True).answer(), session)
+        total = int(order.cart["total"].reveal()) if "total" in order.cart else _price(order, session)
+        reference = order.reference or uuid4().hex
+        placed = session.post("/fftp/v1/orders", _body(order, total, reference), places_order=True).answer()
+        return self._paid(placed, reference, session)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         orders = Answer({"all": session.get("/fftp/v1/orders").json()}).each("all")
-        found = [order for order in orders if order.text("payment_proof", "") == f"LevelUp {reference}"]
-        return self._paid(found[0], session) if found else None
+        found = [order for order in orders if order.text("payment_proof") == f"LevelUp {reference}"]
+        return self._paid(found[0], reference, session) if found else None
 
-    def _paid(self, order: Answer, session: Session) -> Placed:
+    def _paid(self, order: Answer, reference: str, session: Session) -> Placed:
         """The order, marked as paid. Where that fails the outcome is unknown: asked again, it is found and marked."""
-        order_id, ticket = order.identifier("order_id"), order.identifier("ticket_number")
-        ready_at = in_minutes(order.integer("eta_minutes"), order.instant("created_at"))
-        try:
-            session.post(f"/fftp/v1/orders/{quote(order_id, safe='')}/paid", {"paid": True}, repeatable=True)
-        except Refused as refusal:
-            raise broken_protocol(f"the order stands but cannot be marked as paid: {refusal}") from None
-        return Placed(ticket, order_id, expected_ready_at=ready_at)
+        if order.text("payment_proof") != f"LevelUp {reference}":
+            raise broken_protocol("the answer is about another order: $.payment_proof is not ours")
+        order_id, minutes = order.identifier("order_id"), order.integer("eta_minutes")
+        path = f"/fftp/v1/orders/{quote(order_id, safe='')}/paid"
+        paid = session.post(path, {"paid": True}, repeatable=True).answer()
+        # As this answer says it: the server confirms orders that it does not keep.
+        echoed = paid.text("payment_proof").removeprefix("LevelUp ")
+        ready_at, ticket = in_minutes(minutes, order.instant("created_at")), order.identifier("ticket_number")
+        return Placed(ticket, order_id, reference=echoed, expected_ready_at=ready_at)
 
 
 def _option_group(item_id: str, group: Answer) -> OptionGroup:

@@ -22,6 +22,7 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
 from levelup_ov.ordering.service import Trace
+from levelup_ov.redaction import clean, shield
 from levelup_ov.transport.deadline import Deadline
 
 MAX_BODY = 1024 * 1024
@@ -79,7 +80,9 @@ def install(app: Flask, settings: Settings) -> None:
     def begin() -> None:
         g.started = time.monotonic()
         given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        # A caller may have put anything into it, and it is repeated in many places.
+        usable = _REQUEST_ID.fullmatch(given) and clean(given) == given
+        g.request_id = given if usable else str(uuid.uuid4())
         g.trace = Trace(Deadline(settings.reading_deadline), g.request_id)
         g.failure = None
         g.has_key = _is_key(keys, request.headers.get("Authorization", ""))
@@ -116,7 +119,7 @@ def accepts_json(accepted: Iterable[tuple[str, float]]) -> bool:
 
 def json_response(content: Any, status: int = 200) -> Response:
     """``content`` as JSON."""
-    return current_app.response_class(orjson.dumps(content), status, mimetype="application/json")
+    return current_app.response_class(shield(orjson.dumps(content)), status, mimetype="application/json")
 
 
 def read_body() -> bytes:
@@ -168,6 +171,8 @@ def _is_key(keys: tuple[bytes, ...], authorization: str) -> bool:
 
 def _failed(failure: Failure) -> Response:
     g.failure = failure
+    failure.message = clean(failure.message)
+    failure.path = failure.path and clean(failure.path)
     kind = KINDS[failure.code]
     response = json_response(body(failure, g.request_id), kind.status)
     if failure.code == "unauthorized":
@@ -187,7 +192,7 @@ def _http_failed(error: HTTPException) -> Response:
 
 def _crashed(error: Exception) -> Response:
     log.error("internal error", exc_info=error, extra={"request_id": g.request_id})
-    return _failed(Failure("internal_error", "a fault of the service; the request id names its log line"))
+    return _failed(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
 
 def _log_request(response: Response) -> None:

@@ -18,6 +18,9 @@ PRICED = "an order made from the menu is priced"
 """The check of EP-4 at each location."""
 UNSEEN: Mapping[str, str] = {
     "EP-4": "no order could be made from a menu",
+    "LOC-3": "a location that cannot be read needs a provider that fails",
+    "MENU-6": "what was left out of a menu is seen at the provider only",
+    "TIME-11": "hours that change between validation and submission are seen at the provider only",
     "META-3": "what carts there are is seen at the provider only",
     "META-6": "the service returned no account",
     "META-7": "the service returned no account",

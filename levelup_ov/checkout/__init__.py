@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from levelup_ov.checkout.client import LevelUp
 from levelup_ov.checkout.connections import Connections, Tokens
-from levelup_ov.checkout.leases import Leases, this_host
+from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.orders import LEDGER_ACCOUNT, Orders
 from levelup_ov.checkout.store import Store
 from levelup_ov.config import Settings
@@ -38,7 +38,7 @@ def open_checkout(
     store = Store(service.submissions.ledger.database)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
-    leases = Leases(store, getattr(service.submissions.ledger, "observer", this_host()), lease)
-    age = timedelta(seconds=ours.charge_age)
+    leases = Leases(store, service.submissions.ledger.observer, lease)
+    age = timedelta(seconds=settings.charge_age)
     orders = Orders(store, levelup, connections, service, settings.secret_keys, leases, age, clock)
     return Checkout(connections, orders)

@@ -94,13 +94,13 @@ class Charges:
     ) -> Settlement:
         """Charge. :raises Failure: nothing was charged, or it is not known."""
         merchant, user = self.accesses(order)
-        sending = Sending(self._store, self._leases, attempt.begin_sending)
+        sending = Sending(self._store, self._leases, attempt.last_look)
         try:
             with self._levelup.calls(deadline, trace.calls, sending) as calls:
                 attempt.session = calls.session
                 proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
                 discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
-                sending.row, body = self._new(order, delivery, attempt.reference, proposal.uuid, discount)
+                sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
                 charge = self._complete(calls, merchant, user, sending, body)
         except Failure as failure:
             self._connections.token_refused(failure, merchant, user, order.location_id, trace)
@@ -380,4 +380,5 @@ def settlement(order: Order, expected: Cents | None = None) -> Settlement:
     """What the ledger records of a charge."""
     uuid = order.uuid or ""
     expected = order.gross if expected is None else expected
-    return Settlement(Placed(uuid, uuid, expected_charge=expected, charged=order.total), {"order": order.id})
+    placed = Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=order.total)
+    return Settlement(placed, {"order": order.id})

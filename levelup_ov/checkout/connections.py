@@ -49,7 +49,7 @@ class Access:
 
 
 class Tokens:
-    """Seals and opens tokens, each for its own connection; one under an older key is sealed anew when it is used."""
+    """Seals and opens tokens, each for its own connection; one under an older key is sealed again when it is used."""
 
     def __init__(self, store: Store, keys: Sequence[Secret]) -> None:
         self._store = store

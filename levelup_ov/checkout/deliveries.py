@@ -160,9 +160,7 @@ class Deliveries:
             if submission.state == "placed":
                 return json.loads(submission.answer or "{}")
             if submission.state == "unknown":
-                settlement = self._service.submissions.reconcile(
-                    submission, lambda unknown: self._service.look_up(unknown, trace)
-                )
+                settlement = self._service.reconcile(submission, trace)
                 if settlement is not None:
                     return settlement.answer
         return None

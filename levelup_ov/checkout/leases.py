@@ -8,44 +8,12 @@ clocks of the hosts say.
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from levelup_ov.checkout.store import Order, Store
 from levelup_ov.domain.checkout import OrderState
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-@cache
-def _this_boot() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        # Each process for itself, then: it sees the others' marks for the first time.
-        return secrets.token_hex(16)
-
-
-def _boot_time() -> int:
-    return time.clock_gettime_ns(_CLOCK) // 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Observer:
-    """A clock that counts on while the host is suspended: milliseconds of one boot."""
-
-    boot: str
-    now_ms: Callable[[], int]
-
-
-def this_host() -> Observer:
-    """The observer of this host."""
-    return Observer(_this_boot(), _boot_time)
+from levelup_ov.ledger.observer import Observer
 
 
 class Leases:
@@ -58,11 +26,12 @@ class Leases:
 
     def new(self) -> str:
         """A mark of this moment."""
-        return f"{secrets.token_hex(8)}/{self._observer.boot}/{self._observer.now_ms()}"
+        return f"{secrets.token_hex(8)}|{self._observer.boot}|{self._observer.now_ms()}"
 
     def age(self, mark: str) -> int:
         """For how many milliseconds it is certain that ``mark`` exists."""
-        token, boot, since = mark.split("/")
+        token, _, rest = mark.partition("|")
+        boot, _, since = rest.rpartition("|")
         now = self._observer.now_ms()
         if boot == self._observer.boot:
             return now - int(since)

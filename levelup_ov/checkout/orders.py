@@ -43,7 +43,7 @@ from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Submission
 from levelup_ov.ordering.service import Service, Trace
-from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions, outcome_unknown
+from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 
@@ -175,9 +175,14 @@ class Orders:
             return self._charges.place(order, delivery, attempt, deadline, trace)
 
         def find_order(submission: Submission) -> Settlement | None:
-            return self._charges.find(self._store.order(submission.id), _within(trace, deadline))
+            return self._look_up(self._store.order(submission.id), _within(trace, deadline))
 
-        settlement = self._submissions.submit(self._key(order, delivery, key, trace), place_order, find_order)
+        settlement = self._submissions.submit(
+            self._key(order, delivery, key, trace),
+            place_order,
+            find_order,
+            deadline=trace.deadline,
+        )
         trace.replayed = settlement.replayed
         charged = self.show(settlement.answer["order"])
         if delivery is not None:
@@ -249,7 +254,7 @@ class Orders:
         if order.operator_case is not None:
             what = case_of(order)
             log.error(
-                "an order waits for a person: settle it with `flask --app wsgi checkout settle`",
+                "an order waits for a person: settle it with `levelup-ov checkout settle`",
                 extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"]},
             )
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
@@ -299,13 +304,27 @@ class Orders:
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
         if submission is not None and submission.state == "unknown":
-            self._submissions.reconcile(submission, lambda found: self._charges.find(order, trace))
+            self._submissions.reconcile(
+                submission,
+                lambda found: self._look_up(order, trace),
+                deadline=trace.deadline,
+                )
         elif submission is not None and submission.state == "placed":
             self._charges.find(order, trace)
         else:
             # Nothing was sent under this row, or the one that sent it has proof.
             self._charges.void(order)
         return self.show(order.id)
+
+    def _look_up(self, order: Order | None, trace: Trace) -> Settlement:
+        """What became of a charge.
+
+        :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later one is
+            stopped by its own last look, and what comes all the same is looked for and goes back.
+        """
+        if (found := self._charges.find(order, trace)) is None:
+            raise Disproved
+        return found
 
     def _is_too_old(self, order: Order) -> bool:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)

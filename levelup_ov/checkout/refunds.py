@@ -136,7 +136,7 @@ class Refunds:
             values = {"state": "stuck", "operator_case": what, "held": None}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
-                "refund_impossible: a charge cannot be refunded; settle it with `flask --app wsgi checkout settle`",
+                "refund_impossible: a charge cannot be refunded; settle it with `levelup-ov checkout settle`",
                 extra={"order": order.id, "uuid": order.uuid, "kind": kind},
             )
             return refund_impossible(stuck or order) if stuck else pending(failure.message)

@@ -46,7 +46,7 @@ def orderable(menu: Menu) -> Menu:
 
 
 def can_be_chosen(group: OptionGroup) -> bool:
-    """Whether some choice of the group's options is within all of its limits (ITEM-7).
+    """Whether some choice of the group's options is within its limits, which do not contradict each other (ITEM-7).
 
     So many different options, each once at least and as often as it may be, must make an allowed number of choices.
     """

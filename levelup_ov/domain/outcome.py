@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 
 from levelup_ov.domain.money import Cents
@@ -60,17 +60,23 @@ class Placed:
 
     ``order_id``: the merchant's own number where there is one (SUB-1).
     ``provider_order_id``: the provider's technical id, for looking the order up.
+    ``reference``: our reference as the provider's own answer says it back, never copied from the order: an answer
+    without it may be about anybody's order (SUB-8). None only where the adapter declares ``echoes_nothing``.
     ``expected_ready_at``: an aware instant, None where no real estimate was given.
     ``expected_charge``: the cents that the provider was asked to charge, ``charged``: those that it says
     it took; None where that is not known (PAY-4).
+    ``duplicates``: provider ids of further orders that the provider holds under the same reference.
     """
 
     order_id: str | int
     provider_order_id: str
+    _: KW_ONLY
+    reference: str | None
     expected_ready_at: datetime | None = None
     expected_charge: Cents | None = None
     charged: Cents | None = None
     account: Mapping[str, Secret] = field(default_factory=dict)
+    duplicates: tuple[str, ...] = ()
 
     @property
     def charge_mismatch(self) -> bool:

@@ -143,7 +143,9 @@ def ready_window(shown: Shown | None, desired: datetime | None, now: datetime) -
 
     ``desired`` is what the submission asks for. It counts where the validation was asked for another time.
     """
-    if shown is not None and shown.desired == desired:
+    if shown is None:
+        return None
+    if shown.desired == desired:
         earliest = latest = shown.ready_at or desired or shown.at
         if desired is None:
             # The wait counts, not the time that passed while the user made up their mind.

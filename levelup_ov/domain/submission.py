@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
+Ended = Literal["unsent", "refused", "fenced", "absent", "told"]
+"""How it is known that a submission was not placed: nothing was sent; the placing call was refused; the provider has
+no order and would refuse a late one; the provider had no order when it was asked twice; a person asked the restaurant
+and said so."""
+Finding = Literal["order_exists_but_ruled_out", "two_orders_for_one_submission", "card_may_be_charged"]
+"""What a person has to look at."""
 SETTLED: tuple[State, ...] = ("placed", "not_placed")
 
 
@@ -27,9 +33,10 @@ TRANSITIONS: Mapping[str, Transition] = {
     ),
     "lose": Transition(("sending",), "unknown", "The owner got no answer that proves anything."),
     "abandon": Transition(("claimed",), "not_placed", "The lease ran out before anything was sent."),
+    "dispute": Transition(("placed",), "unknown", "Another submission has proof that the order is its own."),
     "expire": Transition(("sending",), "unknown", "The lease ran out while the order was being placed."),
     "rule_out": Transition(
-        ("unknown",), "not_placed", "Asked when no request could be in flight, the provider had none."
+        ("unknown",), "not_placed", "The provider has no order, and refuses late requests or was available long enough."
     ),
 }
 """A submission begins as ``claimed``. What is not listed here is refused."""

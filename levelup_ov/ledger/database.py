@@ -7,12 +7,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError
 
+from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import (
     PATIENCE,
     ConnectionLost,
@@ -27,6 +28,18 @@ from levelup_ov.ledger.statements import Statement
 
 T = TypeVar("T")
 
+_SMALLEST = 4096
+"""Bytes of a database that has tables."""
+_RESTART = "the service, see the page on backups"
+_MOST_CONNECTIONS = """
+SELECT LEAST(
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+    COALESCE((SELECT NULLIF(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user), 100000),
+    COALESCE((SELECT NULLIF(datconnlimit, -1) FROM pg_database WHERE datname = current_database()), 100000)
+)
+"""
+_CHECKPOINT_PATIENCE = 0.2
+"""Seconds that a checkpoint waits for readers; submissions wait for it."""
 _REPEATED = frozenset({"40001", "40P01"})
 """PostgreSQL's codes for a transaction that lost against another and may be run again."""
 
@@ -34,7 +47,7 @@ _REPEATED = frozenset({"40001", "40P01"})
 class Database:
     """The database at ``url``; one object serves all threads of a process, and its children after a fork.
 
-    Connects at first use. ``pool_size`` should be the number of threads.
+    Connects at first use. ``pool_size``: connections at once; threads wait for one another beyond it.
 
     :raises ValueError: not an address of SQLite or PostgreSQL.
     """
@@ -45,7 +58,13 @@ class Database:
         self._pool_size = pool_size
         self._inherited: list[object] = []
         self._statements: dict[tuple[Any, ...], Statement] = {}
-        self._turn: AbstractContextManager[None] = nullcontext()
+        self._turn: AbstractContextManager[None]
+        self._busy: float | None
+        """Seconds that SQLite's one connection waits for the lock; None: as the engine has set it."""
+        self._path = _path(url)
+        self._identity: tuple[int, int] | None
+        """Device and inode of SQLite's file, as it was opened; with it, whether it was once a whole database."""
+        self._was_large: bool
         self._kept: PoolProxiedConnection | None
         """SQLite's one connection for :meth:`run`, taken from the pool for good."""
         self._log: WriteAheadLog | None = None
@@ -85,7 +104,7 @@ class Database:
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
-        with failures(self.engine), self._turn, self.engine.begin() as connection:
+        with failures(self.engine), limits.transaction(PATIENCE), self._turn, self.engine.begin() as connection:
             yield connection
 
     def run_durably(self, work: Callable[[Any, bool], T]) -> T:
@@ -105,6 +124,30 @@ class Database:
         if self._log is not None:
             self._log.force()
 
+    def check_point(self) -> None:
+        """Take SQLite's write-ahead log into the database, so that it does not grow; waits for readers, but not long.
+
+        :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be written.
+        """
+        if self.is_postgresql:
+            return
+        with failures(self.engine), limits.transaction(PATIENCE), self._turn:
+            pooled = self._kept or self._take()
+            cursor, self._busy = pooled.cursor(), _CHECKPOINT_PATIENCE
+            cursor.execute(f"PRAGMA busy_timeout = {int(_CHECKPOINT_PATIENCE * 1000)}")
+            # Others may go on reading what they have begun to read; then the next one takes the rest.
+            cursor.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+
+    def most_connections(self) -> int | None:
+        """How many connections the server gives to users such as ours; None where there is no such limit.
+
+        :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached.
+        """
+        if not self.is_postgresql:
+            return None
+        with self.connection() as connection:
+            return int(connection.scalar(text(_MOST_CONNECTIONS)))
+
     def check_schema(self) -> None:
         """Make sure that the schema is the one of this release.
 
@@ -122,12 +165,16 @@ class Database:
             self._log.close()
 
     def _transact(self, work: Callable[[Any, bool], T], again: bool, single: bool) -> T:
-        with self._turn:
+        with limits.transaction(PATIENCE), self._turn:
             pooled = self._kept or self._take()
+            if not self.is_postgresql:
+                self._check_file()
             try:
                 cursor = pooled.cursor()
-                if not (single or self.is_postgresql):
-                    begin_sqlite(cursor)
+                if not self.is_postgresql:
+                    self._wait_no_longer(cursor)
+                    if not single:
+                        begin_sqlite(cursor)
                 result = work(cursor, again)
                 self.engine.dialect.do_commit(pooled)
                 return result
@@ -138,10 +185,35 @@ class Database:
                 if self._kept is None:
                     pooled.close()
 
+    def _check_file(self) -> None:
+        """Notice that the file of the open database was deleted, replaced or cut off: what is written goes nowhere.
+
+        :raises LedgerUnavailable: it was; a restart opens what is there now.
+        """
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            raise LedgerUnavailable(f"the ledger's file is gone: restore it, and restart {_RESTART}") from None
+        identity = (found.st_dev, found.st_ino)
+        if self._identity is None:
+            self._identity = identity
+        if identity != self._identity:
+            raise LedgerUnavailable(f"the ledger's file was replaced while in use: restart {_RESTART}")
+        if found.st_size < _SMALLEST and self._was_large:
+            raise LedgerUnavailable(f"the ledger's file was cut off: restore it, and restart {_RESTART}")
+        self._was_large = self._was_large or found.st_size >= _SMALLEST
+
+    def _wait_no_longer(self, cursor: Any) -> None:
+        """Let SQLite wait for its lock as long as the request has time, at most :data:`PATIENCE`."""
+        patience = min(PATIENCE, limits.remaining(PATIENCE))
+        if patience != self._busy:
+            cursor.execute(f"PRAGMA busy_timeout = {max(int(patience * 1000), 0)}")
+            self._busy = patience
+
     def _take(self) -> PoolProxiedConnection:
         pooled = self.engine.raw_connection()
         if not self.is_postgresql:
-            self._kept = pooled
+            self._kept, self._busy = pooled, None
         return pooled
 
     def _roll_back(self, pooled: PoolProxiedConnection, error: BaseException) -> None:
@@ -161,8 +233,10 @@ class Database:
 
     def _connect(self) -> None:
         self._kept = None
+        self._busy = None
+        self._identity, self._was_large = None, False
+        self._turn = _Turn(self._pool_size if self.is_postgresql else 1)
         if not self.is_postgresql:
-            self._turn = _Turn()
             self._log = WriteAheadLog(self._file)
             self._together = _Together(self)
         # One more, for the one that is kept.
@@ -174,18 +248,24 @@ class Database:
             return connection.scalar(text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
 
 
+def _path(url: str) -> str:
+    """The file of an address of SQLite."""
+    return url.partition(":///")[2].partition("?")[0].removeprefix("file:")
+
+
 class _Turn:
-    """Lets one thread at a time come to SQLite.
+    """Lets so many threads at a time come to the database, the others wait within their limits.
 
     SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the slowest
-    hundredth waited 330 ms (2026-11), taking turns 50 ms.
+    hundredth waited 330 ms (2026-11), taking turns 50 ms. PostgreSQL takes one for each connection of the pool.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, places: int = 1) -> None:
+        self._lock = threading.Lock() if places == 1 else threading.BoundedSemaphore(places)
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=PATIENCE):
+        left = min(PATIENCE, limits.remaining(PATIENCE))
+        if left <= 0 or not self._lock.acquire(timeout=left):
             raise LedgerUnavailable("the ledger of submissions is busy")
 
     def __exit__(self, *_: object) -> None:
@@ -217,7 +297,7 @@ class _Together:
         mine = _Waiting(work)
         self._queue.append(mine)
         try:
-            with self._leading:
+            with limits.transaction(PATIENCE), self._leading:
                 if not mine.is_done:
                     self._lead()
         except BaseException:
@@ -257,7 +337,10 @@ def _is_passing(error: BaseException) -> bool:
     """Whether a second try may succeed: a pooled connection was dead, or a transaction lost against another."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
-    return isinstance(error, ConnectionLost) or getattr(error, "sqlstate", None) in _REPEATED
+    if isinstance(error, ConnectionLost):
+        # Who has waited for all its time does not wait once more.
+        return not isinstance(error.__cause__, limits.NoAnswer)
+    return getattr(error, "sqlstate", None) in _REPEATED
 
 
 _OPENED: weakref.WeakSet[Database] = weakref.WeakSet()

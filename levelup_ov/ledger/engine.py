@@ -6,8 +6,11 @@ does, and that nothing waits longer than :data:`PATIENCE` for a lock.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +20,20 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ledger import limits, reasons
 
-REVISIONS = ("0001", "0002", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
-UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"
+UPGRADE_COMMAND = "levelup-ov ledger upgrade"
 PATIENCE = 5
 """Seconds to wait for a lock or for a free connection of the pool."""
+KEPT = 4
+"""Connections that a process keeps while they are idle."""
+SILENCE = 10.0
+"""Seconds for which the same reason is not logged again."""
+
+log = logging.getLogger(__name__)
 
 _ACCEPTED = "the ledger's address must be sqlite:///path/of/a/file or postgresql://user:password@host/name"
 _MIGRATING = 0x6C65646765720000
@@ -40,10 +50,21 @@ _POSTGRESQL_DEFAULTS = {
 
 
 class LedgerUnavailable(Failure):
-    """The ledger cannot be read or written (503). ``__cause__`` tells why, without parameters."""
+    """The ledger cannot be read or written (503). ``__cause__`` tells why, without parameters.
 
-    def __init__(self, message: str = "the ledger of submissions cannot be reached or written") -> None:
-        super().__init__("ledger_unavailable", message)
+    ``kind``: one of :mod:`levelup_ov.ledger.reasons`, where it is known.
+    """
+
+    def __init__(
+        self, message: str = "the ledger of submissions cannot be reached or written", kind: str | None = None
+    ) -> None:
+        super().__init__("ledger_unavailable", f"{message}: {reasons.words_for(kind)}" if kind else message)
+        self.kind = kind
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether it does not pass by itself."""
+        return self.kind in reasons.PERMANENT
 
 
 class SchemaMismatch(LedgerUnavailable):
@@ -62,13 +83,16 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     if address.get_backend_name() == "sqlite":
         # psycopg names parameters too.
         options = {"paramstyle": "named", "connect_args": {"timeout": PATIENCE}}
+    # What a busy time has opened beyond these is closed again, for others to have.
+    kept = min(pool_size, KEPT)
     engine = create_engine(
-        address, pool_size=pool_size, max_overflow=0, pool_timeout=PATIENCE, hide_parameters=True, **options
+        address, pool_size=kept, max_overflow=pool_size - kept, pool_timeout=PATIENCE, hide_parameters=True, **options
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite)
-        event.listen(engine, "begin", lambda connection: begin_sqlite(connection.connection.driver_connection))
+        event.listen(engine, "begin", lambda connection: _begin_in_time(connection.connection.driver_connection))
     else:
+        event.listen(engine, "do_connect", _connect_in_time)
         event.listen(engine, "connect", _set_postgresql)
     return engine
 
@@ -100,7 +124,21 @@ class failures:
             return
         if _table_missing(original):
             check_schema(self._engine)
-        raise LedgerUnavailable() from error
+        cause = original.__cause__ if isinstance(original, ConnectionLost) else original
+        failure = LedgerUnavailable(kind=reasons.kind_of(cause))
+        _report(failure)
+        raise failure from error
+
+
+_reported: dict[str, float] = {}
+
+
+def _report(failure: LedgerUnavailable) -> None:
+    """Log why, once for each reason and :data:`SILENCE`: every submission meets it."""
+    now = time.monotonic()
+    if now - _reported.get(failure.message, -SILENCE) >= SILENCE:
+        _reported[failure.message] = now
+        log.error("ledger_unavailable", extra={"reason": failure.message})
 
 
 def check_schema(engine: Engine) -> None:
@@ -178,6 +216,12 @@ def begin_sqlite(driver: Any) -> None:
     driver.execute("BEGIN IMMEDIATE")
 
 
+def _begin_in_time(driver: Any) -> None:
+    patience = max(min(PATIENCE, limits.remaining(PATIENCE)), 0)
+    driver.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+    begin_sqlite(driver)
+
+
 class WriteAheadLog:
     """Brings to the disk what was committed to the SQLite database whose file ``find`` tells.
 
@@ -203,13 +247,17 @@ class WriteAheadLog:
                 file = self._file
             os.fdatasync(file)
         except OSError as error:
-            raise LedgerUnavailable() from error
+            raise LedgerUnavailable(kind="full" if error.errno == errno.ENOSPC else "disk") from error
 
     def close(self) -> None:
         """Let go of the file; nobody forces any more."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _connect_in_time(_dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
+    return limits.connect(lambda: limits.LimitedConnection.connect(*arguments, **parameters), PATIENCE)
 
 
 def _set_postgresql(connection: Any, _record: object) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
@@ -23,6 +24,8 @@ Kind = Literal[
     "idempotency_key", "order_number", "grubhub_order_number", "order_validation_id", "card", "content"
 ]  # fmt: skip
 
+NAMED: tuple[Kind, ...] = ("idempotency_key", "order_number", "grubhub_order_number", "order_validation_id")
+"""The kinds that the channel names, the strongest first."""
 WINDOWS: Mapping[Kind, timedelta] = {
     "idempotency_key": timedelta(days=7),
     "order_number": timedelta(days=7),
@@ -40,6 +43,34 @@ class Identity:
 
     kind: Kind
     digests: tuple[str, ...]
+
+
+def reference_of(
+    location: str,
+    *,
+    key: bytes,
+    idempotency_key: str | None = None,
+    order_number: str | None = None,
+    grubhub_order_number: str | None = None,
+    order_validation_id: str | None = None,
+) -> Callable[[int], str] | None:
+    """What gives the reference at the provider for a generation of an order (SUB-11); None: no identity is named.
+
+    It is made from the strongest identity alone, so that every attempt has it, on any host and whatever the ledger
+    has lost. ``key`` is derived for this purpose only; the others as in :func:`identities`.
+    """
+    values = (idempotency_key, order_number, grubhub_order_number, order_validation_id)
+    strongest = next(((kind, value) for kind, value in zip(NAMED, values, strict=True) if value is not None), None)
+    if strongest is None:
+        return None
+    kind, value = strongest
+
+    def reference(generation: int) -> str:
+        (digest,) = _digests((key,), location, f"reference {kind}", value.encode(), str(generation).encode())
+        # In the form of a UUID of one's own making (RFC 9562, version 8): providers take UUIDs as keys.
+        return str(uuid.UUID(int=int(digest[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
+
+    return reference
 
 
 def identities(
@@ -79,6 +110,16 @@ def identities(
 def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tuple[str, ...]:
     """The digests by which two submissions of one identity are compared (SUB-4), newest key first."""
     return _digests(keys, location, "content", content)
+
+
+def alike_digests(location: str, request: SubmissionRequest, keys: Sequence[bytes]) -> tuple[str, ...]:
+    """The digests of the content and the guest's name, newest key first.
+
+    By these an order is taken for the repetition of an unknown one that another identity names: two people may
+    share an address and a telephone.
+    """
+    name = request.order.user.name.casefold().encode()
+    return _digests(keys, location, "alike", content(request), name)
 
 
 def content(request: SubmissionRequest) -> bytes:

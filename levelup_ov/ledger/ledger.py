@@ -3,38 +3,50 @@
 A submission is claimed before anything is sent, marked before the order is placed, and settled after; the
 transitions of :mod:`levelup_ov.domain.submission` are its whole life. Every change is guarded by the states
 it may come from, so that a late writer changes nothing and learns so (:class:`Superseded`). Each claim makes
-a row of its own, and only its claimant knows the id: the id is what fences others off.
+a row of its own, and only its claimant knows the id: the id is what fences others off. The provider gets the
+row's reference, which is the same for all attempts at one order (SUB-11).
 
 No card, CVV, secret, name, phone number or address is stored: a row holds ids, states, amounts, times,
 keyed digests and the recorded answer.
 
-Times are the database's own, so that the clocks of several hosts need not agree; with SQLite that is the
-one host's clock. A killed owner leaves a row whose lease runs out: *claimed* becomes *not placed*, since
-nothing was sent, and *sending* becomes *unknown*.
+A killed owner leaves a row whose lease runs out: *claimed* becomes *not placed*, since nothing was sent, and
+*sending* becomes *unknown*. A lease runs out for an observer who has seen the row unchanged for so long, by a
+clock that nobody sets (SUB-13). The times of day in a row are the database's own, and for people.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, State
+from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import WINDOWS, Identity, Kind
+from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import PURGED_AT_ONCE, SUBMISSIONS, Statements
+from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 
 RETENTION = timedelta(days=30)
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
 """Characters of a trace as JSON."""
+LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+"""How long after it was ruled out a submission is looked up again (SUB-12)."""
+SHORT = timedelta(days=1)
+"""Windows up to this are measured as leases are; a step of the clock does not matter to the others."""
+ABSENT = "absent"
+"""The sight of a provider that has no order."""
+
+log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -44,9 +56,12 @@ _MILLISECOND = timedelta(milliseconds=1)
 class Submission:
     """One row, as it stood at ``seen_at``. All times are aware, in UTC; amounts in cents.
 
-    ``id`` is also our reference at the provider. ``owner`` names host and process, for people.
+    ``reference`` is ours at the provider. ``owner`` names host and process, for people.
     ``content`` has the content's digest under each key. ``answer`` is the recorded answer's JSON text.
-    ``trace`` is what the adapter left to find the order by.
+    ``trace`` is what the adapter left to find the order by. ``received_at``: the time that went into what was
+    sent. ``boot`` and ``since`` tell the last change by its writer's clock, ``lease`` for how long it counts.
+    ``proven``: whether the provider named our reference. ``ended``: how it is known that it was not placed.
+    ``previous``: the id of the attempt that it follows. ``card``: paid with a card that cannot be used again.
     """
 
     id: str
@@ -66,6 +81,19 @@ class Submission:
     answer: str | None
     expected_charge: int | None
     charged: int | None
+    reference: str
+    generation: int
+    received_at: datetime | None
+    boot: str
+    since: int
+    lease: timedelta
+    proven: bool | None
+    ended: Ended | None
+    previous: str | None
+    card: bool
+    looked_again: int
+    look_again_at: datetime | None
+    finding: Finding | None
     seen_at: datetime
 
     @property
@@ -73,19 +101,22 @@ class Submission:
         """Whether the provider charged another amount than it was asked to (PAY-4)."""
         return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge
 
-    def conclusive_from(self, grace: timedelta) -> datetime:
-        """From when on the provider's "no such order" proves that none will appear.
-
-        ``grace`` is the deadline of a submission plus a margin for what is still on its way.
-        """
-        return (self.sending_at or self.claimed_at) + grace
+    @property
+    def version(self) -> str:
+        """Another one after each change of its state."""
+        return f"{self.state} {self.since} {self.boot}"
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """This caller alone may send the submission, under this id."""
+    """This caller alone may send the submission, under this reference.
+
+    ``received_at``: the time that an earlier attempt under this reference has sent, None where there was none.
+    """
 
     id: str
+    reference: str
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +177,28 @@ class _Seen(Exception):
 
 
 class TooEarly(Exception):
-    """A request may have been in flight when the provider was asked; ask again at ``not_before``."""
+    """A request may have been in flight, or the provider asleep; ask again after ``wait``."""
 
-    def __init__(self, not_before: datetime) -> None:
-        super().__init__(f"an order may still arrive; ask the provider again at {not_before.isoformat()}")
-        self.not_before = not_before
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(f"an order may still arrive; ask the provider again in {wait.total_seconds():g} s")
+        self.wait = wait
+
+
+class Clash(Exception):
+    """The provider's order is held by ``holder``: this submission is unknown now."""
+
+    def __init__(self, holder: Submission) -> None:
+        super().__init__(f"the order is that of submission {holder.id}")
+        self.holder = holder
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """An identity that was used before, and by what."""
+
+    digest: str
+    kind: Kind
+    submission: Submission
 
 
 class Ledger:
@@ -161,13 +209,19 @@ class Ledger:
     the change may stand. Either way the same call may be made again, except :meth:`begin_sending`: do not send.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], datetime] | None = None, observer: Observer | None = None
+    ) -> None:
         self.database = database
+        if observer is None:
+            observer = this_host() if clock is None else Observer("clock", lambda: _to_ms(clock()))
+        self.observer = observer
         self._now: Callable[[], int | None] = _no_clock if database.is_postgresql else _host_clock
         if clock is not None:
             self._now = lambda: _to_ms(clock())
         self._sql = Statements(database, own_clock=self._now is _no_clock)
         self._host = socket.gethostname()
+        self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def claim(
         self,
@@ -177,41 +231,62 @@ class Ledger:
         identities: tuple[Identity, ...],
         content: tuple[str, ...],
         lease: timedelta,
+        alike: tuple[str, ...] = (),
         request_id: str | None = None,
+        reference: Callable[[int], str] | None = None,
+        card: bool = False,
     ) -> Claim:
         """Reserve the right to send a submission, or learn what became of it (SUB-3, SUB-4).
 
         All identities are claimed together, a match on any one decides. Where the content is the same,
         the identities that are new, or digested under new keys, are added to the submission found, so
-        that a later request with only those finds it too. ``lease`` must cover all that happens before
-        :meth:`begin_sending`.
+        that a later request with only those finds it too. A submission whose outcome is unknown is found by
+        ``alike`` too, digests as ``content``, which they are where none are given.
+        ``lease`` must cover all that happens before :meth:`begin_sending`.
+        ``reference`` gives ours at the provider for a generation (SUB-11); without it, each claim has its own.
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         if not kinds or not content:
             raise ValueError("a submission without an identity or content cannot be claimed")
         this = _new_id()
-        owner = f"{self._host}/{os.getpid()}"
+        # Rows of releases before 0003 have nothing but the content.
+        known = tuple(dict.fromkeys((*alike, *content)))
         pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
+        row: dict[str, Any] = {
+            "id": this,
+            "account": account,
+            "location": location,
+            "content": " ".join(content),
+            "alike": " ".join(alike or content),
+            "owner": f"{self._host}/{os.getpid()}",
+            "request_id": request_id,
+            "reference": reference(0) if reference else str(uuid.uuid4()),
+            "generation": 0,
+            "received_at": None,
+            "previous": None,
+            "card": int(card),
+            "term": lease // _MILLISECOND,
+            **{f"digest_{number}": digest for number, digest in enumerate(known)},
+        }
 
         def once(cursor: Any, look: bool) -> Claim:
             self._lock(cursor, kinds)
-            if look and (held := self._held(cursor, kinds)):
-                return self._recognised(cursor, held, kinds, content, this)
-            row = {
-                "id": this,
-                "account": account,
-                "location": location,
-                "content": " ".join(content),
-                "owner": owner,
-                "request_id": request_id,
-                "lease": lease // _MILLISECOND,
-                "now": self._now(),
-            }
-            self._sql.insert.run(cursor, row)
-            point = self._sql.point if look else self._sql.introduce
+            insert, point = self._sql.insert_unless_in_doubt(len(known)), self._sql.introduce
+            if look:
+                matches = self._matches(cursor, kinds)
+                held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
+                if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
+                    held = {"": doubtful}
+                if held:
+                    return self._recognised(cursor, held, kinds, content, this)
+                insert, point = self._sql.insert, self._sql.point
+                if matches:
+                    row.update(_following(matches, identities, content, reference))
+            if not insert.run(cursor, {**row, **self._clock()}).rowcount:
+                raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
                 raise _Seen
-            return Claimed(this)
+            return Claimed(this, row["reference"], row["received_at"] and _from_ms(row["received_at"]))
 
         try:
             # Nearly every submission is new, and then nothing needs to be read.
@@ -219,17 +294,90 @@ class Ledger:
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
 
-    def begin_sending(self, id: str, *, lease: timedelta, trace: Mapping[str, Any] | None = None) -> None:
+    def begin_sending(
+        self,
+        id: str,
+        *,
+        lease: timedelta,
+        trace: Mapping[str, Any] | None = None,
+        received_at: datetime | None = None,
+    ) -> None:
         """Mark that the order is about to be placed. Only after this has returned may it be sent.
 
         ``lease`` must cover the sending and the settling. ``trace`` is a small object by which the adapter
-        can find the order later; nothing personal.
+        can find the order later; nothing personal. ``received_at``: the time that goes into what is sent.
 
         :raises Superseded: the claim was lost; do not send.
         """
-        values = {"lease": lease // _MILLISECOND, "left": _trace(trace)}
+        values = {
+            "term": lease // _MILLISECOND,
+            "left": _trace(trace),
+            "received": received_at and _to_ms(received_at),
+        }
         # Nobody else knows the id: found in its new state, the row was changed by the first try.
         self._change("begin_sending", id, lambda _, again: again, durably=True, **values)
+
+    def restore(
+        self,
+        id: str,
+        *,
+        account: str,
+        location: str,
+        identities: tuple[Identity, ...],
+        content: tuple[str, ...],
+        reference: str,
+        lease: timedelta,
+        alike: tuple[str, ...] = (),
+        request_id: str | None = None,
+        card: bool = False,
+        received_at: datetime | None = None,
+    ) -> None:
+        """Write a submission that was being sent once more, as its owner knows it: the database has lost it.
+
+        That happens where a copy of the database takes over that lacks the last changes. Arguments as in
+        :meth:`claim` and :meth:`begin_sending`.
+
+        :raises Superseded: its identities belong to another attempt by now.
+        """
+        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        row = {
+            "id": id,
+            "account": account,
+            "location": location,
+            "content": " ".join(content),
+            "alike": " ".join(alike or content),
+            "owner": f"{self._host}/{os.getpid()}",
+            "request_id": request_id,
+            "reference": reference,
+            "generation": 0,
+            "received_at": received_at and _to_ms(received_at),
+            "previous": None,
+            "card": int(card),
+            "term": lease // _MILLISECOND,
+        }
+
+        def work(cursor: Any, _again: bool) -> None:
+            self._lock(cursor, kinds)
+            for match in self._matches(cursor, kinds):
+                if match.submission.id != id and self._holds(cursor, match):
+                    raise Superseded("restore", match.submission)
+            self._sql.insert.run(cursor, {**row, **self._clock()})
+            self._sql.point.run_each(
+                cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
+            )
+            values = {"this": id, "term": row["term"], "left": None, "received": row["received_at"]}
+            self._sql.changes["begin_sending"].run(cursor, {**values, **self._clock()})
+
+        self.database.run(work)
+
+    def check_sending(self, id: str) -> None:
+        """Make sure that nobody has ruled on the submission since :meth:`begin_sending`, before it is sent again.
+
+        :raises Superseded: somebody has; do not send.
+        """
+        row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
+        if row is None or row.state != "sending":
+            raise Superseded("begin_sending", row)
 
     def place(
         self,
@@ -240,33 +388,52 @@ class Ledger:
         provider_order_id: str,
         expected_charge: int | None = None,
         charged: int | None = None,
+        proven: bool = False,
     ) -> None:
         """Settle: the order stands at the provider. Accepted from a slow owner and from a reconciliation.
 
         ``answer`` is the JSON text that replays will get; amounts are in cents (PAY-4). The same order may
-        be reported again; the first answer stays.
+        be reported again; the first answer stays. ``proven``: the provider's own answer named our reference.
+        An account's order is held by one submission: who has proof takes it from one who has none, and that
+        one's outcome is unknown again (SUB-8).
 
         :raises Superseded: it was settled otherwise.
+        :raises Clash: another submission holds this order; this one is unknown now.
         """
-        self._change(
-            "place",
-            id,
-            lambda row, _: row.provider_order_id == provider_order_id,
-            answer=answer,
-            order_id=json.dumps(order_id),
-            provider_order_id=provider_order_id,
-            expected_charge=expected_charge,
-            charged=charged,
-        )
+        values: dict[str, Any] = {
+            "answer": answer,
+            "order_id": json.dumps(order_id),
+            "provider_order_id": provider_order_id,
+            "expected_charge": expected_charge,
+            "charged": charged,
+            "proven": int(proven),
+        }
 
-    def fail(self, id: str) -> None:
+        def place() -> None:
+            self._change("place", id, lambda row, _: row.provider_order_id == provider_order_id, **values)
+
+        try:
+            place()
+        except self._integrity_error:
+            this = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
+            holder = this and self.holder(this.account, provider_order_id)
+            if holder is not None and holder.id != id:
+                if holder.proven or not proven:
+                    self.lose(id)
+                    raise Clash(holder) from None
+                self._change("dispute", holder.id)
+                log.error("order_disputed", extra=_facts(holder))
+            place()
+
+    def fail(self, id: str, refused: bool = False) -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
 
-        For the owner only, since it knows that its request is over; others use :meth:`rule_out`.
+        For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``refused``: it
+        was sent, and the provider refused it; otherwise nothing was sent.
 
         :raises Superseded: it was settled otherwise.
         """
-        self._change("fail", id)
+        self._change("fail", id, ended="refused" if refused else "unsent")
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         """The owner's call proved nothing. ``trace``, where given, replaces the one left before.
@@ -275,16 +442,105 @@ class Ledger:
         """
         self._change("lose", id, left=_trace(trace))
 
-    def rule_out(self, submission: Submission, *, grace: timedelta) -> None:
+    def absence(self, submission: Submission, *, grace: timedelta, asked_at: int | None = None) -> timedelta:
+        """How much longer the provider has to have no order, until that proves that none will appear (SUB-10).
+
+        It had none just now, when it was asked at ``asked_at`` of the observer's clock and answered in time. Zero
+        or less: it had none ``grace`` ago either.
+
+        :raises Superseded: the ledger no longer contains the submission.
+        """
+        asked = self.observer.now_ms() if asked_at is None else asked_at
+        try:
+            first = self.database.run(lambda cursor, _: self._first_sight(cursor, submission, _absence(submission)))
+        except self._integrity_error:
+            raise Superseded("rule_out", None) from None
+        return grace - max(asked - first, 0) * _MILLISECOND
+
+    def distrust(self, submission: Submission) -> None:
+        """Forget that the provider had no order: it did not answer in time, and may have slept ever since (SUB-10)."""
+        values = {"this": submission.id, "change": _absence(submission)}
+        self.database.run(lambda cursor, _: self._sql.forget_sight.run(cursor, values), single=True)
+
+    def rule_out(
+        self,
+        submission: Submission,
+        *,
+        grace: timedelta,
+        asked_at: int | None = None,
+        fenced: bool = False,
+        told: bool = False,
+    ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        :raises TooEarly: it was read within ``grace`` of its sending, when the order could still arrive.
+        ``fenced``: it refuses one that comes late. ``told``: a person says that there is none. The rest as in
+        :meth:`absence`.
+
+        :raises TooEarly: it does not, and had not been without an order for ``grace``.
         :raises Superseded: it was settled otherwise.
         """
-        not_before = submission.conclusive_from(grace)
-        if submission.seen_at < not_before:
-            raise TooEarly(not_before)
-        self._change("rule_out", submission.id)
+        if not (fenced or told) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+            raise TooEarly(wait)
+        self._change(
+            "rule_out",
+            submission.id,
+            ended="fenced" if fenced else "told" if told else "absent",
+            finding="card_may_be_charged" if submission.card and not fenced else None,
+            pause=LOOKED_AGAIN[0] // _MILLISECOND,
+            seen_boot=submission.boot,
+            seen_since=submission.since,
+        )
+
+    def due_again(self, *, besides: str = "", limit: int = 1000) -> tuple[Submission, ...]:
+        """The submissions that were ruled out and are to be looked up again now (SUB-12), the oldest first.
+
+        Those of the account ``besides`` are left out.
+        """
+        values = {"limit": limit, "besides": besides, "now": self._now()}
+        return self._several(lambda cursor: self._sql.due.all(cursor, values))
+
+    def looked_again(self, submission: Submission, finding: Finding | None = None) -> None:
+        """Say that a submission of :meth:`due_again` was looked up, and what was found."""
+        settled = submission.settled_at or submission.seen_at
+        count = submission.looked_again + 1
+        # What nobody looked at for long is made up for by one look.
+        while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:
+            count += 1
+        following = settled + LOOKED_AGAIN[count] if count < len(LOOKED_AGAIN) else None
+        values = {
+            "this": submission.id,
+            "was": submission.looked_again,
+            "looked_again": count,
+            "next": following and _to_ms(following),
+            "finding": finding or submission.finding,
+        }
+        self.database.run(lambda cursor, _: self._sql.look_again.run(cursor, values), single=True)
+
+    def note(self, id: str, finding: Finding) -> None:
+        """Record what a person has to look at."""
+        self.database.run(lambda cursor, _: self._sql.note.run(cursor, {"this": id, "finding": finding}), single=True)
+
+    def holder(self, account: str, provider_order_id: str) -> Submission | None:
+        """The submission that holds an order of an account (SUB-8)."""
+        values = {"account": account, "order": provider_order_id, "now": self._now()}
+        return next(iter(self._several(lambda cursor: self._sql.holder.all(cursor, values))), None)
+
+    def followers(self, submission: Submission) -> tuple[Submission, ...]:
+        """The attempts at the same order that followed this one."""
+        found: list[Submission] = []
+        waiting = [submission]
+        while waiting:
+            last = waiting.pop()
+            values = {
+                "account": last.account,
+                "after": _to_ms(last.claimed_at) - RETENTION // _MILLISECOND,
+                "this": last.id,
+                "now": self._now(),
+            }
+            later = self._several(partial(self._sql.followers.all, parameters=values))
+            found += later
+            waiting += later
+        return tuple(found)
 
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""
@@ -313,11 +569,13 @@ class Ledger:
         location: str | None = None,
         number: str | None = None,
         charge_mismatch: bool = False,
+        findings: bool = False,
         limit: int = 100,
     ) -> tuple[Submission, ...]:
         """Submissions for an operator to look at, newest first.
 
-        ``number`` is an order id, a provider's order id, a request id or an id of ours.
+        ``number`` is an order id, a provider's order id, a request id, or an id or reference of ours.
+        ``findings``: only those that a person has to look at (SUB-12).
         """
         columns = SUBMISSIONS.c
         query = self._sql.all.order_by(columns.claimed_at.desc()).limit(limit)
@@ -327,9 +585,11 @@ class Ledger:
         if number is not None:
             as_order_id = columns.order_id.in_([number, json.dumps(number)])
             ids = (columns.provider_order_id == number) | (columns.request_id == number) | (columns.id == number)
-            query = query.where(as_order_id | ids)
+            query = query.where(as_order_id | ids | (columns.reference == number))
         if charge_mismatch:
             query = query.where(columns.charged != columns.expected_charge)
+        if findings:
+            query = query.where(columns.finding.is_not(None))
         statement = Statement(self.database.engine.dialect, query)
         rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
         return tuple(map(_submission, rows))
@@ -351,18 +611,41 @@ class Ledger:
             part = self.database.run(purge_some)
             gone += part
             if part < PURGED_AT_ONCE:
+                self.database.check_point()
                 return gone
+            # The log of what was written grows until it is taken into the database.
+            if gone % PURGED_BEFORE_CHECKPOINT == 0:
+                self.database.check_point()
 
     def ready(self) -> None:
-        """Make sure that submissions can be taken: the schema fits and the database is not read-only.
-
-        A full disk shows only in writing: then :meth:`claim` says so, before anything is sent.
+        """Make sure that submissions can be taken, by writing what one would and taking it back (SUB-2).
 
         :raises levelup_ov.ledger.engine.SchemaMismatch: the schema is missing, older or newer.
         """
         self.database.check_schema()
-        # Deletes nothing, yet is refused by a database that can only be read.
-        self.database.run(lambda cursor, _: self._sql.write_nothing.run(cursor, {}))
+        id = _new_id()
+        row = {
+            "id": id,
+            "account": "",
+            "location": "",
+            "content": "",
+            "alike": "",
+            "owner": f"{self._host}/{os.getpid()}",
+            "request_id": None,
+            "reference": id,
+            "generation": 0,
+            "received_at": None,
+            "previous": None,
+            "card": 0,
+            "term": 0,
+        }
+
+        def rehearse(cursor: Any, _again: bool) -> None:
+            # In one transaction: nobody ever sees it.
+            self._sql.insert.run(cursor, {**row, **self._clock()})
+            self._sql.forget.run(cursor, {"this": id})
+
+        self.database.run(rehearse)
         self.database.force()
 
     def close(self) -> None:
@@ -373,21 +656,77 @@ class Ledger:
         row = self._sql.row.first(cursor, {"this": id, "now": self._now()})
         return _submission(row) if row else None
 
-    def _held(self, cursor: Any, digests: Collection[str]) -> dict[str, Submission]:
-        """The submissions that the identities belong to now, by digest.
+    def _several(self, rows: Callable[[Any], Sequence[Any]]) -> tuple[Submission, ...]:
+        return tuple(map(_submission, self.database.run(lambda cursor, _: rows(cursor), single=True)))
+
+    def _clock(self) -> dict[str, Any]:
+        """The parameters that tell when a change is made."""
+        return {"observer": self.observer.boot, "at": self.observer.now_ms(), "now": self._now()}
+
+    def _matches(self, cursor: Any, digests: Mapping[str, Kind]) -> list[_Match]:
+        """What each identity was used by last.
 
         The rows need no lock: what frees an identity (not placed, or a window that passed) never changes
         back, and the change of an expired lease is guarded.
         """
-        held = {}
+        matches = []
         for digest in digests:
-            match = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
-            submission = match and self._on_sight(cursor, _submission(match))
-            if submission and _holds(submission, match.kind):
-                held[digest] = submission
-        return held
+            row = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
+            if row:
+                matches.append(_Match(digest, row.kind, self._on_sight(cursor, _submission(row))))
+        return matches
 
-    def _lock(self, cursor: Any, digests: Collection[str]) -> None:
+    def _holds(self, cursor: Any, match: _Match) -> bool:
+        """Whether an identity is still taken by its submission (SUB-3)."""
+        submission, window = match.submission, WINDOWS[match.kind]
+        if submission.state != "placed" or submission.settled_at is None:
+            return submission.state != "not_placed"
+        if window > SHORT and submission.seen_at < submission.settled_at + window:
+            return True
+        if window > SHORT and not self._is_mine(submission):
+            return False
+        return self._unchanged_for(cursor, submission) < window
+
+    def _in_doubt(self, cursor: Any, location: str, known: tuple[str, ...], lease: timedelta) -> Submission | None:
+        """The submission that has one of these digests and whose order may exist, if there is one.
+
+        It is unknown, or was being sent for longer than its owner had (``lease``): then the owner may have told the
+        channel that the outcome is unknown, and have been unable to record that.
+        """
+        for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
+            if set(known) & set(row.alike.split()):
+                submission = self._on_sight(cursor, _submission(row))
+                if submission.state == "unknown":
+                    return submission
+                if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
+                    return submission
+        return None
+
+    def _may_be_given_up(self, cursor: Any, submission: Submission, lease: timedelta) -> bool:
+        return not self._is_mine(submission) or self._unchanged_for(cursor, submission) >= lease
+
+    def _is_mine(self, submission: Submission) -> bool:
+        """Whether it was changed under this observer's boot; a time ahead of ours was read from another life of it."""
+        return submission.boot == self.observer.boot and submission.since <= self.observer.now_ms()
+
+    def _unchanged_for(self, cursor: Any, submission: Submission) -> timedelta:
+        """How long this observer knows the submission to be as it is (SUB-13)."""
+        since = submission.since
+        if not self._is_mine(submission):
+            since = self._first_sight(cursor, submission, submission.version)
+        return (self.observer.now_ms() - since) * _MILLISECOND
+
+    def _first_sight(self, cursor: Any, submission: Submission, change: str) -> int:
+        """When this observer saw ``change`` first; now, where it never did."""
+        boot, now = self.observer.boot, self.observer.now_ms()
+        values = {"this": submission.id, "change": change, "boot": boot}
+        first = self._sql.sight.first(cursor, values)
+        if first is not None and first.since <= now:
+            return int(first.since)
+        self._sql.see.run(cursor, {"submission": submission.id, "change": change, "boot": boot, "since": now})
+        return now
+
+    def _lock(self, cursor: Any, digests: Mapping[str, Kind]) -> None:
         """Make claims of a common identity wait for one another; on SQLite all do anyway."""
         if self.database.is_postgresql:
             self._sql.lock.run(cursor, {"keys": sorted(map(_advisory_key, digests))})
@@ -417,15 +756,22 @@ class Ledger:
             every = " ".join((*under_new_keys, *found.content))
             self._sql.widen.run(cursor, {"this": found.id, "content": every})
         # Its own row is found where the first try was committed but the connection broke.
-        return Claimed(this) if found.id == this else _VERDICTS[found.state](found)
+        if found.id == this:
+            return Claimed(this, found.reference, found.received_at)
+        return _VERDICTS[found.state](found)
 
     def _on_sight(self, cursor: Any, submission: Submission) -> Submission:
         """The submission, its expired lease resolved."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
-        if change is None or submission.lease_until > submission.seen_at:
+        if change is None or self._unchanged_for(cursor, submission) < submission.lease:
             return submission
-        if self._sql.changes[change].run(cursor, {"this": submission.id, "now": self._now()}).rowcount:
-            return replace(submission, state=TRANSITIONS[change].target)
+        clock = self._clock()
+        seen = {"this": submission.id, "seen_boot": submission.boot, "seen_since": submission.since}
+        if self._sql.changes[change].run(cursor, {**seen, **clock}).rowcount:
+            return replace(
+                submission, state=TRANSITIONS[change].target, boot=clock["observer"], since=clock["at"],
+                ended="unsent" if change == "abandon" else submission.ended,
+            )  # fmt: skip
         return self._read(cursor, submission.id) or submission
 
     def _change(
@@ -444,7 +790,7 @@ class Ledger:
         """
 
         def once(cursor: Any, again: bool) -> tuple[int, bool]:
-            values["now"] = self._now()
+            values.update(self._clock())
             return self._sql.changes[change].run(cursor, values).rowcount, again
 
         values["this"] = id
@@ -456,14 +802,21 @@ class Ledger:
             raise Superseded(change, row)
 
 
-def open_ledger(url: str, *, pool_size: int = 16, clock: Callable[[], datetime] | None = None) -> Ledger:
+def open_ledger(
+    url: str,
+    *,
+    pool_size: int = 16,
+    clock: Callable[[], datetime] | None = None,
+    observer: Observer | None = None,
+) -> Ledger:
     """The ledger at ``url``; connects at first use. ``pool_size`` should be the number of threads.
 
-    ``clock`` gives the time as an aware datetime in place of the database's own clock.
+    ``clock`` gives the time as an aware datetime in place of the database's own clock. ``observer`` measures what
+    is proven by time, in place of this host; where only ``clock`` is given, that does.
 
     :raises ValueError: not an address of SQLite or PostgreSQL.
     """
-    return Ledger(Database(url, pool_size=pool_size), clock)
+    return Ledger(Database(url, pool_size=pool_size), clock, observer)
 
 
 def _submission(row: Any) -> Submission:
@@ -485,15 +838,60 @@ def _submission(row: Any) -> Submission:
         answer=row.answer,
         expected_charge=row.expected_charge,
         charged=row.charged,
+        # Releases before 0003 know none of the rest.
+        reference=row.reference or row.id,
+        generation=row.generation,
+        received_at=row.received_at and _from_ms(row.received_at),
+        boot=row.boot,
+        since=row.since,
+        lease=(row.lease or row.lease_until - (row.sending_at or row.claimed_at)) * _MILLISECOND,
+        proven=None if row.proven is None else bool(row.proven),
+        ended=row.ended,
+        previous=row.previous,
+        card=bool(row.card),
+        looked_again=row.looked_again,
+        look_again_at=row.look_again_at and _from_ms(row.look_again_at),
+        finding=row.finding,
         seen_at=_from_ms(row.seen_at),
     )
 
 
-def _holds(submission: Submission, kind: Kind) -> bool:
-    """Whether an identity of this kind is still taken by the submission (SUB-3)."""
-    if submission.state == "placed" and submission.settled_at is not None:
-        return submission.seen_at < submission.settled_at + WINDOWS[kind]
-    return submission.state != "not_placed"
+def _following(
+    matches: Sequence[_Match],
+    identities: Sequence[Identity],
+    content: tuple[str, ...],
+    reference: Callable[[int], str] | None,
+) -> dict[str, Any]:
+    """What a new row takes over from the attempts before it, none of which holds its identities any more (SUB-11)."""
+    by_kind = {match.kind: match.submission for match in reversed(matches)}
+    before = next(by_kind[identity.kind] for identity in identities if identity.kind in by_kind)
+    taken: dict[str, Any] = {"previous": before.id}
+    if reference is None:
+        return taken
+    latest = max(match.submission.generation for match in matches)
+    if any(_is_over(match.submission, content) for match in matches):
+        return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
+    received = before.received_at and _to_ms(before.received_at)
+    return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
+
+
+def _is_over(before: Submission, content: tuple[str, ...]) -> bool:
+    """Whether nothing more may be sent under the reference of an earlier attempt.
+
+    What was not sent, or is not known for certain to be refused by the provider, goes on under it, so that a
+    provider that knows references takes whatever comes late for the same order.
+    """
+    if before.ended == "absent":
+        return not set(content) & set(before.content)
+    return before.state == "placed" or before.ended != "unsent"
+
+
+def _absence(submission: Submission) -> str:
+    return f"{ABSENT} {submission.version}"
+
+
+def _facts(submission: Submission) -> dict[str, Any]:
+    return {"submission": submission.id, "account": submission.account, "location": submission.location}
 
 
 def _trace(trace: Mapping[str, Any] | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     ColumnElement,
     ForeignKey,
@@ -20,6 +21,8 @@ from sqlalchemy import (
     delete,
     extract,
     func,
+    literal,
+    or_,
     select,
     text,
     update,
@@ -28,8 +31,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Transition
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.statements import Statement
 
 PURGED_AT_ONCE = 500
+PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
 """Submissions; small parts, so that claims are not kept waiting."""
 
 METADATA = MetaData()
@@ -53,8 +58,35 @@ SUBMISSIONS = Table(
     Column("answer", Text),
     Column("expected_charge", BigInteger),
     Column("charged", BigInteger),
+    Column("reference", Text, nullable=False),
+    Column("alike", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("received_at", BigInteger),
+    Column("boot", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("proven", BigInteger),
+    Column("ended", Text),
+    Column("previous", Text),
+    Column("card", BigInteger, nullable=False),
+    Column("looked_again", BigInteger, nullable=False),
+    Column("look_again_at", BigInteger),
+    Column("finding", Text),
 )
-"""Times are milliseconds since 1970 in UTC, amounts cents; the migrations make the table."""
+"""Times are milliseconds since 1970 in UTC, for people; amounts cents; the migrations make the table.
+
+``boot``, ``since`` and ``lease`` are what proofs go by: the clock of the last change, its time then, and for how long
+the owner has the row from then on, in milliseconds.
+"""
+SIGHTS = Table(
+    "sights",
+    METADATA,
+    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), primary_key=True),
+    Column("change", Text, primary_key=True),
+    Column("boot", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
+"""Since when an observer has seen something of a submission, by its own clock."""
 IDENTITIES = Table(
     "identities",
     METADATA,
@@ -68,8 +100,18 @@ _C = SUBMISSIONS.c
 # Taken in one order by all, these locks make claims of a common identity wait for one another.
 _LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
+_CLOCK: Mapping[str, BindParameter[Any]] = {
+    "boot": bindparam("observer", type_=Text),
+    "since": bindparam("at", type_=BigInteger),
+}
+_INSERTED = (
+    "id", "account", "location", "content", "owner", "request_id", "reference", "alike", "generation", "received_at",
+    "previous", "card",
+)  # fmt: skip
 _SET_BY: Mapping[str, Sequence[str]] = {
-    "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged")
+    "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged", "proven"),
+    "fail": ("ended",),
+    "rule_out": ("ended", "finding"),
 }
 """The columns that a change sets beside the state and the times."""
 
@@ -81,15 +123,28 @@ class Statements:
         now: ColumnElement[int] = bindparam("now", type_=BigInteger)
         if own_clock:
             now = cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
-        lease_end = now + bindparam("lease", type_=BigInteger)
+        term = bindparam("term", type_=BigInteger)
+        lease_end = now + term
         this = _C.id == bindparam("this")
         identity = (postgresql if database.is_postgresql else sqlite).insert(IDENTITIES)
         changes = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
-        changes["begin_sending"] = changes["begin_sending"].values(sending_at=now, lease_until=lease_end)
+        changes["begin_sending"] = changes["begin_sending"].values(
+            sending_at=now,
+            lease_until=lease_end,
+            lease=term,
+            received_at=func.coalesce(_C.received_at, bindparam("received", type_=BigInteger)),
+        )
         for name in ("begin_sending", "lose"):
             changes[name] = changes[name].values(trace=func.coalesce(bindparam("left", type_=Text), _C.trace))
-        for name in ("abandon", "expire"):
-            changes[name] = changes[name].where(_C.lease_until <= now)
+        for name in ("abandon", "expire", "rule_out"):
+            # Nobody has changed it since it was seen.
+            unchanged = _C.boot == bindparam("seen_boot"), _C.since == bindparam("seen_since", type_=BigInteger)
+            changes[name] = changes[name].where(*unchanged)
+        changes["abandon"] = changes["abandon"].values(ended="unsent")
+        changes["rule_out"] = changes["rule_out"].values(look_again_at=now + bindparam("pause", type_=BigInteger))
+        changes["dispute"] = changes["dispute"].values(
+            dict.fromkeys(("settled_at", "answer", "order_id", "provider_order_id", "proven"), None)
+        )
         outdated = select(_C.id).where(_C.settled_at < now - bindparam("retention", type_=BigInteger))
         by_identity = IDENTITIES.c.digest == bindparam("digest")
 
@@ -101,10 +156,57 @@ class Statements:
             self.all.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(bindparam("limit", type_=BigInteger))
         )
         self.lock = prepare(_LOCK_IDENTITIES)
-        self.insert = prepare(
-            SUBMISSIONS.insert().values(state="claimed", claimed_at=now, lease_until=lease_end),
-            *("id", "account", "location", "content", "owner", "request_id"),
+        fresh: dict[str, ColumnElement[Any]] = {
+            "state": literal("claimed"),
+            "claimed_at": now,
+            "lease_until": lease_end,
+            "lease": term,
+            "looked_again": literal(0, BigInteger),
+            **_CLOCK,
+        }
+        self.insert = prepare(SUBMISSIONS.insert().values(fresh), *_INSERTED)
+        given = {name: bindparam(name, type_=_C[name].type) for name in _INSERTED}
+        self._inserted: dict[str, ColumnElement[Any]] = {**given, **fresh}
+        self._insertions: dict[int, Statement] = {}
+        self._prepare = prepare
+        self.in_doubt = prepare(self.all.where(*_in_doubt()).order_by(_C.claimed_at))
+        sights = (postgresql if database.is_postgresql else sqlite).insert(SIGHTS)
+        self.see = prepare(
+            sights.on_conflict_do_update(
+                index_elements=["submission", "change", "boot"], set_={"since": sights.excluded.since}
+            ),
+            *("submission", "change", "boot", "since"),
         )
+        of_this = SIGHTS.c.submission == bindparam("this"), SIGHTS.c.change == bindparam("change")
+        self.sight = prepare(select(SIGHTS.c.since).where(*of_this, SIGHTS.c.boot == bindparam("boot")))
+        self.forget_sight = prepare(delete(SIGHTS).where(*of_this))
+        self.holder = prepare(
+            self.all.where(
+                _C.account == bindparam("account"),
+                _C.provider_order_id == bindparam("order"),
+                _C.state == "placed",
+                _C.proven.is_not(None),
+            )
+        )
+        self.due = prepare(
+            self.all.where(_C.look_again_at <= now, _C.account != bindparam("besides"))
+            .order_by(_C.look_again_at)
+            .limit(bindparam("limit", type_=BigInteger))
+        )
+        self.followers = prepare(
+            self.all.where(
+                _C.account == bindparam("account"),
+                _C.claimed_at >= bindparam("after", type_=BigInteger),
+                _C.previous == bindparam("this"),
+            )
+        )
+        self.look_again = prepare(
+            update(SUBMISSIONS)
+            .where(this, _C.looked_again == bindparam("was", type_=BigInteger))
+            .values(look_again_at=bindparam("next", type_=BigInteger)),
+            *("looked_again", "finding"),
+        )
+        self.note = prepare(update(SUBMISSIONS).where(this), "finding")
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
         self.point = prepare(
@@ -117,10 +219,28 @@ class Statements:
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
-        self.write_nothing = prepare(delete(SUBMISSIONS).where(_C.id == ""))
+        self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
+
+    def insert_unless_in_doubt(self, digests: int) -> Statement:
+        """The insertion of a row that is not made where one like it may have been placed.
+
+        The digests that it may be known by, so many, are the parameters ``digest_0`` and on.
+        """
+        if (prepared := self._insertions.get(digests)) is None:
+            same = or_(*(_C.alike.contains(bindparam(f"digest_{number}")) for number in range(digests)))
+            doubtful = select(_C.id).where(*_in_doubt(), same).exists()
+            row = select(*list(self._inserted.values())).where(~doubtful)
+            prepared = self._prepare(SUBMISSIONS.insert().from_select([*self._inserted], row))
+            self._insertions[digests] = prepared
+        return prepared
+
+
+def _in_doubt() -> tuple[ColumnElement[bool], ...]:
+    """The rows of a location whose order may stand, as far as is known."""
+    return _C.location == bindparam("location"), _C.settled_at.is_(None), _C.state.in_(("sending", "unknown"))
 
 
 def _guarded(transition: Transition, now: ColumnElement[int]) -> Update:
     change = update(SUBMISSIONS).where(_C.id == bindparam("this"), _C.state.in_(transition.sources))
-    change = change.values(state=transition.target)
+    change = change.values(state=transition.target, **_CLOCK)
     return change.values(settled_at=now) if transition.target in SETTLED else change

@@ -104,6 +104,14 @@ class Directory:
             raise _not_found()
         return adapter
 
+    def known_id(self, location_id: str) -> str | None:
+        """The id of a location whose list was read already; None: it may be anything that a caller made up."""
+        account = location_id.partition(".")[0]
+        if (entry := self._entries.get(account)) is None:
+            return None
+        decoded = wire_id(account, location_id.removeprefix(f"{account}."))
+        return next((id for id in (decoded, location_id) if id in entry.places), None)
+
     def place(self, location_id: str, session: Session) -> Place:
         """The location with this id of our wire, as given out or as a router decoded it.
 
@@ -122,10 +130,6 @@ class Directory:
             # Not 404: the channel would drop a location that is only out of reach.
             raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
         raise _not_found()
-
-    def unread(self) -> Mapping[str, Mapping[str, str]]:
-        """The locations that could not be read the last time, by account: their ids, and the codes of the failures."""
-        return {name: entry.unread for name, entry in self._entries.items() if entry.unread}
 
     def _entry(self, adapter: Adapter, session: Session, max_age: float) -> _Entry:
         """The list of an account, read anew where it is too old; by one request at a time."""
@@ -159,7 +163,7 @@ class Directory:
             if older is None or not older.places or time.monotonic() - older.read_at > STALE_FOR:
                 self._failures[name] = _Failed(failure.code, failure.message, time.monotonic())
                 raise
-            log.warning("locations not refreshed, the old list serves", extra={"account": name, "code": failure.code})
+            log.warning("locations_not_refreshed", extra={"account": name, "code": failure.code})
             self._entries[name] = older
             return older
         return self._keep(adapter, listed, entry)
@@ -179,8 +183,8 @@ class Directory:
                 serves = older is not None and now - older.seen_at.get(key, -math.inf) <= STALE_FOR
                 if older is not None and serves:
                     places[key], seen_at[key] = older.places[key], older.seen_at[key]
-                words = "location not read, the old one serves" if serves else "location not read"
-                log.warning(words, extra={"account": name, "location": key, "code": unread[key]})
+                facts = {"account": name, "location": key, "code": unread[key], "last_good_serves": serves}
+                log.warning("location_not_read", extra=facts)
         self._entries[name] = _Entry(places, now, seen_at, unread)
         wall = time.time() - now
         self._kept.put(adapter, [(place.location, seen_at[key] + wall) for key, place in places.items()])
@@ -214,7 +218,7 @@ def _place(adapter: Adapter, location: Location) -> Place:
     if location.time_zone in pytz.all_timezones_set:
         zone = pytz.timezone(location.time_zone or "")
     elif location.time_zone is not None:
-        log.warning("unknown time zone of a location", extra={"account": account.name, "time_zone": location.time_zone})
+        log.warning("unknown_time_zone", extra={"account": account.name, "time_zone": location.time_zone})
         location = replace(location, time_zone=None)
     return Place(wire_id(account.name, location.provider_id), adapter, location, zone)
 

@@ -1,20 +1,25 @@
 """What the channel keeps for us and brings back: account data, carts, validation ids (META-1 to META-9).
 
-Everything an adapter returns for keeping is sealed, bound to the account and the member's name: it comes back as it
-was given, or counts as absent. So nothing in it can be read on the way, forged, or used for another account.
+Everything an adapter returns for keeping is sealed, bound to the account, the member's name and the guest, carts to
+the location too: it comes back as it was given, or counts as absent. So nothing in it can be read on the way, forged,
+or used for another account, and what is mixed up on the way serves no other guest (META-10). Older seals are bound
+to account and name alone; they stay valid.
 """
 
 from __future__ import annotations
 
+import hmac
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from levelup_ov.domain.order import User
 from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
-from levelup_ov.sealing import Sealer
+from levelup_ov.sealing import Sealer, derive
 
 VALIDATION_LIFETIME = timedelta(days=7)
 VALIDATION_ID = "order_validation_id"
@@ -37,24 +42,26 @@ class MetadataKeeper:
     """Writes and reads metadata under ``keys`` (META-7)."""
 
     def __init__(self, keys: Sequence[Secret]) -> None:
-        self._kept = Sealer(keys, "metadata")
+        self._kept = Sealer(keys, "metadata of a guest")
+        self._unbound = Sealer(keys, "metadata")
+        self._guest_keys = [derive(key, "guest") for key in keys]
         self._validation_ids = Sealer(keys, VALIDATION_ID)
 
-    def give_account(self, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
+    def give_account(self, account: str, values: Mapping[str, Secret], guest: User) -> dict[str, str]:
         """Members that the channel stores with the user (META-1)."""
-        return self._give(f"user_{account}_", account, values)
+        return self._give(f"user_{account}_", account, values, guest)
 
-    def take_account(self, account: str, metadata: Mapping[str, Any]) -> dict[str, Secret]:
-        """What :meth:`give_account` gave for this account earlier."""
-        return self._take(f"user_{account}_", account, metadata)
+    def take_account(self, account: str, metadata: Mapping[str, Any], guest: User) -> dict[str, Secret]:
+        """What :meth:`give_account` gave for this account and guest earlier."""
+        return self._take(f"user_{account}_", account, metadata, guest)
 
-    def give_cart(self, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
+    def give_cart(self, account: str, location: str, values: Mapping[str, Secret], guest: User) -> dict[str, str]:
         """Members that live until the submission (META-2)."""
-        return self._give("order_", account, values)
+        return self._give("order_", account, values, guest, location)
 
-    def take_cart(self, account: str, metadata: Mapping[str, Any]) -> dict[str, Secret]:
-        """What :meth:`give_cart` gave with the validation before."""
-        return self._take("order_", account, metadata)
+    def take_cart(self, account: str, location: str, metadata: Mapping[str, Any], guest: User) -> dict[str, Secret]:
+        """What :meth:`give_cart` gave for this location and guest with the validation before."""
+        return self._take("order_", account, metadata, guest, location)
 
     def give_validation_id(
         self, location: str, now: datetime, desired: datetime | None = None, ready_at: datetime | None = None
@@ -77,17 +84,39 @@ class MetadataKeeper:
         # Ids that were given out before they carried times have none.
         return ValidationId(value, issued_at, Shown(issued_at, *map(_instant, times)) if times else None)
 
-    def _give(self, prefix: str, account: str, values: Mapping[str, Secret]) -> dict[str, str]:
-        members = {prefix + name: value.reveal() for name, value in values.items()}
-        return {name: self._kept.seal(value, _context(account, name)) for name, value in members.items()}
+    def _give(
+        self, prefix: str, account: str, values: Mapping[str, Secret], guest: User, location: str = ""
+    ) -> dict[str, str]:
+        marks = _marks(self._guest_keys[0], guest) if values else []
+        return {
+            name: self._kept.seal(json.dumps([value.reveal(), marks]), _context(account, name, location))
+            for name, value in ((prefix + name, value) for name, value in values.items())
+        }
 
-    def _take(self, prefix: str, account: str, metadata: Mapping[str, Any]) -> dict[str, Secret]:
+    def _take(
+        self, prefix: str, account: str, metadata: Mapping[str, Any], guest: User, location: str = ""
+    ) -> dict[str, Secret]:
         taken = {}
         for name, value in metadata.items():
             if name.startswith(prefix) and isinstance(value, str):
-                if (opened := self._kept.open(value, _context(account, name))) is not None:
+                if (opened := self._open(value, account, name, location, guest)) is not None:
                     taken[name.removeprefix(prefix)] = Secret(opened)
         return taken
+
+    def _open(self, sealed: str, account: str, name: str, location: str, guest: User) -> str | None:
+        if (opened := self._kept.open(sealed, _context(account, name, location))) is None:
+            return self._unbound.open(sealed, _context(account, name))
+        value, marks = json.loads(opened)
+        theirs = {mark for key in self._guest_keys for mark in _marks(key, guest)}
+        return str(value) if theirs.intersection(marks) else None
+
+
+def _marks(key: bytes, guest: User) -> list[str]:
+    """What a guest is known by: each of e-mail address and telephone, for people change one of them."""
+    email = (guest.email or "").strip().casefold()
+    phone = "".join(filter(str.isdigit, guest.phone or ""))
+    known = [f"{kind} {value}" for kind, value in (("email", email), ("phone", phone)) if value]
+    return [hmac.digest(key, mark.encode(), "sha256").hex()[:32] for mark in known]
 
 
 def _seconds(instant: datetime | None) -> str:
@@ -98,5 +127,5 @@ def _instant(seconds: str) -> datetime | None:
     return None if seconds == "-" else datetime.fromtimestamp(int(seconds), timezone.utc)
 
 
-def _context(account: str, member: str) -> str:
-    return f"{account} {member}"
+def _context(account: str, member: str, location: str = "") -> str:
+    return f"{account} {member} {location}".rstrip()

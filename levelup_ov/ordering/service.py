@@ -5,6 +5,8 @@ A failure's path begins at the order (``$.items[0].item``), here as in adapters;
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -19,11 +21,12 @@ from levelup_ov.domain import menu as menus
 from levelup_ov.domain import money, ready_time
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Merchant
-from levelup_ov.domain.order import Order
+from levelup_ov.domain.order import Order, User
 from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity
@@ -32,9 +35,13 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, Place, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
-from levelup_ov.redaction import scrub
+from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
+
+log = logging.getLogger(__name__)
+
+_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 
 
 @dataclass(slots=True)
@@ -84,17 +91,26 @@ class Service:
     ``clock`` gives the aware present.
     """
 
-    def __init__(
-        self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self.transport = transport
         self._clock = clock
         self._directory = Directory(settings.accounts, settings.locations_ttl, transport.cache.store)
-        self._bulkhead = Bulkhead(settings.account_threads)
+        self._bulkhead = Bulkhead(
+            settings.account_threads,
+            threads=settings.threads,
+            accounts=len(settings.accounts),
+            most=settings.account_most,
+        )
         self._keeper = MetadataKeeper(settings.secret_keys)
+        self._reference_key = sealing.derive(settings.secret_keys[0], "reference")
         self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
-        self.submissions = Submissions(ledger, deadline=settings.submission_deadline, grace=settings.reconcile_grace)
+        self.submissions = Submissions(
+            ledger,
+            deadline=settings.submission_deadline,
+            grace=settings.reconcile_grace,
+            claims=max(settings.threads // 2, 1),
+        )
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
@@ -106,6 +122,11 @@ class Service:
         trace.account, trace.provider = merchant_id, adapter.account.provider
         with self._bulkhead.room(merchant_id), self._session(adapter, trace) as session:
             return self._directory.places(adapter, session)
+
+    @property
+    def location_failures(self) -> Mapping[tuple[str, str], int]:
+        """How often locations could not be read since the start, by account and code: for metrics (LOC-3)."""
+        return self._directory.failures
 
     def menu(self, location_id: str, trace: Trace) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
@@ -167,16 +188,18 @@ class Service:
 
         def find_order(submission: Submission) -> Settlement | None:
             if adapter.recovery == "look_up":
-                return self.look_up(submission, trace)
+                return self.look_up(submission, trace, request.order.user)
+            again = Attempt(submission.id, submission.reference, submission.received_at)
             try:
-                again = Attempt(submission.id)
                 again.also = last_look
                 return self._place_order(location_id, request, again, trace)
             except Refused:
                 return None
 
         with self._bulkhead.room(adapter.account.name):
-            settlement = self.submissions.submit(key, place_order, find_order)
+            settlement = self.submissions.submit(
+                key, place_order, find_order, deadline=trace.deadline, fence_order=self.fence_of(adapter, trace)
+            )
         trace.replayed, trace.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
 
@@ -194,17 +217,53 @@ class Service:
         """The id of the validation that an order comes from; None where it has none of ours (META-8)."""
         return self._keeper.take_validation_id(_canonical(location_id), request.metadata)
 
-    def look_up(self, submission: Submission, trace: Trace) -> Settlement | None:
+    def reconcile(self, submission: Submission, trace: Trace) -> Settlement | None:
+        """Find out what became of an unknown submission; None: no order stands.
+
+        :raises Failure: ``outcome_unknown``: it could not be found out now.
+        """
+        return self.submissions.reconcile(
+            submission,
+            lambda unknown: self.look_up(unknown, trace),
+            deadline=trace.deadline,
+            fence_order=self.fence_of(self._directory.account_of(submission.location), trace),
+        )
+
+    def look_again(self, submission: Submission, trace: Trace) -> Finding | None:
+        """Look up what was ruled out once more (SUB-12); gives what a person has to look at.
+
+        :raises Failure: ``outcome_unknown``: it could not be found out now.
+        """
+        return self.submissions.look_again(submission, lambda found: self.look_up(found, trace))
+
+    def fence_of(self, adapter: Adapter, trace: Trace) -> Callable[[Submission], None] | None:
+        """What makes the provider refuse a late order of a submission (SUB-10); None where it cannot be made to."""
+        if not adapter.fences:
+            return None
+
+        def fence_order(submission: Submission) -> None:
+            place = self._place(submission.location, trace)
+            with self._session(place.adapter, trace, own=True) as session:
+                place.adapter.fence_order(place.location, submission.reference, submission.trace or {}, session)
+
+        return fence_order
+
+    def look_up(self, submission: Submission, trace: Trace, guest: User | None = None) -> Settlement | None:
         """The order of a submission, as its provider knows it; None if there is none (SUB-5).
+
+        ``guest``: whose account data the answer may bring back (META-1).
 
         :raises Failure: ``outcome_unknown``: only the same submission, sent again, can find out.
         """
         place = self._place(submission.location, trace)
         if place.adapter.recovery != "look_up":
-            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
+            raise Failure("outcome_unknown", "this provider cannot be asked; send the same submission again")
         with self._session(place.adapter, trace, own=True) as session:
-            placed = place.adapter.find_order(place.location, submission.id, submission.trace or {}, session)
-        return self._settlement(place, placed) if placed else None
+            reference = submission.reference
+            placed = place.adapter.find_order(place.location, reference, submission.trace or {}, session)
+            if placed is not None:
+                _check_identity(placed, reference, place.adapter, session)
+        return self._settlement(place, placed, guest) if placed else None
 
     def _submission_key(
         self,
@@ -217,20 +276,26 @@ class Service:
         """What the submission is recognised by (SUB-3), and whether its validation has expired (META-8)."""
         account, location = adapter.account.name, _canonical(location_id)
         validation_id = self.validation_id(location_id, request.order)
-        content = identity.content(request)
-        identities = identity.identities(
+        content, now = identity.content(request), self._clock()
+        card = request.tender.number if isinstance(request.tender, CreditCard) else None
+        named = {
+            "idempotency_key": idempotency_key,
+            "order_number": request.order_number,
+            "grubhub_order_number": request.grubhub_order_number,
+            "order_validation_id": validation_id.value if validation_id else None,
+        }
+        key = SubmissionKey(
+            account,
             location,
-            content=content,
-            keys=self._identity_keys,
-            idempotency_key=idempotency_key,
-            order_number=request.order_number,
-            grubhub_order_number=request.grubhub_order_number,
-            order_validation_id=validation_id.value if validation_id else None,
-            card_number=request.tender.number if isinstance(request.tender, CreditCard) else None,
+            identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named),
+            identity.content_digests(location, content, self._identity_keys),
+            trace.request_id,
+            identity.reference_of(location, key=self._reference_key, **named),
+            card is not None,
+            now,
+            identity.alike_digests(location, request, self._identity_keys),
         )
-        digests = identity.content_digests(location, content, self._identity_keys)
-        key = SubmissionKey(account, location, identities, digests, trace.request_id)
-        return key, validation_id is not None and validation_id.expired(self._clock())
+        return key, validation_id is not None and validation_id.expired(now)
 
     def _place_order(self, location_id: str, request: SubmissionRequest, attempt: Attempt, trace: Trace) -> Settlement:
         place = self._place(location_id, trace)
@@ -238,17 +303,26 @@ class Service:
         order = self._order(place, request.order, request, attempt)
         with self._session(place.adapter, trace, order, request.tender, attempt, own=True) as session:
             placed = place.adapter.submit_order(order, request.tender, session)
-        return self._settlement(place, placed)
+            _check_identity(placed, order.reference, place.adapter, session)
+            secrets = [*_secrets(place.adapter, order, request.tender), *session.secrets]
+            placed = replace(placed, provider_order_id=mask_id(placed.provider_order_id, secrets))
+        return self._settlement(place, placed, order.user)
 
     def _account_of(self, location_id: str, trace: Trace) -> Adapter:
         adapter = self._directory.account_of(location_id)
-        trace.account, trace.provider, trace.location = adapter.account.name, adapter.account.provider, location_id
+        trace.account, trace.provider = adapter.account.name, adapter.account.provider
+        trace.location = self._directory.known_id(location_id)
+        if trace.location is None and clean(location_id) != location_id:
+            # A key or a card number in an address: it is not to reach the ledger either.
+            raise Failure("location_not_found", "there is no such location")
         return adapter
 
     def _place(self, location_id: str, trace: Trace) -> Place:
         adapter = self._account_of(location_id, trace)
         with self._session(adapter, trace) as session:
-            return self._directory.place(location_id, session)
+            place = self._directory.place(location_id, session)
+        trace.location = place.id
+        return place
 
     @contextmanager
     def _session(
@@ -273,7 +347,7 @@ class Service:
             deadline=trace.deadline,
             calls=trace.calls,
             own=own,
-            last_look=attempt.begin_sending if attempt else None,
+            last_look=attempt.last_look if attempt else None,
         )
         if attempt is not None:
             attempt.session = session
@@ -286,6 +360,8 @@ class Service:
                 # Also what it followed from: a traceback shows the whole chain.
                 if isinstance(told, Failure):
                     told.message = scrub(told.message, secrets)
+                    # A path that is not one of an order's is made of the provider's words.
+                    told.path = told.path if told.path is None or _OF_ORDER.fullmatch(told.path) else None
                 told = told.__context__
             raise
         finally:
@@ -307,15 +383,16 @@ class Service:
             location=location,
             items=request.items,
             user=request.user,
-            received_at=now,
+            # What goes out again says what it said before.
+            received_at=(attempt.received_at if attempt else None) or now,
             desired_ready_time=request.desired_ready_time,
             fulfillment_type=request.fulfillment_type,
             special_instructions=request.special_instructions,
             tip=request.tip if location.accepts_tips(request.fulfillment_type) else 0,
             merchant_funded_discount=request.merchant_funded_discount,
             delivery_address=submission.delivery_address if submission else None,
-            account=self._keeper.take_account(account, request.metadata),
-            cart=self._keeper.take_cart(account, request.metadata) if submission else {},
+            account=self._keeper.take_account(account, request.metadata, request.user),
+            cart=self._keeper.take_cart(account, place.id, request.metadata, request.user) if submission else {},
             reference=attempt.reference if attempt else None,
         )
         if attempt is not None and attempt.is_new:
@@ -360,8 +437,8 @@ class Service:
             **self._keeper.give_validation_id(
                 place.id, order.received_at, order.desired_ready_time, quote.ready.soonest
             ),
-            **self._keeper.give_account(account, quote.account),
-            **self._keeper.give_cart(account, quote.cart),
+            **self._keeper.give_account(account, quote.account, order.user),
+            **self._keeper.give_cart(account, place.id, quote.cart, order.user),
         }
         if quote.fees:
             metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
@@ -377,11 +454,11 @@ class Service:
             metadata=metadata,
         )
 
-    def _settlement(self, place: Place, placed: Placed) -> Settlement:
+    def _settlement(self, place: Place, placed: Placed, guest: User | None) -> Settlement:
         answer = SubmittedOrder(
             order_id=placed.order_id,
             expected_ready_at=ready_time.to_wire(placed.expected_ready_at, place.zone),
-            metadata=self._keeper.give_account(place.adapter.account.name, placed.account),
+            metadata=self._keeper.give_account(place.adapter.account.name, placed.account, guest) if guest else {},
         )
         return Settlement(placed, asdict(answer))
 
@@ -397,6 +474,32 @@ def _check_tender(place: Place, tender: Tender) -> None:
     if tender.kind not in taken:
         path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
+
+
+def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, session: Session) -> None:
+    """Believe an order only if the provider says our reference back (SUB-8).
+
+    :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say about which.
+    """
+    echoed: object = placed.reference
+    if echoed == reference or (echoed is None and adapter.echoes_nothing):
+        return
+    name = type(adapter).__name__
+    if echoed is None:
+        event, words = "order_without_reference", (
+            f"{name} returned an order without its reference: read it from the provider's answer into "
+            "Placed.reference, or declare echoes_nothing with the provider's own statement"
+        )
+    elif not isinstance(echoed, str):
+        event, words = "order_without_reference", (
+            f"{name} returned Placed.reference as {type(echoed).__name__}: it must be the string that was sent"
+        )
+    else:
+        event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"
+    if session.calls:
+        words += f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
+    log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
+    raise broken_protocol(words)
 
 
 def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:

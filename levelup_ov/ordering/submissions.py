@@ -1,7 +1,7 @@
 """At most one order per submission: claim, place, settle, and find out what became of the rest.
 
-The rules are SUB-2 to SUB-5; the states are the ledger's. What is particular to an order (its checks, its
-provider) comes in as functions, so that the whole protocol stands on this page.
+The rules are SUB-2 to SUB-5 and SUB-8 to SUB-13; the states are the ledger's. What is particular to an order (its
+checks, its provider) comes in as functions, so that the whole protocol is on this page.
 """
 
 from __future__ import annotations
@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
+from levelup_ov.domain.submission import Finding
 from levelup_ov.errors import Refused
+from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import (
     Claimed,
+    Clash,
     InProgress,
     Ledger,
     Recorded,
@@ -29,7 +33,26 @@ from levelup_ov.ledger.ledger import (
     TooEarly,
     Unknown,
 )
+from levelup_ov.ordering.bulkhead import Bulkhead
+from levelup_ov.transport import net
+from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session
+
+SETTLING_TIME = 0.8
+"""Seconds that the ledger may take to record an outcome after the deadline."""
+PROMPT = 1.0
+"""Seconds within which a provider that is awake tells that it has no order, at least."""
+CONFIRMED_AFTER = 1.0
+"""Seconds between the last two looks, a tenth of what is left at most.
+
+A provider that has just woken works on what waited for it meanwhile."""
+REMEDIES: Mapping[Finding, str] = {
+    "order_exists_but_ruled_out": "the channel was told that nothing was placed: ask the provider to cancel the order, "
+    "or tell the guest its number",
+    "two_orders_for_one_submission": "ask the provider to cancel one of the two, and to refund what was paid for it",
+    "card_may_be_charged": "no order was made: look for a charge of this reference at the provider and refund it",
+}
+"""What a person does about a finding."""
 
 log = logging.getLogger(__name__)
 
@@ -43,45 +66,76 @@ class Settlement:
     replayed: bool = False
 
 
+class Disproved(Exception):
+    """Said by who looks a submission up: a refusal of its own call is on record elsewhere, nothing was placed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionKey:
-    """What a submission is recognised by, and for whom; see :mod:`levelup_ov.ledger.identity`."""
+    """What a submission is recognised by, and for whom; see :mod:`levelup_ov.ledger.identity`.
+
+    ``alike``: what an unknown submission is recognised by under other identities, ``content`` where it is empty.
+    ``reference`` gives ours at the provider for a generation, None where the channel names no identity (SUB-11).
+    ``card``: it is paid with a card that cannot be used again. ``now``: when it came in.
+    """
 
     account: str
     location: str
     identities: tuple[Identity, ...]
     content: tuple[str, ...]
     request_id: str | None
+    reference: Callable[[int], str] | None = field(default=None, compare=False)
+    card: bool = False
+    now: datetime | None = None
+    alike: tuple[str, ...] = ()
 
 
 class Attempt:
-    """One submission on its way to the provider; ``reference`` is our id for it there.
+    """One submission on its way to the provider.
 
-    ``mark``: how the ledger learns that the order is about to be placed; None for an attempt that only
-    repeats one, to find out what became of it.
+    ``id`` is that of its row in the ledger, ``reference`` ours at the provider. ``received_at``: the time that goes
+    into what is sent, None for the present. ``mark``: how the ledger learns that the order is about to be placed, and
+    ``check``: how it tells that this still is ours to send; None for an attempt that only repeats one, to find out
+    what became of it.
     """
 
-    def __init__(self, reference: str, mark: Callable[[Mapping[str, Any] | None], None] | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        reference: str,
+        received_at: datetime | None = None,
+        mark: Callable[[Mapping[str, Any] | None], None] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        self.id = id
         self.reference = reference
+        self.received_at = received_at
         self.session: Session | None = None
         self.also: Callable[[], None] | None = None
         """A further condition of the last look; it raises a failure where nothing may be sent."""
         self._mark = mark
+        self._check = check
         self._begun = False
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was sent under this reference before."""
+        """Whether it is the first attempt's own, and not a repetition to find out what became of it."""
         return self._mark is not None
 
-    def begin_sending(self, trace: Mapping[str, Any] | None) -> None:
-        """Called just before each call that places the order; an adapter may go on after a refusal.
+    def last_look(self, trace: Mapping[str, Any] | None) -> None:
+        """Called before each try to send the placing call, when nothing is left to do but to send it (SUB-9).
 
-        :raises Failure: the claim was lost; do not send.
+        The first time it marks the submission as being sent, for good; every time it makes sure that nobody has
+        ruled on it.
+
+        :raises Failure: somebody has, or the ledger does not tell; do not send.
         """
-        if self._mark is not None and not self._begun:
+        if self._mark is not None:
             try:
-                self._mark(trace)
+                if not self._begun:
+                    self._mark(trace)
+                elif self._check is not None:
+                    self._check()
             except Superseded:
                 raise _in_progress() from None
             self._begun = True
@@ -94,100 +148,279 @@ class Attempt:
         return self.session is not None and self.session.placing
 
 
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """A submission that this process is sending, with all that its row holds."""
+
+    ledger: Ledger
+    claim: Claimed
+    key: SubmissionKey
+    received_at: datetime | None
+    lease: timedelta
+
+    def settle(self, settle: Callable[[], None]) -> None:
+        """Record the outcome, in a ledger that has lost the submission too.
+
+        :raises Superseded: somebody else has ruled on it, or has taken its place.
+        """
+        try:
+            settle()
+        except Superseded as superseded:
+            if superseded.submission is not None:
+                raise
+            log.error("submission_restored_to_ledger", extra={"submission": self.claim.id})
+            self.ledger.restore(
+                self.claim.id,
+                account=self.key.account,
+                location=self.key.location,
+                identities=self.key.identities,
+                content=self.key.content,
+                alike=self.key.alike,
+                reference=self.claim.reference,
+                lease=self.lease,
+                request_id=self.key.request_id,
+                card=self.key.card,
+                received_at=self.received_at,
+            )
+            settle()
+
+
 class Submissions:
     """The protocol over one ledger.
 
     ``deadline``: seconds that a submission may take; ``grace``: seconds after its deadline for which a
-    request may still be on its way, so that "no such order" proves nothing yet.
+    request may still be on its way, so that "no such order" proves nothing yet. ``claims``: how many may wait for the
+    ledger at once before anything is sent; what was sent is always settled.
     """
 
-    def __init__(self, ledger: Ledger, *, deadline: float, grace: float) -> None:
+    def __init__(self, ledger: Ledger, *, deadline: float, grace: float, claims: int = 64) -> None:
         self.ledger = ledger
+        self._claiming = Bulkhead(claims)
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
+        self._grace = timedelta(seconds=grace)
+        self._prompt = max(PROMPT, grace / 10)
 
     def submit(
         self,
         key: SubmissionKey,
         place_order: Callable[[Attempt], Settlement],
         find_order: Callable[[Submission], Settlement | None],
+        *,
+        deadline: Deadline | None = None,
+        fence_order: Callable[[Submission], None] | None = None,
     ) -> Settlement:
         """Place the order unless it was placed before; then give the recorded answer (SUB-4).
+
+        The ledger takes no longer than ``deadline``. ``fence_order``: as in :meth:`reconcile`.
 
         :raises Failure: ``submission_in_progress``, ``idempotency_key_reused``, ``outcome_unknown``,
             ``ledger_unavailable``, or why the order was not placed.
         """
-        while True:
-            claim = self.ledger.claim(
-                account=key.account,
-                location=key.location,
-                identities=key.identities,
-                content=key.content,
-                # Nothing begins to be sent after the deadline.
-                lease=self._deadline,
-                request_id=key.request_id,
-            )
-            match claim:
-                case Claimed(id=reference):
-                    return self._place(reference, key, place_order)
-                case Recorded(submission=submission):
-                    return _replay(submission)
-                case InProgress():
-                    raise _in_progress()
-                case Reused():
-                    message = "this submission was sent before with a different order (SUB-4)"
-                    raise Failure("idempotency_key_reused", message)
-                case Unknown(submission=submission):
-                    if (settlement := self.reconcile(submission, find_order)) is not None:
-                        return settlement
+        with limits.within(deadline.remaining() if deadline else self._deadline.total_seconds()):
+            while True:
+                with self._claiming.room("ledger", _ledger_busy):
+                    claim = self.ledger.claim(
+                        account=key.account,
+                        location=key.location,
+                        identities=key.identities,
+                        content=key.content,
+                        # Nothing begins to be sent after the deadline.
+                        lease=self._deadline,
+                        request_id=key.request_id,
+                        alike=key.alike,
+                        reference=key.reference,
+                        card=key.card,
+                    )
+                match claim:
+                    case Claimed():
+                        return self._place(claim, key, place_order)
+                    case Recorded(submission=submission):
+                        return _replay(submission)
+                    case InProgress():
+                        raise _in_progress()
+                    case Reused():
+                        message = "this submission was sent before with a different order (SUB-4)"
+                        raise Failure("idempotency_key_reused", message)
+                    case Unknown(submission=submission):
+                        settlement = self.reconcile(submission, find_order, deadline=deadline, fence_order=fence_order)
+                        if settlement is not None:
+                            return settlement
 
     def reconcile(
-        self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
+        self,
+        submission: Submission,
+        find_order: Callable[[Submission], Settlement | None],
+        *,
+        deadline: Deadline | None = None,
+        fence_order: Callable[[Submission], None] | None = None,
     ) -> Settlement | None:
-        """Find out what became of an unknown submission (SUB-5); None: it is proven that no order stands.
+        """Find out what became of an unknown submission (SUB-5, SUB-10); None: it is proven that no order stands.
+
+        ``fence_order`` makes the provider refuse what may still come late; None where it cannot be made to. Then it
+        has to be without the order for the grace, and awake.
+
+        ``find_order`` may raise :class:`Disproved`.
 
         :raises Failure: ``outcome_unknown``: it could not be found out now.
         """
+        asked_at = self.ledger.observer.now_ms()
+        if fence_order is not None:
+            self._asked(submission, fence_order)
         try:
-            settlement = find_order(submission)
+            settlement = self._look(submission, find_order)
+        except Disproved:
+            with suppress(Superseded):
+                self.ledger.fail(submission.id, True)
+            return None
+        if settlement is None:
+            if fence_order is None:
+                settlement = self._look_twice(submission, find_order, asked_at, deadline)
+            if settlement is None:
+                return self._rule_out(submission, asked_at, fenced=fence_order is not None)
+        return self._found(submission, settlement)
+
+    def settle(self, submission: Submission, placed: str | None) -> None:
+        """Settle an unknown submission by what a person says: the number that the restaurant has, or None for none.
+
+        :raises Failure: ``outcome_unknown``: it was settled meanwhile.
+        """
+        facts = {**_facts(submission), "order_id": placed}
+        try:
+            if placed is None:
+                self.ledger.rule_out(submission, grace=self._grace, told=True)
+            else:
+                answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
+                self.ledger.place(submission.id, answer=answer, order_id=placed, provider_order_id=placed)
+        except (Superseded, Clash) as reason:
+            raise outcome_unknown(f"nothing was changed: {reason}") from None
+        log.warning("submission_settled_by_hand", extra=facts)
+
+    def look_again(
+        self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
+    ) -> Finding | None:
+        """Look up what was ruled out once more (SUB-12); gives what a person has to look at, if there is something.
+
+        :raises Failure: ``outcome_unknown``: the provider could not be asked, or another attempt is under way.
+        """
+        settlement = self._asked(submission, find_order)
+        finding: Finding | None = None
+        if settlement is not None:
+            later = self.ledger.followers(submission)
+            if any(each.state not in ("placed", "not_placed") for each in later):
+                raise outcome_unknown("a later attempt at this order is in progress")
+            told = [each for each in later if each.state == "placed"]
+            if (holder := self.ledger.holder(submission.account, settlement.placed.provider_order_id)) is not None:
+                told.append(holder)
+            if not told:
+                finding = "order_exists_but_ruled_out"
+            elif settlement.placed.provider_order_id not in [each.provider_order_id for each in told]:
+                finding = "two_orders_for_one_submission"
+            elif settlement.placed.duplicates:
+                finding = "two_orders_for_one_submission"
+        self.ledger.looked_again(submission, finding)
+        if finding is not None and settlement is not None:
+            _report(finding, {**_facts(submission), **_order(settlement.placed)})
+        return finding
+
+    def _asked(self, submission: Submission, ask: Callable[[Submission], Any]) -> Any:
+        try:
+            return ask(submission)
+        except Disproved:
+            raise
         except Failure as failure:
             raise outcome_unknown(f"the provider was asked, but: {failure.message}") from None
         except Exception as error:
-            log.error("submission could not be looked up", extra=_facts(submission), exc_info=error)
+            log.error("submission_look_up_failed", extra=_facts(submission), exc_info=error)
             raise outcome_unknown("the provider was asked, but its answer was not understood") from None
+
+    def _look(self, submission: Submission, find_order: Callable[[Submission], Settlement | None]) -> Settlement | None:
+        """Ask the provider; where it does not answer in time, what it did not have before proves nothing any more."""
+        observer = self.ledger.observer
+        began = observer.now_ms()
+        try:
+            settlement: Settlement | None = self._asked(submission, find_order)
+        except Failure:
+            self.ledger.distrust(submission)
+            raise
+        if settlement is None and observer.now_ms() - began > self._prompt * 1000:
+            self.ledger.distrust(submission)
+        return settlement
+
+    def _look_twice(
+        self,
+        submission: Submission,
+        find_order: Callable[[Submission], Settlement | None],
+        asked_at: int,
+        deadline: Deadline | None,
+    ) -> Settlement | None:
+        """The order of a provider that had none, if it turns up; None: it had none for the grace, while awake.
+
+        :raises Failure: ``outcome_unknown``: that is not known yet.
+        """
+        self._check_absence(submission, asked_at)
+        left = self._deadline.total_seconds() if deadline is None else deadline.remaining()
+        net.sleep(max(min(CONFIRMED_AFTER, left / 10), 0))
+        settlement = self._look(submission, find_order)
         if settlement is None:
-            return self._rule_out(submission)
+            self._check_absence(submission, asked_at)
+        return settlement
+
+    def _check_absence(self, submission: Submission, asked_at: int) -> None:
+        """:raises Failure: ``outcome_unknown``: an order may still arrive."""
+        try:
+            wait = self.ledger.absence(submission, grace=self._grace, asked_at=asked_at)
+        except Superseded:
+            raise outcome_unknown("the ledger no longer contains the submission") from None
+        if wait > timedelta(0):
+            raise _too_early(wait)
+
+    def _found(self, submission: Submission, settlement: Settlement) -> Settlement:
+        facts = _facts(submission)
         try:
             self._record(submission.id, settlement)
         except Superseded as superseded:
             if _is_placed(superseded.submission):
                 return _replay(superseded.submission)
-            log.error("an order stands that was ruled out", extra={**_facts(submission), **_order(settlement.placed)})
+            _report("order_exists_but_ruled_out", {**facts, **_order(settlement.placed)})
+        except Clash as clash:
+            raise _not_its_own(facts, settlement, clash) from None
         else:
-            log.info("unknown submission: the order stands", extra=_facts(submission))
-        _check_charge(settlement.placed, _facts(submission))
+            log.info("submission_reconciled_placed", extra=facts)
+        self._check_order(submission.id, settlement.placed, facts)
         return Settlement(settlement.placed, settlement.answer, replayed=True)
 
-    def _rule_out(self, submission: Submission) -> Settlement | None:
+    def _rule_out(self, submission: Submission, asked_at: int, *, fenced: bool) -> Settlement | None:
         try:
-            self.ledger.rule_out(submission, grace=self._lease)
+            self.ledger.rule_out(submission, grace=self._grace, asked_at=asked_at, fenced=fenced)
         except TooEarly as early:
-            wait = max((early.not_before - submission.seen_at).total_seconds(), 1)
-            raise outcome_unknown("the provider has no order yet, one may still arrive", wait) from None
+            raise _too_early(early.wait) from None
         except Superseded as superseded:
             # Another reconciliation was first; what it found out counts.
-            return _replay(superseded.submission) if _is_placed(superseded.submission) else None
-        log.info("unknown submission: no order stands", extra=_facts(submission))
+            if _is_placed(superseded.submission):
+                return _replay(superseded.submission)
+            if superseded.submission is None or superseded.submission.state != "not_placed":
+                raise outcome_unknown("the submission has changed in the meantime") from None
+            return None
+        log.info("submission_reconciled_not_placed", extra=_facts(submission))
+        if submission.card and not fenced:
+            _report("card_may_be_charged", _facts(submission))
         return None
 
-    def _place(
-        self, reference: str, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]
-    ) -> Settlement:
+    def _place(self, claim: Claimed, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]) -> Settlement:
+        id = claim.id
+        received_at = claim.received_at or key.now
         attempt = Attempt(
-            reference, lambda trace: self.ledger.begin_sending(reference, lease=self._lease, trace=trace)
+            id,
+            claim.reference,
+            received_at,
+            lambda trace: self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at),
+            lambda: self.ledger.check_sending(id),
         )
+        owned = _Owned(self.ledger, claim, key, received_at, self._lease)
         facts = {
-            "submission": reference,
+            "submission": id,
+            "reference": claim.reference,
             "account": key.account,
             "location": key.location,
             "request_id": key.request_id,
@@ -195,37 +428,70 @@ class Submissions:
         try:
             settlement = place_order(attempt)
         except Exception as error:
-            if not attempt.order_may_stand or (isinstance(error, Refused) and error.proof):
-                _quietly(lambda: self.ledger.fail(reference))
+            refused = isinstance(error, Refused) and error.proof
+            if not attempt.order_may_stand or refused:
+                _quietly(lambda: self.ledger.fail(id, refused and attempt.order_may_stand))
                 raise
-            _quietly(lambda: self.ledger.lose(reference))
+            _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
-                "outcome_unknown: it is found out at the next identical request, or by "
-                "`flask --app wsgi submissions reconcile`",
-                extra={**facts, "cause": getattr(error, "code", type(error).__name__)},
+                "outcome_unknown",
+                extra={
+                    **facts,
+                    "cause": getattr(error, "code", type(error).__name__),
+                    "remedy": "the next identical request or `levelup-ov submissions reconcile` reconciles it",
+                },
                 exc_info=None if isinstance(error, Failure) else error,
             )
-            raise outcome_unknown("the provider gave no answer that proves whether the order stands") from None
+            raise outcome_unknown("no answer of the provider proves whether the order exists") from None
         try:
-            self._record(reference, settlement)
-        except Superseded:
-            log.error("an order stands that was ruled out", extra={**facts, **_order(settlement.placed)})
+            with limits.extended(SETTLING_TIME):
+                owned.settle(lambda: self._record(id, settlement))
+        except Superseded as superseded:
+            self._report_superseded(superseded, facts, settlement)
+        except Clash as clash:
+            raise _not_its_own(facts, settlement, clash) from None
         except LedgerUnavailable:
             # The order stands, whatever the ledger says: the channel hears it now, the ledger when asked.
-            log.error("placed, but not recorded; will be reconciled", extra={**facts, **_order(settlement.placed)})
-        _check_charge(settlement.placed, facts)
+            log.error("placed_but_not_recorded", extra={**facts, **_order(settlement.placed)})
+        self._check_order(id, settlement.placed, facts)
         return settlement
 
-    def _record(self, reference: str, settlement: Settlement) -> None:
+    def _report_superseded(self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement) -> None:
+        """Tell of an order that was placed, but is not this submission's any more."""
+        current, placed = superseded.submission, settlement.placed
+        if _is_placed(current):
+            # Another attempt has taken the place of one that the ledger had lost.
+            if current.provider_order_id != placed.provider_order_id:
+                _report("two_orders_for_one_submission", {**facts, **_order(placed), "other": current.id})
+        elif current is not None and current.state != "not_placed":
+            other = {**facts, **_order(placed), "other": current.id}
+            log.error("placed_during_another_attempt", extra=other)
+        else:
+            _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
+
+    def _record(self, id: str, settlement: Settlement) -> None:
         placed = settlement.placed
         self.ledger.place(
-            reference,
+            id,
             answer=json.dumps(settlement.answer),
             order_id=placed.order_id,
             provider_order_id=placed.provider_order_id,
             expected_charge=placed.expected_charge,
             charged=placed.charged,
+            proven=placed.reference is not None,
         )
+
+    def _check_order(self, id: str, placed: Placed, facts: Mapping[str, Any]) -> None:
+        """Tell what a person has to look at: PAY-4, SUB-12."""
+        if placed.charge_mismatch:
+            log.error("charge_mismatch", extra={**facts, **_order(placed)})
+        if placed.duplicates:
+            _report("two_orders_for_one_submission", {**facts, **_order(placed)})
+            _quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
+
+
+def _ledger_busy(count: int) -> Failure:
+    return LedgerUnavailable(f"{count} submissions wait for the ledger already")
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
@@ -236,7 +502,7 @@ def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
 
 
 def _replay(submission: Submission) -> Settlement:
-    placed = Placed(submission.order_id or "", submission.provider_order_id or "")
+    placed = Placed(submission.order_id or "", submission.provider_order_id or "", reference=submission.id)
     return Settlement(placed, json.loads(submission.answer or "{}"), replayed=True)
 
 
@@ -253,15 +519,28 @@ def _in_progress() -> Failure:
 def _quietly(settle: Callable[[], None]) -> None:
     """Settle if possible: the lease resolves what cannot be written now, and the failure itself matters more."""
     try:
-        settle()
+        with limits.extended(SETTLING_TIME):
+            settle()
     except (Superseded, LedgerUnavailable) as error:
-        log.warning("submission not settled, its lease will resolve it", extra={"cause": type(error).__name__})
+        log.warning("submission_not_settled", extra={"cause": type(error).__name__})
 
 
-def _check_charge(placed: Placed, facts: Mapping[str, Any]) -> None:
-    """PAY-4."""
-    if placed.charge_mismatch:
-        log.error("charge_mismatch", extra={**facts, **_order(placed)})
+def _report(finding: Finding, facts: Mapping[str, Any]) -> None:
+    """Tell a person what to look at, and what to do."""
+    log.error(finding, extra={**facts, "remedy": REMEDIES[finding]})
+
+
+def _too_early(wait: timedelta) -> Failure:
+    return outcome_unknown("the provider has no order yet, one may still arrive", max(wait.total_seconds() + 0.5, 1))
+
+
+def _not_its_own(facts: Mapping[str, Any], settlement: Settlement, clash: Clash) -> Failure:
+    """What is told where the provider's answer holds the order of another submission (SUB-8)."""
+    log.error(
+        "order_of_another_submission",
+        extra={**facts, **_order(settlement.placed), "holder": clash.holder.id},
+    )
+    return outcome_unknown("order_of_another_submission")
 
 
 def _order(placed: Placed) -> dict[str, Any]:
@@ -270,8 +549,14 @@ def _order(placed: Placed) -> dict[str, Any]:
         "provider_order_id": placed.provider_order_id,
         "expected_charge": placed.expected_charge,
         "charged": placed.charged,
+        **({"duplicates": list(placed.duplicates)} if placed.duplicates else {}),
     }
 
 
 def _facts(submission: Submission) -> dict[str, Any]:
-    return {"submission": submission.id, "account": submission.account, "location": submission.location}
+    return {
+        "submission": submission.id,
+        "reference": submission.reference,
+        "account": submission.account,
+        "location": submission.location,
+    }

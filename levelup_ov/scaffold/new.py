@@ -30,7 +30,7 @@ def new_module(name: str, checkout: Path) -> list[Path]:
     """
     registry = checkout / "levelup_ov" / "registry.py"
     if not registry.is_file() or not (checkout / "tests" / "providers").is_dir():
-        raise ScaffoldError(f"{checkout} is no checkout of levelup_ov: use --package to write a distribution")
+        raise ScaffoldError(f"{checkout} is not a checkout of levelup_ov: use --package to write a distribution")
     values = _values(name, module=f"adapters.{name}", recordings=f"recordings/{name}")
     tests = checkout / "tests" / "providers"
     written = _write({
@@ -65,7 +65,7 @@ def new_package(name: str, directory: Path) -> list[Path]:
 
 def _values(name: str, *, module: str, recordings: str) -> Mapping[str, str]:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise ScaffoldError(f"{name!r} is no name for an adapter: lower-case letters, digits and single underscores")
+        raise ScaffoldError(f"{name!r} is not a valid adapter name: lower-case letters, digits and single underscores")
     if name in BUILT_IN:
         raise ScaffoldError(f"there is an adapter {name!r} already: {BUILT_IN[name]}")
     words = name.split("_")

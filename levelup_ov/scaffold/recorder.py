@@ -14,9 +14,11 @@ from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.ordering.locations import Directory
-from levelup_ov.scaffold.recording import Redactor, write_recording
+from levelup_ov.redaction import in_address
+from levelup_ov.scaffold.recording import SECRET_HEADER, Redactor, write_recording
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Transport
 from levelup_ov.transport.tap import Tap, TappedSession
@@ -58,6 +60,7 @@ class Recorder:
         menu = self._step("2_menu", lambda session: self._adapter.show_menu(location, session))
         yield f"2_menu.json: the menu of {location.name}"
         order = Order(location, (simplest_item(menu),), SOMEBODY, datetime.now(timezone.utc), reference=uuid4().hex)
+        self._redactor.order = order
         quote = self._step("3_validation", lambda session: self._adapter.validate_order(order, session))
         yield f"3_validation.json: {order.items[0].provider_id} for {quote.consumer_pays} cents"
         if submit:
@@ -77,7 +80,16 @@ class Recorder:
             raise
         finally:
             session.close()
-            write_recording(self._directory / f"{name}.json", exchanges, self._redactor)
+            secrets = [*self._secrets(), *session.secrets]
+            write_recording(self._directory / f"{name}.json", exchanges, self._redactor, secrets)
+
+    def _secrets(self) -> Iterator[Secret]:
+        """All that nobody else may know of the account, wherever it is kept."""
+        yield from (value for value in self._adapter.account.settings.values() if isinstance(value, Secret))
+        yield from in_address(self._adapter.base_url)
+        for name, value in self._adapter.headers().items():
+            if SECRET_HEADER.search(name):
+                yield from (Secret(part) for part in value.split() if len(part) >= 6)
 
 
 def simplest_item(menu: Menu) -> Item:

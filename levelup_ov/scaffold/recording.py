@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from levelup_ov.redaction import passes_luhn
-from levelup_ov.transport.tap import Exchange
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.secret import Secret
+from levelup_ov.redaction import holds, passes_luhn
+from levelup_ov.transport.tap import RECORDED_REFERENCE, Exchange
 
 REDACTED = "<redacted>"
 ALLOWED_HEADERS = frozenset({"accept", "content-type", "retry-after"})
@@ -35,15 +37,22 @@ TEST_CARDS = frozenset(
 
 _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w.])")
 _CREDENTIALS = re.compile(r"\b(?:Bearer|Basic|Token)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
-_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|session|api-?key|-key$", re.IGNORECASE)
+SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|session|api-?key|-key$", re.IGNORECASE)
 _PLAIN_SEGMENT = re.compile(r"[a-z][a-z_.-]{0,31}|v\d{1,2}", re.IGNORECASE)
+_SHORT = re.compile(r"[\w .:/-]{0,32}")
+"""What may be written before and after a reference."""
 _MEMBER_NAME = re.compile(r"[A-Za-z_$@][A-Za-z_.$-]{0,63}\d{0,3}")
 
 
 class Redactor:
-    """Redacts the exchanges of one recording. ``allowed``: members kept besides :data:`ALLOWED_MEMBERS`."""
+    """Redacts the exchanges of one recording. ``allowed``: members kept besides :data:`ALLOWED_MEMBERS`.
+
+    ``order``: what an adapter compares in the answers. Its reference becomes
+    :data:`~levelup_ov.transport.tap.RECORDED_REFERENCE`, the name of its made-up user stays.
+    """
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
+        self.order: Order | None = None
         self._allowed = ALLOWED_MEMBERS | {name.lower() for name in allowed}
         self._placeholders: dict[tuple[type, str], Any] = {}
 
@@ -70,7 +79,7 @@ class Redactor:
         return "/".join(segments) + ("?" + urlencode(query) if query else "")
 
     def _segment(self, segment: str) -> str:
-        known = self._placeholders.get((str, segment), self._placeholders.get((int, segment)))
+        known = self._placeholders.get((str, segment), self._placeholders.get((int, segment))) or self._echoed(segment)
         if known is None and (not segment or _PLAIN_SEGMENT.fullmatch(segment)):
             return segment
         return quote(str(self._placeholder(segment) if known is None else known), safe="")
@@ -97,7 +106,17 @@ class Redactor:
                 # Told once, it may as well be told again: what refers to an allowed id still does.
                 return self._placeholders.setdefault((str, value), value)
             return float(value) if isinstance(value, Decimal) else value
-        return self._placeholder(value)
+        return self._echoed(value) or self._placeholder(value)
+
+    def _echoed(self, value: Any) -> str | None:
+        """What says the order's reference or its user back."""
+        if self.order is None or not self.order.reference or not isinstance(value, str):
+            return None
+        if value == self.order.user.name:
+            return value
+        before, found, after = value.partition(self.order.reference)
+        short = all(_SHORT.fullmatch(part) for part in (before, after))
+        return f"{before}{RECORDED_REFERENCE}{after}" if found and short else None
 
     def _name(self, name: str) -> str:
         return name if _MEMBER_NAME.fullmatch(name) else str(self._placeholder(name))
@@ -128,25 +147,31 @@ def _placeholder(value: Any, number: int) -> Any:
     return f"text-{number}"
 
 
-def write_recording(path: Path, exchanges: Sequence[Exchange], redactor: Redactor) -> None:
+def write_recording(
+    path: Path, exchanges: Sequence[Exchange], redactor: Redactor, secrets: Iterable[Secret] = ()
+) -> None:
     """Write exchanges, redacted; :func:`levelup_ov.transport.tap.read_recording` reads them.
+
+    ``secrets``: those of the account, which must not be in it in any form.
 
     :raises ValueError: what is left holds something that no recording may; nothing was written.
     """
     recording = {"levelup_ov_recording": 1, "exchanges": [redactor.exchange(exchange) for exchange in exchanges]}
     text = json.dumps(recording, indent=2, ensure_ascii=False) + "\n"
-    if found := problems(text):
+    if found := problems(text, secrets):
         raise ValueError(f"{path.name} would hold {'; '.join(found)}")
     path.write_text(text, encoding="utf-8")
 
 
-def problems(text: str) -> list[str]:
+def problems(text: str, secrets: Iterable[Secret] = ()) -> list[str]:
     """What a recording must not hold and this one does: card numbers and credentials, without repeating them."""
     found = list(found_in(text))
+    if holds(text, secrets):
+        found.append("a secret of the account, as it is or encoded")
     for exchange in json.loads(text)["exchanges"]:
         for side in ("request", "answer"):
             for name, value in ((exchange[side] or {}).get("headers") or {}).items():
-                if _SECRET_HEADER.search(name) and value != REDACTED:
+                if SECRET_HEADER.search(name) and value != REDACTED:
                     found.append(f"a value of the header {name}")
     return found
 
@@ -156,6 +181,6 @@ def found_in(text: str) -> Iterator[str]:
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match[0])
         if passes_luhn(digits) and digits not in TEST_CARDS:
-            yield "a card number that is no public test card"
+            yield "a card number that is not a public test card"
     if _CREDENTIALS.search(text):
         yield "an Authorization value"

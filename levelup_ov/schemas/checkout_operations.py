@@ -71,7 +71,7 @@ CHECKOUT = [
         _STORE | _LEVELUP, _asked("permissions_request"),
     ),
     Operation(
-        "post", "/checkout/users/permissions_requests/callback", "LevelUp tells that a user has answered",
+        "post", "/checkout/users/permissions_requests/callback", "LevelUp reports a user's answer",
         ANSWERS["nothing"], _KNOWN | _LEVELUP, asked("permissions_request", AnsweredRequestSchema), open=True,
     ),
     Operation(

@@ -19,7 +19,10 @@ import pytest
 
 # Before the modules are imported: the asserts of an installed package are bare otherwise.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("bench", "shape", "translation", "outcomes", "placing", "secrecy"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("harness", "shape", "translation", "outcomes", "placing", "identity", "secrecy")
+    )
 )
 
 from levelup_ov.testing.provider import Provider, Refusal, Sample  # noqa: E402

@@ -19,7 +19,7 @@ from levelup_ov.errors import KINDS, Refused
 from levelup_ov.ordering.locations import Directory, Place
 from levelup_ov.testing.provider import Provider, Sample
 from levelup_ov.transport.deadline import Deadline
-from levelup_ov.transport.tap import Exchange, Fault, Tap, TappedSession
+from levelup_ov.transport.tap import RECORDED_REFERENCE, Exchange, Fault, Tap, TappedSession
 
 CARD = CreditCard(Secret("4111111111111111"), Secret("9173"), "01", "2035", "02114", "Robin Example")
 """A public test number; the CVV is found nowhere else."""
@@ -29,13 +29,15 @@ CARD = CreditCard(Secret("4111111111111111"), Secret("9173"), "01", "2035", "021
 class Run:
     """One use of the adapter: its result or failure, and what went over the line.
 
-    ``traces``: what was left by each call that places an order. ``seconds`` is how long it took.
+    ``order``: what was validated or submitted, or looked for. ``traces``: what was left by each call that places an
+    order. ``seconds`` is how long it took.
     """
 
     exchanges: list[Exchange]
     session: TappedSession
     value: Any = None
     failure: Failure | None = None
+    order: Any = None
     traces: list[Mapping[str, Any] | None] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -85,6 +87,7 @@ class Bench:
         self,
         call: Callable[[Adapter, TappedSession], Any],
         *,
+        order: Order | None = None,
         fault: Fault | None = None,
         seconds: float = 10.0,
         own: bool = False,
@@ -99,7 +102,7 @@ class Bench:
             self._tap, self.account.name, base_url=adapter.base_url, headers=adapter.headers(),
             error_from=adapter.error_from, deadline=Deadline(seconds), own=own, last_look=run_traces.append,
         )  # fmt: skip
-        run = Run(self._tap.begin(fault), session, traces=run_traces)
+        run = Run(self._tap.begin(fault), session, order=order, traces=run_traces)
         began = time.monotonic()
         try:
             run.value = call(adapter, session)
@@ -122,22 +125,37 @@ class Bench:
 
     def validate(self, order: Order, fault: Fault | None = None, seconds: float = 10.0) -> Run:
         """One validation."""
-        return self.do(lambda adapter, session: adapter.validate_order(order, session), fault=fault, seconds=seconds)
+        return self.do(
+            lambda adapter, session: adapter.validate_order(order, session), order=order, fault=fault, seconds=seconds
+        )
 
     def submit(self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 10.0) -> Run:
         """One submission."""
         return self.do(
             lambda adapter, session: adapter.submit_order(order, tender, session),
+            order=order,
             fault=fault,
             seconds=seconds,
             own=True,
         )
 
-    def find(self, order: Order, trace: Mapping[str, Any] | None) -> Run:
+    def find(self, order: Order, trace: Mapping[str, Any] | None, fault: Fault | None = None) -> Run:
         """One look-up of the order's reference."""
         reference = order.reference or ""
         return self.do(
-            lambda adapter, session: adapter.find_order(order.location, reference, trace or {}, session), own=True
+            lambda adapter, session: adapter.find_order(order.location, reference, trace or {}, session),
+            order=order,
+            fault=fault,
+            own=True,
+        )
+
+    def fence(self, order: Order, trace: Mapping[str, Any] | None) -> Run:
+        """One fence of the order's reference."""
+        reference = order.reference or ""
+        return self.do(
+            lambda adapter, session: adapter.fence_order(order.location, reference, trace or {}, session),
+            order=order,
+            own=True,
         )
 
     def places(self) -> dict[str, Place]:
@@ -157,7 +175,9 @@ class Bench:
     def order(self, sample: Sample, **changes: Any) -> Order:
         """The sample as an order of somebody who has never ordered before, with a reference of its own."""
         email = f"robin.{uuid4().hex[:12]}@example.com"
-        members = {"user": User("Robin", "Example", "+16175550123", email), "reference": uuid4().hex,
+        # A recording says back the reference that it was made with.
+        reference = uuid4().hex if self.provider.reacts else RECORDED_REFERENCE
+        members = {"user": User("Robin", "Example", "+16175550123", email), "reference": reference,
                    "received_at": self.provider.clock(), **sample.members, **changes}  # fmt: skip
         return Order(self.place(sample.location).location, sample.items, **members)
 

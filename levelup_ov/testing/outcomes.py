@@ -82,33 +82,33 @@ class Outcomes:
 
     @pytest.mark.rule("ERR-3", "MONEY-9")
     def test_a_validation_meets_faults(self, bench: Bench, sample: Sample) -> None:
-        baseline, steps = _record(bench, sample, submitting=False)
+        baseline, steps = record(bench, sample, submitting=False)
         for step in steps:
             for name, answer in _faults():
-                run = bench.validate(bench.order(sample), _instead(baseline, step.number, answer))
-                _check_same_price(baseline, run, f"{name} instead of the answer to {_call(step)}")
+                run = bench.validate(baseline.order, _instead(baseline, step.number, answer))
+                _check_same_price(baseline, run, f"{name} instead of the answer to {call_of(step)}")
 
     @pytest.mark.rule("ERR-3", "SUB-5", "SUB-2")
     def test_a_submission_meets_faults(self, bench: Bench, sample: Sample) -> None:
-        baseline, steps = _record(bench, sample, submitting=True)
+        baseline, steps = record(bench, sample, submitting=True)
         for step in steps:
             for name, answer in _faults():
-                run = bench.submit(bench.order(sample), sample.tender, _instead(baseline, step.number, answer))
-                _check_proven(baseline, run, step, answer, f"{name} instead of the answer to {_call(step)}")
+                run = bench.submit(baseline.order, sample.tender, _instead(baseline, step.number, answer))
+                _check_proven(baseline, run, step, answer, f"{name} instead of the answer to {call_of(step)}")
 
     @pytest.mark.rule("ERR-3", "MONEY-9")
     def test_a_validation_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
-        baseline, steps = _record(bench, sample, submitting=False)
+        baseline, steps = record(bench, sample, submitting=False)
         for step, change in _changed(steps):
-            run = bench.validate(bench.order(sample), _instead(baseline, step.number, change.answer))
-            _check_same_price(baseline, run, f"{change.what} in the answer to {_call(step)}")
+            run = bench.validate(baseline.order, _instead(baseline, step.number, change.answer))
+            _check_same_price(baseline, run, f"{change.what} in the answer to {call_of(step)}")
 
     @pytest.mark.rule("ERR-3", "SUB-5", "SUB-1")
     def test_a_submission_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
-        baseline, steps = _record(bench, sample, submitting=True)
+        baseline, steps = record(bench, sample, submitting=True)
         for step, change in _changed(steps):
-            run = bench.submit(bench.order(sample), sample.tender, _instead(baseline, step.number, change.answer))
-            what = f"{change.what} in the answer to {_call(step)}"
+            run = bench.submit(baseline.order, sample.tender, _instead(baseline, step.number, change.answer))
+            what = f"{change.what} in the answer to {call_of(step)}"
             if run.failure is None:
                 check_placed(run.answer, after_fault=True)
             else:
@@ -116,27 +116,27 @@ class Outcomes:
 
     @pytest.mark.rule("EP-8")
     def test_members_of_a_later_version_change_nothing(self, bench: Bench, sample: Sample) -> None:
-        quoted, steps = _record(bench, sample, submitting=False)
+        quoted, steps = record(bench, sample, submitting=False)
         more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
-        run = bench.validate(bench.order(sample), Player(more))
+        run = bench.validate(quoted.order, Player(more))
         assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         _check_same_price(quoted, run, "new members in all answers")
-        placed, steps = _record(bench, sample, submitting=True)
+        placed, steps = record(bench, sample, submitting=True)
         more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
-        run = bench.submit(bench.order(sample), sample.tender, Player(more))
+        run = bench.submit(placed.order, sample.tender, Player(more))
         assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         assert run.answer.provider_order_id == placed.answer.provider_order_id
 
     @pytest.mark.rule("SUB-6")
     def test_nothing_goes_on_past_the_deadline(self, bench: Bench, sample: Sample) -> None:
         for submitting in (False, True):
-            baseline, steps = _record(bench, sample, submitting=submitting)
+            baseline, steps = record(bench, sample, submitting=submitting)
             for step in steps:
-                fault = _at(baseline, step.number, silent)
-                order = bench.order(sample)
+                fault = at_step(baseline, step.number, silent)
+                order = baseline.order
                 run = (bench.submit(order, sample.tender, fault, SHORT) if submitting
                        else bench.validate(order, fault, SHORT))  # fmt: skip
-                what = f"no answer to {_call(step)} within {SHORT} s"
+                what = f"no answer to {call_of(step)} within {SHORT} s"
                 assert run.seconds < SHORT + GRACE, f"SUB-6: {what}: the adapter went on for {run.seconds:.1f} s"
                 if run.failure is None:
                     assert step.placed or not submitting, f"SUB-5: {what}: told as a placed order"
@@ -170,7 +170,7 @@ def check_placed(placed: Placed, *, after_fault: bool = False) -> None:
     assert sound, f"PAY-4: charged {placed.charged} instead of {placed.expected_charge}"
 
 
-def _record(bench: Bench, sample: Sample, *, submitting: bool) -> tuple[Run, list[Step]]:
+def record(bench: Bench, sample: Sample, *, submitting: bool) -> tuple[Run, list[Step]]:
     """A sound run and its steps."""
     order = bench.order(sample)
     run = bench.submit(order, sample.tender) if submitting else bench.validate(order)
@@ -197,10 +197,10 @@ def _instead(baseline: Run, number: int, answer: Answered) -> Fault:
     def fault(exchange: Exchange, forward: Forward) -> Answered:
         return answer
 
-    return _at(baseline, number, fault)
+    return at_step(baseline, number, fault)
 
 
-def _at(baseline: Run, number: int, fault: Fault) -> Fault:
+def at_step(baseline: Run, number: int, fault: Fault) -> Fault:
     """The baseline again, with ``fault`` wherever the call with this number is sent."""
     player, wrong = Player(baseline.exchanges), baseline.exchanges[number]
     seen = 0
@@ -231,7 +231,13 @@ def _answer(step: Step) -> Answered:
     return step.exchange.answer
 
 
-def _call(step: Step) -> str:
+def with_status(step: Step, status: int) -> Answered:
+    """The step's answer with another status."""
+    return _answer(step)._replace(status=status)
+
+
+def call_of(step: Step) -> str:
+    """Method and path of the call of a step."""
     return f"{step.exchange.method} {step.exchange.path}"
 
 

@@ -43,9 +43,10 @@ class Secrecy:
             members = {"cart": quote.cart, "account": quote.account} if bench.provider.reacts else {}
             placed = bench.submit(bench.order(sample, **members), tender)
             placed.answer
-            runs = [quoted, placed, bench.submit(bench.order(sample), tender)]
+            order = bench.order(sample)
+            runs = [quoted, placed, bench.submit(order, tender)]
             for answer in (*DOOR.values(), *BROKEN.values()):
-                runs += [bench.submit(bench.order(sample), tender, fault) for fault in _each(runs[2], answer)]
+                runs += [bench.submit(order, tender, fault) for fault in _each(runs[2], answer)]
         secrets = _secrets(bench, tender, quoted)
         for run in runs:
             for where, text in _told(run):
@@ -54,7 +55,7 @@ class Secrecy:
             _check_silent(_logged(record), secrets, f"a log line of {record.name}")
 
     @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
-    def test_a_provider_that_says_secrets_back_puts_none_into_an_error(self, bench: Bench, sample: Sample) -> None:
+    def test_a_provider_that_echoes_secrets_puts_none_into_errors(self, bench: Bench, sample: Sample) -> None:
         asked = (_refused(bench, refusal.sample) for refusal in self.refusals.values())
         refused = next(filter(None, asked), BROKEN["500"])
         tender = _tender(bench, sample)

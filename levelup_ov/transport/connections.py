@@ -331,11 +331,15 @@ class TLSSessions:
         return self._sessions.get(name or "")
 
     def remember(self, sock: Any) -> None:
-        """The session of a connection over which an answer has begun to come."""
-        if isinstance(sock, ssl.SSLSocket) and (session := sock.session) is not None:
-            if len(self._sessions) >= MAX_ORIGINS:
-                self._sessions.clear()
-            self._sessions[sock.server_hostname or ""] = session
+        """The session of a connection over which an answer has begun to come, unless it resumed the one that is kept.
+
+        To take it out costs as much as to resume it.
+        """
+        if not isinstance(sock, ssl.SSLSocket) or sock.session_reused or (session := sock.session) is None:
+            return
+        if len(self._sessions) >= MAX_ORIGINS:
+            self._sessions.clear()
+        self._sessions[sock.server_hostname or ""] = session
 
 
 class _ResumingContext(ssl.SSLContext):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from urllib3.util.ssltransport import SSLTransport
 from urllib3.util.wait import wait_for_read
 
 Address = tuple[Any, Any, int, str, Any]
@@ -81,18 +82,18 @@ def is_readable(sock: Any) -> bool:
 
     The messages of TLS itself, such as its tickets, are none: they are taken in.
     """
-    if not isinstance(sock, ssl.SSLSocket):
+    if not isinstance(sock, (ssl.SSLSocket, SSLTransport)):
         return wait_for_read(sock, timeout=0.0)
-    if sock.pending():
+    if (sock.sslobj if isinstance(sock, SSLTransport) else sock).pending():
         return True
-    if not wait_for_read(sock, timeout=0.0):
+    if not wait_for_read(_outer(sock), timeout=0.0):
         return False
     timeout = sock.gettimeout()
     sock.settimeout(0)
     try:
         sock.recv(1)
         return True
-    except ssl.SSLWantReadError:
+    except (ssl.SSLWantReadError, BlockingIOError):
         return False
     except OSError:
         return True
@@ -104,15 +105,20 @@ def limit_sending(sock: Any, seconds: float) -> None:
     """Bound how long what is sent may wait in this host, and for its receipt; then the connection breaks."""
     sock.settimeout(seconds)
     if _USER_TIMEOUT is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, max(int(seconds * 1000), 1))
+        _outer(sock).setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, max(int(seconds * 1000), 1))
 
 
 def reset(sock: Any) -> None:
     """Have the connection reset when it is closed: what it has not sent yet is thrown away, not delivered."""
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        _outer(sock).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     except OSError:
         pass  # it is gone already
+
+
+def _outer(sock: Any) -> Any:
+    """What carries TLS within the TLS of a proxy; the socket itself for everything else."""
+    return sock.socket if isinstance(sock, SSLTransport) else sock
 
 
 def _numeric(host: str, port: int) -> Address | None:

@@ -75,8 +75,8 @@ _PASSING = ("provider_unavailable", "provider_timeout", "rate_limited")
 _SAYINGS = {
     "provider_credentials_refused": "the provider refuses the account's credentials",
     "provider_protocol_error": "the provider answered against its own interface",
-    "provider_timeout": "the provider reports a time-out of its own",
-    "provider_unavailable": "the provider reports a fault of its own",
+    "provider_timeout": "the provider reports a timeout",
+    "provider_unavailable": "the provider reports an internal error",
     "rate_limited": "the provider answers that it gets too many requests",
 }
 
@@ -571,8 +571,8 @@ def _number(value: Any) -> orjson.Fragment:
     """A Decimal as a JSON number, digit by digit: amounts never pass through a float."""
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(format(value, "f"))
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -106,9 +106,15 @@ _intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent(False, False
 
 
 class TappedSession(Session):
-    """A session that lets a :class:`Tap` know what the adapter says of its calls."""
+    """A session that lets a :class:`Tap` know what the adapter says of its calls.
+
+    ``also``: statuses that it named as documented successes.
+    """
+
+    also: frozenset[int] = frozenset()
 
     def call(self, method: str, path: str, **how: Any) -> Reply:
+        self.also |= frozenset(how.get("also", ()))
         token = _intent.set(_Intent(how.get("places_order", False), how.get("repeatable", False)))
         try:
             return super().call(method, path, **how)
@@ -225,6 +231,10 @@ def _same_path(one: Exchange, other: Exchange) -> bool:
 
 def _same_length(one: Exchange, other: Exchange) -> bool:
     return (one.method, one.path.count("/")) == (other.method, other.path.count("/"))
+
+
+RECORDED_REFERENCE = "5b3e8f0a-recorded-reference"
+"""The reference of an order in recordings, in place of the one that it was made with."""
 
 
 class Recorded(Transport):

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from levelup_ov.app import create_app
-from levelup_ov.checkout.leases import Observer
-from levelup_ov.checkout.store import to_ms
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import open_ledger
@@ -52,7 +50,6 @@ def _site(environ: dict[str, str], clock: Clock, levelup: LevelUp, line: Line) -
     settings = load_settings({**VARIABLES, **environ})
     upgrade(settings.ledger.reveal())
     ledger = open_ledger(settings.ledger.reveal(), clock=clock)
-    ledger.observer = Observer("one boot", lambda: to_ms(clock()))
     app = create_app(settings, clock=clock, ledger=ledger, in_process={HOST: line})
     return Site(app, levelup, line, settings.data_dir / "sandbox.db")
 

@@ -75,7 +75,7 @@ def test_a_success_that_says_nothing_is_a_broken_protocol(calls: Calls, action: 
 
 @ALL
 @pytest.mark.parametrize("status", [400, 404, 406, 409, 418, 422])
-def test_a_refusal_in_a_form_that_is_not_levelup_s_proves_nothing(calls: Calls, action: str, status: int) -> None:
+def test_a_refusal_in_a_foreign_form_proves_nothing(calls: Calls, action: str, status: int) -> None:
     for body in (b"<html>", b"[]", b"[7]", b'{"error": "x"}', b'[{"error": "x"}]', b'[{"error": {}}, 1]'):
         failure = failure_of(calls, action, status=status, body=body)
         assert not isinstance(failure, Refused), body

@@ -37,9 +37,9 @@ def test_all_settings_or_none(environ: dict[str, str], missing: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "wrong"),
     [
-        (URL, "levelup.example", "is no http(s) address"),
-        (URL, "https://levelup.example?key=1", "is no http(s) address"),
-        (RETURN_URL, "ftp://orders.example", "is no http(s) address"),
+        (URL, "levelup.example", "is not an http(s) address"),
+        (URL, "https://levelup.example?key=1", "is not an http(s) address"),
+        (RETURN_URL, "ftp://orders.example", "is not an http(s) address"),
         (URL, "https://user:canary@levelup.example", "holds credentials"),
         (API_KEY, "k\u00e9y", "holds characters that no key has"),
         (CLIENT_SECRET, "canary\tcanary", "holds characters that no key has"),
@@ -56,7 +56,7 @@ def test_in_production_both_addresses_are_https(tmp_path: Path) -> None:
     accounts = tmp_path / "accounts.toml"
     accounts.write_text('[accounts.sandbox]\nprovider = "sandbox"\nname = "Sandbox Diner"\n')
     production = {
-        "LEVELUP_OV_API_KEYS": "key",
+        "LEVELUP_OV_API_KEYS": "key-of-the-channel",
         "LEVELUP_OV_SECRET_KEYS": new_secret_key(),
         "LEVELUP_OV_ACCOUNTS": str(accounts),
         "LEVELUP_OV_LEDGER": "sqlite",

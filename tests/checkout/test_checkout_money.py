@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.checkout.leases import Leases, Observer
+from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.store import Order, Store
+from levelup_ov.ledger.observer import Observer
 from levelup_ov.standins.levelup.world import REFUND_TIPS
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite

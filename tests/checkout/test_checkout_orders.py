@@ -134,7 +134,7 @@ def test_the_command_for_submissions_leaves_charges_alone(site: Site, merchant: 
     assert (result.exit_code, result.output) == (0, "0 resolved, 0 still unknown\n")
 
 
-def test_a_charge_that_was_declined_when_asked_again_never_happened(
+def test_a_charge_declined_on_asking_again_never_happened(
     site: Site, merchant: str, clock: Clock
 ) -> None:
     ben = site.connect_user("ben@example.com")
@@ -163,7 +163,7 @@ def test_a_token_that_was_revoked_meanwhile_proves_nothing(
     assert len(site.standing()) == 1
 
 
-def test_an_unknown_charge_is_found_out_once_its_user_is_connected_again(
+def test_an_unknown_charge_is_reconciled_on_reconnecting(
     site: Site, merchant: str, user: str, clock: Clock
 ) -> None:
     site.line.faults["/completed_orders"] = LOST[:]
@@ -209,7 +209,7 @@ def test_what_was_declined_is_settled(site: Site, merchant: str, clock: Clock) -
 def test_what_was_declined_is_known_though_the_ledger_failed(
     site: Site, merchant: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise LedgerUnavailable
 
     body = order(merchant, site.connect_user("ben@example.com"))

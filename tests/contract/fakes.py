@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account, Adapter, Setting
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Category, Menu, MenuItem
@@ -47,7 +48,7 @@ class FakeAdapter(Adapter):
         ]
         self.menu: Menu | Exception = MENU
         self.quote: Quote | Exception = QUOTE
-        self.placed: Placed | Exception = Placed("A-1", "technical-1")
+        self.placed: Placed | Exception = Placed("A-1", "technical-1", reference=None)
         self.orders: list[Order] = []
         self.paid_with: list[Tender] = []
 
@@ -66,10 +67,36 @@ class FakeAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         self.orders.append(order)
         self.paid_with.append(tender)
-        return _answered(self.placed)
+        placed = _answered(self.placed)
+        number = f"{placed.provider_order_id}-{len(self.orders)}"
+        return replace(placed, provider_order_id=number, reference=order.reference)
 
     def error_from(self, reply: Reply) -> Refused | None:
         return None
+
+
+class EchoingAdapter(SandboxAdapter):
+    """The sandbox's, whose orders say ``echo`` back in place of the reference; not if that is ``...``."""
+
+    echo: ClassVar[Any] = ...
+    looked_up: ClassVar[Any] = ...
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return _with(super().submit_order(order, tender, session), self.echo)
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        placed = super().find_order(location, reference, trace, session)
+        return placed and _with(placed, self.looked_up)
+
+
+class SilentAdapter(EchoingAdapter):
+    echoes_nothing = "the provider's guide, section 4: orders are returned without the caller's reference"
+
+
+def _with(placed: Placed, echo: Any) -> Placed:
+    return placed if echo is ... else replace(placed, reference=echo)
 
 
 def _answered(answer: Answer | Exception) -> Answer:

@@ -59,7 +59,13 @@ def test_a_compressed_body_is_refused(refused: Channel, encoding: str) -> None:
     assert answer.refusal == (415, "unsupported_media_type", None)
 
 
-@pytest.mark.parametrize("accept", ["text/html", "text/*", "application/xml", "application/json;q=0", "*/*;q=0"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html", "text/*", "application/xml", "application/json;q=0", "*/*;q=0", "text/json",
+        "application/json; charset=utf-8; q=0", "application/*;q=0, */*",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("path", ["/merchants", "/locations/sandbox.congress/menu"])
 def test_a_caller_that_accepts_no_json_gets_none(refused: Channel, accept: str, path: str) -> None:
     assert refused.get(path, Accept=accept).refusal == (406, "not_acceptable", None)
@@ -67,8 +73,13 @@ def test_a_caller_that_accepts_no_json_gets_none(refused: Channel, accept: str, 
 
 @pytest.mark.parametrize(
     "accept",
-    ["", "*/*", "application/json", "application/*", "text/html, */*;q=0.1", "text/html, application/json;q=0.1"],
-)
+    [
+        "", "*/*", "application/json", "application/*", "text/html, */*;q=0.1", "text/html, application/json;q=0.1",
+        "application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON;version=1",
+        "text/html, application/json; charset=utf-8; q=0.8", "application/json;v=1;q=0, application/json", "*/*;v=1",
+        'application/json; profile="a, b"',
+    ],
+)  # fmt: skip
 def test_a_caller_that_accepts_json_among_others_gets_it(refused: Channel, accept: str) -> None:
     assert refused.get("/merchants", Accept=accept).status == 200
 
@@ -128,7 +139,7 @@ def test_a_member_that_stands_twice_is_refused_by_its_path(refused: Channel, bod
         '{"order_validation": {"special_instructions": "HALF"}}',
     ],
 )
-def test_half_of_a_surrogate_pair_is_malformed_wherever_it_stands(refused: Channel, place: str, half: str) -> None:
+def test_half_a_surrogate_pair_is_malformed_everywhere(refused: Channel, place: str, half: str) -> None:
     body = place.replace("ORDER", json.dumps(order())).replace("HALF", half).encode()
     status, code, _ = refused.post("sandbox.congress", "order_validation", body).refusal
     assert (status, code) == (400, "malformed_json")
@@ -222,7 +233,7 @@ KEY = "Authorization: token dev-key"
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("size", [MIB + 1, 2 * MIB, 8 * MIB - 65536])
-def test_a_caller_that_sends_all_before_it_reads_hears_that_it_is_too_much(
+def test_a_caller_that_sends_before_reading_gets_413(
     gunicorn: Server, size: int, chunked: bool
 ) -> None:
     status, answer = speak(gunicorn, b"x" * size, KEY, chunked=chunked)

@@ -26,7 +26,8 @@ CODES = table("The error codes")
 ELSEWHERE = {
     "invalid_idempotency_key", "order_validation_expired", "idempotency_key_reused", "submission_in_progress",
     "provider_busy", "outcome_unknown", "ledger_unavailable",
-    "already_refunded", "amounts_do_not_add_up", "charge_refunded", "refund_impossible", "authorization_refused", "connection_not_found", "discount_too_large",
+    "charge_refunded", "refund_impossible",
+    "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
     "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
     "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",
     "user_token_refused",
@@ -124,7 +125,7 @@ def test_an_error_has_the_status_and_type_of_the_page(refused: Channel, code: st
 
 @pytest.mark.rule("ERR-1", "ERR-2", "ERR-3", "MONEY-9")
 @pytest.mark.parametrize("code", OF_A_PROVIDER)
-def test_an_error_of_a_provider_has_the_status_and_type_of_the_page(fake: MakeFake, code: str) -> None:
+def test_a_providers_error_has_the_documented_status_and_type(fake: MakeFake, code: str) -> None:
     provider, channel = fake(LEVELUP_OV_FEES="refuse")
     OF_A_PROVIDER[code](provider)
     answer = channel.get("/locations/fake.one/menu") if code == "menu_invalid" else channel.validate("fake.one")

@@ -1,4 +1,4 @@
-"""What the channel keeps for us between orders: accounts and carts, META-1 to META-9."""
+"""What the channel keeps for us between orders: accounts and carts, META-1 to META-10."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from levelup_ov.config import ConfigError, load_settings, new_secret_key
+from levelup_ov.domain.order import User
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
+from levelup_ov.ordering.metadata import MetadataKeeper
+from levelup_ov.sealing import Sealer
 from tests.channel import USER, Channel, Clock, item
 from tests.conftest import MakeApp
 from tests.contract.conftest import Kitchen, MakeFake
@@ -184,7 +187,7 @@ def test_a_taken_address_is_never_taken_over(channel: Channel, kitchen: Kitchen,
 def test_what_is_kept_elsewhere_cannot_be_read_there(fake: MakeFake) -> None:
     provider, channel = fake()
     quotes(provider, account=ACCOUNT, cart=CART)
-    provider.placed = Placed("A-1", "technical-1", account=ACCOUNT)
+    provider.placed = Placed("A-1", "technical-1", reference=None, account=ACCOUNT)
     for answer in (channel.validate("fake.one").order, channel.submit("fake.one").order):
         for secret in ("robin-1", "correct horse", "basket-77"):
             for value in answer["metadata"].values():
@@ -271,7 +274,7 @@ def test_outside_development_mode_a_missing_key_stops_the_start(environ: dict[st
 
 
 @pytest.mark.rule("META-7")
-def test_in_development_mode_a_key_is_made_once_and_kept_privately(
+def test_development_makes_a_key_once_and_keeps_it_private(
     environ: dict[str, str], make_app: MakeApp, kitchen: Kitchen
 ) -> None:
     first = load_settings(environ).secret_keys
@@ -303,7 +306,74 @@ def test_every_ov_has_a_fresh_id(channel: Channel) -> None:
 def test_unknown_members_are_left_alone_and_not_echoed(fake: MakeFake, theirs: dict[str, Any]) -> None:
     provider, channel = fake()
     quotes(provider, account=ACCOUNT)
-    provider.placed = Placed("A-1", "technical-1", account=ACCOUNT)
+    provider.placed = Placed("A-1", "technical-1", reference=None, account=ACCOUNT)
     for answer in (channel.validate("fake.one", metadata=theirs), channel.submit("fake.one", metadata=theirs)):
         assert not set(theirs) & set(answer.order["metadata"])
         assert (provider.orders[-1].account, provider.orders[-1].cart) == ({}, {})
+
+
+BOB = {"name": "Bob Other", "phone": "617-555-0199", "email": "bob@example.com"}
+
+
+@pytest.mark.rule("META-10", "META-3", "META-7")
+def test_what_was_kept_for_one_guest_serves_no_other(fake: MakeFake) -> None:
+    provider, channel = fake()
+    quotes(provider, account=ACCOUNT, cart=CART)
+    metadata = channel.validate("fake.one").order["metadata"]
+    del metadata["order_validation_id"]
+    for call in (channel.validate, channel.submit):
+        assert call("fake.one", metadata=metadata, user=BOB).status == 200
+        assert (provider.orders[-1].account, provider.orders[-1].cart) == ({}, {})
+    channel.submit("fake.one", metadata=metadata, tip=1)
+    assert (provider.orders[-1].account, provider.orders[-1].cart) == (ACCOUNT, CART)
+
+
+@pytest.mark.rule("META-10")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"phone": BOB["phone"]},
+        {"email": BOB["email"]},
+        {"email": USER["email"].upper(), "phone": None},
+        {"phone": "(617) 555 0142", "email": None},
+        {"name": BOB["name"]},
+    ],
+)
+def test_a_guest_with_a_new_address_or_phone_is_the_same(
+    fake: MakeFake, change: dict[str, Any]
+) -> None:
+    provider, channel = fake()
+    quotes(provider, account=ACCOUNT, cart=CART)
+    metadata = channel.validate("fake.one").order["metadata"]
+    user = {name: value for name, value in {**USER, **change}.items() if value}
+    assert channel.submit("fake.one", metadata=metadata, user=user).status == 200
+    assert (provider.orders[-1].account, provider.orders[-1].cart) == (ACCOUNT, CART)
+
+
+@pytest.mark.rule("META-10")
+def test_an_address_is_no_telephone() -> None:
+    keeper = MetadataKeeper([Secret(new_secret_key())])
+    given = keeper.give_account("a", ACCOUNT, User("A", "B", phone="1"))
+    assert keeper.take_account("a", given, User("A", "B", email="1")) == {}
+    assert keeper.take_account("a", given, User("A", "B", phone="1")) == ACCOUNT
+
+
+@pytest.mark.rule("META-10")
+def test_a_cart_is_of_its_location() -> None:
+    keeper, guest = MetadataKeeper([Secret(new_secret_key())]), User("A", "B", email="a@example.com")
+    given = keeper.give_cart("a", "a.one", CART, guest)
+    assert keeper.take_cart("a", "a.two", given, guest) == {}
+    assert keeper.take_cart("b", "a.one", given, guest) == {}
+    assert keeper.take_cart("a", "a.one", given, guest) == CART
+
+
+@pytest.mark.rule("META-10", "META-7")
+def test_what_was_sealed_before_is_still_taken() -> None:
+    keys, guest = [Secret(new_secret_key()), Secret(new_secret_key())], User("A", "B", email="a@example.com")
+    old = {"user_a_login": Sealer(keys[1:], "metadata").seal("robin-1", "a user_a_login")}
+    assert MetadataKeeper(keys).take_account("a", old, guest) == {"login": Secret("robin-1")}
+    assert MetadataKeeper(keys).take_account("b", old, guest) == {}
+    # And who is known stays so when the keys change.
+    given = MetadataKeeper(keys[1:]).give_account("a", ACCOUNT, guest)
+    assert MetadataKeeper(keys).take_account("a", given, guest) == ACCOUNT
+    assert MetadataKeeper(keys[:1]).take_account("a", given, guest) == {}

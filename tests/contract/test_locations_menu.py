@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.domain.location import WEEKDAYS, Location, Span, opening_hours, unknown_hours
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import WEEKDAYS, Listed, Location, Span, opening_hours, unknown_hours
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.transport.cache import MemoryStore
 from tests.channel import Channel
 from tests.contract.conftest import MakeFake
 from tests.contract.fakes import MENU
@@ -273,7 +275,7 @@ BROKEN = [
 
 @pytest.mark.rule("MENU-3", "MENU-5")
 @pytest.mark.parametrize(("menu", "words"), BROKEN)
-def test_a_broken_menu_is_answered_to_nobody_and_reported_with_the_ids(fake: MakeFake, menu: Menu, words: str) -> None:
+def test_a_broken_menu_is_withheld_and_reported_with_its_ids(fake: MakeFake, menu: Menu, words: str) -> None:
     provider, channel = fake()
     provider.menu = menu
     answer = channel.get("/locations/fake.one/menu")
@@ -293,7 +295,7 @@ def test_the_menu_check_prints_every_problem(fake: MakeFake) -> None:
     assert len([line for line in lines if "_provider_id=" in line]) == 6
     provider.menu = MENU
     result = channel.app.test_cli_runner().invoke(args=["menu", "check", "fake.one"])
-    assert (result.exit_code, "sound" in result.output) == (0, True)
+    assert (result.exit_code, "fake.one: healthy" in result.output) == (0, True)
 
 
 @pytest.mark.rule("MENU-3", "EP-7")
@@ -302,7 +304,7 @@ def test_the_menu_check_says_what_it_cannot_read(fake: MakeFake) -> None:
     provider.menu = Unanswered("provider_unavailable", "Nobody there.", sent=False)
     for location, words in (("fake.one", "Nobody there."), ("fake.nowhere", "location_not_found")):
         result = channel.app.test_cli_runner().invoke(args=["menu", "check", location])
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert words in result.output
 
 
@@ -339,3 +341,121 @@ def test_two_processes_give_the_same_tag(fake: MakeFake) -> None:
     for path in ("/locations/fake.one/menu", "/merchants/fake/locations"):
         tags = {fake()[1].get(path).headers["ETag"] for _ in range(2)}
         assert len(tags) == 1
+
+
+ONE = Location("one", "One", time_zone="America/New_York")
+TWO = replace(ONE, provider_id="two", name="Two", latitude=Decimal("42.36"), hours=opening_hours([("monday", 660, 60)]))
+GONE = Unanswered("provider_credentials_refused", "no access", sent=False)
+
+
+@pytest.mark.rule("LOC-3", "EP-2", "EP-7")
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [(GONE, 502), (Unanswered("provider_timeout", "slow", sent=True), 504), (Refused("order_refused", "no"), 502)],
+)
+def test_a_location_that_cannot_be_read_hides_no_other(
+    fake: MakeFake, caplog: pytest.LogCaptureFixture, failure: Failure, status: int
+) -> None:
+    adapter, channel = fake()
+    adapter.locations = Listed([ONE], {"two": failure})
+
+    assert [each["provider_id"] for each in locations(channel)] == ["fake.one"]
+    assert channel.validate("fake.one").status == 200
+    # Not 404: the channel would drop it.
+    assert channel.validate("fake.two").status == channel.get("/locations/fake.two/menu").status == status
+    assert channel.validate("fake.three").status == 404
+    [record] = [each for each in caplog.records if each.getMessage() == "location_not_read"]
+    assert (record.account, record.location) == ("fake", "fake.two")
+    assert channel.app.extensions["levelup_ov"].location_failures == {("fake", record.code): 1}
+
+
+@pytest.mark.rule("LOC-3")
+def test_a_location_comes_back_by_itself(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter, channel = fake()
+    adapter.locations = Listed([ONE], {"two": GONE})
+    assert channel.validate("fake.two").status == 502
+
+    adapter.locations = [ONE, TWO]
+    monkeypatch.setattr("levelup_ov.ordering.locations.MISS_PAUSE", 0)
+
+    assert channel.validate("fake.two").status == 200
+    assert [each["provider_id"] for each in locations(channel)] == ["fake.one", "fake.two"]
+
+
+@pytest.mark.rule("LOC-3")
+@pytest.mark.parametrize("later", [GONE, Listed([ONE], {"two": GONE}), Refused("order_refused", "Bad request.")])
+def test_a_list_that_was_read_outlives_a_restart(fake: MakeFake, monkeypatch: pytest.MonkeyPatch, later: Any) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr("levelup_ov.app._store", lambda settings: store)
+    adapter, channel = fake()
+    adapter.locations = [ONE, TWO]
+    before = locations(channel)
+
+    adapter, channel = fake()
+    adapter.locations = later
+
+    assert locations(channel) == before
+    assert channel.validate("fake.two").status == 200
+
+
+@pytest.mark.rule("LOC-3")
+def test_a_list_that_was_read_serves_for_a_day(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr("levelup_ov.app._store", lambda settings: store)
+    adapter, channel = fake()
+    assert len(locations(channel)) == 1
+    adapter, channel = fake()
+    adapter.locations = GONE
+    monkeypatch.setattr("levelup_ov.ordering.locations.STALE_FOR", -1)
+
+    assert channel.get("/merchants/fake/locations").status == 502
+
+
+@pytest.mark.rule("MENU-6", "MENU-3")
+def test_a_menu_of_which_nothing_is_left_is_invalid(fake: MakeFake) -> None:
+    adapter, channel = fake()
+    adapter.menu = replace(MENU, categories=(Category("c", "C", (MenuItem("soda", "Soda", None),)),))
+
+    answer = channel.get("/locations/fake.one/menu")
+
+    assert (answer.status, answer.error["code"]) == (502, "menu_invalid")
+    assert "item_provider_id=soda category_provider_id=c" in answer.error["message"]
+
+
+@pytest.mark.rule("MENU-6")
+def test_what_cannot_be_ordered_is_not_in_the_menu(fake: MakeFake) -> None:
+    adapter, channel = fake()
+    side = OptionGroup("side", "Side", (MenuOption("side:fries", "Fries", maximum_quantity=1),), minimum_choices=2)
+    plate, tea = MenuItem("plate", "Plate", 900, option_groups=("side",)), MenuItem("tea", "Tea", 300)
+    open_price = MenuItem("open", "Open", None)
+    adapter.menu = replace(MENU, categories=(Category("c", "C", (plate, open_price, tea)),), option_groups=(side,))
+
+    menu = channel.get("/locations/fake.one/menu").json["menu"]
+
+    assert [each["item"]["provider_id"] for each in menu["categories"][0]["category"]["items"]] == ["tea"]
+    assert menu["option_groups"] == []
+
+
+@pytest.mark.rule("ERR-3", "MENU-3")
+def test_the_refusal_of_a_read_is_the_providers_fault(fake: MakeFake) -> None:
+    adapter, channel = fake()
+    adapter.menu = Refused("order_refused", "Bad request.")
+    answer = channel.get("/locations/fake.one/menu")
+    assert (answer.status, answer.error["code"]) == (502, "provider_protocol_error")
+    assert "Bad request." in answer.error["message"]
+
+    adapter, channel = fake("other")
+    adapter.locations = Refused("order_refused", "Bad request.")
+    for answer in (channel.get("/merchants/other/locations"), channel.validate("other.one")):
+        assert (answer.status, answer.error["code"]) == (502, "provider_protocol_error")
+
+
+@pytest.mark.rule("ERR-3", "LOC-3")
+def test_an_older_list_serves_where_a_newer_one_is_refused(fake: MakeFake) -> None:
+    adapter, channel = fake(LEVELUP_OV_LOCATIONS_TTL="0")
+    assert len(locations(channel)) == 1
+
+    adapter.locations = Refused("order_refused", "Bad request.")
+
+    assert len(locations(channel)) == 1
+    assert channel.validate("fake.one").status == 200

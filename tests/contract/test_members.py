@@ -262,7 +262,7 @@ def test_the_ends_of_the_ranges_are_inside(fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("example", REQUESTS, ids=lambda path: path.stem)
-def test_the_examples_are_accepted_and_each_of_their_members_counts(channel: Channel, example: Path) -> None:
+def test_the_examples_are_accepted_and_every_member_counts(channel: Channel, example: Path) -> None:
     body = json.loads(example.read_text())
     (root,) = body
     location = "sandbox.card" if "card" in example.stem else "sandbox.congress"

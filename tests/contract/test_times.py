@@ -63,7 +63,7 @@ def wanted(provider: FakeAdapter) -> str | None:
         ("Nowhere/Land", "2030-06-03T16:10Z", "2030-06-03T16:10Z"),
     ],
 )
-def test_times_are_local_where_the_zone_is_known_and_never_too_early(
+def test_times_are_local_in_a_known_zone_and_never_too_early(
     fake: MakeFake, zone: str | None, instant: str, sent: str
 ) -> None:
     provider, channel = fake()
@@ -72,7 +72,7 @@ def test_times_are_local_where_the_zone_is_known_and_never_too_early(
     answer = channel.validate("fake.one").order
     assert answer["soonest_available_at"] == answer["ready_at"] == sent
     assert [each[-1] == "Z" for each in answer["available_at"]] == [sent[-1] == "Z"]
-    provider.placed = Placed("A-1", "technical-1", at(instant))
+    provider.placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=at(instant))
     assert channel.submit("fake.one").order["expected_ready_at"] == sent
 
 
@@ -140,7 +140,7 @@ def test_a_local_time_means_nothing_where_nobody_knows_the_zone(fake: MakeFake) 
 
 
 @pytest.mark.rule("TIME-3", "TIME-7", "TIME-8")
-def test_as_soon_as_possible_at_an_open_location_is_a_real_local_time(channel: Channel) -> None:
+def test_asap_at_an_open_location_is_a_real_local_time(channel: Channel) -> None:
     answer = channel.validate("sandbox.congress").order
     assert (answer["soonest_available_at"], answer["ready_at"]) == ("2030-06-03T12:10", "2030-06-03T12:10")
     assert answer["available_at"] is None
@@ -193,7 +193,7 @@ def test_slots_by_day_and_by_night(
         ("2030-06-03T17:05Z", "2030-06-03T13:15"),
     ],
 )
-def test_the_soonest_slot_is_the_first_at_or_after_the_desired_time(
+def test_the_soonest_slot_is_at_or_after_the_desired_time(
     channel: Channel, desired: str, soonest: str
 ) -> None:
     answer = channel.validate("sandbox.day", desired_ready_time=desired).order
@@ -256,7 +256,7 @@ def test_the_24_hours_are_elapsed_ones(fake: MakeFake, clock: Clock, now: str, l
 
 
 @pytest.mark.rule("TIME-8", "TIME-4")
-def test_if_the_location_is_closed_for_longer_the_24_hours_begin_with_the_soonest_slot(fake: MakeFake) -> None:
+def test_at_a_closed_location_24_hours_start_at_the_first_slot(fake: MakeFake) -> None:
     provider, channel = fake()
     slots = [at("2030-06-06T16:00Z") + HOUR * each for each in range(48)]
     ready(provider, slots[0], slots)
@@ -267,7 +267,7 @@ def test_if_the_location_is_closed_for_longer_the_24_hours_begin_with_the_soones
 
 
 @pytest.mark.rule("TIME-8")
-def test_only_slots_after_the_desired_time_and_the_soonest_one_are_listed(fake: MakeFake) -> None:
+def test_slots_after_the_desired_time_and_soonest_are_listed(fake: MakeFake) -> None:
     provider, channel = fake()
     slots = [at("2030-06-03T17:00Z") + HOUR * each for each in range(6)]
     ready(provider, slots[2], slots)
@@ -277,7 +277,7 @@ def test_only_slots_after_the_desired_time_and_the_soonest_one_are_listed(fake: 
 
 
 @pytest.mark.rule("TIME-8")
-def test_no_further_slot_is_an_empty_list_and_no_slots_at_all_are_null(fake: MakeFake) -> None:
+def test_no_further_slot_is_an_empty_list_and_no_slots_null(fake: MakeFake) -> None:
     provider, channel = fake()
     only = at("2030-06-03T17:00Z")
     ready(provider, only, [only])
@@ -304,7 +304,7 @@ REPEATED = [
 
 @pytest.mark.rule("TIME-9")
 @pytest.mark.parametrize(("zone", "local", "instant", "sent"), GAPS)
-def test_a_local_time_that_does_not_exist_is_the_first_valid_one_after_it(
+def test_a_skipped_local_time_becomes_the_first_valid_one(
     fake: MakeFake, clock: Clock, zone: str, local: str, instant: str, sent: str
 ) -> None:
     clock.set("2030-01-01T00:00Z")
@@ -318,7 +318,7 @@ def test_a_local_time_that_does_not_exist_is_the_first_valid_one_after_it(
 
 @pytest.mark.rule("TIME-9")
 @pytest.mark.parametrize(("zone", "local", "first", "second"), REPEATED)
-def test_a_local_time_that_exists_twice_is_the_earlier_and_the_later_is_sent_as_z(
+def test_a_repeated_local_time_is_the_earlier_and_later_is_z(
     fake: MakeFake, clock: Clock, zone: str, local: str, first: str, second: str
 ) -> None:
     clock.set("2030-01-01T00:00Z")
@@ -330,7 +330,7 @@ def test_a_local_time_that_exists_twice_is_the_earlier_and_the_later_is_sent_as_
         assert wanted(provider) == instant
         assert answer["soonest_available_at"] == sent
         assert answer["available_at"] == ([second] if instant == first else [])
-        provider.placed = Placed("A-1", "technical-1", at(instant))
+        provider.placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=at(instant))
         assert channel.submit("fake.one").order["expected_ready_at"] == sent
 
 
@@ -339,7 +339,7 @@ def test_a_local_time_that_exists_twice_is_the_earlier_and_the_later_is_sent_as_
     ("zone", "around"),
     [(zone, instant) for zone, _, instant, _ in GAPS] + [(zone, instant) for zone, _, instant, _ in REPEATED],
 )
-def test_every_time_that_is_sent_means_that_very_instant_when_it_comes_back(
+def test_every_sent_time_means_the_same_instant_coming_back(
     fake: MakeFake, clock: Clock, zone: str, around: str
 ) -> None:
     now = at(around) - 4 * HOUR
@@ -357,7 +357,7 @@ def test_every_time_that_is_sent_means_that_very_instant_when_it_comes_back(
 
 
 @pytest.mark.rule("TIME-10")
-def test_a_time_that_has_passed_is_refused_the_current_minute_has_not(fake: MakeFake, clock: Clock) -> None:
+def test_a_past_time_is_refused_but_not_the_current_minute(fake: MakeFake, clock: Clock) -> None:
     provider, channel = fake()
     clock.set("2030-06-03T16:00:59.999999Z")
     for desired in (
@@ -386,7 +386,7 @@ def test_the_current_minute_can_be_had_where_scheduling_is_free(channel: Channel
 
 
 @pytest.mark.rule("TIME-10")
-def test_a_time_that_cannot_be_served_is_refused_in_the_providers_words(channel: Channel, fake: MakeFake) -> None:
+def test_an_unserved_time_is_refused_in_the_providers_words(channel: Channel, fake: MakeFake) -> None:
     for answer in (
         channel.validate("sandbox.notips", desired_ready_time="2030-06-03T13:00"),
         channel.submit("sandbox.notips", desired_ready_time="2030-06-03T13:00"),
@@ -397,3 +397,69 @@ def test_a_time_that_cannot_be_served_is_refused_in_the_providers_words(channel:
     provider.quote = Refused("location_closed", "Closed until spring.")
     error: dict[str, Any] = other.validate("fake.one").error
     assert (error["code"], error["message"], error["type"]) == ("location_closed", "Closed until spring.", "provider")
+
+
+def shown(channel: Channel, **members: Any) -> dict[str, Any]:
+    """What an OV of the day kitchen answers."""
+    return channel.validate("sandbox.day", **members).order
+
+
+@pytest.mark.rule("TIME-11", "TIME-4", "META-5")
+def test_a_kitchen_that_closes_meanwhile_takes_no_order(channel: Channel, clock: Clock) -> None:
+    clock.set("2030-06-03T17:10-04:00")
+    validated = shown(channel)
+    assert validated["soonest_available_at"] == "2030-06-03T17:30"
+
+    clock.set("2030-06-03T17:45-04:00")
+    late = channel.submit("sandbox.day", metadata=validated["metadata"])
+
+    path = "$.order_submission.desired_ready_time"
+    assert late.refusal == (422, "ready_time_unavailable", path)
+    # The user is shown the new time and may take it.
+    again = shown(channel)
+    assert again["soonest_available_at"] == "2030-06-04T06:00"
+    placed = channel.submit("sandbox.day", metadata=again["metadata"]).order
+    assert placed["expected_ready_at"] == "2030-06-04T06:00"
+
+
+@pytest.mark.rule("TIME-11")
+@pytest.mark.parametrize("place", ["sandbox.congress", "sandbox.day"])
+def test_a_user_may_take_their_time(channel: Channel, clock: Clock, place: str) -> None:
+    clock.set("2030-06-03T11:00-04:00")
+    metadata = channel.validate(place).order["metadata"]
+
+    clock.set("2030-06-03T14:10-04:00")
+
+    assert channel.submit(place, metadata=metadata).order["expected_ready_at"] > "2030-06-03T14:10"
+
+
+@pytest.mark.rule("TIME-11", "TIME-5", "META-5")
+def test_a_desired_time_is_kept_within_the_hour(channel: Channel, clock: Clock) -> None:
+    clock.set("2030-06-03T12:00-04:00")
+    evening = {"desired_ready_time": "2030-06-03T17:50"}
+
+    # Nobody was shown tomorrow's slot.
+    metadata = shown(channel)["metadata"]
+    changed = channel.submit("sandbox.day", metadata=metadata, **evening)
+    assert changed.refusal[:2] == (422, "ready_time_unavailable")
+    # Who was shown it gets it.
+    validated = shown(channel, **evening)
+    assert validated["soonest_available_at"] == "2030-06-04T06:00"
+    placed = channel.submit("sandbox.day", metadata=validated["metadata"], **evening).order
+    assert placed["expected_ready_at"] == "2030-06-04T06:00"
+    # A changed time is served if there is a slot for it.
+    sooner = channel.submit("sandbox.day", metadata=metadata, desired_ready_time="2030-06-03T15:05").order
+    assert sooner["expected_ready_at"] == "2030-06-03T15:15"
+
+
+@pytest.mark.rule("TIME-11", "META-8")
+def test_what_was_shown_cannot_be_forged(channel: Channel, clock: Clock) -> None:
+    clock.set("2030-06-03T17:10-04:00")
+    metadata = shown(channel)["metadata"]
+    clock.set("2030-06-03T17:45-04:00")
+
+    forged = {**metadata, "order_validation_id": metadata["order_validation_id"][:-4] + "AAAA"}
+    placed = channel.submit("sandbox.day", metadata=forged).order
+
+    # An OS that comes from no OV takes what there is (TIME-4).
+    assert placed["expected_ready_at"] == "2030-06-04T06:00"

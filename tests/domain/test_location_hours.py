@@ -66,3 +66,18 @@ def test_tips_are_taken_by_kind_of_order_and_never_by_silence() -> None:
     location = Location("1", "One", accepts_tips_on_pickup=True, accepts_tips_on_delivery=False)
     assert location.accepts_tips("pickup") and not location.accepts_tips("delivery")
     assert not Location("1", "One").accepts_tips("pickup")
+
+
+@pytest.mark.rule("LOC-2")
+@given(SPANS)
+def test_spans_of_a_day_do_not_touch(spans: list[tuple[Weekday, int, int]]) -> None:
+    for found in opening_hours(spans).values():
+        assert all(before.closes_at < after.opens_at for before, after in zip(found or (), (found or ())[1:]))
+
+
+@pytest.mark.rule("LOC-2")
+def test_a_span_that_opens_at_the_end_of_a_day_is_of_the_next() -> None:
+    hours = opening_hours([("sunday", DAY, 60), ("tuesday", DAY, 0), ("friday", 0, DAY), ("friday", DAY, DAY)])
+
+    assert hours["monday"] == (Span(0, 60),) and hours["wednesday"] == ()
+    assert hours["friday"] == hours["saturday"] == (Span(0, DAY),)

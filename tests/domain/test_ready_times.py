@@ -15,11 +15,13 @@ from levelup_ov.domain.ready_time import (
     LAST_YEAR,
     SLOT_WINDOW,
     Ready,
+    Shown,
     available_at,
     check_not_past,
     in_minutes,
     localize,
     parse,
+    ready_window,
     soonest_slot,
     to_wire,
 )
@@ -66,7 +68,7 @@ def test_an_instant_never_comes_back_as_another(case: tuple[datetime, BaseTzInfo
 
 @pytest.mark.rule("TIME-9")
 @given(st.tuples(INSTANTS, ZONES) | odd_instants())
-def test_a_local_time_is_its_first_reading_or_the_first_instant_after(case: tuple[datetime, BaseTzInfo]) -> None:
+def test_a_local_time_is_its_first_reading_or_next_instant(case: tuple[datetime, BaseTzInfo]) -> None:
     moment, zone = case
     local = moment.replace(tzinfo=None)
     found = localize(local, zone)
@@ -96,7 +98,7 @@ def test_both_edges_of_a_clock_change(name: str, skipped: str, after: str, repea
 
 @pytest.mark.rule("TIME-1", "TIME-9")
 @pytest.mark.parametrize("name, skipped, after, repeated, earlier", EDGES)
-def test_only_the_second_pass_of_a_repeated_hour_is_written_with_z(
+def test_only_the_second_pass_of_a_repeated_hour_has_z(
     name: str, skipped: str, after: str, repeated: str, earlier: str
 ) -> None:
     zone = pytz.timezone(name)
@@ -203,7 +205,7 @@ SLOTS = st.lists(st.integers(1, 96).map(lambda hours: NOW + timedelta(hours=hour
 
 @pytest.mark.rule("TIME-5")
 @given(SLOTS, st.none() | st.integers(0, 100).map(lambda hours: NOW + timedelta(hours=hours)))
-def test_the_soonest_slot_is_the_first_at_or_after_the_desired_time(
+def test_the_soonest_slot_is_at_or_after_the_desired_time(
     slots: list[datetime], desired: datetime | None
 ) -> None:
     expected = [slot for slot in sorted(slots) if desired is None or slot >= desired]
@@ -235,3 +237,32 @@ def test_the_window_is_elapsed_hours_and_includes_its_end() -> None:
 @pytest.mark.parametrize("ready", [Ready(), Ready(NOW), Ready(None, (NOW,))])
 def test_no_slots_or_no_real_time_offer_nothing(ready: Ready) -> None:
     assert available_at(ready, None, NOW) is None
+
+
+def hours(count: float) -> datetime:
+    return NOW + timedelta(hours=count)
+
+
+@pytest.mark.rule("TIME-11", "TIME-10", "META-5")
+@pytest.mark.parametrize(
+    ("shown", "desired", "submitted_at", "window"),
+    [
+        (Shown(NOW, None, hours(0.5)), None, 0, (-0.5, 1.5)),
+        (Shown(NOW, None, hours(0.5)), None, 3, (-0.5, 4.5)),
+        (Shown(NOW, None, hours(20)), None, 3, (19, 24)),
+        (Shown(NOW, None, None), None, 0, (-1, 1)),
+        (Shown(NOW, hours(5), hours(5.25)), hours(5), 1, (4.25, 6.25)),
+        (Shown(NOW, hours(5), None), hours(5), 1, (4, 6)),
+        (Shown(NOW, hours(5), hours(5.25)), hours(8), 1, (7, 9)),
+        (Shown(NOW, None, hours(0.5)), hours(8), 1, (7, 9)),
+        (None, hours(8), 0, None),
+        (None, None, 0, None),
+        (Shown(NOW, hours(5), hours(5)), None, 0, None),
+    ],
+)
+def test_an_order_is_ready_within_an_hour_of_what_was_shown(
+    shown: Shown | None, desired: datetime | None, submitted_at: int, window: tuple[float, float] | None
+) -> None:
+    expected = window and tuple(map(hours, window))
+
+    assert ready_window(shown, desired, hours(submitted_at)) == expected

@@ -39,8 +39,8 @@ class Optimist(Ledger):
 class Impatient(Ledger):
     """ "No such order" is believed at once, whatever may still be on its way."""
 
-    def rule_out(self, submission: Submission, *, grace: timedelta) -> None:
-        super().rule_out(submission, grace=timedelta(0))
+    def absence(self, submission: Submission, *, grace: timedelta, asked_at: int | None = None) -> timedelta:
+        return super().absence(submission, grace=timedelta(0), asked_at=asked_at)
 
 
 class Credulous(Ledger):

@@ -45,7 +45,7 @@ class ReplayingAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         headers = {"Idempotency-Key": order.reference or ""}
         answer = session.post("/orders", {}, headers=headers, places_order=True, repeatable=True).answer()
-        return Placed(answer.integer("ticket"), answer.identifier("id"))
+        return Placed(answer.integer("ticket"), answer.identifier("id"), reference=answer.text("reference"))
 
     def error_from(self, reply: Reply) -> Refused | None:
         return None
@@ -65,10 +65,11 @@ class Provider:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         self.calls += 1
-        ticket = self.orders.setdefault(request.headers["Idempotency-Key"], len(self.orders) + 1)
+        reference = request.headers["Idempotency-Key"]
+        ticket = self.orders.setdefault(reference, len(self.orders) + 1)
         if self.calls <= self._lost:
             return Response("{}", 503)(environ, start_response)
-        answer = json.dumps({"ticket": ticket, "id": f"order-{ticket}"})
+        answer = json.dumps({"ticket": ticket, "id": f"order-{ticket}", "reference": reference})
         return Response(answer, 201, mimetype="application/json")(environ, start_response)
 
 

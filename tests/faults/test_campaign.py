@@ -73,7 +73,7 @@ def test_engine_ledger_and_clients_agree_after_a_campaign(
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("mutant", ["Forgetful", "Optimist", "Impatient"])
-def test_a_campaign_sees_duplicates_where_a_claim_forgets_or_an_unknown_counts_as_not_placed(
+def test_a_campaign_sees_duplicates_of_forgotten_claims(
     campaigns: Mapping[str, Report], mutant: str
 ) -> None:
     report = campaigns[mutant]
@@ -82,5 +82,5 @@ def test_a_campaign_sees_duplicates_where_a_claim_forgets_or_an_unknown_counts_a
 
 
 @pytest.mark.rule("SUB-5")
-def test_a_campaign_sees_lost_orders_where_an_unknown_counts_as_placed(campaigns: Mapping[str, Report]) -> None:
+def test_a_campaign_sees_orders_lost_by_believing_unknowns(campaigns: Mapping[str, Report]) -> None:
     assert campaigns["Credulous"].total.lost > 0, campaigns["Credulous"].table()

@@ -65,7 +65,7 @@ def test_a_submission_ends_in_time_and_is_found_out_afterwards(fault: str, tmp_p
 
 
 @pytest.mark.rule("SUB-2", "SUB-6")
-def test_an_order_is_not_placed_with_too_little_time_to_hear_of_it(tmp_path: Path) -> None:
+def test_an_order_is_not_placed_with_too_little_time_left(tmp_path: Path) -> None:
     def slow(exchange: Exchange) -> bool:
         exchange.pause((0.6, 0.6))
         exchange.pass_on(*exchange.forward())

@@ -125,11 +125,11 @@ def test_a_refused_reuse_adds_no_identity(ledger: Ledger) -> None:
 
 
 @pytest.mark.rule("SUB-3", "SUB-4")
-def test_where_two_submissions_match_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
+def test_of_two_matches_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
     claimed(claim(ledger, idempotency_key="in flight"))
-    ledger.lose(sent(ledger, order_number="unknown"))
     first = placed(ledger, grubhub_order_number="placed")
     placed(ledger, b"another", order_validation_id="other content")
+    ledger.lose(sent(ledger, order_number="unknown"))
     found = claim(
         ledger,
         idempotency_key="in flight",
@@ -161,7 +161,7 @@ def test_an_expired_claim_beside_one_that_is_taken(ledger: Ledger, clock: Clock)
 
 
 @pytest.mark.rule("SUB-3", "META-7")
-def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
+def test_processes_amid_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
     placed(ledger, keys=(OLD,))
     assert isinstance(claim(ledger, keys=(NEW, OLD)), Recorded)
     assert isinstance(claim(ledger, keys=(NEW,)), Recorded)
@@ -171,6 +171,19 @@ def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: L
     assert isinstance(claim(ledger, keys=(OLD,), order_number="n"), InProgress)
     assert isinstance(claim(ledger, keys=(NEW,), order_number="n"), InProgress)
     assert isinstance(claim(ledger, keys=(b"unrelated",), order_number="n"), Claimed)
+
+
+@pytest.mark.rule("SUB-3")
+def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock: Clock) -> None:
+    first = claimed(claim(ledger, idempotency_key="first"))
+    ledger.begin_sending(first, lease=2 * LEASE)
+    assert isinstance(claim(ledger, idempotency_key="twin"), Claimed), "two alike at once are two orders"
+    clock.advance(LEASE)
+    # The owner may have told that the outcome is unknown, and have been unable to record it.
+    assert isinstance(claim(ledger, idempotency_key="second"), InProgress)
+    assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
+    place(ledger, first)
+    assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
 
 
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:

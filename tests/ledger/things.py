@@ -54,8 +54,9 @@ def begin(ledger: Ledger, id: str) -> None:
     ledger.begin_sending(id, lease=LEASE, trace={"cart": "c-1"})
 
 
-def place(ledger: Ledger, id: str, *, provider_order_id: str = "p-17", **amounts: int) -> None:
-    ledger.place(id, answer=ANSWER, order_id="A-17", provider_order_id=provider_order_id, **amounts)
+def place(ledger: Ledger, id: str, *, provider_order_id: str | None = None, proven: bool = True) -> None:
+    """Settle as placed, under a provider's order id of its own unless one is given."""
+    ledger.place(id, answer=ANSWER, order_id="A-17", provider_order_id=provider_order_id or f"p-{id}", proven=proven)
 
 
 def shown(ledger: Ledger, id: str) -> Submission:

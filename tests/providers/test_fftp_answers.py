@@ -13,9 +13,11 @@ import responses
 
 from adapters.fftp import IMPOSSIBLE_TOTAL, FftpAdapter
 from levelup_ov.adapter import Account
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.orderable import orderable
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import Refused, Unanswered
@@ -24,7 +26,8 @@ from levelup_ov.transport.session import Reply, Session, Transport
 
 URL = "http://boston.test"
 ORDERS = f"{URL}/fftp/v1/orders"
-PAID = f"{ORDERS}/ord_1/paid"
+KEPT = f"{ORDERS}/ord_1"
+PAID = f"{KEPT}/paid"
 MENU = f"{URL}/fftp/v1/menu"
 NOW = datetime(2026, 11, 22, 17, 0, tzinfo=timezone.utc)
 MAIN = Location("main", "Boston Deli")
@@ -37,6 +40,7 @@ PLACED = {
     "eta_minutes": 20,
     "paid": False,
     "payment_proof": "LevelUp ref-1",
+    "customer_name": "Ann Example",
     "created_at": "2026-11-22T12:00:00+00:00",
 }
 
@@ -93,34 +97,148 @@ def test_an_order_is_never_sent_twice(fftp: responses.RequestsMock, session: Ses
     assert failure.value.sent and session.placing
 
 
-@pytest.mark.rule("SUB-5", "PAY-1", "PAY-4")
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"status": 503},
-        {"status": 401, "json": {"detail": "admin token required"}},
-        {"status": 404, "json": {"detail": "order not found"}},
-        {"status": 200, "body": "no JSON"},
-        {"body": requests.ConnectionError()},
-        {"status": 200, "json": {**PLACED, "paid": False}},
-    ],
-    ids=["fault", "token", "gone", "nonsense", "unreachable", "unpaid"],
-)
-def test_an_order_that_could_not_be_marked_as_paid_stands_and_is_charged_with_nothing(
-    fftp: responses.RequestsMock, session: Session, answer: dict[str, Any]
-) -> None:
-    server(fftp, lambda: (201, PLACED))
-    fftp.post(PAID, **answer)
+UNMARKED: dict[str, dict[str, Any]] = {
+    "fault": {"status": 503},
+    "token": {"status": 401, "json": {"detail": "admin token required"}},
+    "no such page": {"status": 404, "json": {"detail": "Not Found"}},
+    "nonsense": {"status": 200, "body": "no JSON"},
+    "unreachable": {"body": requests.ConnectionError()},
+}
 
-    placed = ADAPTER.submit_order(order(), LevelUp(), session)
+
+@pytest.mark.rule("SUB-5", "SUB-8", "PAY-1", "PAY-4")
+@pytest.mark.parametrize("answer", [*UNMARKED.values(), {"json": PLACED}], ids=[*UNMARKED, "unpaid"])
+def test_an_order_not_marked_as_paid_is_charged_with_nothing(session: Session, answer: dict[str, Any]) -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as fftp:
+        server(fftp, lambda: (201, PLACED))
+        fftp.post(PAID, **answer)
+        fftp.get(KEPT, json=PLACED)
+
+        placed = ADAPTER.submit_order(order(), LevelUp(), session)
 
     assert (placed.order_id, placed.provider_order_id, placed.charged) == ("T-001", "ord_1", 0)
+    assert placed.reference == "ref-1"
     assert placed.expected_charge == 1000 and placed.charge_mismatch
+
+
+GONE = {"status": 404, "json": {"detail": "order not found"}}
+ANOTHER: dict[str, dict[str, Any]] = {
+    "order": {**PLACED, "order_id": "ord_2"},
+    "reference": {**PLACED, "payment_proof": "LevelUp ref-2"},
+    "longer reference": {**PLACED, "payment_proof": "LevelUp ref-11"},
+    "no reference": {**PLACED, "payment_proof": ""},
+    "customer": {**PLACED, "customer_name": "Bob Example"},
+    "cancelled": {**PLACED, "status": "cancelled"},
+    "cut short": {"order_id": "ord_1", "paid": True},
+}
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize(
+    ("paid", "kept"),
+    [
+        (GONE, {}),
+        *(({"json": {**answer, "paid": True}}, {"json": PLACED}) for answer in ANOTHER.values()),
+        ({"status": 503}, GONE),
+        ({"status": 503}, {"status": 503}),
+        *(({"status": 503}, {"json": answer}) for answer in ANOTHER.values()),
+    ],
+)
+def test_an_order_that_fftp_contradicts_is_unknown(
+    session: Session, paid: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    """FFTP 0.4.0 answers some orders with 201 and does not keep them; it says so at the next call."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as fftp:
+        server(fftp, lambda: (201, PLACED))
+        fftp.post(PAID, **paid)
+        fftp.get(KEPT, **kept)
+
+        with pytest.raises(Unanswered) as failure:
+            ADAPTER.submit_order(order(), LevelUp(), session)
+
+    assert session.placing and failure.value.sent
+    assert paid == {"status": 503} or "/fftp/v1/orders/ord_1/paid" in failure.value.message
+
+
+@pytest.mark.rule("SUB-8")
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize("answer", [answer for name, answer in ANOTHER.items() if name != "order"])
+def test_another_guests_order_is_not_ours(
+    fftp: responses.RequestsMock, session: Session, status: int, answer: dict[str, Any]
+) -> None:
+    server(fftp, lambda: (status, answer))
+
+    with pytest.raises(Unanswered) as failure:
+        ADAPTER.submit_order(order(), LevelUp(), session)
+
+    assert (failure.value.code, session.placing) == ("provider_protocol_error", True)
+    assert len(fftp.calls) == 3, "nothing of another guest's order is changed"
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+def test_a_refusal_of_another_total_proves_nothing(fftp: responses.RequestsMock, session: Session) -> None:
+    late = {"detail": {**PRICED["detail"], "client_total_cents": 650}}
+    server(fftp, lambda: (409, late))
+
+    with pytest.raises(Unanswered, match="client_total_cents"):
+        ADAPTER.submit_order(order(), LevelUp(), session)
+
+    assert session.placing
+
+
+def found(fftp: responses.RequestsMock, session: Session, rows: Any) -> Any:
+    fftp.get(ORDERS, json=rows)
+    return ADAPTER.find_order(MAIN, "ref-1", {}, session)
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize(
+    ("row", "member"),
+    [
+        ({"order_id": "ord_9"}, "payment_proof"),
+        ({"order_id": "ord_9", "payment_proof": None}, "payment_proof"),
+        ({"order_id": "ord_9", "payment_proof": 5}, "payment_proof"),
+        ({"payment_proof": "LevelUp ref-9"}, "order_id"),
+        ("ord_9", r"\$.orders\[1\]"),
+    ],
+)
+def test_a_row_that_cannot_be_read_proves_nothing(
+    fftp: responses.RequestsMock, session: Session, row: Any, member: str
+) -> None:
+    readable = {"order_id": "ord_8", "payment_proof": "LevelUp ref-8"}
+
+    with pytest.raises(Unanswered, match=member):
+        found(fftp, session, [readable, row])
+
+
+@pytest.mark.rule("SUB-5")
+def test_only_the_whole_reference_is_ours(fftp: responses.RequestsMock, session: Session) -> None:
+    proofs = ("LevelUp ref-11", "ref-1", "LevelUp ref", "", "pay_at_counter")
+
+    assert found(fftp, session, [{"order_id": "ord_9", "payment_proof": proof} for proof in proofs]) is None
+
+
+@pytest.mark.rule("SUB-2", "SUB-8")
+def test_two_orders_of_one_reference_are_both_reported(fftp: responses.RequestsMock, session: Session) -> None:
+    fftp.post(PAID, json={**PLACED, "paid": True})
+    second = {**PLACED, "order_id": "ord_2", "created_at": "2026-11-22T12:00:01+00:00"}
+
+    placed = found(fftp, session, [second, PLACED])
+
+    assert (placed.provider_order_id, placed.duplicates) == ("ord_1", ("ord_2",))
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_cancelled_order_is_neither_placed_nor_absent(fftp: responses.RequestsMock, session: Session) -> None:
+    fftp.post(PAID, json={**PLACED, "status": "cancelled"})
+
+    with pytest.raises(Unanswered, match="cancelled"):
+        found(fftp, session, [PLACED])
 
 
 @pytest.mark.rule("MONEY-5", "PAY-4")
 @pytest.mark.parametrize(("discount", "charged"), [(0, 1000), (100, None)])
-def test_what_was_paid_for_a_discounted_order_is_not_for_fftp_to_say(
+def test_fftp_cannot_say_what_was_paid_for_a_discounted_order(
     fftp: responses.RequestsMock, session: Session, discount: int, charged: int | None
 ) -> None:
     server(fftp, lambda: (201, PLACED))
@@ -130,7 +248,7 @@ def test_what_was_paid_for_a_discounted_order_is_not_for_fftp_to_say(
 
 
 @pytest.mark.rule("SUB-2", "SUB-5", "TIME-1")
-def test_the_time_of_an_earlier_order_counts_from_when_it_was_made(
+def test_the_time_of_an_earlier_order_counts_from_its_making(
     fftp: responses.RequestsMock, session: Session
 ) -> None:
     server(fftp, lambda: (200, PLACED))
@@ -166,6 +284,9 @@ def test_only_the_counters_own_calls_carry_the_token(fftp: responses.RequestsMoc
         (409, {"detail": {"message": "no", "correct_total_cents": "1000"}}),
         (422, {"detail": None}),
         (422, {"detail": [{"loc": ["body"]}]}),
+        (422, {"detail": []}),
+        (409, {"detail": {**PRICED["detail"], "error": "conflict"}}),
+        (409, {"detail": {**PRICED["detail"], "client_total_cents": 650}}),
         (404, {"detail": "Not Found"}),
     ],
 )
@@ -240,5 +361,23 @@ def test_what_has_no_price_in_cents_is_left_out(
     menu = orderable(ADAPTER.show_menu(MAIN, session))
 
     assert [each.provider_id for category in menu.categories for each in category.items] == ["soda"]
-    assert [option.provider_id for option in menu.option_groups[0].options] == ["soda:cup:paper"]
+    assert [option.provider_id for option in menu.option_groups[0].options] == ["soda%3Acup:paper"]
     assert [reason.rpartition("item_provider_id=")[2].split()[0] for reason in menu.left_out[1:]] == ["tea"]
+
+
+@pytest.mark.rule("TIME-11", "META-5")
+@pytest.mark.parametrize("minutes, refused", [(20, False), (75, False), (90, True)])
+def test_minutes_that_nobody_was_shown_are_refused(
+    fftp: responses.RequestsMock, session: Session, minutes: int, refused: bool
+) -> None:
+    fftp.get(ORDERS, json=[])
+    fftp.get(MENU, json={"restaurant_name": "Boston Deli", "items": [], "default_prep_minutes": minutes})
+    wanted = order(shown=Shown(NOW, None, NOW + timedelta(minutes=15)))
+    if not refused:
+        fftp.post(ORDERS, status=409, json=PRICED)
+
+    with pytest.raises(Failure) as failure:
+        ADAPTER.submit_order(wanted, LevelUp(), session)
+
+    # Where the time is right, the stand-in has a word on the price.
+    assert failure.value.code == ("ready_time_unavailable" if refused else "price_changed")

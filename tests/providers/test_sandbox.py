@@ -300,7 +300,7 @@ def test_a_cart_of_another_location_counts_as_absent(bench):
 
 
 @pytest.mark.rule("PAY-4")
-def test_the_total_that_was_validated_is_the_total_that_is_asked_for(bench):
+def test_the_validated_total_is_the_requested_total(bench):
     order = bench.order()
     quote = bench.validate(order)
     cheaper = Secret(json.dumps(Cart(*json.loads(quote.cart["cart"].reveal()))._replace(total=1000)))
@@ -333,6 +333,106 @@ def test_an_order_is_found_by_our_reference(bench):
     assert bench.find(reference="ref 1&x=/") is None
 
 
+BOB = User("Bob", "Eater", phone="+16175550188", email="bob@example.com")
+
+
+@pytest.mark.rule("META-3", "META-5")
+@pytest.mark.parametrize("place", ["congress", "account"])
+def test_a_cart_of_another_guest_counts_as_absent(bench, place):
+    ada = bench.validate(bench.order(place))
+    bobs = bench.submit(bench.order(place, user=BOB, cart=ada.cart, reference="bob"))
+    assert "POST carts" in bench.calls()
+    own = bench.submit(bench.order(place, cart=ada.cart, account=ada.account, reference="ada"))
+    assert bench.calls() == ["POST orders"]
+    seen = [bench.kitchen_sees(placed.provider_order_id) for placed in (bobs, own)]
+    assert [each["customer"]["name"] for each in seen] == ["Bob Eater", "Ada Eater"]
+    assert place == "congress" or len({each["account"] for each in seen}) == 2
+
+
+@pytest.mark.rule("META-3")
+@pytest.mark.parametrize("changes", [{"email": "ada@new.example"}, {"phone": "+16175550111"}, {"first_name": "A."}])
+def test_a_guest_who_changes_one_address_keeps_the_cart(bench, changes):
+    quote = bench.validate(bench.order())
+    bench.submit(bench.order(user=replace(ADA, **changes), cart=quote.cart))
+    assert bench.calls()[0].startswith("PUT ")
+
+
+@pytest.mark.rule("META-4")
+def test_a_cart_of_an_earlier_version_counts_as_absent(bench):
+    quote = bench.validate(bench.order())
+    earlier = Secret(json.dumps(json.loads(quote.cart["cart"].reveal())[:5]))
+    bench.submit(bench.order(cart={"cart": earlier}))
+    assert bench.calls() == ["POST carts", "POST orders"]
+
+
+def fence(bench: Bench, place: str = "congress") -> None:
+    bench.adapter.fence_order(bench.locations[place], "ref-1", {}, bench.new_session())
+
+
+@pytest.mark.rule("SUB-10")
+@pytest.mark.parametrize("place", ["congress", "account"])
+def test_after_the_fence_late_orders_fail_and_new_ones_pass(bench, place):
+    order = bench.order(place)
+    quote = bench.validate(order)
+    fence(bench, place)
+    assert bench.find(place) is None
+    again = bench.submit(submission(order, quote))
+    # The cart of before is refused; a new one is opened, at the price that was validated.
+    assert bench.calls()[0] == "POST orders" and bench.calls()[-1] == "POST orders"
+    assert (bench.orders(place), again.reference, again.charged) == (1, "ref-1", 1070)
+
+
+@pytest.mark.rule("SUB-10")
+def test_a_fence_leaves_an_order_that_was_placed(bench):
+    placed = bench.submit(bench.order())
+    fence(bench)
+    assert bench.find().provider_order_id == placed.provider_order_id
+
+
+@pytest.mark.rule("SUB-2", "SUB-8")
+def test_a_reference_that_is_taken_is_the_order_that_has_it(bench):
+    placed = bench.submit(bench.order())
+    again = bench.submit(bench.order(tip=100))
+    assert again.provider_order_id == placed.provider_order_id
+    assert bench.orders() == 1
+
+
+RECEIPT = {"id": "o-1", "ticket": 1, "location": "congress", "reference": "ref-1", "ready": {}, "charged": 1070}
+
+
+class Said(Session):
+    """A session whose every answer is one body."""
+
+    def __init__(self, body: Any) -> None:
+        self.body, self.placing = body, False
+
+    def call(self, method: str, path: str, **how: Any) -> Reply:
+        return Reply(200, {}, json.dumps(self.body).encode())
+
+
+@pytest.mark.rule("SUB-8")
+@pytest.mark.parametrize("member", ["reference", "location"])
+@pytest.mark.parametrize("value", ["another", "", None])
+def test_an_order_that_is_not_ours_is_not_found(bench, member, value):
+    for rows in ([{**RECEIPT, member: value}], [RECEIPT, {**RECEIPT, "id": "o-2", member: value}]):
+        with pytest.raises(Unanswered, match=rf"GET /v1/locations/congress/orders .*orders\[\d\]\.{member}"):
+            bench.adapter.find_order(bench.locations["congress"], "ref-1", {}, Said({"orders": rows}))
+
+
+@pytest.mark.rule("SUB-2", "SUB-8")
+def test_two_orders_of_one_reference_are_both_reported(bench):
+    rows = [RECEIPT, {**RECEIPT, "id": "o-2", "ticket": 2}]
+    placed = bench.adapter.find_order(bench.locations["congress"], "ref-1", {}, Said({"orders": rows}))
+    assert (placed.provider_order_id, placed.duplicates) == ("o-1", ("o-2",))
+
+
+@pytest.mark.rule("SUB-10")
+@pytest.mark.parametrize("answer", [{}, {"location": "congress"}, {"location": "congress", "reference": "ref-2"}])
+def test_a_fence_that_is_not_confirmed_is_none(bench, answer):
+    with pytest.raises(Unanswered):
+        bench.adapter.fence_order(bench.locations["congress"], "ref-1", {}, Said({"void": answer}))
+
+
 @pytest.mark.rule("META-1", "META-6", "META-7")
 def test_an_account_is_made_once_and_used_again(bench):
     order = bench.order("account")
@@ -348,7 +448,7 @@ def test_an_account_is_made_once_and_used_again(bench):
 
 
 @pytest.mark.rule("META-4", "META-6")
-def test_a_submission_without_validation_makes_the_account_and_returns_it(bench):
+def test_a_submission_without_validation_returns_its_account(bench):
     placed = bench.submit(bench.order("account"))
     assert placed.account["email"].reveal() == "ada@example.com"
     assert bench.kitchen_sees(placed.provider_order_id)["account"]

@@ -19,12 +19,13 @@ from adapters.square_menu import Catalog
 from levelup_ov.adapter import Account
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.location import Location
+from levelup_ov.domain.location import Listed, Location, opening_hours
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
@@ -93,6 +94,14 @@ class Bench:
         order = self.order(*items, **{"reference": "ref-1", **members})
         return self.adapter.submit_order(order, LevelUp(), self.new_session(seconds))
 
+    def submit_again(self) -> Exception | None:
+        """The same submission once more; how it failed."""
+        try:
+            self.submit()
+        except Failure as failure:
+            return failure
+        return None
+
     def menu(self, place: str = BOSTON) -> Menu:
         return orderable(self.adapter.show_menu(self.locations[place], self.new_session()))
 
@@ -151,7 +160,7 @@ def test_the_version_is_pinned_in_one_place(bench: Bench) -> None:
 
 
 @pytest.mark.rule("ERR-4")
-def test_the_environment_decides_where_calls_go_and_the_token_is_not_shown() -> None:
+def test_the_environment_routes_calls_and_hides_the_token() -> None:
     assert {SquareAdapter(account(base_url="", environment=name)).base_url for name in HOSTS} == set(HOSTS.values())
     assert TOKEN not in repr(account())
 
@@ -200,7 +209,7 @@ def test_locations_in_our_terms(bench: Bench) -> None:
         ("", "02:00:00", None),
     ],
 )
-def test_hours_over_midnight_are_split_and_unreadable_ones_unknown(
+def test_hours_over_midnight_are_split_or_unknown(
     start: str, end: str, spans: list[tuple[int, int]] | None
 ) -> None:
     square = Square()
@@ -269,10 +278,10 @@ def test_zero_is_none_and_minus_one_is_not_set(
     info: tuple[Any, Any], listed: tuple[Any, Any], least: int, most: int | None
 ) -> None:
     names = ("min_selected_modifiers", "max_selected_modifiers")
-    one = thing("MODIFIER", "O", name="O")
+    two = [thing("MODIFIER", key, name=key) for key in "OP"]
     attached = {"modifier_list_id": "M", **dict(zip(names, info))}
     objects = [
-        thing("MODIFIER_LIST", "M", name="M", modifiers=[one], **dict(zip(names, listed))),
+        thing("MODIFIER_LIST", "M", name="M", modifiers=two, **dict(zip(names, listed))),
         item("I", "I", variation("V", "V", 1), modifier_list_info=[attached]),
     ]
 
@@ -295,7 +304,7 @@ def test_another_location_has_its_own_items_and_prices(bench: Bench) -> None:
 
 
 @pytest.mark.rule("MENU-3")
-def test_an_item_that_needs_a_choice_of_which_nothing_is_left_is_left_out() -> None:
+def test_an_item_whose_required_choice_is_sold_out_is_left_out() -> None:
     sold_out = [{"location_id": BOSTON, "sold_out": True}]
     modifiers = [thing("MODIFIER", "O", name="O", location_overrides=sold_out)]
     objects = [
@@ -345,7 +354,7 @@ def read(objects: list[Any], place: str = BOSTON) -> Menu:
 
 
 @pytest.mark.rule("EP-4", "META-3", "MONEY-2", "MONEY-3", "MONEY-4", "MONEY-5", "MONEY-7")
-def test_a_validation_is_one_call_creates_nothing_and_accounts_for_every_cent(bench: Bench) -> None:
+def test_a_validation_is_one_call_and_accounts_for_every_cent(bench: Bench) -> None:
     quote = bench.validate(tip=200, merchant_funded_discount=100)
 
     assert bench.square.calls == [f"POST {CALCULATE}"]
@@ -365,7 +374,7 @@ def test_quantities_of_items_and_options_multiply(bench: Bench) -> None:
 
 
 @pytest.mark.rule("MONEY-6", "MONEY-9")
-def test_the_sellers_discount_is_the_providers_and_its_charge_a_fee(bench: Bench) -> None:
+def test_the_sellers_discount_and_service_charge_are_mapped(bench: Bench) -> None:
     bench.square.rebate, bench.square.bag_fee = 1000, 25
 
     quote = bench.validate(merchant_funded_discount=200, tip=100)
@@ -441,7 +450,7 @@ def test_ready_times_of_a_location_that_is_open(bench: Bench) -> None:
 
 
 @pytest.mark.rule("TIME-4", "TIME-8")
-def test_an_order_at_a_closed_location_is_scheduled_for_its_opening(bench: Bench) -> None:
+def test_an_order_at_a_closed_location_waits_for_its_opening(bench: Bench) -> None:
     night, opening = NOON + timedelta(hours=12), datetime(2026, 11, 24, 13, 0, tzinfo=timezone.utc)
     slow = Bench(bench.square, prep_minutes="20")
 
@@ -479,7 +488,7 @@ def test_ids_that_this_location_does_not_have(bench: Bench, ordered: Item, code:
 
 
 @pytest.mark.rule("ERR-2")
-def test_a_location_of_another_seller_and_one_with_another_currency(bench: Bench) -> None:
+def test_foreign_sellers_and_currencies_are_told_apart(bench: Bench) -> None:
     assert bench.refusal(place="LELSEWHERE") == ("location_not_found", None)
     with pytest.raises(Unanswered, match=r"is not in USD") as caught:
         bench.validate(place=MONTREAL)
@@ -490,7 +499,7 @@ def test_a_location_of_another_seller_and_one_with_another_currency(bench: Bench
 
 
 @pytest.mark.rule("EP-5", "PAY-1", "PAY-4", "SUB-1")
-def test_an_order_is_created_then_paid_and_only_then_seen_by_the_kitchen(bench: Bench) -> None:
+def test_an_order_is_created_then_paid_then_seen_by_the_kitchen(bench: Bench) -> None:
     unpaid: list[int] = []
     bench.square.change = lambda path, body: unpaid.append(len(bench.square.kitchen)) or body
 
@@ -573,7 +582,7 @@ def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, l
     # Each attempt to pay has its own last look.
     assert traces == [{"order_id": "order-1", "version": 1, "charge": 1100}] * 3
     found = bench.adapter.find_order(order.location, "ref-1", json.loads(json.dumps(traces[0])), bench.new_session())
-    assert found == (Placed("order-1", "order-1", NOON + timedelta(hours=1), 1100, 1100) if stands else None)
+    assert found == (placed(1100, NOON + timedelta(hours=1)) if stands else None)
     with pytest.raises(Unanswered, match="another order"):
         bench.adapter.find_order(order.location, "ref-2", traces[0], bench.new_session())
 
@@ -585,12 +594,175 @@ def test_without_a_trace_nothing_is_claimed(bench: Bench) -> None:
     assert bench.square.calls == []
 
 
+def placed(amount: int, ready_at: datetime | None = None) -> Placed:
+    amounts = {"expected_charge": amount, "charged": amount}
+    return Placed("order-1", "order-1", reference="ref-1", expected_ready_at=ready_at, **amounts)
+
+
+UNPAID = {"order_id": "order-1", "version": 1, "charge": 1070}
+
+
+def look(bench: Bench) -> Placed | None:
+    return bench.adapter.find_order(bench.locations[BOSTON], "ref-1", UNPAID, bench.new_session())
+
+
+def changed(bench: Bench, at: str, **members: Any) -> None:
+    """From now on the answers at ``at`` have these members; None takes one out."""
+
+    def change(path: str, body: Any) -> Any:
+        if path != at:
+            return body
+        [(name, value)] = body.items()
+        return {name: {key: member for key, member in {**value, **members}.items() if member is not None}}
+
+    bench.square.change = change
+
+
+ANOTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "created order": (ORDERS, {"reference_id": "ref-2"}),
+    "created order without a reference": (ORDERS, {"reference_id": None}),
+    "created at another location": (ORDERS, {"location_id": AIRPORT}),
+    "payment": (PAYMENTS, {"reference_id": "ref-2"}),
+    "payment without a reference": (PAYMENTS, {"reference_id": None}),
+    "payment of another order": (PAYMENTS, {"order_id": "order-2"}),
+    "payment of no order": (PAYMENTS, {"order_id": None}),
+}
+
+
+@pytest.mark.rule("SUB-8")
+@pytest.mark.parametrize("case", ANOTHERS)
+def test_another_guests_order_is_neither_paid_nor_believed(bench: Bench, case: str) -> None:
+    at, members = ANOTHERS[case]
+    changed(bench, at, **members)
+
+    with pytest.raises(Unanswered, match=rf"answer to POST {at} is about another order: \$\.\w+\.{[*members][0]}"):
+        bench.submit()
+
+    assert bench.session.placing is (at == PAYMENTS)
+    assert len(bench.square.payments) == (at == PAYMENTS)
+
+
+@pytest.mark.rule("SUB-8")
+@pytest.mark.parametrize("members", [{"id": "order-2"}, {"reference_id": "ref-2"}, {"state": "CANCELED"}])
+def test_a_settled_order_is_compared_too(bench: Bench, members: dict[str, str]) -> None:
+    changed(bench, f"{ORDERS}/order-1/pay", **members)
+
+    with pytest.raises(Unanswered):
+        bench.submit(merchant_funded_discount=1000)
+
+    assert bench.session.placing
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"id": "order-2"}, "another order"),
+        ({"reference_id": None}, "another order"),
+        ({"location_id": AIRPORT}, "another order"),
+        ({"state": None}, "order.state"),
+        ({"state": "DRAFT"}, "cannot be told"),
+        ({"version": 2}, "cannot be told"),
+        ({"version": None}, "order.version"),
+        ({"tenders": {}}, "order.tenders"),
+    ],
+)
+def test_a_look_up_that_does_not_tell_proves_nothing(bench: Bench, members: dict[str, Any], words: str) -> None:
+    bench.square.faults.extend([Fault(PAYMENTS, "before")] * 3)
+    with pytest.raises(Unanswered):
+        bench.submit()
+    changed(bench, f"{ORDERS}/order-1", **members)
+
+    with pytest.raises(Unanswered, match=words):
+        look(bench)
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_paid_order_that_is_canceled_is_a_contradiction(bench: Bench) -> None:
+    bench.submit()
+    bench.square.orders["order-1"]["state"] = "CANCELED"
+
+    with pytest.raises(Unanswered, match="paid and canceled"):
+        look(bench)
+
+
+def unpaid(bench: Bench) -> None:
+    bench.square.faults.extend([Fault(PAYMENTS, "before")] * 3)
+    with pytest.raises(Unanswered):
+        bench.submit()
+
+
+def fence(bench: Bench) -> None:
+    bench.adapter.fence_order(bench.locations[BOSTON], "ref-1", UNPAID, bench.new_session())
+
+
+@pytest.mark.rule("SUB-10")
+def test_a_payment_that_comes_after_the_fence_is_refused(bench: Bench) -> None:
+    unpaid(bench)
+
+    for _ in range(2):
+        fence(bench)
+    late = bench.submit_again()
+
+    assert isinstance(late, Refused) and bench.square.payments == []
+    assert bench.square.orders["order-1"]["state"] == "CANCELED"
+    assert look(bench) is None
+    assert bench.square.violations == []
+
+
+@pytest.mark.rule("SUB-10")
+@pytest.mark.parametrize("members", [{}, {"merchant_funded_discount": 1000}])
+def test_a_fence_leaves_an_order_that_is_placed(bench: Bench, members: dict[str, Any]) -> None:
+    bench.submit(**members)
+
+    fence(bench)
+
+    assert bench.square.orders["order-1"]["state"] == "OPEN" and len(bench.square.kitchen) == 1
+
+
+@pytest.mark.rule("SUB-10")
+def test_an_order_that_is_paid_beside_the_fence_is_not_canceled(bench: Bench) -> None:
+    unpaid(bench)
+    shown: list[int] = []
+
+    def pay_meanwhile(path: str, body: Any) -> Any:
+        if path == f"{ORDERS}/order-1" and not shown:
+            shown.append(1)
+            bench.square.pay_late("order-1", "ref-1")
+        return body
+
+    bench.square.change = pay_meanwhile
+    with pytest.raises(Unanswered):
+        fence(bench)
+
+    assert look(bench) == placed(1070)
+
+
+@pytest.mark.rule("SUB-10")
+@pytest.mark.parametrize("members", [{"state": "OPEN"}, {"id": "order-2"}, {"reference_id": None}])
+def test_a_fence_that_square_does_not_confirm_is_none(bench: Bench, members: dict[str, Any]) -> None:
+    unpaid(bench)
+    seen: list[str] = []
+
+    def change(path: str, body: Any) -> Any:
+        seen.append(path)
+        if len(seen) < 2:
+            return body
+        order = {**body["order"], **members}
+        return {"order": {name: value for name, value in order.items() if value is not None}}
+
+    bench.square.change = change
+
+    with pytest.raises(Unanswered):
+        fence(bench)
+
+
 def error(category: str, code: str, detail: str = "no", **members: str) -> Any:
     return {"errors": [{"category": category, "code": code, "detail": detail, **members}]}
 
 
 @pytest.mark.rule("SUB-5", "ERR-2")
-def test_a_refused_payment_leaves_an_unpaid_order_which_is_looked_at(bench: Bench) -> None:
+def test_a_refused_payment_leaves_an_order_that_is_looked_at(bench: Bench) -> None:
     declined = error("PAYMENT_METHOD_ERROR", "GENERIC_DECLINE", "no luck")
     bench.square.faults.append(Fault(PAYMENTS, status=402, body=declined))
 
@@ -603,11 +775,11 @@ def test_a_refused_payment_leaves_an_unpaid_order_which_is_looked_at(bench: Benc
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_refusal_after_a_payment_that_came_through_is_not_believed(bench: Bench) -> None:
+def test_a_refusal_after_a_successful_payment_is_not_believed(bench: Bench) -> None:
     paid = error("INVALID_REQUEST_ERROR", "BAD_REQUEST", "The order is already paid.")
     bench.square.faults.extend([Fault(PAYMENTS, "after"), Fault(PAYMENTS, status=400, body=paid)])
 
-    assert bench.submit() == Placed("order-1", "order-1", None, 1070, 1070)
+    assert bench.submit() == placed(1070)
 
 
 @pytest.mark.rule("SUB-5")
@@ -666,7 +838,7 @@ def test_another_amount_than_asked_for_is_reported(bench: Bench) -> None:
 
 
 @pytest.mark.rule("MONEY-5", "PAY-1", "SUB-2")
-def test_an_order_that_costs_nothing_is_settled_without_a_payment(bench: Bench) -> None:
+def test_a_free_order_is_settled_without_a_payment(bench: Bench) -> None:
     placed = bench.submit(merchant_funded_discount=1000)
 
     assert bench.square.calls == [f"POST {ORDERS}", f"POST {ORDERS}/order-1/pay"]
@@ -684,7 +856,7 @@ def test_an_order_that_costs_nothing_is_found_by_its_version(bench: Bench, lost:
     trace = {"order_id": "order-1", "version": 1, "charge": 0}
     found = bench.adapter.find_order(bench.locations[BOSTON], "ref-1", trace, bench.new_session())
 
-    assert found == (Placed("order-1", "order-1", None, 0, 0) if stands else None)
+    assert found == (placed(0) if stands else None)
 
 
 # Errors
@@ -817,7 +989,7 @@ def test_an_order_is_paid_at_its_right_price_or_not_at_all(changed: tuple[str, A
 @pytest.mark.rule("SUB-5")
 @MUTATED
 @given(mutate(RECORDED[f"{ORDERS}/order-1"]))
-def test_an_order_looked_up_is_found_or_a_clear_error_unless_its_payment_is_gone(answer: Any) -> None:
+def test_a_look_up_finds_the_order_or_a_clear_error(answer: Any) -> None:
     path = f"{ORDERS}/order-1"
     session: Any = Answering(path, answer)
     try:
@@ -831,7 +1003,7 @@ def test_an_order_looked_up_is_found_or_a_clear_error_unless_its_payment_is_gone
 @pytest.mark.rule("MENU-3", "MENU-5", "MONEY-1")
 @MUTATED
 @given(mutate(RECORDED[CATALOG]))
-def test_a_menu_has_only_prices_of_the_catalog_or_is_a_clear_error(answer: Any) -> None:
+def test_a_menu_has_catalog_prices_or_is_a_clear_error(answer: Any) -> None:
     session: Any = Answering(CATALOG, answer)
     try:
         menu = BENCH.adapter.show_menu(BENCH.locations[BOSTON], session)
@@ -868,3 +1040,153 @@ def amounts(value: Any) -> Iterator[int]:
             yield value["amount"]
         for each in value.values():
             yield from amounts(each)
+
+
+# What staff and guests do
+
+
+def refused_page() -> dict[str, Any]:
+    detail = "The cursor is invalid."
+    error = {"category": "INVALID_REQUEST_ERROR", "code": "INVALID_CURSOR", "detail": detail, "field": "cursor"}
+    return {"errors": [error]}
+
+
+@pytest.mark.rule("ERR-3", "MENU-3")
+def test_pages_are_read_again_once_when_a_cursor_expired(bench: Bench) -> None:
+    whole = Bench().menu()
+    pages: list[str] = []
+
+    def expire(path: str, body: Any) -> Any:
+        if path == CATALOG:
+            pages.append(path)
+            if len(pages) == 2:
+                bench.square.faults.append(Fault(CATALOG, status=400, body=refused_page()))
+        return body
+
+    bench.square.change = expire
+
+    assert bench.menu() == whole
+    assert bench.square.calls == [f"GET {CATALOG}"] * 7
+
+
+@pytest.mark.rule("ERR-3", "MENU-3")
+def test_a_catalog_that_stays_refused_is_read_twice(bench: Bench) -> None:
+    bench.square.faults += [Fault(CATALOG, status=400, body=refused_page())] * 2
+
+    with pytest.raises(Refused):
+        bench.menu()
+    assert len(bench.square.calls) == 2
+
+
+@pytest.mark.rule("LOC-3", "LOC-1")
+@pytest.mark.parametrize("broken", [{"timezone": 5}, {"address": []}, {"status": None}])
+def test_a_location_that_cannot_be_read_hides_no_other(broken: dict[str, Any]) -> None:
+    bench = Bench()
+    bench.square.locations[0] |= broken
+
+    listed = bench.adapter.list_locations(bench.new_session())
+
+    assert isinstance(listed, Listed)
+    assert list(listed.unread) == [BOSTON] and AIRPORT in {place.provider_id for place in listed}
+
+
+@pytest.mark.rule("LOC-1", "MONEY-1")
+def test_a_location_with_another_currency_is_not_active(bench: Bench) -> None:
+    bench.square.locations[0]["currency"] = "CAD"
+
+    active = {place.provider_id: place.active for place in bench.adapter.list_locations(bench.new_session())}
+
+    assert (active[BOSTON], active[AIRPORT]) == (False, True)
+
+
+@pytest.mark.rule("MENU-6", "MONEY-1")
+@pytest.mark.parametrize("price", [{"amount": -100, "currency": "USD"}, {"amount": 900, "currency": "CAD"}])
+def test_what_has_no_price_in_cents_is_left_out(price: dict[str, Any]) -> None:
+    odd = variation("V", "Regular", 1)
+    odd["item_variation_data"]["price_money"] = price
+    menu = read([item("I", "Odd", odd), item("J", "Tea", variation("W", "Regular", 300))])
+
+    assert [each.provider_id for category in menu.categories for each in category.items] == ["W"]
+    assert menu.left_out == ("price isn't an amount in cents of USD item_provider_id=V",)
+
+
+@pytest.mark.rule("MENU-6", "ITEM-7")
+@pytest.mark.parametrize("sold_out, kept", [("", True), ("A", True), ("AB", False), ("ABC", False)])
+def test_an_item_whose_choices_are_too_few_is_left_out(sold_out: str, kept: bool) -> None:
+    gone = [{"location_id": BOSTON, "sold_out": True}]
+    modifiers = [
+        thing("MODIFIER", key, name=key, **({"location_overrides": gone} if key in sold_out else {})) for key in "ABC"
+    ]
+    sides = thing("MODIFIER_LIST", "L", name="Two sides", modifiers=modifiers, min_selected_modifiers=2)
+    plate = item("I", "Plate", variation("V", "V", 900), modifier_list_info=[{"modifier_list_id": "L"}])
+
+    assert bool(read([sides, plate]).categories) == kept
+
+
+@pytest.mark.rule("MENU-1", "MENU-3", "MENU-6")
+def test_a_catalog_of_hundreds_of_items_is_read_whole() -> None:
+    objects = [
+        item(f"I{number}", f"Item {number}", variation(f"V{number}", "Regular", number), modifier_list_info=[
+            {"modifier_list_id": f"L{number % 7}"}
+        ])
+        for number in range(1, 701)
+    ]  # fmt: skip
+    objects += [
+        thing("MODIFIER_LIST", f"L{number}", name=f"List {number}", min_selected_modifiers=number % 3, modifiers=[
+            thing("MODIFIER", f"M{number}-{each}", name=f"M {each}") for each in range(number % 4)
+        ])
+        for number in range(7)
+    ]  # fmt: skip
+    square = Square(catalog=objects)
+    square.page = 100
+
+    menu = Bench(square).menu()
+
+    prices = {each.provider_id: each.price for category in menu.categories for each in category.items}
+    # The lists whose minimum is above the number of their options: 5 of 1 option needs 2, 4 of none needs 1.
+    assert prices == {f"V{number}": number for number in range(1, 701) if number % 7 not in (4, 5)}
+    assert menus.check(menu) == ()
+
+
+@pytest.mark.rule("META-5", "ERR-2")
+@pytest.mark.parametrize(
+    ("members", "path"),
+    [
+        ({"phone": "+1 617 555 0199 9999999"}, "$.user.phone"),
+        ({"first_name": "A" * 250}, "$.user.name"),
+        ({"email": "a" * 250 + "@b.com"}, "$.user.email"),
+    ],
+)
+def test_a_guest_that_square_does_not_take_is_refused_at_once(
+    bench: Bench, members: dict[str, str], path: str
+) -> None:
+    assert bench.refusal(user=replace(ADA, **members)) == ("customer_refused", path)
+
+
+@pytest.mark.rule("TIME-11", "META-5")
+def test_a_location_that_closed_meanwhile_gets_no_order() -> None:
+    bench = Bench(prep_minutes="20")
+    shown = Shown(NOON, None, bench.validate().ready.soonest)
+    closed = replace(bench.locations[BOSTON], hours=opening_hours([("friday", 660, 720)]))
+    bench.locations[BOSTON] = closed
+
+    with pytest.raises(Failure) as caught:
+        bench.submit(shown=shown)
+    assert (caught.value.code, caught.value.path) == ("ready_time_unavailable", "$.desired_ready_time")
+    assert f"POST {ORDERS}" not in bench.square.calls
+    # Nobody was shown a time: the next opening is what there is.
+    assert bench.submit().order_id
+
+
+@pytest.mark.rule("META-5", "META-2")
+def test_a_price_edited_after_the_validation_is_not_charged(bench: Bench) -> None:
+    quote = bench.validate()
+    for each in bench.square.catalog:
+        for size in each.get("item_data", {}).get("variations", []):
+            if size["id"] == "VBURGER":
+                size["item_variation_data"]["price_money"]["amount"] += 100
+
+    with pytest.raises(Refused) as caught:
+        bench.submit(cart=quote.cart)
+    assert caught.value.code == "price_changed"
+    assert f"POST {PAYMENTS}" not in bench.square.calls

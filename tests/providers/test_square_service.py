@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from time import sleep
 
 import pytest
 from flask import Flask
 
 from tests.channel import Channel, Clock, item
 from tests.conftest import MakeApp
-from tests.servers.square import TOKEN, Fault, Square, serving
+from tests.servers.square import TOKEN, Fault, Refusal, Square, serving
 
 ACCOUNTS = """
 [accounts.ada]
@@ -117,7 +116,7 @@ def test_squares_words_reach_the_channel_with_the_place(channel: Channel) -> Non
 
 
 @pytest.mark.rule("META-5", "SUB-4")
-def test_a_changed_price_is_refused_and_the_order_can_be_sent_again(channel: Channel, square: Square) -> None:
+def test_a_changed_price_is_refused_and_can_be_sent_again(channel: Channel, square: Square) -> None:
     metadata = channel.validate(BOSTON, **ORDER).order["metadata"]
     square.tax = 900
 
@@ -142,7 +141,7 @@ def test_a_lost_answer_never_makes_a_second_order(channel: Channel, square: Squa
 
 
 @pytest.mark.rule("SUB-4", "SUB-5")
-def test_a_creation_that_is_never_answered_places_nothing_and_frees_the_submission(
+def test_a_creation_never_answered_places_nothing(
     channel: Channel, square: Square
 ) -> None:
     square.faults.extend([Fault(ORDERS, "after")] * 3)
@@ -150,8 +149,8 @@ def test_a_creation_that_is_never_answered_places_nothing_and_frees_the_submissi
     failed = channel.submit(BOSTON, **ORDER, order_number="n-1")
     assert (failed.status, failed.error["code"], square.kitchen) == (503, "provider_unavailable", [])
     assert channel.submit(BOSTON, **ORDER, order_number="n-1").status == 200
-    # The order that was created first stays unpaid, which nobody sees.
-    assert (len(square.orders), len(square.kitchen)) == (2, 1)
+    # The same reference creates the same order.
+    assert (len(square.orders), len(square.kitchen)) == (1, 1)
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
@@ -169,23 +168,27 @@ def test_a_payment_that_came_through_unheard_is_found(
 
     assert found.order["order_id"] == "order-1"
     assert found.headers["Idempotency-Replayed"] == "true"
-    assert square.calls == ["GET /v2/orders/order-1"]
+    # The fence sees that it is paid, and leaves it; then it is looked up.
+    assert square.calls == ["GET /v2/orders/order-1"] * 2
     assert len(square.kitchen) == 1
 
 
-@pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_payment_that_never_came_through_is_ruled_out_once_it_can_arrive_no_more(
-    service: Flask, channel: Channel, square: Square
-) -> None:
+@pytest.mark.rule("SUB-2", "SUB-5", "SUB-10", "SUB-11")
+@pytest.mark.parametrize("by", ["the channel", "the operator"])
+def test_a_payment_that_never_came_through_is_fenced(service: Flask, channel: Channel, square: Square, by: str) -> None:
+    """Nobody waits for what may come late: Square refuses it. The next submission is another order."""
     square.faults.extend([Fault(PAYMENTS, "before")] * 3)
     assert channel.submit(BOSTON, **ORDER, order_number="n-1").error["code"] == "outcome_unknown"
 
-    early = channel.submit(BOSTON, **ORDER, order_number="n-1")
-    assert (early.error["code"], square.kitchen) == ("outcome_unknown", [])
-    sleep(DEADLINE + GRACE)
-    assert "not placed" in reconcile(service)
-    assert channel.submit(BOSTON, **ORDER, order_number="n-1").status == 200
-    assert len(square.kitchen) == 1
+    if by == "the operator":
+        assert "not placed" in reconcile(service)
+    again = channel.submit(BOSTON, **ORDER, order_number="n-1")
+
+    assert again.order["order_id"] == "order-2"
+    assert [order["state"] for order in square.orders.values()] == ["CANCELED", "OPEN"]
+    assert len(square.kitchen) == len(square.payments) == 1
+    with pytest.raises(Refusal, match="CANCELED"):
+        square.pay_late("order-1", square.orders["order-1"]["reference_id"])
 
 
 @pytest.mark.rule("TIME-6", "TIME-8")

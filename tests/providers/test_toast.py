@@ -14,16 +14,18 @@ import pytz
 from adapters.toast import NotFound, ToastAdapter
 from levelup_ov.adapter import Account
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import Listed
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, check
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Fee, Quote
-from levelup_ov.domain.ready_time import available_at, to_wire
+from levelup_ov.domain.ready_time import Shown, available_at, to_wire
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
+from levelup_ov.transport import net
 from levelup_ov.transport.cache import AnswerCache, MemoryStore
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
@@ -125,7 +127,7 @@ def test_every_restaurant_of_the_client_is_a_location(bench: Bench) -> None:
 
 
 @pytest.mark.rule("LOC-1")
-def test_a_restaurant_that_is_gone_is_terminated_and_hides_no_other(toast: ToastServer) -> None:
+def test_a_removed_restaurant_is_terminated_and_hides_no_other(toast: ToastServer) -> None:
     toast.restaurants[CAMBRIDGE]["general"]["archived"] = True
     bench = Bench(toast, restaurants=f"{ARCHIVED},{BOSTON},{CAMBRIDGE}")
 
@@ -191,7 +193,7 @@ def test_the_menu_holds_together_and_shows_what_partners_may_see(toast: ToastSer
 
 
 @pytest.mark.rule("ITEM-1", "ITEM-3", "MENU-2", "MENU-5")
-def test_everything_on_the_menu_can_be_ordered_by_its_id_alone_at_its_price(bench: Bench) -> None:
+def test_the_whole_menu_can_be_ordered_by_id_at_its_price(bench: Bench) -> None:
     menu = bench.menu()
     groups = {group.provider_id: group for group in menu.option_groups}
     options = {option.provider_id: option for group in groups.values() for option in group.options}
@@ -243,22 +245,22 @@ BROKEN_MENUS: dict[str, tuple[Any, str]] = {
 LEFT_OUT: dict[str, tuple[Any, str, str]] = {
     "open price": (
         lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
-        "price by the strategy OPEN_PRICE can't be told item_provider_id=lunch:mains:burger",
+        "price by the strategy OPEN_PRICE can't be represented item_provider_id=lunch:mains:burger",
         "lunch:mains:burger",
     ),
     "sizes without a group": (
         lambda menus: menus["menus"][1]["menuGroups"][1]["menuItems"][0].update(modifierGroupReferences=[]),
-        "price by the strategy SIZE_PRICE can't be told item_provider_id=dinner:pizza:pizza",
+        "price by the strategy SIZE_PRICE can't be represented item_provider_id=dinner:pizza:pizza",
         "dinner:pizza:pizza",
     ),
     "prices in sequence": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(pricingStrategy="SEQUENCE_PRICE"),
-        "prices by the strategy SEQUENCE_PRICE can't be told option_group_provider_id=toppings",
+        "prices by the strategy SEQUENCE_PRICE can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "substitutes": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(defaultOptionsSubstitutionPricing="YES"),
-        "prices that depend on what was left out can't be told option_group_provider_id=toppings",
+        "prices that depend on what was left out can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "by weight": (
@@ -287,7 +289,7 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
             *(menus["modifierOptionReferences"][key].update(price=None, pricingStrategy="GROUP_PRICE")
               for key in ("41", "42", "43", "44")),
         ],
-        "prices by the strategy SIZE_PRICE can't be told option_group_provider_id=toppings",
+        "prices by the strategy SIZE_PRICE can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "a required choice without prices": (
@@ -562,7 +564,7 @@ def test_the_submission_has_the_final_values(bench: Bench) -> None:
 
 
 @pytest.mark.rule("META-2", "MONEY-3")
-def test_a_price_that_has_changed_since_the_validation_is_refused_before_anything_is_placed(bench: Bench) -> None:
+def test_a_price_changed_since_validation_is_refused(bench: Bench) -> None:
     quote = bench.validate()
     bench.toast.menus["menus"][0]["menuGroups"][1]["menuGroups"][0]["menuItems"][0]["price"] = 3.5
 
@@ -601,7 +603,7 @@ REFUSALS = {
 
 @pytest.mark.rule("ITEM-1", "ITEM-5", "ITEM-6", "ITEM-7", "ERR-2", "SUB-2")
 @pytest.mark.parametrize("item, code, words, path", REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_comes_in_toasts_words_and_leaves_nothing_behind(
+def test_a_refusal_has_toasts_words_and_no_effect(
     bench: Bench, item: Item, code: str, words: str, path: str | None
 ) -> None:
     bench.toast.sold_out.add("wings")
@@ -645,6 +647,30 @@ def test_a_reference_used_twice_is_a_question_and_no_refusal(bench: Bench) -> No
     assert isinstance(failure, Unanswered) and failure.sent and bench.session.placing
     assert len(bench.toast.orders) == 1
     assert bench.find().provider_order_id == first.provider_order_id
+
+
+ANOTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "another's": ({"externalId": "LEVELUP:ref-2"}, "another order: $.externalId"),
+    "another client's": ({"externalId": "OTHER:ref-1"}, "another order: $.externalId"),
+    "nobody's": ({"externalId": None}, "another order: $.externalId"),
+    "voided": ({"voided": True}, "contradicts the order: $.voided"),
+    "deleted": ({"deleted": True}, "contradicts the order: $.deleted"),
+}
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize("case", ANOTHERS)
+def test_an_answer_that_is_not_about_our_order_is_not_believed(bench: Bench, case: str) -> None:
+    members, words = ANOTHERS[case]
+    bench.submit()
+    sound, found = bench.toast.answers[ORDERS], f"{ORDERS}/LEVELUP:ref-1"
+    assert bench.find().reference == "ref-1"
+    bench.toast.overrides = {ORDERS: {**sound, **members}, found: {**sound, **members}}
+
+    for call, asked in ((bench.submit, f"POST {ORDERS}"), (bench.find, f"GET {found}")):
+        failure = refusal_of(call)
+        assert isinstance(failure, Unanswered) and failure.sent
+        assert f"answer to {asked} " in failure.message and words in failure.message
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
@@ -700,6 +726,8 @@ def test_a_404_that_is_not_toasts_own_proves_nothing() -> None:
 
     assert isinstance(adapter.error_from(Reply(404, {}, b'{"status": 404, "message": "Order not found"}')), NotFound)
     assert adapter.error_from(Reply(404, {}, b'{"message": "no Route matched"}')) is None
+    gateways = b'{"timestamp": "2026-11-20T17:00Z", "status": 404, "error": "Not Found", "message": "-", "path": "/"}'
+    assert adapter.error_from(Reply(404, {}, gateways)) is None
     with pytest.raises(Unanswered):
         adapter.error_from(Reply(404, {}, b"<html>not found</html>"))
 
@@ -724,7 +752,7 @@ def test_one_login_serves_all_restaurants_and_threads(bench: Bench) -> None:
 
 def test_a_token_is_given_up_before_its_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0.0
-    monkeypatch.setattr(login.time, "monotonic", lambda: 1000.0 + passed)
+    monkeypatch.setattr(net, "now", lambda: 1000.0 + passed)
     bench.toast.token_life = 3600
     counts = []
     for passed in (0.0, 3569.0, 3571.0, 3600.0):
@@ -785,3 +813,178 @@ def test_calls_are_the_fewest_possible(bench: Bench) -> None:
 
     # One login, two restaurants, one schedule, one price; then one price; then a price and the order.
     assert (first, validated - first, submitted - validated) == (5, 1, 2)
+
+
+HOURS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+
+
+def open_daily(toast: ToastServer, *ranges: tuple[str, str]) -> None:
+    spans = [{"start": start, "end": end} for start, end in ranges]
+    periods = [{"day": day, "timeRanges": spans} for day in HOURS]
+    toast.schedule["servicePeriods"] = [{"diningOptionBehavior": "TAKE_OUT", "dayPeriods": periods}]
+    toast.schedule["overrides"] = []
+
+
+@pytest.mark.rule("TIME-4", "TIME-5", "TIME-8")
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [("00:00", "24:00")], [("00:00", "00:00")], [("00:00", "12:00"), ("12:00", "24:00")],
+        [("18:00", "06:00"), ("06:00", "18:00")],
+        [("00:00", "13:00"), ("11:00", "00:00")],
+    ],
+)  # fmt: skip
+def test_hours_that_meet_are_one_opening(bench: Bench, ranges: list[tuple[str, str]]) -> None:
+    open_daily(bench.toast, *ranges)
+    bench.toast.restaurants[BOSTON]["prepTimes"] |= {"takeoutPrepTime": 90, "takeoutThrottlingTime": 0}
+
+    wanted = NEW_YORK.localize(datetime(2026, 11, 22, 0, 15))
+    quote = bench.validate(desired_ready_time=wanted)
+
+    assert local(quote.ready.soonest) == "2026-11-22T00:15"
+    assert slots(bench, quote, wanted)[:2] == ["2026-11-22T00:30", "2026-11-22T00:45"]
+
+
+@pytest.mark.rule("TIME-4", "TIME-5")
+def test_margins_of_the_opening_hours_are_kept(bench: Bench) -> None:
+    open_daily(bench.toast, ("12:30", "20:00"))
+    bench.toast.restaurants[BOSTON]["prepTimes"] |= {"takeoutTimeAfterOpen": 30, "takeoutTimeBeforeClose": 60}
+
+    quote = bench.validate()
+    assert local(quote.ready.soonest) == "2026-11-20T13:30"
+    last = NEW_YORK.localize(datetime(2026, 11, 20, 19, 0))
+    assert bench.validate(desired_ready_time=last).ready.soonest == last
+    later = bench.validate(desired_ready_time=last + timedelta(minutes=15))
+    assert local(later.ready.soonest) == "2026-11-21T13:30"
+
+
+@pytest.mark.rule("LOC-3")
+@pytest.mark.parametrize("effects", [[403], [400], [500, 500, 500], ["garbled"]])
+def test_a_restaurant_that_cannot_be_read_hides_no_other(bench: Bench, effects: list[int | str]) -> None:
+    bench.toast.fault(f"/restaurants/v1/restaurants/{BOSTON}", *effects)
+
+    listed = bench.adapter.list_locations(bench.new_session())
+
+    assert isinstance(listed, Listed)
+    assert [place.provider_id for place in listed] == [CAMBRIDGE] and list(listed.unread) == [BOSTON]
+    again = bench.adapter.list_locations(bench.new_session())
+    assert [place.provider_id for place in again] == [BOSTON, CAMBRIDGE]
+
+
+@pytest.mark.rule("LOC-3")
+def test_a_slow_restaurant_leaves_time_for_the_others(bench: Bench) -> None:
+    path = f"/restaurants/v1/restaurants/{BOSTON}"
+    bench.toast.slow[path] = 2.0
+
+    listed = bench.adapter.list_locations(bench.new_session(2.0))
+
+    assert [place.provider_id for place in listed] == [CAMBRIDGE]
+
+
+@pytest.mark.rule("META-5", "EP-11")
+@pytest.mark.parametrize(
+    ("first", "last", "names"),
+    [("Robin", "", ("Robin", "Guest")), ("", "Robin", ("Robin", "Guest")), ("Ann", "Example", ("Ann", "Example"))],
+)
+def test_a_guest_with_one_name_can_order(bench: Bench, first: str, last: str, names: tuple[str, str]) -> None:
+    user = replace(ANN, first_name=first, last_name=last)
+    bench.validate(user=user)
+    bench.submit(user=user)
+
+    customer = bench.sent(ORDERS)["checks"][0]["customer"]
+    assert (customer["firstName"], customer["lastName"]) == names
+
+
+@pytest.mark.rule("META-5", "ERR-2")
+def test_a_long_address_is_refused_when_it_is_validated(bench: Bench) -> None:
+    fits = "a" * 41 + "@example.com"
+    assert len(fits) == 53 and bench.validate(user=replace(ANN, email=fits)).food == 300
+
+    failure = refusal_of(bench.validate, user=replace(ANN, email=f"a{fits}"))
+
+    assert (failure.code, failure.path) == ("customer_refused", "$.user.email")
+
+
+@pytest.mark.rule("EP-11")
+@pytest.mark.parametrize(
+    ("currency", "text", "phone", "code"),
+    [
+        ("USD", "617-555-0123", "617-555-0123", None),
+        ("USD", "+1 617 555 0123", "+1 617 555 0123", None),
+        ("USD", "738 555 0123", "738 555 0123", None),
+        ("USD", "+44 20 7946 0958", "2079460958", "44"),
+        ("USD", "call me", "call me", None),
+        ("EUR", "01 555 0123", "15550123", "353"),
+        ("EUR", "+1 617 555 0123", "6175550123", "1"),
+        ("CAD", "416-555-0123", "4165550123", "1"),
+    ],
+)
+def test_a_number_from_abroad_has_its_country(
+    bench: Bench, currency: str, text: str, phone: str, code: str | None
+) -> None:
+    bench.toast.restaurants[BOSTON]["general"]["currencyCode"] = currency
+
+    bench.validate(user=replace(ANN, phone=text))
+
+    customer = bench.sent(PRICES)["checks"][0]["customer"]
+    assert (customer["phone"], customer.get("phoneCountryCode")) == (phone, code)
+
+
+@pytest.mark.rule("MONEY-3", "MONEY-9", "PAY-4")
+@pytest.mark.parametrize("amount_holds, total_holds", [(False, False), (False, True), (True, True)])
+def test_a_gratuity_is_a_fee_and_paid_once(bench: Bench, amount_holds: bool, total_holds: bool) -> None:
+    charge = {"guid": "c", "name": "Gratuity 20 %", "chargeAmount": 0.6, "gratuity": True}
+    bench.toast.service_charges = [charge]
+    bench.toast.gratuities = (amount_holds, total_holds)
+
+    quote = bench.validate(tip=50)
+    placed = bench.submit(tip=50)
+
+    assert (quote.food, quote.fees, quote.tip) == (300, (Fee("Gratuity 20 %", 60),), 50)
+    assert quote.charged == quote.consumer_pays == placed.charged == placed.expected_charge
+    payment = bench.sent(ORDERS)["checks"][0]["payments"][0]
+    assert payment["tipAmount"] == (0.5 if total_holds else 1.1)
+
+
+@pytest.mark.rule("TIME-11", "META-5")
+def test_a_restaurant_that_closed_meanwhile_gets_no_order(bench: Bench) -> None:
+    shown = Shown(bench.now, None, bench.validate().ready.soonest)
+    open_daily(bench.toast, ("17:00", "20:00"))
+    bench.forget_answers()
+
+    failure = refusal_of(bench.submit, shown=shown)
+
+    assert (failure.code, failure.path) == ("ready_time_unavailable", "$.desired_ready_time")
+    assert bench.toast.orders == {}
+
+
+@pytest.mark.rule("TIME-11")
+def test_a_desired_time_goes_to_no_slot_of_another_day(bench: Bench) -> None:
+    wanted = NEW_YORK.localize(datetime(2026, 11, 20, 18, 0))
+    shown = Shown(bench.now, wanted, bench.validate(desired_ready_time=wanted).ready.soonest)
+    open_daily(bench.toast, ("11:00", "14:00"))
+    bench.forget_answers()
+
+    assert refusal_of(bench.submit, shown=shown, desired_ready_time=wanted).code == "ready_time_unavailable"
+    assert bench.toast.orders == {}
+
+
+@pytest.mark.rule("ERR-3")
+@pytest.mark.parametrize("path", ["/ordermgmt-config/v1/published/orderingSchedule"])
+def test_the_refusal_of_the_schedule_is_no_refusal_of_the_order(bench: Bench, path: str) -> None:
+    bench.toast.fault(path, 400)
+
+    assert refusal_of(bench.validate).code == "provider_protocol_error"
+
+
+@pytest.mark.rule("LOC-2", "LOC-3")
+@pytest.mark.parametrize(
+    "change", [{"weekSchedule": {"monday": "gone"}}, {"daySchedules": {"1": {"openTime": "soon"}}}, {"weekSchedule": 5}]
+)
+def test_hours_that_cannot_be_read_are_unknown(bench: Bench, change: dict[str, Any]) -> None:
+    bench.toast.restaurants[BOSTON]["schedules"] |= change
+
+    boston, cambridge = bench.adapter.list_locations(bench.new_session())
+
+    assert set(boston.hours.values()) == {None} and None not in cambridge.hours.values()
+    assert bench.validate().food == 300

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adapters.toast import ToastAdapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import check
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from tests.providers.mutations import mutate
@@ -100,7 +101,7 @@ def test_menus(bench: Bench, recorded: dict[str, Any], mutations: Mutations, dat
     sound, answer = prices(recorded["menu"]), data.draw(mutations[MENUS])
     try:
         with answered(bench, MENUS, answer):
-            menu = bench.menu()
+            menu = orderable(bench.menu())
     except Failure as failure:
         assert failure.code in KINDS
     else:

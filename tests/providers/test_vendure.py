@@ -10,7 +10,6 @@ import json
 import random
 import re
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from flask import Flask
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
+from levelup_ov.domain.order import User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ordering.metadata import MetadataKeeper
 from tests.channel import CARD, Answer, Channel, Clock, item
@@ -54,6 +54,7 @@ class Line:
     asked: list[str] = field(default_factory=list)
     lost_requests: set[str] = field(default_factory=set)
     lost_answers: set[str] = field(default_factory=set)
+    lost: list[Request] = field(default_factory=list)
 
     def serve(self, server: Peer, connection: socket.socket) -> None:
         while (request := read_request(connection)) is not None:
@@ -61,6 +62,7 @@ class Line:
             document = name[1].decode() if name else request.line
             self.asked.append(document)
             if document in self.lost_requests:
+                self.lost.append(request)
                 return
             answer = self._forward(request)
             if document in self.lost_answers:
@@ -93,7 +95,7 @@ def the_line(vendure: VendureServer) -> Line:
 @pytest.fixture
 def line(the_line: Line) -> Line:
     """The line, as if nothing had gone over it yet."""
-    for each in (the_line.asked, the_line.lost_requests, the_line.lost_answers):
+    for each in (the_line.asked, the_line.lost_requests, the_line.lost_answers, the_line.lost):
         each.clear()
     return the_line
 
@@ -214,7 +216,7 @@ def test_the_menu_is_the_channels_own(channel: Channel, shop: VendureServer, lin
 
 
 @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-6", "MONEY-3", "MONEY-9")
-def test_every_item_and_option_can_be_ordered_at_the_price_of_the_menu(
+def test_all_items_and_options_can_be_ordered_at_menu_prices(
     channel: Channel, shop: VendureServer, user: dict[str, str]
 ) -> None:
     prices = {name: price for _, _, options in GROUPS.values() for name, price in options.items()}
@@ -444,7 +446,7 @@ def test_a_cart_whose_session_has_expired_is_made_anew(
     validated = channel.validate(CONGRESS, **wanted, tip=100).order
     line.asked.clear()
 
-    metadata = Keeper(environ).with_another_session(validated["metadata"])
+    metadata = Keeper(environ, wanted["user"]).with_another_session(validated["metadata"])
     submitted = channel.submit(CONGRESS, **wanted, tip=300, metadata=metadata).order
 
     assert line.asked == ["Place", "Find", "Open", "Place"]
@@ -484,6 +486,7 @@ class Wrong:
 
 
 NOT_LIKE_THIS = "the shop has no such item, or not with these options"
+TOO_MANY = "Cannot add items. An order may consist of a maximum of 999 items"
 ONCE = "option 1 can be chosen only once for an item"
 WRONG = {
     "unknown item": Wrong("99", (), "unknown_item", 'No ProductVariant with the id "99" could be found'),
@@ -497,8 +500,8 @@ WRONG = {
     "the wrong group": Wrong("Burger", ("2:1",), "unknown_option", NOT_LIKE_THIS),
     "too few choices": Wrong("Burger", (), "invalid_choices", "Side: choose at least 1"),
     "too many choices": Wrong("Burger", ("Fries", "Salad"), "invalid_choices", "Side: choose at most 1"),
-    "sold out": Wrong("Cookie", (), "item_unavailable", "not enough of an item is in stock"),
-    "too many": Wrong("Soda", (), "invalid_choices", "the order has too many items", quantity=1000),
+    "sold out": Wrong("Cookie", (), "item_unavailable", "No items were added to the order due to insufficient stock"),
+    "too many": Wrong("Soda", (), "invalid_choices", TOO_MANY, quantity=1000),
     "an option twice": Wrong("Burger", ({"provider_id": "1:1", "quantity": 2},), "invalid_choices", ONCE),
     "a nested option": Wrong("Burger", ("Fries", "1:1:9:9"), "unknown_option", "option 1 of 1 has no options"),
     "an orphan": Wrong(
@@ -582,7 +585,7 @@ def test_a_card_is_charged_and_kept_nowhere(
         ("4111111111111112", "card_declined", "this is no card number"),
     ],
 )
-def test_a_card_that_is_not_taken_leaves_the_order_open_for_another(
+def test_a_refused_card_leaves_the_order_open_for_another(
     number: str,
     code: str,
     words: str,
@@ -616,20 +619,22 @@ def assert_kept_nowhere(shop: VendureServer, *secrets: str) -> None:
 
 
 class Keeper:
-    """Opens what the service sealed, with the key that it made for itself."""
+    """Opens what the service sealed for a user, with the key that it made for itself."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], user: Mapping[str, str]) -> None:
+        self._guest = User("Robin van", "Example", user["phone"], user["email"])
         keys = (Path(environ["LEVELUP_OV_DATA_DIR"]) / "secret-keys").read_text().split(",")
         self._keeper = MetadataKeeper([Secret(key.strip()) for key in keys])
 
     def with_another_session(self, metadata: Mapping[str, Any]) -> dict[str, str]:
         """The cart of a validation, as if the shop had forgotten its session."""
-        cart = json.loads(self._keeper.take_cart("boston", metadata)["cart"].reveal())
+        cart = json.loads(self._keeper.take_cart("boston", CONGRESS, metadata, self._guest)["cart"].reveal())
         cart[1] = cart[1][::-1]
-        return self._keeper.give_cart("boston", {"cart": Secret(json.dumps(cart))})
+        return self._keeper.give_cart("boston", CONGRESS, {"cart": Secret(json.dumps(cart))}, self._guest)
 
     def credentials(self, metadata: Mapping[str, Any]) -> dict[str, str]:
-        return {name: value.reveal() for name, value in self._keeper.take_account("club", metadata).items()}
+        opened = self._keeper.take_account("club", metadata, self._guest)
+        return {name: value.reveal() for name, value in opened.items()}
 
 
 def kept(answer: Answer) -> dict[str, Any]:
@@ -654,13 +659,13 @@ def test_an_account_is_made_once_and_used_again(
 
     credentials = kept(first)
     assert set(credentials) == {"user_club_email", "user_club_password"}
-    opened = Keeper(environ).credentials(credentials)
+    opened = Keeper(environ, wanted["user"]).credentials(credentials)
     assert opened["email"] == email
     assert not any(secret in json.dumps(first.json) for secret in opened.values())
     channel.submit(CLUB, **wanted, tip=100, metadata=first.order["metadata"])
     moved = {**wanted, "user": {**wanted["user"], "phone": "617-555-0199"}}
     again = channel.validate(CLUB, **moved, metadata=credentials)
-    assert Keeper(environ).credentials(kept(again)) == opened
+    assert Keeper(environ, wanted["user"]).credentials(kept(again)) == opened
     channel.submit(CLUB, **moved, metadata=again.order["metadata"])
     assert line.asked == ["Open", "Place", "Open", "Place"]
     second, one = placed()
@@ -681,7 +686,8 @@ def test_an_account_made_at_the_submission_is_given_back_with_it(
 
     [order] = placed()
     email = wanted["user"]["email"]
-    assert Keeper(environ).credentials(kept(submitted))["email"] == order["customer"]["user"]["identifier"] == email
+    credentials = Keeper(environ, wanted["user"]).credentials(kept(submitted))
+    assert credentials["email"] == order["customer"]["user"]["identifier"] == email
 
 
 @pytest.mark.rule("META-6")
@@ -701,11 +707,11 @@ def test_an_account_of_somebody_else_is_not_taken_over(
     [order] = placed()
     derived = order["customer"]["emailAddress"]
     assert re.fullmatch(re.escape(email).replace("@", r"\+[0-9a-f]{12}@"), derived)
-    assert Keeper(environ).credentials(kept(validated))["email"] == derived
+    assert Keeper(environ, wanted["user"]).credentials(kept(validated))["email"] == derived
 
 
 @pytest.mark.rule("META-6")
-def test_an_account_whose_password_was_changed_is_left_for_a_new_one(
+def test_a_changed_password_leads_to_a_new_account(
     channel: Channel,
     environ: dict[str, str],
     wanted: dict[str, Any],
@@ -713,20 +719,20 @@ def test_an_account_whose_password_was_changed_is_left_for_a_new_one(
     placed: Callable[[], list[dict[str, Any]]],
 ) -> None:
     old = kept(channel.validate(CLUB, **wanted))
-    opened = Keeper(environ).credentials(old)
+    opened = Keeper(environ, wanted["user"]).credentials(old)
     shop.change_password(opened["email"], opened["password"], "a-password-of-their-own")
 
     validated = channel.validate(CLUB, **wanted, metadata=old)
     channel.submit(CLUB, **wanted, metadata=validated.order["metadata"])
 
-    new = Keeper(environ).credentials(kept(validated))
+    new = Keeper(environ, wanted["user"]).credentials(kept(validated))
     assert new["email"] != opened["email"]
     [order] = placed()
     assert order["customer"]["user"]["identifier"] == new["email"]
 
 
 @pytest.mark.rule("META-3", "META-4")
-def test_a_members_later_validation_does_not_spoil_an_earlier_one(
+def test_a_members_later_validation_keeps_an_earlier_one_valid(
     channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
 ) -> None:
     first = channel.validate(CLUB, **wanted, special_instructions="the burger")
@@ -744,7 +750,7 @@ def test_a_members_later_validation_does_not_spoil_an_earlier_one(
 
 
 @pytest.mark.rule("META-6")
-def test_a_guest_whose_address_has_an_account_is_served_under_a_derived_one(
+def test_a_guest_with_a_known_address_gets_a_derived_one(
     channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
 ) -> None:
     shop.create_account(wanted["user"]["email"])
@@ -767,7 +773,7 @@ def test_an_order_needs_an_email_address(place: str, channel: Channel, wanted: d
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
-def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
+def test_an_order_with_a_lost_answer_is_not_placed_again(
     channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
 ) -> None:
     metadata = channel.validate(CONGRESS, **wanted, desired_ready_time=SUPPER).order["metadata"]
@@ -779,14 +785,14 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
 
     assert unknown.refusal[:2] == (504, "outcome_unknown")
     found = channel.submit(CONGRESS, **submission)
-    assert line.asked == ["Place", "Find"]
+    assert line.asked == ["Place", "Fence", "Find"]
     [order] = placed()
     assert found.headers["Idempotency-Replayed"] == "true"
     assert (found.order["order_id"], found.order["expected_ready_at"]) == (order["code"], SUPPER)
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
-def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
+def test_an_order_that_never_arrived_is_placed_once(
     make_app: MakeApp, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
 ) -> None:
     deadline = {"LEVELUP_OV_SUBMISSION_DEADLINE": "5", "LEVELUP_OV_RECONCILE_GRACE": "0.1"}
@@ -798,10 +804,31 @@ def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
     assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
 
     line.lost_requests.clear()
-    # Not before the deadline has passed: until then it might still arrive.
-    early = channel.submit(CONGRESS, **submission)
-    assert early.refusal[:2] == (504, "outcome_unknown")
-    time.sleep(float(early.headers["Retry-After"]) + 0.5)
+    # At once: after the fence, what might still arrive is refused (SUB-10).
+    line.asked.clear()
+    submitted = channel.submit(CONGRESS, **submission).order
+    assert line.asked == ["Fence", "Find", "Place"]
+    [late] = line.lost
+    line._forward(late)
+    assert [each["code"] for each in placed()] == [submitted["order_id"]]
+
+
+@pytest.mark.rule("SUB-2", "SUB-5", "SUB-10")
+def test_an_order_that_arrives_after_it_was_ruled_out_is_refused(
+    channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
+) -> None:
+    """It arrives between the fence and the same submission, sent again."""
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+    submission = {**wanted, "metadata": metadata, "order_number": "late request"}
+    line.lost_requests.add("Place")
+    assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
+    assert channel.submit(CONGRESS, **submission).refusal[:2] == (504, "outcome_unknown")
+
+    first, _ = line.lost
+    line._forward(first)
+
+    assert placed() == []
+    line.lost_requests.clear()
     submitted = channel.submit(CONGRESS, **submission).order
     assert [each["code"] for each in placed()] == [submitted["order_id"]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,11 +17,15 @@ KEY = {"X-Sandbox-Key": DEVELOPMENT_KEY}
 
 
 class Kitchen:
-    """A client of one engine; ``now`` is its clock, ``slept`` what it waited."""
+    """A client of one engine; ``now`` is its clock, ``slept`` what it waited.
+
+    Each order has a reference of its own: ``ref-1``, ``ref-2`` and so on.
+    """
 
     def __init__(self, database: Path) -> None:
         self.now = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)
         self.slept: list[float] = []
+        self._orders = itertools.count(1)
         self.app = create_sandbox(database, clock=lambda: self.now, sleep=self.slept.append)
         self.client = self.app.test_client()
 
@@ -37,7 +42,7 @@ class Kitchen:
         return self.call("POST", f"/v1/locations/{place}/carts", cart_of(**content), session=session, status=201)
 
     def order(self, cart_id: str, *, session: str = "", **members: Any) -> Any:
-        body = {"payment": {"external": "LevelUp"}, "reference": "ref", **members}
+        body = {"payment": {"external": "LevelUp"}, "reference": f"ref-{next(self._orders)}", **members}
         return self.call("POST", f"/v1/carts/{cart_id}/orders", body, session=session, status=201)["order"]
 
     def ordered(self, place: str, *, payment: Any = None, **content: Any) -> Any:
@@ -47,11 +52,14 @@ class Kitchen:
     def refused(self, place: str, *, session: str = "", **content: Any) -> Any:
         return problem_of(self._post(f"/v1/locations/{place}/carts", cart_of(**content), session))
 
+    def void(self, place: str, reference: str) -> Any:
+        return self.call("POST", f"/v1/locations/{place}/voids", {"reference": reference}, status=200)["void"]
+
     def order_refused(self, cart_id: str, *, session: str = "", **members: Any) -> Any:
-        body = {"payment": {"external": "LevelUp"}, "reference": "ref", **members}
+        body = {"payment": {"external": "LevelUp"}, "reference": "ref-1", **members}
         return problem_of(self._post(f"/v1/carts/{cart_id}/orders", body, session))
 
-    def placed(self, place: str, reference: str = "ref") -> Any:
+    def placed(self, place: str, reference: str = "ref-1") -> Any:
         return self.call("GET", f"/v1/locations/{place}/orders?reference={reference}", status=200)["orders"]
 
     def _post(self, path: str, body: Any, session: str) -> TestResponse:

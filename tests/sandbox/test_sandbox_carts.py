@@ -22,13 +22,13 @@ def test_the_worked_example_of_the_contract(kitchen):
 
 
 @pytest.mark.rule("MONEY-4")
-def test_a_gratuity_where_none_is_taken_is_left_out_and_not_charged(kitchen):
+def test_a_gratuity_not_taken_is_left_out_and_not_charged(kitchen):
     quote = kitchen.cart("notips", gratuity=200)["quote"]
     assert (quote["gratuity"], quote["grand_total"]) == (None, 1070)
 
 
 @pytest.mark.rule("MONEY-6")
-def test_tokyo_gives_a_tenth_off_the_bento_and_taxes_the_whole_price(kitchen):
+def test_tokyo_takes_a_tenth_off_and_taxes_the_whole_price(kitchen):
     quote = kitchen.cart("tokyo", lines=[{"dish": "bento"}])["quote"]
     assert (quote["subtotal"], quote["discounts"]["house"], quote["tax"], quote["grand_total"]) == (1000, 100, 80, 980)
     assert kitchen.cart("congress", lines=[{"dish": "bento"}])["quote"]["discounts"]["house"] == 0
@@ -159,7 +159,7 @@ def test_nesting_without_end_is_malformed(kitchen):
     assert kitchen.refused("congress", lines=[{"dish": "sandwich", "picks": nested}]) == "malformed"
 
 
-def test_a_body_that_is_no_json_is_malformed_and_a_huge_one_too_large(kitchen):
+def test_a_body_not_json_is_malformed_and_a_huge_one_too_large(kitchen):
     headers = {"X-Sandbox-Key": "sandbox"}
     path = "/v1/locations/congress/carts"
     for data, status in ((b"{", 400), (b"[" * 100_000, 400), (b'"' + b"x" * 1024 * 1024 + b'"', 413)):
@@ -169,7 +169,7 @@ def test_a_body_that_is_no_json_is_malformed_and_a_huge_one_too_large(kitchen):
 @pytest.mark.rule("META-5")
 def test_a_cart_is_filled_anew_and_quoted_anew(kitchen):
     cart = kitchen.cart("congress", gratuity=200)["cart"]["id"]
-    content = {"lines": [{"dish": "cookie"}], "customer": {"name": "Ada", "email": "ada@example.com"}, "note": "ring"}
+    content = {"lines": [{"dish": "cookie"}], "customer": {"name": "Ada", "phone": "+1 617 555-0199"}, "note": "ring"}
     again = kitchen.call("PUT", f"/v1/carts/{cart}", content, status=200)
     assert again["cart"]["id"] == cart
     assert again["quote"]["grand_total"] == 199 + 14
@@ -179,9 +179,29 @@ def test_a_cart_is_filled_anew_and_quoted_anew(kitchen):
 
 def test_a_refused_filling_leaves_the_cart_as_it_was(kitchen):
     cart = kitchen.cart("congress")["cart"]["id"]
-    content = {"lines": [{"dish": "soup"}], "customer": {"name": "Ada", "phone": "1"}}
+    content = {"lines": [{"dish": "soup"}], "customer": {"name": "Ada", "phone": "+16175550199"}}
     assert kitchen.call("PUT", f"/v1/carts/{cart}", content, status=422)["problem"]["where"] == "lines[0]"
     assert kitchen.order(cart)["charged"] == 1070
+
+
+@pytest.mark.rule("META-3")
+@pytest.mark.parametrize(
+    ("opened", "filled", "taken"),
+    [
+        ({"email": "ada@example.com"}, {"email": " ADA@example.com"}, True),
+        ({"email": "ada@example.com", "phone": "1"}, {"email": "ada@new.example", "phone": "1"}, True),
+        ({"email": "ada@example.com", "phone": "1"}, {"email": "ada@example.com", "phone": "2"}, True),
+        ({"email": "ada@example.com"}, {"email": "bob@example.com"}, False),
+        ({"email": "ada@example.com"}, {"phone": "1"}, False),
+        ({"phone": "1"}, {"phone": "2"}, False),
+    ],
+)
+def test_a_cart_stays_with_who_opened_it(kitchen, opened, filled, taken):
+    cart = kitchen.cart("congress", customer={"name": "Ada", **opened})["cart"]["id"]
+    content = {"lines": [{"dish": "cookie"}], "customer": {"name": "Bob", **filled}}
+    answer = kitchen.call("PUT", f"/v1/carts/{cart}", content, status=200 if taken else 404)
+    assert taken or answer["problem"]["code"] == "cart_of_another"
+    assert kitchen.order(cart)["charged"] == (199 + 14 if taken else 1070)
 
 
 @pytest.mark.rule("META-3")

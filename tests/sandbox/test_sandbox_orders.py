@@ -22,7 +22,7 @@ def test_an_order_gets_a_ticket_of_its_place(kitchen):
     first, second, other = kitchen.ordered("congress"), kitchen.ordered("congress"), kitchen.ordered("tokyo")
     assert [order["ticket"] for order in (first, second, other)] == [1, 2, 1]
     assert str(uuid.UUID(first["id"])) == first["id"]
-    assert (first["charged"], first["reference"]) == (1070, "ref")
+    assert (first["charged"], first["reference"]) == (1070, "ref-1")
     assert first["ready"] == {"at": "2026-11-20T12:10:00-05:00", "words": None}
 
 
@@ -46,12 +46,54 @@ def test_the_kitchen_sees_all_of_it(kitchen):
     assert seen["placed_at"] == "2026-11-20T12:00:00-05:00"
 
 
-@pytest.mark.rule("SUB-5")
-def test_orders_are_found_by_reference_and_not_deduplicated_by_it(kitchen):
+@pytest.mark.rule("SUB-5", "SUB-8")
+def test_a_reference_belongs_to_one_order_of_a_place(kitchen):
     first, second = kitchen.ordered("congress"), kitchen.ordered("congress")
-    kitchen.order(kitchen.cart("congress")["cart"]["id"], reference="another")
-    assert kitchen.placed("congress") == [first, second]
-    assert kitchen.placed("tokyo") == []
+    assert kitchen.placed("congress", "ref-1") == [first]
+    assert kitchen.placed("congress", "ref-2") == [second]
+    assert kitchen.placed("tokyo", "ref-1") == []
+    cart = kitchen.cart("congress")["cart"]["id"]
+    assert kitchen.order_refused(cart, reference="ref-1") == "reference_taken"
+    assert kitchen.order(kitchen.cart("tokyo")["cart"]["id"], reference="ref-1")["ticket"] == 1
+    assert kitchen.order(cart, reference="ref-3")["ticket"] == 3
+
+
+@pytest.mark.rule("SUB-10")
+def test_a_voided_reference_refuses_what_comes_late(kitchen):
+    late, other = kitchen.cart("congress")["cart"]["id"], kitchen.cart("tokyo")["cart"]["id"]
+    for _ in range(2):
+        assert kitchen.void("congress", "ref-1") == {"location": "congress", "reference": "ref-1"}
+    assert kitchen.order_refused(late) == "reference_voided"
+    assert kitchen.placed("congress") == []
+    assert kitchen.order(other, reference="ref-1")["ticket"] == 1
+    assert kitchen.order(kitchen.cart("congress")["cart"]["id"], reference="ref-1")["ticket"] == 1
+    assert kitchen.order(late, reference="another")["ticket"] == 2
+
+
+@pytest.mark.rule("SUB-10")
+def test_voiding_a_reference_leaves_its_order(kitchen):
+    order = kitchen.ordered("congress")
+    kitchen.void("congress", "ref-1")
+    assert kitchen.placed("congress") == [order]
+
+
+@pytest.mark.rule("SUB-10")
+def test_a_void_outlives_the_carts_that_it_is_about(kitchen):
+    late = kitchen.cart("congress")["cart"]["id"]
+    kitchen.void("congress", "ref-1")
+    kitchen.pass_time(hours=1, minutes=59)
+    kitchen.cart("congress")
+    assert kitchen.order_refused(late) == "reference_voided"
+    kitchen.pass_time(minutes=1)
+    new = kitchen.cart("congress")["cart"]["id"]
+    assert kitchen.order_refused(late) == "cart_unknown"
+    assert kitchen.order(new, reference="ref-1")["ticket"] == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"reference": ""}, {"reference": 5}, {"reference": "r", "cart": "c"}])
+def test_a_void_names_a_reference(kitchen, body):
+    answer = kitchen.call("POST", "/v1/locations/congress/voids", body, status=400)
+    assert answer["problem"]["code"] == "malformed"
 
 
 @pytest.mark.rule("PAY-4")
@@ -103,7 +145,7 @@ def test_a_place_takes_the_payments_that_it_says_it_takes(kitchen):
         ({"cvv": "123"}, "malformed"),
     ],
 )
-def test_a_card_that_will_not_do_is_refused_and_nothing_is_placed(kitchen, changes, code):
+def test_an_unusable_card_is_refused_and_nothing_is_placed(kitchen, changes, code):
     cart = kitchen.cart("card")["cart"]["id"]
     assert kitchen.order_refused(cart, payment=card(**changes)) == code
     assert kitchen.placed("card") == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ path, orders, warm = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "warm"
 app = create_sandbox(path)
 key = {"X-Sandbox-Key": "sandbox"}
 cart = {"lines": [{"dish": "sandwich"}], "customer": {"name": "Ada", "phone": "1"}, "wanted_at": "2036-05-01T12:00:00Z"}
-order = {"payment": {"external": "LevelUp"}, "reference": "shared"}
+order = {"payment": {"external": "LevelUp"}}
 client = app.test_client()
 if warm:
     client.post("/v1/locations/day/carts", json=cart, headers=key)
@@ -83,7 +85,7 @@ def test_threads_share_the_last_room_in_a_slot(kitchen):
 
 def test_one_cart_ordered_by_many_at_once_is_one_order(kitchen):
     cart = kitchen.cart("congress")["cart"]["id"]
-    body, statuses = {"payment": {"external": "LevelUp"}, "reference": "ref"}, []
+    body, statuses = {"payment": {"external": "LevelUp"}, "reference": "ref-1"}, []
     path = f"/v1/carts/{cart}/orders"
 
     def order() -> None:
@@ -108,13 +110,25 @@ def test_orders_carts_and_accounts_outlive_a_restart(kitchen, tmp_path):
     restarted = type(kitchen)(tmp_path / "sandbox.db")
     try:
         assert restarted.placed("congress") == [order]
-        assert restarted.order(cart)["ticket"] == 2
+        assert restarted.order(cart, reference="ref-2")["ticket"] == 2
         restarted.cart("account", session=token)
     finally:
         restarted.app.extensions["sandbox"].store.close()
 
 
-def test_nothing_is_opened_before_it_is_needed_and_the_file_is_private(tmp_path):
+@pytest.mark.rule("SUB-10")
+def test_a_file_of_an_earlier_version_is_taken_over(kitchen, tmp_path):
+    order, cart = kitchen.ordered("congress"), kitchen.cart("congress")["cart"]["id"]
+    kitchen.app.extensions["sandbox"].store.close()
+    with closing(sqlite3.connect(tmp_path / "sandbox.db")) as earlier:
+        earlier.executescript("DROP TABLE voids; DROP INDEX carts_by_number; ALTER TABLE carts DROP COLUMN number;")
+    assert kitchen.placed("congress") == [order]
+    kitchen.void("congress", "ref-2")
+    assert kitchen.order_refused(cart, reference="ref-2") == "reference_voided"
+    assert kitchen.order(kitchen.cart("congress")["cart"]["id"])["ticket"] == 2
+
+
+def test_the_file_is_private_and_opened_only_when_needed(tmp_path):
     path = tmp_path / "new" / "sandbox.db"
     app = create_sandbox(path)
     assert not path.parent.exists()

@@ -33,7 +33,8 @@ VERSION = "2025-08-20"
 BOSTON, AIRPORT, OLD, MONTREAL = "LBOSTON", "LAIRPORT", "LOLD", "LMONTREAL"
 PATHS = (
     ("GET", "/v2/locations"), ("GET", "/v2/catalog/list"), ("POST", "/v2/orders/calculate"), ("POST", "/v2/orders"),
-    ("POST", "/v2/orders/{order_id}/pay"), ("GET", "/v2/orders/{order_id}"), ("POST", "/v2/payments"),
+    ("POST", "/v2/orders/{order_id}/pay"), ("GET", "/v2/orders/{order_id}"), ("PUT", "/v2/orders/{order_id}"),
+    ("POST", "/v2/payments"),
 )  # fmt: skip
 
 Money = dict[str, Any]
@@ -208,7 +209,7 @@ class Square:
     @property
     def kitchen(self) -> list[dict[str, Any]]:
         """The orders that the kitchen sees: those that are paid."""
-        return [order for order in self.orders.values() if order["version"] > 1]
+        return [order for order in self.orders.values() if order["version"] > 1 and order["state"] != "CANCELED"]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -273,8 +274,10 @@ class Square:
                 return {"order": self._price(body["order"])}
             case "/v2/orders":
                 return {"order": self._once("order", body, lambda: self._create(body["order"]))}
-            case "/v2/orders/{order_id}":
+            case "/v2/orders/{order_id}" if body is None:
                 return {"order": self._order(path.split("/")[3])}
+            case "/v2/orders/{order_id}":
+                return {"order": self._once("update", body, lambda: self._update(path.split("/")[3], body["order"]))}
             case "/v2/orders/{order_id}/pay":
                 return {"order": self._once("pay", body, lambda: self._settle(path.split("/")[3]))}
         return {"payment": self._once("payment", body, lambda: self._pay(body))}
@@ -292,6 +295,8 @@ class Square:
         order_id = f"order-{len(self.orders) + 1}"
         extra = {"ticket_name": self.ticket_name} if self.ticket_name else {}
         self.orders[order_id] = {**self._price(order), "id": order_id, "version": 1, **extra}
+        for position, fulfillment in enumerate(self.orders[order_id]["fulfillments"]):
+            fulfillment["uid"] = f"fulfillment-{position}"
         return copy.deepcopy(self.orders[order_id])
 
     def _order(self, order_id: str) -> dict[str, Any]:
@@ -299,15 +304,35 @@ class Square:
             raise Refusal(404, "NOT_FOUND", f"Order not found for id {order_id}.")
         return self.orders[order_id]
 
-    def _settle(self, order_id: str) -> dict[str, Any]:
+    def _update(self, order_id: str, sparse: dict[str, Any]) -> dict[str, Any]:
+        """A sparse update; a terminal state, and another version than the latest, are refused."""
+        order = self._open(order_id)
+        if sparse["version"] != order["version"]:
+            raise Refusal(409, "CONFLICT", "The order has another version.", "order.version")
+        for change in sparse.get("fulfillments", []):
+            next(each for each in order["fulfillments"] if each["uid"] == change["uid"])["state"] = change["state"]
+        canceled = sparse.get("state") == "CANCELED"
+        if canceled and any(each["state"] != "CANCELED" for each in order["fulfillments"]):
+            raise Refusal(400, "BAD_REQUEST", "The order has open fulfillments.", "order.state")
+        order["state"] = sparse.get("state", order["state"])
+        order["version"] += 1
+        return copy.deepcopy(order)
+
+    def _open(self, order_id: str) -> dict[str, Any]:
         order = self._order(order_id)
+        if order["state"] != "OPEN":
+            raise Refusal(400, "BAD_REQUEST", f"The order is {order['state']}.", "order_id")
+        return order
+
+    def _settle(self, order_id: str) -> dict[str, Any]:
+        order = self._open(order_id)
         if order["total_money"]["amount"]:
             raise Refusal(400, "BAD_REQUEST", "The order is not paid by the payments given.", "payment_ids")
         order["version"] += 1
         return copy.deepcopy(order)
 
     def _pay(self, body: dict[str, Any]) -> dict[str, Any]:
-        order, amount = self._order(body["order_id"]), body["amount_money"]["amount"]
+        order, amount = self._open(body["order_id"]), body["amount_money"]["amount"]
         tip = body.get("tip_money", usd(0))
         if amount + tip["amount"] <= 0:
             raise Refusal(400, "VALUE_TOO_LOW", "total requested amount $0 is below the minimum allowed")
@@ -331,6 +356,13 @@ class Square:
                 "id": payment_id, "payment_id": payment_id, "type": "OTHER", "amount_money": total, "tip_money": tip,
             }]  # fmt: skip
         return payment
+
+    def pay_late(self, order_id: str, reference: str) -> None:
+        """A payment that arrives now, whoever sent it."""
+        body = {"order_id": order_id, "location_id": BOSTON, "reference_id": reference}
+        amount = self.orders[order_id]["total_money"]
+        details = {"type": "OTHER", "source": "LevelUp", "source_id": reference}
+        self._pay({**body, "amount_money": amount, "external_details": details})
 
     def _price(self, order: dict[str, Any]) -> dict[str, Any]:
         """The order with everything that Square adds to it."""

@@ -36,12 +36,21 @@ _ORDER = {
     "source": {"name": str},
     "line_items": [_LINE],
     "discounts": [{"uid": str, "name": str, "type": str, "scope": str, "amount_money": MONEY}],
-    "fulfillments": [{"type": str, "state": str, "pickup_details": _PICKUP}],
+    "fulfillments": [{"uid": str, "type": str, "state": str, "pickup_details": _PICKUP}],
     "pricing_options": {"auto_apply_taxes": bool, "auto_apply_discounts": bool},
 }
 OWN_REQUESTS: Mapping[tuple[str, str], Any] = {
     ("POST", "/v2/orders/calculate"): {"order": _ORDER},
     ("POST", "/v2/orders"): {"idempotency_key": str, "order": _ORDER},
+    ("PUT", "/v2/orders/{order_id}"): {
+        "idempotency_key": str,
+        "order": {
+            "location_id": str,
+            "version": int,
+            "state": str,
+            "fulfillments": [{"uid": str, "state": str}],
+        },
+    },
     ("POST", "/v2/orders/{order_id}/pay"): {"idempotency_key": str, "order_version": int, "payment_ids": [str]},
     ("POST", "/v2/payments"): {
         "idempotency_key": str,
@@ -138,6 +147,7 @@ OWN_ANSWERS: Mapping[tuple[str, str], Any] = {
     ("POST", "/v2/orders/calculate"): {"order": _PLACED_ORDER},
     ("POST", "/v2/orders"): {"order": _PLACED_ORDER},
     ("GET", "/v2/orders/{order_id}"): {"order": _PLACED_ORDER},
+    ("PUT", "/v2/orders/{order_id}"): {"order": _PLACED_ORDER},
     ("POST", "/v2/orders/{order_id}/pay"): {"order": _PLACED_ORDER},
     ("POST", "/v2/payments"): {
         "payment": {

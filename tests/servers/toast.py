@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
@@ -61,6 +62,9 @@ class ToastServer:
         self.overrides: dict[str, Any] = {}
         self.answers: dict[str, Any] = {}
         self.token_life = 86400
+        # Whether a check's amount and its total hold gratuities; the specification says only that the amount does not.
+        self.gratuities = (False, False)
+        self.slow: dict[str, float] = {}
         self.service_charges: list[dict[str, Any]] = []
         self.house_discount = 0
         self.discount_cap: int | None = None
@@ -129,9 +133,13 @@ class ToastServer:
         if self.house_discount:
             applied.append(_applied(self.house_discount, guid(0xF0), "House"))
         charges = copy.deepcopy(self.service_charges)
-        amount = food + sum(cents(each["chargeAmount"]) for each in charges)
+        gratuity = sum(cents(each["chargeAmount"]) for each in charges if each.get("gratuity"))
+        amount = food + sum(cents(each["chargeAmount"]) for each in charges) - gratuity
         amount -= sum(cents(each["discountAmount"]) for each in applied)
         tax = (amount * TAX * 2 + 100) // 200
+        amount_holds, total_holds = self.gratuities
+        amount += gratuity if amount_holds else 0
+        total = amount + tax + (gratuity if total_holds and not amount_holds else 0)
         return {
             "guid": None, "entityType": "Order", "externalId": order.get("externalId"),
             "diningOption": order["diningOption"], "promisedDate": order.get("promisedDate"),
@@ -140,7 +148,7 @@ class ToastServer:
                 "guid": None, "entityType": "Check", "displayNumber": None, "taxExempt": False,
                 "selections": [dict(selection, cents=None) for selection in selections],
                 "customer": check["customer"], "appliedServiceCharges": charges, "appliedDiscounts": applied,
-                "amount": dollars(amount), "taxAmount": dollars(tax), "totalAmount": dollars(amount + tax),
+                "amount": dollars(amount), "taxAmount": dollars(tax), "totalAmount": dollars(total),
                 "payments": [], "paymentStatus": "OPEN",
             }],
         }  # fmt: skip
@@ -304,6 +312,7 @@ def _application(server: ToastServer) -> Flask:
         server.calls[f"{request.method} {request.path}"] += 1
         server.headers += [(request.path, request.headers.get("Authorization", ""))]
         server.bodies += [(request.path, request.get_json(silent=True))]
+        time.sleep(server.slow.get(request.path, 0))
         effects = server.faults.get(request.path, [])
         if effects and isinstance(effects[0], int):
             status = effects.pop(0)

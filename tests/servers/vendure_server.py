@@ -17,11 +17,14 @@ import requests
 from tests.servers.process import CACHE, Server, SystemMissing, install_once, run
 
 CONFIGURATION = Path(__file__).with_name("vendure")
+PLUGIN = Path(__file__).parents[2] / "plugins" / "vendure"
 CONGRESS, HARBOR = "congress", "harbor"
 """The tokens of the two channels."""
 TAX_PERCENT = 7
 HAPPY_HOUR = "Happy hour"
 """The shop's own promotion: a tenth off the soda."""
+DRINKS_TAX_PERCENT = 19
+"""Where prices include tax."""
 MERCHANT_DISCOUNT = "LevelUp merchant-funded discount"
 
 GROUPS: Mapping[str, tuple[int, int | None, Mapping[str, int]]] = {
@@ -122,16 +125,17 @@ class VendureServer(Server):
 
     def count_orders(self) -> int:
         """How many orders were placed."""
-        query = "{ orders(options: {filter: {active: {eq: false}}, take: 1}) { totalItems } }"
+        query = "{ orders(options: {filter: {orderPlacedAt: {isNull: false}}, take: 1}) { totalItems } }"
         return int(self.admin(query)["totalItems"])
 
     def orders(self, newest: int = 100) -> list[dict[str, Any]]:
         """The newest orders that were placed, newest first, with everything that was asked for in them."""
         orders: list[dict[str, Any]] = self.admin(
             """query($take: Int!) {
-            orders(options: {filter: {active: {eq: false}}, sort: {id: DESC}, take: $take}) { items {
+            orders(options: {filter: {orderPlacedAt: {isNull: false}}, sort: {id: DESC}, take: $take}) { items {
               id code state orderPlacedAt total totalWithTax channels { token }
               customFields { pickupAt instructions merchantFundedDiscount levelupReference }
+              guest: customFields { guestName guestPhone guestEmail }
               customer { firstName lastName emailAddress phoneNumber user { identifier } }
               lines { productVariant { id name } quantity linePrice
                 customFields { instructions recipient modifiers { id name } } }
@@ -145,8 +149,9 @@ class VendureServer(Server):
         return orders
 
     def customers(self) -> list[dict[str, Any]]:
-        """All customers: their address, and the login if they have an account."""
-        query = "{ customers(options: {sort: {id: ASC}}) { items { emailAddress user { id identifier } } } }"
+        """All customers: name, telephone and address, and the login if they have an account."""
+        query = """{ customers(options: {sort: {id: ASC}}) { items {
+          firstName phoneNumber emailAddress user { id identifier } } } }"""
         customers: list[dict[str, Any]] = self.admin(query)["items"]
         return customers
 
@@ -185,6 +190,60 @@ class VendureServer(Server):
         finally:
             self._update_variant({"id": self.items[item], "stockOnHand": 1000})
 
+    @contextmanager
+    def promotion(
+        self, name: str, action: Mapping[str, Any], condition: Mapping[str, Any] | None = None
+    ) -> Iterator[None]:
+        """A promotion of the shop's own runs in all channels for the time of the block."""
+        promotion = self.admin(
+            "mutation($input: CreatePromotionInput!) { createPromotion(input: $input) { ... on Promotion { id } } }",
+            input={"enabled": True, "conditions": [condition or _always()], "actions": [action], **_names(name)},
+        )["id"]
+        query = "mutation($input: AssignPromotionsToChannelInput!) { assignPromotionsToChannel(input: $input) { id } }"
+        for channel in self.channels().values():
+            self.admin(query, input={"promotionIds": [promotion], "channelId": channel})
+        try:
+            yield
+        finally:
+            self.admin("mutation($id: ID!) { deletePromotion(id: $id) { result } }", id=promotion)
+
+    def channels(self) -> dict[str, str]:
+        """Token and id of each channel that is a location."""
+        found = self.admin("{ channels { items { id token } } }")["items"]
+        return {each["token"]: each["id"] for each in found if each["token"] in PLACES}
+
+    def include_tax(self) -> None:
+        """From now on the prices of all channels include tax, and drinks have a rate of their own."""
+        zone = self.admin("{ zones { items { id } } }")["items"][0]["id"]
+        category = self.admin(
+            "mutation($input: CreateTaxCategoryInput!) { createTaxCategory(input: $input) { id } }",
+            input={"name": "Drinks"},
+        )["id"]
+        rate = {"name": "Drinks", "enabled": True, "value": DRINKS_TAX_PERCENT, "categoryId": category, "zoneId": zone}
+        self.admin("mutation($input: CreateTaxRateInput!) { createTaxRate(input: $input) { id } }", input=rate)
+        for drink in ("Tea", "Soda"):
+            self._update_variant({"id": self.items[drink], "taxCategoryId": category})
+        query = "mutation($input: UpdateChannelInput!) { updateChannel(input: $input) { __typename } }"
+        for channel in self.channels().values():
+            self.admin(query, input={"id": channel, "pricesIncludeTax": True})
+
+    def add_items(self, count: int) -> None:
+        """So many items more, each with a product of its own, in the first channel."""
+        tax = self.admin("{ taxCategories { items { id } } }")["items"][0]["id"]
+        seed = _Seed(self)
+        seed.know_channels(self.channels())
+        for number in range(count):
+            seed.add_item(f"Special {number}", 500 + number, tax, (), (CONGRESS,))
+
+    def ask_storefront(self, query: str, token: str = "", **variables: Any) -> tuple[dict[str, Any], str]:
+        """What the shop's own storefront asks in the first channel: the whole answer, and the session's token."""
+        headers = {"vendure-token": CONGRESS, **({"Authorization": f"Bearer {token}"} if token else {})}
+        with requests.Session() as visitor:
+            visitor.trust_env = False
+            body = {"query": query, "variables": variables}
+            answer = visitor.post(f"{self.base_url}/shop-api", json=body, headers=headers, timeout=10)
+        return answer.json(), answer.headers.get("vendure-auth-token", token)
+
     def _update_variant(self, changes: Mapping[str, Any], channel: str = "") -> None:
         query = "mutation($input: [UpdateProductVariantInput!]!) { updateProductVariants(input: $input) { id } }"
         self.admin(query, channel, input=[changes])
@@ -214,12 +273,16 @@ class _Seed:
         self._shop = shop
         self._channels: dict[str, str] = {}
 
+    def know_channels(self, channels: Mapping[str, str]) -> None:
+        """The channels of a shop that was filled before."""
+        self._channels.update(channels)
+
     def sow(self) -> None:
         """Everything, in the order in which it depends on one another."""
         tax_category = self._add_tax_and_channels()
         groups = self._add_groups()
         for name, (_, price, group_names, channels) in MENU.items():
-            self._add_item(name, price, tax_category, [groups[group] for group in group_names], channels)
+            self.add_item(name, price, tax_category, [groups[group] for group in group_names], channels)
         self._shop.admin(
             "mutation($input: [UpdateProductVariantInput!]!) { updateProductVariants(input: $input) { id } }",
             input=[{"id": self._shop.items["Cookie"], "stockOnHand": 0}],
@@ -270,8 +333,10 @@ class _Seed:
             groups[name] = group
         return groups
 
-    def _add_item(self, name: str, price: int, tax: str, groups: Sequence[str], channels: Sequence[str]) -> None:
-        names = _names(name, slug=name.lower(), description=f"<p>{name} &amp; napkin,</p><p>as you like it</p>")
+    def add_item(self, name: str, price: int, tax: str, groups: Sequence[str], channels: Sequence[str]) -> None:
+        """One product with one variant."""
+        about = f"<p>{name} &amp; napkin,</p><p>as you like it</p>"
+        names = _names(name, slug=name.lower().replace(" ", "-"), description=about)
         product = self._create("Product", enabled=True, customFields={"modifierGroupsIds": groups}, **names)
         query = "mutation($input: [CreateProductVariantInput!]!) { createProductVariants(input: $input) { id } }"
         stock = {"stockOnHand": 1000, "trackInventory": "TRUE"}

@@ -109,7 +109,7 @@ def test_a_state_of_100_characters_comes_back_whole(browser: Browser) -> None:
         {"client_id": OTHER_APP.api_key},
     ],
 )
-def test_a_browser_is_never_sent_to_an_address_that_is_not_registered(browser: Browser, members: Any) -> None:
+def test_a_browser_is_sent_to_registered_addresses_only(browser: Browser, members: Any) -> None:
     page = browser.open(authorization(**members)).page
     assert page.status_code == 400
     assert "Location" not in page.headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,9 @@ from dataclasses import replace
 from datetime import timezone
 from typing import Any, NamedTuple
 
-from adapters.sandbox import SandboxAdapter, _content
+from adapters.sandbox import Cart, SandboxAdapter, _content, _place_order
 from levelup_ov.adapter import Adapter
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
@@ -167,7 +169,7 @@ class Bypass(SandboxAdapter):
     """Calls the provider by itself, past the session."""
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
-        return Placed("17", "made-elsewhere")
+        return Placed("17", "made-elsewhere", reference=order.reference)
 
 
 class PlacedAllTheSame(SandboxAdapter):
@@ -177,7 +179,83 @@ class PlacedAllTheSame(SandboxAdapter):
         body = {"payment": {"external": "LevelUp"}, "reference": plain.reference}
         answer = session.post(f"/v1/carts/{cart_id.strip(chr(34))}/orders", body, places_order=True).json()
         placed = answer.get("order", {})
-        return Placed(placed.get("ticket", 0), placed.get("id", "unknown"))
+        return Placed(placed.get("ticket", 0), placed.get("id", "unknown"), reference=plain.reference)
+
+
+class Trusting(SandboxAdapter):
+    """Takes the first order that it is answered for its own."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        quote = self.validate_order(order, session)
+        cart_id, *_ = json.loads(quote.cart["cart"].reveal())
+        body = {"payment": {"external": "LevelUp"}, "reference": order.reference}
+        answer = session.post(f"/v1/carts/{cart_id}/orders", body, places_order=True).answer().member("order")
+        return self.told(Placed(answer.integer("ticket"), answer.identifier("id"), reference=order.reference), session)
+
+    def told(self, placed: Placed, session: Session) -> Placed:
+        return placed
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        path = f"/v1/locations/{location.provider_id}/orders"
+        found = session.get(path, params={"reference": reference}).answer().each("orders")
+        return Placed(found[0].integer("ticket"), found[0].identifier("id"), reference=reference) if found else None
+
+
+class Unconfirmed(Trusting):
+    """Looks at the order that it made, and goes on whatever it sees."""
+
+    def told(self, placed: Placed, session: Session) -> Placed:
+        try:
+            session.get(f"/v1/orders/{placed.provider_order_id}")
+        except Failure:
+            log.info("the order could not be shown")
+        return placed
+
+
+class Silent(SandboxAdapter):
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return replace(super().submit_order(order, tender, session), reference=None)
+
+
+class AbsentByFault(SandboxAdapter):
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        try:
+            return super().find_order(location, reference, trace, session)
+        except Unanswered:
+            return None
+
+
+class AbsentByDefault(SandboxAdapter):
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        answer = session.get(f"/v1/locations/{location.provider_id}/orders", params={"reference": reference}).answer()
+        return super().find_order(location, reference, trace, session) if answer.each("orders", []) else None
+
+
+class AnyRefusal(SandboxAdapter):
+    def error_from(self, reply: Reply) -> Refused | None:
+        refused = 400 <= reply.status < 500 and reply.status not in (401, 403, 408, 429)
+        return super().error_from(reply) or (Refused("order_refused", "no") if refused else None)
+
+
+class AnyCart(SandboxAdapter):
+    """Orders the cart that comes with the order, whoever opened it."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        if not order.cart:
+            return super().submit_order(order, tender, session)
+        cart = Cart(*json.loads(order.cart["cart"].reveal()))
+        return _place_order(cart, cart.total, order, tender, session)
+
+
+class NoFence(SandboxAdapter):
+    def fence_order(self, *_: Any) -> None:
+        """Fences nothing."""
 
 
 class NeverFound(SandboxAdapter):
@@ -190,7 +268,7 @@ class AlwaysFound(SandboxAdapter):
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         found = session.get(f"/v1/locations/{location.provider_id}/orders", params={"reference": reference}).json()
-        return Placed(1, found["orders"][0]["id"] if found["orders"] else "1")
+        return Placed(1, found["orders"][0]["id"] if found["orders"] else "1", reference=reference)
 
 
 class RefusedByFault(SandboxAdapter):
@@ -309,6 +387,16 @@ MISTAKES = (
     Mistake(NothingPlaces, "test_an_order_is_accepted", "SUB-2"),
     Mistake(Bypass, "test_an_order_is_accepted", "SUB-6"),
     Mistake(PlacedAllTheSame, "test_a_submission_meets_faults", "SUB-5"),
+    Mistake(Silent, "test_an_order_says_its_reference_back", "SUB-8"),
+    Mistake(Trusting, "test_an_answer_with_another_reference_is_not_ours", "SUB-8"),
+    Mistake(Trusting, "test_the_answer_of_another_order_is_not_ours", "SUB-8"),
+    Mistake(Trusting, "test_a_look_up_believes_only_what_tells", "SUB-8"),
+    Mistake(Unconfirmed, "test_an_order_that_the_provider_does_not_keep", "SUB-8"),
+    Mistake(AbsentByFault, "test_a_look_up_believes_only_what_tells", "SUB-5"),
+    Mistake(AbsentByDefault, "test_a_look_up_believes_only_what_tells", "SUB-5"),
+    Mistake(AnyRefusal, "test_a_refusal_in_a_form_that_nobody_documents", "SUB-5"),
+    Mistake(AnyCart, "test_a_cart_stays_with_its_guest", "META-3"),
+    Mistake(NoFence, "test_a_fence_refuses_what_comes_late", "SUB-10"),
     Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
     Mistake(AlwaysFound, "test_an_order_that_never_went_out_is_not_placed", "SUB-5"),
     Mistake(RefusedByFault, "test_an_order_that_is_placed_and_answered_with_503_is_found", "SUB-5"),
@@ -320,7 +408,7 @@ MISTAKES = (
     Mistake(Patient, "test_nothing_goes_on_past_the_deadline", "SUB-6"),
     Mistake(LoggedCard, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
     Mistake(SecretInError, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
-    Mistake(SaidBack, "test_a_provider_that_says_secrets_back_puts_none_into_an_error", "ERR-4"),
+    Mistake(SaidBack, "test_a_provider_that_echoes_secrets_puts_none_into_errors", "ERR-4"),
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),

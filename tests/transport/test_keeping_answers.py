@@ -151,7 +151,7 @@ def test_who_waits_for_another_keeps_its_own_deadline(transport: Transport) -> N
         assert len(provider.requests) == 1
 
 
-def test_an_answer_that_is_no_longer_fresh_is_confirmed_by_its_etag(transport: Transport) -> None:
+def test_a_stale_answer_is_confirmed_by_its_etag(transport: Transport) -> None:
     unchanged = reply(b"", status=304)
     with peer(answering(reply(MENU, ETag='"1"'), unchanged, reply(NEW_MENU, ETag='"2"'), unchanged)) as provider:
         # Kept for no time at all, so each is asked for.
@@ -185,6 +185,47 @@ def test_only_what_can_be_read_is_kept(transport: Transport, failure: bytes) -> 
         with pytest.raises(Unanswered):
             menu(provider.url, transport)
         assert menu(provider.url, transport) == MENU
+
+
+MAINTENANCE = b'{"maintenance": true}'
+
+
+def dishes(answer: Answer) -> object:
+    """Reads a menu."""
+    return answer.each("dishes")
+
+
+@pytest.mark.rule("EP-13")
+def test_only_what_was_understood_is_kept(transport: Transport) -> None:
+    sound, ordered = b'{"dishes": []}', b'{"order_id": "Alice"}'
+    with peer(answering(reply(MAINTENANCE), reply(ordered, 200), reply(sound), reply(MAINTENANCE))) as provider:
+        found = [menu(provider.url, transport, check=dishes) for _ in range(5)]
+        assert found == [MAINTENANCE, ordered, sound, sound, sound]
+        assert len(provider.requests) == 3
+
+
+@pytest.mark.rule("EP-13")
+def test_what_was_not_understood_replaces_nothing(transport: Transport) -> None:
+    sound = b'{"dishes": []}'
+    answers = (reply(sound, ETag='"1"'), reply(MAINTENANCE, ETag='"2"'), reply(b"", status=304))
+    with peer(answering(*answers)) as provider:
+        found = [menu(provider.url, transport, check=dishes, cache_for=0) for _ in range(3)]
+        assert found == [sound, MAINTENANCE, sound]
+        assert provider.requests[2].headers["if-none-match"] == '"1"'
+
+
+@pytest.mark.rule("EP-13")
+def test_an_entry_of_another_version_counts_as_none(redis: RedisServer) -> None:
+    sound = b'{"dishes": []}'
+    with peer(answering(reply(MAINTENANCE, ETag='"1"'), reply(sound))) as provider:
+        assert menu(provider.url, process(redis)) == MAINTENANCE
+        assert menu(provider.url, process(redis), check=dishes) == sound
+        assert "if-none-match" not in provider.requests[1].headers
+
+
+def test_to_keep_an_answer_one_must_say_how_to_read_it() -> None:
+    with pytest.raises(TypeError, match="check"):
+        session("http://127.0.0.1:1").get("/menu", cache_for=60)
 
 
 def test_what_is_asked_otherwise_is_another_answer(transport: Transport) -> None:
@@ -236,7 +277,7 @@ def test_processes_at_once_fetch_it_once(redis: RedisServer) -> None:
         assert len(provider.requests) == 1
 
 
-def test_a_process_that_dies_while_it_fetches_is_not_waited_for_long(
+def test_a_process_that_dies_while_fetching_is_not_awaited(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_store, "CLAIMED_FOR", 0.4)
@@ -267,7 +308,7 @@ def test_deployments_that_share_a_redis_share_nothing_else(redis: RedisServer) -
         assert menu(provider.url, process(redis, b"another secret")) == NEW_MENU
 
 
-def test_redis_keeps_an_answer_for_a_day_and_no_claim_after_the_fetch(redis: RedisServer) -> None:
+def test_redis_keeps_an_answer_for_a_day_and_no_old_claim(redis: RedisServer) -> None:
     with peer(answering(reply(MENU))) as provider:
         menu(provider.url, process(redis))
     (key,) = redis.content()
@@ -281,7 +322,7 @@ def fails(caplog: pytest.LogCaptureFixture) -> int:
     return len(records)
 
 
-def test_without_redis_every_answer_is_fetched_and_one_line_says_so(
+def test_without_redis_each_answer_is_fetched_and_logged_once(
     redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with peer(answering(reply(MENU), reply(NEW_MENU))) as provider:
@@ -305,9 +346,7 @@ def test_redis_is_used_again_when_it_is_back(redis: RedisServer, monkeypatch: py
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_redis_that_hangs_takes_little_of_the_deadline(
-    redis: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_redis_that_hangs_takes_little_of_the_deadline(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     with peer(answering(reply(MENU))) as provider:
         transport = process(redis)
         menu(provider.url, transport)
@@ -319,7 +358,7 @@ def test_a_redis_that_hangs_takes_little_of_the_deadline(
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_redis_that_cannot_be_connected_to_takes_little_of_the_deadline() -> None:
+def test_an_unreachable_redis_takes_little_of_the_deadline() -> None:
     with peer(answering(reply(MENU))) as provider, silent_port() as port:
         transport = Transport(pool_size=4, store=RedisStore(f"redis://127.0.0.1:{port}", SECRET))
         with within(TIME_LIMIT):
@@ -358,13 +397,18 @@ def test_a_value_of_another_kind_in_redis_is_nothing(redis: RedisServer) -> None
 
 
 @pytest.mark.rule("ERR-4", "EP-3")
-def test_the_service_keeps_menus_in_redis_and_nothing_else(redis: RedisServer, make_app: MakeApp) -> None:
+def test_the_service_keeps_menus_and_locations_in_redis_only(redis: RedisServer, make_app: MakeApp) -> None:
     for _ in range(2):
         channel = Channel(make_app(REDIS_URL=redis.base_url))
         assert channel.get("/locations/sandbox.card/menu").status == 200
         metadata = channel.validate("sandbox.card").order["metadata"]
         assert channel.submit("sandbox.card", metadata=metadata, credit_card=CARD).status == 200
-    ((key, value),) = redis.content().items()
-    assert re.fullmatch(rb"levelup_ov:answer:[0-9a-f]{64}", key)
-    assert b'"headings"' in value and b"sandwich" in value
+    kept = redis.content()
+    assert all(re.fullmatch(rb"levelup_ov:answer:[0-9a-f]{64}", key) for key in kept)
+    menus, others = [
+        [value for value in kept.values() if (b'"headings"' in value) is is_menu] for is_menu in (True, False)
+    ]
+    # The other is the account's locations.
+    assert (len(menus), len(others)) == (1, 1) and b"sandwich" in menus[0]
+    value = b"".join(kept.values())
     assert not any(word.encode() in value for word in (*USER.values(), CARD["number"], "X-Sandbox-Key", "Bearer"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,52 @@ def test_it_comes_after_tls_and_the_way_through_a_proxy(tmp_path: Path, monkeypa
     assert events == ["CONNECT", "TLS", "look", "POST"]
 
 
+class TLSWithin:
+    """The server's side of TLS over another connection."""
+
+    def __init__(self, outer: socket.socket, context: ssl.SSLContext) -> None:
+        self._outer, self._in, self._out = outer, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self._do(self._tls.do_handshake)
+
+    def recv(self, size: int) -> bytes:
+        return self._do(self._tls.read, size)
+
+    def sendall(self, data: bytes) -> None:
+        self._do(self._tls.write, data)
+
+    def _do(self, step: Callable[..., Any], *args: Any) -> Any:
+        while True:
+            try:
+                return step(*args)
+            except ssl.SSLWantReadError:
+                self._outer.sendall(self._out.read())
+                self._in.write(self._outer.recv(65536))
+            finally:
+                if self._out.pending:
+                    self._outer.sendall(self._out.read())
+
+
+def test_a_proxy_behind_tls_is_a_way_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setattr(connections.certifi, "where", lambda: str(authority.file))
+    # The proxy's own certificate is held to the authorities of the system.
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    tls, looks = authority.server("provider.example"), []
+
+    def tunnel(server: Peer, connection: socket.socket) -> None:
+        assert read_request(connection) is not None
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        answering(reply())(server, TLSWithin(connection, tls))  # type: ignore[arg-type]
+
+    with peer(tunnel, authority.server("127.0.0.1")) as proxy:
+        transport = Transport(pool_size=1, proxy=proxy.url)
+        with session("https://provider.example", transport=transport, own=True, last_look=looks.append) as calls:
+            calls.post("/carts", {})
+            calls.post("/orders", {}, places_order=True)
+        assert (len(looks), proxy.connections, len(proxy.requests)) == (1, 1, 2)
+
+
 def test_each_attempt_has_its_own() -> None:
     looks: list[object] = []
     with peer(answering(DROP, reply(status=503), reply())) as provider:
@@ -163,7 +210,7 @@ def test_a_host_that_was_suspended_in_it_sends_nothing(clock: Clock, own: bool) 
 
 @pytest.mark.rule("SUB-6")
 @pytest.mark.parametrize("places_order", [True, False])
-def test_a_host_that_was_suspended_while_it_connected_sends_nothing(
+def test_a_host_suspended_while_connecting_sends_nothing(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, places_order: bool
 ) -> None:
     real = net.connect
@@ -183,7 +230,7 @@ def test_a_host_that_was_suspended_while_it_connected_sends_nothing(
 
 
 @pytest.mark.rule("SUB-6")
-def test_what_is_sent_waits_in_the_host_no_longer_than_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sent_bytes_wait_no_longer_than_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     real, opened = net.connect, []
 
     def connect(*args: Any) -> socket.socket:
@@ -218,7 +265,7 @@ def test_an_application_in_this_process_is_called_after_it() -> None:
     assert events == ["look", "/orders"]
 
 
-def test_a_request_that_another_library_answers_is_taken_after_it() -> None:
+def test_a_request_answered_by_another_library_is_taken() -> None:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.post("http://provider.invalid/orders", json={})
         with pytest.raises(Failure):
@@ -242,7 +289,7 @@ class Resolver:
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_slow_name_look_up_ends_with_the_deadline_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_name_look_up_ends_in_time_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[object] = []
     with peer(answering(reply())) as provider:
         resolver = Resolver(provider.port)

@@ -57,6 +57,7 @@ def order(calls: Session) -> object:
     return calls.post("/orders", {}, places_order=True).json()
 
 
+@pytest.mark.rule("SUB-7")
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize("status", OTHERS)
 def test_a_late_answer_is_not_the_next_guests(status: int, own: bool) -> None:

@@ -2,8 +2,12 @@
 
 Every request carries the key in ``X-Sandbox-Key``; at a place for members only, carts and orders also need a
 session in ``X-Sandbox-Session``. Bodies and answers are JSON, amounts are cents, times RFC 3339, opening hours
-minutes after midnight by weekday (0 is Monday). A refusal is ``{"problem": {"code", "text", "where"}}``. Orders
-are not deduplicated by their reference, only found by it.
+minutes after midnight by weekday (0 is Monday). A refusal is ``{"problem": {"code", "text", "where"}}``.
+
+A reference belongs to one order of a location at the most: a second one is refused with ``reference_taken``.
+``POST /locations/{id}/voids`` makes the engine refuse what is still on its way: no cart that was opened until then
+is ordered under that reference. A cart keeps the customer who opened it: the e-mail address or the telephone number
+stays the same.
 """
 
 from __future__ import annotations
@@ -120,6 +124,8 @@ def fill_cart(cart_id: str) -> _JSON:
     with engine.store.writing() as transaction:
         cart, place = _cart(transaction, cart_id, now)
         content = read_content(body)
+        if not content.customer.is_reached_like(read_content(cart.content).customer):
+            raise Problem("cart_of_another", "This cart was opened by somebody else.", "customer")
         prices = price(place, content)
         offer = _offer(transaction, place, content, now)
         transaction.fill_cart(cart_id, body)
@@ -138,6 +144,8 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
     now = engine.clock()
     with engine.store.writing() as transaction:
         cart, place = _cart(transaction, cart_id, now)
+        if reference is not None:
+            _check_reference(transaction, cart, reference)
         content = read_content(cart.content)
         magic = magic_in(content.note)
         prices = price(place, content)
@@ -176,6 +184,18 @@ def find_orders(place_id: str) -> _JSON:
     with _engine().store.reading() as transaction:
         orders = transaction.orders_by_reference(place.id, reference)
     return {"orders": [_receipt_as_json(order) for order in orders]}
+
+
+@v1.post("/locations/<place_id>/voids")
+def void_reference(place_id: str) -> _JSON:
+    """What may still arrive under a reference is refused; an order that it has stays."""
+    engine, place = _engine(), _place(place_id)
+    reference = _reference(members_of(_body(), "$", {"reference"}))
+    if reference is None:
+        raise malformed("reference", "a text")
+    with engine.store.writing() as transaction:
+        transaction.void_reference(place.id, reference, engine.clock())
+    return {"void": {"location": place.id, "reference": reference}}
 
 
 @v1.get("/orders/<order_id>")
@@ -256,6 +276,13 @@ def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[Cart, 
     if cart.ordered:
         raise Problem("cart_ordered", "This cart has been ordered already.")
     return cart, place
+
+
+def _check_reference(transaction: Transaction, cart: Cart, reference: str) -> None:
+    if transaction.orders_by_reference(cart.place, reference):
+        raise Problem("reference_taken", "There is an order with this reference already.", "reference")
+    if transaction.is_void(cart.id, reference):
+        raise Problem("reference_voided", "This cart cannot be ordered under this reference any more.", "reference")
 
 
 def _account(transaction: Transaction, place: places.Place, now: datetime) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +43,15 @@ class Customer:
     name: str
     phone: str | None
     email: str | None
+
+    def is_reached_like(self, other: Customer) -> bool:
+        """Whether both have the same e-mail address or the same telephone number."""
+        ours, theirs = self._addresses(), other._addresses()
+        return any(one is not None and one == two for one, two in zip(ours, theirs))
+
+    def _addresses(self) -> tuple[str | None, str | None]:
+        phone = re.sub(r"[\s().-]", "", self.phone or "")
+        return self.email and self.email.strip().casefold(), phone or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,14 @@ STATUSES: Mapping[str, int] = {
     "login_refused": 401,
     "session_refused": 401,
     "place_unknown": 404,
+    "cart_of_another": 404,
     "cart_unknown": 404,
     "order_unknown": 404,
     "cart_ordered": 409,
     "email_taken": 409,
     "price_changed": 409,
+    "reference_taken": 409,
+    "reference_voided": 409,
 }
 """HTTP status of each code; 422 for all others."""
 

@@ -35,6 +35,19 @@ CREATE TABLE IF NOT EXISTS sessions (
 );
 """
 
+_VOIDS = """
+ALTER TABLE carts ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX carts_by_number ON carts (number);
+CREATE TABLE voids (
+    place TEXT NOT NULL, reference TEXT NOT NULL, newest_cart INTEGER NOT NULL, made_at INTEGER NOT NULL,
+    PRIMARY KEY (place, reference)
+);
+"""
+"""Since 2026-11: carts are numbered as they are opened, and a reference can be voided."""
+_LAST_CART = (
+    "max(coalesce((SELECT max(number) FROM carts), 0), coalesce((SELECT max(newest_cart) FROM voids), 0))"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cart:
@@ -70,9 +83,13 @@ class Transaction:
 
     def add_cart(self, cart: Cart) -> None:
         """Keep a new cart, and forget those that have expired by then."""
-        self._run("DELETE FROM carts WHERE created_at <= ?", (_seconds(cart.created_at - CART_LIFETIME),))
+        expired = (_seconds(cart.created_at - CART_LIFETIME),)
+        self._run("DELETE FROM carts WHERE created_at <= ?", expired)
+        # The carts that a void is about are gone by then.
+        self._run("DELETE FROM voids WHERE made_at <= ?", expired)
         self._run(
-            "INSERT INTO carts (id, place, account, content, created_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO carts (id, place, account, content, created_at, number) "
+            f"SELECT ?, ?, ?, ?, ?, {_LAST_CART} + 1",
             (cart.id, cart.place, cart.account, json.dumps(cart.content), _seconds(cart.created_at)),
         )
 
@@ -91,6 +108,22 @@ class Transaction:
     def close_cart(self, cart_id: str) -> None:
         """Mark a cart as ordered."""
         self._run("UPDATE carts SET ordered = 1 WHERE id = ?", (cart_id,))
+
+    def void_reference(self, place: str, reference: str, now: datetime) -> None:
+        """No cart that was opened before is ordered under ``reference`` any more."""
+        self._run(
+            f"INSERT OR REPLACE INTO voids (place, reference, newest_cart, made_at) SELECT ?, ?, {_LAST_CART}, ?",
+            (place, reference, _seconds(now)),
+        )
+
+    def is_void(self, cart_id: str, reference: str) -> bool:
+        """Whether the reference was voided after the cart was opened."""
+        found = self._run(
+            "SELECT 1 FROM carts JOIN voids USING (place) "
+            "WHERE carts.id = ? AND reference = ? AND number <= newest_cart",
+            (cart_id, reference),
+        ).fetchone()
+        return found is not None
 
     def next_ticket(self, place: str) -> int:
         """The next ticket number of a place, from 1."""
@@ -168,8 +201,22 @@ class Store(SQLitePool[Transaction]):
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions'").fetchone() is None:
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    if _has(connection, "voids"):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have been first.
+        if not _has(connection, "voids"):
+            for statement in f"{_SCHEMA}{_VOIDS}".split(";"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
 
 
 def _seconds(instant: datetime) -> int:

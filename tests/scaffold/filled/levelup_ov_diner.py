@@ -8,25 +8,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    WEEKDAYS,
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    encode_path,
+    nest,
+    opening_hours,
+)
 
 CODES = {
-    "choice_sold_out": "item_unavailable",
-    "dish_sold_out": "item_unavailable",
+    **dict.fromkeys(("choice_sold_out", "dish_sold_out"), "item_unavailable"),
     "dish_unknown": "unknown_item",
     "choice_unknown": "unknown_option",
-    "too_few_choices": "invalid_choices",
-    "too_many_choices": "invalid_choices",
+    **dict.fromkeys(("too_few_choices", "too_many_choices"), "invalid_choices"),
     "time_too_far": "ready_time_unavailable",
 }
 """The engine's problems and our codes; any other that it has a text for is ``order_refused``."""
@@ -50,7 +63,13 @@ class DinerAdapter(Adapter):
         return [_location(place) for place in places if "external" in place.texts("payments")]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        return _menu(session.get(f"/v1/locations/{location.provider_id}/menu", cache_for=60, check=_menu).answer())
+        menu = session.get(f"/v1/locations/{location.provider_id}/menu").answer().member("menu")
+        groups: dict[str, OptionGroup] = {}
+        categories = []
+        for heading in menu.each("headings"):
+            items = tuple(_item(dish, groups) for dish in heading.each("dishes"))
+            categories.append(Category(heading.identifier("id"), heading.text("title"), items))
+        return Menu(menu.identifier("id"), menu.text("title"), tuple(categories), tuple(groups.values()))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         quote = _cart(order, session).member("quote")
@@ -92,9 +111,7 @@ def _cart(order: Order, session: Session) -> Answer:
     body = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
-        "note": order.special_instructions,
-        "gratuity": order.tip,
-        "coupon": order.merchant_funded_discount,
+        **{"note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount},
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
     return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).answer()
@@ -112,8 +129,9 @@ def _pick(choice: Choice) -> dict[str, Any]:
 
 
 def _placed(order: Answer, expected: int | None) -> Placed:
-    ready_at = order.member("ready").instant("at", None)
-    return Placed(order.integer("ticket"), order.identifier("id"), ready_at, expected, order.cents("charged"))
+    placed, ready_at = (order.integer("ticket"), order.identifier("id")), order.member("ready").instant("at", None)
+    echoed, charged = order.text("reference"), order.cents("charged")
+    return Placed(*placed, reference=echoed, expected_ready_at=ready_at, expected_charge=expected, charged=charged)
 
 
 def _location(place: Answer) -> Location:
@@ -121,16 +139,6 @@ def _location(place: Answer) -> Location:
     hours = opening_hours((WEEKDAYS[day.integer("weekday")], day.integer("from"), day.integer("to")) for day in days)
     name, tips, zone = place.text("title"), place.boolean("takes_gratuity"), place.text("zone")
     return Location(place.identifier("id"), name, accepts_tips_on_pickup=tips, time_zone=zone, hours=hours)
-
-
-def _menu(answer: Answer) -> Menu:
-    menu = answer.member("menu")
-    groups: dict[str, OptionGroup] = {}
-    categories = []
-    for heading in menu.each("headings"):
-        items = tuple(_item(dish, groups) for dish in heading.each("dishes"))
-        categories.append(Category(heading.identifier("id"), heading.text("title"), items))
-    return Menu(menu.identifier("id"), menu.text("title"), tuple(categories), tuple(groups.values()))
 
 
 def _item(dish: Answer, groups: dict[str, OptionGroup]) -> MenuItem:

@@ -3,12 +3,11 @@
 // A shop that exists as long as this process: its database is in memory. PORT, ADMIN_PASSWORD: environment.
 'use strict';
 
-const {
-    BcryptPasswordHashingStrategy, bootstrap, configureDefaultOrderProcess, DefaultLogger, defaultPromotionActions,
-    JobQueueService, LogLevel,
-} = require('@vendure/core');
+const { BcryptPasswordHashingStrategy, bootstrap, DefaultLogger, dummyPaymentHandler, JobQueueService, LogLevel } =
+    require('@vendure/core');
 const bcrypt = require('bcrypt');
-const levelup = require('./levelup-plugin');
+const { LevelUpPlugin } = require('../../../plugins/vendure');
+const { card } = require('./card');
 
 // Passwords that end with the process need no slow hash.
 class QuickHashing extends BcryptPasswordHashingStrategy {
@@ -20,7 +19,7 @@ class QuickHashing extends BcryptPasswordHashingStrategy {
 bootstrap({
     apiOptions: { hostname: '127.0.0.1', port: Number(process.env.PORT), adminApiPath: 'admin-api', shopApiPath: 'shop-api' },
     authOptions: {
-        // 2026-11: with bearer alone, each mutation of a first document opens a session of its own.
+        // The shop's own storefront, in the tests' hands, is asked by bearer.
         tokenMethod: ['bearer', 'cookie'],
         cookieOptions: { secret: process.env.ADMIN_PASSWORD },
         requireVerification: false,
@@ -29,15 +28,9 @@ bootstrap({
     },
     dbConnectionOptions: { type: 'sqljs', synchronize: true, logging: false },
     logger: new DefaultLogger({ level: LogLevel.Warn }),
-    customFields: levelup.customFields,
-    orderOptions: {
-        process: [configureDefaultOrderProcess({ arrangingPaymentRequiresShipping: false })],
-        orderItemPriceCalculationStrategy: levelup.orderItemPriceCalculationStrategy,
-        orderInterceptors: levelup.orderInterceptors,
-    },
-    paymentOptions: { paymentMethodHandlers: levelup.paymentMethodHandlers },
-    promotionOptions: { promotionActions: [...defaultPromotionActions, levelup.merchantFundedDiscount] },
-    plugins: [levelup.LevelUpPlugin],
+    customFields: {},
+    paymentOptions: { paymentMethodHandlers: [card, dummyPaymentHandler] },
+    plugins: [LevelUpPlugin],
 })
     .then(app => app.get(JobQueueService).start())
     .catch(error => {

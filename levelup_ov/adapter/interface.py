@@ -21,7 +21,7 @@ from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
 
-INTERFACE_VERSION = 1
+INTERFACE_VERSION = 2
 """Goes up when an adapter that was right may no longer be; one built for another version stops the boot."""
 
 Recovery = Literal["look_up", "replay"]
@@ -67,9 +67,8 @@ class Account:
 class Adapter(ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
-    All methods but :meth:`error_from` may call the provider through ``session``, and may raise
-    :class:`~levelup_ov.errors.Refused` (the provider said no; its path begins at the order, such as
-    ``$.items[0].item``) or let :class:`~levelup_ov.errors.Unanswered` of the transport pass.
+    All but :meth:`error_from` may call the provider through ``session``, and raise :class:`~levelup_ov.errors.Refused`
+    (the provider said no; its path begins at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
     """
 
     interface_version: ClassVar[int] = INTERFACE_VERSION
@@ -83,6 +82,10 @@ class Adapter(ABC):
     """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""
     recovery: ClassVar[Recovery] = "look_up"
     """How it is found out whether an order stands whose answer was lost (SUB-5)."""
+    echoes_nothing: ClassVar[str] = ""
+    """Where the provider documents that it never says our reference back: that statement, and its source (SUB-8)."""
+    fences: ClassVar[bool] = False
+    """Whether :meth:`fence_order` is written (SUB-10)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The keys that an account's ``settings`` table may have; any other is a mistake told at boot."""
 
@@ -103,8 +106,7 @@ class Adapter(ABC):
     def list_locations(self, session: Session) -> Sequence[Location]:
         """All locations of the account (LOC-1), with the provider's own ids.
 
-        Where they are read one by one, :func:`~levelup_ov.domain.location.read_each` keeps one that cannot be read
-        from taking the others away.
+        Read one by one by :func:`~levelup_ov.domain.location.read_each`, one that cannot be read takes none away.
         """
 
     @abstractmethod
@@ -119,23 +121,29 @@ class Adapter(ABC):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         """Place the order, paid with ``tender`` (EP-5).
 
-        The one call that commits the provider to the order says ``places_order=True``. A ``Refused``
-        from here proves that no order stands.
+        The one call that commits the provider to the order says ``places_order=True``. A ``Refused`` from here
+        proves that there is no order. What a later call contradicts is raised as unknown (SUB-8).
         """
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """The order that was placed under ``reference``; None proves that there is none.
+        """The order that was placed under ``reference``; None proves that there is none: all pages, every row read.
 
         ``trace`` is what the placing call left. Not asked where :attr:`recovery` is ``replay``.
         """
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 
+    def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
+        """Make the provider refuse what may still arrive under ``reference``; asked only where :attr:`fences`.
+
+        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is.
+        """
+        raise LookupError(f"{type(self).__name__} cannot fence orders")
+
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:
         """The refusal that ``reply`` expresses, in the provider's words; None if it is none. Pure.
 
-        Asked for every reply before the adapter sees it. Statuses that mean the same everywhere (401,
-        403, 429, 5xx) and are not refused here become :class:`~levelup_ov.errors.Unanswered`.
+        Asked for every reply first. 401, 403, 429 and 5xx that it leaves are :class:`~levelup_ov.errors.Unanswered`.
         """

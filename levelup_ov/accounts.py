@@ -1,0 +1,221 @@
+"""The accounts file: TOML, read once into adapters, with every mistake in it reported at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytz
+
+from levelup_ov.adapter import Account, Adapter, Setting
+from levelup_ov.domain.secret import Secret
+from levelup_ov.mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
+from levelup_ov.redaction import clean, scrub
+from levelup_ov.registry import Registry, RegistryError
+
+EMBEDDED_ACCOUNTS = """
+[accounts.sandbox]
+provider = "sandbox"
+name = "Sandbox Diner"
+"""
+EMBEDDED_SOURCE = "the embedded sandbox"
+MOST_ACCOUNTS = 1000
+"""EP-1 answers all accounts at once, and each has menus, connections and a share of the threads."""
+
+_ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "settings")
+_LONGEST_NAME = 200
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TELLING_VARIABLE = re.compile(r"[A-Z]{1,15}(?:_(?:[A-Z]{1,15}|\d{1,3}))*\d{0,2}")
+"""Names that people give to variables; another may be the secret itself, and is not repeated."""
+
+
+class AccountsFile:
+    """Reads accounts. ``environ`` has what ``env:NAME`` refers to; ``found`` collects the mistakes."""
+
+    def __init__(self, environ: Mapping[str, str], found: Mistakes, registry: Registry, *, development: bool) -> None:
+        self._environ = environ
+        self._found = found
+        self._registry = registry
+        self._development = development
+
+    def read(self, path: str) -> dict[str, Adapter]:
+        """The accounts of the file at ``path``, by name; the embedded sandbox where it is empty."""
+        source = path or EMBEDDED_SOURCE
+        try:
+            # Some editors begin a file with a byte order mark.
+            document = tomllib.loads(Path(path).read_text(encoding="utf-8-sig") if path else EMBEDDED_ACCOUNTS)
+        except (OSError, ValueError) as error:
+            if isinstance(error, (tomllib.TOMLDecodeError, UnicodeDecodeError)):
+                self._found.add(source, f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file")
+            else:
+                reason = error.strerror if isinstance(error, OSError) else "not a path"
+                self._found.add(source, f"cannot be read ({reason})", "correct LEVELUP_OV_ACCOUNTS")
+            return {}
+        return self._read_accounts(source, document)
+
+    def _read_accounts(self, source: str, document: Mapping[str, Any]) -> dict[str, Adapter]:
+        for key in document:
+            if key != "accounts":
+                self._found.add(f"{source}, {_key(key)}", "is not a known table", "write accounts as [accounts.NAME]")
+        tables = document.get("accounts", {})
+        if not isinstance(tables, dict) or not tables:
+            self._found.add(f"{source}, accounts", "names no account", "add a table [accounts.NAME]")
+            return {}
+        if len(tables) > MOST_ACCOUNTS:
+            wrong = f"names {len(tables)} accounts, and GET /merchants answers all of them at once"
+            remedy = f"run a service for each {MOST_ACCOUNTS} of them"
+            self._found.add(f"{source}, accounts", wrong, remedy)
+            return {}
+        adapters = {}
+        for name, table in tables.items():
+            where = f"{source}, accounts.{_key(name)}"
+            if not _ACCOUNT_NAME.fullmatch(name):
+                wrong, remedy = "is not a name for an account", "use 1 to 32 of a-z, 0-9, - and _ (it is in URLs, EP-7)"
+                self._found.add(where, wrong, remedy)
+            elif not isinstance(table, dict):
+                self._found.add(where, "is not a table", "write it as [accounts.NAME]")
+            elif (adapter := self._read_account(where, name, table)) is not None:
+                adapters[name] = adapter
+        return adapters
+
+    def _read_account(self, where: str, name: str, table: Mapping[str, Any]) -> Adapter | None:
+        for key in table:
+            if key not in _ACCOUNT_KEYS:
+                remedy = did_you_mean(key, _ACCOUNT_KEYS)
+                self._found.add(f"{where}.{_key(key)}", "is not a key of an account", remedy)
+        for key, sound, wrong, remedy, missing in _CHECKS:
+            if not sound(table.get(key, missing)):
+                self._found.add(f"{where}.{key}", wrong, remedy)
+        provider = table.get("provider")
+        if not isinstance(provider, str) or provider not in self._registry.names:
+            wrong = f"is {shown(str(provider))}" if provider else "is missing"
+            self._found.add(f"{where}.provider", wrong, f"set it to one of: {', '.join(self._registry.names)}")
+            return None
+        try:
+            adapter_class = self._registry.adapter_class(provider)
+        except RegistryError as error:
+            self._found.add(f"{where}.provider", clean(str(error)), "repair or remove the adapter")
+            return None
+        settings = self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class)
+        account = Account(
+            name=name,
+            provider=provider,
+            merchant_name=str(table.get("name")),
+            settings=settings,
+            time_zone=table.get("time_zone"),
+            accepts_tips=table.get("accepts_tips"),
+        )
+        try:
+            return adapter_class(account)
+        except ValueError as error:
+            secrets = [value for value in settings.values() if isinstance(value, Secret)]
+            self._found.add(f"{where}.settings", scrub(str(error), secrets), "correct the settings")
+            return None
+
+    def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
+        declared = adapter_class.settings
+        if not isinstance(table, dict):
+            self._found.add(where, "is not a table", "write it as [accounts.NAME.settings]")
+            return {}
+        for key in table:
+            if key not in declared:
+                wrong, remedy = "is not a setting of this provider", did_you_mean(key, declared)
+                self._found.add(f"{where}.{_key(key)}", wrong, remedy)
+        values: dict[str, str | Secret] = {}
+        for key, setting in declared.items():
+            if (value := self._read_setting(f"{where}.{key}", table.get(key), setting)) is not None:
+                values[key] = Secret(value) if setting.secret else value
+        self._check_transport(where, values, table, declared)
+        return values
+
+    def _read_setting(self, where: str, given: Any, setting: Setting) -> str | None:
+        """The value of a setting; None where there is none, or it is a mistake."""
+        value = setting.default if given is None else given
+        if value is None:
+            if setting.required:
+                self._found.add(where, "is missing", f"set it: {setting.meaning}")
+            return None
+        if not is_text(value):
+            self._found.add(where, "is not a text", "write it in quotes")
+            return None
+        if value.startswith("env:"):
+            value = self._referred(where, value.removeprefix("env:"))
+        elif setting.secret and given is not None:
+            self._found.add(where, "is a secret written into the file", 'write "env:NAME" and set the variable NAME')
+            return None
+        if value is not None and (fault := fault_of_secret(value)) is not None:
+            self._found.add(where, *fault)
+            return None
+        return self._address(where, value) if setting.url and value is not None else value
+
+    def _referred(self, where: str, variable: str) -> str | None:
+        if not _VARIABLE.fullmatch(variable):
+            self._found.add(where, "does not name a variable", 'write "env:NAME", without blanks')
+            return None
+        value = self._environ.get(variable, "")
+        if not value:
+            telling = len(variable) <= 48 and _TELLING_VARIABLE.fullmatch(variable)
+            name = variable if telling else "a variable"
+            self._found.add(where, f"refers to {name}, which is not set", "set the environment variable that it names")
+            return None
+        return value
+
+    def _address(self, where: str, value: str) -> str | None:
+        if not is_url(value):
+            self._found.add(where, "is not an http(s) address", "write it as https://host/path")
+            return None
+        address = urlsplit(value)
+        if "@" in address.netloc:
+            # An address is shown and logged; and nothing would send these.
+            self._found.add(where, "holds credentials", "take them out of the address")
+            return None
+        if address.query or address.fragment or "?" in value or "#" in value:
+            self._found.add(where, "has a query or a fragment, and paths are appended to it", "end it before ? and #")
+            return None
+        return value.rstrip("/")
+
+    def _check_transport(
+        self,
+        where: str,
+        values: Mapping[str, str | Secret],
+        given: Mapping[str, Any],
+        declared: Mapping[str, Setting],
+    ) -> None:
+        """Secrets do not travel in the clear; within this host or a network of one's own they may."""
+        if self._development or not any(declared[key].secret and key in given for key in values):
+            return
+        for key, value in values.items():
+            if declared[key].url and isinstance(value, str) and value.startswith("http:") and not is_private(value):
+                wrong = "is not https, and the account's secrets would go there in the clear"
+                self._found.add(f"{where}.{key}", wrong, "write it as https://host/path")
+
+
+def _key(name: str) -> str:
+    """A key of the file, as a place: a secret may have been written there by mistake."""
+    told = shown(name)
+    return name if told == repr(name) else told
+
+
+def _is_merchant_name(value: Any) -> bool:
+    return is_text(value) and len(value) <= _LONGEST_NAME and value.isprintable()
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_zone(value: Any) -> bool:
+    return value in pytz.all_timezones_set if isinstance(value, str) else False
+
+
+_CHECKS: tuple[tuple[str, Callable[[Any], bool], str, str, Any], ...] = (
+    ("name", _is_merchant_name, "is missing or not a text of one line", "set it to the merchant's name", None),
+    ("time_zone", _is_zone, "is not a time zone", "use a name such as America/New_York", "UTC"),
+    ("accepts_tips", _is_bool, "is not true or false", "write true or false", True),
+)
+"""Keys of an account with what is right, wrong and to do; the last one is taken where the key is missing."""

@@ -1,0 +1,68 @@
+"""Copies of an SQLite ledger, taken and put back while the service runs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from levelup_ov.ledger import reasons
+from levelup_ov.ledger.engine import REVISIONS, VERSION_TABLE, LedgerUnavailable, SchemaMismatch
+
+_PAGES = 1024
+"""Pages that are copied at once; in between, others may write."""
+
+
+def back_up(ledger: Path, copy: Path) -> int:
+    """Copy ``ledger`` as it is at one moment to ``copy``, a new file; gives its bytes.
+
+    :raises FileExistsError: there is such a file.
+    :raises LedgerUnavailable: the ledger cannot be read, or the copy cannot be written.
+    """
+    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        _copy(ledger, copy)
+        _check(copy)
+    except BaseException:
+        copy.unlink()
+        raise
+    return copy.stat().st_size
+
+
+def put_back(copy: Path, ledger: Path) -> None:
+    """Make ``ledger`` what ``copy`` is, in one transaction: processes that have it open go on with it.
+
+    :raises SchemaMismatch: the copy is of another release.
+    :raises LedgerUnavailable: one of them is damaged, or cannot be read or written.
+    """
+    _check(copy)
+    if not ledger.exists():
+        os.close(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    _copy(copy, ledger, pages=-1)
+
+
+def _copy(source: Path, target: Path, pages: int = _PAGES) -> None:
+    try:
+        with closing(_opened(source)) as one, closing(sqlite3.connect(target, timeout=10)) as other:
+            one.backup(other, pages=pages)
+    except sqlite3.Error as error:
+        raise LedgerUnavailable(kind=reasons.kind_of(error)) from error
+
+
+def _check(copy: Path) -> None:
+    try:
+        with closing(_opened(copy)) as opened:
+            found = [text for (text,) in opened.execute("PRAGMA quick_check")]
+            revision = opened.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
+    except sqlite3.Error as error:
+        kind = reasons.kind_of(error)
+        raise LedgerUnavailable(f"{copy} is not a copy of a ledger", kind) from error
+    if found != ["ok"]:
+        raise LedgerUnavailable(f"{copy} is damaged")
+    if revision is None or revision[0] not in REVISIONS:
+        raise SchemaMismatch(f"{copy} has a schema that this release does not know: use the release that made it")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)

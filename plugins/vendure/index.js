@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//
+// The plugin and what it adds to a shop's configuration. Facts about Vendure 3.7.3 are dated.
+'use strict';
+
+const { defaultPromotionActions, PluginCommonModule, VendurePlugin } = require('@vendure/core');
+const { merchantFundedDiscount } = require('./lib/discount');
+const { customFields } = require('./lib/fields');
+const { EnforceChoices, ModifierPrices } = require('./lib/modifiers');
+const { levelupTender, paymentHandler } = require('./lib/payments');
+const { withoutShipping } = require('./lib/process');
+const { Carts } = require('./lib/carts');
+const { Customers } = require('./lib/customers');
+const { LevelUpReference } = require('./lib/references');
+const { LevelUpResolver, schema } = require('./lib/resolver');
+const { TipsApart } = require('./lib/tips');
+
+/** Adds the plugin's parts to what the shop has: strategies are wrapped, never replaced. */
+function configure(config) {
+    for (const [entity, fields] of Object.entries(customFields)) {
+        config.customFields[entity] = [...(config.customFields[entity] ?? []), ...fields];
+    }
+    const orders = config.orderOptions;
+    orders.orderItemPriceCalculationStrategy = new ModifierPrices(orders.orderItemPriceCalculationStrategy);
+    orders.orderInterceptors = [...(orders.orderInterceptors ?? []), new EnforceChoices()];
+    orders.process = (orders.process ?? []).map(withoutShipping);
+    const taxes = config.taxOptions;
+    taxes.orderTaxCalculationStrategy = new TipsApart(taxes.orderTaxCalculationStrategy);
+    const payments = config.paymentOptions;
+    payments.paymentMethodHandlers = [...payments.paymentMethodHandlers, levelupTender];
+    const promotions = config.promotionOptions;
+    promotions.promotionActions = [...(promotions.promotionActions ?? defaultPromotionActions), merchantFundedDiscount];
+    return config;
+}
+
+class LevelUpPlugin {}
+VendurePlugin({
+    imports: [PluginCommonModule],
+    compatibility: '^3.7.0',
+    entities: [LevelUpReference],
+    configuration: configure,
+    providers: [Carts, Customers],
+    shopApiExtensions: { schema, resolvers: [LevelUpResolver] },
+})(LevelUpPlugin);
+
+module.exports = { LevelUpPlugin, paymentHandler };

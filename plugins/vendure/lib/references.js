@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//
+// References under which orders are placed: each once per shop.
+'use strict';
+
+const { Order } = require('@vendure/core');
+const { Column, Entity, PrimaryColumn } = require('typeorm');
+
+const LOCKS = ['mariadb', 'mysql', 'postgres'];
+
+/**
+ * `owner`: the id of the order that is placed under the reference, null before. `fences`: how often it was fenced.
+ *
+ * Only carts that were opened since the last fence can be placed: what was sent before and arrives late cannot, and
+ * the same submission can still be sent again.
+ */
+class LevelUpReference {}
+PrimaryColumn('varchar', { length: 255 })(LevelUpReference.prototype, 'reference');
+Column('varchar', { length: 255, nullable: true })(LevelUpReference.prototype, 'owner');
+Column('int', { default: 0 })(LevelUpReference.prototype, 'fences');
+Entity('level_up_reference')(LevelUpReference);
+
+const rowsOf = (ctx, connection) => connection.getRepository(ctx, LevelUpReference);
+
+/** The row of a reference, made if there is none, locked: a transaction that holds it is waited for. */
+async function lock(ctx, connection, reference) {
+    const rows = rowsOf(ctx, connection);
+    await rows.createQueryBuilder().insert().values({ reference, owner: null, fences: 0 }).orIgnore().execute();
+    const query = rows.createQueryBuilder('row').where('row.reference = :reference', { reference });
+    const locks = LOCKS.includes(connection.rawConnection.options.type);
+    return (locks ? query.setLock('pessimistic_write') : query).getOneOrFail();
+}
+
+/** What a cart is marked with that is opened for a reference now. */
+async function markFor(ctx, connection, reference) {
+    const row = await rowsOf(ctx, connection).findOneBy({ reference });
+    return mark({ reference, fences: row?.fences ?? 0 });
+}
+
+const mark = ({ reference, fences }) => `${reference} ${fences}`;
+
+/** Whether a cart with such a mark, or with none, was opened since the last fence of the locked row. */
+const isCurrent = (row, marked) => row.fences === 0 || marked === mark(row);
+
+const own = (ctx, connection, row, owner) => rowsOf(ctx, connection).update({ reference: row.reference }, { owner });
+
+/** Refuse from now on what was opened before, unless an order is placed under the reference already. */
+async function fence(ctx, connection, reference) {
+    const row = await lock(ctx, connection, reference);
+    if (row.owner === null) await rowsOf(ctx, connection).update({ reference }, { fences: row.fences + 1 });
+}
+
+/** What the shop holds under a reference, in all channels. */
+async function lookUp(ctx, connection, reference) {
+    const row = await rowsOf(ctx, connection).findOneBy({ reference });
+    const orders = await connection
+        .getRepository(ctx, Order)
+        .createQueryBuilder('order')
+        .where('order.customFields.levelupReference = :reference', { reference })
+        .andWhere('order.orderPlacedAt IS NOT NULL')
+        .orderBy('order.id', 'ASC')
+        .getMany();
+    const [order, ...others] = orders.map(({ id, code, customFields }) => ({ id, code, pickupAt: customFields.pickupAt }));
+    return { reference, fences: row?.fences ?? 0, order, others: others.map(each => each.id) };
+}
+
+module.exports = { fence, isCurrent, LevelUpReference, lock, LOCKS, lookUp, markFor, own };

@@ -1,0 +1,322 @@
+"""The ledger in trouble, and what an operator sees and does about it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from levelup_ov.config import ConfigError, check_ledger, upgrade_ledger
+from levelup_ov.ledger import reasons
+from levelup_ov.ledger.backup import back_up, put_back
+from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
+from levelup_ov.ledger.identity import Identity
+from levelup_ov.ledger.ledger import RETENTION, Claimed, Ledger, Submission, open_ledger
+from levelup_ov.ordering.turns import FAILURES, Run, in_turns, of_gone_accounts
+from tests.channel import Channel
+from tests.conftest import MakeApp
+
+KEY = {"headers": {"Authorization": "token dev-key"}}
+
+
+def ledger_at(path: Path) -> Ledger:
+    upgrade(f"sqlite:///{path}")
+    return open_ledger(f"sqlite:///{path}")
+
+
+def claimed(ledger: Ledger, number: int, account: str = "diner") -> str:
+    identity = Identity("idempotency_key", (f"{number:064x}",))
+    claim = ledger.claim(
+        account=account, location=f"{account}.one", identities=(identity,), content=(f"{number:064x}",),
+        lease=timedelta(seconds=60),
+    )  # fmt: skip
+    assert isinstance(claim, Claimed)
+    return claim.id
+
+
+# Readiness does what a submission does.
+
+
+@pytest.mark.rule("SUB-2")
+def test_ready_sees_a_full_disk(tmp_path: Path) -> None:
+    with closing(ledger_at(tmp_path / "ledger.db")) as ledger:
+        ledger.ready()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # Python ignores SIGXFSZ: a write beyond the limit fails, as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            with pytest.raises(LedgerUnavailable):
+                ledger.ready()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        ledger.ready()
+        assert ledger.find() == ()
+
+
+@pytest.mark.rule("SUB-2")
+def test_what_is_wrong_is_for_those_with_a_key(make_app: MakeApp, environ: dict[str, str]) -> None:
+    app = make_app()
+    ledger = Path(environ["LEVELUP_OV_DATA_DIR"]) / "ledger.db"
+    client = app.test_client()
+    assert client.get("/ready").json == {"status": "ok", "checks": {"ledger": "ok"}}
+    ledger.rename(ledger.with_suffix(".gone"))
+    deadline = time.monotonic() + 5
+    while client.get("/ready").status_code != 503:
+        assert time.monotonic() < deadline
+    assert client.get("/ready").json["checks"] == {"ledger": "LedgerUnavailable"}
+    told = client.get("/ready", **KEY).json["checks"]["ledger"]
+    assert "the ledger's file is gone" in told
+
+
+# Reasons.
+
+
+class _Error(Exception):
+    def __init__(self, text: str, **facts: str) -> None:
+        super().__init__(text)
+        self.__dict__.update(facts)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (_Error("", sqlstate="53300"), "connections"),
+        (_Error("", sqlstate="28P01"), "credentials"),
+        (_Error("", sqlstate="3D000"), "database"),
+        (_Error("", sqlstate="25006"), "read-only"),
+        (_Error("", sqlstate="53100"), "full"),
+        (_Error("", sqlstate="55P03"), "locked"),
+        (_Error("", sqlstate="42501"), "permission"),
+        (_Error("FATAL:  sorry, too many clients already"), "connections"),
+        (_Error('FATAL:  password authentication failed for user "canary"'), "credentials"),
+        (_Error('FATAL:  database "canary" does not exist'), "database"),
+        (_Error('invalid sslmode value: "canary"'), "address"),
+        (_Error("connection to server at 127.0.0.1 failed: Connection refused"), "unreachable"),
+        (_Error("connection timeout expired"), "timeout"),
+        (_Error("", sqlite_errorname="SQLITE_BUSY_SNAPSHOT"), "locked"),
+        (_Error("", sqlite_errorname="SQLITE_FULL"), "full"),
+        (_Error("", sqlite_errorname="SQLITE_READONLY_DBMOVED"), "read-only"),
+        (_Error("", sqlite_errorname="SQLITE_NOTADB"), "not a database"),
+        (_Error("something else"), None),
+    ],
+)
+def test_reasons_are_told_apart(error: Any, kind: str | None) -> None:
+    assert reasons.kind_of(error) == kind
+    assert "canary" not in LedgerUnavailable(kind=kind).message
+
+
+def test_a_refused_connection_says_so() -> None:
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect("postgresql://u:w@127.0.0.1:1/x", connect_timeout=2)
+    assert reasons.kind_of(caught.value) == "unreachable"
+
+
+def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("not a database, whatever its name is" * 200)
+    with pytest.raises(ConfigError, match="not a database"):
+        check_ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+# A file that changes under the service.
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("how", ["deleted", "replaced", "cut off"])
+def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(ledger_at(path)) as ledger:
+        claimed(ledger, 1)
+        shutil.copy(path, tmp_path / "copy.db")
+        if how == "deleted":
+            path.unlink()
+        elif how == "replaced":
+            os.replace(tmp_path / "copy.db", path)
+        else:
+            os.truncate(path, 0)
+        with pytest.raises(LedgerUnavailable, match="restart"):
+            claimed(ledger, 2)
+
+
+# Copies.
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_copy_is_taken_and_put_back_under_traffic(tmp_path: Path) -> None:
+    path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
+    stopped = threading.Event()
+    with closing(ledger_at(path)) as ledger, ThreadPoolExecutor(1) as pool:
+        before = claimed(ledger, 1)
+
+        def go_on() -> int:
+            number = 100
+            while not stopped.is_set():
+                claimed(ledger, number)
+                number += 1
+            return number - 100
+
+        traffic = pool.submit(go_on)
+        try:
+            while len(ledger.find()) < 3:
+                time.sleep(0.01)
+            assert back_up(path, copy) > 0
+            after = claimed(ledger, 2)
+            put_back(copy, path)
+        finally:
+            stopped.set()
+        assert traffic.result() > 0
+        # The service goes on with what was put back.
+        assert ledger.show(before) is not None and ledger.show(after) is None
+        claimed(ledger, 3)
+        ledger.ready()
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        back_up(path, copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"no copy of anything" * 500])
+def test_what_is_no_copy_is_not_put_back(tmp_path: Path, content: bytes) -> None:
+    path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
+    copy.write_bytes(content)
+    with closing(ledger_at(path)) as ledger:
+        kept = claimed(ledger, 1)
+        with pytest.raises(LedgerUnavailable):
+            put_back(copy, path)
+        assert ledger.show(kept) is not None
+
+
+@pytest.mark.rule("SUB-2")
+def test_an_empty_ledger_does_not_begin_silently(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    url = f"sqlite:///{path}"
+    assert upgrade_ledger(url, new=False) is None
+    assert upgrade_ledger(url, new=False) == REVISIONS[-1]
+    path.unlink()
+    with pytest.raises(ConfigError, match="is gone"):
+        upgrade_ledger(url, new=False)
+    assert not path.exists()
+    assert upgrade_ledger(url, new=True) is None
+
+
+# Purging.
+
+
+def test_a_purge_keeps_the_log_small(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(ledger_at(path)) as ledger:
+        with closing(sqlite3.connect(path)) as direct:
+            ledger.fail(claimed(ledger, 0))
+            columns = [name for _, name, *_ in direct.execute("PRAGMA table_info(submissions)") if name != "id"]
+            listed = ", ".join(columns)
+            direct.execute(
+                f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) "
+                f"INSERT INTO submissions (id, {listed}) SELECT 'x' || i, "
+                f"{', '.join(repr('r') + ' || i' if name == 'reference' else name for name in columns)} "
+                "FROM submissions, n WHERE submissions.id NOT LIKE 'x%'"
+            )
+            direct.execute("UPDATE submissions SET settled_at = 0, claimed_at = 0")
+            direct.commit()
+            direct.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert ledger.purge(retention=RETENTION) == 60_001
+        # The product's limit; without checkpoints it follows the size of what was deleted.
+        assert Path(f"{path}-wal").stat().st_size < 64 * 1024 * 1024
+
+
+# Reconciliation is fair and ends.
+
+
+def submission(account: str, number: int) -> Submission:
+    # Only who it is of counts here.
+    made = object.__new__(Submission)
+    object.__setattr__(made, "account", account)
+    object.__setattr__(made, "id", f"{account}-{number}")
+    return made
+
+
+@pytest.mark.rule("SUB-5")
+def test_accounts_take_turns() -> None:
+    open_ones = [submission("dead", number) for number in range(1200)] + [submission("sound", n) for n in range(5)]
+    chosen = in_turns(open_ones, 1000)
+    assert len(chosen) == 1000
+    assert [each.id for each in chosen[:4]] == ["dead-0", "sound-0", "dead-1", "sound-1"]
+    assert {each.id for each in chosen if each.account == "sound"} == {f"sound-{n}" for n in range(5)}
+
+
+@pytest.mark.rule("SUB-5")
+def test_a_provider_that_hangs_is_asked_once_in_a_run() -> None:
+    now = [0.0]
+    run = Run(60, lambda: now[0])
+    asked = []
+    for each in run.due(in_turns([submission(a, n) for a in ("hangs", "refuses", "sound") for n in range(10)], 100)):
+        asked.append(each.account)
+        if each.account == "hangs":
+            now[0] += 25
+            run.failed("hangs", 25)
+        elif each.account == "refuses":
+            run.failed("refuses", 0.1)
+        else:
+            run.answered("sound")
+    assert {name: asked.count(name) for name in set(asked)} == {"hangs": 1, "refuses": FAILURES, "sound": 10}
+    assert run.skipped == 30 - len(asked)
+
+
+@pytest.mark.rule("SUB-5")
+def test_a_run_ends_in_time() -> None:
+    now = [0.0]
+    run = Run(10, lambda: now[0])
+    for _ in run.due(submission("slow", number) for number in range(100)):
+        now[0] += 3
+        run.answered("slow")
+    assert (now[0], run.skipped) == (12, 96)
+
+
+def test_a_gone_account_is_named() -> None:
+    (line,) = of_gone_accounts([submission("closed-diner", number) for number in range(3)])
+    assert "3 unknown submission(s) of closed-diner" in line and "submissions settle" in line
+
+
+# Settling by hand.
+
+
+@pytest.mark.rule("SUB-5", "SUB-4")
+@pytest.mark.parametrize("answer", ["y", "n"])
+@pytest.mark.parametrize("option", [["--placed", "A-77"], ["--not-placed"]])
+def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, option: list[str]) -> None:
+    lost = {"order_number": "by-hand", "special_instructions": "sandbox:lost-answer"}
+    channel.submit(**lost)
+    ledger = channel.app.extensions["levelup_ov"].submissions.ledger
+    (row,) = ledger.find(number=None)
+    if row.state != "unknown":
+        pytest.fail(f"the sandbox answered: {row.state}")
+    runner = channel.app.test_cli_runner()
+    result = runner.invoke(args=["submissions", "settle", row.id, *option], input=f"{answer}\n")
+    after = ledger.show(row.id)
+    if answer == "n":
+        assert (result.exit_code, after.state) == (1, "unknown")
+        return
+    assert result.exit_code == 0, result.output
+    if option[0] == "--placed":
+        assert (after.state, after.order_id) == ("placed", "A-77")
+        replayed = channel.submit(**lost)
+        assert (replayed.order["order_id"], replayed.headers["Idempotency-Replayed"]) == ("A-77", "true")
+    else:
+        assert after.state == "not_placed"
+    again = runner.invoke(args=["submissions", "settle", row.id, *option, "--yes"])
+    assert again.exit_code == 1 and "only an unknown order" in again.output
+
+
+def test_settling_needs_one_answer(channel: Channel) -> None:
+    runner = channel.app.test_cli_runner()
+    for options in ([], ["--placed", "1", "--not-placed"]):
+        assert runner.invoke(args=["submissions", "settle", "x", *options]).exit_code == 2
+    assert "no such submission" in runner.invoke(args=["submissions", "settle", "x", "--not-placed"]).output

@@ -1,0 +1,397 @@
+"""How an unknown outcome is reconciled, and what is not forgotten (SUB-8 to SUB-12)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.outcome import Placed
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.ledger.identity import content_digests, identities, reference_of
+from levelup_ov.ledger.ledger import Ledger, Submission, open_ledger
+from levelup_ov.ledger.observer import Observer
+from levelup_ov.ordering.submissions import CONFIRMED_AFTER, Attempt, Settlement, SubmissionKey, Submissions
+from levelup_ov.transport import net
+from tests.ledger.things import KEYS, LOCATION, Clock
+
+DEADLINE, GRACE = 25.0, 30.0
+
+
+class Placing:
+    """As much of a session as an attempt needs."""
+
+    placing = True
+
+
+@dataclass
+class World:
+    """A channel and a provider: ``orders`` are what the provider holds, by reference.
+
+    ``looks`` are how long its answers to look-ups take, in turn, then none; an exception is raised.
+    """
+
+    ledger: Ledger
+    submissions: Submissions
+    wall: Clock
+    up: list[int]
+    orders: dict[str, str] = field(default_factory=dict)
+    looks: list[float | Exception] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    while_asleep: Callable[[], None] = lambda: None
+    fenced: set[str] = field(default_factory=set)
+    sent: list[Attempt] = field(default_factory=list)
+    fences: bool = False
+
+    def pass_by(self, seconds: float) -> None:
+        self.up[0] += int(seconds * 1000)
+        self.wall.advance(timedelta(seconds=seconds))
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.pass_by(seconds)
+        self.while_asleep()
+
+    def submit(self, key: str = "k", content: bytes = b"a burger", answer: Any = "placed", card: bool = False) -> Any:
+        """The number of the order, or the code of the failure. ``answer``: what becomes of a placing call."""
+
+        def place_order(attempt: Attempt) -> Settlement:
+            attempt.session = Placing()  # type: ignore[assignment]
+            attempt.last_look(None)
+            self.sent.append(attempt)
+            if isinstance(answer, Exception):
+                raise answer
+            if answer == "lost" or attempt.reference in self.fenced:
+                raise Unanswered("provider_timeout", "no answer", sent=True)
+            self.orders.setdefault(attempt.reference, f"p-{len(self.orders) + 1}")
+            return self._settlement(attempt.reference)
+
+        names = {"idempotency_key": key}
+        found = SubmissionKey(
+            "deli", LOCATION, identities(LOCATION, content=content, keys=KEYS, **names),  # type: ignore[arg-type]
+            content_digests(LOCATION, content, KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names), card,
+            self.wall.now,
+        )  # fmt: skip
+        try:
+            fence = self._fence if self.fences else None
+            return self.submissions.submit(found, place_order, self.find_order, fence_order=fence).answer["order_id"]
+        except Failure as failure:
+            return failure.code
+
+    def find_order(self, submission: Submission) -> Settlement | None:
+        look = self.looks.pop(0) if self.looks else 0.0
+        if isinstance(look, Exception):
+            raise look
+        self.pass_by(look)
+        return self._settlement(submission.reference) if submission.reference in self.orders else None
+
+    def look_again(self) -> list[str | None]:
+        due = self.ledger.due_again()
+        return [self.submissions.look_again(each, self.find_order) for each in due]
+
+    def states(self) -> list[tuple[str, str | None]]:
+        return [(row.state, row.ended) for row in sorted(self.ledger.find(), key=lambda row: row.id)]
+
+    def _fence(self, submission: Submission) -> None:
+        if submission.reference not in self.orders:
+            self.fenced.add(submission.reference)
+
+    def _settlement(self, reference: str) -> Settlement:
+        number = self.orders[reference]
+        return Settlement(Placed(number, number, reference=reference), {"order_id": number})
+
+
+@pytest.fixture
+def world(url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    up = [10_000]
+    with closing(open_ledger(url, clock=clock, observer=Observer("A", lambda: up[0]))) as ledger:
+        submissions = Submissions(ledger, deadline=DEADLINE, grace=GRACE)
+        one = World(ledger, submissions, clock, up)
+        monkeypatch.setattr(net, "sleep", one.sleep)
+        yield one
+
+
+@pytest.mark.rule("SUB-10", "SUB-2")
+def test_absence_is_believed_twice_a_grace_apart_and_once_more(world: World) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    world.pass_by(3600)
+    assert world.submit() == "outcome_unknown"
+    world.pass_by(GRACE - 0.002)
+    assert world.submit() == "outcome_unknown"
+    assert world.slept == []
+    world.pass_by(0.002)
+    assert world.submit() == "p-1"
+    assert world.slept == [CONFIRMED_AFTER]
+    assert world.states() == [("not_placed", "absent"), ("placed", None)]
+
+
+@pytest.mark.rule("SUB-10", "SUB-2")
+def test_an_order_that_appears_during_the_looks_is_the_order(world: World) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    assert world.submit() == "outcome_unknown"
+    world.pass_by(GRACE)
+    reference = world.sent[0].reference
+    world.while_asleep = lambda: world.orders.update({reference: "p-late"})
+    assert world.submit() == "p-late"
+    assert world.states() == [("placed", None)]
+
+
+@pytest.mark.rule("SUB-10")
+@pytest.mark.parametrize("look", [GRACE / 10 + 0.1, Unanswered("provider_timeout", "no answer", sent=True)])
+def test_a_look_that_fails_or_is_slow_begins_the_wait_again(world: World, look: Any) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    assert world.submit() == "outcome_unknown"
+    world.pass_by(GRACE)
+    world.looks.append(look)
+    assert world.submit() == "outcome_unknown"
+    assert world.submit() == "outcome_unknown"
+    world.pass_by(GRACE - 1)
+    assert world.submit() == "outcome_unknown"
+    world.pass_by(1)
+    # The last look may be the slow one as well.
+    world.looks += [0.0, look]
+    assert world.submit() == "outcome_unknown"
+    assert len(world.sent) == 1
+
+
+@pytest.mark.rule("SUB-10", "SUB-11")
+def test_behind_a_fence_it_is_placed_under_a_new_reference(world: World) -> None:
+    world.fences = True
+    assert world.submit(answer="lost") == "outcome_unknown"
+    assert world.submit() == "p-1"
+    first, second = world.sent
+    assert world.fenced == {first.reference} and second.reference not in world.fenced
+    assert world.states() == [("not_placed", "fenced"), ("placed", None)]
+
+
+@pytest.mark.rule("SUB-10")
+def test_a_fence_that_fails_proves_nothing(world: World) -> None:
+    world.fences = True
+    assert world.submit(answer="lost") == "outcome_unknown"
+
+    def fails(submission: Submission) -> None:
+        raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    world._fence = fails  # type: ignore[method-assign]
+    assert world.submit() == "outcome_unknown"
+    assert world.states() == [("unknown", None)]
+
+
+@pytest.mark.rule("SUB-11")
+def test_what_was_ruled_out_goes_again_as_it_went_first(world: World) -> None:
+    first_at = world.wall.now
+    assert world.submit(answer="lost") == "outcome_unknown"
+    assert world.submit() == "outcome_unknown"
+    world.pass_by(GRACE)
+    assert world.submit() == "p-1"
+    first, second = world.sent
+    assert (second.reference, second.received_at) == (first.reference, first_at)
+    # So a provider that knows keys takes the late one for the same.
+    assert first.id != second.id
+
+
+@pytest.mark.rule("SUB-11")
+def test_after_a_refusal_it_goes_as_a_new_one(world: World) -> None:
+    assert world.submit(answer=Refused("card_declined", "no")) == "card_declined"
+    world.pass_by(5)
+    assert world.submit() == "p-1"
+    first, second = world.sent
+    assert first.reference != second.reference and second.received_at == world.wall.now
+    assert world.states() == [("not_placed", "refused"), ("placed", None)]
+
+
+@pytest.mark.rule("SUB-9")
+def test_each_try_has_a_last_look(world: World) -> None:
+    looked: list[str] = []
+
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.last_look(None)
+        looked.append("first")
+        attempt.last_look(None)
+        looked.append("second")
+        row = world.ledger.show(attempt.id)
+        assert row is not None and row.state == "sending"
+        world.pass_by(DEADLINE + GRACE)
+        world.ledger.open_submissions()
+        attempt.last_look(None)
+        raise AssertionError("sent")
+
+    key = SubmissionKey(
+        "deli", LOCATION, identities(LOCATION, content=b"c", keys=KEYS, idempotency_key="k"),
+        content_digests(LOCATION, b"c", KEYS), None,
+    )  # fmt: skip
+    with pytest.raises(Failure) as failed:
+        world.submissions.submit(key, place_order, world.find_order)
+    assert looked == ["first", "second"]
+    # An earlier try was sent: what became of it is not known.
+    assert failed.value.code == "outcome_unknown"
+    assert world.states() == [("unknown", None)]
+
+
+@pytest.mark.rule("SUB-8", "SUB-5")
+def test_the_order_of_another_is_not_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    assert world.submit("ada") == "p-1"
+
+    def mixed_up(attempt: Attempt) -> Settlement:
+        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.last_look(None)
+        return Settlement(Placed("p-1", "p-1", reference=None), {"order_id": "p-1"})
+
+    key = SubmissionKey(
+        "deli", LOCATION, identities(LOCATION, content=b"c", keys=KEYS, idempotency_key="bob"),
+        content_digests(LOCATION, b"c", KEYS), None,
+    )  # fmt: skip
+    with pytest.raises(Failure) as failed:
+        world.submissions.submit(key, mixed_up, world.find_order)
+    assert failed.value.code == "outcome_unknown"
+    assert world.states() == [("placed", None), ("unknown", None)]
+    assert "order of another submission" in caplog.text
+
+
+@pytest.mark.rule("SUB-3", "SUB-2")
+def test_a_new_key_for_an_unknown_order_finds_it_out(world: World) -> None:
+    assert world.submit("a", answer="lost") == "outcome_unknown"
+    assert world.submit("b") == "outcome_unknown"
+    world.orders[world.sent[0].reference] = "p-late"
+    assert [world.submit("b"), world.submit("b"), world.submit("a")] == ["p-late"] * 3
+    assert len(world.sent) == 1
+    assert world.submit("c") == "p-2"
+
+
+@pytest.mark.rule("SUB-12")
+def test_a_late_order_that_was_ruled_out_is_told_to_a_person(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    (row,) = world.ledger.find()
+    assert world.submit(content=b"other") == "idempotency_key_reused"
+    world.ledger.rule_out(row, grace=timedelta(0))
+    world.pass_by(60)
+    assert world.look_again() == [None]
+    world.orders[row.reference] = "p-late"
+    world.pass_by(540)
+    assert world.look_again() == ["order_exists_but_ruled_out"]
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR and "ruled" in record.msg]
+    assert "cancel the order" in error.msg and error.__dict__["provider_order_id"] == "p-late"
+    assert [found.id for found in world.ledger.find(findings=True)] == [row.id]
+    world.pass_by(3000)
+    assert world.look_again() == ["order_exists_but_ruled_out"]
+
+
+@pytest.mark.rule("SUB-12")
+@pytest.mark.parametrize("merged", [True, False])
+def test_two_orders_of_one_submission_are_told_to_a_person(world: World, merged: bool) -> None:
+    world.fences = not merged
+    assert world.submit(answer="lost") == "outcome_unknown"
+    first = world.sent[0].reference
+    assert world.submit() == ("outcome_unknown" if merged else "p-1")
+    world.pass_by(GRACE)
+    assert world.submit() == "p-1"
+    # With one reference the look finds the order that was told; behind a fence that failed it finds a second.
+    world.orders.setdefault(first, "p-late")
+    world.pass_by(60)
+    assert world.look_again() == [None if merged else "two_orders_for_one_submission"]
+
+
+@pytest.mark.rule("SUB-12")
+def test_a_reference_held_twice_is_reported_to_a_person(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle = world._settlement
+    world._settlement = lambda reference: replace(  # type: ignore[method-assign]
+        settle(reference), placed=replace(settle(reference).placed, duplicates=("p-9",))
+    )
+    assert world.submit() == "p-1"
+    assert "two_orders_for_one_submission" in caplog.text
+    assert [row.finding for row in world.ledger.find(findings=True)] == ["two_orders_for_one_submission"]
+
+
+@pytest.mark.rule("SUB-12", "PAY-2")
+@pytest.mark.parametrize("fences", [True, False])
+def test_a_card_maybe_charged_without_order_is_reported(
+    world: World, caplog: pytest.LogCaptureFixture, fences: bool
+) -> None:
+    world.fences = fences
+    assert world.submit(answer="lost", card=True) == "outcome_unknown"
+    world.submit(card=True)
+    world.pass_by(GRACE)
+    assert world.submit(card=True) == "p-1"
+    found = [(row.finding, row.state) for row in world.ledger.find(findings=True)]
+    assert found == ([] if fences else [("card_may_be_charged", "not_placed")])
+    assert ("card_may_be_charged" in caplog.text) is not fences
+
+
+@pytest.mark.rule("SUB-12")
+def test_a_look_again_waits_for_an_attempt_that_is_under_way(world: World) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    (row,) = world.ledger.find()
+    world.ledger.rule_out(row, grace=timedelta(0))
+    assert world.submit(answer="lost") == "outcome_unknown"
+    world.orders[row.reference] = "p-late"
+    world.pass_by(60)
+    with pytest.raises(Failure, match="under way"):
+        world.look_again()
+    assert world.submit() == "p-late"
+    assert world.look_again() == [None]
+
+
+@pytest.mark.rule("SUB-2", "SUB-11")
+@pytest.mark.parametrize("outcome", ["placed", "lost"])
+def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: str) -> None:
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.last_look(None)
+        world.sent.append(attempt)
+        _lose_rows(world.ledger)
+        if outcome == "lost":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        world.orders[attempt.reference] = "p-1"
+        return world._settlement(attempt.reference)
+
+    names = {"idempotency_key": "k"}
+    key = SubmissionKey(
+        "deli", LOCATION, identities(LOCATION, content=b"a burger", keys=KEYS, **names),  # type: ignore[arg-type]
+        content_digests(LOCATION, b"a burger", KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names),
+        now=world.wall.now,
+    )  # fmt: skip
+    if outcome == "placed":
+        assert world.submissions.submit(key, place_order, world.find_order).answer == {"order_id": "p-1"}
+        assert world.submit() == "p-1"
+    else:
+        with pytest.raises(Failure):
+            world.submissions.submit(key, place_order, world.find_order)
+        assert world.submit() == "outcome_unknown"
+    assert len(world.sent) == 1
+    (row,) = world.ledger.find()
+    assert (row.id, row.reference, row.received_at) == (world.sent[0].id, world.sent[0].reference, world.wall.now)
+
+
+@pytest.mark.rule("SUB-2", "SUB-11", "SUB-12")
+def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.last_look(None)
+        _lose_rows(world.ledger)
+        assert world.submit() == "p-1"
+        assert world.sent[-1].reference == attempt.reference
+        return Settlement(Placed("p-9", "p-9", reference=attempt.reference), {"order_id": "p-9"})
+
+    names = {"idempotency_key": "k"}
+    key = SubmissionKey(
+        "deli", LOCATION, identities(LOCATION, content=b"a burger", keys=KEYS, **names),  # type: ignore[arg-type]
+        content_digests(LOCATION, b"a burger", KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names),
+    )  # fmt: skip
+    world.submissions.submit(key, place_order, world.find_order)
+    assert "two_orders_for_one_submission" in caplog.text
+    assert world.submit() == "p-1"
+
+
+def _lose_rows(ledger: Ledger) -> None:
+    with ledger.database.connection() as connection:
+        connection.execute(text("DELETE FROM submissions"))

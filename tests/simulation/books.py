@@ -1,0 +1,58 @@
+"""At the end of a trial: the provider's orders, the ledger and what the guests were told must agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.simulation.world import EXPECTED, NOT_CONCLUSIVE, Story, World
+
+SECOND, LOST, ANOTHERS, NOT_HELD, OTHER = "second order", "lost", "another's number", "not held", "other"
+LATE = "answered late"
+
+
+def faults_of(world: World) -> Iterator[tuple[str, str]]:
+    """What does not agree: its kind, and a sentence."""
+    kept = world.provider.kept
+    for guest, count in Counter(order.guest for order in kept).items():
+        if count > 1:
+            yield SECOND, f"{guest} has {count} orders"
+    by_ticket = {order.ticket: order for order in kept}
+    for story in world.stories:
+        yield from _told(world, story, by_ticket)
+    for words in world.late:
+        yield LATE, words
+    by_id = {order.id: order for order in kept}
+    placed = [row for row in world.rows if row.state == "placed"]
+    for row in world.rows:
+        if row.state not in ("placed", "not_placed"):
+            yield LOST, f"a submission is {row.state} for good"
+    for row in placed:
+        if row.provider_order_id not in by_id:
+            yield NOT_HELD, f"the ledger says placed, the provider holds no {row.provider_order_id}"
+    for id, count in Counter(row.provider_order_id for row in placed).items():
+        if count > 1:
+            yield ANOTHERS, f"{count} rows of the ledger hold {id}"
+    known = {row.provider_order_id for row in placed}
+    for order in kept:
+        if order.id not in known and not world.ledger_lost:
+            yield LOST, f"the provider holds {order.id} of {order.guest}, the ledger does not know"
+
+
+def _told(world: World, story: Story, by_ticket: dict[object, object]) -> Iterator[tuple[str, str]]:
+    who = story.guest
+    held = [order for order in world.provider.kept if order.guest == who]
+    numbers = {given for code, given in story.told if not code}
+    for number in numbers:
+        if number not in by_ticket:
+            yield NOT_HELD, f"{who} was told {number}, which the provider does not hold"
+        elif by_ticket[number].guest != who:  # type: ignore[attr-defined]
+            yield ANOTHERS, f"{who} was told {number}, which is {by_ticket[number].guest}'s"  # type: ignore[attr-defined]
+    if len(numbers) > 1:
+        yield ANOTHERS, f"{who} was told {sorted(map(str, numbers))}"
+    finals = [code for code in story.finals if code and code not in NOT_CONCLUSIVE]
+    if held and finals and len(finals) == len(story.finals):
+        yield LOST, f"{who} was told {finals[-1]} at last, and has an order"
+    for code, _ in story.told:
+        if code and code not in EXPECTED:
+            yield OTHER, f"{who} was told {code}"

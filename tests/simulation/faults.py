@@ -1,0 +1,262 @@
+"""What can go wrong with one call, by name: each has the connection, the request and the provider to itself.
+
+Faults of the network are also those of the campaign with real processes (``tests/faults``); the others are a provider
+or a proxy that answers late, twice, for somebody else, or with what proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, Protocol
+
+from tests.simulation.kernel import Kernel
+from tests.simulation.network import Connection
+from tests.simulation.providers import Answer, Provider, Request
+
+LATE = (0.3, 26.0)
+"""Seconds for which a call may rest on its way after its sender was told that it failed; within the grace of 30."""
+PASSED_OVER = (504, 502, 408, 302, 422, 204, 304, 202, 500)
+"""What a proxy answers instead of the provider."""
+PROVES_NOTHING = (202, 203, 204, 206)
+
+
+class Setting(Protocol):
+    """What a fault needs of the world."""
+
+    kernel: Kernel
+    dice: Random
+    provider: Provider
+
+    def forward(self, request: Request) -> Answer:
+        """Let the provider have the call, when it is awake."""
+
+
+class Exchange:
+    """One call."""
+
+    def __init__(self, world: Setting, connection: Connection, request: Request) -> None:
+        self.world = world
+        self.connection = connection
+        self.request = request
+        self.dice = world.dice
+
+    def forward(self) -> Answer:
+        return self.world.forward(self.request)
+
+    def say(self, status: int, body: Any, extra: str = "") -> None:
+        self.connection.send(written(status, body, extra))
+
+    def pause(self, least: float, most: float) -> None:
+        self.world.kernel.wait(self.dice.uniform(least, most))
+
+
+def written(status: int, body: Any, extra: str = "") -> bytes:
+    """An answer on the wire."""
+    content = b"" if status in (204, 304) else json.dumps(body).encode()
+    length = "" if status in (204, 304) else f"Content-Length: {len(content)}\r\n"
+    return f"HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n{length}{extra}\r\n".encode() + content
+
+
+def none(it: Exchange) -> None:
+    """Nothing goes wrong."""
+    it.say(*it.forward())
+
+
+def _reset(it: Exchange) -> None:
+    it.connection.reset()
+
+
+def _lost(it: Exchange) -> None:
+    it.forward()
+    it.connection.reset() if it.dice.random() < 0.5 else it.connection.close()
+
+
+def _late(it: Exchange) -> None:
+    it.connection.close()
+    it.pause(*LATE)
+    it.forward()
+
+
+def _dripped(it: Exchange) -> None:
+    data = written(*it.forward())
+    cut = it.dice.randrange(1, len(data))
+    it.connection.send(data[:cut])
+    for position in range(cut, len(data)):
+        it.world.kernel.wait(4.0)
+        if it.connection.has_ended:
+            return
+        it.connection.send(data[position : position + 1])
+
+
+def _garbage(it: Exchange) -> None:
+    it.forward()
+    it.connection.send(it.dice.randbytes(40) + b"\r\n\r\n")
+    it.connection.close()
+
+
+def _cut(it: Exchange) -> None:
+    status, body = it.forward()
+    content = json.dumps(body).encode()
+    part = content[: it.dice.randrange(max(len(content) - 1, 1))]
+    whole = it.dice.random() < 0.5
+    length = len(part) if whole else len(content)
+    it.connection.send(f"HTTP/1.1 {status} Status\r\nContent-Length: {length}\r\n\r\n".encode() + part)
+    if not whole:
+        it.connection.close()
+
+
+def _failing(it: Exchange) -> None:
+    it.say(it.dice.choice((500, 502, 503)), {})
+
+
+def _failed(it: Exchange) -> None:
+    it.forward()
+    it.say(it.dice.choice((500, 502, 503, 504)), {})
+
+
+def _limited(it: Exchange) -> None:
+    it.say(429, {}, it.dice.choice(("", "Retry-After: 1\r\n")))
+
+
+def _redirected(it: Exchange) -> None:
+    it.say(it.dice.choice((302, 307)), {}, "Location: http://elsewhere.test/trap\r\n")
+
+
+def _slow(it: Exchange) -> None:
+    it.pause(0.2, 20.0)
+    none(it)
+
+
+def _twice(it: Exchange) -> None:
+    answers = [it.forward(), it.forward()]
+    it.say(*it.dice.choice(answers))
+
+
+def _silent(it: Exchange) -> None:
+    """Neither forwarded nor answered."""
+
+
+def _mute(it: Exchange) -> None:
+    it.forward()
+
+
+def _deliver(it: Exchange, data: bytes) -> None:
+    """Late: after a moment, or together with the answer to the next request of the connection."""
+    if it.dice.random() < 0.5:
+        it.connection.leftovers.append(data)
+    else:
+        it.pause(0.001, 0.5) if it.dice.random() < 0.5 else it.pause(*LATE)
+        it.connection.send(data)
+
+
+def _answered_late(it: Exchange) -> None:
+    """A proxy answers something else; the provider's answer follows."""
+    forwarded_late = it.dice.random() < 0.3
+    answer = None if forwarded_late else it.forward()
+    it.say(it.dice.choice(PASSED_OVER), {})
+    if answer is None:
+        it.pause(*LATE)
+        answer = it.forward()
+    _deliver(it, written(*answer))
+
+
+def _refused_late(it: Exchange) -> None:
+    """A proxy answers something else; the provider has refused the call, and says so late."""
+    it.say(it.dice.choice(PASSED_OVER), {})
+    refusal = {"detail": "item unavailable: soup", "problem": {"code": "dish_sold_out", "text": "Sold out."}}
+    _deliver(it, written(422, refusal))
+
+
+def _doubled(it: Exchange) -> None:
+    data = written(*it.forward())
+    it.connection.send(data)
+    _deliver(it, data)
+
+
+def _interim(it: Exchange) -> None:
+    """An interim answer before the answer itself, at once or later."""
+    it.connection.send(f"HTTP/1.1 {it.dice.choice((102, 103))} Early\r\nLink: </a>\r\n\r\n".encode())
+    answer = it.forward()
+    if it.dice.random() < 0.5:
+        it.pause(0.1, 30.0)
+    it.say(*answer)
+
+
+def _anothers(it: Exchange) -> None:
+    """The answer to another guest's call; this one was stored or not."""
+    answer = it.forward()
+    made = [order for order in it.world.provider.kept if order.guest == it.request.guest]
+    others = [order for order in it.world.provider.kept if order.guest != it.request.guest]
+    if answer[0] not in (200, 201):
+        it.say(*answer)
+        return
+    if made and it.dice.random() < 0.4:
+        made[-1].is_kept = False
+    if others and it.dice.random() < 0.5:
+        said: Any = others[-1].said
+        it.say(201, said if it.request.kind != "order" or "order_id" in said else {"order": said})
+    else:
+        it.say(*it.world.provider.another(it.request, answer))
+
+
+def _not_kept(it: Exchange) -> None:
+    """FFTP answers as if it had stored the order; its next call shows that it has not."""
+    answer = it.forward()
+    if answer[0] == 201 and it.world.provider.name == "deli":
+        it.world.provider.kept[-1].is_kept = False
+    it.say(*answer)
+
+
+def _proves_nothing(it: Exchange) -> None:
+    """A look-up that is answered, and was not asked."""
+    empty: Any = [] if it.world.provider.name == "deli" else {"orders": []}
+    it.say(it.dice.choice(PROVES_NOTHING), empty)
+
+
+def _early_empty(it: Exchange) -> None:
+    """The empty answer to an earlier call comes first."""
+    empty: Any = [] if it.world.provider.name == "deli" else {"orders": []}
+    it.connection.leftovers.append(written(200, empty))
+    it.say(504, {})
+
+
+def _rows_cut(it: Exchange) -> None:
+    """Rows without the member that tells, or without the rows after the first."""
+    status, body = it.forward()
+    rows = body if isinstance(body, list) else body.get("orders")
+    if not rows:
+        it.say(status, body)
+        return
+    rows = [{name: value for name, value in row.items() if name not in ("payment_proof", "reference")} for row in rows]
+    it.say(it.dice.choice((200, 206)), rows if isinstance(body, list) else {"orders": rows})
+
+
+Fault = Callable[[Exchange], None]
+
+ANYWHERE: Mapping[str, Fault] = {
+    "reset": _reset,
+    "answer lost": _lost,
+    "delivered late": _late,
+    "dripped": _dripped,
+    "garbage": _garbage,
+    "JSON cut short": _cut,
+    "5xx, not forwarded": _failing,
+    "5xx after forwarding": _failed,
+    "429": _limited,
+    "redirected": _redirected,
+    "slow": _slow,
+    "delivered twice": _twice,
+    "silent": _silent,
+    "mute": _mute,
+    "answered late": _answered_late,
+    "doubled": _doubled,
+    "interim": _interim,
+}
+PLACING: Mapping[str, Fault] = {
+    **ANYWHERE, "refused late": _refused_late, "another guest's answer": _anothers, "not kept": _not_kept,
+}  # fmt: skip
+LOOKING_UP: Mapping[str, Fault] = {
+    **ANYWHERE, "proves nothing": _proves_nothing, "an early empty answer": _early_empty, "rows cut": _rows_cut,
+}  # fmt: skip

@@ -1,0 +1,311 @@
+"""The product with one rule put back to the old way, each as a patch: to show that the simulation would notice."""
+
+from __future__ import annotations
+
+import http.client
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+from adapters import fftp, sandbox
+from levelup_ov.domain.failure import Failure
+from levelup_ov.errors import Unanswered
+from levelup_ov.ledger import identity
+from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ordering import metadata, service, submissions
+from levelup_ov.ordering.submissions import Submissions
+from levelup_ov.transport import connections, session
+from levelup_ov.transport.connections import Exchange
+from levelup_ov.transport.session import Session
+from tests.simulation import network, world
+from tests.simulation.network import Network
+from tests.simulation.world import World
+
+Mutant = Callable[[], AbstractContextManager[object]]
+
+patch = mock.patch.object
+_init, _settle, _submissions_init = Session.__init__, Exchange.settle, Submissions.__init__
+_exchange_init, _fail, _record = Exchange.__init__, Ledger.fail, Submissions._record
+
+
+@contextmanager
+def _all(*patches: AbstractContextManager[object]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for each in patches:
+            stack.enter_context(each)
+        yield
+
+
+def _always_kept(self: Exchange, *, keep: bool, understood: bool = False) -> None:
+    self.surplus = False
+    _settle(self, keep=self.is_answered, understood=True)
+
+
+def _shared(self: Session, *arguments: Any, own: bool = False, **more: Any) -> None:
+    _init(self, *arguments, own=False, **more)
+
+
+def shared_connections() -> AbstractContextManager[object]:
+    """Submissions use the account's connections, which take back whatever was answered."""
+    return _all(patch(Session, "__init__", _shared), patch(Exchange, "settle", _always_kept),
+                patch(service, "_check_identity", _nothing), _no_echo())  # fmt: skip
+
+
+def shared_connections_alone() -> AbstractContextManager[object]:
+    """As above, but what the provider says back is still compared."""
+    return _all(patch(Session, "__init__", _shared), patch(Exchange, "settle", _always_kept))
+
+
+def _nothing(*_: object, **__: object) -> None:
+    pass
+
+
+def _no_echo() -> AbstractContextManager[object]:
+    return _all(patch(fftp, "_check_echo", _nothing), patch(sandbox, "_check_echo", _nothing))
+
+
+def answer_of_another() -> AbstractContextManager[object]:
+    """Nobody compares the reference that the provider says back."""
+    return _all(patch(service, "_check_identity", _nothing), _no_echo(), patch(fftp.FftpAdapter, "_kept", _unkept))
+
+
+def _unkept(self: Any, order_id: str, reference: str, customer: str | None, session: Session) -> Any:
+    try:
+        path = f"/fftp/v1/orders/{order_id}/paid"
+        return session.post(path, {"paid": True}, headers=self._admin(), repeatable=True).answer()
+    except Failure:
+        return fftp.Answer({"paid": False, "payment_proof": fftp.PROOF + reference})
+
+
+def order_not_kept() -> AbstractContextManager[object]:
+    """A 404 for the order that was just made is ignored."""
+    return patch(fftp.FftpAdapter, "_kept", _unkept)
+
+
+def _any_2xx(reply: Any, request: Any, also: Any) -> None:
+    if not reply.ok:
+        _check_status(reply, request, also)
+
+
+_check_status = session._check_status
+
+
+def any_2xx() -> AbstractContextManager[object]:
+    """Every status of success proves what the call asks."""
+    return patch(session, "_check_status", _any_2xx)
+
+
+def _find_in_rows(self: Any, location: Any, reference: str, trace: Any, session: Session) -> Any:
+    orders = fftp.Answer({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
+    for order in orders:
+        if order.text("payment_proof", "") == fftp.PROOF + reference:
+            return self._finish(order, order.instant("created_at"), session, customer=None, discounted=None)
+    return None
+
+
+def rows_unread() -> AbstractContextManager[object]:
+    """A row without the member that tells is no order of ours."""
+    return patch(fftp.FftpAdapter, "find_order", _find_in_rows)
+
+
+def _look_at_once(self: Exchange, *arguments: Any, **more: Any) -> None:
+    _exchange_init(self, *arguments, **more)
+    if self._last_look is not None:
+        self._last_look()
+        self._looked = True
+
+
+def _unlimited_resolve(self: Network, host: str, port: int, seconds: float) -> Any:
+    self.kernel.point("resolve")
+    if self.slow_names:
+        self.kernel.wait(self.slow_names.pop())
+    return [host]
+
+
+def _send_whatever_the_clock_says(self: Any, exchange: Exchange) -> None:
+    exchange.look()
+    if World.current is not None:
+        World.current.network.is_readable(self.sock)
+
+
+def connects_after_the_mark() -> AbstractContextManager[object]:
+    """Name look-up and connection come after the mark, and the look-up takes as long as it takes."""
+    return _all(patch(Exchange, "__init__", _look_at_once), patch(Network, "resolve", _unlimited_resolve),
+                patch(connections._DeadlineMixin, "_look", _send_whatever_the_clock_says),
+                patch(connections._DeadlineMixin, "_new_conn", _connect_patiently))  # fmt: skip
+
+
+def _connect_patiently(self: Any) -> Any:
+    network = World.current.network  # type: ignore[union-attr]
+    sock = network.connect(network.resolve(self._dns_host, self.port, 0), 3.05)
+    exchange = connections.current_exchange.get(None)
+    if exchange is not None:
+        exchange.connected = True
+    return sock
+
+
+def _look_without_clock(self: Session, trace: Any) -> None:
+    if self._last_look is not None:
+        self._last_look(trace)
+    self.placing = True
+
+
+def no_clock_after_the_mark() -> AbstractContextManager[object]:
+    """The deadline is checked before the mark only."""
+    return _all(patch(Session, "_look", _look_without_clock),
+                patch(connections._DeadlineMixin, "_look", _send_whatever_the_clock_says))  # fmt: skip
+
+
+def _sleepless(self: Network) -> float:
+    task = self.kernel.current
+    return self.kernel.now - (task.process.slept if task is not None else 0.0)
+
+
+def clock_stops_asleep() -> AbstractContextManager[object]:
+    """The deadline's clock does not count the time for which a host was frozen."""
+    return patch(Network, "now", _sleepless)
+
+
+def _one_look(self: Submissions, submission: Submission, find_order: Any, asked_at: int, deadline: Any) -> None:
+    not_before = (submission.sending_at or submission.claimed_at) + self._lease
+    if submission.seen_at < not_before:
+        raise submissions._too_early(not_before - submission.seen_at)
+
+
+def _absent_at_once(self: Ledger, submission: Submission, **_: object) -> timedelta:
+    return timedelta(0)
+
+
+def one_look() -> AbstractContextManager[object]:
+    """One look after the lease is proof."""
+    return _all(patch(Submissions, "_look_twice", _one_look), patch(Ledger, "absence", _absent_at_once))
+
+
+def _two_looks(self: Submissions, submission: Submission, find_order: Any, asked_at: int, deadline: Any) -> None:
+    self._check_absence(submission, asked_at)
+
+
+def no_last_look() -> AbstractContextManager[object]:
+    """Two looks a grace apart are proof, although the provider may have woken just before the second."""
+    return patch(Submissions, "_look_twice", _two_looks)
+
+
+def absent_at_once() -> AbstractContextManager[object]:
+    """What the provider does not have, it never gets."""
+    return _all(patch(Ledger, "absence", _absent_at_once), patch(Submissions, "_look_twice", _nothing))
+
+
+def wall_clock_leases() -> AbstractContextManager[object]:
+    """Leases are measured by the hosts' wall clocks."""
+    from levelup_ov.ledger.observer import Observer
+
+    wall = Observer("everybody's", lambda: int(world._wall() * 1000))
+    return patch(World, "observer", lambda self, name: wall)
+
+
+def fresh_references() -> AbstractContextManager[object]:
+    """Every attempt has a reference of its own."""
+    return patch(identity, "reference_of", lambda *_, **__: lambda generation: str(uuid.uuid4()))
+
+
+def _all_marks(key: bytes, guest: Any) -> list[str]:
+    return ["anybody"]
+
+
+def carts_of_anybody() -> AbstractContextManager[object]:
+    """What comes back sealed is bound to no guest."""
+    return _all(patch(metadata, "_marks", _all_marks), patch(sandbox, "_guest", lambda order: ["anybody"]))
+
+
+def no_fence() -> AbstractContextManager[object]:
+    """The provider's absence counts as if it had been fenced."""
+    return patch(sandbox.SandboxAdapter, "fence_order", _nothing)
+
+
+def _lost_is_failed(self: Ledger, id: str, **_: object) -> None:
+    _fail(self, id)
+
+
+def unknown_is_not_placed() -> AbstractContextManager[object]:
+    """An outcome that is not proven counts as not placed."""
+    return patch(Ledger, "lose", _lost_is_failed)
+
+
+def _forgotten(*arguments: Any, **more: Any) -> tuple[identity.Identity, ...]:
+    return tuple(replace(each, digests=(uuid.uuid4().hex,)) for each in _identities(*arguments, **more))
+
+
+_identities = identity.identities
+
+
+def forgetful_claims() -> AbstractContextManager[object]:
+    """A claim forgets what it is recognised by."""
+    return _all(patch(identity, "identities", _forgotten), fresh_references(), content_is_free())
+
+
+def content_is_free() -> AbstractContextManager[object]:
+    """The content of an order whose outcome is unknown can be sent under another identity."""
+    return patch(identity, "content_digests", lambda *_: (uuid.uuid4().hex,))
+
+
+def sockets_close() -> AbstractContextManager[object]:
+    """What a host could not send yet is sent when it can be, however late."""
+    return _all(patch(network.Socket, "reset", _nothing), patch(network.Socket, "limit_sending", _nothing))
+
+
+def _not_recorded(self: Submissions, id: str, settlement: Any) -> None:
+    self.ledger.fail(id)
+
+
+def placed_is_not_recorded() -> AbstractContextManager[object]:
+    """What was placed is recorded as not placed."""
+    return patch(Submissions, "_record", _not_recorded)
+
+
+def _believed(self: Submissions, submission: Submission, find_order: Any) -> Any:
+    try:
+        return find_order(submission)
+    except Unanswered:
+        return None
+
+
+def silence_is_absence() -> AbstractContextManager[object]:
+    """A look-up that fails says that there is no order."""
+    return _all(patch(Submissions, "_look", _believed))
+
+
+def first_status_counts() -> AbstractContextManager[object]:
+    """An interim answer is the answer."""
+    return patch(connections._DeadlineResponse, "_read_status", http.client.HTTPResponse._read_status)  # type: ignore[attr-defined]
+
+
+def _unlimited(unlimited: float) -> float:
+    return unlimited
+
+
+def patient_ledger() -> AbstractContextManager[object]:
+    """The ledger takes as long as it takes, whatever the deadline."""
+    from levelup_ov.ledger import limits
+
+    return patch(limits, "remaining", _unlimited)
+
+
+MUTANTS: Mapping[str, Mutant] = {
+    each.__name__: each
+    for each in (
+        shared_connections, shared_connections_alone, answer_of_another, order_not_kept, any_2xx, rows_unread,
+        connects_after_the_mark, no_clock_after_the_mark, clock_stops_asleep, one_look, no_last_look, absent_at_once,
+        wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
+        sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
+        silence_is_absence, first_status_counts,
+    )
+}  # fmt: skip
+QUICK = (
+    "shared_connections", "answer_of_another", "order_not_kept", "absent_at_once", "unknown_is_not_placed",
+    "forgetful_claims", "placed_is_not_recorded", "one_look",
+)  # fmt: skip
+"""Those that are found within a few hundred trials."""

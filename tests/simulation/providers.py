@@ -1,0 +1,264 @@
+"""Small imitations of two providers: what the adapters use of them, with each order kept as it was made.
+
+``orders`` hold ``id``, ``ticket``, ``reference`` and ``guest``. A guest is known by the telephone number or, at FFTP,
+which is told none, by the name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import parse_qs
+
+PRICE = 650
+IMPOSSIBLE = 10**14
+
+Answer = tuple[int, Any]
+
+
+@dataclass(slots=True)
+class Request:
+    """A whole request. ``kind``: what it is for, see the providers' own names."""
+
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    body: Any
+    kind: str
+    guest: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}" + (f" of {self.guest}" if self.guest else "")
+
+
+@dataclass(slots=True)
+class Order:
+    """An order that was made. ``is_kept``: False once the provider has lost it."""
+
+    id: str
+    ticket: Any
+    reference: str | None
+    guest: str
+    said: dict[str, Any] = field(default_factory=dict)
+    is_kept: bool = True
+
+
+class Provider:
+    """What both have in common. ``merges``: a reference that was used makes no second order."""
+
+    name = ""
+    host = ""
+
+    def __init__(self, *, merges: bool) -> None:
+        self.merges = merges
+        self.orders: list[Order] = []
+
+    def request(self, top: bytes, body: bytes) -> Request:
+        """Read a request."""
+        method, target, _ = top.split(b"\r\n", 1)[0].decode().split(" ")
+        path, _, query = target.partition("?")
+        content = json.loads(body) if body else None
+        request = Request(method, path, parse_qs(query), content, "")
+        request.kind = self.kind_of(request)
+        request.guest = self.guest_of(request)
+        return request
+
+    def kind_of(self, request: Request) -> str:
+        raise NotImplementedError
+
+    def guest_of(self, request: Request) -> str | None:
+        raise NotImplementedError
+
+    def handle(self, request: Request, now: float) -> Answer:
+        """Do what is asked; status and body."""
+        raise NotImplementedError
+
+    def another(self, request: Request, answer: Answer) -> Answer:
+        """The answer to a placing call as somebody else's order of the same kind."""
+        raise NotImplementedError
+
+    @property
+    def kept(self) -> list[Order]:
+        """The orders that it still has."""
+        return [order for order in self.orders if order.is_kept]
+
+
+class Fftp(Provider):
+    """FFTP 0.4.0. Without ``merges`` it has lost the keys of its orders, as it may."""
+
+    name, host = "deli", "deli.test"
+
+    def kind_of(self, request: Request) -> str:
+        match request.method, request.path.split("/")[1:]:
+            case "GET", [".well-known", _]:
+                return "locations"
+            case "GET", ["fftp", "v1", "menu"]:
+                return "menu"
+            case "GET", ["fftp", "v1", "orders"]:
+                return "token" if "status" in request.query else "lookup"
+            case "POST", ["fftp", "v1", "orders"]:
+                return "price" if request.body["client_total_cents"] > IMPOSSIBLE else "order"
+            case "POST", [*_, "paid"]:
+                return "paid"
+        return "show"
+
+    def guest_of(self, request: Request) -> str | None:
+        if request.body and "customer_name" in request.body:
+            return str(request.body["customer_name"])
+        found = [order for order in self.orders if order.id in request.path]
+        return found[0].guest if found else None
+
+    def handle(self, request: Request, now: float) -> Answer:
+        match request.kind:
+            case "locations":
+                return 200, {"restaurant_name": "Deli", "address": "1 Main"}
+            case "menu":
+                item = {"id": "soup", "name": "Soup", "price_cents": PRICE, "modifiers": []}
+                return 200, {"restaurant_name": "Deli", "default_prep_minutes": 20, "items": [item]}
+            case "token":
+                return 200, []
+            case "lookup":
+                return 200, [order.said for order in reversed(self.kept)]
+            case "price" | "order":
+                return self._order(request, now)
+        id = request.path.split("/")[4]
+        order = next((each for each in self.kept if each.id == id), None)
+        if order is None:
+            return 404, {"detail": "order not found"}
+        if request.kind == "paid":
+            order.said["paid"] = True
+        return 200, order.said
+
+    def _order(self, request: Request, now: float) -> Answer:
+        body = request.body
+        total = PRICE * sum(line["quantity"] for line in body["lines"])
+        if body["lines"][0]["item_id"] != "soup":
+            return 422, {"detail": f"unknown item_id: {body['lines'][0]['item_id']}"}
+        if self.merges:
+            for order in self.kept:
+                if order.reference == body["idempotency_key"]:
+                    return 200, order.said
+        if body["client_total_cents"] != total:
+            words = "client total does not match menu prices"
+            detail = {"error": "total_mismatch", "message": words, "correct_total_cents": total,
+                      "client_total_cents": body["client_total_cents"]}  # fmt: skip
+            return 409, {"detail": detail}
+        number, name = len(self.orders) + 1, body["customer_name"]
+        said = {
+            "order_id": f"ord_{number}", "ticket_number": f"T-{number}", "status": "received", "total_cents": total,
+            "eta_minutes": 20, "customer_name": name, "payment_proof": body["payment_proof"], "paid": False,
+            "created_at": datetime.fromtimestamp(1_800_000_000 + now, timezone.utc).isoformat(),
+        }  # fmt: skip
+        order = Order(f"ord_{number}", f"T-{number}", body["idempotency_key"], name, said)
+        self.orders.append(order)
+        return 201, said
+
+    def another(self, request: Request, answer: Answer) -> Answer:
+        others = {"order_id": "ord_other", "ticket_number": "T-other", "customer_name": "Carol Other",
+                  "payment_proof": "LevelUp of-carol"}  # fmt: skip
+        return 201, {**answer[1], **others}
+
+
+class Sandbox(Provider):
+    """The sandbox engine: carts, one order for each cart and reference, references that can be voided."""
+
+    name, host = "box", "box.test"
+
+    def __init__(self, *, merges: bool) -> None:
+        super().__init__(merges=merges)
+        self._carts: dict[str, dict[str, Any]] = {}
+        self._voids: dict[str, int] = {}
+
+    def kind_of(self, request: Request) -> str:
+        match request.method, request.path.split("/")[1:]:
+            case "GET", ["v1", "locations"]:
+                return "locations"
+            case "POST", ["v1", "locations", _, "carts"]:
+                return "cart"
+            case "POST", ["v1", "locations", _, "voids"]:
+                return "void"
+            case "GET", ["v1", "locations", _, "orders"]:
+                return "lookup"
+            case "PUT", ["v1", "carts", _]:
+                return "refill"
+        return "order"
+
+    def guest_of(self, request: Request) -> str | None:
+        if request.kind in ("cart", "refill"):
+            return str(request.body["customer"]["name"])
+        cart = self._carts.get(request.path.split("/")[3]) if request.kind == "order" else None
+        return cart and cart["guest"]
+
+    def handle(self, request: Request, now: float) -> Answer:
+        place, body = "congress", request.body
+        match request.kind:
+            case "locations":
+                return 200, {"locations": [_LOCATION]}
+            case "lookup":
+                wanted = request.query["reference"][0]
+                return 200, {"orders": [order.said for order in self.kept if order.reference == wanted]}
+            case "void":
+                self._voids[body["reference"]] = len(self._carts)
+                return 200, {"void": {"location": place, "reference": body["reference"]}}
+            case "cart":
+                if body["lines"][0]["dish"] != "soup":
+                    return _problem(422, "dish_unknown", "We do not have this dish.")
+                id = f"cart{len(self._carts) + 1}"
+                self._carts[id] = {"guest": body["customer"]["name"], "number": len(self._carts) + 1,
+                                   "ordered": False, "content": body}  # fmt: skip
+                return 201, {"cart": {"id": id}, "quote": _quote(body, now)}
+        cart = self._carts.get(request.path.split("/")[3])
+        if cart is None:
+            return _problem(404, "cart_unknown", "There is no such cart.")
+        if request.kind == "refill":
+            if body["customer"]["name"] != cart["guest"]:
+                return _problem(404, "cart_of_another", "This cart was opened by somebody else.")
+            if cart["ordered"]:
+                return _problem(409, "cart_ordered", "This cart has been ordered.")
+            cart["content"] = body
+            return 200, {"cart": {"id": request.path.split("/")[3]}, "quote": _quote(body, now)}
+        return self._order(request, cart, now)
+
+    def _order(self, request: Request, cart: dict[str, Any], now: float) -> Answer:
+        reference = request.body["reference"]
+        if cart["ordered"]:
+            return _problem(409, "cart_ordered", "This cart has been ordered.")
+        if self.merges and any(order.reference == reference for order in self.kept):
+            return _problem(409, "reference_taken", "There is an order with this reference already.")
+        if self._voids.get(reference, 0) >= cart["number"]:
+            return _problem(409, "reference_voided", "This cart cannot be ordered under this reference any more.")
+        quote = _quote(cart["content"], now)
+        if request.body["expected_total"] != quote["grand_total"]:
+            return _problem(409, "price_changed", "The price has changed.")
+        cart["ordered"] = True
+        ticket = len(self.orders) + 1
+        said = {"id": f"order{ticket}", "ticket": ticket, "reference": reference, "location": "congress",
+                "ready": quote["ready"], "charged": quote["grand_total"]}  # fmt: skip
+        self.orders.append(Order(said["id"], ticket, reference, cart["guest"], said))
+        return 201, {"order": said}
+
+    def another(self, request: Request, answer: Answer) -> Answer:
+        others = {"id": "order-other", "ticket": 777, "reference": "of-carol"}
+        return 201, {"order": {**answer[1]["order"], **others}}
+
+
+def _problem(status: int, code: str, text: str) -> Answer:
+    return status, {"problem": {"code": code, "text": text}}
+
+
+def _quote(body: Mapping[str, Any], now: float) -> dict[str, Any]:
+    food = PRICE * sum(line["count"] for line in body["lines"])
+    ready = datetime.fromtimestamp(1_800_001_200 + now, timezone.utc).isoformat()
+    return {"subtotal": food, "tax": 0, "gratuity": body["gratuity"], "grand_total": food + body["gratuity"],
+            "discounts": {"coupon": 0, "house": 0}, "ready": {"at": ready}}  # fmt: skip
+
+
+_LOCATION = {
+    "id": "congress", "title": "Congress", "telephone": "+16175550100", "zone": "America/New_York",
+    "address": {"street": "1 Congress", "city": "Boston", "state": "MA", "postcode": "02114"},
+    "position": {"latitude": 42, "longitude": -71}, "payments": ["external", "card"], "weekly_hours": [],
+    "takes_gratuity": True, "changed": "2026-11-01T00:00:00+00:00",
+}  # fmt: skip

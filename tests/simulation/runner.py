@@ -1,0 +1,92 @@
+"""Trials by number, and what came of them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.simulation.books import faults_of
+from tests.simulation.world import Things, World, simulated
+
+_clock = time.process_time
+
+
+@dataclass
+class Report:
+    """``failures``: seed, kind and sentence. ``met``: how many trials met a fault of each name."""
+
+    trials: int = 0
+    seconds: float = 0.0
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    met: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
+    orders: int = 0
+
+
+def trial(seed: str, things: Things, *, talk: bool = False) -> tuple[World, list[tuple[str, str]]]:
+    """One world, run to its end, and what does not agree in it."""
+    world = World(seed, things, talk=talk)
+    try:
+        world.run()
+    except Exception as error:
+        if talk:
+            raise
+        return world, [("other", f"{type(error).__name__}: {error}")]
+    return world, list(faults_of(world))
+
+
+def run(
+    seeds: Iterable[str],
+    things: Things,
+    *,
+    until_failure: bool = False,
+    tell: Callable[[str, str, str], object] = lambda seed, kind, words: None,
+) -> Report:
+    """All these trials. ``tell`` hears of each failure at once."""
+    report, began = Report(), _clock()
+    with simulated(things), _collecting_seldom() as collect:
+        for seed in seeds:
+            if report.trials % 100 == 99:
+                collect()
+            world, found = trial(seed, things)
+            report.trials += 1
+            report.met.update(set(world.met))
+            report.orders += len(world.provider.kept)
+            for story in world.stories:
+                report.told.update(code or "placed" for code, _ in story.told)
+            for kind, words in found:
+                report.failures.append((seed, kind, words))
+                tell(seed, kind, words)
+            if found and until_failure:
+                break
+    report.seconds = _clock() - began
+    return report
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[Callable[[], object]]:
+    """Looking for circles after each few objects would take a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield gc.collect
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def story(seed: str, things: Things) -> str:
+    """The trial of a seed, as a story."""
+    with simulated(things):
+        world, found = trial(seed, things, talk=True)
+    lines = [f"seed {seed}: {world.provider.name}, {'without keys' if world.keyless else 'with keys'}"]
+    lines += [f"  {each.guest} sends a submission known by {each.named}" for each in world.stories]
+    lines += world.lines or []
+    lines += [f"{row.reference} generation {row.generation}: {row.state} {row.provider_order_id} {row.ended}"
+              for row in world.rows]  # fmt: skip
+    return "\n".join([*lines, *(f"FAILURE, {kind}: {words}" for kind, words in found)])

@@ -1,0 +1,54 @@
+"""The product in a simulated world: some thousand trials, and the quick mutants. All: ``make simulate``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.faults import LOOKING_UP, PLACING
+from tests.simulation.mutants import MUTANTS, QUICK
+from tests.simulation.runner import Report, run, story
+from tests.simulation.world import Things
+
+TRIALS = 2000
+
+
+@pytest.fixture(scope="module")
+def things() -> Iterator[Things]:
+    made = Things()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def report(things: Things) -> Report:
+    return run([f"ci/{number}" for number in range(TRIALS)], things)
+
+
+@pytest.mark.rule("SUB-2", "SUB-4", "SUB-5", "SUB-8", "SUB-9", "SUB-10")
+def test_provider_ledger_and_guests_agree_after_each_trial(report: Report) -> None:
+    assert report.failures == []
+
+
+def test_the_trials_met_every_fault(report: Report) -> None:
+    world = {"killed", "frozen host", "frozen provider", "slow name", "clock step", "ledger lost", "ledger hangs",
+             "network down", "closed", "mixed up"}  # fmt: skip
+    missed = (world | set(PLACING) | set(LOOKING_UP)) - set(report.met)
+    assert missed == set()
+    assert report.orders > TRIALS
+    assert {"placed", "outcome_unknown", "submission_in_progress"} <= set(report.told)
+
+
+@pytest.mark.parametrize("mutant", QUICK)
+def test_a_rule_put_back_to_the_old_way_is_noticed(mutant: str, things: Things) -> None:
+    with MUTANTS[mutant]():
+        assert run([f"ci/{number}" for number in range(TRIALS)], things, until_failure=True).failures
+
+
+def test_a_seed_alone_repeats_a_failure_as_a_story(things: Things) -> None:
+    with MUTANTS["unknown_is_not_placed"]():
+        seed, kind, words = run([f"ci/{n}" for n in range(TRIALS)], things, until_failure=True).failures[0]
+        told, again = story(seed, things), story(seed, things)
+    assert f"FAILURE, {kind}: {words}" in told
+    assert told == again

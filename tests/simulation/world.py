@@ -1,0 +1,735 @@
+"""A world made by a seed: two hosts over one ledger, a provider, a network, guests with a channel, and what goes wrong.
+
+The product's own code runs in it unchanged: service, submissions, ledger (SQLite), transport, adapter. Only
+:mod:`levelup_ov.transport.net`, the clocks of the process and the way into the database are replaced, see
+:func:`simulated`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple, cast
+from unittest import mock
+
+from adapters.fftp import FftpAdapter
+from adapters.sandbox import SandboxAdapter
+from levelup_ov.adapter import Account, Adapter
+from levelup_ov.config import load_settings
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.order import Item, User
+from levelup_ov.domain.request import OrderRequest, SubmissionRequest
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import KINDS
+from levelup_ov.ledger import limits
+from levelup_ov.ledger.database import PATIENCE, Database
+from levelup_ov.ledger.engine import upgrade
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.observer import Observer
+from levelup_ov.ordering import locations
+from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.transport import net, session
+from levelup_ov.transport.deadline import Deadline
+from tests.simulation import faults
+from tests.simulation.kernel import Kernel, Lock, Process, Task
+from tests.simulation.network import Connection, Network
+from tests.simulation.providers import Answer, Fftp, Provider, Request, Sandbox
+
+HOSTS = ("A", "B")
+EPOCH = 1_800_000_000.0
+DEADLINE, GRACE = 25.0, 30.0
+"""As they are shipped."""
+LATEST = DEADLINE + 3.0
+"""Seconds after which every submission is answered."""
+CLIENTS_END = 400.0
+"""Seconds after which no client tries again."""
+END = 4000.0
+"""Seconds after which what is still unknown is unknown for good."""
+NOT_CONCLUSIVE = frozenset(
+    {"connection broken", "outcome_unknown", "submission_in_progress", "provider_busy", "ledger_unavailable"}
+)
+"""Answers that say nothing about whether an order exists."""
+EXPECTED = NOT_CONCLUSIVE | {
+    "provider_unavailable", "provider_timeout", "rate_limited", "provider_protocol_error", "unknown_item",
+    "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused",
+}  # fmt: skip
+"""What a guest may be told."""
+
+_real_time = time.time
+
+
+@dataclass
+class Story:
+    """One submission: who sends it, by what it is known, and what was told, in order of time."""
+
+    guest: str
+    named: str
+    request: SubmissionRequest
+    key: str | None
+    told: list[tuple[str, Any]] = field(default_factory=list)
+    finals: list[str] = field(default_factory=list)
+    rekeys: bool = False
+    """The channel sends it under a new key after it was told that the outcome is unknown."""
+    metadata: Mapping[str, Any] | None = None
+    """What its validation gave, once it has."""
+
+
+class Row(NamedTuple):
+    """A submission in the ledger."""
+
+    state: str
+    provider_order_id: str | None
+    reference: str
+    generation: int
+    ended: str | None
+
+
+class _SimulatedDatabase(Database):
+    """The way into the database, which takes its time and can hang."""
+
+    def forget_waiting(self) -> None:
+        """Nobody waits for it any more, as in a new process."""
+        self._turn = type(self._turn)(1)
+        assert self._together is not None
+        self._together._leading = type(self._turn)(1)
+        self._together._queue.clear()
+
+    def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
+        world = World.current
+        if world is None or world.kernel.current is None:
+            return super()._transact(work, again, single)
+        world.before_transaction(self)
+        result = super()._transact(work, again, single)
+        world.kernel.point("ledger after")
+        return result
+
+
+class Things:
+    """What is made once and used by all worlds: the database, the settings, a TLS context."""
+
+    def __init__(self) -> None:
+        shared = Path("/dev/shm")
+        self.directory = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
+        url = f"sqlite:///{self.directory}/ledger.db"
+        upgrade(url)
+        self._connection = sqlite3.connect(self.directory / "ledger.db")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self.databases = {name: _SimulatedDatabase(url, pool_size=2) for name in HOSTS}
+        self.ledgers = {name: Ledger(self.databases[name]) for name in HOSTS}
+        fftp = FftpAdapter(Account("deli", "fftp", "Deli", {
+            "base_url": f"http://{Fftp.host}", "admin_token": Secret("token of the counter"),
+        }))  # fmt: skip
+        box = SandboxAdapter(Account("box", "sandbox", "Box", {
+            "base_url": f"http://{Sandbox.host}", "api_key": Secret("sandbox"),
+        }))  # fmt: skip
+        environment = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(self.directory)}
+        self.settings = replace(
+            load_settings(environment),
+            accounts={"deli": fftp, "box": box},
+            secret_keys=(Secret("c2ltdWxhdGlvbiBzaW11bGF0aW9uIHNpbXVsYXRpb24="),),
+            submission_deadline=DEADLINE,
+            reconcile_grace=GRACE,
+        )
+        self._tls = session.tls_context()
+        self.entries = {name: _entry(adapter, provider) for adapter, provider in (
+            (fftp, Fftp(merges=True)), (box, Sandbox(merges=True))) for name in (adapter.account.name,)}
+
+    def tls(self) -> Any:
+        return self._tls
+
+    def rows(self) -> list[Row]:
+        """The submissions in the ledger."""
+        columns = "state, provider_order_id, reference, generation, ended"
+        return [Row(*row) for row in self._connection.execute(f"SELECT {columns} FROM submissions ORDER BY rowid")]
+
+    def forget(self, *, all: bool = False) -> None:
+        """Have the ledger lose its last row, or all that it holds."""
+        which = "" if all else "WHERE rowid = (SELECT max(rowid) FROM submissions)"
+        self._connection.execute(f"DELETE FROM submissions {which}")
+        self._connection.commit()
+
+    def close(self) -> None:
+        for ledger in self.ledgers.values():
+            ledger.close()
+        self._connection.close()
+        shutil.rmtree(self.directory)
+
+
+def _entry(adapter: Adapter, provider: Provider) -> Any:
+    """A list of locations as the directory keeps it, read when the worlds begin."""
+    path = "/.well-known/fftp.json" if provider.name == "deli" else "/v1/locations"
+    status, body = provider.handle(provider.request(f"GET {path} HTTP/1.1".encode(), b""), 0.0)
+
+    class Answers:
+        deadline = Deadline(5.0)
+
+        def get(self, path: str) -> session.Reply:
+            return session.Reply(status, {}, json.dumps(body).encode())
+
+    name = adapter.account.name
+    directory = locations.Directory({name: adapter}, 300.0)
+    with mock.patch.object(time, "monotonic", World.now), mock.patch.object(net, "now", World.now):
+        directory.places(adapter, cast(session.Session, Answers()))
+    return directory._entries[name]
+
+
+class World:
+    """One trial, decided by its seed."""
+
+    current: World | None = None
+
+    def __init__(self, seed: str, things: Things, *, talk: bool = False) -> None:
+        self.seed = seed
+        self.things = things
+        self.dice = Random(seed)
+        self.kernel = Kernel()
+        self.network = Network(self.kernel, Random(f"{seed}/network"))
+        self.network.serve = self._serve
+        self.lines: list[str] | None = [] if talk else None
+        self.processes = {name: Process(name) for name in HOSTS}
+        self.channel = Process("channel")
+        self.kitchen = Process("provider")
+        self.services: dict[str, Service] = {}
+        self.stories: list[Story] = []
+        self.planned: list[tuple[str, str, int]] = []
+        """Kind of call, fault, how many calls of the kind are let through before."""
+        self.met: list[str] = []
+        self.ledger_hangs_until = 0.0
+        self.ledger_lost = False
+        self.is_calm = False
+        self.freezes_provider: tuple[float, int] | None = None
+        """Seconds, and how many placing calls reach it before."""
+        self.frozen_provider = 0.0
+        self.rows: list[Row] = []
+        self.late: list[str] = []
+        self._plan()
+
+    @staticmethod
+    def now() -> float:
+        return World.current.kernel.now if World.current is not None else 0.0
+
+    # What happens, by the dice.
+
+    def _plan(self) -> None:
+        dice = self.dice
+        kind = dice.choices(("fftp", "keyless", "sandbox"), (3, 4, 3))[0]
+        self.keyless = kind == "keyless"
+        self.provider: Provider = Sandbox(merges=True) if kind == "sandbox" else Fftp(merges=kind == "fftp")
+        self.location = "box.congress" if kind == "sandbox" else "deli.main"
+        self.is_warm = dice.random() < 0.8
+        for number in range(dice.choice((2, 2, 2, 3))):
+            self.stories.append(self._story(number))
+        self._trouble: list[Callable[[], None]] = []
+        for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
+            self._plan_fault()
+
+    def _story(self, number: int) -> Story:
+        dice, guest = self.dice, ("Alice", "Bob", "Carol")[number]
+        named = dice.choice(("idempotency_key", "order_number", "validation", "nothing"))
+        user = User(guest, str(number), phone=f"+1617555010{number}", email=f"{guest.lower()}@example.com")
+        quantity = dice.randint(1, 2)
+        order = OrderRequest(items=(Item("soup" if dice.random() < 0.97 else "ghost", quantity),), user=user)
+        request = SubmissionRequest(order, order_number=f"n-{guest}" if named == "order_number" else None)
+        story = Story(user.name, named, request, f"key-{guest}" if named == "idempotency_key" else None)
+        story.rekeys = named == "idempotency_key" and dice.random() < 0.15
+        return story
+
+    def _plan_fault(self) -> None:
+        dice = self.dice
+        what = dice.choices(
+            ("placing", "look-up", "other call", "slow name", "frozen host", "frozen provider", "clock step",
+             "ledger lost", "ledger hangs", "killed", "network down", "closed", "unknown and then"),
+            (30, 8, 8, 5, 9, 7, 4, 4, 4, 9, 5, 4, 12),
+        )[0]  # fmt: skip
+        skip = dice.choice((0, 0, 0, 1, 1, 2))
+        if what == "placing":
+            self._fault("order", skip)
+        elif what == "look-up":
+            self._fault("lookup", skip)
+        elif what == "other call":
+            kinds = ("token", "price", "paid", "show", "locations") if self.provider.name == "deli" else (
+                "cart", "refill", "void", "locations"
+            )  # fmt: skip
+            self._fault(dice.choice(kinds), skip)
+        elif what == "unknown and then":
+            # What shows only after an outcome was unknown.
+            self.planned.append(("order", dice.choice(("answer lost", "delivered late", "mute", "5xx after forwarding",
+                                                       "answered late")), 0))  # fmt: skip
+            then = dice.choices(("look-up", "frozen provider", "clock step", "anything"), (45, 20, 15, 20))[0]
+            if then == "look-up":
+                self._fault("lookup", dice.choice((0, 0, 1)))
+            elif then == "frozen provider":
+                self._frozen_provider(dice.uniform(5, 60), 0)
+            elif then == "clock step":
+                self._trouble.append(self._clock_step)
+            else:
+                self._plan_fault()
+        elif what == "frozen provider":
+            self._frozen_provider(dice.uniform(20, 130), skip)
+        else:
+            self._trouble.append({
+                "slow name": self._slow_name, "frozen host": self._frozen_host, "clock step": self._clock_step,
+                "ledger lost": self._ledger_lost, "ledger hangs": self._ledger_hangs, "killed": self._killed,
+                "network down": self._network_down, "closed": self._closed,
+            }[what])  # fmt: skip
+
+    def _frozen_provider(self, seconds: float, skip: int) -> None:
+        """The provider is frozen, once, as a placing call reaches it."""
+        self.freezes_provider = (seconds, skip) if self.freezes_provider is None else self.freezes_provider
+
+    def _fault(self, kind: str, skip: int) -> None:
+        table = {"order": faults.PLACING, "lookup": faults.LOOKING_UP}.get(kind, faults.ANYWHERE)
+        name = self.dice.choice(list(table))
+        if name == "delivered twice" and kind == "order" and self.keyless:
+            return  # no caller can prevent that
+        self.planned.append((kind, name, skip))
+
+    def _host(self) -> Process:
+        return self.processes[self.dice.choice(HOSTS)]
+
+    def _at_point(self, process: Process, which: str | None, number: int, act: Callable[[], None]) -> None:
+        """Have something happen at a point that the process comes to, the number-th of those so named."""
+        before, left = process.at_point, number
+
+        def at_point(name: str) -> None:
+            nonlocal left
+            if before is not None:
+                before(name)
+            if which is None or name == which:
+                left -= 1
+                if left == -1 and not process.is_dead:
+                    self.say(f"at {name!r} of host {process.name}:")
+                    act()
+
+        process.at_point = at_point
+
+    def _slow_name(self) -> None:
+        seconds, process = self.dice.uniform(5, 95), self._host()
+        self._at_point(process, "resolve", self.dice.randrange(4), lambda: self._slow(seconds))
+
+    def _slow(self, seconds: float) -> None:
+        self.met.append("slow name")
+        self.say(f"  the name look-up takes {seconds:.0f} s")
+        self.network.slow_names.append(seconds)
+
+    def _frozen_host(self) -> None:
+        process, seconds = self._host(), self.dice.choice((self.dice.uniform(1, 30), self.dice.uniform(30, 150)))
+        if any(story.named == "nothing" for story in self.stories):
+            seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
+        points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
+        if not self.keyless:
+            points.append("send")
+
+        def freeze() -> None:
+            self.met.append("frozen host")
+            self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
+            process.frozen_until = self.kernel.now + seconds
+            process.slept += seconds
+
+        self._at_point(process, self.dice.choice(points), self.dice.randrange(6), freeze)
+
+    def _killed(self) -> None:
+        process = self._host()
+        self._at_point(process, None, self.dice.randrange(60), lambda: self._kill(process))
+
+    def _kill(self, process: Process) -> None:
+        if self.processes[process.name] is not process:
+            return
+        self.met.append("killed")
+        self.say(f"  the worker of host {process.name} is killed")
+        process.is_dead = True
+        for connection in self.network.connections:
+            if connection.client.process is process:
+                connection.client.has_ended = True
+                self.network.carry(connection, connection.end)
+        self.things.databases[process.name].forget_waiting()
+        successor = Process(process.name)
+        successor.step = process.step
+        self.processes[process.name] = successor
+        for task in self.kernel.tasks:
+            if task.process is process and isinstance(task, _Call):
+                self.kernel.after(0.001, task.answer, "connection broken", None)
+        self.services.pop(process.name)
+
+    def _clock_step(self) -> None:
+        process, step = self._host(), self.dice.choice((-86400.0, -3600.0, -120.0, 120.0, 3600.0, 86400.0))
+
+        def act() -> None:
+            self.met.append("clock step")
+            for each in self.processes.values():
+                if each.name == process.name or self.dice.random() < 0.5:
+                    self.say(f"the wall clock of host {each.name} steps by {step:.0f} s")
+                    each.step += step
+
+        self.kernel.at(self.dice.uniform(0.05, 40), act)
+
+    def _ledger_lost(self) -> None:
+        if self.keyless or any(story.named == "nothing" for story in self.stories):
+            return  # that is what no gateway can prevent
+        for story in self.stories:
+            story.rekeys = False  # neither can it know an order whose key and row are both gone
+        process = self._host()
+        backup = self.dice.random() < 0.3
+
+        def act() -> None:
+            self.met.append("ledger lost")
+            self.ledger_lost = True
+            self.say(f"  the ledger {'is an old backup' if backup else 'loses its last row'}")
+            current, self.kernel.current = self.kernel.current, None
+            self.things.forget(all=backup)
+            self.kernel.current = current
+
+        self._at_point(process, self.dice.choice(("ledger after", "receive", "connected")), self.dice.randrange(6), act)
+
+    def _ledger_hangs(self) -> None:
+        process, seconds = self._host(), self.dice.uniform(2, 60)
+
+        def act() -> None:
+            self.met.append("ledger hangs")
+            self.say(f"  the ledger hangs for {seconds:.0f} s")
+            self.ledger_hangs_until = self.kernel.now + seconds
+
+        self._at_point(process, self.dice.choice(("ledger before", "receive")), self.dice.randrange(8), act)
+
+    def _network_down(self) -> None:
+        process, seconds = self._host(), self.dice.uniform(2, 120)
+
+        def act() -> None:
+            self.met.append("network down")
+            self.say(f"  host {process.name} has no network for {seconds:.0f} s")
+            self.network.downs[process.name] = self.kernel.now + seconds
+
+        self._at_point(process, self.dice.choice(("send", "connect")), self.dice.randrange(6), act)
+
+    def _closed(self) -> None:
+        until = self.network.refusing_until if self.dice.random() < 0.6 else self.network.deaf_until
+        process, seconds = self._host(), self.dice.uniform(0.2, 40)
+
+        def act() -> None:
+            self.met.append("closed")
+            self.say(f"  the provider takes no connections for {seconds:.0f} s")
+            until[self.provider.host] = self.kernel.now + seconds
+
+        self._at_point(process, "connect", self.dice.randrange(5), act)
+
+    # How the world works.
+
+    def say(self, words: str) -> None:
+        if self.lines is not None:
+            self.lines.append(f"{self.kernel.now:9.3f}  {words}")
+
+    def before_transaction(self, database: Database) -> None:
+        kernel = self.kernel
+        kernel.point("ledger before")
+        kernel.wait(self.dice.uniform(0.0002, 0.004))
+        if self.ledger_hangs_until > kernel.now:
+            hangs = self.ledger_hangs_until - kernel.now
+            patience = max(min(PATIENCE, limits.remaining(PATIENCE)), 0)
+            kernel.wait(min(hangs, patience))
+            if hangs > patience:
+                raise _locked()
+
+    def forward(self, request: Request) -> Answer:
+        """Let the provider have a call; one that is frozen works off what waits in any order."""
+        kernel, task = self.kernel, self.kernel.current
+        assert task is not None
+        kernel.wait(self.dice.uniform(0.0005, 0.01))
+        if request.kind == "order" and self.freezes_provider is not None and not self.is_calm:
+            seconds, skip = self.freezes_provider
+            self.freezes_provider = (seconds, skip - 1)
+            if skip == 0:
+                self.met.append("frozen provider")
+                self.say(f"the provider is frozen for {seconds:.0f} s, with {request} in its queue")
+                self.frozen_provider = kernel.now + seconds
+        while self.frozen_provider > kernel.now:
+            kernel.wait(self.frozen_provider - kernel.now + self.dice.uniform(0.001, 0.4))
+        answer = self.provider.handle(request, kernel.now)
+        if self.lines is not None:
+            self.say(f"provider: {request} -> {answer[0]}")
+        return answer
+
+    def _serve(self, connection: Connection, top: bytes, body: bytes) -> None:
+        request = self.provider.request(top, body)
+        name = ""
+        for position, (kind, fault, skip) in enumerate(self.planned):
+            if kind == request.kind:
+                if skip:
+                    self.planned[position] = (kind, fault, skip - 1)
+                else:
+                    del self.planned[position]
+                    name = fault
+                break
+        if name:
+            self.met.append(name)
+        if self.lines is not None:
+            self.say(f"{connection.client.process.name} -> {request}" + (f"  [{name}]" if name else ""))
+        exchange = faults.Exchange(self, connection, request)
+        fault = faults.LOOKING_UP.get(name) or faults.PLACING.get(name) or faults.none
+
+        def work() -> None:
+            for data in connection.leftovers:
+                connection.send(data)
+            connection.leftovers.clear()
+            fault(exchange)
+
+        self.kernel.spawn(self.kitchen, work)
+
+    def service(self, name: str) -> Service:
+        """The service of a host; a new one after a kill."""
+        if (service := self.services.get(name)) is None:
+            transport = session.Transport(pool_size=2)
+            ledger = self.things.ledgers[name]
+            ledger.observer = self.observer(name)
+            service = Service(self.things.settings, transport, ledger, _wall_time)
+            service.submissions._sleep = net.sleep
+            if self.is_warm:
+                # The locations were read a while ago.
+                service._directory._entries.update(self.things.entries)
+            self.services[name] = service
+        return service
+
+    def observer(self, name: str) -> Observer:
+        """The clock of a host that cannot step; those of two hosts began at different times."""
+        offset = 1_000_000 if name == "A" else 77_000_000
+        return Observer(f"boot of {name}", lambda: offset + int(World.now() * 1000))
+
+    def call(self, host: str, work: Callable[[Service], Any], patience: float) -> tuple[str, Any]:
+        """Ask a host for something, as a client does: the code of its answer, and what it gave."""
+        client = self.kernel.current
+        assert client is not None
+        task = _Call(self, host, work, client)
+        self.kernel.tasks.append(task)
+        self.kernel.after(self.dice.uniform(0.0005, 0.02), self.kernel._resume, task, 0, None)
+        answer: tuple[str, Any] | None = self.kernel.wait(patience)
+        task.is_awaited = False
+        return answer or ("connection broken", None)
+
+    def is_prompt(self, since: float) -> bool:
+        """Whether no host was frozen since then, so that answers are due within the deadline."""
+        return all(process.frozen_until < since for process in self.processes.values()) and "killed" not in self.met
+
+    # The channel.
+
+    def _client(self, story: Story, twin: bool) -> None:
+        kernel, dice = self.kernel, Random(f"{self.seed}/{story.guest}/{twin}")
+        kernel.wait(dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 60))))
+        request = story.request
+        host = dice.choice(HOSTS)
+        if story.named == "validation":
+            if twin:
+                while story.metadata is None:
+                    kernel.wait(0.5)
+            else:
+                story.metadata = self._validate(story, dice, host)
+            metadata = story.metadata or {}
+            order = request.order
+            request = SubmissionRequest(
+                OrderRequest(items=order.items, user=order.user, metadata=metadata), order_number=request.order_number
+            )
+            if "order_validation_id" not in metadata:
+                return
+        fickle, gone = dice.random() < 0.1, dice.random() < 0.1
+        hurried = dice.random() < 0.2
+        repeats = dice.random() < 0.2
+        tries, started = 0, kernel.now
+        while True:
+            tries += 1
+            patience = dice.uniform(0.05, 5) if gone or (hurried and dice.random() < 0.5) else 60.0
+            self.say(f"{story.guest} submits to host {host}")
+
+            def submit(service: Service) -> Any:
+                trace = Trace(Deadline(DEADLINE))
+                return service.submit_order(self.location, request, story.key, trace).order_id
+
+            began = kernel.now
+            code, given = self.call(host, submit, patience)
+            is_answer = code != "connection broken" or kernel.now - began >= patience
+            if kernel.now - began > LATEST and is_answer and self.is_prompt(began):
+                self.late.append(f"{story.guest} was told {code or given} after {kernel.now - began:.1f} s")
+            story.told.append((code, given))
+            self.say(f"{story.guest} is told {code or given}")
+            retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
+            if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 14:
+                break
+            if fickle and code not in NOT_CONCLUSIVE:
+                break
+            if story.named == "nothing" and code != "outcome_unknown" and kernel.now - started > 20.0:
+                break  # 90 s after it was placed, the same content is another order (SUB-3)
+            if not code:
+                repeats = False
+            if story.rekeys and code == "outcome_unknown":
+                story.rekeys = False
+                story.key = f"another-{story.guest}"
+                self.say(f"{story.guest} takes another key")
+            advised = given if code and isinstance(given, float) else 0.0
+            kernel.wait(max(dice.uniform(0.2, 8.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
+            if dice.random() < 0.5:
+                host = dice.choice(HOSTS)
+        story.finals.append(code)
+
+    def _validate(self, story: Story, dice: Random, host: str) -> Mapping[str, Any]:
+        for _ in range(5):
+            self.say(f"{story.guest} validates at host {host}")
+            code, quote = self.call(
+                host, lambda service: service.validate_order(
+                    self.location, story.request.order, Trace(Deadline(14.0))), 60.0,
+            )  # fmt: skip
+            if not code:
+                metadata = dict(quote.metadata)
+                if dice.random() < 0.5:
+                    metadata = {"order_validation_id": metadata["order_validation_id"]}
+                elif self.stories[0] is not story and dice.random() < 0.2:
+                    others = self.stories[0].metadata or {}
+                    mixed = {name: value for name, value in others.items() if name != "order_validation_id"}
+                    if mixed:
+                        self.met.append("mixed up")
+                        self.say(f"the channel mixes up what was kept for {story.guest}")
+                    metadata = {**metadata, **mixed}
+                return metadata
+            self.kernel.wait(dice.uniform(0.1, 3.0))
+        return {}
+
+    def _operator(self) -> None:
+        """Run ``submissions reconcile`` each minute or so, until nothing is open."""
+        kernel = self.kernel
+        while kernel.now < END:
+            kernel.wait(20.0)
+            code, left = self.call("A", _reconcile, 3600.0)
+            if not code and not left:
+                return
+
+    def run(self) -> None:
+        """Let it all happen."""
+        World.current, Lock.kernel = self, self.kernel
+        random.seed(self.seed)
+        self.things.forget(all=True)
+        for database in self.things.databases.values():
+            database.forget_waiting()
+        try:
+            for trouble in self._trouble:
+                trouble()
+            twins = self.dice.random() < 0.25 and not self.stories[0].rekeys
+            for number, story in enumerate(self.stories):
+                for twin in (False, True) if twins and number == 0 else (False,):
+                    self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
+            clients = list(self.kernel.tasks)
+            while not all(task.dead for task in clients) and self.kernel.now < CLIENTS_END * 3:
+                self.kernel.run(self.kernel.now + 5.0)
+            self._calm()
+            operator = self.kernel.spawn(self.channel, self._operator)
+            while not operator.dead and self.kernel.now < END + 100:
+                self.kernel.run(self.kernel.now + 25.0)
+            self.rows = self.things.rows()
+        finally:
+            self.kernel.end()
+            World.current = Lock.kernel = None
+
+    def _calm(self) -> None:
+        """Nothing goes wrong any more."""
+        self.say("from now on nothing goes wrong; an operator reconciles")
+        self.planned.clear()
+        self.is_calm = True
+        for process in self.processes.values():
+            process.at_point = None
+        self.network.slow_names.clear()
+
+
+class _Call(Task):
+    """A request that a host works on."""
+
+    def __init__(self, world: World, host: str, work: Callable[[Service], Any], client: Task) -> None:
+        super().__init__(world.processes[host], self._serve, world.kernel._hub)
+        self.world = world
+        self.host = host
+        self.work = work
+        self.client = client
+        self.client_turn = client.turn + 1
+        self.is_awaited = True
+
+    def _serve(self) -> None:
+        try:
+            given = self.work(self.world.service(self.host))
+            code = ""
+        except Failure as failure:
+            code, given = failure.code, getattr(failure, "retry_after", None)
+        if not self.process.is_dead:
+            self.answer(code, given)
+
+    def answer(self, code: str, given: Any) -> None:
+        if self.is_awaited:
+            self.is_awaited = False
+            kernel = self.world.kernel
+            kernel.after(
+                self.world.dice.uniform(0.0005, 0.02), kernel._resume, self.client, self.client_turn, (code, given)
+            )
+
+
+def _reconcile(service: Service) -> int:
+    """What ``flask submissions reconcile`` does; gives how many are left open."""
+    ledger = service.submissions.ledger
+    left = 0
+    for submission in ledger.open_submissions(limit=100):
+        if submission.state != "unknown":
+            left += 1
+            continue
+        try:
+            service.reconcile(submission, Trace(Deadline(DEADLINE)))
+        except Failure:
+            left += 1
+    return left
+
+
+def _locked() -> Exception:
+    return sqlite3.OperationalError("database is locked")
+
+
+def _wall() -> float:
+    world = World.current
+    if world is None:
+        return _real_time()
+    task = world.kernel.current
+    return EPOCH + world.kernel.now + (task.process.step if task is not None else 0.0)
+
+
+def _wall_time() -> datetime:
+    return datetime.fromtimestamp(_wall(), timezone.utc)
+
+
+def _of_network(name: str) -> Callable[..., Any]:
+    """What takes the place of a function of levelup_ov.transport.net."""
+    if name == "now":
+        return lambda: World.current.network.now()  # type: ignore[union-attr]
+    return lambda *arguments: getattr(World.current.network, name)(*arguments)  # type: ignore[union-attr]
+
+
+@contextmanager
+def simulated(things: Things) -> Iterator[None]:
+    """Have the product use the current world's network and clocks."""
+    names = ("now", "sleep", "resolve", "connect", "is_readable", "limit_sending", "reset")
+    logging.disable(logging.CRITICAL)
+    with (
+        mock.patch.multiple(net, **{name: _of_network(name) for name in names}),
+        mock.patch.object(session, "tls_context", things.tls),
+        mock.patch.object(threading, "Lock", Lock),
+        mock.patch.object(time, "time", _wall),
+        mock.patch.object(time, "time_ns", lambda: int(_wall() * 1_000_000_000)),
+        mock.patch.object(time, "monotonic", World.now),
+        mock.patch.object(os, "urandom", lambda size: random.randbytes(size)),
+    ):
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

@@ -1,0 +1,230 @@
+"""Mistakes of an operator in a hurry: all are reported at once, with place and remedy, and repeat no secret."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from levelup_ov.accounts import MOST_ACCOUNTS
+from levelup_ov.config import ConfigError, load_settings
+from tests.test_config import (
+    ACCOUNTS,
+    CHECK,
+    COMMAND,
+    GUNICORN,
+    KEY,
+    PROVIDER_KEY,
+    changed,
+    development,
+    mistakes,
+    production,
+    run,
+    the_mistake,
+)
+
+__all__ = ["development", "production"]
+TOKEN = "sk9live8QpX72mvT41ZcB"
+"""Looks like a secret, and may be in any wrong place."""
+
+
+@pytest.mark.rule("EP-6", "META-7")
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WEB_CONCURRENCY", "abc", "whole number from 1"),
+        ("WEB_CONCURRENCY", "1.5", "whole number from 1"),
+        ("LEVELUP_OV_THREADS", "8.5", "whole number from 1"),
+        ("LEVELUP_OV_THREADS", "1e2", "whole number from 1"),
+        ("LEVELUP_OV_ACCOUNT_SHARE", "half", "whole number from 1 to 100"),
+        ("PORT", "'8000'", "without quotes"),
+        ("LEVELUP_OV_SUBMISSION_DEADLINE", "1.5", "from 2.5 to 600"),
+        ("LEVELUP_OV_SUBMISSION_DEADLINE", '"25"', "without quotes"),
+        ("LEVELUP_OV_LOG_LEVEL", TOKEN, "a text of 21 characters"),
+        ("LEVELUP_OV_FEES", TOKEN, "a text of 21 characters"),
+        ("LEVELUP_OV_API_KEYS", '"key-of-the-channel"', "key 1 is in quotes"),
+        ("LEVELUP_OV_API_KEYS", "key-of-the-channel,dev-key", "key 2 has less than 8 characters"),
+        ("LEVELUP_OV_API_KEYS", "key-of-the-channel,key-of-the-channel", "holds a key twice"),
+        ("LEVELUP_OV_API_KEYS", "${API_KEYS}", "is a placeholder"),
+        ("LEVELUP_OV_API_KEYS", "changeme", "is a placeholder"),
+        ("LEVELUP_OV_API_KEYS", "<your-key>", "is a placeholder"),
+        ("LEVELUP_OV_API_KEYS", KEY, "the channel must not have"),
+        ("LEVELUP_OV_API_KEYS", PROVIDER_KEY, "use another key for the channel"),
+        ("LEVELUP_OV_SECRET_KEYS", f"{KEY},{KEY}", "holds a key twice"),
+        ("LEVELUP_OV_SECRET_KEYS", base64.b64encode(bytes(32)).decode(), "key 1 is not random"),
+        ("LEVELUP_OV_SECRET_KEYS", f'"{KEY}"', "key 1 is not 32 bytes"),
+        ("REDIS_URL", "redis://cache.example/levelup", "not a number"),
+        ("REDIS_URL", "postgresql://cache.example/0", "redis://host:port"),
+        ("LEVELUP_OV_DATABASE_URL", "postgresql://u:w@db/x", "did you mean DATABASE_URL?"),
+        ("LEVELUP_OV_PORT", "80", "did you mean PORT?"),
+        ("levelup_ov_threads", "8", "did you mean LEVELUP_OV_THREADS?"),
+        ("LEVELUP_OV_PROXY", "http://proxy.example/path", "has a path"),
+        ("LEVELUP_OV_ADAPTERS", "later=nowhere_at_all:Adapter", "cannot be imported"),
+        ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Nothing", "cannot be imported"),
+        ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Account", "is not a subclass"),
+        ("DINER_KEY", f"{PROVIDER_KEY}\n", "line break"),
+        ("DINER_KEY", f" {PROVIDER_KEY}", "begins or ends with blanks"),
+        ("DINER_KEY", "  ", "is blank"),
+        ("DINER_KEY", f'"{PROVIDER_KEY}"', "is in quotes"),
+        ("DINER_KEY", f"{PROVIDER_KEY}\x00", "control characters"),
+        ("DINER_KEY", "\udcff\udcfe-key", "is not UTF-8"),
+        ("DINER_KEY", "$DINER_KEY", "is a placeholder"),
+        ("DINER_KEY", "xxxxxxxx", "is a placeholder"),
+        ("LEVELUP_OV_ACCOUNTS", "/", "cannot be read"),
+        ("LEVELUP_OV_ACCOUNTS", "a\x00b", "cannot be read"),
+    ],
+)
+def test_a_mistake_in_a_variable(production: dict[str, str], name: str, value: str, said: str) -> None:
+    mistake = the_mistake({**production, name: value})
+    assert said in mistake
+    assert not any(secret in mistake for secret in (TOKEN, PROVIDER_KEY, KEY, "u:w@"))
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://user:canary/word@db.example/ledger", "is not escaped"),
+        ("postgresql://user:canary@word@db.example/ledger", "is not escaped"),
+        ("postgresql://user:canary#word@db.example/ledger", "is not escaped"),
+        ("postgresql://user:canary?word@db.example/ledger", "is not escaped"),
+        ("postgresql://user:canary:word@db.example/ledger", "is not escaped"),
+        ("postgresql://user:canary@db.example:port/ledger", "port"),
+        ("postgresql://user:canary@db.example:99999/ledger", "port"),
+        ("postgresql://user:canary@db.example", "names no database"),
+        ("postgresql://user:canary@db.example/ledger?sslmode=required", "did you mean require?"),
+        ("sqlite://canary", "is not a valid ledger URL"),
+        ("'postgresql://user:canary@db.example/ledger'", "is not a valid ledger URL"),
+    ],
+)
+def test_a_mistake_in_the_address_of_the_ledger(production: dict[str, str], url: str, said: str) -> None:
+    del production["LEVELUP_OV_LEDGER"]
+    mistake = the_mistake({**production, "DATABASE_URL": url})
+    assert mistake.startswith("environment, DATABASE_URL: ")
+    assert said in mistake and "canary" not in mistake
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://user:p%40ss%2Fword@db.example:5432/ledger?sslmode=require", "postgres://db.example/ledger"]
+)
+def test_a_sound_address_of_the_ledger(production: dict[str, str], url: str) -> None:
+    del production["LEVELUP_OV_LEDGER"]
+    assert load_settings({**production, "DATABASE_URL": url}).ledger.reveal() == url
+
+
+@pytest.mark.parametrize(
+    ("accounts", "said"),
+    [
+        (changed("https://engine.example", "http://engine.example"), "in the clear"),
+        (changed("engine.example/v1/", f"engine.example/v1?key={TOKEN}"), "has a query"),
+        (changed("engine.example/v1/", f"engine.example/v1#{TOKEN}"), "has a query or a fragment"),
+        (changed("env:DINER_KEY", f"env:{TOKEN}"), "refers to a variable, which is not set"),
+        (changed("env:DINER_KEY", "env:AKIAIOSFODNN7EXAMPLE2"), "refers to a variable, which is not set"),
+        (changed("env:DINER_KEY", "env: DINER_KEY"), "without blanks"),
+        (changed("env:DINER_KEY", "env:"), "does not name a variable"),
+        (changed("env:DINER_KEY", "$DINER_KEY"), 'write "env:NAME"'),
+        (changed("env:DINER_KEY", TOKEN), 'write "env:NAME"'),
+        (changed('provider = "sandbox"', f'provider = "{TOKEN}"'), "a text of 21 characters"),
+        (changed("accepts_tips", f"{TOKEN} = 1\naccepts_tips"), "is not a key of an account"),
+        (changed('name = "Diner"', 'name = "Two\\nlines"'), "one line"),
+        (changed('name = "Diner"', f'name = "{"x" * 500}"'), "one line"),
+        (changed("America/New_York", "america/new_york"), "is not a time zone"),
+    ],
+)
+def test_a_mistake_in_the_accounts_file(production: dict[str, str], accounts: str, said: str) -> None:
+    mistake = the_mistake(production, accounts)
+    assert said in mistake
+    assert not any(secret in mistake for secret in (TOKEN, PROVIDER_KEY, "AKIAIOSFODNN7EXAMPLE2"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost", "engine.internal"])
+def test_plain_http_is_for_a_network_of_ones_own(production: dict[str, str], host: str) -> None:
+    Path(production["LEVELUP_OV_ACCOUNTS"]).write_text(changed("https://engine.example", f"http://{host}"))
+    assert load_settings(production).accounts["diner"].base_url == f"http://{host}/v1"
+
+
+def test_a_byte_order_mark_is_no_mistake(production: dict[str, str]) -> None:
+    Path(production["LEVELUP_OV_ACCOUNTS"]).write_bytes(b"\xef\xbb\xbf" + ACCOUNTS.encode())
+    assert list(load_settings(production).accounts) == ["diner"]
+
+
+def test_too_many_accounts_for_one_answer(production: dict[str, str]) -> None:
+    table = '[accounts.a{}]\nprovider = "sandbox"\nname = "Diner"\n'
+    accounts = "".join(table.format(number) for number in range(MOST_ACCOUNTS + 1))
+    assert f"names {MOST_ACCOUNTS + 1} accounts" in the_mistake(production, accounts)
+
+
+def test_a_data_directory_that_is_a_file(production: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "data"):
+        mistake = the_mistake({**production, "LEVELUP_OV_DATA_DIR": str(path)})
+        assert f"{tmp_path / 'file'} is not a directory" in mistake
+
+
+def test_a_ledger_that_is_a_directory(production: dict[str, str]) -> None:
+    (Path(production["LEVELUP_OV_DATA_DIR"]) / "ledger.db").mkdir(parents=True)
+    assert "is a directory" in the_mistake(production)
+
+
+def test_a_ledger_of_another_user(production: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Path(production["LEVELUP_OV_DATA_DIR"]) / "ledger.db"
+    ledger.parent.mkdir()
+    ledger.touch()
+    # A test may run as root, to whom nothing is forbidden.
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != ledger and allowed(path, mode))
+    mistake = the_mistake(production)
+    assert str(ledger) in mistake and "change its owner" in mistake
+
+
+def test_a_data_directory_of_another_user(production: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "cannot be written by this user" in the_mistake(production)
+
+
+def test_more_threads_than_the_system_has_files(production: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
+    assert "raise the limit" in the_mistake({**production, "LEVELUP_OV_THREADS": "1000"})
+
+
+def test_mistakes_of_all_kinds_are_reported_at_once(production: dict[str, str]) -> None:
+    wrong = {
+        "WEB_CONCURRENCY": "1.5",
+        "LEVELUP_OV_SUBMISSION_DEADLINE": "1",
+        "LEVELUP_OV_DATABASE_URL": "x",
+        "REDIS_URL": "redis://cache.example/x",
+        "DINER_KEY": "key\n",
+        "LEVELUP_OV_ADAPTERS": "later=nowhere:Nothing",
+    }
+    found = mistakes({**production, **wrong})
+    assert len(found) == len(wrong)
+    assert all(any(name in mistake or "settings.api_key" in mistake for name in wrong) for mistake in found)
+
+
+@pytest.mark.parametrize("command", [CHECK, GUNICORN])
+def test_commands_report_without_a_traceback(production: dict[str, str], tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = {"LEVELUP_OV_DATA_DIR": str(tmp_path / "file"), "LEVELUP_OV_SUBMISSION_DEADLINE": "1", "DINER_KEY": "k\n"}
+    found = run(command, {**production, **wrong})
+    assert found.returncode == ConfigError.exit_code
+    assert "the configuration has 3 mistake(s)" in found.stderr
+    assert "Traceback" not in found.stderr + found.stdout
+
+
+def test_a_port_in_use_is_reported_in_production_too(production: dict[str, str]) -> None:
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        found = run([*GUNICORN[:3], "wsgi:app"], {**production, "PORT": str(taken.getsockname()[1])})
+    assert (found.returncode, "is in use" in found.stderr) == (ConfigError.exit_code, True)
+
+
+@pytest.mark.rule("ERR-4")
+def test_config_check_shows_no_key_of_an_address(production: dict[str, str]) -> None:
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
+    Path(production["LEVELUP_OV_ACCOUNTS"]).write_text(changed("/v1/", f"/v1/{TOKEN}/"))
+    found = run(CHECK, production)
+    assert "https://engine.example/v1/***" in found.stdout
+    assert TOKEN not in found.stdout + found.stderr
