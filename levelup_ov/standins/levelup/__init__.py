@@ -15,8 +15,9 @@ left open is settled here like this:
 - Loyalty, credit and progress are sums over the orders that are not refunded.
 """
 
+from levelup_ov.standins.levelup.ahead import HttpGateway
 from levelup_ov.standins.levelup.app import REDIRECT_URIS, create_levelup
 from levelup_ov.standins.levelup.server import levelup_server
 from levelup_ov.standins.shop.app import over_http
 
-__all__ = ["REDIRECT_URIS", "create_levelup", "levelup_server", "over_http"]
+__all__ = ["REDIRECT_URIS", "HttpGateway", "create_levelup", "levelup_server", "over_http"]

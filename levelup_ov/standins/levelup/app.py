@@ -76,7 +76,8 @@ def _sign(response: Response) -> Response:
     # Some clients trust no answer without it.
     response.headers["Server"] = "LevelUp"
     if response.mimetype == "text/html":
-        response.headers.update(visits.HEADERS)
+        for name, value in visits.HEADERS.items():
+            response.headers.setdefault(name, value)
     return response
 
 

@@ -24,6 +24,7 @@ from levelup_ov.standins.levelup.world import (
     PEOPLE,
     PERMISSIONS,
     REFUND_TIPS,
+    SHOP_APP,
 )
 
 SHORTEST_PASSWORD = 8
@@ -241,6 +242,22 @@ def add_card() -> Answer:
     if target:
         return redirect(target, 303)
     return _message("Your card is added", f"{card.brand} ending in {card.last_4}. You can close this page.", 200)
+
+
+# A phone's app.
+
+
+@pages.get("/order")
+def show_phone() -> Response:
+    """The page of an app that orders ahead. It calls the API as a phone does, with a token of its own."""
+    page = Response(render_template("order.html", people=PEOPLE, api_key=SHOP_APP.api_key), mimetype="text/html")
+    page.headers.set("Content-Security-Policy", visits.PHONE_POLICY)
+    return page
+
+
+@pages.get("/favicon.ico")
+def show_icon() -> Response:
+    return pages.send_static_file("icon.svg")
 
 
 # For developers.
