@@ -11,6 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -43,7 +44,7 @@ class Service(Server):
     def meals(self) -> list[str]:
         """The numbers of the orders that the sandbox has."""
         with closing(sqlite3.connect(self.directory / "data" / "sandbox.db")) as connection:
-            return [str(row[0]) for row in connection.execute("SELECT number FROM orders")]
+            return [str(row[0]) for row in connection.execute("SELECT ticket FROM orders")]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,8 @@ class Phone(Person):
     """A person at the app. Its screens change without a page being loaded."""
 
     def wait_for(self, title: str) -> None:
-        WebDriverWait(self.chrome, 30, 0.05).until(
+        # A screen may be replaced while it is looked at.
+        WebDriverWait(self.chrome, 30, 0.05, [WebDriverException]).until(
             lambda chrome: chrome.find_element(By.CSS_SELECTOR, "main h1").text == title,
             f"{title!r} is not shown but: {self.text()} {self.chrome.find_element(By.ID, 'problem').text}",
         )

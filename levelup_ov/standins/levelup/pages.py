@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
 from werkzeug.security import check_password_hash, generate_password_hash
 from werkzeug.wrappers import Response as Redirect
 
@@ -25,6 +25,7 @@ from levelup_ov.standins.levelup.world import (
     PERMISSIONS,
     REFUND_TIPS,
     SHOP_APP,
+    App,
 )
 
 SHORTEST_PASSWORD = 8
@@ -149,7 +150,8 @@ def show_request(number: int) -> Answer:
     if found is None or found.user_id != user.id:
         return _message("Nothing to answer here", "There is no such request for your account.", 404)
     if found.state != "pending":
-        return _message("This request is answered", f"You have {found.state} it.", 200)
+        back = _way_back(platform().apps[found.app_id])
+        return _message("This request is answered", f"You have {found.state} it.", 200, back)
     return render_template(
         "approve.html",
         app=platform().apps[found.app_id],
@@ -180,7 +182,7 @@ def answer_request(number: int) -> Answer:
     app = platform().apps[found.app_id]
     taken = app.callback_url and platform().notify(app.callback_url, {"permissions_request": members})
     told = f"{app.name} has been told." if taken else f"{app.name} will find out when it asks."
-    return _message(f"You have {state} the request", told, 200)
+    return _message(f"You have {state} the request", told, 200, _way_back(app))
 
 
 # The account and its card.
@@ -234,7 +236,7 @@ def add_card() -> Answer:
     typed = TypedCard(Secret(request.form.get("number", "")), Secret(request.form.get("cvv", "")), **form)
     card, errors = read_card(typed, platform().clock())
     if card is None:
-        return _card_page(user, [found["message"] for found in errors], form), 422
+        return _card_page(user, {found["property"]: found["message"] for found in errors}, form), 422
     with platform().store.writing() as transaction:
         if not transaction.add_card(user.id, card):
             return _card_page(user), 422
@@ -371,13 +373,21 @@ def _sign_in_or_link_problem() -> Answer:
     return _sign_in_page(_here())
 
 
-def _card_page(user: User, problems: list[str] | None = None, given: dict[str, str] | None = None) -> str:
+def _card_page(user: User, problems: dict[str, str] | None = None, given: dict[str, str] | None = None) -> str:
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
     return render_template(
-        "card.html", user=user, card=card, problems=problems or [], given=given or {}, here=_here()
+        "card.html", user=user, card=card, problems=problems or {}, given=given or {}, here=_here()
     )
 
 
-def _message(title: str, text: str, status: int) -> tuple[str, int]:
-    return render_template("message.html", title=title, text=text), status
+def _way_back(app: App) -> tuple[str, str]:
+    """Where a person goes on who came from an app's site: to the site, if it is the sample shop beside us."""
+    if app.id == SHOP_APP.id and "shop" in current_app.blueprints:
+        return url_for("shop.show_shop"), f"Back to {app.name}"
+    return url_for("pages.show_account"), "Your account"
+
+
+def _message(title: str, text: str, status: int, back: tuple[str, str] | None = None) -> tuple[str, int]:
+    way = back or (url_for("pages.show_account"), "Your account")
+    return render_template("message.html", title=title, text=text, back=way), status

@@ -228,6 +228,7 @@ def location_as_json(transaction: Transaction, location: Location) -> JSON:
             "accepts_tips_on_pickup": location.tips,
             "accepts_tips_on_delivery": False,
             "open_hours": location.opens,
+            "time_zone": location.time_zone,
             "supports_scheduling": True,
             "ready_time_estimate_in_minutes": None,
         }

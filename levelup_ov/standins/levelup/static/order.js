@@ -29,8 +29,22 @@ function money(cents) {
   return `$${Math.floor(cents / 100).toLocaleString("en-US")}.${String(cents % 100).padStart(2, "0")}`;
 }
 
+// Times are those of the restaurant's clock.
 function when(instant) {
-  return new Date(instant).toLocaleString("en-US", { weekday: "short", hour: "numeric", minute: "2-digit" });
+  const parts = { weekday: "short", hour: "numeric", minute: "2-digit", timeZone: place?.time_zone ?? undefined };
+  return new Date(instant).toLocaleString("en-US", parts);
+}
+
+function onItsClock(instant) {
+  const shown = new Date(instant).toLocaleString("sv-SE", { timeZone: place?.time_zone ?? undefined });
+  return shown.replace(" ", "T").slice(0, 16);
+}
+
+function instantOf(local) {
+  const wanted = Date.parse(`${local}Z`);
+  let instant = wanted;
+  for (let look = 0; look < 2; look += 1) instant += wanted - Date.parse(`${onItsClock(instant)}Z`);
+  return new Date(instant).toISOString();
 }
 
 class Refusal extends Error {}
@@ -398,7 +412,7 @@ function showCart() {
         { className: "field" },
         make("label", { htmlFor: "at", textContent: "Pick up at" }),
         at,
-        make("small", { textContent: "Leave it empty for as soon as possible." }),
+        make("small", { textContent: "By the restaurant's clock. Leave it empty for as soon as possible." }),
       ),
       make("button", { className: "primary wide-button", textContent: "Check price and time" }),
     ),
@@ -413,7 +427,7 @@ function asOrder() {
       location_id: place.id,
       conveyance: {
         fulfillment_type: "pickup",
-        desired_ready_time: choice.at ? new Date(choice.at).toISOString() : null,
+        desired_ready_time: choice.at ? instantOf(choice.at) : null,
         delivery_address_id: null,
       },
       items: cart.map((line) => ({
@@ -522,8 +536,7 @@ function slotPicker(slots) {
     {
       id: "slot",
       onchange: act(async () => {
-        const local = new Date(select.value);
-        choice.at = new Date(local.getTime() - local.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+        choice.at = onItsClock(select.value);
         await validate();
       }),
     },
