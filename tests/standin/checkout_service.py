@@ -109,8 +109,8 @@ class CheckoutService:
     def post_orders(self, _: Any, body: Any, key: Any) -> Any:
         assert self.bodies.setdefault(key, body) == body, "the same key with another body"
         uuid = f"uuid-of-{key}"
-        self.charged.setdefault(uuid, {"uuid": uuid, "user": body["order"]["user"], "gift_card_total_amount": 0,
-                                      "refunded_at": None, **self._priced(body["order"])})
+        paid = {"user": body["order"]["user"], "gift_card_total_amount": 0, "refunded_at": None}
+        self.charged.setdefault(uuid, {"uuid": uuid, **paid, **self._priced(body["order"])})
         return {"order": self.charged[uuid]}
 
     def get_orders(self, uuid: str, *_: Any) -> Any:

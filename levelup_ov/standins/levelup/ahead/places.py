@@ -129,7 +129,7 @@ def _location(number: int, merchant_id: int, found: JSON, updated_at: Any) -> Lo
 
 def hours_in_words(hours: Any) -> str | None:
     """The times of each day, a line for each run of days that are alike."""
-    if not isinstance(hours, dict):
+    if not isinstance(hours, dict) or all(hours.get(day) is None for day in _DAYS):
         return None
     lines: list[tuple[str, str, str]] = []
     for day in _DAYS:
