@@ -231,9 +231,11 @@ def _books(
             outcome.gave_up = 1
         if len(found) > 1:
             report.second += 1
-            complain(f"{len(found)} orders of {story.plan.marker}: {_history(story)}")
+            calls = ", ".join(done["calls_of"].get(story.plan.marker, ()))
+            references = ", ".join(f"{order.reference} of {order.place}" for order in found)
+            complain(f"{len(found)} orders of {story.plan.marker} ({references}): {_history(story)} [{calls}]")
         for complaint in _contradictions(story, found, recorded, remembers=remembers):
-            complain(complaint)
+            complain(f"{complaint} [{', '.join(done['calls_of'].get(story.plan.marker, ()))}]")
             outcome.lost += "is lost" in complaint
         told_wrong = {answer.order_id for answer in story.placed} - {order.ticket for order in found}
         strangers = {ticket for ticket in told_wrong if ticket in owners and not found}

@@ -34,10 +34,11 @@ _WEIGHTS = [_WEIGHT.get(name, 1.0) for name in _NAMES]
 
 
 class Done(TypedDict):
-    """What a report holds: calls by fault, faults by marker, how often a redirect was followed."""
+    """What a report holds: calls by fault, faults and calls by marker, how often a redirect was followed."""
 
     calls: dict[str, int]
     met: dict[str, list[str]]
+    calls_of: dict[str, list[str]]
     trapped: int
     forwarded: int
 
@@ -60,12 +61,16 @@ class Chance:
 
 def report(proxy: Proxy) -> Done:
     met: dict[str, set[str]] = {}
+    calls_of: dict[str, list[str]] = {}
     for call, name in proxy.calls:
+        if call.marker:
+            calls_of.setdefault(call.marker, []).append(call.kind if name == NONE else f"{call.kind}: {name}")
         if call.marker and name != NONE:
             met.setdefault(call.marker, set()).add(name)
     return {
         "calls": dict(Counter(name for _, name in proxy.calls)),
         "met": {marker: sorted(names) for marker, names in met.items()},
+        "calls_of": calls_of,
         "trapped": proxy.trapped,
         "forwarded": len(proxy.forwarded),
     }

@@ -429,10 +429,12 @@ class Proxy:
 
     def learn(self, call: Call, status: int, body: bytes) -> None:
         """Keep the answer, and tie a cart or an order to its customer, so that the calls about it can be tied to them too."""
-        with self._lock:
-            last = self._last.setdefault(call.kind, [])
-            last.append((call.marker, status, body))
-            del last[:-4]
+        if status in (200, 201):
+            # A refusal says nothing of whose call it refuses: that no proxy mixes them up has to be relied on.
+            with self._lock:
+                last = self._last.setdefault(call.kind, [])
+                last.append((call.marker, status, body))
+                del last[:-4]
         if call.marker and call.kind == "placing" and (made := re.search(rb'"order_id": *"([^"]+)"', body)):
             self._markers[made[1].decode()] = call.marker
         if call.marker and call.kind == "cart" and (found := re.search(rb'"cart": *{[^}]*"id": *"([^"]+)"', body)):
