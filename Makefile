@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
-# Each sets up .venv with pinned versions first. Other targets: lint, docs, demo-checkout, demo-fftp, demo-vendure, matrix, faults, simulate,
+# Each sets up .venv with pinned versions first. Other targets: lint, docs, demo-checkout, demo-order, demo-fftp, demo-vendure, matrix, faults, simulate,
 # simulate-mutants, bench, soak, clean.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest lint format docs architecture demo-checkout demo-fftp demo-vendure matrix faults simulate simulate-mutants bench soak clean
+.PHONY: run test test-lowest lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults simulate simulate-mutants bench soak clean
 
 run: $(VENV)/runtime
 	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
@@ -26,6 +26,10 @@ docs: $(VENV)/development
 
 demo-checkout: $(VENV)/development
 	$(BIN)/python scripts/demo_checkout.py
+
+# A phone's app that orders ahead, from LevelUp's side to the kitchen.
+demo-order: $(VENV)/development
+	$(BIN)/python scripts/demo_order.py
 
 demo-fftp: $(VENV)/development
 	$(BIN)/python scripts/demo_fftp.py

@@ -98,6 +98,7 @@ class NotFound(Refused):
 class FftpAdapter(Adapter):
     """One restaurant's FFTP server."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),

@@ -87,6 +87,7 @@ class CursorRefused(Refused):
 class SquareAdapter(Adapter):
     """One seller's Square account with all its locations."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     fences = True

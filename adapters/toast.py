@@ -78,6 +78,7 @@ class NotFound(Refused):
 class ToastAdapter(Adapter):
     """The restaurants of one Toast client."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     settings = {

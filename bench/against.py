@@ -18,8 +18,22 @@ from statistics import median, quantiles
 
 from bench import checkout
 from bench.order import BODY, SUBMISSION
-from bench.run import DIRECT, FEW, MERCHANTS, QUICK_ROUNDS, ROOT, Bench, Broken, Message, Sample, Scenario
-from bench.run import _line, _memory_mb, _path, _table  # noqa: PLC2701
+from bench.run import (  # noqa: PLC2701
+    DIRECT,
+    FEW,
+    MERCHANTS,
+    QUICK_ROUNDS,
+    ROOT,
+    Bench,
+    Broken,
+    Message,
+    Sample,
+    Scenario,
+    _line,
+    _memory_mb,
+    _path,
+    _table,
+)
 from tests.transport.certificates import Authority
 
 ROUNDS = 9
@@ -85,7 +99,8 @@ class Builds(Bench):
         """One burst."""
         server = _server(build, case.line)
         clients = FEW // 2 if case.line in (FAR, FAR_TLS) else FEW
-        cpu, record = self.burst(server, Scenario(case.name, 0, clients, requests, {server: case.messages[build]}), requests)
+        scenario = Scenario(case.name, 0, clients, requests, {server: case.messages[build]})
+        cpu, record = self.burst(server, scenario, requests)
         p50, p95 = quantiles(record["latencies_ms"], n=20)[9::9]
         return Sample(1000 * cpu / requests, requests / record["seconds"], p50, p95)
 

@@ -15,7 +15,7 @@ from levelup_ov.domain.order import Order, User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import KINDS, Refused
-from levelup_ov.ordering.locations import Directory, Place
+from levelup_ov.ordering.locations import Directory, RoutedLocation
 from levelup_ov.testing.provider import Provider, Sample
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
@@ -178,14 +178,14 @@ class Bench:
             own=True,
         )
 
-    def places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, RoutedLocation]:
         """The locations as the service has them, by the provider's own ids; asked for once."""
         kept = self.provider.kept
         if "places" not in kept:
             name = self.account.name
-            found = self.do(lambda adapter, session: Directory({name: adapter}, 0.0).places(adapter, session))
+            found = self.do(lambda adapter, session: Directory({name: adapter}, 0.0).locations(adapter, session))
             kept["places"] = {place.location.provider_id: place for place in found.answer}
-        places: dict[str, Place] = kept["places"]
+        places: dict[str, RoutedLocation] = kept["places"]
         return places
 
     def menu(self, location_id: str) -> Run:
@@ -199,7 +199,7 @@ class Bench:
         run: Run = kept[key]
         return run
 
-    def place(self, location_id: str) -> Place:
+    def place(self, location_id: str) -> RoutedLocation:
         """The location of a sample."""
         places = self.places()
         assert location_id in places, f"the sample's location {location_id!r} is none of {', '.join(places)}"

@@ -24,7 +24,7 @@ class Provider:
 
     ``account``: its settings as the accounts file would give them; what they leave out has its declared default.
     ``transport``: how it is reached; by default over HTTP. ``Transport(pool_size=1, in_process={"host": app})``
-    reaches a WSGI application, :class:`~levelup_ov.transport.tap.Recorded` plays recordings.
+    reaches a WSGI application, :class:`~levelup_ov.transport.tap.Playback` plays recordings.
     ``orders``: all orders that the provider holds, where it can tell; the suite counts them. Each as the provider
     shows it, with its id and its lines (an object or list of JSON): the suite then compares what is held, too.
     ``reacts``: False for recordings, which answer the same whatever is asked.

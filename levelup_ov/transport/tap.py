@@ -23,7 +23,7 @@ from urllib3.response import HTTPResponse
 
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.session import Reply, Session, Transport
 
@@ -141,7 +141,7 @@ class Tap(Transport):
         """Forget what was seen and kept; the list of what will be seen, filled as it happens."""
         self.exchanges: list[Exchange] = []
         self.fault = fault
-        self.cache = AnswerCache(MemoryStore())
+        self.cache = ResponseCache(MemoryStore())
         self._closed = Breaker()
         return self.exchanges
 
@@ -247,7 +247,7 @@ RECORDED_REFERENCE = "5b3e8f0a-recorded-reference"
 """The reference of an order in recordings, in place of the one that it was made with."""
 
 
-class Recorded(Transport):
+class Playback(Transport):
     """Stands in for a provider with the recordings in ``directory``, the files in the order of their names.
 
     It says the same whatever an order holds.

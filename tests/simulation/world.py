@@ -40,7 +40,7 @@ from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.observer import Observer
 from levelup_ov.ordering import locations
-from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport import net, session
 from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults
@@ -188,7 +188,7 @@ def _entry(adapter: Adapter, provider: Provider) -> Any:
     name = adapter.account.name
     directory = locations.Directory({name: adapter}, 300.0)
     with mock.patch.object(time, "monotonic", World.now), mock.patch.object(net, "now", World.now):
-        directory.places(adapter, cast(session.Session, Answers()))
+        directory.locations(adapter, cast(session.Session, Answers()))
     return directory._entries[name]
 
 
@@ -559,8 +559,8 @@ class World:
             self.say(f"{story.guest} submits to host {host}")
 
             def submit(service: Service) -> Any:
-                trace = Trace(Deadline(DEADLINE))
-                return service.submit_order(self.location, request, story.key, trace).order_id
+                context = RequestContext(Deadline(DEADLINE))
+                return service.submit_order(self.location, request, story.key, context).order_id
 
             began = kernel.now
             code, given = self.call(host, submit, patience)
@@ -593,7 +593,7 @@ class World:
             self.say(f"{story.guest} validates at host {host}")
             code, quote = self.call(
                 host, lambda service: service.validate_order(
-                    self.location, story.request.order, Trace(Deadline(14.0))), 60.0,
+                    self.location, story.request.order, RequestContext(Deadline(14.0))), 60.0,
             )  # fmt: skip
             if not code:
                 metadata = dict(quote.metadata)
@@ -694,7 +694,7 @@ def _reconcile(service: Service) -> int:
             left += 1
             continue
         try:
-            service.reconcile(submission, Trace(Deadline(DEADLINE)))
+            service.reconcile(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
     return left
