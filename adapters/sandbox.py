@@ -126,6 +126,7 @@ class Cart(NamedTuple):
 class SandboxAdapter(Adapter):
     """Guest checkout and, where the engine asks for it, accounts; both tenders."""
 
+    interface_version = 2
     tenders = frozenset({"levelup", "credit_card"})
     creates_accounts = True
     schedules = True

@@ -48,6 +48,7 @@ from levelup_ov.adapter import (
     Tender,
     Unanswered,
     broken_protocol,
+    check_basket,
     in_minutes,
     nest,
     next_opening,
@@ -86,6 +87,7 @@ class CursorRefused(Refused):
 class SquareAdapter(Adapter):
     """One seller's Square account with all its locations."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     fences = True
@@ -293,6 +295,7 @@ class SquareAdapter(Adapter):
 
         :raises Refused: ``order_refused``: Square cannot take the whole discount off.
         """
+        _check_lines(priced, order)
         total, tip = self._cents(priced, "total_money"), self._cents(priced, "total_tip_money", 0)
         tax, discounts = self._cents(priced, "total_tax_money", 0), self._cents(priced, "total_discount_money", 0)
         charges = self._cents(priced, "total_service_charge_money", 0)
@@ -334,6 +337,20 @@ def _check_echo(answer: Answer, call: str, **wanted: str) -> None:
         if answer.text(member, None) != value:
             words = f"the provider's answer to {call} is about another order: {answer.path}.{member} is not ours"
             raise broken_protocol(words)
+
+
+def _check_lines(held: Answer, order: Order) -> None:
+    """That Square's order has the lines of ours (ITEM-11)."""
+    ordered = [_line(item, "$") for item in order.items]
+    lines = ((each.text("catalog_object_id", ""), each.text("quantity", ""), *_modifiers(each))
+             for each in held.each("line_items"))  # fmt: skip
+    ours = ((line["catalog_object_id"], line["quantity"], *_modifiers(Answer(line))) for line in ordered)
+    check_basket(ours, lines, f"{held.path}.line_items")
+
+
+def _modifiers(line: Answer) -> list[tuple[str, str]]:
+    return sorted((each.text("catalog_object_id", ""), each.text("quantity", "1"))
+                  for each in line.each("modifiers", []))  # fmt: skip
 
 
 def _version(order: Answer) -> int:

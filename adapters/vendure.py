@@ -66,6 +66,7 @@ class Cart(NamedTuple):
 class VendureAdapter(Adapter):
     """One shop; its channels are the locations."""
 
+    interface_version = 2
     tenders = frozenset(METHODS.values())
     creates_accounts = True
     schedules = True

@@ -42,6 +42,7 @@ TIME_ZONE = "America/New_York"
 class BenchAdapter(Adapter):
     """Speaks to ``bench.provider``."""
 
+    interface_version: ClassVar[int] = 2
     tenders: ClassVar[frozenset[TenderKind]] = frozenset({"levelup"})
     echoes_nothing: ClassVar[str] = "bench.provider gives the same answer to every order (its ANSWERS)"
     settings: ClassVar[Mapping[str, Setting]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -230,6 +231,17 @@ def reading() -> Iterator[None]:
         yield
     except Refused as refusal:
         raise unreadable(refusal) from refusal
+
+
+def check_basket(ordered: Iterable[Hashable], held: Iterable[Hashable], where: str) -> None:
+    """Compare what a provider says that it holds with what was ordered, line by line, in any order (ITEM-11).
+
+    Each line as one value, such as a tuple of id, quantity and options. ``where`` names the call and the member.
+
+    :raises Unanswered: ``provider_protocol_error``: it holds something else.
+    """
+    if Counter(ordered) != Counter(held):
+        raise broken_protocol(f"the provider does not hold what was ordered: {where}")
 
 
 def broken_protocol(message: str) -> Unanswered:

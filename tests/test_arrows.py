@@ -22,8 +22,8 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session", "auth",
-        "tap",
+        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session",
+        "auth", "cookies", "tap",
     ),
     "ledger": (
         "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger",
@@ -89,7 +89,7 @@ def inward(module: str, imported: str) -> bool:
     if not inner or part(imported) != own or module == f"levelup_ov.{own}":
         return True
     source, target = (name.split(".")[2] if name.count(".") > 1 else "" for name in (module, imported))
-    return target in inner and inner.index(target) <= inner.index(source)
+    return {source, target} <= {*inner} and inner.index(target) <= inner.index(source)
 
 
 def violations(modules: Mapping[str, str]) -> list[str]:

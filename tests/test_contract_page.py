@@ -19,8 +19,8 @@ from levelup_ov.app import create_app
 from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
 from levelup_ov.errors import KINDS
 from levelup_ov.schemas import body
-from levelup_ov.schemas.answers import LocationSchema, MenuSchema, SubmittedOrderSchema, ValidatedOrderSchema
 from levelup_ov.schemas.orders import OrderSubmissionSchema, OrderValidationSchema, read_submission, read_validation
+from levelup_ov.schemas.responses import LocationSchema, MenuSchema, SubmittedOrderSchema, ValidatedOrderSchema
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

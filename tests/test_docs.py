@@ -60,7 +60,7 @@ class Directive(NamedTuple):
     @property
     def apart(self) -> bool:
         """Whether the commands get a terminal of their own, where they keep running."""
-        return self.options.get("caption") == "a terminal of its own"
+        return self.options.get("caption") == "another terminal"
 
 
 def directives(page: str) -> Iterator[Directive]:

@@ -67,7 +67,7 @@ class PermissionsRequest:
     token: Secret | None
 
 
-class Place(NamedTuple):
+class LevelUpLocation(NamedTuple):
     """A location of a merchant, with LevelUp's ids of both; ``merchant_id`` is None where it was not told."""
 
     id: int
@@ -126,7 +126,7 @@ class Unproven(Unanswered):
         self.is_over = is_over
 
 
-class LevelUp:
+class LevelUpClient:
     """The platform as one app sees it; its own token is fetched when first needed and kept in memory.
 
     ``api_key`` is the OAuth ``client_id`` too. ``threads``: how many requests may call it at once.
@@ -149,7 +149,7 @@ class LevelUp:
         deadline: Deadline,
         log: list[Call],
         last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
-    ) -> Iterator[Calls]:
+    ) -> Iterator[LevelUpSession]:
         """Calls of one request, on connections of their own. What they fail with holds no token; ``log`` lists them.
 
         ``last_look``: called just before the call that charges is sent, each time.
@@ -174,7 +174,7 @@ class LevelUp:
         session.conceal(self._client_secret.reveal())
         try:
             with self._bulkhead.room(POOL):
-                yield Calls(self, session)
+                yield LevelUpSession(self, session)
         except Failure as failure:
             if maintenance and failure.code == "provider_unavailable":
                 failure.message = f"LevelUp: {maintenance[0]}"
@@ -218,13 +218,13 @@ class LevelUp:
         return Token(secret, answer.integer("user_id", None))
 
 
-class Calls:
+class LevelUpSession:
     """The calls themselves. Each takes the tokens it needs, and raises what :class:`Session` does.
 
     An answer is believed only with the status of its documentation and with what was asked for in it.
     """
 
-    def __init__(self, levelup: LevelUp, session: Session) -> None:
+    def __init__(self, levelup: LevelUpClient, session: Session) -> None:
         self._levelup = levelup
         self.session = session
 
@@ -328,7 +328,7 @@ class Calls:
 
     # With a merchant's token, or both.
 
-    def locations(self, merchant: Secret, merchant_id: int) -> list[Place]:
+    def locations(self, merchant: Secret, merchant_id: int) -> list[LevelUpLocation]:
         """All locations of a merchant, page after page."""
         return self._places(f"/v15/merchants/{merchant_id}/locations", merchant)
 
@@ -400,7 +400,7 @@ class Calls:
             raise broken_protocol("LevelUp's answer does not say when the refund was made")
         return order
 
-    def managed_locations(self, merchant: Secret) -> list[Place]:
+    def managed_locations(self, merchant: Secret) -> list[LevelUpLocation]:
         """The locations that a merchant's token is for; any token of a merchant that is alive may ask."""
         return self._places("/v15/managed_locations", merchant)
 
@@ -421,15 +421,15 @@ class Calls:
         # A list without entries is answered without a body.
         return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user), also=(204,))
 
-    def _places(self, path: str, merchant: Secret) -> list[Place]:
+    def _places(self, path: str, merchant: Secret) -> list[LevelUpLocation]:
         """The locations of a list in pages: ``Link`` names the next one, 204 is past the end."""
-        found: list[Place] = []
+        found: list[LevelUpLocation] = []
         page: int | None = None
         for _ in range(MAX_PAGES):
             reply = self._get(path, merchant=merchant, page=page)
             locations = [each.member("location") for each in _list(reply)]
             found += (
-                Place(each.integer("id"), each.text("name", None), each.integer("merchant_id", None))
+                LevelUpLocation(each.integer("id"), each.text("name", None), each.integer("merchant_id", None))
                 for each in locations
             )
             following = _NEXT.search(reply.headers.get("Link", ""))

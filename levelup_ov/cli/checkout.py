@@ -14,7 +14,7 @@ from levelup_ov.checkout.store import Order
 from levelup_ov.cli.configured import shown, the_checkout, the_settings
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
 PATIENCE = 10.0
@@ -78,7 +78,7 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
         try:
             orders.tried(order)
             deadline = min(settings.submission_deadline, PATIENCE, until - time.monotonic() + 1)
-            return True, orders.reconcile(order, Trace(Deadline(deadline))).state
+            return True, orders.reconcile(order, RequestContext(Deadline(deadline))).state
         except Failure as failure:
             return False, f"still {order.state}: {failure.message}"
         except Exception as error:

@@ -15,7 +15,7 @@ from levelup_ov.cli.configured import the_service, the_settings
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
 
@@ -59,7 +59,7 @@ def _menus(source: str, key: Secret | None, locations: tuple[str, ...]) -> Itera
 def _of_location(location_id: str) -> tuple[str, tuple[str, ...]]:
     service, deadline = the_service(), Deadline(the_settings().reading_deadline)
     try:
-        found = service.read_menu(location_id, Trace(deadline))
+        found = service.read_menu(location_id, RequestContext(deadline))
     except Failure as failure:
         raise CannotRun(f"{failure.code}: {failure.message}") from None
     for thing in found.left_out:

@@ -12,7 +12,7 @@ from levelup_ov.cli.configured import shown, the_service, the_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.ledger.ledger import Ledger, Submission
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import REMEDIES
 from levelup_ov.ordering.turns import Run, in_turns, of_gone_accounts
 from levelup_ov.transport.deadline import Deadline
@@ -149,11 +149,11 @@ def the_ledger() -> Ledger:
 
 def _look(submission: Submission) -> tuple[str, bool]:
     """What became of an unknown submission, or of one that was ruled out; and whether a person has to look at it."""
-    service, trace = the_service(), Trace(Deadline(the_settings().submission_deadline))
+    service, context = the_service(), RequestContext(Deadline(the_settings().submission_deadline))
     if submission.state != "unknown":
-        finding = service.look_again(submission, trace)
+        finding = service.look_again(submission, context)
         return (f"{finding}: {REMEDIES[finding]}" if finding else "still not placed"), finding is not None
-    if (settlement := service.reconcile(submission, trace)) is not None:
+    if (settlement := service.reconcile(submission, context)) is not None:
         return f"placed, order {settlement.placed.order_id}", False
     if submission.card and not _fences(submission):
         return f"not placed; card_may_be_charged: {REMEDIES['card_may_be_charged']}", True

@@ -22,11 +22,11 @@ from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import (
+    AlreadyPlaced,
     Claimed,
     Clash,
     InProgress,
     Ledger,
-    Recorded,
     Reused,
     Submission,
     Superseded,
@@ -235,7 +235,7 @@ class Submissions:
                 match claim:
                     case Claimed():
                         return self._place(claim, key, place_order)
-                    case Recorded(submission=submission):
+                    case AlreadyPlaced(submission=submission):
                         return _replay(submission)
                     case InProgress():
                         raise _in_progress()
@@ -291,6 +291,7 @@ class Submissions:
                 self.ledger.rule_out(submission, grace=self._grace, told=True)
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
+                self.ledger.keep_content(submission.id)
                 self.ledger.place(submission.id, answer=answer, order_id=placed, provider_order_id=placed)
         except (Superseded, Clash) as reason:
             raise outcome_unknown(f"nothing was changed: {reason}") from None
@@ -378,6 +379,7 @@ class Submissions:
     def _found(self, submission: Submission, settlement: Settlement) -> Settlement:
         facts = _facts(submission)
         try:
+            self.ledger.keep_content(submission.id)
             self._record(submission.id, settlement)
         except Superseded as superseded:
             if _is_placed(superseded.submission):

@@ -10,6 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
+from levelup_ov.adapter import INTERFACE_VERSION
 from levelup_ov.registry import BUILT_IN
 
 RECORDINGS = ("1_locations.json", "2_menu.json", "3_validation.json", "4_submission.json")
@@ -73,7 +74,8 @@ def _values(name: str, *, module: str, recordings: str) -> Mapping[str, str]:
     short = title.replace(" ", "")
     return {
         "name": name, "title": title, "module": module, "recordings": recordings, "short_class": short,
-        "class_name": f"{short}Adapter", "upper": name.upper(), "distribution": f"levelup_ov-{'-'.join(words)}",
+        "class_name": f"{short}Adapter", "interface_version": str(INTERFACE_VERSION),
+        "upper": name.upper(), "distribution": f"levelup_ov-{'-'.join(words)}",
         "underline": "=" * len(f"{title} for levelup_ov"),
     }  # fmt: skip
 

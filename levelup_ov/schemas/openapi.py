@@ -11,10 +11,10 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 import levelup_ov
 from levelup_ov.errors import KINDS
-from levelup_ov.schemas.answers import ErrorAnswerSchema, Wrapper
 from levelup_ov.schemas.base import WrapperSchema
 from levelup_ov.schemas.checkout_operations import CHECKOUT
 from levelup_ov.schemas.operations import Operation, contract
+from levelup_ov.schemas.responses import ErrorAnswerSchema, Wrapper
 
 _JSON = "application/json"
 _EXAMPLES = {"location_id": {"example": "sandbox.congress"}, "merchant_id": {"example": "sandbox"}}

@@ -57,7 +57,7 @@ class Translation:
         for place, item in enumerate(sample.items):
             more = replace(item, quantity=item.quantity + 1)
             what = f"the quantity of item {item.provider_id}"
-            self._check_difference(bench, sample, _with(sample, place, more), what)
+            self._check_difference(bench, sample, with_item(sample, place, more), what)
 
     @pytest.mark.rule("ITEM-6")
     def test_the_quantity_of_every_option_is_sent(self, bench: Bench, sample: Sample) -> None:
@@ -65,20 +65,30 @@ class Translation:
             for position, option in enumerate(item.options):
                 options = list(item.options)
                 options[position] = Option(option.provider_id, option.quantity + 1, option.metadata)
-                more = _with(sample, place, replace(item, options=tuple(options)))
+                more = with_item(sample, place, replace(item, options=tuple(options)))
                 self._check_difference(bench, sample, more, f"the quantity of option {option.provider_id}")
 
     @pytest.mark.rule("ITEM-8", "EP-11")
     def test_instructions_and_the_user_are_sent(self, bench: Bench, sample: Sample) -> None:
-        noted = _with(sample, 0, replace(sample.items[0], special_instructions=ITEM_NOTE))
-        order = bench.order(noted, special_instructions=NOTE)
-        run = bench.submit(order, sample.tender)
-        run.answer
-        text = "\n".join(values(run))
-        for what, words in (("the order", NOTE), ("an item", ITEM_NOTE)):
-            assert words in text, f"ITEM-8: the special instructions of {what} are dropped; send or refuse them"
+        noted = tuple(replace(item, special_instructions=f"{ITEM_NOTE} {n}") for n, item in enumerate(sample.items))
+        wanted = {f"the special instructions of item no. {n + 1}": f"{ITEM_NOTE} {n}" for n in range(len(noted))}
+        order = bench.order(sample_of(sample, noted), special_instructions=NOTE)
+        wanted["the special instructions of the order"] = NOTE
+        text = _said(bench.submit(order, sample.tender))
+        for what, words in wanted.items():
+            assert text is None or words in text, f"ITEM-8: {what} are dropped; send or refuse them"
+        text = _said(bench.submit(order := bench.order(sample), sample.tender))
+        assert text is not None, "EP-11: an order without special instructions is refused"
         for name in (order.user.first_name, order.user.last_name):
             assert name in text, f"EP-11: the user's name is not sent: {name}"
+
+    @pytest.mark.rule("EP-11")
+    def test_for_whom_an_item_is_reaches_the_provider(self, bench: Bench, sample: Sample) -> None:
+        named = tuple(replace(item, recipient_name=f"Wilma {n} Guestly") for n, item in enumerate(sample.items))
+        text = _said(bench.submit(bench.order(sample_of(sample, named)), sample.tender))
+        for n in range(len(named)):
+            found = text is None or f"Wilma {n} Guestly" in text
+            assert found, f"EP-11: recipient_name of item no. {n + 1} is dropped; send or refuse it"
 
     @pytest.mark.rule("EP-11", "EP-12")
     def test_a_delivery_goes_to_its_address(self, bench: Bench, sample: Sample) -> None:
@@ -194,6 +204,11 @@ def values(run: Run) -> list[str]:
     return [value for exchange in run.exchanges if exchange.method != "GET" for value in exchange.values()]
 
 
+def sent_times(run: Run, names: set[str]) -> int:
+    """How often one of ``names`` was sent in a run."""
+    return sum(value in names for value in values(run))
+
+
 def sent_amounts(run: Run) -> set[int]:
     """Every amount that was sent, in cents: integers as they are, and numbers of dollars that are exact."""
     amounts: set[int] = set()
@@ -209,9 +224,23 @@ def sent_amounts(run: Run) -> set[int]:
     return amounts
 
 
-def _with(sample: Sample, place: int, item: Item) -> Sample:
-    items = [*sample.items[:place], item, *sample.items[place + 1 :]]
+def with_item(sample: Sample, place: int, item: Item) -> Sample:
+    """The sample with another item at a place."""
+    return sample_of(sample, (*sample.items[:place], item, *sample.items[place + 1 :]))
+
+
+def sample_of(sample: Sample, items: Iterable[Item]) -> Sample:
+    """The sample with other items."""
     return Sample(sample.location, *items, tender=sample.tender, **sample.members)
+
+
+def _said(run: Run) -> str | None:
+    """All that was sent; None where the order is refused."""
+    if isinstance(run.failure, Refused):
+        assert run.proves_no_order, f"SUB-5: the refusal must prove that nothing was placed: {run.failure!r}"
+        return None
+    run.answer
+    return "\n".join(values(run))
 
 
 def _steady(bench: Bench, order: Order) -> Counter[str] | None:

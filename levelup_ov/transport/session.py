@@ -33,11 +33,11 @@ from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.transport import net
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import AnswerCache, MemoryStore, Store, cache_key
+from levelup_ov.transport.cache import MemoryStore, ResponseCache, Store, cache_key
 from levelup_ov.transport.connections import (
     DeadlineAdapter,
-    Exchange,
     OwnConnections,
+    SendState,
     current_exchange,
     tls_context,
 )
@@ -112,6 +112,16 @@ class Reply:
         """The body as a JSON object, for reading member by member."""
         return Answer(self.json()).checked()
 
+    def answers(self) -> list[Answer]:
+        """The body as a JSON list of objects at the root; an object, text or null is no list without rows.
+
+        :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``.
+        """
+        value = self.json()
+        if type(value) is not list:
+            raise broken_protocol("the provider's answer needs a list at $")
+        return [Answer(each, f"$[{position}]").checked() for position, each in enumerate(value)]
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -147,7 +157,7 @@ class Transport:
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._tls = tls_context()
         self._pools: dict[str, DeadlineAdapter] = {}
-        self.cache = AnswerCache(store or MemoryStore())
+        self.cache = ResponseCache(store or MemoryStore())
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lock = threading.Lock()
 
@@ -360,7 +370,7 @@ class Session:
         look = (lambda: self._look(trace)) if places_order else None
         attempt, sent = 1, False
         while True:
-            exchange = Exchange(self.deadline, own=self._own, last_look=look)
+            exchange = SendState(self.deadline, own=self._own, last_look=look)
             try:
                 reply = self._send(request, exchange)
                 if places_order:
@@ -453,7 +463,7 @@ class Session:
             request.headers["Content-Length"] = str(len(_bytes(request)))
         return request
 
-    def _send(self, request: PreparedRequest, exchange: Exchange) -> Reply:
+    def _send(self, request: PreparedRequest, exchange: SendState) -> Reply:
         started = net.now()
         remaining = self.deadline.remaining()
         url = urlsplit(request.url or "")
@@ -508,7 +518,7 @@ def _read(response: requests.Response) -> bytes:
     return bytes(content)
 
 
-def _classify(error: Exception, exchange: Exchange, deadline: Deadline) -> Unanswered:
+def _classify(error: Exception, exchange: SendState, deadline: Deadline) -> Unanswered:
     """The typed failure of an exchange.
 
     One class is raised for a refused connection and for one dropped after the provider read the order;

@@ -17,7 +17,8 @@ from typing import TypedDict
 
 from tests.faults.proxy import FAULTS, NONE, Call, Proxy
 
-SHARE = {"order": 0.6, "lookup": 0.45, "locations": 0.3}
+SHARE = {"order": 0.6, "placing": 0.6, "lookup": 0.45, "orders": 0.35, "locations": 0.3}
+PLACING = ("order", "placing")
 """How often a call of a kind meets a fault; other kinds as ``OTHERWISE``."""
 OTHERWISE = 0.3
 WEARY = 3
@@ -26,7 +27,8 @@ _NAMES = [name for name in FAULTS if name != NONE]
 # What takes long comes seldom, what deceives comes often.
 _WEIGHT = {
     "headers dripped": 0.4, "body dripped": 0.4, "429, Retry-After": 0.6,
-    "delivered late": 3.0, "answer lost": 2.0, "delivered twice": 2.0,
+    "delivered late": 3.0, "answer lost": 2.0, "delivered twice": 2.0, "answered badly, then late": 3.0,
+    "103, then late": 0.4, "another guest's": 2.0,
 }  # fmt: skip
 _WEIGHTS = [_WEIGHT.get(name, 1.0) for name in _NAMES]
 
@@ -49,7 +51,7 @@ class Chance:
         self.calm = False
 
     def __call__(self, call: Call) -> str:
-        if self.calm or (self._only and call.kind != "order"):
+        if self.calm or (self._only and call.kind not in PLACING):
             return NONE
         dice = random.Random(f"{self._seed}/{call.marker}/{call.kind}/{call.number}")
         share = SHARE.get(call.kind, OTHERWISE) / (2 if call.number >= WEARY else 1)

@@ -33,7 +33,7 @@ from levelup_ov.ledger import engine as database
 from levelup_ov.ledger import tables as ledger_sql
 from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
 from levelup_ov.ledger.identity import content, content_digests, identities
-from levelup_ov.ledger.ledger import RETENTION, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
+from levelup_ov.ledger.ledger import RETENTION, AlreadyPlaced, InProgress, Ledger, Superseded, Unknown, open_ledger
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 
@@ -161,7 +161,7 @@ def test_a_postgresql_that_is_gone_and_comes_back(server: PostgresServer) -> Non
         assert "127.0.0.1" not in failed.value.message
     assert server.start()
     place(ledger, id)
-    assert isinstance(claim(ledger), Recorded)
+    assert isinstance(claim(ledger), AlreadyPlaced)
     ledger.close()
 
 
@@ -301,7 +301,7 @@ def test_a_full_disk_refuses_claims_and_loses_nothing(sqlite_url: str, clock: Cl
         clock.advance(LEASE + GRACE)
         assert isinstance(claim(ledger), Unknown)
         place(ledger, id)
-        assert isinstance(claim(ledger), Recorded)
+        assert isinstance(claim(ledger), AlreadyPlaced)
         ledger.close()
     finally:
         event.remove(Engine, "connect", limit)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.ledger.ledger import Claimed, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
+from levelup_ov.ledger.ledger import AlreadyPlaced, Claimed, InProgress, Ledger, Superseded, Unknown, open_ledger
 from tests.ledger.things import (
     GRACE,
     LEASE,
@@ -168,7 +168,7 @@ def test_killed_while_sending(url: str, later: tuple[Ledger, Clock]) -> None:
 def test_killed_after_recording(url: str, later: tuple[Ledger, Clock]) -> None:
     with killed_after(url, 3) as id:
         found = claim(later[0])
-        assert isinstance(found, Recorded) and found.submission.id == id
+        assert isinstance(found, AlreadyPlaced) and found.submission.id == id
 
 
 @pytest.mark.rule("SUB-2")

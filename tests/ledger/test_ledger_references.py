@@ -19,11 +19,11 @@ from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import (
     LOOKED_AGAIN,
+    AlreadyPlaced,
     Claimed,
     Clash,
     InProgress,
     Ledger,
-    Recorded,
     Reused,
     Superseded,
     Unknown,
@@ -204,7 +204,7 @@ def test_an_unknown_content_is_taken_under_any_identity(ledger: Ledger, clock: C
     assert isinstance(claim(ledger, b"other", idempotency_key="b"), Reused)
     assert isinstance(claim(ledger, b"other", idempotency_key="c"), Claimed)
     place(ledger, first)
-    assert isinstance(claim(ledger, idempotency_key="b"), Recorded)
+    assert isinstance(claim(ledger, idempotency_key="b"), AlreadyPlaced)
     # What is settled takes nobody's content.
     assert isinstance(claim(ledger, idempotency_key="d"), Claimed)
 

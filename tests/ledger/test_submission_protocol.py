@@ -253,7 +253,7 @@ def test_the_order_of_another_is_not_told(world: World, caplog: pytest.LogCaptur
         world.submissions.submit(key, mixed_up, world.find_order)
     assert failed.value.code == "outcome_unknown"
     assert world.states() == [("placed", None), ("unknown", None)]
-    assert "order of another submission" in caplog.text
+    assert "order_of_another_submission" in caplog.text
 
 
 @pytest.mark.rule("SUB-3", "SUB-2")
@@ -278,7 +278,7 @@ def test_a_late_order_that_was_ruled_out_is_told_to_a_person(world: World, caplo
     world.pass_by(540)
     assert world.look_again() == ["order_exists_but_ruled_out"]
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR and "ruled" in record.msg]
-    assert "cancel the order" in error.msg and error.__dict__["provider_order_id"] == "p-late"
+    assert "cancel the order" in error.__dict__["remedy"] and error.__dict__["provider_order_id"] == "p-late"
     assert [found.id for found in world.ledger.find(findings=True)] == [row.id]
     world.pass_by(3000)
     assert world.look_again() == ["order_exists_but_ruled_out"]
@@ -335,7 +335,7 @@ def test_a_look_again_waits_for_an_attempt_that_is_under_way(world: World) -> No
     assert world.submit(answer="lost") == "outcome_unknown"
     world.orders[row.reference] = "p-late"
     world.pass_by(60)
-    with pytest.raises(Failure, match="under way"):
+    with pytest.raises(Failure, match="in progress"):
         world.look_again()
     assert world.submit() == "p-late"
     assert world.look_again() == [None]

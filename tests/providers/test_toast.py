@@ -26,7 +26,7 @@ from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
 from levelup_ov.transport import net
-from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.servers.toast import ARCHIVED, BOSTON, CAMBRIDGE, CLIENT_SECRET, OPEN_DISCOUNT, TAKEOUT, ToastServer
@@ -63,7 +63,7 @@ class Bench:
 
     def forget_answers(self) -> None:
         """As when the kept answers have become too old."""
-        self.transport.cache = AnswerCache(MemoryStore())
+        self.transport.cache = ResponseCache(MemoryStore())
 
     def menu(self) -> Menu:
         location = self.adapter.list_locations(self.new_session())[0]

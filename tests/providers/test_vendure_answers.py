@@ -28,7 +28,7 @@ from levelup_ov.config import load_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.errors import KINDS, Unanswered
-from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.channel import CARD, Answer, Channel, Clock, item
@@ -128,7 +128,7 @@ def channel(the_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Channel
 
 def session() -> Session:
     """Calls that nothing was kept for."""
-    TRANSPORT.cache = AnswerCache(MemoryStore())
+    TRANSPORT.cache = ResponseCache(MemoryStore())
     return Session(
         TRANSPORT,
         "boston",

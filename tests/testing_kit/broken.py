@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timezone
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapters.sandbox import Cart, SandboxAdapter, _content, _place_order
-from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
@@ -21,6 +20,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
+from tests.testing_kit.mistake import Mistake
 
 log = logging.getLogger(__name__)
 
@@ -356,14 +356,6 @@ class FlatIds(SandboxAdapter):
             replace(option, provider_id=option.provider_id.rpartition(":")[2] + group.provider_id)
             for option in group.options), defaults=()) for group in menu.option_groups]  # fmt: skip
         return replace(menu, option_groups=tuple(groups))
-
-
-class Mistake(NamedTuple):
-    """An adapter, the test of the suite that finds it out, and the rule that it names."""
-
-    adapter: type[Adapter]
-    found_by: str
-    rule: str
 
 
 MISTAKES = (

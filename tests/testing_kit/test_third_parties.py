@@ -20,6 +20,7 @@ from levelup_ov.adapter import Adapter
 
 class Partner(Adapter):
     interface_version = {version}
+    tenders = frozenset({{"levelup"}})
 """
 
 

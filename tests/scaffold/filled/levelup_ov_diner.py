@@ -26,6 +26,7 @@ from levelup_ov.adapter import (
     Ready,
     Refused,
     Reply,
+    Secret,
     Session,
     Setting,
     Tender,
@@ -48,6 +49,7 @@ CODES = {
 class DinerAdapter(Adapter):
     """One account at Diner."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     settings = {
@@ -78,11 +80,14 @@ class DinerAdapter(Adapter):
         return Quote(
             quote.cents("subtotal"), quote.cents("tax"), quote.cents("gratuity", None), quote.cents("grand_total"),
             discounts.cents("coupon"), discounts.cents("house"), ready=Ready(ready.instant("at", None), slots),
+            cart={"untipped": Secret(str(_untipped(quote)))},
         )
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         answer = _cart(order, session)
-        total = answer.member("quote").cents("grand_total")
+        total, shown = answer.member("quote").cents("grand_total"), order.cart.get("untipped")
+        if shown is not None and int(shown.reveal()) != _untipped(answer.member("quote")):
+            raise Refused("price_changed", "The price is no longer the one that was validated.")
         body = {"payment": {"external": "LevelUp"}, "reference": order.reference, "expected_total": total}
         path = f"/v1/carts/{answer.member('cart').identifier('id')}/orders"
         placed = session.post(path, body, places_order=True, trace={"total": total})
@@ -104,6 +109,11 @@ class DinerAdapter(Adapter):
         except Unanswered:
             return None
         return Refused(CODES.get(code, "order_refused"), text)
+
+
+def _untipped(quote: Answer) -> int:
+    """What must stay the same until the order is placed: the tip may change (META-5)."""
+    return quote.cents("grand_total") - quote.cents("gratuity", 0)
 
 
 def _cart(order: Order, session: Session) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from marshmallow import Schema, fields, validate
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
-from levelup_ov.schemas.answers import Instant, SubmittedOrderSchema, Wrapper, rooted, wrapped
+from levelup_ov.schemas.responses import Instant, SubmittedOrderSchema, Wrapper, rooted, wrapped
 
 
 class StoredInstant(Instant):
