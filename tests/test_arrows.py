@@ -22,7 +22,8 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session",
+        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "placement",
+        "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (
@@ -89,7 +90,7 @@ def inward(module: str, imported: str) -> bool:
     if not inner or part(imported) != own or module == f"levelup_ov.{own}":
         return True
     source, target = (name.split(".")[2] if name.count(".") > 1 else "" for name in (module, imported))
-    return target in inner and inner.index(target) <= inner.index(source)
+    return {source, target} <= {*inner} and inner.index(target) <= inner.index(source)
 
 
 def violations(modules: Mapping[str, str]) -> list[str]:

@@ -107,6 +107,7 @@ class Connections:
         try:
             code = authorization_code(url, state)
             token = self._levelup.exchange(code, self._redirect_uri(kind), context.deadline, context.calls)
+            levelup_id = token.user_id if kind == "user" else self._ask_merchant(token.secret, context)
         except Failure as failure:
             # The person stands between two sites: the shop is told, in the address that it gave.
             log.warning("OAuth did not end with a token", extra={"code": failure.code, "connection": connection.id})
@@ -118,7 +119,7 @@ class Connections:
             ("pending",),
             state="granted",
             token=self._tokens.seal(token.secret, connection.id),
-            levelup_id=token.merchant_id if kind == "merchant" else token.user_id,
+            levelup_id=levelup_id,
             confirmation=digest(confirmation),
             confirm_until=self._now() + CONFIRMATION_LIFETIME // timedelta(milliseconds=1),
         )
@@ -261,14 +262,13 @@ class Connections:
     # What LevelUp knows of a connection.
 
     def locations(self, id: str, context: RequestContext) -> list[LevelUpLocation]:
-        """The locations of a merchant.
-
-        :raises Failure: ``levelup_refused``: LevelUp never told which merchant it is.
-        """
+        """The locations of a merchant; where LevelUp never told which merchant it is, those of its token."""
         access = self.access("merchant", id)
-        if access.connection.levelup_id is None:
-            raise Failure("levelup_refused", "LevelUp did not tell which of its merchants this is")
         with self._levelup.calls(context.deadline, context.calls) as calls:
+            if access.connection.levelup_id is None:
+                places = calls.managed_locations(access.token)
+                self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
+                return places
             return calls.locations(access.token, access.connection.levelup_id)
 
     def profile(self, id: str, context: RequestContext) -> Profile:
@@ -304,6 +304,16 @@ class Connections:
         with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.card_page(access.token, return_to)
 
+    def _ask_merchant(self, token: Secret, context: RequestContext) -> int | None:
+        """LevelUp's id of the merchant that a new token is for; None where it does not tell now."""
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                return _merchant_of(calls.managed_locations(token))
+        except Failure as failure:
+            # The token is good, and the locations are asked for again before the first order.
+            log.warning("LevelUp did not tell whose a merchant's token is", extra={"code": failure.code})
+            return None
+
     def _start(
         self, kind: Kind, return_to: str, permissions: Sequence[str], hints: Mapping[str, str | None]
     ) -> tuple[Connected, str]:
@@ -333,6 +343,12 @@ class Connections:
 
     def _now(self) -> int:
         return to_ms(self._clock())
+
+
+def _merchant_of(places: Sequence[LevelUpLocation]) -> int | None:
+    """The one merchant whose locations these are; None for none or several."""
+    merchants = {place.merchant_id for place in places}
+    return merchants.pop() if len(merchants) == 1 else None
 
 
 def _with_query(url: str, **members: str) -> str:

@@ -20,7 +20,7 @@ from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import Charges, body_of
-from levelup_ov.checkout.client import LevelUpClient, Loyalty
+from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
 from levelup_ov.checkout.leases import Leases
@@ -39,6 +39,7 @@ from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Submission
 from levelup_ov.ordering.service import RequestContext, Service
@@ -67,6 +68,7 @@ class Preview:
     credit: Cents
     loyalty: Loyalty | None
     campaigns: Sequence[Mapping[str, Any]]
+    merchant_credit: MerchantCredit | None
 
     @property
     def total(self) -> Cents:
@@ -77,6 +79,26 @@ class Preview:
     def user_pays(self) -> Cents:
         """What is left of it with the discount."""
         return self.total - self.discount
+
+    @property
+    def gift_card(self) -> Cents | None:
+        """What a gift card would pay of it; None where LevelUp does not tell."""
+        return None if self.merchant_credit is None else min(self.merchant_credit.gift_card, self.user_pays)
+
+    @property
+    def global_credit(self) -> Cents | None:
+        """What credit of LevelUp's own would pay of the rest."""
+        if self.merchant_credit is None or self.gift_card is None:
+            return None
+        own = max(0, self.credit - self.merchant_credit.discount - self.merchant_credit.gift_card)
+        return min(own, self.user_pays - self.gift_card)
+
+    @property
+    def card(self) -> Cents | None:
+        """What is left for the card."""
+        if self.gift_card is None or self.global_credit is None:
+            return None
+        return self.user_pays - self.gift_card - self.global_credit
 
 
 class Orders:
@@ -117,18 +139,23 @@ class Orders:
         with self._levelup.calls(context.deadline, context.calls) as calls:
             proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
             credit = calls.credit(user.token, order.location_id)
+            try:
+                merchant_credit = calls.merchant_credit(user.token, order.location_id)
+            except Refused:
+                # Who pays is for show, the amounts are not.
+                merchant_credit = None
             loyalty = None
             if merchant.connection.levelup_id is not None:
                 loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
             campaigns = [
                 # The last one listed is the most particular.
-                {"representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
+                {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
                 for number, kinds in calls.campaigns(user.token, order.location_id)
                 if kinds
             ]
         discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
         sent = amounts.completed(order.check, discount)
-        return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns)
+        return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
 
     def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> Order:
         """Charge ``order`` at most once under ``key``, and submit it where there is a ``delivery``.
@@ -340,4 +367,8 @@ def _within(context: RequestContext, deadline: Deadline) -> RequestContext:
 def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
     """What makes two requests the same order, in one canonical form."""
     where = [delivery.provider_location_id, identity.content(delivery.submission).decode()] if delivery else None
-    return json.dumps([asdict(order), where], sort_keys=True, separators=(",", ":")).encode()
+    content = asdict(order)
+    if order.check.tax_after_discount is None:
+        # A later member: what was charged before there was one is the same order still.
+        del content["check"]["tax_after_discount"]
+    return json.dumps([content, where], sort_keys=True, separators=(",", ":")).encode()

@@ -41,25 +41,33 @@ def sandbox(port: int, data_dir: Path) -> None:
 @click.option("--shop-service", help="Base URL of a running service, for the sample shop under /shop.")
 @click.option("--shop-key", envvar="LEVELUP_OV_API_KEYS", default=DEVELOPMENT_API_KEY,
               help="API key of that service; better from the environment than from here.")
+@click.option("--gateway", "gateway_url", help="Base URL of a running service, for ordering ahead under /order.")
+@click.option("--gateway-key", envvar="LEVELUP_OV_API_KEYS", default=DEVELOPMENT_API_KEY,
+              help="API key of that service; better from the environment than from here.")
 @_data_dir
 def levelup(
     port: int, redirect_uris: tuple[str, ...], callback_url: str | None, shop_service: str | None, shop_key: str,
-    data_dir: Path,
+    gateway_url: str | None, gateway_key: str, data_dir: Path,
 ) -> None:  # fmt: skip
     """Serve a stand-in for LevelUp: its API, its pages, and test users.
 
     Needs no configuration.
     """
-    from levelup_ov.standins.levelup import REDIRECT_URIS, create_levelup, levelup_server
+    from levelup_ov.standins.levelup import REDIRECT_URIS, HttpGateway, create_levelup, levelup_server
     from levelup_ov.standins.shop import over_http
 
     _prepare(data_dir)
     key = Secret(shop_key.partition(",")[0].strip())
+    try:
+        gateway = HttpGateway(gateway_url, Secret(gateway_key.partition(",")[0].strip())) if gateway_url else None
+    except ValueError as problem:
+        raise click.ClickException(f"--gateway: {problem}") from None
     platform = create_levelup(
         data_dir / "levelup.db",
         redirect_uris=redirect_uris or REDIRECT_URIS,
         callback_url=callback_url,
         shop_service=over_http(shop_service, key) if shop_service else None,
+        gateway=gateway,
     )
     server = levelup_server(platform, port)
     click.echo(f"LevelUp stand-in at http://127.0.0.1:{server.server_port}")

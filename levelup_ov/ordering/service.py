@@ -293,7 +293,7 @@ class Service:
             identity.reference_of(location, key=self._reference_key, **named),
             card is not None,
             now,
-            identity.alike_digests(location, request, self._identity_keys),
+            identity.alike_digests(location, content, request.order.user.name, self._identity_keys),
         )
         return key, validation_id is not None and validation_id.expired(now)
 
@@ -349,10 +349,8 @@ class Service:
             deadline=context.deadline,
             calls=context.calls,
             own=own,
-            last_look=attempt.last_look if attempt else None,
+            placement=attempt.placement if attempt else None,
         )
-        if attempt is not None:
-            attempt.session = session
         try:
             yield session
         except Failure as failure:

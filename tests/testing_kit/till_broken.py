@@ -296,7 +296,7 @@ class RefusedTooLate(TillAdapter):
         try:
             return super()._place(order, basket, total, session)
         except Unanswered:
-            session.placing = False
+            session.placement.may_exist = False
             raise
 
 
