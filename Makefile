@@ -32,6 +32,10 @@ lint: $(VENV)/development
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+format: $(VENV)/development
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
 docs: $(VENV)/development
 	$(BIN)/python -m sphinx -n -W --keep-going -b html docs docs/_build
 	@echo "the pages begin at docs/_build/index.html"
