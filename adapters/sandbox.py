@@ -292,7 +292,8 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
                 raise
         else:
             return token, {name: Secret(body[name]) for name in ("email", "password")}
-    raise Refused("customer_refused", "This location needs an account, and an account needs an e-mail address.")
+    words = "This location needs an account, and an account needs an e-mail address."
+    raise Refused("customer_refused", words, path="$.user.email")
 
 
 def _content(order: Order) -> dict[str, Any]:
