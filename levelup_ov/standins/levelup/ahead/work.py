@@ -41,6 +41,10 @@ IN_FLIGHT_SECONDS = 90.0
 LOOK_AGAIN_SECONDS = 60.0
 """How long an order that is not known to be placed is left alone."""
 HEALTH_SECONDS = 5.0
+REPETITION_SECONDS = 3600.0
+"""For how long the number of an order is nobody else's; a kitchen counts from 1 again every day."""
+RECENT = 100
+"""Orders of a diner at a place that are looked at for that."""
 
 JSON = dict[str, Any]
 Run = Callable[[Callable[[], None]], None]
@@ -258,6 +262,11 @@ class OrderAhead:
             now = self._clock().timestamp()
             if verdict == "placed":
                 assert isinstance(reply, Reply)
+                if reply.replayed and (number := self._taken_by_another(order, reply.body)) is not None:
+                    # After an unknown outcome, the service takes the same content for a repetition (SUB-3).
+                    words = f"The restaurant took this for a repetition of order {number}. You get your money back."
+                    self._give_back(order, {"code": "repeated", "message": words})
+                    return
                 self._placed(order, reply.body)
                 return
             if verdict == "silent":
@@ -279,8 +288,17 @@ class OrderAhead:
         with self._store.writing() as transaction:
             transaction.change_ahead(order.uuid, ("submitting",), now, lease=now + LOOK_AGAIN_SECONDS)
 
+    def _taken_by_another(self, order: Ahead, body: Any) -> str | None:
+        """The number in an answer, if another order of the same diner at this place has it already."""
+        number = str(_placed_in(body)["order_id"])
+        with self._store.reading() as transaction:
+            others = transaction.completed_ahead(order.location_id, order.user_id, RECENT)
+        since = self._clock().timestamp() - REPETITION_SECONDS
+        taken = any(str(each.placed["order_id"]) == number and each.since > since for each in others)
+        return number if taken else None
+
     def _placed(self, order: Ahead, body: Any) -> None:
-        placed = body["order_submission"] if "order_submission" in body else body
+        placed = _placed_in(body)
         metadata = placed.get("metadata")
         # The members of one order are not needed any more (META-2).
         quote = {**order.quote, "metadata": {}}
@@ -366,6 +384,11 @@ def _retryable(reply: Reply) -> bool:
 def _problem(reply: Reply) -> JSON:
     code = carts.code_of(reply.body) or "provider_protocol_error"
     return {"code": code, "message": carts.words_of(reply.body) or f"The order is refused (status {reply.status})."}
+
+
+def _placed_in(body: JSON) -> JSON:
+    found: JSON = body.get("order_submission", body)
+    return found
 
 
 def _of_users(metadata: JSON) -> JSON:
