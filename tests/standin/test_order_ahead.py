@@ -508,7 +508,9 @@ def test_a_repetition_by_mistake_is_given_back(phones: Phones) -> None:
     phones.complete(first)
     phones.work()
     number = phones.completed(first)["order_number"]
-    replay = Reply(200, {"order_submission": {"order_id": number, "expected_ready_at": None}}, replayed=True)
+    with phones.store.reading() as transaction:
+        placed = transaction.ahead(first).placed
+    replay = Reply(200, {"order_submission": placed}, replayed=True)
     phones.gateway.faults["/order_submissions"] = [lambda _: replay]
     phones.complete(second)
     phones.work()
