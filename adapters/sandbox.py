@@ -221,6 +221,8 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
     """Order the cart, if it still costs ``total``."""
     path = f"/v1/carts/{cart.id}/orders"
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
+    # The answer that gave the cart does not say whose it is, and may have been another guest's.
+    body["customer"] = _customer(order)
     if (window := order.ready_window) is not None:
         body |= {name: _stamp(instant) for name, instant in zip(("earliest", "latest"), window, strict=True)}
     try:
@@ -290,22 +292,27 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
                 raise
         else:
             return token, {name: Secret(body[name]) for name in ("email", "password")}
-    raise Refused("customer_refused", "This location needs an account, and an account needs an e-mail address.")
+    words = "This location needs an account, and an account needs an e-mail address."
+    raise Refused("customer_refused", words, path="$.user.email")
 
 
 def _content(order: Order) -> dict[str, Any]:
     """The order as the engine's cart has it."""
-    wanted, user = order.desired_ready_time, order.user
+    wanted = order.desired_ready_time
     if any(option.provider_id.count(DELIMITER) >= 2 * _DEEPEST for item in order.items for option in item.options):
         raise Refused("unknown_option", "No option of the menu is nested as deep as one of these.", path="$.items")
     return {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
-        "customer": {"name": user.name, "phone": user.phone, "email": user.email},
+        "customer": _customer(order),
         "note": order.special_instructions,
         "gratuity": order.tip,
         "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and _stamp(wanted),
     }
+
+
+def _customer(order: Order) -> dict[str, Any]:
+    return {"name": order.user.name, "phone": order.user.phone, "email": order.user.email}
 
 
 def _stamp(instant: datetime) -> str:

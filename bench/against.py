@@ -18,7 +18,7 @@ from statistics import median, quantiles
 
 from bench import checkout
 from bench.order import BODY, SUBMISSION
-from bench.run import (  # noqa: PLC2701
+from bench.run import (
     DIRECT,
     FEW,
     MERCHANTS,

@@ -212,10 +212,9 @@ class Unanswered(Failure):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(code, message)
+        super().__init__(code, message, retry_after=retry_after)
         self.sent = sent
         self.status = status
-        self.retry_after = retry_after
 
 
 def unreadable(refusal: Failure) -> Unanswered:

@@ -22,7 +22,8 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "session",
+        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "placement",
+        "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (

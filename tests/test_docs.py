@@ -30,7 +30,7 @@ TUTORIAL = (DOCS / "tutorial.rst").read_text(encoding="utf-8")
 DINER = (DOCS / "tutorial" / "diner.py").read_text(encoding="utf-8")
 
 INCLUDED = "literalinclude:: tutorial/diner.py"
-SERVE = "gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app"
+SERVE = "levelup-ov run"
 SAYS = {
     "quickstart": (
         '"Sandbox Diner"', '"sandbox.tokyo"', '"option_groups"', '"total":1000', "Idempotency-Replayed: true",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import subprocess
@@ -125,6 +126,26 @@ def test_requirements_pin_what_setup_cfg_allows() -> None:
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE))
     needed = re.findall(r"^([A-Za-z0-9_.-]+)", setup_cfg()["options"]["install_requires"].strip(), re.MULTILINE)
     assert needed and set(needed) <= set(pins)
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    options, extras = setup_cfg()["options"], setup_cfg()["options.extras_require"]
+    text = "\n".join([options["install_requires"], *extras.values()])
+    declared = {name.lower() for name in re.findall(r"^([A-Za-z0-9_.-]+)", text, re.MULTILINE)}
+    imported = set()
+    for path in (path for top in PACKAGES for path in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    assert imported - sys.stdlib_module_names - set(PACKAGES) == declared
+
+
+@pytest.mark.parametrize("library", ["gunicorn", "psycopg", "urllib3"])
+def test_libraries_with_overridden_private_parts_are_bounded(library: str) -> None:
+    needed = setup_cfg()["options"]["install_requires"]
+    assert re.search(rf"^{library}(\[[a-z]+\])?>=[0-9.]+,<\d+\.\d+$", needed, re.MULTILINE), needed
 
 
 def test_no_tracked_file_names_a_package_registry() -> None:

@@ -12,8 +12,9 @@ def test_the_processes_upgrade_the_ledger_and_serve() -> None:
     lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
     processes = {name: shlex.split(command) for name, _, command in (line.partition(": ") for line in lines)}
     assert processes == {
-        "release": ["levelup-ov", "ledger", "upgrade"],
-        "web": ["levelup-ov", "run"],
+        # Python itself: a platform installs the requirements, and not the project.
+        "release": ["python", "-m", "levelup_ov", "ledger", "upgrade"],
+        "web": ["python", "-m", "levelup_ov", "run"],
     }
 
 

@@ -32,6 +32,7 @@ from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import Attempt, Settlement, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """When a charge that was ruled out after it was sent is looked for again, each time from the one before."""
@@ -42,12 +43,11 @@ log = logging.getLogger(__name__)
 
 
 class Sending:
-    """The last look before each attempt of a call that charges (SUB-2): the row, then the ledger's own mark."""
+    """What comes first in the last look before each attempt of a call that charges (SUB-2): its row."""
 
-    def __init__(self, store: Store, leases: Leases, mark: Callable[[Mapping[str, Any] | None], None]) -> None:
+    def __init__(self, store: Store, leases: Leases) -> None:
         self._store = store
         self._leases = leases
-        self._mark = mark
         self.row: Order | None = None
         self.is_kept = False
 
@@ -62,7 +62,6 @@ class Sending:
             self.row = replace(self.row, held=now, sent=now)
             self._store.add_order(self.row)
             self.is_kept = True
-        self._mark(trace)
 
 
 class Charges:
@@ -99,10 +98,9 @@ class Charges:
     ) -> Settlement:
         """Charge. :raises Failure: nothing was charged, or it is not known."""
         merchant, user = self.accesses(order)
-        sending = Sending(self._store, self._leases, attempt.last_look)
+        attempt.first = sending = Sending(self._store, self._leases)
         try:
-            with self._levelup.calls(deadline, context.calls, sending) as calls:
-                attempt.session = calls.session
+            with self._levelup.calls(deadline, context.calls, attempt.placement) as calls:
                 proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
                 discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
                 sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
@@ -224,7 +222,7 @@ class Charges:
                 raise in_progress("this charge was settled meanwhile")
 
         try:
-            with self._levelup.calls(context.deadline, context.calls, look) as calls:
+            with self._levelup.calls(context.deadline, context.calls, Placement(look)) as calls:
                 return calls.complete(merchant.token, user.token, json.loads(body), again=True)
         except (LevelUpRefused, Unproven) as refusal:
             if mark and getattr(refusal, "is_over", True):

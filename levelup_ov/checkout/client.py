@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.redaction import scrub
 from levelup_ov.transport.answer import MAX_INTEGER, Answer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Call, Reply, Session, Transport
 
 T = TypeVar("T")
@@ -148,11 +149,11 @@ class LevelUpClient:
         self,
         deadline: Deadline,
         log: list[Call],
-        last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
+        placement: Placement | None = None,
     ) -> Iterator[LevelUpSession]:
         """Calls of one request, on connections of their own. What they fail with holds no token; ``log`` lists them.
 
-        ``last_look``: called just before the call that charges is sent, each time.
+        ``placement``: knows whether the charge may exist; its last look comes just before the call that charges.
         """
         maintenance: list[str] = []
 
@@ -169,7 +170,7 @@ class LevelUpClient:
             deadline=deadline,
             calls=log,
             own=True,
-            last_look=last_look,
+            placement=placement,
         )
         session.conceal(self._client_secret.reveal())
         try:

@@ -349,10 +349,8 @@ class Service:
             deadline=context.deadline,
             calls=context.calls,
             own=own,
-            last_look=attempt.last_look if attempt else None,
+            placement=attempt.placement if attempt else None,
         )
-        if attempt is not None:
-            attempt.session = session
         try:
             yield session
         except Failure as failure:

@@ -36,7 +36,7 @@ from levelup_ov.ledger.ledger import (
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
-from levelup_ov.transport.session import Session
+from levelup_ov.transport.placement import LastLook, Placement
 
 SETTLING_TIME = 0.8
 """Seconds that the ledger may take to record an outcome after the deadline."""
@@ -110,7 +110,9 @@ class Attempt:
         self.id = id
         self.reference = reference
         self.received_at = received_at
-        self.session: Session | None = None
+        self.placement = Placement(self.last_look)
+        self.first: LastLook | None = None
+        """What the last look does before the mark, such as writing a row of its own."""
         self.also: Callable[[], None] | None = None
         """A further condition of the last look; it raises a failure where nothing may be sent."""
         self._mark = mark
@@ -130,6 +132,8 @@ class Attempt:
 
         :raises Failure: somebody has, or the ledger does not tell; do not send.
         """
+        if self.first is not None:
+            self.first(trace)
         if self._mark is not None:
             try:
                 if not self._begun:
@@ -145,7 +149,7 @@ class Attempt:
     @property
     def order_may_stand(self) -> bool:
         """Whether the placing call began and was not proven to have had no effect."""
-        return self.session is not None and self.session.placing
+        return self.placement.may_exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,9 +502,8 @@ def _ledger_busy(count: int) -> Failure:
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
     """The failure of a submission of which nobody knows yet whether it was placed."""
-    failure = Failure("outcome_unknown", f"{why}; send the same submission again to find out")
-    failure.retry_after = retry_after
-    return failure
+    words = f"{why}; send the same submission again to find out"
+    return Failure("outcome_unknown", words, retry_after=retry_after)
 
 
 def _replay(submission: Submission) -> Settlement:
@@ -513,9 +516,7 @@ def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
 
 
 def _in_progress() -> Failure:
-    failure = Failure("submission_in_progress", "the same submission is being placed right now")
-    failure.retry_after = 1
-    return failure
+    return Failure("submission_in_progress", "the same submission is being placed right now", retry_after=1)
 
 
 def _quietly(settle: Callable[[], None]) -> None:

@@ -22,8 +22,16 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "harness", "shape", "translation", "outcomes", "placing", "identity", "pricing", "mixing", "secrecy"
-        )  # fmt: skip
+            "harness",
+            "shape",
+            "translation",
+            "outcomes",
+            "placing",
+            "identity",
+            "pricing",
+            "mixing",
+            "secrecy",
+        )
     )
 )
 

@@ -19,6 +19,7 @@ from levelup_ov.ordering.locations import Directory, RoutedLocation
 from levelup_ov.testing.provider import Provider, Sample
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.tap import RECORDED_REFERENCE, Exchange, Fault, Tap, TappedSession, leaves
 
 CARD = CreditCard(Secret("4111111111111111"), Secret("9173"), "01", "2035", "02114", "Robin Example")
@@ -120,7 +121,7 @@ class Bench:
         run_traces: list[Mapping[str, Any] | None] = []
         session = TappedSession(
             tap, self.account.name, base_url=adapter.base_url, headers=adapter.headers(),
-            error_from=adapter.error_from, deadline=Deadline(seconds), own=own, last_look=run_traces.append,
+            error_from=adapter.error_from, deadline=Deadline(seconds), own=own, placement=Placement(run_traces.append),
         )  # fmt: skip
         run = Run(tap.begin(fault), session, order=order, traces=run_traces)
         began = net.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,7 +15,8 @@ from pytz.tzinfo import BaseTzInfo
 from levelup_ov.domain import money
 from levelup_ov.domain.options import Option, decode_path
 from levelup_ov.domain.order import DeliveryAddress, Item, Order
-from levelup_ov.domain.outcome import Quote
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.testing.clocks import clock_changes, edges, instants
 from levelup_ov.testing.harness import Bench, Run
@@ -22,6 +24,7 @@ from levelup_ov.testing.provider import Sample
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
 ADDRESS = DeliveryAddress("21 Blue Street", "Floor 9", "Boston", "MA", "02114", "knock twice at the side door")
+_LOOKS_LIKE = {"email": re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), "phone": re.compile(r"\+?[0-9][0-9 ().-]{6,15}[0-9]")}
 AMOUNTS = (57, 115, 1999)
 """Cents that a float of dollars gets wrong in one direction or the other."""
 
@@ -138,6 +141,38 @@ class Translation:
             assert discount in sent_amounts(run) or quote.charged is None, (
                 f"MONEY-5: a discount of {discount} cents is not sent as that, yet `charged` claims to account for it"
             )
+
+    @pytest.mark.rule("MONEY-11", "PAY-4")
+    def test_nothing_is_charged_by_guess_with_a_discount(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
+        run = bench.submit(bench.order(sample, merchant_funded_discount=AMOUNTS[0]), sample.tender)
+        if isinstance(run.failure, Refused):
+            return  # what cannot be communicated is refused
+        placed: Placed = run.answer
+        assert AMOUNTS[0] in sent_amounts(run) or not placed.charged, (
+            f"MONEY-11: a discount of {AMOUNTS[0]} cents is not sent, yet `charged` claims that the provider took "
+            f"{placed.charged} cents: what the consumer pays is not known, give None"
+        )
+
+    @pytest.mark.rule("EP-14")
+    def test_a_user_who_lacks_something_is_refused_or_served(self, bench: Bench, sample: Sample) -> None:
+        settings = bench.account.settings.values()
+        known = {setting.reveal() if isinstance(setting, Secret) else setting for setting in settings}
+        user = bench.order(sample).user
+        for lacking, without in (("email", replace(user, email=None)), ("phone", replace(user, phone=None))):
+            order, before = bench.order(sample, user=without), bench.held()
+            run = bench.submit(order, sample.tender)
+            if run.failure is not None:
+                assert isinstance(run.failure, Refused) and run.failure.code == "customer_refused", (
+                    f"EP-14: a user without {lacking} must be served, or refused as customer_refused; it is told as "
+                    f"{run.failure!r}"
+                )
+                told = (run.failure.path or "").startswith("$.user")
+                assert told, f"EP-14: the refusal must name the member: path='$.user.{lacking}'"
+                assert bench.held() == before, "EP-14: the order of a refused user was placed"
+                continue
+            made_up = [value for value in values(run) if _LOOKS_LIKE[lacking].fullmatch(value) and value not in known]
+            assert not made_up, f"EP-14: the user gave no {lacking}, and {made_up[0]!r} is sent: nobody's is made up"
 
     @pytest.mark.rule("TIME-2", "TIME-5", "TIME-6", "TIME-9")
     def test_times_around_both_clock_changes_arrive_as_meant(self, bench: Bench, sample: Sample) -> None:

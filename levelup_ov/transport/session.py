@@ -43,6 +43,7 @@ from levelup_ov.transport.connections import (
 )
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.in_process import InProcessAdapter, WSGIApplication
+from levelup_ov.transport.placement import Placement
 
 CONNECT_TIMEOUT = 3.05
 """Seconds for a TCP and TLS connection; just above a multiple of TCP's 3 s retransmission."""
@@ -187,12 +188,9 @@ class Session:
     attempt without the answer that was asked for: so no late answer is read as the answer to another call. For
     what must not be mistaken: orders, look-ups of them, money. Close the session when it is done.
 
-    ``last_look`` is called for each attempt to send the call that places the order: after the name look-up, the
-    connection, TLS and the proxy, immediately before the first byte, with the trace that the adapter leaves.
-    Nothing is sent if it raises, or if it took too long.
-
-    ``placing`` says whether an order may exist: it turns true at the last look, and false again if the call is
-    proven to have had no effect.
+    ``placement`` knows whether an order may exist, and is asked for its last look for each attempt to send the call
+    that places the order: after the name look-up, the connection, TLS and the proxy, immediately before the first
+    byte. Nothing is sent if that raises, or if it took too long.
     """
 
     def __init__(
@@ -206,7 +204,7 @@ class Session:
         deadline: Deadline,
         calls: list[Call] | None = None,
         own: bool = False,
-        last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self._transport = transport
         self._account = account
@@ -215,12 +213,15 @@ class Session:
         self._error_from = error_from
         self._part = ""
         self._own = OwnConnections() if own else None
-        self._last_look = last_look
+        self.placement = placement or Placement()
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
-        self.placing = False
-        self._is_unanswered = False
+
+    @property
+    def placing(self) -> bool:
+        """Whether an order may exist; see :class:`~levelup_ov.transport.placement.Placement`."""
+        return self.placement.may_exist
 
     def __enter__(self) -> Self:
         return self
@@ -366,7 +367,7 @@ class Session:
         breaker.admit()
         if places_order:
             self._check_hearing_time()
-        before = self.placing
+        placement, before = self.placement, self.placement.may_exist
         look = (lambda: self._look(trace)) if places_order else None
         attempt, sent = 1, False
         while True:
@@ -374,7 +375,7 @@ class Session:
             try:
                 reply = self._send(request, exchange)
                 if places_order:
-                    self.placing = True
+                    placement.begin()
                 if (refusal := self._error_from(reply)) is None:
                     _check_status(reply, request, also)
             except Failure as failure:
@@ -382,8 +383,7 @@ class Session:
                 if exchange.held_back or not isinstance(failure, Unanswered):
                     if places_order and exchange.held_back:
                         # Nothing went out now; an earlier attempt may have arrived.
-                        self.placing = before or sent
-                        self._is_unanswered = self._is_unanswered or sent
+                        placement.unanswered(before=before, sent=sent)
                     if isinstance(failure, Unanswered):
                         failure.sent = sent
                     raise
@@ -395,8 +395,7 @@ class Session:
                     # An earlier attempt may have arrived, whatever became of this one.
                     failure.sent = sent
                     if places_order:
-                        self.placing = before or sent
-                        self._is_unanswered = self._is_unanswered or sent
+                        placement.unanswered(before=before, sent=sent)
                     raise
             except BaseException:
                 exchange.settle(keep=False)
@@ -407,9 +406,8 @@ class Session:
                 exchange.settle(keep=refusal is None or self._own is None, understood=True)
                 if refusal is None:
                     return reply
-                if places_order:
-                    self._is_unanswered = self._is_unanswered or sent
-                refusal.proof = not self.placing or (places_order and not before and not sent)
+                proof = placement.refused(before=before, sent=sent) if places_order else not placement.may_exist
+                refusal.proof = proof
                 raise refusal
             net.sleep(pause)
             attempt += 1
@@ -419,14 +417,13 @@ class Session:
 
         After an attempt that was sent and had no answer, it proves nothing.
         """
-        self.placing = self._is_unanswered
+        self.placement.nothing_placed()
 
     def _look(self, trace: Mapping[str, Any] | None) -> None:
-        if self._last_look is not None:
-            self._last_look(trace)
+        self.placement.look(trace)
         # That may have had to wait, for the ledger or for a host that was suspended.
         self._check_hearing_time()
-        self.placing = True
+        self.placement.begin()
 
     def _check_hearing_time(self) -> None:
         if self.deadline.remaining() < HEARING_TIME:

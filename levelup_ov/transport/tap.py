@@ -107,7 +107,7 @@ class _Intent(NamedTuple):
 
 
 _numbers = count()
-_intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent())
+_intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent())  # noqa: B039 - it is a tuple
 
 
 class TappedSession(Session):

@@ -282,7 +282,7 @@ def test_a_fault_of_the_service_shows_nothing_of_itself(fake: MakeFake, caplog: 
     provider, channel = fake()
     provider.quote = RuntimeError(f"a bug with {NUMBER}")
     with caplog.at_level(logging.DEBUG):
-        answer = channel.validate("fake.one", **{"items": [item("sandwich")]})
+        answer = channel.validate("fake.one", items=[item("sandwich")])
     check_shape(answer, "internal_error")
     for hint in ("bug", "Traceback", "RuntimeError", ".py", NUMBER):
         assert hint not in str(answer.json)

@@ -127,7 +127,7 @@ def changed(root: str, path: str, **value: Any) -> dict[str, Any]:
     if path == "tender":
         del place["credit_card"]
     place.pop(name)
-    place |= {name: each for each in value.values()}
+    (place[name],) = value.values()
     return body
 
 

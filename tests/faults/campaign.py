@@ -143,6 +143,7 @@ def run(
             "LEVELUP_OV_ACCOUNT_SHARE": "60",
             "PYTHONPATH": f"{SLOW_NAMES}:{ROOT}",
             "FAULTS_SLOW_NAME": str(slow),
+            **kitchen.variables,
             **(more or {}),
         }
         known = environment(
@@ -202,7 +203,7 @@ def _books(
     for order in cooked:
         by_marker[order.marker].append(order)
     recorded = {row.reference: row for row in rows if row.state == "placed"}
-    owners = {order.ticket: order.marker for order in cooked}
+    held = {(order.place, order.ticket) for order in cooked}
     for row in rows:
         if row.state not in ("placed", "not_placed"):
             complain(f"not reconciled: {row.id} is {row.state}")
@@ -231,12 +232,14 @@ def _books(
             outcome.gave_up = 1
         if len(found) > 1:
             report.second += 1
-            complain(f"{len(found)} orders of {story.plan.marker}: {_history(story)}")
+            calls = ", ".join(done["calls_of"].get(story.plan.marker, ()))
+            references = ", ".join(f"{order.reference} of {order.place}" for order in found)
+            complain(f"{len(found)} orders of {story.plan.marker} ({references}): {_history(story)} [{calls}]")
         for complaint in _contradictions(story, found, recorded, remembers=remembers):
-            complain(complaint)
+            complain(f"{complaint} [{', '.join(done['calls_of'].get(story.plan.marker, ()))}]")
             outcome.lost += "is lost" in complaint
         told_wrong = {answer.order_id for answer in story.placed} - {order.ticket for order in found}
-        strangers = {ticket for ticket in told_wrong if ticket in owners and not found}
+        strangers = {ticket for ticket in told_wrong if (story.plan.place, ticket) in held}
         report.anothers += bool(strangers)
         report.not_held += bool(told_wrong - strangers)
         report.lost += bool(told_wrong and not found)

@@ -29,6 +29,8 @@ class Provider(ABC):
     cards = tips = merges = False
 
     def __init__(self, directory: Path) -> None:
+        self.variables: dict[str, str] = {}
+        """What the service finds in its environment for it."""
         self._directory = directory
         self._cleanup = ExitStack()
         self.port = 0
@@ -81,7 +83,7 @@ class Fftp(Provider):
 
     def start(self, cleanup: ExitStack) -> None:
         self._server = cleanup.enter_context(fftp.FftpServer(fftp.install()))
-        self.account = f'admin_token = "{self._server.admin_token}"'
+        self.account, self.variables = 'admin_token = "env:FFTP_TOKEN"', {"FFTP_TOKEN": self._server.admin_token}
         self.pid, self.port = self._server.pid, self._server.port
 
     def guest(self, marker: str) -> str:

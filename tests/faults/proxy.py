@@ -52,6 +52,7 @@ _BADLY = (504, 502, 408, 302, 422, 204, 304, 202, 203, 206)
 """What a proxy may answer while the provider still works."""
 _EMPTY = {"lookup": b'{"orders": []}', "orders": b"[]"}
 """How a provider says that it has no order."""
+_SAY_NOTHING = {body.replace(b" ", b"") for body in _EMPTY.values()}
 
 
 class Dropped(Exception):
@@ -100,8 +101,9 @@ class Exchange:
         self.connection.sendall(head(status, len(body), **headers) + body)
 
     def later(self, status: int, body: bytes) -> None:
-        """An answer for the time when the next call comes on this connection, if one does."""
-        self.proxy.leave(self.connection, head(status, len(body)) + body)
+        """An answer for the time when the next call comes on this connection, or the next of this kind, if one does."""
+        kind = self.call.kind if self.random.random() < 0.7 else None
+        self.proxy.leave(self.connection, kind, head(status, len(body)) + body)
 
     def drip(self, data: bytes) -> None:
         for position in range(len(data)):
@@ -371,7 +373,7 @@ class Proxy:
         self._numbers: dict[tuple[str, str | None], int] = {}
         self._markers: dict[str, str] = {}
         self._sockets: dict[int, set[socket.socket]] = {}
-        self._left: dict[socket.socket, bytes] = {}
+        self._left: dict[socket.socket, tuple[str | None, bytes]] = {}
         self._last: dict[str, list[tuple[str | None, int, bytes]]] = {}
         listeners = [socket.create_server(("127.0.0.1", 0), backlog=256) for _ in range(ports)]
         self.ports = [listener.getsockname()[1] for listener in listeners]
@@ -428,19 +430,21 @@ class Proxy:
             self.forwarded.append(call)
 
     def learn(self, call: Call, status: int, body: bytes) -> None:
-        """Keep the answer, and tie a cart or an order to its customer, so that the calls about it can be tied to them too."""
-        with self._lock:
-            last = self._last.setdefault(call.kind, [])
-            last.append((call.marker, status, body))
-            del last[:-4]
+        """Keep the answer, and tie a cart or an order to its customer, so that calls about it can be, too."""
+        if status in (200, 201) and body.replace(b" ", b"").strip() not in _SAY_NOTHING:
+            # A refusal, or an empty list, does not say whose it is: that no proxy mixes them up has to be relied on.
+            with self._lock:
+                last = self._last.setdefault(call.kind, [])
+                last.append((call.marker, status, body))
+                del last[:-4]
         if call.marker and call.kind == "placing" and (made := re.search(rb'"order_id": *"([^"]+)"', body)):
             self._markers[made[1].decode()] = call.marker
         if call.marker and call.kind == "cart" and (found := re.search(rb'"cart": *{[^}]*"id": *"([^"]+)"', body)):
             self._markers[found[1].decode()] = call.marker
 
-    def leave(self, connection: socket.socket, data: bytes) -> None:
-        """Bytes for the time when the next call comes on ``connection``."""
-        self._left[connection] = data
+    def leave(self, connection: socket.socket, kind: str | None, data: bytes) -> None:
+        """Bytes for the time when the next call comes on ``connection``, of a ``kind`` or (None) of any."""
+        self._left[connection] = kind, data
 
     def answer_of_another(self, call: Call) -> tuple[int, bytes] | None:
         """What another guest was last answered to a call of this kind."""
@@ -507,8 +511,9 @@ class Proxy:
         if name != "reset before reading":
             # A close of what was not read is a reset of its own.
             connection.recv(len(received), socket.MSG_WAITALL)
-        if (left := self._left.pop(connection, None)) is not None:
-            connection.sendall(left)
+        if (left := self._left.get(connection)) is not None and left[0] in (None, call.kind):
+            del self._left[connection]
+            connection.sendall(left[1])
             # Whoever takes it for the answer has it before the answer is there.
             self.stopping.wait(0.02)
         dice = random.Random(f"{self._seed}/{call.marker}/{call.kind}/{call.number}")

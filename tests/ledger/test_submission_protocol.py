@@ -25,12 +25,6 @@ from tests.ledger.things import KEYS, LOCATION, Clock
 DEADLINE, GRACE = 25.0, 30.0
 
 
-class Placing:
-    """As much of a session as an attempt needs."""
-
-    placing = True
-
-
 @dataclass
 class World:
     """A channel and a provider: ``orders`` are what the provider holds, by reference.
@@ -63,7 +57,7 @@ class World:
         """The number of the order, or the code of the failure. ``answer``: what becomes of a placing call."""
 
         def place_order(attempt: Attempt) -> Settlement:
-            attempt.session = Placing()  # type: ignore[assignment]
+            attempt.placement.begin()
             attempt.last_look(None)
             self.sent.append(attempt)
             if isinstance(answer, Exception):
@@ -212,7 +206,7 @@ def test_each_try_has_a_last_look(world: World) -> None:
     looked: list[str] = []
 
     def place_order(attempt: Attempt) -> Settlement:
-        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.placement.begin()
         attempt.last_look(None)
         looked.append("first")
         attempt.last_look(None)
@@ -241,7 +235,7 @@ def test_the_order_of_another_is_not_told(world: World, caplog: pytest.LogCaptur
     assert world.submit("ada") == "p-1"
 
     def mixed_up(attempt: Attempt) -> Settlement:
-        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.placement.begin()
         attempt.last_look(None)
         return Settlement(Placed("p-1", "p-1", reference=None), {"order_id": "p-1"})
 
@@ -345,7 +339,7 @@ def test_a_look_again_waits_for_an_attempt_that_is_under_way(world: World) -> No
 @pytest.mark.parametrize("outcome", ["placed", "lost"])
 def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: str) -> None:
     def place_order(attempt: Attempt) -> Settlement:
-        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.placement.begin()
         attempt.last_look(None)
         world.sent.append(attempt)
         _lose_rows(world.ledger)
@@ -375,7 +369,7 @@ def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: s
 @pytest.mark.rule("SUB-2", "SUB-11", "SUB-12")
 def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
     def place_order(attempt: Attempt) -> Settlement:
-        attempt.session = Placing()  # type: ignore[assignment]
+        attempt.placement.begin()
         attempt.last_look(None)
         _lose_rows(world.ledger)
         assert world.submit() == "p-1"

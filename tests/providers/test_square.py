@@ -31,6 +31,7 @@ from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.providers.mutations import mutate
 from tests.servers import square_schema
@@ -573,7 +574,7 @@ def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, l
     traces: list[Any] = []
     order = bench.order(reference="ref-1", tip=30, desired_ready_time=NOON + timedelta(hours=1))
     session = bench.new_session()
-    session._last_look = traces.append
+    session.placement = Placement(traces.append)
 
     with pytest.raises(Unanswered):
         bench.adapter.submit_order(order, LevelUp(), session)

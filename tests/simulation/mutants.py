@@ -149,9 +149,8 @@ def _connect_patiently(self: Any) -> Any:
 
 
 def _look_without_clock(self: Session, trace: Any) -> None:
-    if self._last_look is not None:
-        self._last_look(trace)
-    self.placing = True
+    self.placement.look(trace)
+    self.placement.begin()
 
 
 def no_clock_after_the_mark() -> AbstractContextManager[object]:

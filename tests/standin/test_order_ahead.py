@@ -613,6 +613,6 @@ def test_times_come_out_as_instants(text: Any, zone: str | None, instant: str | 
 def test_hours_in_words() -> None:
     span = [{"opens_at": "09:00", "closes_at": "17:00"}]
     days = ("monday", "tuesday", "wednesday", "thursday", "friday")
-    hours = {**{day: span for day in days}, "saturday": "closed", "sunday": None}
+    hours = {**dict.fromkeys(days, span), "saturday": "closed", "sunday": None}
     assert hours_in_words(hours) == "Mon - Fri 09:00 - 17:00\nSat closed\nSun not known"
     assert hours_in_words(None) is None

@@ -35,7 +35,7 @@ def _described(name: str, thing: Any) -> Iterator[str]:
         yield f"{name}{_signature(thing)}"
         fields = {field.name for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
         for member, value in sorted(_members(thing).items()):
-            if member.startswith("_") or member in fields or member.startswith("test_"):
+            if member.startswith(("_", "test_")) or member in fields:
                 continue
             if isinstance(value, (staticmethod, classmethod)):
                 value = value.__func__

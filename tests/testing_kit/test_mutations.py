@@ -36,6 +36,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Said, Element]
     }
 
 
+@pytest.mark.rule("EP-14", "ITEM-11", "META-11", "MONEY-10", "MONEY-11")
 @pytest.mark.parametrize("mistake", ALL, ids=lambda each: f"{each.adapter.__name__} {each.found_by}")
 def test_the_suite_finds_the_mistake_out(failures: Mapping[Said, Element], mistake: Mistake) -> None:
     said = failures.get((mistake.adapter.__name__, mistake.found_by))

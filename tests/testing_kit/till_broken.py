@@ -13,7 +13,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.cookies import cookie_of
 from levelup_ov.transport.session import Reply, Session
@@ -296,7 +296,7 @@ class RefusedTooLate(TillAdapter):
         try:
             return super()._place(order, basket, total, session)
         except Unanswered:
-            session.placing = False
+            session.placement.may_exist = False
             raise
 
 
@@ -332,6 +332,30 @@ class SharedLines(TillAdapter):
         return super()._place(replace(order, items=self._items), basket, total, session)
 
 
+class ClaimedCharge(TillAdapter):
+    """With a discount that the till was not told of, its own total is told as what was charged."""
+
+    def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
+        return super()._place(replace(order, merchant_funded_discount=0), basket, total, session)
+
+
+class MadeUpAddress(TillAdapter):
+    """An address of the house for a guest who gave none."""
+
+    def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
+        note = order.user.email or "orders@example.com"
+        return super()._place(replace(order, special_instructions=note), basket, total, session)
+
+
+class NeedsAPhone(TillAdapter):
+    """A guest without a telephone is refused, nobody knows why."""
+
+    def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
+        if order.user.phone is None:
+            raise Refused("order_refused", "the till needs a telephone number")
+        return super()._place(order, basket, total, session)
+
+
 def _unchecked(adapter: TillAdapter, order: Order, basket: str, total: int, session: Session) -> Placed:
     body = {"reference": order.reference, "name": order.user.name, "note": order.special_instructions,
             "total": str(Decimal(total) / 100)}  # fmt: skip
@@ -348,6 +372,7 @@ _MENU = "test_a_price_of_the_menu_is_not_misread"
 _CHANGED = "test_a_price_that_changed_since_the_validation_is_refused"
 _BASKET = "test_a_basket_that_holds_something_else_is_refused"
 _NOTES = "test_instructions_and_the_user_are_sent"
+_LACKING = "test_a_user_who_lacks_something_is_refused_or_served"
 
 TILL_MISTAKES = (
     Mistake(OneBasket, _APART, "META-11"),
@@ -373,6 +398,9 @@ TILL_MISTAKES = (
     Mistake(AnyBasket, _BASKET, "ITEM-11"),
     Mistake(AnyLines, _BASKET, "ITEM-11"),
     Mistake(RefusedTooLate, _BASKET, "SUB-5"),
+    Mistake(ClaimedCharge, "test_nothing_is_charged_by_guess_with_a_discount", "MONEY-11"),
+    Mistake(MadeUpAddress, _LACKING, "EP-14"),
+    Mistake(NeedsAPhone, _LACKING, "EP-14"),
     Mistake(FirstFound, "test_a_look_up_believes_only_what_tells", "SUB-8"),
     Mistake(NoListNoOrder, "test_a_look_up_believes_only_what_tells", "SUB-5"),
 )

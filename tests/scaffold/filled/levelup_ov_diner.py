@@ -121,7 +121,7 @@ def _cart(order: Order, session: Session) -> Answer:
     body = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
-        **{"note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount},
+        "note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
     return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).answer()
