@@ -92,8 +92,8 @@ def main() -> None:
         whole = time.process_time() - started
         added = whole - spent[0]
         print(
-            f"a whole order {whole * 1000 / ORDERS:.1f} ms, of which the service {spent[0] * 1000 / ORDERS:.1f} ms: the "
-            f"stand-in adds {added / spent[0]:.2f} times the service's own"
+            f"a whole order {whole * 1000 / ORDERS:.1f} ms, of which the service {spent[0] * 1000 / ORDERS:.1f} ms: "
+            f"the stand-in adds {added / spent[0]:.2f} times the service's own"
         )
         phones.store.close()
 

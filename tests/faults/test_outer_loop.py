@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,15 +28,15 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "_is_proof", lambda silent_at, now: True)
 
 
-def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that orders again under another key."""
-    ask: Any = work.OrderAhead._ask
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that gives the money back where the service does not know yet."""
+    verdict_of = work.verdict_of
 
-    def again(self: Any, location: Any, what: str, body: Any, headers: Any, seconds: float) -> Reply | Unreached:
-        headers = {name: f"{value}-{self._clock().timestamp()}" for name, value in headers.items()}
-        return ask(self, location, what, body, headers, seconds)
+    def verdict(reply: Reply | Unreached) -> str:
+        found = verdict_of(reply)
+        return "refused" if found == "unknown" else found
 
-    monkeypatch.setattr(work.OrderAhead, "_ask", again)
+    monkeypatch.setattr(work, "verdict_of", verdict)
 
 
 def _optimist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +52,7 @@ def _optimist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "SUBMISSION_SECONDS", 1.0)
 
 
-@pytest.mark.parametrize("mutate", [_hasty, _forgetful, _optimist], ids=["hasty", "forgetful", "optimist"])
+@pytest.mark.parametrize("mutate", [_hasty, _impatient, _optimist], ids=["hasty", "impatient", "optimist"])
 def test_a_platform_that_errs_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutate: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
