@@ -294,6 +294,18 @@ class Ledger:
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
 
+    def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
+        """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""
+        digests = [digest for identity in identities for digest in identity.digests]
+
+        def work(cursor: Any, _again: bool) -> bool:
+            if any(self._sql.match.first(cursor, {"digest": digest, "now": self._now()}) for digest in digests):
+                return True
+            rows = self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()})
+            return any(set(alike) & set(row.alike.split()) for row in rows)
+
+        return self.database.run(work)
+
     def begin_sending(
         self,
         id: str,

@@ -152,7 +152,7 @@ class Service:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
         adapter = self._account_of(location_id, trace)
         with self._bulkhead.room(adapter.account.name):
-            place = self._place(location_id, trace)
+            place = self._place(location_id, trace, adapter)
             order = self._order(place, request)
             with self._session(adapter, trace, order) as session:
                 quote = adapter.validate_order(order, session)
@@ -197,6 +197,8 @@ class Service:
                 return None
 
         with self._bulkhead.room(adapter.account.name):
+            if trace.location is None:
+                self._find_location(location_id, key, trace, adapter)
             settlement = self.submissions.submit(
                 key, place_order, find_order, deadline=trace.deadline, fence_order=self.fence_of(adapter, trace)
             )
@@ -317,8 +319,19 @@ class Service:
             raise Failure("location_not_found", "there is no such location")
         return adapter
 
-    def _place(self, location_id: str, trace: Trace) -> Place:
-        adapter = self._account_of(location_id, trace)
+    def _find_location(self, location_id: str, key: SubmissionKey, trace: Trace, adapter: Adapter) -> None:
+        """Keep what is no location of a list out of the ledger, whatever it is, unless it is there already.
+
+        :raises Failure: why the location could not be found; nothing was submitted there before.
+        """
+        try:
+            self._place(location_id, trace, adapter)
+        except Failure:
+            if not self.submissions.knows(key):
+                raise
+
+    def _place(self, location_id: str, trace: Trace, adapter: Adapter | None = None) -> Place:
+        adapter = adapter or self._account_of(location_id, trace)
         with self._session(adapter, trace) as session:
             place = self._directory.place(location_id, session)
         trace.location = place.id

@@ -247,6 +247,10 @@ class Submissions:
                         if settlement is not None:
                             return settlement
 
+    def knows(self, key: SubmissionKey) -> bool:
+        """Whether the ledger holds this submission, or one that it may repeat. :raises Failure: it cannot be read."""
+        return self.ledger.knows(key.location, key.identities, (*key.alike, *key.content))
+
     def reconcile(
         self,
         submission: Submission,
