@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -230,8 +231,9 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
     @click.argument("submission_id")
     @click.option("--placed", metavar="NUMBER", help="The restaurant has the order, under this number.")
     @click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not make one.")
+    @click.option("--by", default=_this_user, help="Who says so; by default the user of the system.")
     @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
-    def settle(submission_id: str, placed: str | None, not_placed: bool, yes: bool) -> None:
+    def settle(submission_id: str, placed: str | None, not_placed: bool, by: str, yes: bool) -> None:
         """Settle the unknown SUBMISSION_ID by what the restaurant said.
 
         For what no command can find out, such as the orders of an account that is gone. The channel gets this answer
@@ -248,7 +250,7 @@ def _submissions(settings: Settings, service: Service) -> AppGroup:
         said = f"placed under the number {placed}" if placed else "not placed; the same order may be sent again"
         if not yes:
             click.confirm(f"Record that it was {said}?", abort=True, err=True)
-        _shown(lambda: submissions.settle(submission, placed))
+        _shown(lambda: submissions.settle(submission, placed, clean(by)[:100]))
         click.echo(f"{submission.id}: {said}")
 
     return group
@@ -312,9 +314,13 @@ def _fences(submission: Submission, settings: Settings) -> bool:
 _MOST_OPEN = 20_000
 _SHOWN = (
     "id", "reference", "generation", "previous", "account", "location", "state", "ended", "finding", "look_again_at",
-    "owner", "request_id", "claimed_at", "sending_at", "settled_at",
+    "owner", "request_id", "claimed_at", "sending_at", "settled_at", "settled_by",
     "lease_until", "order_id", "provider_order_id", "expected_charge", "charged", "charge_mismatch", "trace",
 )  # fmt: skip
+
+
+def _this_user() -> str:
+    return os.environ.get("USER") or f"user {os.getuid()}"
 
 
 def _line(submission: Submission) -> str:

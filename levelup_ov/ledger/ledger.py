@@ -62,6 +62,7 @@ class Submission:
     sent. ``boot`` and ``since`` tell the last change by its writer's clock, ``lease`` for how long it counts.
     ``proven``: whether the provider named our reference. ``ended``: how it is known that it was not placed.
     ``previous``: the id of the attempt that it follows. ``card``: paid with a card that cannot be used again.
+    ``settled_by``: the person who said what became of it, at ``settled_at``.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Submission:
     looked_again: int
     look_again_at: datetime | None
     finding: Finding | None
+    settled_by: str | None
     seen_at: datetime
 
     @property
@@ -401,6 +403,7 @@ class Ledger:
         expected_charge: int | None = None,
         charged: int | None = None,
         proven: bool = False,
+        settled_by: str | None = None,
     ) -> None:
         """Settle: the order stands at the provider. Accepted from a slow owner and from a reconciliation.
 
@@ -419,6 +422,7 @@ class Ledger:
             "expected_charge": expected_charge,
             "charged": charged,
             "proven": int(proven),
+            "settled_by": settled_by,
         }
 
         def place() -> None:
@@ -481,22 +485,23 @@ class Ledger:
         grace: timedelta,
         asked_at: int | None = None,
         fenced: bool = False,
-        told: bool = False,
+        told_by: str | None = None,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses one that comes late. ``told``: a person says that there is none. The rest as in
+        ``fenced``: it refuses one that comes late. ``told_by``: the person who says that there is none. The rest as in
         :meth:`absence`.
 
         :raises TooEarly: it does not, and had not been without an order for ``grace``.
         :raises Superseded: it was settled otherwise.
         """
-        if not (fenced or told) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+        if not (fenced or told_by) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
             raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
-            ended="fenced" if fenced else "told" if told else "absent",
+            ended="fenced" if fenced else "told" if told_by else "absent",
+            settled_by=told_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
             pause=LOOKED_AGAIN[0] // _MILLISECOND,
             seen_boot=submission.boot,
@@ -864,6 +869,7 @@ def _submission(row: Any) -> Submission:
         looked_again=row.looked_again,
         look_again_at=row.look_again_at and _from_ms(row.look_again_at),
         finding=row.finding,
+        settled_by=row.settled_by,
         seen_at=_from_ms(row.seen_at),
     )
 
