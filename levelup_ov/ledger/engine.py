@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -112,8 +113,9 @@ def patiently(connect: Callable[[], T], wait: Callable[[float], object] = time.s
     while True:
         try:
             return connect()
-        except DBAPIError as error:
-            if reasons.kind_of(error.orig) != "connections" or time.monotonic() + REFUSED_PAUSE >= end:
+        except (DBAPIError, psycopg.Error) as error:
+            refused = error.orig if isinstance(error, DBAPIError) else error
+            if reasons.kind_of(refused) != "connections" or time.monotonic() + REFUSED_PAUSE >= end:
                 raise
         wait(REFUSED_PAUSE)
 
