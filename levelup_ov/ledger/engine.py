@@ -29,7 +29,7 @@ VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"
 """Tells the revision of the oldest release that can work with a schema (see the migration 0005)."""
 OLDEST = f"SELECT oldest FROM {COMPATIBILITY_TABLE} WHERE revision = :found"
-UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"
+UPGRADE_COMMAND = "levelup-ov ledger upgrade"
 PATIENCE = 5
 """Seconds to wait for a lock or for a free connection of the pool."""
 REFUSED_PAUSE = 0.1

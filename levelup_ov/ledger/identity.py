@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -35,6 +34,10 @@ WINDOWS: Mapping[Kind, timedelta] = {
     "content": timedelta(seconds=90),
 }
 """How long an identity stays taken after its submission was settled as placed (SUB-3)."""
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode_spaced = json.JSONEncoder().encode
+"""As items were first brought into a sequence; it is part of every digest that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def reference_of(
     def reference(generation: int) -> str:
         (digest,) = _digests((key,), location, f"reference {kind}", value.encode(), str(generation).encode())
         # In the form of a UUID of one's own making (RFC 9562, version 8): providers take UUIDs as keys.
-        return str(uuid.UUID(int=int(digest[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
+        variant = "89ab"[int(digest[16], 16) & 3]
+        return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
     return reference
 
@@ -112,14 +116,13 @@ def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tup
     return _digests(keys, location, "content", content)
 
 
-def alike_digests(location: str, request: SubmissionRequest, keys: Sequence[bytes]) -> tuple[str, ...]:
+def alike_digests(location: str, content: bytes, name: str, keys: Sequence[bytes]) -> tuple[str, ...]:
     """The digests of the content and the guest's name, newest key first.
 
     By these an order is taken for the repetition of an unknown one that another identity names: two people may
     share an address and a telephone.
     """
-    name = request.order.user.name.casefold().encode()
-    return _digests(keys, location, "alike", content(request), name)
+    return _digests(keys, location, "alike", content, name.casefold().encode())
 
 
 def content(request: SubmissionRequest) -> bytes:
@@ -135,11 +138,11 @@ def content(request: SubmissionRequest) -> bytes:
     instant, a naive one (local, as the channel wrote it) as its digits.
     """
     order = request.order
-    return json.dumps(
+    return _encode(
         [
             order.user.email,
             order.user.phone,
-            sorted((_item(item) for item in order.items), key=json.dumps),
+            sorted((_item(item) for item in order.items), key=_encode_spaced),
             order.special_instructions or None,
             _time(order.desired_ready_time),
             order.fulfillment_type,
@@ -147,8 +150,7 @@ def content(request: SubmissionRequest) -> bytes:
             order.tip,
             order.merchant_funded_discount,
             request.tender.kind,
-        ],
-        separators=(",", ":"),
+        ]
     ).encode()
 
 
@@ -183,5 +185,5 @@ def _digests(keys: Iterable[bytes], location: str, kind: str, *values: bytes) ->
     # The length before each part keeps ("ab", "c") and ("a", "bc") apart; the label keeps these digests
     # apart from anything else that is made with the same keys.
     parts = (b"levelup_ov submission", location.encode(), kind.encode(), *values)
-    message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-    return tuple(hmac.digest(key, message, "sha256").hex() for key in keys)
+    message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    return tuple([hmac.digest(key, message, "sha256").hex() for key in keys])

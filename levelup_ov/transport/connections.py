@@ -59,7 +59,7 @@ class OwnConnections:
             self._kept.popitem()[1].close()
 
 
-class Exchange:
+class SendState:
     """One request and its answer, as the connection sees them.
 
     ``own``: the session's own connections; None: those of the account. ``last_look`` is called just before the
@@ -132,7 +132,7 @@ class Exchange:
         connection.close()
 
 
-current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
+current_exchange: ContextVar[SendState] = ContextVar("current_exchange")
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -162,7 +162,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    _exchange: Exchange | None = None
+    _exchange: SendState | None = None
     _reader: _DeadlineReader
     fp: Any
 
@@ -252,7 +252,7 @@ class _DeadlineMixin(HTTPConnection):
             exchange.sent = True
         super().send(data)
 
-    def _look(self, exchange: Exchange) -> None:
+    def _look(self, exchange: SendState) -> None:
         """Everything that speaks against sending, seen just before the first byte goes."""
         # Without a last look no time has passed since the pool found the connection silent.
         if (exchange.look() or exchange.connected) and net.is_readable(self.sock):

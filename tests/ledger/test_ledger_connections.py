@@ -23,14 +23,20 @@ ROOM = 6
 """Connections that the server gives to users such as ours."""
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
     with PostgresServer(binaries(), {"max_connections": str(ROOM + 3)}) as server:
-        database = server.create_database()
-        upgrade(server.url(database))
-        with psycopg.connect(server.url(database), autocommit=True) as connection:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
             connection.execute(b"CREATE ROLE service LOGIN IN ROLE pg_write_all_data, pg_read_all_data")
-        yield server.url(database).replace("tests@", "service@")
+        yield server
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> Iterator[str]:
+    name = server.create_database()
+    upgrade(server.url(name))
+    yield server.url(name).replace("tests@", "service@")
+    server.drop_database(name)
 
 
 def taken(url: str, others: ExitStack) -> int:
