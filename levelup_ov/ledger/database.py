@@ -105,8 +105,8 @@ class Database:
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
-        with failures(self.engine), limits.transaction(PATIENCE), self._turn, patiently(self.engine.connect) as connection:
-            with connection.begin():
+        with failures(self.engine), limits.transaction(PATIENCE), self._turn:
+            with patiently(self.engine.connect) as connection, connection.begin():
                 yield connection
 
     def run_durably(self, work: Callable[[Any, bool], T]) -> T:

@@ -513,8 +513,9 @@ class Ledger:
         :raises TooEarly: it does not, and had not been without an order for ``grace``.
         :raises Superseded: it was settled otherwise.
         """
-        if not (fenced or told_by) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
-            raise TooEarly(wait)
+        if not fenced and told_by is None:
+            if (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+                raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
