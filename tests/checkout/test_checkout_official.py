@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import responses
 
-from levelup_ov.checkout.client import MAX_PAGES, Calls, Place
+from levelup_ov.checkout.client import MAX_PAGES, LevelUpLocation, LevelUpSession
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.deadline import Deadline
@@ -24,7 +24,7 @@ LOYALTY = f"{URL}/v15/merchants/1/loyalty"
 @pytest.mark.parametrize(
     ("given", "read"), [("42.0", 42), ("42", 42), ("20.0", 20), ("99.9", 99), ("0", 0), ("null", None)]
 )
-def test_progress_is_a_decimal(calls: Calls, given: str, read: int | None) -> None:
+def test_progress_is_a_decimal(calls: LevelUpSession, given: str, read: int | None) -> None:
     """Documentation of 2014 ("Decimal"), the C# and iOS libraries (20.0)."""
     with responses.RequestsMock() as line:
         line.get(LOYALTY, body=f'{{"loyalty": {{"progress_percentage": {given}}}}}')
@@ -32,7 +32,7 @@ def test_progress_is_a_decimal(calls: Calls, given: str, read: int | None) -> No
 
 
 @pytest.mark.parametrize("given", ["-1", "1e999999", '"42"', "true"])
-def test_progress_that_is_none(calls: Calls, given: str) -> None:
+def test_progress_that_is_none(calls: LevelUpSession, given: str) -> None:
     with responses.RequestsMock() as line, pytest.raises(Unanswered) as failed:
         line.get(LOYALTY, body=f'{{"loyalty": {{"progress_percentage": {given}}}}}')
         calls.loyalty(USER, 1)
@@ -41,13 +41,13 @@ def test_progress_that_is_none(calls: Calls, given: str) -> None:
 
 def page(number: int, *, last: bool = False) -> dict[str, Any]:
     """One page of locations of a merchant, as the later pages of the documentation show it."""
-    location = {"id": number, "merchant_id": 1, "name": f"Place {number}"}
+    location = {"id": number, "merchant_id": 1, "name": f"LevelUpLocation {number}"}
     link = {} if last else {"Link": f'<{URL}/v15/merchants/1/locations?page={number + 1}>; rel="next"'}
     return {"json": [{"location": location}], "headers": link}
 
 
 @pytest.mark.parametrize("end", ["no link", "204"])
-def test_all_pages_of_locations_are_read(calls: Calls, end: str) -> None:
+def test_all_pages_of_locations_are_read(calls: LevelUpSession, end: str) -> None:
     with responses.RequestsMock() as line:
         path = f"{URL}/v15/merchants/1/locations"
         line.get(path, **page(1))
@@ -56,10 +56,10 @@ def test_all_pages_of_locations_are_read(calls: Calls, end: str) -> None:
         line.get(path, **last, match=[responses.matchers.query_param_matcher({"page": "3"})])
         found = calls.locations(MERCHANT, 1)
     count = 2 if end == "204" else 3
-    assert found == [Place(number, f"Place {number}", 1) for number in range(1, count + 1)]
+    assert found == [LevelUpLocation(number, f"LevelUpLocation {number}", 1) for number in range(1, count + 1)]
 
 
-def test_a_list_that_never_ends_is_a_broken_protocol(calls: Calls) -> None:
+def test_a_list_that_never_ends_is_a_broken_protocol(calls: LevelUpSession) -> None:
     with responses.RequestsMock() as line:
         line.get(f"{URL}/v15/merchants/1/locations", **page(1))
         with pytest.raises(Unanswered) as failed:
@@ -108,7 +108,7 @@ def test_refused_app_keys_are_the_operators_matter(
     assert "levelup_app_credentials_refused" in caplog.messages
 
 
-def test_addresses_without_an_id(calls: Calls) -> None:
+def test_addresses_without_an_id(calls: LevelUpSession) -> None:
     """As the documentation of 2014 lists and creates them."""
     address = {"address_type": "home", "street_address": "1", "locality": "B", "region": "MA", "postal_code": "0"}
     with responses.RequestsMock() as line:
@@ -124,7 +124,7 @@ def test_an_address_without_an_id_is_answered(site: Site, user: str) -> None:
     assert found["address"] == {"id": None, "extended_address": None, **address}
 
 
-def test_maintenance_is_told_in_levelups_words(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maintenance_is_told_in_levelups_words(calls: LevelUpSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
     with responses.RequestsMock() as line:
         line.get(f"{URL}/v15/users", status=503, json=refusal({"message": "We are back at noon."}))

@@ -62,9 +62,10 @@ class Plan:
 
     def order(self) -> dict[str, Any]:
         """What validation and submission have in common."""
+        wanted = self.refused_item if self.refused else self.item
         return {
             "user": {"name": self.guest, "phone": self.marker, "email": f"robin{self.marker}@example.com"},
-            "items": [{"item": {"provider_id": self.refused_item if self.refused else self.item, "quantity": 1, "options": []}}],
+            "items": [{"item": {"provider_id": wanted, "quantity": 1, "options": []}}],
             "tip": 100 if self.tips else 0,
             "metadata": {},
         }

@@ -1,4 +1,4 @@
-"""Services that break one rule each, to show that a campaign sees it: ``FAULTS_MUTATION`` names the class or the patch."""
+"""Services that break one rule each, to show that a campaign sees it: ``FAULTS_MUTATION`` names class or patch."""
 
 from __future__ import annotations
 

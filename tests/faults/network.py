@@ -1,8 +1,8 @@
 """The campaign's network, a process of its own: ``python -m tests.faults.network ENGINE_PORT PORTS SEED [FAULT]``.
 
-With FAULT, only this one is done, and only to calls that place an order (or to those that look one up). Prints its ports, then obeys the
-lines of its standard input: ``closed PORT SECONDS``, ``deaf PORT SECONDS``, ``calm`` (no more faults) and
-``report``, which prints what was done to whom.
+With FAULT, only this one is done, and only to calls that place an order (or to those that look one up). Prints its
+ports, then obeys the lines of its standard input: ``closed PORT SECONDS``, ``deaf PORT SECONDS``, ``calm`` (no more
+faults) and ``report``, which prints what was done to whom.
 """
 
 from __future__ import annotations

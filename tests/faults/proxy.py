@@ -430,7 +430,7 @@ class Proxy:
             self.forwarded.append(call)
 
     def learn(self, call: Call, status: int, body: bytes) -> None:
-        """Keep the answer, and tie a cart or an order to its customer, so that the calls about it can be tied to them too."""
+        """Keep the answer, and tie a cart or an order to its customer, so that calls about it can be, too."""
         if status in (200, 201) and body.replace(b" ", b"").strip() not in _SAY_NOTHING:
             # A refusal, or an empty list, does not say whose it is: that no proxy mixes them up has to be relied on.
             with self._lock:
