@@ -62,6 +62,7 @@ class Submission:
     sent. ``boot`` and ``since`` tell the last change by its writer's clock, ``lease`` for how long it counts.
     ``proven``: whether the provider named our reference. ``ended``: how it is known that it was not placed.
     ``previous``: the id of the attempt that it follows. ``card``: paid with a card that cannot be used again.
+    ``settled_by``: the person who said what became of it, at ``settled_at``.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Submission:
     looked_again: int
     look_again_at: datetime | None
     finding: Finding | None
+    settled_by: str | None
     seen_at: datetime
 
     @property
@@ -298,6 +300,18 @@ class Ledger:
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
 
+    def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
+        """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""
+        digests = [digest for identity in identities for digest in identity.digests]
+
+        def work(cursor: Any, _again: bool) -> bool:
+            if any(self._sql.match.first(cursor, {"digest": digest, "now": self._now()}) for digest in digests):
+                return True
+            rows = self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()})
+            return any(set(alike) & set(row.alike.split()) for row in rows)
+
+        return self.database.run(work)
+
     def begin_sending(
         self,
         id: str,
@@ -393,6 +407,7 @@ class Ledger:
         expected_charge: int | None = None,
         charged: int | None = None,
         proven: bool = False,
+        settled_by: str | None = None,
     ) -> None:
         """Settle: the order stands at the provider. Accepted from a slow owner and from a reconciliation.
 
@@ -411,6 +426,7 @@ class Ledger:
             "expected_charge": expected_charge,
             "charged": charged,
             "proven": int(proven),
+            "settled_by": settled_by,
         }
 
         def place() -> None:
@@ -487,22 +503,24 @@ class Ledger:
         grace: timedelta,
         asked_at: int | None = None,
         fenced: bool = False,
-        told: bool = False,
+        told_by: str | None = None,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses one that comes late. ``told``: a person says that there is none. The rest as in
+        ``fenced``: it refuses one that comes late. ``told_by``: the person who says that there is none. The rest as in
         :meth:`absence`.
 
         :raises TooEarly: it does not, and had not been without an order for ``grace``.
         :raises Superseded: it was settled otherwise.
         """
-        if not (fenced or told) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
-            raise TooEarly(wait)
+        if not fenced and told_by is None:
+            if (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+                raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
-            ended="fenced" if fenced else "told" if told else "absent",
+            ended="fenced" if fenced else "told" if told_by else "absent",
+            settled_by=told_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
             pause=LOOKED_AGAIN[0] // _MILLISECOND,
             seen_boot=submission.boot,
@@ -870,6 +888,7 @@ def _submission(row: Any) -> Submission:
         looked_again=row.looked_again,
         look_again_at=row.look_again_at and _from_ms(row.look_again_at),
         finding=row.finding,
+        settled_by=row.settled_by,
         seen_at=_from_ms(row.seen_at),
     )
 

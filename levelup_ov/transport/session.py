@@ -101,7 +101,7 @@ class Reply:
         :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is no JSON.
         """
         try:
-            value = json.loads(self.body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant)
+            value = _JSON.decode(self.body.decode("utf-8-sig"))
             if _SURROGATE_ESCAPE.search(self.body):
                 # Half of a surrogate pair is no text, and could not be written into any answer of ours.
                 json.dumps(value, ensure_ascii=False, default=str).encode()
@@ -583,3 +583,6 @@ def _number(value: Any) -> orjson.Fragment:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
