@@ -185,14 +185,17 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Ca
         token, credentials = _sign_in(order, session)
         answer = session.post(path, content, headers=_login(token, session), repeatable=True).answer()
     cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
+    _check_cart(answer, f"POST {path}", place, content)
     return answer, Cart(cart_id, place, _digest(content), total, token, _guest(order)), credentials
 
 
 def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     """The cart with the submission's final values (META-5)."""
     headers = _login(cart.token, session)
-    reply = session.call("PUT", f"/v1/carts/{cart.id}", body=content, headers=headers, repeatable=True)
-    return cart._replace(digest=_digest(content), total=reply.answer().member("quote").cents("grand_total"))
+    path = f"/v1/carts/{cart.id}"
+    answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).answer()
+    _check_cart(answer, f"PUT {path}", cart.place, content, cart.id)
+    return cart._replace(digest=_digest(content), total=answer.member("quote").cents("grand_total"))
 
 
 def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:
@@ -241,6 +244,27 @@ def _check_echo(answer: Answer, call: str, where: str, place: str, reference: st
             raise broken_protocol(words)
 
 
+def _check_cart(answer: Answer, call: str, place: str, content: Any, cart_id: str | None = None) -> None:
+    """That a cart holds what was put into it: its id alone could be another guest's, in an answer that came twice.
+
+    :raises Unanswered: ``provider_protocol_error``, with the call and the member.
+    """
+    cart = answer.member("cart")
+    told = {"id": cart_id or cart.value.get("id"), "location": place, "content": content}
+    for member, wanted in told.items():
+        if not _is_said(wanted, cart.value.get(member)):
+            raise broken_protocol(f"the provider's answer to {call} is about another cart: $.cart.{member} is not ours")
+
+
+def _is_said(sent: Any, told: Any) -> bool:
+    """Whether an answer has what was sent; it may have more members (EP-8)."""
+    if isinstance(sent, dict):
+        return isinstance(told, dict) and all(_is_said(value, told.get(name)) for name, value in sent.items())
+    if isinstance(sent, list):
+        return isinstance(told, list) and len(sent) == len(told) and all(map(_is_said, sent, told))
+    return bool(sent == told)
+
+
 def _login(token: str, session: Session) -> Mapping[str, str]:
     return {_SESSION: session.conceal(token)}
 
@@ -262,7 +286,11 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
             attempts.append(("/v1/accounts", {**person, "email": email}))
     for path, body in attempts:
         try:
-            token = session.post(path, body).answer().member("session").text("token")
+            answer = session.post(path, body).answer()
+            token = answer.member("session").text("token")
+            if answer.member("account").text("email") != body["email"]:
+                words = "is about another guest: $.account.email is not the one that was sent"
+                raise broken_protocol(f"the provider's answer to POST {path} {words}")
         except Problem as problem:
             if problem.problem not in ("login_refused", "email_taken"):
                 raise
