@@ -290,7 +290,7 @@ class Service:
             identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named),
             identity.content_digests(location, content, self._identity_keys),
             trace.request_id,
-            identity.reference_of(location, key=self._reference_key, **named),
+            identity.reference_of(location, key=self._reference_key, period=identity.period_of(now), **named),
             card is not None,
             now,
             identity.alike_digests(location, request, self._identity_keys),
