@@ -216,7 +216,7 @@ class Orders:
             order = self._settle_charge(order, trace)
             if order.state == "charged" and not order.is_to_be_submitted and self._is_too_old(order):
                 order = self._give_back(order)
-        elif order.state == "not_charged" and order.operator_case is None:
+        elif order.state == "not_charged" and case_of(order)["kind"] in ("", "not_connected"):
             order = self._charges.look_again(order, trace)
         if order.state == "stuck":
             order = self._refunds.look(order, trace)
