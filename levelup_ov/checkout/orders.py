@@ -328,6 +328,12 @@ class Orders:
             order_validation_id=validation_id.value if validation_id else None,
             card_number=None,
         )
+        merchant = self._store.connection(order.merchant)
+        if merchant is not None and merchant.levelup_id is not None:
+            # A merchant who connects anew has another id of ours, and the charge may stand already.
+            whose = f"checkout/levelup/{merchant.levelup_id}"
+            same = identity.identities(whose, content=content, keys=self._identity_keys, idempotency_key=key)
+            identities = (*identities, *same)
         digests = identity.content_digests(scope, content, self._identity_keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, trace.request_id)
 

@@ -312,6 +312,16 @@ def test_a_site_is_told_that_its_refund_is_refused(site: Site, merchant: str, us
     assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
 
 
+@pytest.mark.rule("WEB-2", "SUB-4")
+def test_a_key_charges_once_though_the_merchant_connects_anew(site: Site, merchant: str, user: str) -> None:
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
+    anew = site.connect_merchant()
+    assert site.charge(order(anew, user), "K").refusal == (422, "idempotency_key_reused", None)
+    assert site.charged(order(merchant, user), "K")["uuid"] in site.standing()
+    assert len(site.standing()) == 1
+
+
 @pytest.mark.rule("WEB-3")
 def test_a_refund_that_may_still_arrive_is_not_told_as_refused(
     site: Site, merchant: str, user: str, clock: Clock
