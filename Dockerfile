@@ -23,4 +23,4 @@ VOLUME /var/lib/levelup_ov
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
   CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=2)"]
-CMD ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"]
+CMD ["levelup-ov", "run"]

@@ -1,20 +1,32 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
-# Each sets up .venv with pinned versions first. Other targets: lint, docs, demo-checkout, demo-fftp, demo-vendure, matrix, faults, simulate,
+# Each sets up .venv with pinned versions first, and the command levelup-ov in it. Other targets: lint, format, coverage,
+# test-lowest, docs, architecture, demo-checkout, demo-order, demo-fftp, demo-vendure, matrix, faults, simulate,
 # simulate-mutants, bench, soak, clean.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SETUPTOOLS = $(shell sed -n 's/^\(setuptools==[^ ]*\).*/\1/p' requirements-dev.txt)
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest lint format docs architecture demo-checkout demo-fftp demo-vendure matrix faults simulate simulate-mutants bench soak clean
+.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults simulate simulate-mutants bench soak clean
 
 run: $(VENV)/runtime
-	$(BIN)/gunicorn -c python:levelup_ov.gunicorn_conf wsgi:app
+	$(BIN)/levelup-ov run
 
 test: $(VENV)/development lint
 	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest $(ARGS)
+
+# The suite with the share of lines that it runs. Ends with an error below the floor in setup.cfg.
+coverage: $(VENV)/development
+	env -u LEVELUP_OV_ENV $(BIN)/python -m coverage run -m pytest $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+# The suite over the lowest version of each library that setup.cfg allows, in a virtual environment of its own.
+test-lowest: $(VENV)-lowest/installed
+	env -u LEVELUP_OV_ENV $(VENV)-lowest/bin/python -m pytest $(ARGS)
 
 lint: $(VENV)/development
 	$(BIN)/ruff check
@@ -26,6 +38,10 @@ docs: $(VENV)/development
 
 demo-checkout: $(VENV)/development
 	$(BIN)/python scripts/demo_checkout.py
+
+# A phone's app that orders ahead, from LevelUp's side to the kitchen.
+demo-order: $(VENV)/development
+	$(BIN)/python scripts/demo_order.py
 
 demo-fftp: $(VENV)/development
 	$(BIN)/python scripts/demo_fftp.py
@@ -41,9 +57,10 @@ architecture: $(VENV)/runtime
 matrix: $(VENV)/runtime
 	$(BIN)/python -m scripts.matrix
 
-# N submissions through a network that fails, by the dice of SEED; LEDGER=sqlite or postgresql.
+# N submissions through a network that fails, by the dice of SEED; LEDGER=sqlite or postgresql, PROVIDER=sandbox or fftp.
+# ARGS=--fails-over: a copy of the ledger that lacks the last second takes over now and then.
 faults: $(VENV)/development
-	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql)
+	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql) --provider $(or $(PROVIDER),sandbox) $(ARGS)
 
 # N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it.
 simulate: $(VENV)/development
@@ -61,16 +78,24 @@ soak: $(VENV)/bench
 	$(BIN)/python -m bench.hostile soak --minutes $(or $(MINUTES),10)
 
 clean:
-	rm -rf $(VENV) .cache build dist docs/_build *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest .cache build dist docs/_build *.egg-info
 
-$(VENV)/runtime: requirements.txt
+# The project itself is installed last, in place: the command levelup-ov runs what is in this directory.
+$(VENV)/runtime: requirements.txt setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(SETUPTOOLS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)-lowest/installed: setup.cfg requirements-dev.txt scripts/lowest.py
+	test -x $(VENV)-lowest/bin/python || $(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) scripts/lowest.py > $(VENV)-lowest/requirements.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/requirements.txt
 	@touch $@
 
 $(VENV)/bench: $(VENV)/runtime bench/requirements.txt

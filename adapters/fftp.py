@@ -31,19 +31,37 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol, reading
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Failure,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    broken_protocol,
+    check_basket,
+    encode_path,
+    in_minutes,
+    nest,
+    reading,
+)
 
 LOCATION_ID = "main"
 MENU_TTL = 60.0
@@ -80,6 +98,7 @@ class NotFound(Refused):
 class FftpAdapter(Adapter):
     """One restaurant's FFTP server."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
@@ -129,7 +148,8 @@ class FftpAdapter(Adapter):
         total = json.loads(validated.reveal())["total"] if isinstance(validated, Secret) else _price(order, session)
         reference = order.reference or uuid4().hex
         try:
-            reply = session.post("/fftp/v1/orders", _body(order, total, reference), places_order=True)
+            body = _body(order, total, reference)
+            reply = session.post("/fftp/v1/orders", body, places_order=True)
         except PriceDiffers as refusal:
             _check_total(refusal, total)
             raise
@@ -138,10 +158,11 @@ class FftpAdapter(Adapter):
             raise broken_protocol("the provider answers POST /fftp/v1/orders with 404") from None
         placed = reply.answer()
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
+        _check_lines(placed, body, "POST /fftp/v1/orders")
         # 200 is an order made earlier, and its minutes count from then.
         made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
         discounted = order.merchant_funded_discount > 0
-        return self._finish(placed, made_at, session, customer=order.user.name, discounted=discounted)
+        return self._finish(placed, made_at, session, customer=order.user.name, discounted=discounted, body=body)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
@@ -178,7 +199,14 @@ class FftpAdapter(Adapter):
         return {"x-admin-token": self.account.setting("admin_token")}
 
     def _finish(
-        self, placed: Answer, made_at: datetime, session: Session, *, customer: str | None, discounted: bool | None
+        self,
+        placed: Answer,
+        made_at: datetime,
+        session: Session,
+        *,
+        customer: str | None,
+        discounted: bool | None,
+        body: Mapping[str, Any] | None = None,
     ) -> Placed:
         """Mark a placed order as paid with LevelUp (PAY-1), which also shows that FFTP kept it (SUB-8).
 
@@ -193,6 +221,8 @@ class FftpAdapter(Adapter):
         kept = self._kept(order_id, placed.text("payment_proof").removeprefix(PROOF), customer, session)
         # The number that the counter has, whatever the answer to the placing call said.
         ticket = kept.identifier("ticket_number", ticket)
+        if body is not None:
+            _check_lines(kept, body, f"POST /fftp/v1/orders/{order_id}/paid")
         charged = 0 if not kept.boolean("paid") else total if discounted is False else None
         return Placed(
             ticket,
@@ -243,6 +273,15 @@ def _check_echo(
             raise broken_protocol(f"the provider's answer to {call} is about another order: $.{member} is not ours")
     if order.text("status", "") == "cancelled":
         raise broken_protocol(f"the provider's answer to {call} says that the order was cancelled: $.status")
+
+
+def _check_lines(held: Answer, body: Mapping[str, Any], call: str) -> None:
+    """That an order holds the lines of ``body``, where FFTP shows them (ITEM-11)."""
+    if held.has("lines"):
+        ordered = ((line["item_id"], line["quantity"], *sorted(line["modifiers"])) for line in body["lines"])
+        lines = ((each.identifier("item_id"), each.integer("quantity"), *sorted(each.identifiers("modifiers", [])))
+                 for each in held.each("lines"))  # fmt: skip
+        check_basket(ordered, lines, f"$.lines in the answer to {call}")
 
 
 def _check_total(refusal: PriceDiffers, total: int) -> None:

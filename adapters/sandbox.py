@@ -18,18 +18,39 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours, read_each
-from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    WEEKDAYS,
+    Adapter,
+    Answer,
+    Category,
+    CategoryGroup,
+    Choice,
+    CreditCard,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    TenderKind,
+    Unanswered,
+    broken_protocol,
+    encode_path,
+    nest,
+    opening_hours,
+    read_each,
+)
 
 MENU_TTL = 60.0
 """Seconds for which a menu is kept."""
@@ -107,6 +128,7 @@ class Cart(NamedTuple):
 class SandboxAdapter(Adapter):
     """Guest checkout and, where the engine asks for it, accounts; both tenders."""
 
+    interface_version = 2
     tenders = frozenset({"levelup", "credit_card"})
     creates_accounts = True
     schedules = True
@@ -206,6 +228,8 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
     """Order the cart, if it still costs ``total``."""
     path = f"/v1/carts/{cart.id}/orders"
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
+    # The answer that gave the cart does not say whose it is, and may have been another guest's.
+    body["customer"] = _customer(order)
     if (window := order.ready_window) is not None:
         body |= {name: _stamp(instant) for name, instant in zip(("earliest", "latest"), window, strict=True)}
     try:
@@ -288,22 +312,27 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
                 raise
         else:
             return token, {name: Secret(body[name]) for name in ("email", "password")}
-    raise Refused("customer_refused", "This location needs an account, and an account needs an e-mail address.")
+    words = "This location needs an account, and an account needs an e-mail address."
+    raise Refused("customer_refused", words, path="$.user.email")
 
 
 def _content(order: Order) -> dict[str, Any]:
     """The order as the engine's cart has it."""
-    wanted, user = order.desired_ready_time, order.user
+    wanted = order.desired_ready_time
     if any(option.provider_id.count(DELIMITER) >= 2 * _DEEPEST for item in order.items for option in item.options):
         raise Refused("unknown_option", "No option of the menu is nested as deep as one of these.", path="$.items")
     return {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
-        "customer": {"name": user.name, "phone": user.phone, "email": user.email},
+        "customer": _customer(order),
         "note": order.special_instructions,
         "gratuity": order.tip,
         "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and _stamp(wanted),
     }
+
+
+def _customer(order: Order) -> dict[str, Any]:
+    return {"name": order.user.name, "phone": order.user.phone, "email": order.user.email}
 
 
 def _stamp(instant: datetime) -> str:

@@ -27,20 +27,33 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.money import Cents
-from levelup_ov.domain.opening import next_opening
-from levelup_ov.domain.options import nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Fee, Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    Cents,
+    Fee,
+    Item,
+    Location,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    broken_protocol,
+    check_basket,
+    in_minutes,
+    nest,
+    next_opening,
+    read_each,
+)
 
 API_VERSION = "2025-08-20"
 """Square-Version: the release that all of this was read in."""
@@ -74,6 +87,7 @@ class CursorRefused(Refused):
 class SquareAdapter(Adapter):
     """One seller's Square account with all its locations."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     fences = True
@@ -119,7 +133,7 @@ class SquareAdapter(Adapter):
         _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
         quoted, validated = self._quote(created, order), order.cart.get("validated")
         if validated not in (None, quoted.cart["validated"]):
-            raise Refused("price_changed", "The price is no longer the one that was validated.")
+            raise Refused("price_changed", "The price has changed since the validation.")
         order_id, charge = created.identifier("id"), quoted.consumer_pays
         trace = {"order_id": order_id, "version": created.integer("version"), "charge": charge}
         try:
@@ -155,7 +169,7 @@ class SquareAdapter(Adapter):
         settled = charge == 0 and changed
         if not charged and not settled and state != "COMPLETED":
             if state != "OPEN" or changed:
-                words = "whether the order is paid cannot be told: $.order has no tenders, but another state or version"
+                words = "it is unclear whether the order is paid: $.order has no tenders, but another state or version"
                 raise broken_protocol(words)
             return None
         return Placed(
@@ -284,6 +298,7 @@ class SquareAdapter(Adapter):
 
         :raises Refused: ``order_refused``: Square cannot take the whole discount off.
         """
+        _check_lines(priced, order)
         total, tip = self._cents(priced, "total_money"), self._cents(priced, "total_tip_money", 0)
         tax, discounts = self._cents(priced, "total_tax_money", 0), self._cents(priced, "total_discount_money", 0)
         charges = self._cents(priced, "total_service_charge_money", 0)
@@ -327,6 +342,20 @@ def _check_echo(answer: Answer, call: str, **wanted: str) -> None:
             raise broken_protocol(words)
 
 
+def _check_lines(held: Answer, order: Order) -> None:
+    """That Square's order has the lines of ours (ITEM-11)."""
+    ordered = [_line(item, "$") for item in order.items]
+    lines = ((each.text("catalog_object_id", ""), each.text("quantity", ""), *_modifiers(each))
+             for each in held.each("line_items"))  # fmt: skip
+    ours = ((line["catalog_object_id"], line["quantity"], *_modifiers(Answer(line))) for line in ordered)
+    check_basket(ours, lines, f"{held.path}.line_items")
+
+
+def _modifiers(line: Answer) -> list[tuple[str, str]]:
+    return sorted((each.text("catalog_object_id", ""), each.text("quantity", "1"))
+                  for each in line.each("modifiers", []))  # fmt: skip
+
+
 def _version(order: Answer) -> int:
     return order.integer("version")
 
@@ -359,7 +388,7 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
 def _page(page: Answer) -> tuple[list[Answer], str]:
     """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
     if page.checked().value and not (page.has("objects") or page.has("cursor")):
-        raise broken_protocol("the provider's answer is no page of the catalog")
+        raise broken_protocol("the provider's answer is not a page of the catalog")
     objects = page.each("objects", [])
     for each in objects:
         each.identifier("id")

@@ -15,12 +15,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Weekday, opening_hours, unknown_hours
-from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.money import Cents
-from levelup_ov.domain.options import encode_path
-from levelup_ov.errors import broken_protocol
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    WEEKDAYS,
+    Answer,
+    Category,
+    CategoryGroup,
+    Cents,
+    Hours,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Weekday,
+    broken_protocol,
+    encode_path,
+    opening_hours,
+    unknown_hours,
+)
 
 KINDS = ("ITEM", "MODIFIER_LIST", "CATEGORY", "IMAGE")
 """The objects of a catalog that a menu is made of."""

@@ -22,20 +22,37 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.toast_menu import MenuReader
-from adapters.toast_orders import check_price, customer, order_body, payment, read_placed, read_quote, refuse_notes
+from adapters.toast_orders import (
+    check_price,
+    check_selections,
+    customer,
+    order_body,
+    payment,
+    read_placed,
+    read_quote,
+    refuse_notes,
+)
 from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, reading
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.auth import Login
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    Location,
+    Login,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    read_each,
+    reading,
+)
 
 MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
 """Seconds for which menus, and a restaurant's hours and preparation times, are kept."""
@@ -61,6 +78,7 @@ class NotFound(Refused):
 class ToastAdapter(Adapter):
     """The restaurants of one Toast client."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     settings = {
@@ -117,7 +135,9 @@ class ToastAdapter(Adapter):
         guid = order.location.provider_id
         body["checks"][0]["payments"] = [payment(self._own["payment_type"][guid], quote, order)]
         reply = self._call(session, "POST", "/orders/v2/orders", guid, body=body, places_order=True)
-        return read_placed(reply.answer(), body["externalId"], quote.charged, "POST /orders/v2/orders")
+        placed = read_placed(reply.answer(), body["externalId"], quote.charged, "POST /orders/v2/orders")
+        check_selections(reply.answer(), body, "POST /orders/v2/orders")
+        return placed
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session

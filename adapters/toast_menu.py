@@ -12,12 +12,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.money import Cents
-from levelup_ov.domain.options import MAX_DEPTH, decode_path, encode_path
-from levelup_ov.errors import Unanswered
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    MAX_DEPTH,
+    Answer,
+    Category,
+    CategoryGroup,
+    Cents,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Unanswered,
+    decode_path,
+    encode_path,
+)
 
 MOST_GROUPS = 5000
 """How many groups a menu may have, each counted once for each path to it."""
@@ -97,7 +106,7 @@ class MenuReader:
             size = rules.identifier("sizeSpecificPricingGuid", None)
             if any(group_guid(decode_path(group)[-1]) == size for group in groups):
                 return 0
-        self._left_out[f"price by the strategy {strategy} can't be told {place}"] = None
+        self._left_out[f"price by the strategy {strategy} can't be represented {place}"] = None
         return None
 
     def _publish(
@@ -123,9 +132,9 @@ class MenuReader:
         path = encode_path(*ids)
         place = f"option_group_provider_id={path}"
         if (strategy := group.text("pricingStrategy", "NONE")) != "NONE":
-            self._left_out[f"prices by the strategy {strategy} can't be told {place}"] = None
+            self._left_out[f"prices by the strategy {strategy} can't be represented {place}"] = None
         if (substitutes := group.text("defaultOptionsSubstitutionPricing", "NO")) != "NO":
-            self._left_out[f"prices that depend on what was left out can't be told {place}"] = None
+            self._left_out[f"prices that depend on what was left out can't be represented {place}"] = None
         options = tuple(self._options(group, ids, references, place))
         if strategy != "NONE" or substitutes != "NO":
             options = tuple(replace(option, price=None) for option in options)
@@ -141,7 +150,7 @@ class MenuReader:
         self, group: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
     ) -> Iterator[MenuOption]:
         if (charge := group.text("defaultOptionsChargePrice", "YES")) not in ("YES", "NO"):
-            self._left_out[f"prices of defaults by {charge} can't be told {place}"] = None
+            self._left_out[f"prices of defaults by {charge} can't be represented {place}"] = None
         # The options of a group with prices of its own have none.
         priced = group.text("pricingStrategy", "NONE") == "NONE"
         for reference in group.identifiers(_OPTIONS, []):

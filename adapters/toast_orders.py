@@ -9,15 +9,26 @@ from datetime import datetime, timezone
 from typing import Any
 
 from adapters.toast_menu import group_guid
-from levelup_ov.domain.money import Cents, to_decimal
-from levelup_ov.domain.options import Choice, decode_path, nest
-from levelup_ov.domain.order import Item, Order, User
-from levelup_ov.domain.outcome import Fee, Placed, Quote
-from levelup_ov.domain.phone import read_phone
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    Answer,
+    Cents,
+    Choice,
+    Fee,
+    Item,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Secret,
+    User,
+    broken_protocol,
+    check_basket,
+    decode_path,
+    nest,
+    read_phone,
+    to_decimal,
+)
 
 MOST_MODIFIERS = 200
 """How many modifiers an item of an order may have."""
@@ -128,6 +139,7 @@ def read_quote(priced: Answer, order: Order, discount: str, ready: Ready, body: 
 
     :raises Unanswered: ``provider_protocol_error``: it does not add up (MONEY-9).
     """
+    check_selections(priced, body, "POST /orders/v2/prices")
     check = _check(priced)
     amount, tax, total = check.dollars("amount"), check.dollars("taxAmount"), check.dollars("totalAmount")
     charges = check.each("appliedServiceCharges", [])
@@ -148,6 +160,20 @@ def read_quote(priced: Answer, order: Order, discount: str, ready: Ready, body: 
     return Quote(
         food, tax, order.tip, due + order.tip, own, others, tuple(fee for fee in fees if fee.amount), ready, cart=cart
     )
+
+
+def check_selections(answer: Answer, body: Mapping[str, Any], call: str) -> None:
+    """That Toast's order holds the items and options of ``body``, where it shows them (ITEM-11)."""
+    if (check := _check(answer)).has("selections"):
+        ordered, held = Answer(body["checks"][0]).each("selections"), check.each("selections")
+        check_basket(map(_chosen, ordered), map(_chosen, held), f"$.checks[0].selections in the answer to {call}")
+
+
+def _chosen(selection: Answer) -> tuple[Any, ...]:
+    """What a selection is of, how much, and the options below it."""
+    item = selection.member("item").identifier("guid", "") if selection.has("item") else ""
+    options = sorted(_chosen(each) for each in selection.each("modifiers", []) if each.has("item"))
+    return item, str(selection.decimal("quantity").normalize()), *options
 
 
 def _gross(check: Answer) -> Cents | None:

@@ -12,12 +12,23 @@ from itertools import takewhile
 
 import pytz
 
-from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Weekday, opening_hours, unknown_hours
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready, soonest_slot
-from levelup_ov.domain.timetable import Timetable
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    SLOT_WINDOW,
+    WEEKDAYS,
+    Answer,
+    Hours,
+    Location,
+    Order,
+    Ready,
+    Refused,
+    Timetable,
+    Unanswered,
+    Weekday,
+    broken_protocol,
+    opening_hours,
+    soonest_slot,
+    unknown_hours,
+)
 
 MOST_DAYS = 60
 """How many days ahead slots are looked for, whatever the restaurant allows."""

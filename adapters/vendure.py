@@ -22,16 +22,25 @@ from typing import Any, NamedTuple
 from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, Page, read_location, read_menu, read_page
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, Problem, problem_in
-from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.domain.location import Location, read_each
-from levelup_ov.domain.menu import Menu
-from levelup_ov.domain.order import Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import CreditCard, Tender
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Account,
+    Adapter,
+    Answer,
+    CreditCard,
+    Location,
+    Menu,
+    Order,
+    Placed,
+    Quote,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    broken_protocol,
+    read_each,
+)
 
 MENU_LIFETIME = 60.0
 """Seconds for which a menu is kept."""
@@ -57,6 +66,7 @@ class Cart(NamedTuple):
 class VendureAdapter(Adapter):
     """One shop; its channels are the locations."""
 
+    interface_version = 2
     tenders = frozenset(METHODS.values())
     creates_accounts = True
     schedules = True
@@ -164,7 +174,7 @@ class VendureAdapter(Adapter):
             return placed
         answer = _data(reply).member("placed")
         if answer.has("refusal"):
-            raise broken_protocol("the provider's answer refuses the order and holds it")
+            raise broken_protocol("the provider's answer both refuses and contains the order")
         paid = answer.member("order")
         settled = [each.cents("amount") for each in paid.each("payments") if each.text("state") == "Settled"]
         return Placed(
@@ -223,7 +233,7 @@ def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | N
         raise broken_protocol("the provider's answer is about another order")
     fences, others = held.integer("fences"), held.identifiers("others")
     if "order" not in held.value or (others and not held.has("order")):
-        raise broken_protocol("the provider's answer does not tell whether there is an order")
+        raise broken_protocol("the provider's answer does not say whether there is an order")
     if not held.has("order"):
         if fenced and not fences:
             raise broken_protocol("the provider does not fence the reference")
@@ -247,7 +257,7 @@ def _data(reply: Reply) -> Answer:
 def _data_of(answer: Answer) -> Answer:
     """What was asked for; with any error beside it, a null in it proves nothing."""
     if answer.has("errors"):
-        raise broken_protocol("the provider reports an error of its own")
+        raise broken_protocol("the provider reports an internal error")
     return answer.member("data")
 
 

@@ -8,12 +8,7 @@ from collections import Counter
 from datetime import timezone
 from typing import Any
 
-from levelup_ov.domain.options import Choice, nest
-from levelup_ov.domain.order import Item, Order, User
-from levelup_ov.domain.outcome import Fee, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import Answer, Choice, Fee, Item, Order, Quote, Ready, Refused, User, broken_protocol, nest
 
 CART = """
   token merchantDiscount providerDiscount

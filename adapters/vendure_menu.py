@@ -11,12 +11,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import encode_path
-from levelup_ov.domain.tender import TenderKind
-from levelup_ov.errors import broken_protocol
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import (
+    Answer,
+    Category,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    TenderKind,
+    broken_protocol,
+    encode_path,
+)
 
 METHODS: Mapping[str, TenderKind] = {"levelup": "levelup", "card": "credit_card"}
 """Codes of the shop's payment methods."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from levelup_ov.errors import Refused
-from levelup_ov.transport.answer import Answer
+from levelup_ov.adapter import Answer, Refused
 
 CODES: Mapping[str, str] = {
     "BAD_USER_INPUT": "order_refused",

@@ -10,18 +10,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from bench.order import ITEMS
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import Choice, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender, TenderKind
-from levelup_ov.errors import Refused
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    TenderKind,
+    nest,
+)
 
 LOCATION = "main"
 TIME_ZONE = "America/New_York"
@@ -30,6 +42,7 @@ TIME_ZONE = "America/New_York"
 class BenchAdapter(Adapter):
     """Speaks to ``bench.provider``."""
 
+    interface_version: ClassVar[int] = 2
     tenders: ClassVar[frozenset[TenderKind]] = frozenset({"levelup"})
     echoes_nothing: ClassVar[str] = "bench.provider gives the same answer to every order (its ANSWERS)"
     settings: ClassVar[Mapping[str, Setting]] = {

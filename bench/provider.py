@@ -4,6 +4,7 @@
 the delay; its answer tells the connections and requests so far, and the last body of each path since the control
 before. A connection counts from its first request that is no control. Requests below ``/hanging`` are answered when
 the next control comes, which tells how many there were. The paths of LevelUp's API are answered too.
+``python -m bench.provider CERTIFICATE`` (a PEM file with its key) listens over TLS too, and prints that port next.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
+import sys
 from collections.abc import Callable
 
 import uvloop
@@ -33,7 +36,7 @@ ANSWERS = {
     "/prices": PRICE,
     "/carts": {"cart_id": PRICE["cart_id"]},
     "/carts/c-5f1d0a7e/prices": {key: value for key, value in PRICE.items() if key not in ("cart_id", "ready_at")},
-    "/orders": {"number": 17, "order_id": "o-3b1e", "ready_at": PRICE["ready_at"]},
+    "/orders": {"number": 17, "order_id": UUID, "ready_at": PRICE["ready_at"]},
     "/carts/c-5f1d0a7e/ready_time": {"ready_at": PRICE["ready_at"]},
     "/oauth2/token": {"access_token": "merchant-token", "token_type": "token", "merchant_id": 1},
     "/v15/access_tokens": {"access_token": {"token": "app-token"}},
@@ -121,15 +124,24 @@ class Connection(asyncio.Protocol):
             self._transport.write(answer)  # type: ignore[attr-defined]
 
 
-async def main() -> None:
+async def main(certificate: str | None = None) -> None:
     counts = Counts()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(counts), "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    contexts: list[ssl.SSLContext | None] = [None]
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        contexts.append(context)
+    servers = [
+        await loop.create_server(lambda: Connection(counts), "127.0.0.1", 0, backlog=1024, ssl=context)
+        for context in contexts
+    ]
+    for server in servers:
+        print(server.sockets[0].getsockname()[1], flush=True)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     await stopped.wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(*sys.argv[1:2]))

@@ -1,4 +1,7 @@
-"""Measure the service against its references: ``python -m bench.run [--quick] [--threads N] [--json FILE]``."""
+"""Measure the service against its references: ``python -m bench.run [--quick] [--threads N] [--json FILE]``.
+
+``--against COMMIT`` measures it against another build of itself instead (``bench.against``).
+"""
 
 from __future__ import annotations
 
@@ -300,10 +303,16 @@ class Bench:
         }
 
     def _serve(
-        self, name: str, module: Sequence[str], environment: Mapping[str, str], probe: str = _PROBE
+        self,
+        name: str,
+        module: Sequence[str],
+        environment: Mapping[str, str],
+        probe: str = _PROBE,
+        *,
+        build: Path = ROOT,
     ) -> None:
         port = _free_port()
-        process = self._spawn(name, module, {**environment, "PORT": str(port)}, self._server_core)
+        process = self._spawn(name, module, {**environment, "PORT": str(port)}, self._server_core, build=build)
         for _ in range(START_SECONDS * 10):
             if process.poll() is not None:
                 break
@@ -318,14 +327,21 @@ class Bench:
         raise Broken(f"{name} does not answer; its log ends with:\n{end_of_log}")
 
     def _spawn(
-        self, name: str, module: Sequence[str], environment: Mapping[str, str], core: int, **pipes: int
+        self,
+        name: str,
+        module: Sequence[str],
+        environment: Mapping[str, str],
+        core: int,
+        *,
+        build: Path = ROOT,
+        **pipes: int,
     ) -> subprocess.Popen[str]:
         decisive = {"GUNICORN_CMD_ARGS", *(variable.name for variable in VARIABLES)}
         inherited = {key: value for key, value in os.environ.items() if key not in decisive}
         with (self._directory / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *module],
-                cwd=ROOT,
+                cwd=build,
                 env={**inherited, **environment},
                 text=True,
                 stdin=pipes.get("stdin", subprocess.DEVNULL),
@@ -540,7 +556,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help=f"how often each burst is measured (default {ROUNDS})")
     parser.add_argument("--threads", type=int, default=THREADS, help="of the service's worker (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    parser.add_argument("--against", metavar="COMMIT", help="measure this build beside that of a commit, and no peers")
     options = parser.parse_args()
+    if options.against:
+        from bench import against
+
+        return against.main(options.against, options.threads, quick=options.quick, rounds=options.rounds)
     results = Results(options.threads)
     try:
         with running(options.threads) as bench:

@@ -94,7 +94,10 @@ class AccountsFile:
         provider = table.get("provider")
         if not isinstance(provider, str) or provider not in self._registry.names:
             wrong = f"is {shown(str(provider))}" if provider else "is missing"
-            self._found.add(f"{where}.provider", wrong, f"set it to one of: {', '.join(self._registry.names)}")
+            remedy = f"set it to one of: {', '.join(self._registry.names)}"
+            if offer := isinstance(provider, str) and self._registry.offer(provider):
+                remedy = f"{offer} offers it, and is not enabled: add {provider} to LEVELUP_OV_ADAPTERS"
+            self._found.add(f"{where}.provider", wrong, remedy)
             return None
         try:
             adapter_class = self._registry.adapter_class(provider)

@@ -12,7 +12,7 @@ from flask import Flask
 
 from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
-from levelup_ov.cli import service as cli
+from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.observability import configure_logging
@@ -59,13 +59,15 @@ def create_app(
     app = Flask("levelup_ov", static_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
-    app.extensions["levelup_ov"] = service
+    app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})
     http.install(app, settings)
     app.register_blueprint(orders.blueprint(service, settings))
     app.register_blueprint(status.blueprint({"ledger": ledger.ready}, _document(settings)))
-    if (web_checkout := open_checkout(settings, transport, service, clock)) is not None:
+    app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
+    if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
-    cli.install(app, settings, service, web_checkout)
+    for command in COMMANDS:
+        app.cli.add_command(command)
     return app
 
 

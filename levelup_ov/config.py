@@ -118,15 +118,15 @@ VARIABLES = (
              "ledger_connections", partial(_whole, 2, 1024)),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
-    Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds after its deadline for which a submission may be under way", "30",
+    Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds for which a submission may go on after its deadline", "30",
              "reconcile_grace", partial(_number, 0.1, 86_400)),
-    Variable("LEVELUP_OV_ACCOUNT_SHARE", "percent of a worker's threads that one account may hold at most"),
+    Variable("LEVELUP_OV_ACCOUNT_SHARE", "most percent of a worker's threads that one account may use"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_CHECKOUT_URL", "base address of LevelUp's API; unset, there is no web checkout"),
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
     Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
-    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for goes back", "600",
+    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for is refunded", "600",
              "charge_age", partial(_number, 0, 86_400)),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64", "threads", partial(_whole, 1, 1024)),
@@ -240,8 +240,8 @@ def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
     path = ledger_file(url)
     mark = path and path.with_name(f"{path.name}.known")
     if path is not None and mark is not None and not new and mark.exists() and not _has_content(path):
-        wrong = f"the ledger {path} is gone, and a new one would know nothing of the orders that were placed"
-        raise ConfigError([f"{wrong}; restore it by `ledger restore COPY`, or begin a new one with --new"])
+        wrong = f"the ledger {path} is missing, and a new one would not know the orders that were placed"
+        raise ConfigError([f"{wrong}; restore it by `ledger restore COPY`, or start a new one with --new"])
     mask = os.umask(0o077)
     try:
         found = upgrade(url)
@@ -357,7 +357,7 @@ class _Loader:
                 "set it to one or more long random keys, comma-separated",
             )
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
-            self._mistake(name, "holds a key that cannot stand in a header", "use printable ASCII")
+            self._mistake(name, "contains a key that is not valid in a header", "use printable ASCII")
         for position, key in enumerate(keys, start=1):
             if (fault := fault_of_secret(key)) is not None:
                 self._mistake(name, f"key {position} {fault[0]}", fault[1])
@@ -375,15 +375,15 @@ class _Loader:
         elif not keys:
             self._mistake(
                 name,
-                "is not set, and what is sealed today could not be opened tomorrow (META-7)",
-                "set it to the output of `python -m levelup_ov secret-key`, the same for all processes",
+                "is not set; values sealed now could not be opened after a restart (META-7)",
+                "set it to the output of `levelup-ov secret-key`, the same for all processes",
             )
         for position, key in enumerate(keys, start=1):
             try:
                 raw = base64.b64decode(key, altchars=b"-_", validate=True)
             except (binascii.Error, ValueError):
                 raw = b""
-            remedy = "make one with `python -m levelup_ov secret-key`"
+            remedy = "make one with `levelup-ov secret-key`"
             if len(raw) != KEY_BYTES:
                 self._mistake(name, f"key {position} is not {KEY_BYTES} bytes in base64", remedy)
             elif len(set(raw)) < _FEWEST_BYTES and not development:
@@ -426,7 +426,7 @@ class _Loader:
         if not url and choice != "sqlite" and not development:
             self._mistake(
                 "DATABASE_URL",
-                "is not set, and on a disk that does not last the promise of one order would be lost (SUB-2)",
+                "is not set; on a temporary disk the record of placed orders would be lost (SUB-2)",
                 "set it to postgresql://..., or set LEVELUP_OV_LEDGER=sqlite for one host with a durable disk",
             )
         if url and choice == "sqlite":

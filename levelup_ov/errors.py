@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -41,12 +42,12 @@ _service_retryable = partial(_kind, "service", True)
 _ASK_CHANNEL = "Correct the request; `path` names the member."
 _ASK_USER = "Show the message to the user and let them change the order."
 _WAIT = "Send the same request again after a short pause."
-_ASK_PROVIDER = "Look at the provider's side; the log line of this request id names account and call."
+_ASK_PROVIDER = "Check the provider; the log line of this request id names the account and the call."
 
 KINDS: Mapping[str, Kind] = {
     # What is wrong with the request itself.
     "malformed_json": _request(400, "The body is not JSON in UTF-8.", _ASK_CHANNEL),
-    "duplicate_member": _request(400, "An object of the body has a member twice.", _ASK_CHANNEL),
+    "duplicate_member": _request(400, "An object in the body repeats a member.", _ASK_CHANNEL),
     "invalid_idempotency_key": _request(
         400, "The Idempotency-Key header is not 1 to 255 printable ASCII characters.", _ASK_CHANNEL
     ),
@@ -96,11 +97,11 @@ KINDS: Mapping[str, Kind] = {
         422, "The confirmation is not the connection's, or it is too old.", "Start the connection again."
     ),
     "not_connected": _request(
-        422, "The merchant or user is not connected, or not any more.", "Connect the merchant or user again."
+        422, "The merchant or user is not connected.", "Connect the merchant or user again."
     ),
     "amounts_do_not_add_up": _request(422, "The amounts of the order contradict each other.", _ASK_CHANNEL),
     "discount_too_large": _request(
-        422, "More discount is asked for than the order can take or LevelUp offers. Nothing was charged.",
+        422, "The requested discount is more than the order allows or LevelUp offers. Nothing was charged.",
         "Preview the order again.",
     ),
     "already_refunded": _request(422, "The order has been refunded.", "Nothing is left to do."),
@@ -115,32 +116,32 @@ KINDS: Mapping[str, Kind] = {
     ),
     "location_closed": _provider(422, "The location takes no orders now and cannot schedule this one.", _ASK_USER),
     "price_changed": _provider(
-        422, "The price is no longer the one that was validated. Nothing was placed.", "Validate the order again."
+        422, "The price has changed since the validation. Nothing was placed.", "Validate the order again."
     ),
     "card_declined": _provider(422, "The card was declined. Nothing was placed.", "Submit again with another card."),
     "customer_refused": _provider(422, "The provider does not take this customer's details.", _ASK_USER),
-    "order_refused": _provider(422, "The provider refused the order for a reason of its own.", _ASK_USER),
+    "order_refused": _provider(422, "The provider refused the order for another reason.", _ASK_USER),
     "fees_not_representable": _provider(
         422,
         "The provider adds a fee and LEVELUP_OV_FEES=refuse is set.",
-        "Take the fee off at the provider, or set LEVELUP_OV_FEES=add.",
+        "Remove the fee at the provider, or set LEVELUP_OV_FEES=add.",
     ),
     # Web checkout: what LevelUp said.
     "authorization_refused": _provider(
         422, "LevelUp does not accept the authorization.", "Start the connection again."
     ),
     "user_token_refused": _provider(
-        422, "LevelUp does not accept the user's permission (any more).", "Connect the user again."
+        422, "LevelUp does not accept the user's permission.", "Connect the user again."
     ),
     "merchant_token_refused": _provider(
-        422, "LevelUp does not accept the merchant's permission (any more).", "Connect the merchant again."
+        422, "LevelUp does not accept the merchant's permission.", "Connect the merchant again."
     ),
     "email_taken": _provider(422, "LevelUp has a user with this e-mail address.", "Connect the user by OAuth."),
     "manager_confirmation_required": _provider(
         422, "A manager must confirm the refund.", "Send the right `manager_confirmation`."
     ),
-    "refund_refused": _provider(422, "LevelUp refused the refund for a reason of its own.", _ASK_USER),
-    "levelup_refused": _provider(422, "LevelUp refused the request for a reason of its own.", _ASK_USER),
+    "refund_refused": _provider(422, "LevelUp refused the refund for another reason.", _ASK_USER),
+    "levelup_refused": _provider(422, "LevelUp refused the request for another reason.", _ASK_USER),
     "refund_pending": _provider_retryable(
         503, "The charge is not known to be refunded yet.", "Send the same request again, or run `checkout reconcile`."
     ),
@@ -149,10 +150,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "refund_impossible": _provider(
         502,
-        "The charge cannot be refunded. It is an operator's case.",
+        "The charge cannot be refunded. The operator must settle it.",
         "Nothing can be sent again: the operator settles it with `checkout settle`.",
     ),
-    "rate_limited": _provider_retryable(429, "The provider answers that it gets too many requests.", _WAIT),
+    "rate_limited": _provider_retryable(429, "The provider reports too many requests.", _WAIT),
     "provider_protocol_error": _provider(
         502, "The provider's answer cannot be understood or does not add up.", _ASK_PROVIDER
     ),
@@ -165,22 +166,22 @@ KINDS: Mapping[str, Kind] = {
         "Correct the menu at the provider; `menu check` lists every problem.",
     ),
     "provider_unavailable": _provider_retryable(
-        503, "The provider cannot be reached or says that it is out of order.", _WAIT
+        503, "The provider cannot be reached or reports that it is down.", _WAIT
     ),
     "provider_timeout": _provider_retryable(504, "The provider gave no answer within the deadline.", _WAIT),
     "provider_busy": _provider_retryable(
-        503, "As many requests of this account as may be are under way already.", _WAIT
+        503, "This account has its maximum number of requests in progress.", _WAIT
     ),
     "outcome_unknown": _provider_retryable(
         504,
         "It is not known whether the order was placed. It is never placed twice.",
-        "Send the same submission again: it is found out before anything is sent.",
+        "Send the same submission again; it is reconciled first.",
     ),
     # Our own faults.
     "ledger_unavailable": _service_retryable(
         503, "Submissions cannot be recorded, so none is sent. Validations go on.", "Restore the database; see /ready."
     ),
-    "internal_error": _service(500, "A fault of the service.", "Report the request id to whoever runs the service."),
+    "internal_error": _service(500, "An error in the service.", "Report the request id to the service's operator."),
 }
 
 
@@ -211,10 +212,9 @@ class Unanswered(Failure):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(code, message)
+        super().__init__(code, message, retry_after=retry_after)
         self.sent = sent
         self.status = status
-        self.retry_after = retry_after
 
 
 def unreadable(refusal: Failure) -> Unanswered:
@@ -230,6 +230,17 @@ def reading() -> Iterator[None]:
         yield
     except Refused as refusal:
         raise unreadable(refusal) from refusal
+
+
+def check_basket(ordered: Iterable[Hashable], held: Iterable[Hashable], where: str) -> None:
+    """Compare what a provider says that it holds with what was ordered, line by line, in any order (ITEM-11).
+
+    Each line as one value, such as a tuple of id, quantity and options. ``where`` names the call and the member.
+
+    :raises Unanswered: ``provider_protocol_error``: it holds something else.
+    """
+    if Counter(ordered) != Counter(held):
+        raise broken_protocol(f"the provider does not hold what was ordered: {where}")
 
 
 def broken_protocol(message: str) -> Unanswered:

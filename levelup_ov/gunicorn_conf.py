@@ -83,7 +83,7 @@ def on_starting(server: Any) -> None:
         if error.errno == errno.EADDRINUSE:
             wrong, remedy = "is in use", "stop what listens there, or set PORT to a free one"
         elif error.errno == errno.EACCES:
-            wrong, remedy = "is not for this user", "set PORT to one from 1024"
+            wrong, remedy = "needs more rights than this user has", "set PORT to 1024 or higher"
         else:
             return
         _refuse(ConfigError([f"environment, PORT: {_settings.port} {wrong}; {remedy}"]))

@@ -485,7 +485,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _refuse(self, client: Any, message: str, cause: str) -> None:
         request_id = str(uuid.uuid4())
         failure = Failure("bad_request", message)
-        log.info("unreadable request", extra={"request_id": request_id, "outcome": failure.code, "cause": cause})
+        log.info("unreadable_request", extra={"request_id": request_id, "outcome": failure.code, "cause": cause})
         content = orjson.dumps(body(failure, request_id))
         head = (
             f"HTTP/1.1 {KINDS[failure.code].status} Bad Request\r\nConnection: close\r\nX-Request-ID: {request_id}\r\n"
@@ -494,7 +494,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             client.sendall(head.encode() + content)
         except OSError:
-            log.info("unreadable request: its sender is gone", extra={"request_id": request_id})
+            log.info("unreadable_request_sender_gone", extra={"request_id": request_id})
 
 
 class _View:

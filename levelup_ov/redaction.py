@@ -12,6 +12,7 @@ import hashlib
 import html
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
@@ -135,6 +136,7 @@ class _Values:
         self._plain, self._forms = _Finder(plain), _Finder(forms)
         self._written = re.compile("|".join(map(_pattern, forms))) if forms else None
         self.plain_bytes = [value.encode("utf-8", "replace") for value in plain if len(value) >= _TELLING]
+        self._shortest = min(map(len, plain), default=sys.maxsize)
 
     def mask(self, text: str) -> str:
         """``text`` with all that is written in a common form masked."""
@@ -144,6 +146,9 @@ class _Values:
 
     def found(self, text: str, *, cards: bool = True, depth: int = _DEPTH) -> bool:
         """Whether ``text`` holds one, or a card number, under up to ``depth`` encodings."""
+        if not cards and len(text) < self._shortest:
+            # No encoding is shorter than what it stands for.
+            return False
         if self._plain.is_in(text):
             return True
         if cards and _DIGITS.search(text) and _mask_cards(text) != text:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from typing import get_args
 
 from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+from levelup_ov.domain.tender import TenderKind
 
 BUILT_IN: Mapping[str, str] = {
     "fftp": "adapters.fftp:FftpAdapter",
@@ -38,6 +40,7 @@ class Registry:
     def __init__(self, enabled: tuple[str, ...] = ()) -> None:
         self._references = dict(BUILT_IN)
         self._sources: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
         self._classes: dict[str, type[Adapter]] = {}
         installed = _installed({entry for entry in enabled if "=" not in entry})
         for entry in enabled:
@@ -47,17 +50,27 @@ class Registry:
                     continue
                 other = _described(installed[name]) if not reference and name in installed else repr(entry)
                 claims = f"by {self._sources.get(name, self._references[name])} and by {other}"
-                raise RegistryError(f"adapter {name!r} is claimed twice: {claims}")
+                raise RegistryError(f"adapter {name!r} is claimed twice: {claims}: take one out of LEVELUP_OV_ADAPTERS")
             if not reference and name not in installed:
-                raise RegistryError(f"adapter {name!r} is enabled, but no installed distribution offers it")
+                found = ", ".join(sorted({point.name for point in _offered()})) or "none"
+                raise RegistryError(
+                    f"adapter {name!r} is enabled, but no installed distribution offers it: install one that does, or "
+                    f"take the name out of LEVELUP_OV_ADAPTERS; offered are: {found}"
+                )
             self._references[name] = reference or installed[name].value
             if not reference:
                 self._sources[name] = _described(installed[name])
+                self._owners[name] = _owner(installed[name])
 
     @property
     def names(self) -> tuple[str, ...]:
         """All provider names that an account may use."""
         return tuple(sorted(self._references))
+
+    def offer(self, name: str) -> str:
+        """The installed distribution that offers the adapter ``name`` and is not enabled; empty if none does."""
+        found = [] if name in self._references else [point for point in _offered() if point.name == name]
+        return " and ".join(_owner(point) for point in found)
 
     def adapter_class(self, name: str) -> type[Adapter]:
         """The class that serves ``name``.
@@ -72,22 +85,40 @@ class Registry:
     def _load(self, name: str) -> type[Adapter]:
         reference = self._references[name]
         source = f"adapter {name!r} ({self._sources.get(name, reference)})"
+        owner = self._owners.get(name, reference.partition(":")[0])
         module_name, _, class_name = reference.partition(":")
         try:
             module = importlib.import_module(module_name)
             found = getattr(module, class_name)
         except (Exception, SystemExit) as error:
-            raise RegistryError(f"{source} cannot be imported: {type(error).__name__}: {error}") from error
-        if not (isinstance(found, type) and issubclass(found, Adapter)):
-            raise RegistryError(f"{source} is not a subclass of levelup_ov.adapter.Adapter")
-        if found.interface_version != INTERFACE_VERSION:
             raise RegistryError(
-                f"{source} was built for interface version {found.interface_version}, "
-                f"this service has {INTERFACE_VERSION}"
-            )
-        if problem := _contradiction(found):
+                f"{source} cannot be imported: {type(error).__name__}: {error}: repair {owner}, or uninstall it"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, Adapter)):
+            raise RegistryError(f"{source} is not a subclass of levelup_ov.adapter.Adapter: correct {owner}")
+        if problem := _misfit(found, owner) or _contradiction(found):
             raise RegistryError(f"{source}: {problem}")
         return found
+
+
+def _misfit(adapter: type[Adapter], owner: str) -> str:
+    """Why an adapter is not of this interface; empty if it is."""
+    version = getattr(adapter, "interface_version", None)
+    if version is None:
+        return (
+            "it does not say which interface it was built for: read what changed, run the contract suite, and write "
+            f"interface_version = {INTERFACE_VERSION} into {adapter.__name__}"
+        )
+    if version != INTERFACE_VERSION:
+        return (
+            f"it was built for interface version {version}, this service has {INTERFACE_VERSION}: install a release "
+            f"of {owner} that was built for {INTERFACE_VERSION}, or a levelup_ov that has {version}"
+        )
+    tenders = getattr(adapter, "tenders", None)
+    if not isinstance(tenders, (frozenset, set)) or not tenders or not tenders <= set(get_args(TenderKind)):
+        kinds = " or ".join(get_args(TenderKind))
+        return f"tenders must say what orders are paid with: write tenders = frozenset({{...}}) of {kinds}"
+    return ""
 
 
 def _contradiction(adapter: type[Adapter]) -> str:
@@ -122,16 +153,30 @@ def check_adapters_package() -> None:
 def _installed(names: set[str]) -> dict[str, EntryPoint]:
     """The entry points of these names. :raises RegistryError: two distributions claim one."""
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP) if names else ():
+    for point in _offered() if names else ():
         if point.name not in names:
             continue
         if point.name in found:
             owners = f"{_described(found[point.name])} and by {_described(point)}"
-            raise RegistryError(f"adapter {point.name!r} is claimed twice: by {owners}")
+            remedy = f"uninstall one, or name the class: LEVELUP_OV_ADAPTERS={point.name}=MODULE:CLASS"
+            raise RegistryError(f"adapter {point.name!r} is claimed twice: by {owners}: {remedy}")
         found[point.name] = point
     return found
 
 
+def _offered() -> list[EntryPoint]:
+    """What installed distributions offer. One that is broken itself has nothing to offer."""
+    return list(entry_points(group=ENTRY_POINT_GROUP))
+
+
 def _described(point: EntryPoint) -> str:
     """The reference of an entry point, and the distribution that it comes from."""
-    return f"{point.value} of {point.dist.name} {point.dist.version}" if point.dist else point.value
+    return f"{point.value} of {_owner(point)}" if point.dist else point.value
+
+
+def _owner(point: EntryPoint) -> str:
+    """The distribution of an entry point, with its version."""
+    try:
+        return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
+    except (KeyError, TypeError, AttributeError):
+        return "a distribution without metadata"

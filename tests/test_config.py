@@ -144,7 +144,7 @@ def test_settings_are_read(production: dict[str, str], name: str, value: str, se
     assert getattr(load_settings({**production, name: value}), setting) == expected
 
 
-def test_every_variable_is_documented_and_an_empty_one_is_not_set(production: dict[str, str]) -> None:
+def test_every_variable_is_documented_and_empty_means_unset(production: dict[str, str]) -> None:
     assert all(variable.meaning for variable in VARIABLES)
     unset = {variable.name: " " for variable in VARIABLES if variable.name not in production}
     assert load_settings({**unset, **production}).threads == 64
@@ -157,9 +157,9 @@ def test_every_variable_is_documented_and_an_empty_one_is_not_set(production: di
         ("LEVELUP_OV_ENV", "prod", "production, development"),
         ("LEVELUP_OV_API_KEYS", "", "open to everybody"),
         ("LEVELUP_OV_API_KEYS", " , ", "open to everybody"),
-        ("LEVELUP_OV_API_KEYS", "schlüssel", "cannot stand in a header"),
-        ("LEVELUP_OV_API_KEYS", "two words", "cannot stand in a header"),
-        ("LEVELUP_OV_SECRET_KEYS", "", "could not be opened tomorrow"),
+        ("LEVELUP_OV_API_KEYS", "schlüssel", "is not valid in a header"),
+        ("LEVELUP_OV_API_KEYS", "two words", "is not valid in a header"),
+        ("LEVELUP_OV_SECRET_KEYS", "", "could not be opened after a restart"),
         ("LEVELUP_OV_SECRET_KEYS", f"{KEY},{KEY[:-8]}", "key 2 is not 32 bytes"),
         ("LEVELUP_OV_SECRET_KEYS", "not base64!", "key 1 is not 32 bytes"),
         ("LEVELUP_OV_VALIDATION_DEADLINE", "soon", "'soon'"),
@@ -245,7 +245,7 @@ def test_a_required_setting_is_asked_for_with_its_meaning(production: dict[str, 
     assert any("accounts.kitchen.settings.base_url: is missing; set it: " in mistake for mistake in found)
 
 
-def test_all_mistakes_of_environment_and_file_are_reported_at_once(production: dict[str, str]) -> None:
+def test_all_mistakes_of_environment_and_file_come_at_once(production: dict[str, str]) -> None:
     environ = {**production, "LEVELUP_OV_THREADS": "many", "LEVELUP_OV_FEES": "drop", "LEVELUP_OV_API_KEYS": ""}
     second = '[accounts.two]\nprovider = "none"\nnam = "Two"\n'
     found = mistakes(environ, changed('name = "Diner"', 'nome = "Diner"') + second)
@@ -283,7 +283,7 @@ def test_what_the_service_keeps_is_for_its_owner_alone(
     validated(load_settings(development))
     assert _modes(data) == {0o700, 0o600}
     shutil.rmtree(data)
-    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     assert _modes(data) == {0o700, 0o600}
 
 
@@ -349,23 +349,24 @@ def run(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProc
     )
 
 
-CHECK = ["flask", "--app", "wsgi", "config", "check"]
+COMMAND = [sys.executable, "-m", "levelup_ov"]
+CHECK = [*COMMAND, "config", "check"]
 
 
 def test_config_check_says_that_all_is_sound(production: dict[str, str]) -> None:
     early = run(CHECK, production)
-    assert (early.returncode, "flask --app wsgi ledger upgrade" in early.stderr) == (78, True)
-    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert (early.returncode, "levelup-ov ledger upgrade" in early.stderr) == (78, True)
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     found = run(CHECK, production)
     assert (found.returncode, found.stderr) == (0, "")
     assert "mode: production" in found.stdout
     assert "diner: Diner (sandbox, https://engine.example/v1)" in found.stdout
-    assert "the configuration is sound" in found.stdout
+    assert "the configuration is valid" in found.stdout
     assert not any(canary in found.stdout for canary in (API_KEY, PROVIDER_KEY, KEY))
 
 
 @pytest.mark.rule("EP-6", "META-7")
-def test_config_check_lists_every_mistake_and_fails_without_a_traceback(production: dict[str, str]) -> None:
+def test_config_check_lists_every_mistake_without_traceback(production: dict[str, str]) -> None:
     found = run(CHECK, {**production, "LEVELUP_OV_API_KEYS": "", "LEVELUP_OV_SECRET_KEYS": "", "DINER_KEY": ""})
     assert found.returncode == ConfigError.exit_code
     assert "the configuration has 3 mistake(s)" in found.stderr
@@ -387,7 +388,7 @@ def test_gunicorn_does_not_start_in_production_without_keys(production: dict[str
 
 
 @pytest.mark.rule("SUB-2")
-def test_gunicorn_does_not_start_over_a_ledger_that_was_never_made(production: dict[str, str]) -> None:
+def test_gunicorn_does_not_start_over_a_missing_ledger(production: dict[str, str]) -> None:
     Path(production["LEVELUP_OV_DATA_DIR"]).mkdir()
     found = run(GUNICORN, production)
     assert found.returncode == ConfigError.exit_code
@@ -411,7 +412,7 @@ def test_gunicorn_does_not_start_on_a_port_in_use(development: dict[str, str]) -
     assert "Traceback" not in found.stderr + found.stdout
 
 
-def test_settings_that_an_adapter_cannot_put_together_are_a_mistake_too(
+def test_settings_refused_by_the_adapter_are_a_mistake(
     production: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: object, account: Account) -> None:

@@ -19,8 +19,8 @@ from levelup_ov.app import create_app
 from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
 from levelup_ov.errors import KINDS
 from levelup_ov.schemas import body
-from levelup_ov.schemas.answers import LocationSchema, MenuSchema, SubmittedOrderSchema, ValidatedOrderSchema
 from levelup_ov.schemas.orders import OrderSubmissionSchema, OrderValidationSchema, read_submission, read_validation
+from levelup_ov.schemas.responses import LocationSchema, MenuSchema, SubmittedOrderSchema, ValidatedOrderSchema
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -138,7 +138,7 @@ def test_an_id_that_is_not_written_out_is_an_error() -> None:
         cited_rules("pytestmark = pytest.mark.rule(*IDS)")
 
 
-def test_each_rule_stands_once_under_its_own_label_with_its_source() -> None:
+def test_each_rule_appears_once_with_its_label_and_source() -> None:
     labels = re.findall(r"^\.\. _([A-Z]+-\d+):$", PAGE, re.MULTILINE)
     assert [label for label, _, _ in HEADS] == labels
     assert [rule for _, rule, _ in HEADS] == labels
@@ -190,7 +190,7 @@ def test_there_are_examples_and_the_page_shows_and_links_each() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name.startswith("requests/")])
-def test_an_example_of_a_request_can_be_read_and_has_no_unknown_member(name: str) -> None:
+def test_an_example_request_is_valid_without_unknown_members(name: str) -> None:
     request = body.parse((DOCS / name).read_bytes())
     (root,) = request
     {"order_validation": read_validation, "order_submission": read_submission}[root](request)

@@ -98,7 +98,7 @@ CREDIT_CARD = {
 }  # fmt: skip
 
 
-def test_a_request_is_one_line_with_all_that_an_operator_asks_for(log: io.StringIO, client: FlaskClient) -> None:
+def test_a_request_is_one_line_with_all_an_operator_needs(log: io.StringIO, client: FlaskClient) -> None:
     response = client.post(
         "/locations/sandbox.congress/order_validations",
         json={"order_validation": order()},

@@ -14,6 +14,7 @@ from levelup_ov.config import ConfigError, load_settings
 from tests.test_config import (
     ACCOUNTS,
     CHECK,
+    COMMAND,
     GUNICORN,
     KEY,
     PROVIDER_KEY,
@@ -214,7 +215,7 @@ def test_commands_report_without_a_traceback(production: dict[str, str], tmp_pat
 
 
 def test_a_port_in_use_is_reported_in_production_too(production: dict[str, str]) -> None:
-    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     with socket.create_server(("0.0.0.0", 0)) as taken:
         found = run([*GUNICORN[:3], "wsgi:app"], {**production, "PORT": str(taken.getsockname()[1])})
     assert (found.returncode, "is in use" in found.stderr) == (ConfigError.exit_code, True)
@@ -222,7 +223,7 @@ def test_a_port_in_use_is_reported_in_production_too(production: dict[str, str])
 
 @pytest.mark.rule("ERR-4")
 def test_config_check_shows_no_key_of_an_address(production: dict[str, str]) -> None:
-    assert run(["flask", "--app", "wsgi", "ledger", "upgrade"], production).returncode == 0
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     Path(production["LEVELUP_OV_ACCOUNTS"]).write_text(changed("/v1/", f"/v1/{TOKEN}/"))
     found = run(CHECK, production)
     assert "https://engine.example/v1/***" in found.stdout

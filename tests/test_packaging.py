@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import subprocess
@@ -75,7 +76,7 @@ def test_the_wheel_holds_every_tracked_file_of_the_packages(wheel: list[str]) ->
     }
 
 
-def test_the_wheel_in_an_empty_environment_offers_command_registry_and_testing_kit(
+def test_the_installed_wheel_has_command_registry_and_kit(
     wheel_file: Path, tmp_path: Path
 ) -> None:
     environment = tmp_path / "environment"
@@ -94,7 +95,9 @@ def test_the_wheel_in_an_empty_environment_offers_command_registry_and_testing_k
 
     install(str(wheel_file))
     commands = re.findall(r"^  ([a-z][a-z-]*) ", run(bin / "levelup-ov", "--help"), re.MULTILINE)
-    assert commands == ["adapters", "certify", "errors", "menu", "secret-key"]
+    assert commands == (
+        "adapters certify checkout config errors ledger levelup menu run sandbox secret-key submissions".split()
+    )
     assert "Pay with the other tender." in run(bin / "levelup-ov", "errors", "tender_not_accepted")
     assert "diner/levelup_ov_diner.py\n" in run(bin / "levelup-ov", "adapters", "new", "diner", "--package", "diner")
     assert run(bin / "python", "-c", "from levelup_ov.certify.contract import rules; print(rules()['TIME-6'].id)")
@@ -119,10 +122,30 @@ def test_requirements_are_pinned_and_name_no_index(path: Path) -> None:
     assert [line for line in lines if line and line[0] not in "#-" and not PINNED.fullmatch(line)] == []
 
 
-def test_what_setup_cfg_needs_is_pinned_to_a_version_that_it_allows() -> None:
+def test_requirements_pin_what_setup_cfg_allows() -> None:
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE))
     needed = re.findall(r"^([A-Za-z0-9_.-]+)", setup_cfg()["options"]["install_requires"].strip(), re.MULTILINE)
     assert needed and set(needed) <= set(pins)
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    options, extras = setup_cfg()["options"], setup_cfg()["options.extras_require"]
+    text = "\n".join([options["install_requires"], *extras.values()])
+    declared = {name.lower() for name in re.findall(r"^([A-Za-z0-9_.-]+)", text, re.MULTILINE)}
+    imported = set()
+    for path in (path for top in PACKAGES for path in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    assert imported - sys.stdlib_module_names - set(PACKAGES) == declared
+
+
+@pytest.mark.parametrize("library", ["gunicorn", "psycopg", "urllib3"])
+def test_libraries_with_overridden_private_parts_are_bounded(library: str) -> None:
+    needed = setup_cfg()["options"]["install_requires"]
+    assert re.search(rf"^{library}(\[[a-z]+\])?>=[0-9.]+,<\d+\.\d+$", needed, re.MULTILINE), needed
 
 
 def test_no_tracked_file_names_a_package_registry() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def test_gunicorn_serves_with_our_configuration_after_the_ledger_is_brought_up_to_date() -> None:
+def test_the_processes_upgrade_the_ledger_and_serve() -> None:
     lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
     processes = {name: shlex.split(command) for name, _, command in (line.partition(": ") for line in lines)}
     assert processes == {
-        "release": ["flask", "--app", "wsgi", "ledger", "upgrade"],
-        "web": ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"],
+        # Python itself: a platform installs the requirements, and not the project.
+        "release": ["python", "-m", "levelup_ov", "ledger", "upgrade"],
+        "web": ["python", "-m", "levelup_ov", "run"],
     }
 
 

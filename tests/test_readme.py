@@ -19,11 +19,11 @@ def test_the_make_targets_of_the_readme_exist() -> None:
     assert {a or b for a, b in named} <= targets
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"flask --app wsgi ([a-z]+(?: [a-z]+)?)", README))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"levelup-ov ([a-z]+(?: [a-z]+)?)", README))))
 def test_the_commands_of_the_readme_exist(command: str, tmp_path: Path) -> None:
-    environ = {"PATH": "", "LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(tmp_path)}
-    arguments = [sys.executable, "-m", "flask", "--app", "wsgi", *command.split(), "--help"]
-    ran = subprocess.run(arguments, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30)
+    environ = {"PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, "-m", "levelup_ov", *command.split(), "--help"]
+    ran = subprocess.run(arguments, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30)
     assert ran.returncode == 0 and "Usage" in ran.stdout, ran.stderr
 
 

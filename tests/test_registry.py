@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 
 from levelup_ov import registry as registry_module
 from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+from levelup_ov.config import ConfigError, load_settings
 from levelup_ov.registry import BUILT_IN, ENTRY_POINT_GROUP, Registry, RegistryError, check_adapters_package
 
 
@@ -19,7 +21,8 @@ from levelup_ov.registry import BUILT_IN, ENTRY_POINT_GROUP, Registry, RegistryE
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """An importable module called ``partner_adapter`` with one sound adapter in it."""
     found = ModuleType("partner_adapter")
-    found.Partner = type("Partner", (Adapter,), {})  # type: ignore[attr-defined]
+    members = {"interface_version": INTERFACE_VERSION, "tenders": frozenset({"levelup"})}
+    found.Partner = type("Partner", (Adapter,), members)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "partner_adapter", found)
     return found
 
@@ -95,7 +98,7 @@ def test_an_import_that_fails_names_adapter_and_place(module: ModuleType, refere
 
 
 @pytest.mark.parametrize("body", ["1 / 0", "def broken(:", "raise SystemExit(3)"])
-def test_a_module_that_raises_is_reported_and_does_not_end_the_process(
+def test_a_module_that_raises_is_reported_and_survived(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str
 ) -> None:
     (tmp_path / "explosive_adapter.py").write_text(body)
@@ -109,11 +112,95 @@ def test_what_is_no_adapter(module: ModuleType, found: Any) -> None:
     assert "not a subclass" in refused("mine=partner_adapter:Partner", load="mine")
 
 
-@pytest.mark.parametrize("version", [INTERFACE_VERSION + 1, INTERFACE_VERSION - 1, None])
-def test_an_adapter_built_for_another_interface(module: ModuleType, version: int | None) -> None:
+@pytest.mark.parametrize("version", [INTERFACE_VERSION + 1, INTERFACE_VERSION - 1])
+def test_an_adapter_built_for_another_interface(module: ModuleType, version: int) -> None:
     module.Partner.interface_version = version
     message = refused("mine=partner_adapter:Partner", load="mine")
     assert f"interface version {version}" in message and str(INTERFACE_VERSION) in message
+
+
+def test_an_adapter_that_does_not_say_its_interface(module: ModuleType) -> None:
+    module.Partner = type("Partner", (Adapter,), {"tenders": frozenset({"levelup"})})  # type: ignore[attr-defined]
+    message = refused("mine=partner_adapter:Partner", load="mine")
+    assert f"write interface_version = {INTERFACE_VERSION} into Partner" in message and "contract suite" in message
+
+
+@pytest.mark.rule("PAY-3")
+@pytest.mark.parametrize("tenders", [None, frozenset(), frozenset({"gold"}), "levelup"])
+def test_an_adapter_without_tenders(module: ModuleType, tenders: Any) -> None:
+    members = {"interface_version": INTERFACE_VERSION} | ({} if tenders is None else {"tenders": tenders})
+    module.Partner = type("Partner", (Adapter,), members)  # type: ignore[attr-defined]
+    assert "write tenders = frozenset(" in refused("mine=partner_adapter:Partner", load="mine")
+
+
+ADAPTER = """from levelup_ov.adapter import Adapter
+
+class Shop(Adapter):
+    interface_version = {version}
+    tenders = frozenset({{"levelup"}})
+"""
+
+
+@pytest.fixture
+def distribute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Installs a distribution with an adapter ``shop`` in a module of its own."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def made(name: str, source: str, metadata: str = "Metadata-Version: 2.1\nName: {0}\nVersion: 1.2\n") -> None:
+        module = f"shop_of_{name}"
+        (tmp_path / f"{module}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        info = tmp_path / f"{name}-1.2.dist-info"
+        info.mkdir()
+        (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nshop = {module}:Shop\n")
+        if metadata:
+            (info / "METADATA").write_text(metadata.format(name))
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (ADAPTER.format(version=INTERFACE_VERSION - 1), "install a release of acme 1.2 that was built for"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero: repair acme 1.2"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3: repair acme 1.2, or uninstall it"),
+        ("Shop = 17", "is not a subclass of levelup_ov.adapter.Adapter: correct acme 1.2"),
+        ("", "has no attribute 'Shop': repair acme 1.2"),
+        ("import no_such_library", "No module named 'no_such_library': repair acme 1.2"),
+    ],
+)
+def test_a_broken_distribution_is_named_with_a_remedy(
+    distribute: Callable[..., None], source: str, words: str
+) -> None:
+    distribute("acme", source)
+    message = refused("shop", load="shop")
+    assert "adapter 'shop'" in message and "of acme 1.2" in message and words in message
+
+
+def test_two_distributions_with_one_name_are_both_named(distribute: Callable[..., None]) -> None:
+    for name in ("acme", "rival"):
+        distribute(name, ADAPTER.format(version=INTERFACE_VERSION))
+    message = refused("shop")
+    assert "of acme 1.2" in message and "of rival 1.2" in message and "uninstall one" in message
+    assert Registry(("shop=shop_of_acme:Shop",)).adapter_class("shop").__module__ == "shop_of_acme"
+
+
+def test_a_distribution_without_metadata_stops_nothing(distribute: Callable[..., None]) -> None:
+    distribute("broken", "1 / 0", "")
+    assert "sandbox" in Registry().names
+    assert "adapter 'shop'" in refused("shop", load="shop")
+
+
+def test_an_installed_adapter_that_is_not_enabled_is_offered(
+    distribute: Callable[..., None], tmp_path: Path
+) -> None:
+    distribute("acme", ADAPTER.format(version=INTERFACE_VERSION))
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('[accounts.main]\nprovider = "shop"\nname = "Shop"\n')
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"LEVELUP_OV_ENV": "development", "LEVELUP_OV_ACCOUNTS": str(accounts)})
+    assert "acme 1.2 offers it, and is not enabled: add shop to LEVELUP_OV_ADAPTERS" in str(caught.value)
 
 
 def _fence(*_: Any) -> None:

@@ -45,7 +45,7 @@ def test_anything_else_is_absent_and_no_error(text: str) -> None:
     assert SEALER.open(text, "one") is None
 
 
-def test_nothing_of_the_text_can_be_read_and_no_two_seals_are_alike() -> None:
+def test_sealed_text_is_unreadable_and_no_two_seals_are_alike() -> None:
     sealed = {SEALER.seal("a canary in plain text", "one") for _ in range(50)}
     assert len(sealed) == 50
     assert not any(b"canary" in base64.urlsafe_b64decode(text.removeprefix(PREFIX) + "==") for text in sealed)

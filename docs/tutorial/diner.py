@@ -7,18 +7,34 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import Location
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import DELIMITER, Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready, in_minutes
-from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, broken_protocol
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    DELIMITER,
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    broken_protocol,
+    check_basket,
+    encode_path,
+    in_minutes,
+    nest,
+)
 
 REFUSALS = {
     "unknown item_id": "unknown_item",
@@ -36,6 +52,7 @@ class PriceDiffers(Refused):
 
 
 class DinerAdapter(Adapter):
+    interface_version = 2
     tenders = frozenset({"levelup"})
     settings = {
         "base_url": Setting("address of the ordering server", required=True, url=True),
@@ -85,23 +102,26 @@ class DinerAdapter(Adapter):
         session.get("/fftp/v1/orders", params={"status": "none"})
         total = int(order.cart["total"].reveal()) if "total" in order.cart else _price(order, session)
         reference = order.reference or uuid4().hex
-        placed = session.post("/fftp/v1/orders", _body(order, total, reference), places_order=True).answer()
-        return self._paid(placed, reference, session)
+        body = _body(order, total, reference)
+        placed = session.post("/fftp/v1/orders", body, places_order=True).answer()
+        return self._paid(placed, reference, session, body["lines"])
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        orders = Answer({"all": session.get("/fftp/v1/orders").json()}).each("all")
+        orders = session.get("/fftp/v1/orders").answers()
         found = [order for order in orders if order.text("payment_proof") == f"LevelUp {reference}"]
         return self._paid(found[0], reference, session) if found else None
 
-    def _paid(self, order: Answer, reference: str, session: Session) -> Placed:
+    def _paid(self, order: Answer, reference: str, session: Session, lines: Sequence[Any] | None = None) -> Placed:
         """The order, marked as paid. Where that fails the outcome is unknown: asked again, it is found and marked."""
         if order.text("payment_proof") != f"LevelUp {reference}":
             raise broken_protocol("the answer is about another order: $.payment_proof is not ours")
+        _check_lines(order, lines)
         order_id, minutes = order.identifier("order_id"), order.integer("eta_minutes")
         path = f"/fftp/v1/orders/{quote(order_id, safe='')}/paid"
         paid = session.post(path, {"paid": True}, repeatable=True).answer()
+        _check_lines(paid, lines)
         # As this answer says it: the server confirms orders that it does not keep.
         echoed = paid.text("payment_proof").removeprefix("LevelUp ")
         ready_at, ticket = in_minutes(minutes, order.instant("created_at")), order.identifier("ticket_number")
@@ -134,6 +154,14 @@ def _body(order: Order, total: int, key: str) -> dict[str, Any]:
         lines[0]["notes"] += f" / whole order: {order.special_instructions}"
     return {"lines": lines, "client_total_cents": total, "customer_name": order.user.name,
             "payment_proof": f"LevelUp {key}", "idempotency_key": key}  # fmt: skip
+
+
+def _check_lines(order: Answer, lines: Sequence[Any] | None) -> None:
+    if lines is not None:
+        ordered = [(line["item_id"], line["quantity"], *sorted(line["modifiers"])) for line in lines]
+        held = [(each.text("item_id"), each.integer("quantity"), *sorted(each.texts("modifiers")))
+                for each in order.each("lines")]  # fmt: skip
+        check_basket(ordered, held, "$.lines of the order")
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:

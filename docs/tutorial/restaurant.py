@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.servers.fftp import FftpServer, install  # noqa: E402
+from tests.servers.fftp import FftpServer, install
 
 with FftpServer(install()) as server:
     print(f"export DINER_URL={server.base_url} DINER_ADMIN_TOKEN={server.admin_token}", flush=True)

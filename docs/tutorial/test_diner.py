@@ -7,10 +7,7 @@ from collections.abc import Iterator
 import pytest
 from adapters.diner import DinerAdapter
 
-from levelup_ov.adapter import Account
-from levelup_ov.domain.options import Option
-from levelup_ov.domain.order import Item
-from levelup_ov.domain.secret import Secret
+from levelup_ov.adapter import Account, Item, Option, Secret
 from levelup_ov.testing import AdapterContract, Provider, Refusal, Sample
 from tests.servers.fftp import FftpServer, install
 

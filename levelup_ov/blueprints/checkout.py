@@ -17,7 +17,7 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.checkout import read, read_answered_request, read_confirmation, read_order, read_page
-from levelup_ov.schemas.checkout_answers import ANSWERS
+from levelup_ov.schemas.checkout_responses import ANSWERS
 from levelup_ov.transport.deadline import Deadline
 
 CALLBACK_DEADLINE = 5.0
@@ -32,7 +32,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.before_request
     def name_provider() -> None:
-        g.trace.provider = "levelup"
+        g.context.provider = "levelup"
 
     # Merchants.
 
@@ -59,11 +59,11 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.get("/merchants/<id>/locations")
     def list_merchant_locations(id: str) -> Response:
-        return _respond("locations", {"locations": connections.locations(id, g.trace)})
+        return _respond("locations", {"locations": connections.locations(id, g.context)})
 
     @pages.delete("/merchants/<id>")
     def disconnect_merchant(id: str) -> Response:
-        return _respond("merchant", connections.disconnect("merchant", id, g.trace))
+        return _respond("merchant", connections.disconnect("merchant", id, g.context))
 
     # Users.
 
@@ -85,26 +85,26 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
     @pages.post("/users/permissions_requests")
     def request_permissions() -> Response:
         asked = read("permissions_request", _body())
-        return _respond("user", connections.request_permissions(asked["email"], _once(asked["permissions"]), g.trace))
+        return _respond("user", connections.request_permissions(asked["email"], _once(asked["permissions"]), g.context))
 
     @pages.post("/users/permissions_requests/callback")
     def permissions_callback() -> Response:
         id = read_answered_request(_body())
-        g.trace.deadline = Deadline(min(CALLBACK_DEADLINE, settings.reading_deadline))
+        g.context.deadline = Deadline(min(CALLBACK_DEADLINE, settings.reading_deadline))
         with callbacks.room(id):
-            connections.permissions_answered(id, g.trace)
+            connections.permissions_answered(id, g.context)
         return _respond("nothing", {})
 
     @pages.post("/users/<id>/poll")
     def poll_user(id: str) -> Response:
-        return _respond("user", connections.poll(id, g.trace))
+        return _respond("user", connections.poll(id, g.context))
 
     @pages.post("/users")
     def create_user() -> Response:
         asked = read("user", _body())
         permissions = _once(asked["permissions"])
         names = (asked["email"], asked["first_name"], asked["last_name"])
-        return _respond("user", connections.create_user(*names, permissions, g.trace))
+        return _respond("user", connections.create_user(*names, permissions, g.context))
 
     @pages.get("/users/<id>")
     def show_user(id: str) -> Response:
@@ -112,42 +112,42 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.delete("/users/<id>")
     def disconnect_user(id: str) -> Response:
-        return _respond("user", connections.disconnect("user", id, g.trace))
+        return _respond("user", connections.disconnect("user", id, g.context))
 
     @pages.get("/users/<id>/profile")
     def show_profile(id: str) -> Response:
-        return _respond("profile", connections.profile(id, g.trace))
+        return _respond("profile", connections.profile(id, g.context))
 
     @pages.get("/users/<id>/addresses")
     def list_addresses(id: str) -> Response:
-        return _respond("addresses", {"addresses": connections.addresses(id, g.trace)})
+        return _respond("addresses", {"addresses": connections.addresses(id, g.context)})
 
     @pages.post("/users/<id>/addresses")
     def add_address(id: str) -> Response:
-        return _respond("address", connections.add_address(id, read("address", _body()), g.trace))
+        return _respond("address", connections.add_address(id, read("address", _body()), g.context))
 
     @pages.post("/users/<id>/card_page")
     def create_card_page(id: str) -> Response:
         return_to = read("card_page", _optional_body("card_page"))["return_to"]
-        return _respond("card_page", connections.card_page(id, return_to, g.trace))
+        return _respond("card_page", connections.card_page(id, return_to, g.context))
 
     @pages.get("/users/<id>/orders")
     def list_past_orders(id: str) -> Response:
-        found, following = connections.past_orders(id, read_page(request.args.get("page", "1")), g.trace)
+        found, following = connections.past_orders(id, read_page(request.args.get("page", "1")), g.context)
         return _respond("past_orders", {"orders": found, "next_page": following})
 
     # Orders.
 
     @pages.post("/order_previews")
     def preview_order() -> Response:
-        return _respond("preview", orders.preview(read("order", _body()), g.trace))
+        return _respond("preview", orders.preview(read("order", _body()), g.context))
 
     @pages.post("/orders")
     def charge_order() -> Response:
-        g.trace.deadline = Deadline(settings.submission_deadline)
+        g.context.deadline = Deadline(settings.submission_deadline)
         key = _required_key()
         order, delivery = read_order(_body())
-        return _replayable(lambda: orders.charge(order, delivery, key, g.trace))
+        return _replayable(lambda: orders.charge(order, delivery, key, g.context))
 
     @pages.get("/orders/<id>")
     def show_order(id: str) -> Response:
@@ -155,13 +155,13 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/orders/<id>/refund")
     def refund_order(id: str) -> Response:
-        g.trace.deadline = Deadline(settings.submission_deadline)
+        g.context.deadline = Deadline(settings.submission_deadline)
         key = _required_key()
         confirmation = read("refund", _optional_body("refund"))["manager_confirmation"]
-        return _replayable(lambda: orders.refund(id, key, confirmation, g.trace))
+        return _replayable(lambda: orders.refund(id, key, confirmation, g.context))
 
     def _come_back(kind: Kind) -> Redirect:
-        answer = redirect(connections.come_back(kind, request.url, g.trace), 303)
+        answer = redirect(connections.come_back(kind, request.url, g.context), 303)
         # The address holds a confirmation: it goes nowhere but to the site.
         answer.headers["Referrer-Policy"] = "no-referrer"
         answer.headers["Cache-Control"] = "no-store"
@@ -202,6 +202,6 @@ def _respond(answer: str, content: Any) -> Response:
 
 def _replayable(call: Callable[[], Order]) -> Response:
     response = _respond("order", call())
-    if g.trace.replayed:
+    if g.context.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response

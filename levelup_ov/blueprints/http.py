@@ -21,7 +21,7 @@ from werkzeug.wsgi import get_input_stream
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean, shield
 from levelup_ov.transport.deadline import Deadline
 
@@ -83,7 +83,7 @@ def install(app: Flask, settings: Settings) -> None:
         # A caller may have put anything into it, and it is repeated in many places.
         usable = _REQUEST_ID.fullmatch(given) and clean(given) == given
         g.request_id = given if usable else str(uuid.uuid4())
-        g.trace = Trace(Deadline(settings.reading_deadline), g.request_id)
+        g.context = RequestContext(Deadline(settings.reading_deadline), g.request_id)
         g.failure = None
         g.has_key = _is_key(keys, request.headers.get("Authorization", ""))
         if request.endpoint not in OPEN_ENDPOINTS:
@@ -192,11 +192,11 @@ def _http_failed(error: HTTPException) -> Response:
 
 def _crashed(error: Exception) -> Response:
     log.error("internal error", exc_info=error, extra={"request_id": g.request_id})
-    return _failed(Failure("internal_error", "a fault of the service; the request id names its log line"))
+    return _failed(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
 
 def _log_request(response: Response) -> None:
-    trace: Trace = g.trace
+    context: RequestContext = g.context
     failure: Failure | None = g.failure
     kind = KINDS[failure.code] if failure else None
     level = logging.INFO
@@ -210,12 +210,12 @@ def _log_request(response: Response) -> None:
         extra={
             "request_id": g.request_id,
             "operation": (request.endpoint or "unknown").rpartition(".")[2],
-            "outcome": failure.code if failure else "replayed" if trace.replayed else "ok",
+            "outcome": failure.code if failure else "replayed" if context.replayed else "ok",
             "status": response.status_code,
             "milliseconds": round((time.monotonic() - g.started) * 1000),
-            "account": trace.account,
-            "location": trace.location,
-            "provider": trace.provider,
+            "account": context.account,
+            "location": context.location,
+            "provider": context.provider,
             "provider_calls": [
                 {
                     "method": call.method,
@@ -224,7 +224,7 @@ def _log_request(response: Response) -> None:
                     "milliseconds": call.milliseconds,
                     **({"failure": call.failure} if call.failure else {}),
                 }
-                for call in trace.calls
+                for call in context.calls
             ],
         },
     )

@@ -13,7 +13,7 @@ from levelup_ov.blueprints.http import json_response, read_body, read_idempotenc
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import Service
-from levelup_ov.schemas import answers
+from levelup_ov.schemas import responses
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.orders import read_submission, read_validation
 from levelup_ov.transport.deadline import Deadline
@@ -25,32 +25,32 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
 
     @orders.get("/merchants")
     def list_merchants() -> Response:
-        return json_response(answers.merchants(service.merchants()))
+        return json_response(responses.merchants(service.merchants()))
 
     @orders.get("/merchants/<merchant_id>/locations")
     def list_locations(merchant_id: str) -> Response:
-        places = service.locations(merchant_id, g.trace)
-        return _conditional(answers.locations((place.id, place.location) for place in places))
+        routed = service.locations(merchant_id, g.context)
+        return _conditional(responses.locations((each.id, each.location) for each in routed))
 
     @orders.get("/locations/<path:location_id>/menu")
     def show_menu(location_id: str) -> Response:
-        return _conditional(answers.menu(service.menu(location_id, g.trace)))
+        return _conditional(responses.menu(service.menu(location_id, g.context)))
 
     @orders.post("/locations/<path:location_id>/order_validations")
     def validate_order(location_id: str) -> Response:
-        g.trace.deadline = Deadline(settings.validation_deadline)
+        g.context.deadline = Deadline(settings.validation_deadline)
         order = read_validation(parse(read_body()))
         with _rooted("order_validation"):
-            return respond("order_validation", service.validate_order(location_id, order, g.trace))
+            return respond("order_validation", service.validate_order(location_id, order, g.context))
 
     @orders.post("/locations/<path:location_id>/order_submissions")
     def submit_order(location_id: str) -> Response:
-        g.trace.deadline = Deadline(settings.submission_deadline)
+        g.context.deadline = Deadline(settings.submission_deadline)
         idempotency_key = read_idempotency_key()
         order = read_submission(parse(read_body()))
         with _rooted("order_submission"):
-            response = respond("order_submission", service.submit_order(location_id, order, idempotency_key, g.trace))
-        if g.trace.replayed:
+            response = respond("order_submission", service.submit_order(location_id, order, idempotency_key, g.context))
+        if g.context.replayed:
             response.headers["Idempotency-Replayed"] = "true"
         return response
 

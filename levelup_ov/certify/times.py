@@ -205,7 +205,7 @@ class Times:
         first, second = sorted(zone.localize(fold, is_dst=flag) for flag in (True, False))
         utc = second.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
         after = ready_time.localize(gap, zone)
-        for title, text, expected in (
+        for name, text, expected in (
             (title, gap.strftime(_LOCAL), after.strftime(_LOCAL)),
             ("a local time that exists twice means the earlier", fold.strftime(_LOCAL), first.strftime(_LOCAL)),
             ("the second pass of a repeated hour is given with Z", utc, utc),
@@ -213,13 +213,13 @@ class Times:
             exchange = self.ask(text)
             given = members(exchange).get("soonest_available_at")
             if not exchange.ok or given is None:
-                report.not_applicable("TIME-9", title, exchange.words, decision=True)
+                report.not_applicable("TIME-9", name, exchange.words, decision=True)
                 continue
             instant = self.read(given)
             exists = given.endswith("Z") or ready_time.to_wire(instant, zone) == given[:16]
             met = exists and instant == self.read(expected)
             words = f"{text} was asked for, {given} given, not {expected}"
-            report.expect("TIME-9", title, met, exchange, words, decision=True)
+            report.expect("TIME-9", name, met, exchange, words, decision=True)
 
 
 def _changes(zone: BaseTzInfo, now: datetime) -> Iterator[tuple[str, datetime]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from levelup_ov.checkout.client import LevelUp
+from levelup_ov.checkout.client import LevelUpClient
 from levelup_ov.checkout.connections import Connections, Tokens
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.orders import LEDGER_ACCOUNT, Orders
@@ -34,7 +34,7 @@ def open_checkout(
         return None
     # Like providers with accounts: a LevelUp that hangs may not hold all threads.
     threads = max(settings.threads // 2, 1)
-    levelup = LevelUp(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
+    levelup = LevelUpClient(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
     store = Store(service.submissions.ledger.database)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)

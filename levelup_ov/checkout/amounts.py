@@ -52,8 +52,10 @@ def proposed(check: Check) -> Amounts:
 
 
 def completed(check: Check, discount: Cents) -> Amounts:
-    """What is completed, once ``discount`` has been taken off the check."""
-    return calculate(check.outstanding - discount, check.tax, check.exemption, check.payment, discount)
+    """What is completed, once ``discount`` has been taken off the check, and what falls of the tax with it."""
+    tax = check.tax if check.tax_after_discount is None else check.tax_after_discount
+    outstanding = check.outstanding - discount - (check.tax - tax)
+    return calculate(outstanding, tax, check.exemption, check.payment, discount)
 
 
 def check_amounts(check: Check, discount: Cents | None) -> None:
@@ -70,6 +72,13 @@ def check_amounts(check: Check, discount: Cents | None) -> None:
         _refuse(f"{check.exemption} cents exempt of {rest} outstanding without tax", "exemption_amount")
     if check.payment > check.outstanding:
         _refuse(f"{check.payment} cents are to be paid of {check.outstanding} outstanding", "payment_amount")
+    after = check.tax_after_discount
+    if after is not None and discount is None:
+        _refuse("the tax after the discount needs the discount that it is for", "discount_amount")
+    if after is not None and after > check.tax:
+        _refuse(f"{after} cents of tax after the discount, {check.tax} before", "tax_amount_after_discount")
+    if after is not None and after < check.tax and not discount:
+        _refuse("without a discount the tax does not change", "tax_amount_after_discount")
     if discount is not None and discount > (most := proposed(check).discountable):
         raise discount_too_large(discount, most)
 

@@ -55,6 +55,5 @@ class Callbacks:
 
 
 def _busy(seconds: float) -> Failure:
-    failure = Failure("provider_busy", "too many callbacks; the user's connection can be polled with a key")
-    failure.retry_after = seconds
-    return failure
+    words = "too many callbacks; the user's connection can be polled with a key"
+    return Failure("provider_busy", words, retry_after=seconds)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from levelup_ov.checkout import amounts
-from levelup_ov.checkout.client import Calls, LevelUp, Unproven
+from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, in_progress, problem
@@ -28,10 +28,11 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import Attempt, Settlement, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """When a charge that was ruled out after it was sent is looked for again, each time from the one before."""
@@ -42,12 +43,11 @@ log = logging.getLogger(__name__)
 
 
 class Sending:
-    """The last look before each attempt of a call that charges (SUB-2): the row, then the ledger's own mark."""
+    """What comes first in the last look before each attempt of a call that charges (SUB-2): its row."""
 
-    def __init__(self, store: Store, leases: Leases, mark: Callable[[Mapping[str, Any] | None], None]) -> None:
+    def __init__(self, store: Store, leases: Leases) -> None:
         self._store = store
         self._leases = leases
-        self._mark = mark
         self.row: Order | None = None
         self.is_kept = False
 
@@ -62,7 +62,6 @@ class Sending:
             self.row = replace(self.row, held=now, sent=now)
             self._store.add_order(self.row)
             self.is_kept = True
-        self._mark(trace)
 
 
 class Charges:
@@ -71,7 +70,7 @@ class Charges:
     def __init__(
         self,
         store: Store,
-        levelup: LevelUp,
+        levelup: LevelUpClient,
         connections: Connections,
         leases: Leases,
         sealer: Sealer,
@@ -90,24 +89,28 @@ class Charges:
         return merchant, self._connections.access("user", order.user, path="$.order.user")
 
     def place(
-        self, order: CheckoutOrder, delivery: Delivery | None, attempt: Attempt, deadline: Deadline, trace: Trace
+        self,
+        order: CheckoutOrder,
+        delivery: Delivery | None,
+        attempt: Attempt,
+        deadline: Deadline,
+        context: RequestContext,
     ) -> Settlement:
         """Charge. :raises Failure: nothing was charged, or it is not known."""
         merchant, user = self.accesses(order)
-        sending = Sending(self._store, self._leases, attempt.last_look)
+        attempt.first = sending = Sending(self._store, self._leases)
         try:
-            with self._levelup.calls(deadline, trace.calls, sending) as calls:
-                attempt.session = calls.session
+            with self._levelup.calls(deadline, context.calls, attempt.placement) as calls:
                 proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
                 discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
                 sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
                 charge = self._complete(calls, merchant, user, sending, body)
         except Failure as failure:
-            self._connections.token_refused(failure, merchant, user, order.location_id, trace)
+            self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
         return self._believe(sending.row, charge)
 
-    def find(self, order: Order | None, trace: Trace) -> Settlement | None:
+    def find(self, order: Order | None, context: RequestContext) -> Settlement | None:
         """What became of a charge; None: it is proven that nothing was charged.
 
         Where the user's orders can be read they are read first: completing the proposed order again charges it, if
@@ -121,12 +124,12 @@ class Charges:
             return settlement(order)
         merchant, user = self._accesses_again(order)
         is_quiet = self._leases.has_ended(order.sent)
-        history = self._unknown_of(order, self._read_history(order, user, trace) if is_quiet else None)
+        history = self._unknown_of(order, self._read_history(order, user, context) if is_quiet else None)
         if history == []:
             self._rule_out(order, [])
             return None
         try:
-            charge = self._complete_again(order, merchant, user, trace)
+            charge = self._complete_again(order, merchant, user, context)
         except LevelUpRefused as refusal:
             if is_quiet:
                 self._rule_out(order, history or [])
@@ -138,7 +141,7 @@ class Charges:
                 # LevelUp has spoken, and its words prove nothing.
                 what = case("charge_unproven", f"nobody can tell whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
-            self._connections.token_refused(failure, merchant, user, order.location_id, trace)
+            self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
         return self._believe(order, charge)
 
@@ -152,7 +155,7 @@ class Charges:
         except LedgerUnavailable:
             log.warning("an order that was not charged is left for reconciliation", extra={"order": order.id})
 
-    def look_again(self, order: Order, trace: Trace) -> Order:
+    def look_again(self, order: Order, context: RequestContext) -> Order:
         """Look for a charge that was ruled out after it was sent.
 
         One that is known by its UUID has to go back. One that only looks like it is a person's case: no member of a
@@ -161,7 +164,7 @@ class Charges:
         :raises Failure: it could not be looked for now.
         """
         merchant, user = self._accesses_again(order)
-        found = self._read_history(order, user, trace)
+        found = self._read_history(order, user, context)
         if found is not None and self._store.is_another_charging(order):
             # What looks like it may be that one, which is settled first.
             return self._next_look(order, order.looks)
@@ -174,7 +177,7 @@ class Charges:
             return self._store.change_order(order.id, ("not_charged",), values=values) or order
         if found is None:
             try:
-                charge = self._complete_again(order, merchant, user, trace)
+                charge = self._complete_again(order, merchant, user, context)
             except LevelUpRefused:
                 pass
             else:
@@ -191,7 +194,7 @@ class Charges:
         return self._store.change_order(order.id, ("not_charged",), values=values) or order
 
     def _complete(
-        self, calls: Calls, merchant: Access, user: Access, sending: Sending, body: Mapping[str, Any]
+        self, calls: LevelUpSession, merchant: Access, user: Access, sending: Sending, body: Mapping[str, Any]
     ) -> Charge:
         assert sending.row is not None
         trace = {"proposed_order_uuid": sending.row.proposed_uuid}
@@ -202,7 +205,7 @@ class Charges:
                 self.void(sending.row)
             raise
 
-    def _complete_again(self, order: Order, merchant: Access, user: Access, trace: Trace) -> Charge:
+    def _complete_again(self, order: Order, merchant: Access, user: Access, context: RequestContext) -> Charge:
         """Complete the same proposed order once more.
 
         :raises LevelUpRefused: this and every earlier attempt that was answered charged nothing.
@@ -220,7 +223,7 @@ class Charges:
                 raise in_progress("this charge was settled meanwhile")
 
         try:
-            with self._levelup.calls(trace.deadline, trace.calls, look) as calls:
+            with self._levelup.calls(context.deadline, context.calls, Placement(look)) as calls:
                 return calls.complete(merchant.token, user.token, json.loads(body), again=True)
         except (LevelUpRefused, Unproven) as refusal:
             if mark and getattr(refusal, "is_over", True):
@@ -292,22 +295,22 @@ class Charges:
         }  # fmt: skip
         self._store.change_order(order.id, ("charging",), values=values)
 
-    def _read_history(self, order: Order, user: Access, trace: Trace) -> list[PastOrder] | None:
+    def _read_history(self, order: Order, user: Access, context: RequestContext) -> list[PastOrder] | None:
         """The user's orders that may be this charge; None: they cannot be read.
 
         That there are none is believed when it was read twice: an empty answer is easily another's.
 
         :raises Failure: the platform gives no answer that can be used.
         """
-        return self._read_once(order, user, trace) or self._read_once(order, user, trace)
+        return self._read_once(order, user, context) or self._read_once(order, user, context)
 
-    def _read_once(self, order: Order, user: Access, trace: Trace) -> list[PastOrder] | None:
+    def _read_once(self, order: Order, user: Access, context: RequestContext) -> list[PastOrder] | None:
         if "read_user_orders" not in user.connection.permissions.split():
             return None
         read: list[PastOrder] = []
         page = 1
         try:
-            with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
                 for _ in range(MOST_PAGES):
                     found, following = calls.past_orders(user.token, page)
                     read += found

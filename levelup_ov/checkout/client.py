@@ -6,9 +6,10 @@ Answers are read member by member; amounts are cents.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,33 +17,45 @@ from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
 from levelup_ov.checkout.proof import CURRENCY, Charge, PastOrder, proves_no_charge
-from levelup_ov.checkout.refusals import LevelUpRefused, oauth_refusal_from, refusal_from
+from levelup_ov.checkout.refusals import LevelUpRefused, maintenance_words, oauth_refusal_from, refusal_from
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Unanswered, broken_protocol
+from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.redaction import scrub
-from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.answer import MAX_INTEGER, Answer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Call, Reply, Session, Transport
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 POOL = "checkout/levelup"
 """The name of the pool of connections; no account can have it."""
 
 _TOKEN = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,100}")
 """At most 100 bytes, and nothing that would end it in a header."""
+MAX_PAGES = 100
+"""Pages of a list that are read; a merchant with more locations than they hold is a fault of the list."""
+_CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "basic_v1": (("title", "description"), ()),
+    "spend_based_loyalty_v1": ((), ("earn_amount", "progress_amount", "required_spend_amount")),
+    "visit_based_loyalty_v1": (
+        (), ("earn_amount", "progress_visit_count", "required_visit_count", "qualifying_order_spend_amount"),
+    ),
+}  # fmt: skip
+"""Texts and numbers of each representation; the iOS library and its fixtures name them."""
 _NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token with LevelUp's id of the merchant or user it is for, where it was told."""
+    """A token with LevelUp's id of the user it is for, where it was told."""
 
     secret: Secret
-    merchant_id: int | None = None
     user_id: int | None = None
 
 
@@ -55,11 +68,12 @@ class PermissionsRequest:
     token: Secret | None
 
 
-class Place(NamedTuple):
-    """A location of a merchant, with LevelUp's id."""
+class LevelUpLocation(NamedTuple):
+    """A location of a merchant, with LevelUp's ids of both; ``merchant_id`` is None where it was not told."""
 
     id: int
     name: str | None
+    merchant_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,13 @@ class Loyalty:
     progress_percentage: int | None
 
 
+class MerchantCredit(NamedTuple):
+    """Credit of one merchant: what is taken off its checks, and what is on its gift card."""
+
+    discount: Cents
+    gift_card: Cents
+
+
 @dataclass(frozen=True, slots=True)
 class CardPage:
     url: str
@@ -106,7 +127,7 @@ class Unproven(Unanswered):
         self.is_over = is_over
 
 
-class LevelUp:
+class LevelUpClient:
     """The platform as one app sees it; its own token is fetched when first needed and kept in memory.
 
     ``api_key`` is the OAuth ``client_id`` too. ``threads``: how many requests may call it at once.
@@ -128,28 +149,36 @@ class LevelUp:
         self,
         deadline: Deadline,
         log: list[Call],
-        last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
-    ) -> Iterator[Calls]:
+        placement: Placement | None = None,
+    ) -> Iterator[LevelUpSession]:
         """Calls of one request, on connections of their own. What they fail with holds no token; ``log`` lists them.
 
-        ``last_look``: called just before the call that charges is sent, each time.
+        ``placement``: knows whether the charge may exist; its last look comes just before the call that charges.
         """
+        maintenance: list[str] = []
+
+        def error_from(reply: Reply) -> Refused | None:
+            maintenance[:] = maintenance_words(reply)
+            return refusal_from(reply)
+
         session = Session(
             self._transport,
             POOL,
             base_url=self.base_url,
             headers={},
-            error_from=refusal_from,
+            error_from=error_from,
             deadline=deadline,
             calls=log,
             own=True,
-            last_look=last_look,
+            placement=placement,
         )
         session.conceal(self._client_secret.reveal())
         try:
             with self._bulkhead.room(POOL):
-                yield Calls(self, session)
+                yield LevelUpSession(self, session)
         except Failure as failure:
+            if maintenance and failure.code == "provider_unavailable":
+                failure.message = f"LevelUp: {maintenance[0]}"
             failure.message = scrub(failure.message, session.secrets)
             raise
         finally:
@@ -162,7 +191,12 @@ class LevelUp:
         try:
             if self._app_token is None or self._app_token is refused:
                 body = {"api_key": self.api_key, "client_secret": self._client_secret.reveal()}
-                reply = session.post("/v15/access_tokens", body, repeatable=True)
+                try:
+                    reply = session.post("/v15/access_tokens", body, repeatable=True)
+                except Refused as refusal:
+                    if refusal.code == "provider_credentials_refused":
+                        log.error("levelup_app_credentials_refused", extra={"status": getattr(refusal, "status", None)})
+                    raise
                 self._app_token = _token(reply.answer().member("access_token"), "token", session)
             return self._app_token
         finally:
@@ -182,16 +216,16 @@ class LevelUp:
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
             raise broken_protocol("LevelUp gave a token of an unknown type")
         secret = _token(answer, "access_token", session)
-        return Token(secret, answer.integer("merchant_id", None), answer.integer("user_id", None))
+        return Token(secret, answer.integer("user_id", None))
 
 
-class Calls:
+class LevelUpSession:
     """The calls themselves. Each takes the tokens it needs, and raises what :class:`Session` does.
 
     An answer is believed only with the status of its documentation and with what was asked for in it.
     """
 
-    def __init__(self, levelup: LevelUp, session: Session) -> None:
+    def __init__(self, levelup: LevelUpClient, session: Session) -> None:
         self._levelup = levelup
         self.session = session
 
@@ -261,7 +295,7 @@ class Calls:
         return Loyalty(
             answer.cents("potential_credit_amount", 0),
             answer.cents("spend_remaining_amount", None),
-            answer.integer("progress_percentage", None),
+            _percentage(answer),
         )
 
     def campaigns(self, user: Secret, location_id: int) -> list[tuple[int, list[str]]]:
@@ -271,9 +305,20 @@ class Calls:
         return [(each.integer("id"), each.texts("representation_types", [])) for each in campaigns]
 
     def campaign(self, user: Secret, number: int, representation: str) -> Mapping[str, Any]:
-        """One representation of a campaign, LevelUp's own members."""
+        """One representation of a campaign: the members that are documented for it."""
         reply = self._get(f"/v15/campaigns/{number}/{representation}", user=user)
-        return reply.answer().member("campaign").value
+        answer = reply.answer().member("campaign")
+        texts, numbers = _CAMPAIGN_MEMBERS.get(representation, ((), ()))
+        return {
+            **{name: answer.text(name, None) for name in texts},
+            **{name: answer.integer(name, None) for name in numbers},
+        }
+
+    def merchant_credit(self, user: Secret, location_id: int) -> MerchantCredit:
+        """The part of the user's credit that the merchant pays for."""
+        answer = self._get(f"/v15/locations/{location_id}/merchant_funded_credit", user=user).answer()
+        credit = answer.member("merchant_funded_credit")
+        return MerchantCredit(credit.cents("discount_amount", 0), credit.cents("gift_card_amount", 0))
 
     def card_page(self, user: Secret, return_to: str | None) -> CardPage:
         """The page of LevelUp's on which the user may type the one card."""
@@ -284,11 +329,9 @@ class Calls:
 
     # With a merchant's token, or both.
 
-    def locations(self, merchant: Secret, merchant_id: int) -> list[Place]:
-        """A merchant's locations."""
-        reply = self._get(f"/v15/merchants/{merchant_id}/locations", merchant=merchant)
-        locations = [each.member("location") for each in _list(reply)]
-        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
+    def locations(self, merchant: Secret, merchant_id: int) -> list[LevelUpLocation]:
+        """All locations of a merchant, page after page."""
+        return self._places(f"/v15/merchants/{merchant_id}/locations", merchant)
 
     def propose(self, merchant: Secret, user: Secret, order: Mapping[str, Any]) -> Proposal:
         """Propose an order. It charges nothing, so it may be sent twice."""
@@ -358,10 +401,9 @@ class Calls:
             raise broken_protocol("LevelUp's answer does not say when the refund was made")
         return order
 
-    def managed_locations(self, merchant: Secret) -> list[Place]:
+    def managed_locations(self, merchant: Secret) -> list[LevelUpLocation]:
         """The locations that a merchant's token is for; any token of a merchant that is alive may ask."""
-        locations = [each.member("location") for each in _list(self._get("/v15/managed_locations", merchant=merchant))]
-        return [Place(each.integer("id"), each.text("name", None)) for each in locations]
+        return self._places("/v15/managed_locations", merchant)
 
     def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
         """Give a token back."""
@@ -379,6 +421,23 @@ class Calls:
         params = None if page is None else {"page": str(page)}
         # A list without entries is answered without a body.
         return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user), also=(204,))
+
+    def _places(self, path: str, merchant: Secret) -> list[LevelUpLocation]:
+        """The locations of a list in pages: ``Link`` names the next one, 204 is past the end."""
+        found: list[LevelUpLocation] = []
+        page: int | None = None
+        for _ in range(MAX_PAGES):
+            reply = self._get(path, merchant=merchant, page=page)
+            locations = [each.member("location") for each in _list(reply)]
+            found += (
+                LevelUpLocation(each.integer("id"), each.text("name", None), each.integer("merchant_id", None))
+                for each in locations
+            )
+            following = _NEXT.search(reply.headers.get("Link", ""))
+            if following is None or not locations:
+                return found
+            page = int(following[1])
+        raise broken_protocol(f"LevelUp's list of locations does not end after {MAX_PAGES} pages")
 
     def _as_app(self, method: str, path: str, body: Any = None) -> Reply:
         """A call with the app's token; once more with a new one where that was refused, since it had no effect."""
@@ -437,7 +496,18 @@ def _list(reply: Reply) -> list[Answer]:
 
 def _address(answer: Answer) -> dict[str, Any]:
     texts = ("address_type", "street_address", "extended_address", "locality", "region", "postal_code")
-    return {"id": answer.identifier("id"), **{name: answer.text(name, None) for name in texts}}
+    # The oldest documentation (2014) shows addresses without an id.
+    return {"id": answer.identifier("id", None), **{name: answer.text(name, None) for name in texts}}
+
+
+def _percentage(answer: Answer) -> int | None:
+    """Whole percents of a decimal, its documented type."""
+    value = answer.decimal("progress_percentage", None)
+    if value is None:
+        return None
+    if not 0 <= value <= MAX_INTEGER:
+        raise broken_protocol(f"LevelUp's answer needs a percentage at {answer.path}.progress_percentage")
+    return int(value)
 
 
 def _past_order(answer: Answer) -> PastOrder:
@@ -450,4 +520,6 @@ def _past_order(answer: Answer) -> PastOrder:
         answer.cents("tip_amount", 0),
         answer.cents("total_amount"),
         answer.instant("refunded_at", None),
+        answer.cents("balance_amount", None),
+        answer.cents("credit_applied_amount", None),
     )

@@ -18,14 +18,14 @@ from levelup_ov.checkout.authorization import (
     digest,
     new_secret,
 )
-from levelup_ov.checkout.client import CardPage, LevelUp, PermissionsRequest, Place, Profile
+from levelup_ov.checkout.client import CardPage, LevelUpClient, LevelUpLocation, PermissionsRequest, Profile
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.store import Connected, Kind, Store, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import broken_protocol
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.sealing import Sealer
 
 STATE_LIFETIME = timedelta(minutes=10)
@@ -51,7 +51,7 @@ class Access:
 
 
 class Tokens:
-    """Seals and opens tokens, each for its own connection; one under an older key is sealed anew when it is used."""
+    """Seals and opens tokens, each for its own connection; one under an older key is sealed again when it is used."""
 
     def __init__(self, store: Store, keys: Sequence[Secret]) -> None:
         self._store = store
@@ -74,7 +74,7 @@ class Connections:
     """All that concerns connections. ``return_url``: our own public address; ``clock`` gives the aware present."""
 
     def __init__(
-        self, store: Store, levelup: LevelUp, tokens: Tokens, return_url: str, clock: Callable[[], datetime]
+        self, store: Store, levelup: LevelUpClient, tokens: Tokens, return_url: str, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._levelup = levelup
@@ -92,7 +92,7 @@ class Connections:
         """The same for a user, whose page is filled in with ``hints``."""
         return self._start("user", return_to, permissions, hints)
 
-    def come_back(self, kind: Kind, url: str, trace: Trace) -> str:
+    def come_back(self, kind: Kind, url: str, context: RequestContext) -> str:
         """A browser comes back from LevelUp to ``url``; the address to send it on to.
 
         :raises Failure: ``invalid_state``: nobody knows whose request this answers.
@@ -108,7 +108,8 @@ class Connections:
             return _with_query(connection.return_to, connection=connection.id, error=error)
         try:
             code = authorization_code(url, state)
-            token = self._levelup.exchange(code, self._redirect_uri(kind), trace.deadline, trace.calls)
+            token = self._levelup.exchange(code, self._redirect_uri(kind), context.deadline, context.calls)
+            levelup_id = token.user_id if kind == "user" else self._ask_merchant(token.secret, context)
         except Failure as failure:
             # The person stands between two sites: the shop is told, in the address that it gave.
             log.warning("OAuth did not end with a token", extra={"code": failure.code, "connection": connection.id})
@@ -120,7 +121,7 @@ class Connections:
             ("pending",),
             state="granted",
             token=self._tokens.seal(token.secret, connection.id),
-            levelup_id=token.merchant_id if kind == "merchant" else token.user_id,
+            levelup_id=levelup_id,
             confirmation=digest(confirmation),
             confirm_until=self._now() + CONFIRMATION_LIFETIME // timedelta(milliseconds=1),
         )
@@ -138,36 +139,36 @@ class Connections:
         self._store.change_connection(id, ("granted",), state="connected", confirmation=None, confirm_until=None)
         return self.show(kind, id)
 
-    def request_permissions(self, email: str, permissions: Sequence[str], trace: Trace) -> Connected:
+    def request_permissions(self, email: str, permissions: Sequence[str], context: RequestContext) -> Connected:
         """Ask a user for permissions by e-mail."""
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             request = calls.request_permissions(email, permissions)
         connection = replace(self._new("user", permissions), request_id=request.id)
         self._store.add_connection(connection)
         return self._answered(connection, request)
 
-    def poll(self, id: str, trace: Trace) -> Connected:
+    def poll(self, id: str, context: RequestContext) -> Connected:
         """What became of a permissions request. :raises Failure: ``connection_not_found``."""
         connection = self.show("user", id)
         if connection.state != "pending" or connection.request_id is None:
             return connection
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             return self._answered(connection, calls.permissions_request(connection.request_id))
 
-    def permissions_answered(self, request_id: int, trace: Trace) -> None:
+    def permissions_answered(self, request_id: int, context: RequestContext) -> None:
         """Somebody says that a permissions request was answered: LevelUp is asked, whoever it was.
 
         :raises Failure: ``connection_not_found``.
         """
         if (connection := self._store.connection_of_request(request_id)) is None:
             raise _not_found()
-        self.poll(connection.id, trace)
+        self.poll(connection.id, context)
 
     def create_user(
-        self, email: str, first_name: str, last_name: str, permissions: Sequence[str], trace: Trace
+        self, email: str, first_name: str, last_name: str, permissions: Sequence[str], context: RequestContext
     ) -> Connected:
         """Make an account of record at LevelUp. :raises Failure: ``email_taken``, among others."""
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             token = calls.create_user(email, first_name, last_name, permissions)
         connection = self._new("user", permissions)
         sealed = self._tokens.seal(token.secret, connection.id)
@@ -186,7 +187,7 @@ class Connections:
         """The merchants that are connected."""
         return self._store.connections("merchant", "connected")
 
-    def disconnect(self, kind: Kind, id: str, trace: Trace) -> Connected:
+    def disconnect(self, kind: Kind, id: str, context: RequestContext) -> Connected:
         """Forget the token, and revoke it at LevelUp if that can be reached.
 
         :raises Failure: ``connection_not_found``.
@@ -198,7 +199,7 @@ class Connections:
         )
         if token is not None:
             try:
-                with self._levelup.calls(trace.deadline, trace.calls) as calls:
+                with self._levelup.calls(context.deadline, context.calls) as calls:
                     calls.revoke(**{kind: token})
             except Failure as failure:
                 log.warning("a forgotten token was not revoked", extra={"connection": id, "code": failure.code})
@@ -229,7 +230,7 @@ class Connections:
         return self.access(kind, id)
 
     def token_refused(
-        self, failure: Failure, merchant: Access, user: Access | None, location_id: int, trace: Trace
+        self, failure: Failure, merchant: Access, user: Access | None, location_id: int, context: RequestContext
     ) -> None:
         """Forget a token that LevelUp takes no more; called with the failure of an order or a refund.
 
@@ -237,7 +238,7 @@ class Connections:
         been about another merchant's place.
         """
         dead = {"user_token_refused": user, "merchant_token_refused": merchant}.get(failure.code)
-        if dead is None or not self._is_dead(dead, location_id, failure.code, trace):
+        if dead is None or not self._is_dead(dead, location_id, failure.code, context):
             return
         try:
             changed = self._store.change_connection(
@@ -249,9 +250,9 @@ class Connections:
             facts = {"connection": dead.connection.id, "code": failure.code}
             log.warning("LevelUp takes this token no more: the connection is disconnected", extra=facts)
 
-    def _is_dead(self, access: Access, location_id: int, refusal: str, trace: Trace) -> bool:
+    def _is_dead(self, access: Access, location_id: int, refusal: str, context: RequestContext) -> bool:
         try:
-            with self._levelup.calls(trace.deadline, trace.calls) as calls:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
                 if access.connection.kind == "merchant":
                     calls.managed_locations(access.token)
                 else:
@@ -262,49 +263,58 @@ class Connections:
 
     # What LevelUp knows of a connection.
 
-    def locations(self, id: str, trace: Trace) -> list[Place]:
-        """The locations of a merchant.
-
-        :raises Failure: ``levelup_refused``: LevelUp never told which merchant it is.
-        """
+    def locations(self, id: str, context: RequestContext) -> list[LevelUpLocation]:
+        """The locations of a merchant; where LevelUp never told which merchant it is, those of its token."""
         access = self.access("merchant", id)
-        if access.connection.levelup_id is None:
-            raise Failure("levelup_refused", "LevelUp did not tell which of its merchants this is")
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
+            if access.connection.levelup_id is None:
+                places = calls.managed_locations(access.token)
+                self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
+                return places
             return calls.locations(access.token, access.connection.levelup_id)
 
-    def profile(self, id: str, trace: Trace) -> Profile:
+    def profile(self, id: str, context: RequestContext) -> Profile:
         """A user's basic information."""
         access = self.access("user", id)
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             profile = calls.profile(access.token)
         if access.connection.levelup_id is not None and profile.id not in (access.connection.levelup_id, None):
             raise broken_protocol("LevelUp tells of another user than was asked for (id)")
         return profile
 
-    def addresses(self, id: str, trace: Trace) -> list[dict[str, Any]]:
+    def addresses(self, id: str, context: RequestContext) -> list[dict[str, Any]]:
         """A user's addresses."""
         access = self.access("user", id)
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.addresses(access.token)
 
-    def add_address(self, id: str, address: Mapping[str, str | None], trace: Trace) -> dict[str, Any]:
+    def add_address(self, id: str, address: Mapping[str, str | None], context: RequestContext) -> dict[str, Any]:
         """Add an address, and give it with its id."""
         access = self.access("user", id)
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.add_address(access.token, address)
 
-    def past_orders(self, id: str, page: int, trace: Trace) -> tuple[list[PastOrder], int | None]:
+    def past_orders(self, id: str, page: int, context: RequestContext) -> tuple[list[PastOrder], int | None]:
         """A page of a user's orders and the number of the next."""
         access = self.access("user", id)
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.past_orders(access.token, page)
 
-    def card_page(self, id: str, return_to: str | None, trace: Trace) -> CardPage:
+    def card_page(self, id: str, return_to: str | None, context: RequestContext) -> CardPage:
         """LevelUp's page for the first card of an account of record."""
         access = self.access("user", id)
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.card_page(access.token, return_to)
+
+    def _ask_merchant(self, token: Secret, context: RequestContext) -> int | None:
+        """LevelUp's id of the merchant that a new token is for; None where it does not tell now."""
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                return _merchant_of(calls.managed_locations(token))
+        except Failure as failure:
+            # The token is good, and the locations are asked for again before the first order.
+            log.warning("LevelUp did not tell whose a merchant's token is", extra={"code": failure.code})
+            return None
 
     def _start(
         self, kind: Kind, return_to: str, permissions: Sequence[str], hints: Mapping[str, str | None]
@@ -335,6 +345,12 @@ class Connections:
 
     def _now(self) -> int:
         return to_ms(self._clock())
+
+
+def _merchant_of(places: Sequence[LevelUpLocation]) -> int | None:
+    """The one merchant whose locations these are; None for none or several."""
+    merchants = {place.merchant_id for place in places}
+    return merchants.pop() if len(merchants) == 1 else None
 
 
 def _with_query(url: str, **members: str) -> str:

@@ -22,7 +22,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.ledger.ledger import Submission
-from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
@@ -48,15 +48,15 @@ class Deliveries:
         self._leases = leases
         self._clock = clock
 
-    def check(self, order: CheckoutOrder, delivery: Delivery, trace: Trace) -> None:
+    def check(self, order: CheckoutOrder, delivery: Delivery, context: RequestContext) -> None:
         """Refuse what can be refused before anything is charged. :raises Failure: why."""
         validation = self._service.validation_id(delivery.provider_location_id, delivery.submission.order)
         if validation is not None and validation.expired(self._clock()):
             path = "$.order_submission.metadata.order_validation_id"
             raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
-        self._service.check_submission(delivery.provider_location_id, submission_of(delivery, order, 0), trace)
+        self._service.check_submission(delivery.provider_location_id, submission_of(delivery, order, 0), context)
 
-    def deliver(self, order: Order, asked: CheckoutOrder, delivery: Delivery, trace: Trace) -> Order:
+    def deliver(self, order: Order, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Order:
         """Submit a charged order. :raises Failure: why it was refunded, or that this is not known."""
         if order.state == "submitted":
             return order
@@ -64,7 +64,7 @@ class Deliveries:
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
         if order.problem is not None:
             # The site may refund a submitted order by itself: then there is no problem to tell.
-            raise refunded(self._refunds.take(order, trace) if order.state == "refunding" else order)
+            raise refunded(self._refunds.take(order, context) if order.state == "refunding" else order)
         if order.state in ("refunding", "refunded"):
             return order
         # Who has just charged it holds the lease from before.
@@ -73,7 +73,7 @@ class Deliveries:
             raise in_progress("this order is being submitted")
         try:
             try:
-                answer = asdict(self._submit(taken, asked, delivery, trace))
+                answer = asdict(self._submit(taken, asked, delivery, context))
             except Failure as failure:
                 refusal = failure
                 self._check_not_submitted(taken, failure)
@@ -82,9 +82,9 @@ class Deliveries:
         except BaseException:
             self._refunds.release(taken)
             raise
-        raise refunded(self._give_up(taken, refusal, trace))
+        raise refunded(self._give_up(taken, refusal, context))
 
-    def settle(self, order: Order, trace: Trace, *, held: bool = False) -> Order:
+    def settle(self, order: Order, context: RequestContext, *, held: bool = False) -> Order:
         """Take up an order that was charged and not submitted, as far as is known; nothing is submitted.
 
         ``held``: the caller has just found its charge, and so holds it.
@@ -95,19 +95,20 @@ class Deliveries:
         if taken is None:
             raise in_progress("this order is being worked on")
         try:
-            answer = self._find(taken, trace)
+            answer = self._find(taken, context)
         except BaseException:
             self._refunds.release(taken)
             raise
         if answer is not None:
             return self._submitted(taken, answer)
         why = Failure("order_refused", "the order was charged, but never reached the provider")
-        return self._give_up(taken, why, trace)
+        return self._give_up(taken, why, context)
 
-    def _submit(self, order: Order, asked: CheckoutOrder, delivery: Delivery, trace: Trace) -> Any:
+    def _submit(self, order: Order, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Any:
         # The submission carries the order's id in place of the request's, so that it can be found by it. It has the
         # identities of the order too (SUB-3): who sends one of them to the provider's own endpoint gets this meal.
-        inner = Trace(Deadline(max(trace.deadline.remaining() - REFUND_TIME, 0)), order.id, calls=trace.calls)
+        left = max(context.deadline.remaining() - REFUND_TIME, 0)
+        inner = RequestContext(Deadline(left), order.id, calls=context.calls)
 
         def look() -> None:
             if not self._leases.still_ours(order):
@@ -122,7 +123,7 @@ class Deliveries:
                 last_look=look,
             )
         finally:
-            trace.account, trace.location, trace.provider = inner.account, inner.location, inner.provider
+            context.account, context.location, context.provider = inner.account, inner.location, inner.provider
         if inner.expected_charge not in (None, order.user_pays):
             # PAY-4: the site's amounts are not those of the provider. The order exists, as it does there.
             log.error(
@@ -149,7 +150,7 @@ class Deliveries:
         found = [each for each in ledger.find(number=order.id) if each.request_id == order.id]
         return [ledger.show(each.id) or each for each in found if each.account != LEDGER_ACCOUNT]
 
-    def _find(self, order: Order, trace: Trace) -> Mapping[str, Any] | None:
+    def _find(self, order: Order, context: RequestContext) -> Mapping[str, Any] | None:
         """The provider's answer to an order; None: it is proven that it has none.
 
         :raises Failure: it cannot be found now.
@@ -160,7 +161,7 @@ class Deliveries:
             if submission.state == "placed":
                 return json.loads(submission.answer or "{}")
             if submission.state == "unknown":
-                settlement = self._service.reconcile(submission, trace)
+                settlement = self._service.reconcile(submission, context)
                 if settlement is not None:
                     return settlement.answer
         return None
@@ -180,7 +181,7 @@ class Deliveries:
         log.error("submitted_and_refunded: the provider has an order whose charge was given up", extra=facts)
         raise outcome_unknown("the provider has the order, and its charge was given up")
 
-    def _give_up(self, order: Order, failure: Failure, trace: Trace) -> Order:
+    def _give_up(self, order: Order, failure: Failure, context: RequestContext) -> Order:
         """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``refund_impossible``."""
         taken = self._store.change_order(
             order.id,
@@ -192,7 +193,7 @@ class Deliveries:
             raise in_progress("somebody else has taken this order up")
         facts = {"order": order.id, "code": failure.code}
         log.warning("an order is refunded: its provider does not have it", extra=facts)
-        return self._refunds.take_back(taken, None, trace, before=order)
+        return self._refunds.take_back(taken, None, context, before=order)
 
 
 def submission_of(delivery: Delivery, order: CheckoutOrder, discount: Cents) -> SubmissionRequest:

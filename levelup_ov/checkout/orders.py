@@ -20,7 +20,7 @@ from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import Charges, body_of
-from levelup_ov.checkout.client import LevelUp, Loyalty
+from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
 from levelup_ov.checkout.leases import Leases
@@ -39,9 +39,10 @@ from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Submission
-from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
@@ -67,6 +68,7 @@ class Preview:
     credit: Cents
     loyalty: Loyalty | None
     campaigns: Sequence[Mapping[str, Any]]
+    merchant_credit: MerchantCredit | None
 
     @property
     def total(self) -> Cents:
@@ -78,6 +80,26 @@ class Preview:
         """What is left of it with the discount."""
         return self.total - self.discount
 
+    @property
+    def gift_card(self) -> Cents | None:
+        """What a gift card would pay of it; None where LevelUp does not tell."""
+        return None if self.merchant_credit is None else min(self.merchant_credit.gift_card, self.user_pays)
+
+    @property
+    def global_credit(self) -> Cents | None:
+        """What credit of LevelUp's own would pay of the rest."""
+        if self.merchant_credit is None or self.gift_card is None:
+            return None
+        own = max(0, self.credit - self.merchant_credit.discount - self.merchant_credit.gift_card)
+        return min(own, self.user_pays - self.gift_card)
+
+    @property
+    def card(self) -> Cents | None:
+        """What is left for the card."""
+        if self.gift_card is None or self.global_credit is None:
+            return None
+        return self.user_pays - self.gift_card - self.global_credit
+
 
 class Orders:
     """All that concerns orders.
@@ -88,7 +110,7 @@ class Orders:
     def __init__(
         self,
         store: Store,
-        levelup: LevelUp,
+        levelup: LevelUpClient,
         connections: Connections,
         service: Service,
         keys: Sequence[Secret],
@@ -110,60 +132,65 @@ class Orders:
         self._refunds = Refunds(store, levelup, connections, leases)
         self._deliveries = Deliveries(store, service, self._refunds, leases, clock)
 
-    def preview(self, order: CheckoutOrder, trace: Trace) -> Preview:
+    def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """What ``order`` would trigger. :raises Failure: as :meth:`charge` would."""
         amounts.check_amounts(order.check, order.discount)
         merchant, user = self._charges.accesses(order)
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
             credit = calls.credit(user.token, order.location_id)
+            try:
+                merchant_credit = calls.merchant_credit(user.token, order.location_id)
+            except Refused:
+                # Who pays is for show, the amounts are not.
+                merchant_credit = None
             loyalty = None
             if merchant.connection.levelup_id is not None:
                 loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
             campaigns = [
                 # The last one listed is the most particular.
-                {"representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
+                {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
                 for number, kinds in calls.campaigns(user.token, order.location_id)
                 if kinds
             ]
         discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
         sent = amounts.completed(order.check, discount)
-        return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns)
+        return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
 
-    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, trace: Trace) -> Order:
+    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> Order:
         """Charge ``order`` at most once under ``key``, and submit it where there is a ``delivery``.
 
-        ``trace.replayed`` says whether it had been charged before.
+        ``context.replayed`` says whether it had been charged before.
 
         :raises Failure: why it was not charged; that this is not known; or why it was refunded.
         """
-        deadline = trace.deadline
+        deadline = context.deadline
         if delivery is not None:
-            deadline = Deadline(trace.deadline.remaining() * CHARGING_SHARE)
+            deadline = Deadline(context.deadline.remaining() * CHARGING_SHARE)
 
         def place_order(attempt: Attempt) -> Settlement:
             amounts.check_amounts(order.check, order.discount)
             if delivery is not None:
-                self._deliveries.check(order, delivery, trace)
-            return self._charges.place(order, delivery, attempt, deadline, trace)
+                self._deliveries.check(order, delivery, context)
+            return self._charges.place(order, delivery, attempt, deadline, context)
 
         def find_order(submission: Submission) -> Settlement | None:
-            return self._look_up(self._store.order(submission.id), _within(trace, deadline))
+            return self._look_up(self._store.order(submission.id), _within(context, deadline))
 
         settlement = self._submissions.submit(
-            self._key(order, delivery, key, trace),
+            self._key(order, delivery, key, context),
             place_order,
             find_order,
-            deadline=trace.deadline,
+            deadline=context.deadline,
         )
-        trace.replayed = settlement.replayed
+        context.replayed = settlement.replayed
         charged = self.show(settlement.answer["order"])
         if delivery is not None:
-            return self._deliveries.deliver(charged, order, delivery, trace)
+            return self._deliveries.deliver(charged, order, delivery, context)
         if charged.state == "stuck":
             raise refund_impossible(charged)
         if charged.problem is not None and charged.state in ("refunding", "refunded"):
-            raise refunded(self._refunds.take(charged, trace) if charged.state == "refunding" else charged)
+            raise refunded(self._refunds.take(charged, context) if charged.state == "refunding" else charged)
         if charged.state == "settled":
             raise settled(charged)
         return charged
@@ -174,8 +201,8 @@ class Orders:
             raise Failure("order_not_found", "the service has made no such order")
         return order
 
-    def refund(self, id: str, key: str, confirmation: Secret | None, trace: Trace) -> Order:
-        """Refund a whole order, once; ``trace.replayed`` says whether this ``key`` has done so before.
+    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> Order:
+        """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
             ``submission_in_progress``, ``refund_pending``, ``refund_impossible``, or LevelUp's refusal.
@@ -188,7 +215,7 @@ class Orders:
         if order.state == "refunded":
             if digest(key) not in asked:
                 raise Failure("already_refunded", "this order has been refunded")
-            trace.replayed = True
+            context.replayed = True
             return order
         if order.state == "charging":
             raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
@@ -204,30 +231,30 @@ class Orders:
         taken = None if waiting else self._leases.take(order, held=done, **values)
         if taken is None:
             raise in_progress("this order is being worked on")
-        return self._refunds.take_back(taken, confirmation, trace, before=order)
+        return self._refunds.take_back(taken, confirmation, context, before=order)
 
-    def reconcile(self, order: Order, trace: Trace) -> Order:
+    def reconcile(self, order: Order, context: RequestContext) -> Order:
         """Take up an order that was left unfinished; nothing is submitted, what was not is refunded.
 
         :raises Failure: why it is still unfinished.
         """
         just_charged = order.state == "charging"
         if just_charged:
-            order = self._settle_charge(order, trace)
+            order = self._settle_charge(order, context)
             if order.state == "charged" and not order.is_to_be_submitted and self._is_too_old(order):
                 order = self._give_back(order)
         elif order.state == "not_charged" and case_of(order)["kind"] in ("", "not_connected"):
-            order = self._charges.look_again(order, trace)
+            order = self._charges.look_again(order, context)
         if order.state == "stuck":
-            order = self._refunds.look(order, trace)
+            order = self._refunds.look(order, context)
         if order.state == "refunding":
-            order = self._refunds.take(order, trace)
+            order = self._refunds.take(order, context)
         elif order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted:
-            order = self._deliveries.settle(order, trace, held=just_charged)
+            order = self._deliveries.settle(order, context, held=just_charged)
         if order.operator_case is not None:
             what = case_of(order)
             log.error(
-                "an order waits for a person: settle it with `flask --app wsgi checkout settle`",
+                "an order waits for a person: settle it with `levelup-ov checkout settle`",
                 extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"]},
             )
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
@@ -272,30 +299,30 @@ class Orders:
         log.warning("an order was settled by a person", extra={"order": order.id, "by": by})
         return done
 
-    def _settle_charge(self, order: Order, trace: Trace) -> Order:
+    def _settle_charge(self, order: Order, context: RequestContext) -> Order:
         submission = self._submissions.ledger.show(order.id)
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
         if submission is not None and submission.state == "unknown":
             self._submissions.reconcile(
                 submission,
-                lambda found: self._look_up(order, trace),
-                deadline=trace.deadline,
+                lambda found: self._look_up(order, context),
+                deadline=context.deadline,
                 )
         elif submission is not None and submission.state == "placed":
-            self._charges.find(order, trace)
+            self._charges.find(order, context)
         else:
             # Nothing was sent under this row, or the one that sent it has proof.
             self._charges.void(order)
         return self.show(order.id)
 
-    def _look_up(self, order: Order | None, trace: Trace) -> Settlement:
+    def _look_up(self, order: Order | None, context: RequestContext) -> Settlement:
         """What became of a charge.
 
         :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later one is
             stopped by its own last look, and what comes all the same is looked for and goes back.
         """
-        if (found := self._charges.find(order, trace)) is None:
+        if (found := self._charges.find(order, context)) is None:
             raise Disproved
         return found
 
@@ -311,7 +338,7 @@ class Orders:
         text = "" if confirmation is None else f"confirmed by {confirmation.reveal()}"
         return hmac.new(self._body_key, text.encode(), hashlib.sha256).hexdigest()
 
-    def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, trace: Trace) -> SubmissionKey:
+    def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> SubmissionKey:
         scope = f"checkout/{order.merchant}"
         content = _content(order, delivery)
         submission = delivery.submission if delivery else None
@@ -335,15 +362,19 @@ class Orders:
             same = identity.identities(whose, content=content, keys=self._identity_keys, idempotency_key=key)
             identities = (*identities, *same)
         digests = identity.content_digests(scope, content, self._identity_keys)
-        return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, trace.request_id)
+        return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
 
 
-def _within(trace: Trace, deadline: Deadline) -> Trace:
+def _within(context: RequestContext, deadline: Deadline) -> RequestContext:
     """A trace with a deadline of its own that lists its calls in the same place."""
-    return Trace(deadline, trace.request_id, calls=trace.calls)
+    return RequestContext(deadline, context.request_id, calls=context.calls)
 
 
 def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
     """What makes two requests the same order, in one canonical form."""
     where = [delivery.provider_location_id, identity.content(delivery.submission).decode()] if delivery else None
-    return json.dumps([asdict(order), where], sort_keys=True, separators=(",", ":")).encode()
+    content = asdict(order)
+    if order.check.tax_after_discount is None:
+        # A later member: what was charged before there was one is the same order still.
+        del content["check"]["tax_after_discount"]
+    return json.dumps([content, where], sort_keys=True, separators=(",", ":")).encode()

@@ -46,16 +46,12 @@ def settled(order: Order) -> Failure:
 
 def pending(message: str) -> Failure:
     """The refund is not known to be made yet."""
-    failure = Failure("refund_pending", message)
-    failure.retry_after = 5
-    return failure
+    return Failure("refund_pending", message, retry_after=5)
 
 
 def in_progress(message: str) -> Failure:
     """Somebody else works on the order right now."""
-    failure = Failure("submission_in_progress", message)
-    failure.retry_after = 1
-    return failure
+    return Failure("submission_in_progress", message, retry_after=1)
 
 
 def case(kind: str, message: str, **found: Any) -> str:

@@ -35,7 +35,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class PastOrder:
-    """An order as LevelUp tells of it later."""
+    """An order as LevelUp tells of it later. ``card``, ``credit_applied``: who paid it, if its user may read it."""
 
     uuid: str
     created_at: datetime
@@ -44,6 +44,8 @@ class PastOrder:
     tip: Cents
     total: Cents
     refunded_at: datetime | None
+    card: Cents | None = None
+    credit_applied: Cents | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from levelup_ov.checkout.client import Calls, LevelUp
+from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
@@ -19,7 +19,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 
 log = logging.getLogger(__name__)
 
@@ -27,20 +27,20 @@ log = logging.getLogger(__name__)
 class Refunds:
     """All that refunds. An order comes here in state ``refunding``, held by the caller."""
 
-    def __init__(self, store: Store, levelup: LevelUp, connections: Connections, leases: Leases) -> None:
+    def __init__(self, store: Store, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
         self._store = store
         self._levelup = levelup
         self._connections = connections
         self._leases = leases
 
-    def take(self, order: Order, trace: Trace) -> Order:
+    def take(self, order: Order, context: RequestContext) -> Order:
         """Refund an order that has to go back, or go on with it. :raises Failure: as :meth:`take_back`."""
         taken = self._leases.take(order, ("refunding",))
         if taken is None:
             raise in_progress("this order is being refunded")
-        return self.take_back(taken, None, trace, before=order)
+        return self.take_back(taken, None, context, before=order)
 
-    def take_back(self, order: Order, confirmation: Secret | None, trace: Trace, *, before: Order) -> Order:
+    def take_back(self, order: Order, confirmation: Secret | None, context: RequestContext, *, before: Order) -> Order:
         """Refund ``order``; ``before``: how it was when it was taken up.
 
         :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
@@ -48,10 +48,10 @@ class Refunds:
         try:
             merchant = self._connections.access_again("merchant", order.merchant)
             try:
-                with self._levelup.calls(trace.deadline, trace.calls) as calls:
+                with self._levelup.calls(context.deadline, context.calls) as calls:
                     return self._refund(calls, order, merchant, confirmation, before)
             except Failure as failure:
-                self._connections.token_refused(failure, merchant, None, order.location_id, trace)
+                self._connections.token_refused(failure, merchant, None, order.location_id, context)
                 raise
         except Failure as failure:
             raise self._undone(order, failure, before) from None
@@ -59,13 +59,13 @@ class Refunds:
             self.release(order)
             raise
 
-    def look(self, order: Order, trace: Trace) -> Order:
+    def look(self, order: Order, context: RequestContext) -> Order:
         """Read an order that could not be refunded: LevelUp may have given it back meanwhile.
 
         :raises Failure: it cannot be read now.
         """
         merchant = self._connections.access_again("merchant", order.merchant)
-        with self._levelup.calls(trace.deadline, trace.calls) as calls:
+        with self._levelup.calls(context.deadline, context.calls) as calls:
             told = self._read(calls, merchant, order.uuid or "")
         if told is None or told.refunded_at is None or case_of(order)["kind"] != "refund_refused":
             return order
@@ -81,7 +81,7 @@ class Refunds:
             log.warning("an order is held until its lease ends", extra={"order": order.id})
 
     def _refund(
-        self, calls: Calls, order: Order, merchant: Access, confirmation: Secret | None, before: Order
+        self, calls: LevelUpSession, order: Order, merchant: Access, confirmation: Secret | None, before: Order
     ) -> Order:
         uuid = order.uuid or ""
         if before.state == "refunding" and (told := self._read(calls, merchant, uuid)) and told.refunded_at:
@@ -119,7 +119,7 @@ class Refunds:
                 raise _InPart(told.total, order.gross)
         return self._refunded(order, told)
 
-    def _read(self, calls: Calls, merchant: Access, uuid: str) -> PastOrder | None:
+    def _read(self, calls: LevelUpSession, merchant: Access, uuid: str) -> PastOrder | None:
         """The order as LevelUp has it now; None: it has none, or does not say which merchant's it is."""
         if merchant.connection.levelup_id is None:
             return None
@@ -142,7 +142,7 @@ class Refunds:
             values = {"state": "stuck", "operator_case": what, "held": None}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
-                "refund_impossible: a charge cannot be refunded; settle it with `flask --app wsgi checkout settle`",
+                "refund_impossible: a charge cannot be refunded; settle it with `levelup-ov checkout settle`",
                 extra={"order": order.id, "uuid": order.uuid, "kind": kind},
             )
             return refund_impossible(stuck or order) if stuck else pending(failure.message)

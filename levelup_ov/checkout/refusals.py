@@ -20,6 +20,9 @@ _CODES: Mapping[tuple[int, str, str], str] = {
     (422, "order", "applied_discount_amount"): "discount_too_large",
     (422, "completed_order", "applied_discount_amount"): "discount_too_large",
     (422, "user", "email"): "email_taken",
+    # The app's own key: of 2014 a 404, later a 422.
+    (404, "access_token", "api_key"): "provider_credentials_refused",
+    (422, "access_token", "api_key"): "provider_credentials_refused",
 }
 """By status, object and property; the most particular entry counts, an empty name stands for any."""
 _OTHER: Mapping[int, str] = {
@@ -69,7 +72,7 @@ def refusal_from(reply: Reply) -> Refused | None:
     object, property = _word(first, "object"), _word(first, "property")
     known = ((reply.status, object, property), (reply.status, "", property), (reply.status, object, ""))
     code = next((_CODES[key] for key in (*known, (reply.status, "", "")) if key in _CODES), None)
-    words = "; ".join(dict.fromkeys(filter(None, (_word(error, "message") for error in errors))))[:_LONGEST]
+    words = _words(errors)
     member = _MEMBERS.get(property) if object in _ORDERS else None
     return LevelUpRefused(
         code or _OTHER.get(reply.status, "levelup_refused"),
@@ -79,6 +82,13 @@ def refusal_from(reply: Reply) -> Refused | None:
         property,
         path=f"$.order.{member}" if member else None,
     )
+
+
+def maintenance_words(reply: Reply) -> list[str]:
+    """What LevelUp says of its maintenance; nothing where it is none, or says nothing."""
+    errors = _array(reply) if reply.status == 503 else None
+    words = _words(errors or ())
+    return [words] if words else []
 
 
 def oauth_refusal_from(reply: Reply) -> Refused | None:
@@ -101,6 +111,10 @@ def _errors(reply: Reply) -> Sequence[Mapping[str, Any]] | None:
         return None
     if reply.status == 404 and not reply.body.strip():
         return []
+    return _array(reply)
+
+
+def _array(reply: Reply) -> Sequence[Mapping[str, Any]] | None:
     try:
         entries = reply.json()
     except Unanswered:
@@ -109,6 +123,10 @@ def _errors(reply: Reply) -> Sequence[Mapping[str, Any]] | None:
         return None
     errors = [entry["error"] for entry in entries if type(entry) is dict and type(entry.get("error")) is dict]
     return errors if len(errors) == len(entries) else None
+
+
+def _words(errors: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(dict.fromkeys(filter(None, (_word(error, "message") for error in errors))))[:_LONGEST]
 
 
 def _word(error: Mapping[str, Any], name: str) -> str:

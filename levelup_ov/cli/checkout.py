@@ -1,26 +1,21 @@
-"""Commands for the operator of web checkout: ``flask --app wsgi checkout ...``."""
+"""``levelup-ov checkout``."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TypeVar
 
 import click
-from flask.cli import AppGroup
 
-from levelup_ov.checkout import Checkout
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.problems import case_of
 from levelup_ov.checkout.store import Order
+from levelup_ov.cli.configured import shown, the_checkout, the_settings
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ordering.service import Trace
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
-
-T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds that one order may take in a run: what LevelUp does not answer by then is for the next run."""
@@ -32,51 +27,47 @@ WORKERS = 8
 log = logging.getLogger(__name__)
 
 
-def checkout_group(settings: Settings, checkout: Checkout | None) -> AppGroup:
-    """The commands."""
-    group = AppGroup("checkout", help="Web checkout.")
+@click.group()
+def checkout() -> None:
+    """Finish and settle orders of web checkout."""
 
-    def orders() -> Orders:
-        if checkout is None:
-            raise click.ClickException("LEVELUP_OV_CHECKOUT_URL is not set")
-        return checkout.orders
 
-    @group.command("reconcile")
-    @click.option("--limit", default=1000, show_default=True, help="Orders at most, first what waited longest.")
-    @click.option("--seconds", default=RUN, show_default=True, help="After which nothing more is taken up.")
-    def reconcile(limit: int, seconds: int) -> None:
-        """Finish the orders that nobody works on any more: find what was charged, refund what no provider has.
+@checkout.command()
+@click.option("--limit", default=1000, show_default=True, help="Orders at most, first what waited longest.")
+@click.option("--seconds", default=RUN, show_default=True, help="After which nothing more is taken up.")
+def reconcile(limit: int, seconds: int) -> None:
+    """Finish the orders that nobody works on any more: find what was charged, refund what no provider has.
 
-        Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still unfinished, or
-        wait for a person.
-        """
-        _reconcile(orders(), settings, limit, seconds)
+    Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still unfinished, or
+    wait for a person.
+    """
+    _reconcile(the_checkout().orders, the_settings(), limit, seconds)
 
-    @group.command("cases")
-    def cases() -> None:
-        """List the orders that a person must settle. Exit status 1: there are some."""
-        found = _shown(orders().operator_cases)
-        for order in found:
-            click.echo(f"{order.id} {order.state} uuid={order.uuid} {case_of(order)['message']}")
-        click.echo(f"{len(found)} case(s)", err=True)
-        if found:
-            raise SystemExit(1)
 
-    @group.command("settle")
-    @click.argument("order_id")
-    @click.option("--by", required=True, help="Who has settled it.")
-    @click.option("--why", required=True, help="How, such as: paid back by transfer on the 3rd.")
-    @click.option("--uuid", help="LevelUp's UUID of the charge, for one that was found by hand; it is then refunded.")
-    def settle(order_id: str, by: str, why: str, uuid: str | None) -> None:
-        """Close the case of ORDER_ID, and record who did and why."""
-        order = _shown(lambda: orders().settle(order_id, by, why, uuid))
-        click.echo(f"{order.id}: {order.state}")
+@checkout.command()
+def cases() -> None:
+    """List the orders that a person must settle. Exit status 1: there are some."""
+    found = shown(the_checkout().orders.operator_cases)
+    for order in found:
+        click.echo(f"{order.id} {order.state} uuid={order.uuid} {case_of(order)['message']}")
+    click.echo(f"{len(found)} case(s)", err=True)
+    if found:
+        raise SystemExit(1)
 
-    return group
+
+@checkout.command()
+@click.argument("order_id")
+@click.option("--by", required=True, help="Who has settled it.")
+@click.option("--why", required=True, help="How, such as: paid back by transfer on the 3rd.")
+@click.option("--uuid", help="LevelUp's UUID of the charge, for one that was found by hand; it is then refunded.")
+def settle(order_id: str, by: str, why: str, uuid: str | None) -> None:
+    """Close the case of ORDER_ID, and record who did and why."""
+    order = shown(lambda: the_checkout().orders.settle(order_id, by, why, uuid))
+    click.echo(f"{order.id}: {order.state}")
 
 
 def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> None:
-    found = _shown(lambda: orders.unfinished(limit))
+    found = shown(lambda: orders.unfinished(limit))
     until = time.monotonic() + seconds
     workers = max(min(WORKERS, settings.threads // 2, len(found)), 1)
     left = 0
@@ -87,7 +78,7 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
         try:
             orders.tried(order)
             deadline = min(settings.submission_deadline, PATIENCE, until - time.monotonic() + 1)
-            return True, orders.reconcile(order, Trace(Deadline(deadline))).state
+            return True, orders.reconcile(order, RequestContext(Deadline(deadline))).state
         except Failure as failure:
             return False, f"still {order.state}: {failure.message}"
         except Exception as error:
@@ -104,11 +95,3 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
     click.echo(f"{len(found) - left} finished, {left} still unfinished", err=True)
     if left:
         raise SystemExit(1)
-
-
-def _shown(call: Callable[[], T]) -> T:
-    """The result of ``call``; a failure is shown as the command's error."""
-    try:
-        return call()
-    except Failure as failure:
-        raise click.ClickException(f"{failure.code}: {failure.message}") from None

@@ -22,6 +22,7 @@ class Check:
 
     ``outstanding``: what is to be paid, with ``tax``, before LevelUp's discount and without ``tip``. ``exemption``:
     the part of the rest that earns nothing and takes no discount. ``payment``: what the user pays of it with LevelUp.
+    ``tax_after_discount``: the tax once the order's discount is applied, where the site's tax falls with it.
     """
 
     outstanding: Cents
@@ -29,6 +30,7 @@ class Check:
     exemption: Cents = 0
     payment: Cents = 0
     tip: Cents = 0
+    tax_after_discount: Cents | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ class Failure(Exception):
     ``retry_after`` is how many seconds to wait before trying again, where that is known.
     """
 
-    retry_after: float | None = None
-
-    def __init__(self, code: str, message: str, *, path: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, path: str | None = None, retry_after: float | None = None
+    ) -> None:
         # Not kept as an argument: whatever takes a secret out of ``message`` takes it out of the exception's text.
         super().__init__(code)
         self.code = code
         self.message = message
         self.path = path
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return self.message

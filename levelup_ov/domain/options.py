@@ -133,4 +133,4 @@ def _unescape(part: str) -> str:
     try:
         return head + "".join(_UNESCAPES[piece[:2]] + piece[2:] for piece in rest)
     except KeyError:
-        raise ValueError(f"{part!r} holds a % that stands for nothing") from None
+        raise ValueError(f"{part!r} contains an invalid % escape") from None

@@ -91,7 +91,7 @@ class Order:
         """
         if ready_at is not None and (window := self.ready_window) is not None:
             if not window[0] <= ready_at <= window[1]:
-                words = "the location cannot have the order ready at the time that was shown any more"
+                words = "the location can no longer have the order ready at the time that was shown"
                 raise Failure("ready_time_unavailable", words, path="$.desired_ready_time")
 
     @property

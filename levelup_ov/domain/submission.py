@@ -36,7 +36,7 @@ TRANSITIONS: Mapping[str, Transition] = {
     "dispute": Transition(("placed",), "unknown", "Another submission has proof that the order is its own."),
     "expire": Transition(("sending",), "unknown", "The lease ran out while the order was being placed."),
     "rule_out": Transition(
-        ("unknown",), "not_placed", "The provider has none, and refuses what comes late or was awake long enough."
+        ("unknown",), "not_placed", "The provider has no order, and refuses late requests or was available long enough."
     ),
 }
 """A submission begins as ``claimed``. What is not listed here is refused."""

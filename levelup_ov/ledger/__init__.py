@@ -3,11 +3,11 @@
 from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import (
+    AlreadyPlaced,
     Claim,
     Claimed,
     InProgress,
     Ledger,
-    Recorded,
     Reused,
     Submission,
     Superseded,
@@ -17,13 +17,13 @@ from levelup_ov.ledger.ledger import (
 )
 
 __all__ = [
+    "AlreadyPlaced",
     "Claim",
     "Claimed",
     "Identity",
     "InProgress",
     "Ledger",
     "LedgerUnavailable",
-    "Recorded",
     "Reused",
     "SchemaMismatch",
     "Submission",

@@ -68,7 +68,7 @@ class Database:
         self._kept: PoolProxiedConnection | None
         """SQLite's one connection for :meth:`run`, taken from the pool for good."""
         self._log: WriteAheadLog | None = None
-        self._together: _Together | None = None
+        self._together: GroupCommit | None = None
         self.engine: Engine
         self._connect()
         _OPENED.add(self)
@@ -235,10 +235,10 @@ class Database:
         self._kept = None
         self._busy = None
         self._identity, self._was_large = None, False
-        self._turn = _Turn(self._pool_size if self.is_postgresql else 1)
+        self._turn = _WriterLock(self._pool_size if self.is_postgresql else 1)
         if not self.is_postgresql:
             self._log = WriteAheadLog(self._file)
-            self._together = _Together(self)
+            self._together = GroupCommit(self)
         # One more, for the one that is kept.
         self.engine = open_engine(self._url, pool_size=self._pool_size + (not self.is_postgresql))
 
@@ -253,7 +253,7 @@ def _path(url: str) -> str:
     return url.partition(":///")[2].partition("?")[0].removeprefix("file:")
 
 
-class _Turn:
+class _WriterLock:
     """Lets so many threads at a time come to the database, the others wait within their limits.
 
     SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the slowest
@@ -272,7 +272,7 @@ class _Turn:
         self._lock.release()
 
 
-class _Waiting:
+class _Pending:
     """Work that waits to be done, and what became of it."""
 
     def __init__(self, work: Callable[[Any, bool], Any]) -> None:
@@ -282,7 +282,7 @@ class _Waiting:
         self.error: BaseException | None = None
 
 
-class _Together:
+class GroupCommit:
     """Brings to the disk what several threads want to have there: one transaction and one write for all.
 
     Who comes first does it alone. Who comes meanwhile waits for it, and the first of these does it for all of them.
@@ -290,11 +290,11 @@ class _Together:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queue: deque[_Waiting] = deque()
-        self._leading = _Turn()
+        self._queue: deque[_Pending] = deque()
+        self._leading = _WriterLock()
 
     def run(self, work: Callable[[Any, bool], T]) -> T:
-        mine = _Waiting(work)
+        mine = _Pending(work)
         self._queue.append(mine)
         try:
             with limits.transaction(PATIENCE), self._leading:

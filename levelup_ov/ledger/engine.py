@@ -25,7 +25,7 @@ from levelup_ov.ledger import limits, reasons
 REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
-UPGRADE_COMMAND = "flask --app wsgi ledger upgrade"
+UPGRADE_COMMAND = "levelup-ov ledger upgrade"
 PATIENCE = 5
 """Seconds to wait for a lock or for a free connection of the pool."""
 KEPT = 4

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -40,6 +39,10 @@ PERIOD = timedelta(days=30)
 """For how long an identity has the same references; what is settled is kept for as long at least."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode_spaced = json.JSONEncoder().encode
+"""As items were first brought into a sequence; it is part of every digest that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def reference_of(
         when = (str(generation).encode(), str(period).encode())
         (digest,) = _digests((key,), location, f"reference {kind}", value.encode(), *when)
         # In the form of a UUID of one's own making (RFC 9562, version 8): providers take UUIDs as keys.
-        return str(uuid.UUID(int=int(digest[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
+        variant = "89ab"[int(digest[16], 16) & 3]
+        return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
     return reference
 
@@ -128,14 +132,13 @@ def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tup
     return _digests(keys, location, "content", content)
 
 
-def alike_digests(location: str, request: SubmissionRequest, keys: Sequence[bytes]) -> tuple[str, ...]:
+def alike_digests(location: str, content: bytes, name: str, keys: Sequence[bytes]) -> tuple[str, ...]:
     """The digests of the content and the guest's name, newest key first.
 
     By these an order is taken for the repetition of an unknown one that another identity names: two people may
     share an address and a telephone.
     """
-    name = request.order.user.name.casefold().encode()
-    return _digests(keys, location, "alike", content(request), name)
+    return _digests(keys, location, "alike", content, name.casefold().encode())
 
 
 def content(request: SubmissionRequest) -> bytes:
@@ -151,11 +154,11 @@ def content(request: SubmissionRequest) -> bytes:
     instant, a naive one (local, as the channel wrote it) as its digits.
     """
     order = request.order
-    return json.dumps(
+    return _encode(
         [
             order.user.email,
             order.user.phone,
-            sorted((_item(item) for item in order.items), key=json.dumps),
+            sorted((_item(item) for item in order.items), key=_encode_spaced),
             order.special_instructions or None,
             _time(order.desired_ready_time),
             order.fulfillment_type,
@@ -163,8 +166,7 @@ def content(request: SubmissionRequest) -> bytes:
             order.tip,
             order.merchant_funded_discount,
             request.tender.kind,
-        ],
-        separators=(",", ":"),
+        ]
     ).encode()
 
 
@@ -199,5 +201,5 @@ def _digests(keys: Iterable[bytes], location: str, kind: str, *values: bytes) ->
     # The length before each part keeps ("ab", "c") and ("a", "bc") apart; the label keeps these digests
     # apart from anything else that is made with the same keys.
     parts = (b"levelup_ov submission", location.encode(), kind.encode(), *values)
-    message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-    return tuple(hmac.digest(key, message, "sha256").hex() for key in keys)
+    message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    return tuple([hmac.digest(key, message, "sha256").hex() for key in keys])

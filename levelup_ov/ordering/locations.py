@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RoutedLocation:
     """A location with all that is needed to take an order there."""
 
     id: str
@@ -53,7 +53,7 @@ class _Entry:
     code of its failure. Times are seconds of the monotonic clock.
     """
 
-    places: Mapping[str, Place]
+    locations: Mapping[str, RoutedLocation]
     read_at: float
     seen_at: Mapping[str, float]
     unread: Mapping[str, str]
@@ -94,9 +94,9 @@ class Directory:
             raise Failure("merchant_not_found", "there is no such merchant")
         return adapter
 
-    def places(self, adapter: Adapter, session: Session) -> list[Place]:
+    def locations(self, adapter: Adapter, session: Session) -> list[RoutedLocation]:
         """All locations of an account; the provider is asked through ``session`` where that is due."""
-        return list(self._entry(adapter, session, self._ttl).places.values())
+        return list(self._entry(adapter, session, self._ttl).locations.values())
 
     def account_of(self, location_id: str) -> Adapter:
         """The account that a location's id names. :raises Failure: ``location_not_found``."""
@@ -110,9 +110,9 @@ class Directory:
         if (entry := self._entries.get(account)) is None:
             return None
         decoded = wire_id(account, location_id.removeprefix(f"{account}."))
-        return next((id for id in (decoded, location_id) if id in entry.places), None)
+        return next((id for id in (decoded, location_id) if id in entry.locations), None)
 
-    def place(self, location_id: str, session: Session) -> Place:
+    def location(self, location_id: str, session: Session) -> RoutedLocation:
         """The location with this id of our wire, as given out or as a router decoded it.
 
         :raises Failure: ``location_not_found``, or why it could not be read.
@@ -122,10 +122,10 @@ class Directory:
         decoded = wire_id(account, location_id.removeprefix(f"{account}."))
         for max_age in (self._ttl, min(MISS_PAUSE, self._ttl)):
             entry = self._entry(adapter, session, max_age)
-            places = entry.places
+            locations = entry.locations
             # Decoded first: `50%25` may be the decoded id of one location and the id on our wire of another.
-            if (place := places.get(decoded) or places.get(location_id)) is not None:
-                return place
+            if (routed := locations.get(decoded) or locations.get(location_id)) is not None:
+                return routed
         if (code := entry.unread.get(decoded) or entry.unread.get(location_id)) is not None:
             # Not 404: the channel would drop a location that is only out of reach.
             raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
@@ -160,10 +160,10 @@ class Directory:
         except Unanswered as failure:
             self.failures[name, failure.code] += 1
             older = entry or self._older(adapter)
-            if older is None or not older.places or time.monotonic() - older.read_at > STALE_FOR:
+            if older is None or not older.locations or time.monotonic() - older.read_at > STALE_FOR:
                 self._failures[name] = _Failed(failure.code, failure.message, time.monotonic())
                 raise
-            log.warning("locations not refreshed, the old list serves", extra={"account": name, "code": failure.code})
+            log.warning("locations_not_refreshed", extra={"account": name, "code": failure.code})
             self._entries[name] = older
             return older
         return self._keep(adapter, listed, entry)
@@ -171,8 +171,8 @@ class Directory:
     def _keep(self, adapter: Adapter, listed: Sequence[Location], entry: _Entry | None) -> _Entry:
         """The new list, with what could not be read as an older one has it."""
         name, now = adapter.account.name, time.monotonic()
-        places = {place.id: place for place in (_place(adapter, location) for location in listed)}
-        seen_at, unread = dict.fromkeys(places, now), {}
+        locations = {routed.id: routed for routed in (_routed(adapter, location) for location in listed)}
+        seen_at, unread = dict.fromkeys(locations, now), {}
         if failed := getattr(listed, "unread", {}):
             older = entry or self._older(adapter)
             for provider_id, failure in failed.items():
@@ -182,22 +182,22 @@ class Directory:
                 self.failures[name, unread[key]] += 1
                 serves = older is not None and now - older.seen_at.get(key, -math.inf) <= STALE_FOR
                 if older is not None and serves:
-                    places[key], seen_at[key] = older.places[key], older.seen_at[key]
-                words = "location not read, the old one serves" if serves else "location not read"
-                log.warning(words, extra={"account": name, "location": key, "code": unread[key]})
-        self._entries[name] = _Entry(places, now, seen_at, unread)
+                    locations[key], seen_at[key] = older.locations[key], older.seen_at[key]
+                facts = {"account": name, "location": key, "code": unread[key], "last_good_serves": serves}
+                log.warning("location_not_read", extra=facts)
+        self._entries[name] = _Entry(locations, now, seen_at, unread)
         wall = time.time() - now
-        self._kept.put(adapter, [(place.location, seen_at[key] + wall) for key, place in places.items()])
+        self._kept.put(adapter, [(routed.location, seen_at[key] + wall) for key, routed in locations.items()])
         return self._entries[name]
 
     def _older(self, adapter: Adapter) -> _Entry | None:
         """The list that was kept before this process began; None if there is none."""
         to_monotonic = time.monotonic() - time.time()
-        kept = [(_place(adapter, location), read_at + to_monotonic) for location, read_at in self._kept.get(adapter)]
+        kept = [(_routed(adapter, location), read_at + to_monotonic) for location, read_at in self._kept.get(adapter)]
         if not kept:
             return None
-        seen_at = {place.id: min(read_at, time.monotonic()) for place, read_at in kept}
-        return _Entry({place.id: place for place, _ in kept}, max(seen_at.values()), seen_at, {})
+        seen_at = {routed.id: min(read_at, time.monotonic()) for routed, read_at in kept}
+        return _Entry({routed.id: routed for routed, _ in kept}, max(seen_at.values()), seen_at, {})
 
 
 def wire_id(account: str, provider_id: str) -> str:
@@ -205,7 +205,7 @@ def wire_id(account: str, provider_id: str) -> str:
     return f"{account}.{quote(provider_id, safe='')}"
 
 
-def _place(adapter: Adapter, location: Location) -> Place:
+def _routed(adapter: Adapter, location: Location) -> RoutedLocation:
     account = adapter.account
     tips = bool(account.accepts_tips)
     location = replace(
@@ -218,9 +218,9 @@ def _place(adapter: Adapter, location: Location) -> Place:
     if location.time_zone in pytz.all_timezones_set:
         zone = pytz.timezone(location.time_zone or "")
     elif location.time_zone is not None:
-        log.warning("unknown time zone of a location", extra={"account": account.name, "time_zone": location.time_zone})
+        log.warning("unknown_time_zone", extra={"account": account.name, "time_zone": location.time_zone})
         location = replace(location, time_zone=None)
-    return Place(wire_id(account.name, location.provider_id), adapter, location, zone)
+    return RoutedLocation(wire_id(account.name, location.provider_id), adapter, location, zone)
 
 
 def _either(said: bool | None, otherwise: bool) -> bool:

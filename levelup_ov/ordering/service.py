@@ -32,7 +32,7 @@ from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering.bulkhead import Bulkhead
-from levelup_ov.ordering.locations import Directory, Place, wire_id
+from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.redaction import clean, mask_id, scrub
@@ -45,7 +45,7 @@ _OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 
 
 @dataclass(slots=True)
-class Trace:
+class RequestContext:
     """What the log says about one request; ``calls`` are the calls to the provider.
 
     ``expected_charge``: the cents that a provider was asked to charge for an order that was just placed, if known.
@@ -116,21 +116,21 @@ class Service:
         """EP-1."""
         return self._directory.merchants()
 
-    def locations(self, merchant_id: str, trace: Trace) -> list[Place]:
+    def locations(self, merchant_id: str, context: RequestContext) -> list[RoutedLocation]:
         """EP-2. :raises Failure: ``merchant_not_found``, or what the provider answered."""
         adapter = self._directory.adapter(merchant_id)
-        trace.account, trace.provider = merchant_id, adapter.account.provider
-        with self._bulkhead.room(merchant_id), self._session(adapter, trace) as session:
-            return self._directory.places(adapter, session)
+        context.account, context.provider = merchant_id, adapter.account.provider
+        with self._bulkhead.room(merchant_id), self._session(adapter, context) as session:
+            return self._directory.locations(adapter, session)
 
     @property
     def location_failures(self) -> Mapping[tuple[str, str], int]:
         """How often locations could not be read since the start, by account and code: for metrics (LOC-3)."""
         return self._directory.failures
 
-    def menu(self, location_id: str, trace: Trace) -> menus.Menu:
+    def menu(self, location_id: str, context: RequestContext) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
-        menu = self.read_menu(location_id, trace)
+        menu = self.read_menu(location_id, context)
         problems = menus.check(menu)
         if not any(category.items for category in menu.categories):
             # Better the last good menu of the channel than one of which nothing can be told.
@@ -140,43 +140,43 @@ class Service:
             raise Failure("menu_invalid", "; ".join(problems[:3]) + more)
         return menu
 
-    def read_menu(self, location_id: str, trace: Trace) -> menus.Menu:
+    def read_menu(self, location_id: str, context: RequestContext) -> menus.Menu:
         """What can be ordered of the menu that the adapter gives (MENU-6), healthy or not."""
-        adapter = self._account_of(location_id, trace)
+        adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
-            place = self._place(location_id, trace)
-            with self._session(adapter, trace) as session, reading():
-                return orderable(adapter.show_menu(place.location, session))
+            routed = self._routed(location_id, context)
+            with self._session(adapter, context) as session, reading():
+                return orderable(adapter.show_menu(routed.location, session))
 
-    def validate_order(self, location_id: str, request: OrderRequest, trace: Trace) -> ValidatedOrder:
+    def validate_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
-        adapter = self._account_of(location_id, trace)
+        adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
-            place = self._place(location_id, trace)
-            order = self._order(place, request)
-            with self._session(adapter, trace, order) as session:
+            routed = self._routed(location_id, context)
+            order = self._order(routed, request)
+            with self._session(adapter, context, order) as session:
                 quote = adapter.validate_order(order, session)
                 self._check(order, quote)
-        return self._validated(place, order, quote)
+        return self._validated(routed, order, quote)
 
     def submit_order(
         self,
         location_id: str,
         request: SubmissionRequest,
         idempotency_key: str | None,
-        trace: Trace,
+        context: RequestContext,
         *,
         last_look: Callable[[], None] | None = None,
     ) -> SubmittedOrder:
-        """EP-5. ``trace.replayed`` says whether the answer is a recorded one (SUB-4).
+        """EP-5. ``context.replayed`` says whether the answer is a recorded one (SUB-4).
 
         ``last_look`` is called each time just before the order is placed, after the ledger's mark; nothing is placed
         where it raises a failure.
 
         :raises Failure: why the order was not placed, or that this is not known.
         """
-        adapter = self._account_of(location_id, trace)
-        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, trace)
+        adapter = self._account_of(location_id, context)
+        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
 
         # All checks come after the look-up, so that a replay stays one whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
@@ -184,86 +184,86 @@ class Service:
                 path = "$.metadata.order_validation_id"
                 raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
             attempt.also = last_look
-            return self._place_order(location_id, request, attempt, trace)
+            return self._place_order(location_id, request, attempt, context)
 
         def find_order(submission: Submission) -> Settlement | None:
             if adapter.recovery == "look_up":
-                return self.look_up(submission, trace, request.order.user)
+                return self.look_up(submission, context, request.order.user)
             again = Attempt(submission.id, submission.reference, submission.received_at)
             try:
                 again.also = last_look
-                return self._place_order(location_id, request, again, trace)
+                return self._place_order(location_id, request, again, context)
             except Refused:
                 return None
 
         with self._bulkhead.room(adapter.account.name):
             settlement = self.submissions.submit(
-                key, place_order, find_order, deadline=trace.deadline, fence_order=self.fence_of(adapter, trace)
+                key, place_order, find_order, deadline=context.deadline, fence_order=self.fence_of(adapter, context)
             )
-        trace.replayed, trace.expected_charge = settlement.replayed, settlement.placed.expected_charge
+        context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
 
-    def check_submission(self, location_id: str, request: SubmissionRequest, trace: Trace) -> None:
+    def check_submission(self, location_id: str, request: SubmissionRequest, context: RequestContext) -> None:
         """Refuse what can be refused before anything is sent or charged: location, tender, fulfilment and time.
 
         :raises Failure: why the order could not be submitted.
         """
-        with self._bulkhead.room(self._account_of(location_id, trace).account.name):
-            place = self._place(location_id, trace)
-            _check_tender(place, request.tender)
-            self._order(place, request.order)
+        with self._bulkhead.room(self._account_of(location_id, context).account.name):
+            routed = self._routed(location_id, context)
+            _check_tender(routed, request.tender)
+            self._order(routed, request.order)
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None where it has none of ours (META-8)."""
         return self._keeper.take_validation_id(_canonical(location_id), request.metadata)
 
-    def reconcile(self, submission: Submission, trace: Trace) -> Settlement | None:
+    def reconcile(self, submission: Submission, context: RequestContext) -> Settlement | None:
         """Find out what became of an unknown submission; None: no order stands.
 
         :raises Failure: ``outcome_unknown``: it could not be found out now.
         """
         return self.submissions.reconcile(
             submission,
-            lambda unknown: self.look_up(unknown, trace),
-            deadline=trace.deadline,
-            fence_order=self.fence_of(self._directory.account_of(submission.location), trace),
+            lambda unknown: self.look_up(unknown, context),
+            deadline=context.deadline,
+            fence_order=self.fence_of(self._directory.account_of(submission.location), context),
         )
 
-    def look_again(self, submission: Submission, trace: Trace) -> Finding | None:
+    def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
         """Look up what was ruled out once more (SUB-12); gives what a person has to look at.
 
         :raises Failure: ``outcome_unknown``: it could not be found out now.
         """
-        return self.submissions.look_again(submission, lambda found: self.look_up(found, trace))
+        return self.submissions.look_again(submission, lambda found: self.look_up(found, context))
 
-    def fence_of(self, adapter: Adapter, trace: Trace) -> Callable[[Submission], None] | None:
+    def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
         """What makes the provider refuse a late order of a submission (SUB-10); None where it cannot be made to."""
         if not adapter.fences:
             return None
 
         def fence_order(submission: Submission) -> None:
-            place = self._place(submission.location, trace)
-            with self._session(place.adapter, trace, own=True) as session:
-                place.adapter.fence_order(place.location, submission.reference, submission.trace or {}, session)
+            routed = self._routed(submission.location, context)
+            with self._session(routed.adapter, context, own=True) as session:
+                routed.adapter.fence_order(routed.location, submission.reference, submission.trace or {}, session)
 
         return fence_order
 
-    def look_up(self, submission: Submission, trace: Trace, guest: User | None = None) -> Settlement | None:
+    def look_up(self, submission: Submission, context: RequestContext, guest: User | None = None) -> Settlement | None:
         """The order of a submission, as its provider knows it; None if there is none (SUB-5).
 
         ``guest``: whose account data the answer may bring back (META-1).
 
         :raises Failure: ``outcome_unknown``: only the same submission, sent again, can find out.
         """
-        place = self._place(submission.location, trace)
-        if place.adapter.recovery != "look_up":
-            raise Failure("outcome_unknown", "this provider cannot be asked; the same submission finds out, sent again")
-        with self._session(place.adapter, trace, own=True) as session:
+        routed = self._routed(submission.location, context)
+        if routed.adapter.recovery != "look_up":
+            raise Failure("outcome_unknown", "this provider cannot be asked; send the same submission again")
+        with self._session(routed.adapter, context, own=True) as session:
             reference = submission.reference
-            placed = place.adapter.find_order(place.location, reference, submission.trace or {}, session)
+            placed = routed.adapter.find_order(routed.location, reference, submission.trace or {}, session)
             if placed is not None:
-                _check_identity(placed, reference, place.adapter, session)
-        return self._settlement(place, placed, guest) if placed else None
+                _check_identity(placed, reference, routed.adapter, session)
+        return self._settlement(routed, placed, guest) if placed else None
 
     def _submission_key(
         self,
@@ -271,7 +271,7 @@ class Service:
         location_id: str,
         request: SubmissionRequest,
         idempotency_key: str | None,
-        trace: Trace,
+        context: RequestContext,
     ) -> tuple[SubmissionKey, bool]:
         """What the submission is recognised by (SUB-3), and whether its validation has expired (META-8)."""
         account, location = adapter.account.name, _canonical(location_id)
@@ -289,46 +289,48 @@ class Service:
             location,
             identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named),
             identity.content_digests(location, content, self._identity_keys),
-            trace.request_id,
+            context.request_id,
             identity.reference_of(location, key=self._reference_key, period=identity.period_of(now), **named),
             card is not None,
             now,
-            identity.alike_digests(location, request, self._identity_keys),
+            identity.alike_digests(location, content, request.order.user.name, self._identity_keys),
         )
         return key, validation_id is not None and validation_id.expired(now)
 
-    def _place_order(self, location_id: str, request: SubmissionRequest, attempt: Attempt, trace: Trace) -> Settlement:
-        place = self._place(location_id, trace)
-        _check_tender(place, request.tender)
-        order = self._order(place, request.order, request, attempt)
-        with self._session(place.adapter, trace, order, request.tender, attempt, own=True) as session:
-            placed = place.adapter.submit_order(order, request.tender, session)
-            _check_identity(placed, order.reference, place.adapter, session)
-            secrets = [*_secrets(place.adapter, order, request.tender), *session.secrets]
+    def _place_order(
+        self, location_id: str, request: SubmissionRequest, attempt: Attempt, context: RequestContext
+    ) -> Settlement:
+        routed = self._routed(location_id, context)
+        _check_tender(routed, request.tender)
+        order = self._order(routed, request.order, request, attempt)
+        with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
+            placed = routed.adapter.submit_order(order, request.tender, session)
+            _check_identity(placed, order.reference, routed.adapter, session)
+            secrets = [*_secrets(routed.adapter, order, request.tender), *session.secrets]
             placed = replace(placed, provider_order_id=mask_id(placed.provider_order_id, secrets))
-        return self._settlement(place, placed, order.user)
+        return self._settlement(routed, placed, order.user)
 
-    def _account_of(self, location_id: str, trace: Trace) -> Adapter:
+    def _account_of(self, location_id: str, context: RequestContext) -> Adapter:
         adapter = self._directory.account_of(location_id)
-        trace.account, trace.provider = adapter.account.name, adapter.account.provider
-        trace.location = self._directory.known_id(location_id)
-        if trace.location is None and clean(location_id) != location_id:
+        context.account, context.provider = adapter.account.name, adapter.account.provider
+        context.location = self._directory.known_id(location_id)
+        if context.location is None and clean(location_id) != location_id:
             # A key or a card number in an address: it is not to reach the ledger either.
             raise Failure("location_not_found", "there is no such location")
         return adapter
 
-    def _place(self, location_id: str, trace: Trace) -> Place:
-        adapter = self._account_of(location_id, trace)
-        with self._session(adapter, trace) as session:
-            place = self._directory.place(location_id, session)
-        trace.location = place.id
-        return place
+    def _routed(self, location_id: str, context: RequestContext) -> RoutedLocation:
+        adapter = self._account_of(location_id, context)
+        with self._session(adapter, context) as session:
+            routed = self._directory.location(location_id, session)
+        context.location = routed.id
+        return routed
 
     @contextmanager
     def _session(
         self,
         adapter: Adapter,
-        trace: Trace,
+        context: RequestContext,
         order: Order | None = None,
         tender: Tender | None = None,
         attempt: Attempt | None = None,
@@ -344,13 +346,11 @@ class Service:
             base_url=adapter.base_url,
             headers=adapter.headers(),
             error_from=adapter.error_from,
-            deadline=trace.deadline,
-            calls=trace.calls,
+            deadline=context.deadline,
+            calls=context.calls,
             own=own,
-            last_look=attempt.last_look if attempt else None,
+            placement=attempt.placement if attempt else None,
         )
-        if attempt is not None:
-            attempt.session = session
         try:
             yield session
         except Failure as failure:
@@ -369,7 +369,7 @@ class Service:
 
     def _order(
         self,
-        place: Place,
+        routed: RoutedLocation,
         request: OrderRequest,
         submission: SubmissionRequest | None = None,
         attempt: Attempt | None = None,
@@ -378,7 +378,7 @@ class Service:
 
         :raises Failure: ``fulfillment_not_supported``, ``ready_time_in_past``, ``ready_time_unavailable``.
         """
-        account, location, now = place.adapter.account.name, place.location, self._clock()
+        account, location, now = routed.adapter.account.name, routed.location, self._clock()
         order = Order(
             location=location,
             items=request.items,
@@ -392,21 +392,21 @@ class Service:
             merchant_funded_discount=request.merchant_funded_discount,
             delivery_address=submission.delivery_address if submission else None,
             account=self._keeper.take_account(account, request.metadata, request.user),
-            cart=self._keeper.take_cart(account, place.id, request.metadata, request.user) if submission else {},
+            cart=self._keeper.take_cart(account, routed.id, request.metadata, request.user) if submission else {},
             reference=attempt.reference if attempt else None,
         )
         if attempt is not None and attempt.is_new:
             # What may have been placed already is not refused any more.
-            validation = self._keeper.take_validation_id(place.id, request.metadata)
+            validation = self._keeper.take_validation_id(routed.id, request.metadata)
             order = replace(order, shown=validation.shown if validation else None)
-        if order.fulfillment_type not in place.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
+        if order.fulfillment_type not in routed.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location has no {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
         if (desired := order.desired_ready_time) is None:
             return order
         path = "$.desired_ready_time"
-        if place.zone is not None:
-            desired = ready_time.localize(desired, place.zone)
+        if routed.zone is not None:
+            desired = ready_time.localize(desired, routed.zone)
         elif desired.tzinfo is None:
             raise Failure("ready_time_unavailable", "the time zone of this location is not known", path=path)
         if attempt is None or attempt.is_new:
@@ -429,36 +429,36 @@ class Service:
             names = ", ".join(fee.name for fee in quote.fees)
             raise Failure("fees_not_representable", f"the provider adds a fee: {names}")
 
-    def _validated(self, place: Place, order: Order, quote: Quote) -> ValidatedOrder:
-        account = place.adapter.account.name
-        soonest = ready_time.to_wire(quote.ready.soonest, place.zone)
+    def _validated(self, routed: RoutedLocation, order: Order, quote: Quote) -> ValidatedOrder:
+        account = routed.adapter.account.name
+        soonest = ready_time.to_wire(quote.ready.soonest, routed.zone)
         slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
         metadata: dict[str, Any] = {
             **self._keeper.give_validation_id(
-                place.id, order.received_at, order.desired_ready_time, quote.ready.soonest
+                routed.id, order.received_at, order.desired_ready_time, quote.ready.soonest
             ),
             **self._keeper.give_account(account, quote.account, order.user),
-            **self._keeper.give_cart(account, place.id, quote.cart, order.user),
+            **self._keeper.give_cart(account, routed.id, quote.cart, order.user),
         }
         if quote.fees:
             metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
         return ValidatedOrder(
             total=quote.total,
             tax=quote.tax,
-            tip=quote.tip if place.location.accepts_tips(order.fulfillment_type) else None,
+            tip=quote.tip if routed.location.accepts_tips(order.fulfillment_type) else None,
             merchant_funded_discount=order.merchant_funded_discount,
             provider_funded_discount=quote.provider_funded_discount,
             soonest_available_at=soonest,
             ready_at=soonest,
-            available_at=None if slots is None else [ready_time.to_wire(slot, place.zone) or "" for slot in slots],
+            available_at=None if slots is None else [ready_time.to_wire(slot, routed.zone) or "" for slot in slots],
             metadata=metadata,
         )
 
-    def _settlement(self, place: Place, placed: Placed, guest: User | None) -> Settlement:
+    def _settlement(self, routed: RoutedLocation, placed: Placed, guest: User | None) -> Settlement:
         answer = SubmittedOrder(
             order_id=placed.order_id,
-            expected_ready_at=ready_time.to_wire(placed.expected_ready_at, place.zone),
-            metadata=self._keeper.give_account(place.adapter.account.name, placed.account, guest) if guest else {},
+            expected_ready_at=ready_time.to_wire(placed.expected_ready_at, routed.zone),
+            metadata=self._keeper.give_account(routed.adapter.account.name, placed.account, guest) if guest else {},
         )
         return Settlement(placed, asdict(answer))
 
@@ -469,8 +469,9 @@ def _canonical(location_id: str) -> str:
     return wire_id(account, unquote(provider_id))
 
 
-def _check_tender(place: Place, tender: Tender) -> None:
-    taken = place.adapter.tenders if place.location.tenders is None else place.adapter.tenders & place.location.tenders
+def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
+    adapter, location = routed.adapter, routed.location
+    taken = adapter.tenders if location.tenders is None else adapter.tenders & location.tenders
     if tender.kind not in taken:
         path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)

@@ -22,11 +22,11 @@ from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import (
+    AlreadyPlaced,
     Claimed,
     Clash,
     InProgress,
     Ledger,
-    Recorded,
     Reused,
     Submission,
     Superseded,
@@ -36,7 +36,7 @@ from levelup_ov.ledger.ledger import (
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
-from levelup_ov.transport.session import Session
+from levelup_ov.transport.placement import LastLook, Placement
 
 SETTLING_TIME = 0.8
 """Seconds that the ledger may take to record an outcome after the deadline."""
@@ -110,7 +110,9 @@ class Attempt:
         self.id = id
         self.reference = reference
         self.received_at = received_at
-        self.session: Session | None = None
+        self.placement = Placement(self.last_look)
+        self.first: LastLook | None = None
+        """What the last look does before the mark, such as writing a row of its own."""
         self.also: Callable[[], None] | None = None
         """A further condition of the last look; it raises a failure where nothing may be sent."""
         self._mark = mark
@@ -130,6 +132,8 @@ class Attempt:
 
         :raises Failure: somebody has, or the ledger does not tell; do not send.
         """
+        if self.first is not None:
+            self.first(trace)
         if self._mark is not None:
             try:
                 if not self._begun:
@@ -145,7 +149,7 @@ class Attempt:
     @property
     def order_may_stand(self) -> bool:
         """Whether the placing call began and was not proven to have had no effect."""
-        return self.session is not None and self.session.placing
+        return self.placement.may_exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,7 @@ class _Owned:
         except Superseded as superseded:
             if superseded.submission is not None:
                 raise
-            log.error("the ledger has lost a submission: it was restored", extra={"submission": self.claim.id})
+            log.error("submission_restored_to_ledger", extra={"submission": self.claim.id})
             self.ledger.restore(
                 self.claim.id,
                 account=self.key.account,
@@ -235,7 +239,7 @@ class Submissions:
                 match claim:
                     case Claimed():
                         return self._place(claim, key, place_order)
-                    case Recorded(submission=submission):
+                    case AlreadyPlaced(submission=submission):
                         return _replay(submission)
                     case InProgress():
                         raise _in_progress()
@@ -291,6 +295,7 @@ class Submissions:
                 self.ledger.rule_out(submission, grace=self._grace, told=True)
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
+                self.ledger.keep_content(submission.id)
                 self.ledger.place(submission.id, answer=answer, order_id=placed, provider_order_id=placed)
         except (Superseded, Clash) as reason:
             raise outcome_unknown(f"nothing was changed: {reason}") from None
@@ -308,7 +313,7 @@ class Submissions:
         if settlement is not None:
             later = self.ledger.followers(submission)
             if any(each.state not in ("placed", "not_placed") for each in later):
-                raise outcome_unknown("a later attempt at this order is under way")
+                raise outcome_unknown("a later attempt at this order is in progress")
             told = [each for each in later if each.state == "placed"]
             if (holder := self.ledger.holder(submission.account, settlement.placed.provider_order_id)) is not None:
                 told.append(holder)
@@ -331,7 +336,7 @@ class Submissions:
         except Failure as failure:
             raise outcome_unknown(f"the provider was asked, but: {failure.message}") from None
         except Exception as error:
-            log.error("submission could not be looked up", extra=_facts(submission), exc_info=error)
+            log.error("submission_look_up_failed", extra=_facts(submission), exc_info=error)
             raise outcome_unknown("the provider was asked, but its answer was not understood") from None
 
     def _look(self, submission: Submission, find_order: Callable[[Submission], Settlement | None]) -> Settlement | None:
@@ -371,13 +376,14 @@ class Submissions:
         try:
             wait = self.ledger.absence(submission, grace=self._grace, asked_at=asked_at)
         except Superseded:
-            raise outcome_unknown("the ledger does not hold the submission any more") from None
+            raise outcome_unknown("the ledger no longer contains the submission") from None
         if wait > timedelta(0):
             raise _too_early(wait)
 
     def _found(self, submission: Submission, settlement: Settlement) -> Settlement:
         facts = _facts(submission)
         try:
+            self.ledger.keep_content(submission.id)
             self._record(submission.id, settlement)
         except Superseded as superseded:
             if _is_placed(superseded.submission):
@@ -386,7 +392,7 @@ class Submissions:
         except Clash as clash:
             raise _not_its_own(facts, settlement, clash) from None
         else:
-            log.info("unknown submission: the order stands", extra=facts)
+            log.info("submission_reconciled_placed", extra=facts)
         self._check_order(submission.id, settlement.placed, facts)
         return Settlement(settlement.placed, settlement.answer, replayed=True)
 
@@ -400,9 +406,9 @@ class Submissions:
             if _is_placed(superseded.submission):
                 return _replay(superseded.submission)
             if superseded.submission is None or superseded.submission.state != "not_placed":
-                raise outcome_unknown("the submission has changed meanwhile") from None
+                raise outcome_unknown("the submission has changed in the meantime") from None
             return None
-        log.info("unknown submission: no order stands", extra=_facts(submission))
+        log.info("submission_reconciled_not_placed", extra=_facts(submission))
         if submission.card and not fenced:
             _report("card_may_be_charged", _facts(submission))
         return None
@@ -434,12 +440,15 @@ class Submissions:
                 raise
             _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
-                "outcome_unknown: it is found out at the next identical request, or by "
-                "`flask --app wsgi submissions reconcile`",
-                extra={**facts, "cause": getattr(error, "code", type(error).__name__)},
+                "outcome_unknown",
+                extra={
+                    **facts,
+                    "cause": getattr(error, "code", type(error).__name__),
+                    "remedy": "the next identical request or `levelup-ov submissions reconcile` reconciles it",
+                },
                 exc_info=None if isinstance(error, Failure) else error,
             )
-            raise outcome_unknown("the provider gave no answer that proves whether the order stands") from None
+            raise outcome_unknown("no answer of the provider proves whether the order exists") from None
         try:
             with limits.extended(SETTLING_TIME):
                 owned.settle(lambda: self._record(id, settlement))
@@ -449,7 +458,7 @@ class Submissions:
             raise _not_its_own(facts, settlement, clash) from None
         except LedgerUnavailable:
             # The order stands, whatever the ledger says: the channel hears it now, the ledger when asked.
-            log.error("placed, but not recorded; will be reconciled", extra={**facts, **_order(settlement.placed)})
+            log.error("placed_but_not_recorded", extra={**facts, **_order(settlement.placed)})
         self._check_order(id, settlement.placed, facts)
         return settlement
 
@@ -462,7 +471,7 @@ class Submissions:
                 _report("two_orders_for_one_submission", {**facts, **_order(placed), "other": current.id})
         elif current is not None and current.state != "not_placed":
             other = {**facts, **_order(placed), "other": current.id}
-            log.error("placed, but another attempt is under way", extra=other)
+            log.error("placed_during_another_attempt", extra=other)
         else:
             _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
 
@@ -493,9 +502,8 @@ def _ledger_busy(count: int) -> Failure:
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
     """The failure of a submission of which nobody knows yet whether it was placed."""
-    failure = Failure("outcome_unknown", f"{why}; send the same submission again to find out")
-    failure.retry_after = retry_after
-    return failure
+    words = f"{why}; send the same submission again to find out"
+    return Failure("outcome_unknown", words, retry_after=retry_after)
 
 
 def _replay(submission: Submission) -> Settlement:
@@ -508,9 +516,7 @@ def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
 
 
 def _in_progress() -> Failure:
-    failure = Failure("submission_in_progress", "the same submission is being placed right now")
-    failure.retry_after = 1
-    return failure
+    return Failure("submission_in_progress", "the same submission is being placed right now", retry_after=1)
 
 
 def _quietly(settle: Callable[[], None]) -> None:
@@ -519,12 +525,12 @@ def _quietly(settle: Callable[[], None]) -> None:
         with limits.extended(SETTLING_TIME):
             settle()
     except (Superseded, LedgerUnavailable) as error:
-        log.warning("submission not settled, its lease will resolve it", extra={"cause": type(error).__name__})
+        log.warning("submission_not_settled", extra={"cause": type(error).__name__})
 
 
 def _report(finding: Finding, facts: Mapping[str, Any]) -> None:
     """Tell a person what to look at, and what to do."""
-    log.error(f"{finding}: {REMEDIES[finding]}", extra=dict(facts))
+    log.error(finding, extra={**facts, "remedy": REMEDIES[finding]})
 
 
 def _too_early(wait: timedelta) -> Failure:
@@ -534,10 +540,10 @@ def _too_early(wait: timedelta) -> Failure:
 def _not_its_own(facts: Mapping[str, Any], settlement: Settlement, clash: Clash) -> Failure:
     """What is told where the provider's answer holds the order of another submission (SUB-8)."""
     log.error(
-        "the provider answered with the order of another submission",
+        "order_of_another_submission",
         extra={**facts, **_order(settlement.placed), "holder": clash.holder.id},
     )
-    return outcome_unknown("the provider answered with the order of another submission")
+    return outcome_unknown("order_of_another_submission")
 
 
 def _order(placed: Placed) -> dict[str, Any]:

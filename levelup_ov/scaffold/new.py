@@ -10,6 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
+from levelup_ov.adapter import INTERFACE_VERSION
 from levelup_ov.registry import BUILT_IN
 
 RECORDINGS = ("1_locations.json", "2_menu.json", "3_validation.json", "4_submission.json")
@@ -30,7 +31,7 @@ def new_module(name: str, checkout: Path) -> list[Path]:
     """
     registry = checkout / "levelup_ov" / "registry.py"
     if not registry.is_file() or not (checkout / "tests" / "providers").is_dir():
-        raise ScaffoldError(f"{checkout} is no checkout of levelup_ov: use --package to write a distribution")
+        raise ScaffoldError(f"{checkout} is not a checkout of levelup_ov: use --package to write a distribution")
     values = _values(name, module=f"adapters.{name}", recordings=f"recordings/{name}")
     tests = checkout / "tests" / "providers"
     written = _write({
@@ -65,7 +66,7 @@ def new_package(name: str, directory: Path) -> list[Path]:
 
 def _values(name: str, *, module: str, recordings: str) -> Mapping[str, str]:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise ScaffoldError(f"{name!r} is no name for an adapter: lower-case letters, digits and single underscores")
+        raise ScaffoldError(f"{name!r} is not a valid adapter name: lower-case letters, digits and single underscores")
     if name in BUILT_IN:
         raise ScaffoldError(f"there is an adapter {name!r} already: {BUILT_IN[name]}")
     words = name.split("_")
@@ -73,7 +74,8 @@ def _values(name: str, *, module: str, recordings: str) -> Mapping[str, str]:
     short = title.replace(" ", "")
     return {
         "name": name, "title": title, "module": module, "recordings": recordings, "short_class": short,
-        "class_name": f"{short}Adapter", "upper": name.upper(), "distribution": f"levelup_ov-{'-'.join(words)}",
+        "class_name": f"{short}Adapter", "interface_version": str(INTERFACE_VERSION),
+        "upper": name.upper(), "distribution": f"levelup_ov-{'-'.join(words)}",
         "underline": "=" * len(f"{title} for levelup_ov"),
     }  # fmt: skip
 

@@ -51,7 +51,7 @@ class Recorder:
         self._directory.mkdir(parents=True, exist_ok=True)
         name = self._adapter.account.name
         directory = Directory({name: self._adapter}, 0.0)
-        places = self._step("1_locations", lambda session: directory.places(self._adapter, session))
+        places = self._step("1_locations", lambda session: directory.locations(self._adapter, session))
         yield f"1_locations.json: {len(places)} location(s)"
         found = [place.location for place in places if location_id in (None, place.location.provider_id)]
         if not found:

@@ -181,6 +181,6 @@ def found_in(text: str) -> Iterator[str]:
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match[0])
         if passes_luhn(digits) and digits not in TEST_CARDS:
-            yield "a card number that is no public test card"
+            yield "a card number that is not a public test card"
     if _CREDENTIALS.search(text):
         yield "an Authorization value"

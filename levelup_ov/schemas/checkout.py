@@ -212,6 +212,7 @@ class CheckoutOrderSchema(WireSchema):
     identifier = _text(10)
     outstanding_amount = Cents(required=True)
     tax_amount = Cents(load_default=0, allow_none=True)
+    tax_amount_after_discount = Cents(load_default=None, allow_none=True)
     exemption_amount = Cents(load_default=0, allow_none=True)
     tip_amount = Cents(load_default=0, allow_none=True)
     payment_amount = Cents(load_default=None, allow_none=True)
@@ -230,6 +231,7 @@ class CheckoutOrderSchema(WireSchema):
             values["exemption_amount"] or 0,
             outstanding if payment is None else payment,
             values["tip_amount"] or 0,
+            values["tax_amount_after_discount"],
         )
         return CheckoutOrder(
             values["merchant"],

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from levelup_ov.schemas.base import WrapperSchema
 from levelup_ov.schemas.checkout import LARGEST_PAGE, SCHEMAS, AnsweredRequestSchema, ConfirmationSchema
-from levelup_ov.schemas.checkout_answers import ANSWERS
+from levelup_ov.schemas.checkout_responses import ANSWERS
 from levelup_ov.schemas.operations import CALL, ORDER, PLACING, Operation, asked
 from levelup_ov.schemas.orders import Identifier, OrderSubmissionSchema
 
@@ -71,7 +71,7 @@ CHECKOUT = [
         _STORE | _LEVELUP, _asked("permissions_request"),
     ),
     Operation(
-        "post", "/checkout/users/permissions_requests/callback", "LevelUp tells that a user has answered",
+        "post", "/checkout/users/permissions_requests/callback", "LevelUp reports a user's answer",
         ANSWERS["nothing"], _KNOWN | _LEVELUP, asked("permissions_request", AnsweredRequestSchema), open=True,
     ),
     Operation(

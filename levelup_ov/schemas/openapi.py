@@ -11,10 +11,10 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 import levelup_ov
 from levelup_ov.errors import KINDS
-from levelup_ov.schemas.answers import ErrorAnswerSchema, Wrapper
 from levelup_ov.schemas.base import WrapperSchema
 from levelup_ov.schemas.checkout_operations import CHECKOUT
 from levelup_ov.schemas.operations import Operation, contract
+from levelup_ov.schemas.responses import ErrorAnswerSchema, Wrapper
 
 _JSON = "application/json"
 _EXAMPLES = {"location_id": {"example": "sandbox.congress"}, "merchant_id": {"example": "sandbox"}}
@@ -47,7 +47,7 @@ def document(*, envelope: bool, checkout: bool) -> dict[str, Any]:
         described: dict[str, Any] = {
             "summary": "Needs no key (EP-6)",
             "security": [],
-            "responses": {"200": {"description": "sound"}, "406": {"description": "not_acceptable"}},
+            "responses": {"200": {"description": "healthy"}, "406": {"description": "not_acceptable"}},
         }
         if path == "/ready":
             described["responses"]["503"] = {"description": "not ready"}
@@ -85,7 +85,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     if operation.answer is None:
-        responses: dict[str, Any] = {"303": {"description": "on to return_to", "headers": {"Location": _TEXT}}}
+        responses: dict[str, Any] = {"303": {"description": "redirect to return_to", "headers": {"Location": _TEXT}}}
     else:
         responses = {"200": {"description": operation.summary, "content": {_JSON: {"schema": operation.answer}}}}
         if operation.idempotency_key:

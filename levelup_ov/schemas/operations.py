@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from marshmallow import Schema, fields
 
-from levelup_ov.schemas import answers, orders
-from levelup_ov.schemas.answers import rooted
+from levelup_ov.schemas import orders, responses
 from levelup_ov.schemas.base import WrapperSchema
+from levelup_ov.schemas.responses import rooted
 
 CALL = frozenset(
     {
@@ -88,23 +88,23 @@ def contract(*, envelope: bool) -> list[Operation]:
         return rooted(root, schema) if envelope else schema
 
     return [
-        Operation("get", "/merchants", "EP-1", answers.MerchantsSchema),
+        Operation("get", "/merchants", "EP-1", responses.MerchantsSchema),
         Operation(
-            "get", "/merchants/{merchant_id}/locations", "EP-2", answers.LocationsSchema,
+            "get", "/merchants/{merchant_id}/locations", "EP-2", responses.LocationsSchema,
             CALL | {"merchant_not_found"}, conditional=True,
         ),
         Operation(
-            "get", "/locations/{location_id}/menu", "EP-3", rooted("menu", answers.MenuSchema),
+            "get", "/locations/{location_id}/menu", "EP-3", rooted("menu", responses.MenuSchema),
             CALL | {"location_not_found", "menu_invalid"}, conditional=True,
         ),
         Operation(
             "post", "/locations/{location_id}/order_validations", "EP-4",
-            answer("order_validation", answers.ValidatedOrderSchema), CALL | ORDER,
+            answer("order_validation", responses.ValidatedOrderSchema), CALL | ORDER,
             asked("order_validation", orders.OrderValidationSchema),
         ),
         Operation(
             "post", "/locations/{location_id}/order_submissions", "EP-5",
-            answer("order_submission", answers.SubmittedOrderSchema), CALL | ORDER | PLACING,
+            answer("order_submission", responses.SubmittedOrderSchema), CALL | ORDER | PLACING,
             asked("order_submission", orders.OrderSubmissionSchema), idempotency_key="optional",
         ),
     ]  # fmt: skip

@@ -21,12 +21,22 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("harness", "shape", "translation", "outcomes", "placing", "identity", "secrecy")
+        for module in (
+            "harness",
+            "shape",
+            "translation",
+            "outcomes",
+            "placing",
+            "identity",
+            "pricing",
+            "mixing",
+            "secrecy",
+        )
     )
 )
 
 from levelup_ov.testing.provider import Provider, Refusal, Sample  # noqa: E402
 from levelup_ov.testing.suite import AdapterContract  # noqa: E402
-from levelup_ov.transport.tap import Recorded  # noqa: E402
+from levelup_ov.transport.tap import Playback  # noqa: E402
 
-__all__ = ["AdapterContract", "Provider", "Recorded", "Refusal", "Sample"]
+__all__ = ["AdapterContract", "Provider", "Playback", "Refusal", "Sample"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -16,10 +15,12 @@ from levelup_ov.domain.order import Order, User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import KINDS, Refused
-from levelup_ov.ordering.locations import Directory, Place
+from levelup_ov.ordering.locations import Directory, RoutedLocation
 from levelup_ov.testing.provider import Provider, Sample
+from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
-from levelup_ov.transport.tap import RECORDED_REFERENCE, Exchange, Fault, Tap, TappedSession
+from levelup_ov.transport.placement import Placement
+from levelup_ov.transport.tap import RECORDED_REFERENCE, Exchange, Fault, Tap, TappedSession, leaves
 
 CARD = CreditCard(Secret("4111111111111111"), Secret("9173"), "01", "2035", "02114", "Robin Example")
 """A public test number; the CVV is found nowhere else."""
@@ -65,8 +66,24 @@ class Run:
         return f"calls: {'; '.join(told) or 'none'}"
 
 
+class Clock:
+    """The transport's clock: where nobody but the suite waits, nobody waits."""
+
+    def __init__(self) -> None:
+        self._now = net.now
+        self._skipped = 0.0
+
+    def now(self) -> float:
+        """In place of :func:`levelup_ov.transport.net.now`."""
+        return self._now() + self._skipped
+
+    def sleep(self, seconds: float) -> None:
+        """In place of :func:`levelup_ov.transport.net.sleep`."""
+        self._skipped += max(seconds, 0.0)
+
+
 class Bench:
-    """Makes a new adapter for every use, so that none remembers what another met."""
+    """Makes a new adapter for every use, so that none remembers what another met; unless one is given."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -77,7 +94,7 @@ class Bench:
             pytest.fail(f"the provider's account lacks the settings {', '.join(missing)}")
         self.account: Account = replace(provider.account, settings=given)
         self._tap = Tap(provider.transport)
-        self._places: dict[str, Place] | None = None
+        self._beside = Tap(provider.transport)
 
     def adapter(self) -> Adapter:
         """A new adapter of the provider's account."""
@@ -91,19 +108,23 @@ class Bench:
         fault: Fault | None = None,
         seconds: float = 10.0,
         own: bool = False,
+        adapter: Adapter | None = None,
+        beside: bool = False,
     ) -> Run:
         """Use the adapter, with ``fault`` on the line; ``own``: over connections of its own, as the service does.
 
+        ``adapter``: this one, which may remember. ``beside``: while another use has not come to its end.
         An exception other than a failure of the contract fails the test; one of what is not written yet passes.
         """
-        adapter = self.adapter()
+        adapter = adapter or self.adapter()
+        tap = self._beside if beside else self._tap
         run_traces: list[Mapping[str, Any] | None] = []
         session = TappedSession(
-            self._tap, self.account.name, base_url=adapter.base_url, headers=adapter.headers(),
-            error_from=adapter.error_from, deadline=Deadline(seconds), own=own, last_look=run_traces.append,
+            tap, self.account.name, base_url=adapter.base_url, headers=adapter.headers(),
+            error_from=adapter.error_from, deadline=Deadline(seconds), own=own, placement=Placement(run_traces.append),
         )  # fmt: skip
-        run = Run(self._tap.begin(fault), session, order=order, traces=run_traces)
-        began = time.monotonic()
+        run = Run(tap.begin(fault), session, order=order, traces=run_traces)
+        began = net.now()
         try:
             run.value = call(adapter, session)
         except Failure as failure:
@@ -120,24 +141,24 @@ class Bench:
             ) from error
         finally:
             session.close()
-        run.seconds = time.monotonic() - began
+        run.seconds = net.now() - began
         return run
 
-    def validate(self, order: Order, fault: Fault | None = None, seconds: float = 10.0) -> Run:
-        """One validation."""
+    def validate(self, order: Order, fault: Fault | None = None, seconds: float = 10.0, **how: Any) -> Run:
+        """One validation; ``how`` as in :meth:`do`."""
         return self.do(
-            lambda adapter, session: adapter.validate_order(order, session), order=order, fault=fault, seconds=seconds
-        )
+            lambda adapter, session: adapter.validate_order(order, session),
+            order=order, fault=fault, seconds=seconds, **how,
+        )  # fmt: skip
 
-    def submit(self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 10.0) -> Run:
-        """One submission."""
+    def submit(
+        self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 10.0, **how: Any
+    ) -> Run:
+        """One submission; ``how`` as in :meth:`do`."""
         return self.do(
             lambda adapter, session: adapter.submit_order(order, tender, session),
-            order=order,
-            fault=fault,
-            seconds=seconds,
-            own=True,
-        )
+            order=order, fault=fault, seconds=seconds, own=True, **how,
+        )  # fmt: skip
 
     def find(self, order: Order, trace: Mapping[str, Any] | None, fault: Fault | None = None) -> Run:
         """One look-up of the order's reference."""
@@ -158,15 +179,28 @@ class Bench:
             own=True,
         )
 
-    def places(self) -> dict[str, Place]:
-        """The locations as the service has them, by the provider's own ids."""
-        if self._places is None:
+    def places(self) -> dict[str, RoutedLocation]:
+        """The locations as the service has them, by the provider's own ids; asked for once."""
+        kept = self.provider.kept
+        if "places" not in kept:
             name = self.account.name
-            found = self.do(lambda adapter, session: Directory({name: adapter}, 0.0).places(adapter, session))
-            self._places = {place.location.provider_id: place for place in found.answer}
-        return self._places
+            found = self.do(lambda adapter, session: Directory({name: adapter}, 0.0).locations(adapter, session))
+            kept["places"] = {place.location.provider_id: place for place in found.answer}
+        places: dict[str, RoutedLocation] = kept["places"]
+        return places
 
-    def place(self, location_id: str) -> Place:
+    def menu(self, location_id: str) -> Run:
+        """The menu of a location, and the calls that it takes; asked for once."""
+        location, key = self.place(location_id).location, ("menu", location_id)
+        kept = self.provider.kept
+        if key not in kept:
+            shown = self.do(lambda adapter, session: adapter.show_menu(location, session))
+            shown.answer
+            kept[key] = shown
+        run: Run = kept[key]
+        return run
+
+    def place(self, location_id: str) -> RoutedLocation:
         """The location of a sample."""
         places = self.places()
         assert location_id in places, f"the sample's location {location_id!r} is none of {', '.join(places)}"
@@ -189,3 +223,22 @@ class Bench:
     def held(self) -> int | None:
         """How many orders the provider holds; None where it cannot tell."""
         return None if self.provider.orders is None else len(self.provider.orders())
+
+    def content(self, provider_order_id: str) -> Sequence[str] | None:
+        """The values of what the provider holds under this id; None where it cannot tell, or does not have it."""
+        for row in self.provider.orders() if self.provider.orders else ():
+            found = list(leaves(_plain(row)))
+            if provider_order_id in found:
+                return found
+        return None
+
+
+def _plain(row: Any) -> Any:
+    """A row of a provider, whatever it is made of, as JSON has it."""
+    if is_dataclass(row) and not isinstance(row, type):
+        row = asdict(row)
+    if isinstance(row, Mapping):
+        return {name: _plain(value) for name, value in row.items()}
+    if isinstance(row, (list, tuple)):
+        return [_plain(value) for value in row]
+    return row if isinstance(row, (str, int)) or not hasattr(row, "__dict__") else _plain(vars(row))

@@ -26,11 +26,15 @@ GRACE = 0.4
 
 
 class Step(NamedTuple):
-    """One exchange of a flow; ``placed``: whether an order stands once the exchanges before it are done."""
+    """One exchange of a flow; ``placed``: whether an order stands once the exchanges before it are done.
+
+    ``ordinal``: which of several calls to one address it is, in words.
+    """
 
     number: int
     exchange: Exchange
     placed: bool
+    ordinal: str = ""
 
 
 class Outcomes:
@@ -170,16 +174,34 @@ def check_placed(placed: Placed, *, after_fault: bool = False) -> None:
     assert sound, f"PAY-4: charged {placed.charged} instead of {placed.expected_charge}"
 
 
-def record(bench: Bench, sample: Sample, *, submitting: bool) -> tuple[Run, list[Step]]:
-    """A sound run and its steps."""
-    order = bench.order(sample)
-    run = bench.submit(order, sample.tender) if submitting else bench.validate(order)
-    run.answer
+def record(bench: Bench, sample: Sample, *, submitting: bool, fresh: bool = False) -> tuple[Run, list[Step]]:
+    """A sound run and its steps, from one order for all tests; ``fresh``: from an order of its own."""
+    key = ("run", sample, submitting)
+    if fresh or key not in bench.provider.kept:
+        order = bench.order(sample)
+        run = bench.submit(order, sample.tender) if submitting else bench.validate(order)
+        run.answer
+        if fresh:
+            return run, _steps(run)
+        bench.provider.kept[key] = run
+    run = bench.provider.kept[key]
+    return run, _steps(run)
+
+
+def _steps(run: Run) -> list[Step]:
     steps, placed = [], False
     for number, exchange in enumerate(run.exchanges):
-        steps.append(Step(number, exchange, placed))
+        steps.append(Step(number, exchange, placed, _ordinal(run, number)))
         placed = placed or exchange.places_order
-    return run, steps
+    return steps
+
+
+def _ordinal(run: Run, number: int) -> str:
+    """Which of several calls to one address it is; empty for the only one."""
+    exchange = run.exchanges[number]
+    places = [place for place, each in enumerate(run.exchanges)
+              if (each.method, each.url) == (exchange.method, exchange.url)]  # fmt: skip
+    return f" (no. {places.index(number) + 1} of {len(places)} calls to it)" if len(places) > 1 else ""
 
 
 def _faults() -> Iterator[tuple[str, Answered]]:
@@ -201,25 +223,16 @@ def _instead(baseline: Run, number: int, answer: Answered) -> Fault:
 
 
 def at_step(baseline: Run, number: int, fault: Fault) -> Fault:
-    """The baseline again, with ``fault`` wherever the call with this number is sent."""
-    player, wrong = Player(baseline.exchanges), baseline.exchanges[number]
-    seen = 0
-    # Only the call with this number, not one like it before: FFTP asks for the price as it places the order.
-    before = sum(_alike(each, wrong) for each in baseline.exchanges[:number])
+    """The baseline again, with ``fault`` wherever the exchange with this number is tried, and nowhere else."""
+    player, calls = Player(baseline.exchanges), list(dict.fromkeys(each.number for each in baseline.exchanges))
+    wrong, seen = calls.index(baseline.exchanges[number].number), dict[int | None, int]()
 
     def play(exchange: Exchange, forward: Forward) -> Answered:
-        nonlocal seen
         answer = player(exchange, forward)
-        if not _alike(exchange, wrong):
-            return answer
-        seen += 1
-        return fault(exchange, forward) if seen > before else answer
+        place = seen.setdefault(exchange.number, len(seen))
+        return fault(exchange, forward) if place == wrong else answer
 
     return play
-
-
-def _alike(one: Exchange, other: Exchange) -> bool:
-    return one.kind == other.kind
 
 
 def _with_answer(exchange: Exchange, answer: Answered) -> Exchange:
@@ -238,7 +251,7 @@ def with_status(step: Step, status: int) -> Answered:
 
 def call_of(step: Step) -> str:
     """Method and path of the call of a step."""
-    return f"{step.exchange.method} {step.exchange.path}"
+    return f"{step.exchange.method} {step.exchange.path}{step.ordinal}"
 
 
 def _check_same_price(baseline: Run, run: Run, what: str) -> None:

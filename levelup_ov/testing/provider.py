@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -23,10 +24,13 @@ class Provider:
 
     ``account``: its settings as the accounts file would give them; what they leave out has its declared default.
     ``transport``: how it is reached; by default over HTTP. ``Transport(pool_size=1, in_process={"host": app})``
-    reaches a WSGI application, :class:`~levelup_ov.transport.tap.Recorded` plays recordings.
-    ``orders``: all orders that the provider holds, where it can tell; the suite counts them.
+    reaches a WSGI application, :class:`~levelup_ov.transport.tap.Playback` plays recordings.
+    ``orders``: all orders that the provider holds, where it can tell; the suite counts them. Each as the provider
+    shows it, with its id and its lines (an object or list of JSON): the suite then compares what is held, too.
     ``reacts``: False for recordings, which answer the same whatever is asked.
     ``clock``: the provider's present, as an aware time.
+    ``dearer``: makes everything cost more for the time of a ``with`` block, where the provider can be told to.
+    ``kept``: what the suite found out about the provider, so that no test asks for it again.
     """
 
     adapter: type[Adapter]
@@ -35,6 +39,8 @@ class Provider:
     orders: Callable[[], Sequence[Any]] | None = None
     reacts: bool = True
     clock: Callable[[], datetime] = _now
+    dearer: Callable[[], AbstractContextManager[Any]] | None = None
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 class Sample:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import pytest
@@ -17,8 +17,9 @@ from levelup_ov.errors import Refused
 from levelup_ov.redaction import scrub
 from levelup_ov.testing.changes import BROKEN, DOOR, with_words
 from levelup_ov.testing.harness import CARD, Bench, Run
+from levelup_ov.testing.outcomes import at_step
 from levelup_ov.testing.provider import Refusal, Sample
-from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player
+from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward
 
 _KEEPS_SECRETS = re.compile(r"authorization|cookie|token|session|(?<!idempotency-)key|secret|password", re.IGNORECASE)
 """Headers whose values are secrets."""
@@ -55,7 +56,7 @@ class Secrecy:
             _check_silent(_logged(record), secrets, f"a log line of {record.name}")
 
     @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
-    def test_a_provider_that_says_secrets_back_puts_none_into_an_error(self, bench: Bench, sample: Sample) -> None:
+    def test_a_provider_that_echoes_secrets_puts_none_into_errors(self, bench: Bench, sample: Sample) -> None:
         asked = (_refused(bench, refusal.sample) for refusal in self.refusals.values())
         refused = next(filter(None, asked), BROKEN["500"])
         tender = _tender(bench, sample)
@@ -162,30 +163,17 @@ def _refused(bench: Bench, sample: Sample) -> Answered | None:
 
 def _each(usual: Run, answer: Answered) -> Iterator[Fault]:
     for number in range(len(usual.exchanges)):
-        yield _replaced(usual, number, lambda exchange: answer)
+        yield at_step(usual, number, lambda exchange, forward: answer)
 
 
 def _echo(usual: Run, number: int, refused: Answered) -> Fault:
     """The refusal, saying back the whole request."""
 
-    def answer(exchange: Exchange) -> Answered:
+    def answer(exchange: Exchange, forward: Forward) -> Answered:
         words = " ".join([*exchange.headers.values(), *exchange.values()])
         return with_words(refused, f"you said {words}")
 
-    return _replaced(usual, number, answer)
-
-
-def _replaced(usual: Run, number: int, answer: Callable[[Exchange], Answered]) -> Fault:
-    player, count = Player(usual.exchanges), 0
-
-    def play(exchange: Exchange, forward: Forward) -> Answered:
-        nonlocal count
-        count += 1
-        if count == number + 1:
-            return answer(exchange)
-        return player(exchange, forward)
-
-    return play
+    return at_step(usual, number, answer)
 
 
 def _header_secrets(run: Run) -> Iterator[str]:

@@ -7,21 +7,24 @@ from typing import ClassVar
 
 import pytest
 
-from levelup_ov.testing.harness import Bench
+from levelup_ov.testing.harness import Bench, Clock
 from levelup_ov.testing.identity import Identity
+from levelup_ov.testing.mixing import Mixing
 from levelup_ov.testing.outcomes import Outcomes
 from levelup_ov.testing.placing import Placing
+from levelup_ov.testing.pricing import Pricing
 from levelup_ov.testing.provider import Provider, Refusal, Sample
 from levelup_ov.testing.secrecy import Secrecy
 from levelup_ov.testing.shape import Shape
 from levelup_ov.testing.translation import Translation
+from levelup_ov.transport import net
 from levelup_ov.transport import session as transport
 
 _EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP:OPTION"),)))'
 _EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", Item("ITEM", 1)))'
 
 
-class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Secrecy):
+class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Pricing, Mixing, Secrecy):
     """What every adapter must do. Subclasses are called ``Test...`` and give data, never tests of their own kind.
 
     ``orders``: orders that the provider takes, by a name for each; with options, nested ones, more than one item.
@@ -37,6 +40,9 @@ class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Secrecy):
         """The adapter at its provider. Nobody waits between attempts here, and orders begin at the last moment."""
         monkeypatch.setattr(transport, "BACKOFF", 0.0)
         monkeypatch.setattr(transport, "HEARING_TIME", 0.05)
+        clock = Clock()
+        monkeypatch.setattr(net, "now", clock.now)
+        monkeypatch.setattr(net, "sleep", clock.sleep)
         return Bench(provider)
 
     @pytest.fixture

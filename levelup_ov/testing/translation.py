@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,7 +15,8 @@ from pytz.tzinfo import BaseTzInfo
 from levelup_ov.domain import money
 from levelup_ov.domain.options import Option, decode_path
 from levelup_ov.domain.order import DeliveryAddress, Item, Order
-from levelup_ov.domain.outcome import Quote
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.testing.clocks import clock_changes, edges, instants
 from levelup_ov.testing.harness import Bench, Run
@@ -22,6 +24,7 @@ from levelup_ov.testing.provider import Sample
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
 ADDRESS = DeliveryAddress("21 Blue Street", "Floor 9", "Boston", "MA", "02114", "knock twice at the side door")
+_LOOKS_LIKE = {"email": re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), "phone": re.compile(r"\+?[0-9][0-9 ().-]{6,15}[0-9]")}
 AMOUNTS = (57, 115, 1999)
 """Cents that a float of dollars gets wrong in one direction or the other."""
 
@@ -57,7 +60,7 @@ class Translation:
         for place, item in enumerate(sample.items):
             more = replace(item, quantity=item.quantity + 1)
             what = f"the quantity of item {item.provider_id}"
-            self._check_difference(bench, sample, _with(sample, place, more), what)
+            self._check_difference(bench, sample, with_item(sample, place, more), what)
 
     @pytest.mark.rule("ITEM-6")
     def test_the_quantity_of_every_option_is_sent(self, bench: Bench, sample: Sample) -> None:
@@ -65,20 +68,30 @@ class Translation:
             for position, option in enumerate(item.options):
                 options = list(item.options)
                 options[position] = Option(option.provider_id, option.quantity + 1, option.metadata)
-                more = _with(sample, place, replace(item, options=tuple(options)))
+                more = with_item(sample, place, replace(item, options=tuple(options)))
                 self._check_difference(bench, sample, more, f"the quantity of option {option.provider_id}")
 
     @pytest.mark.rule("ITEM-8", "EP-11")
     def test_instructions_and_the_user_are_sent(self, bench: Bench, sample: Sample) -> None:
-        noted = _with(sample, 0, replace(sample.items[0], special_instructions=ITEM_NOTE))
-        order = bench.order(noted, special_instructions=NOTE)
-        run = bench.submit(order, sample.tender)
-        run.answer
-        text = "\n".join(values(run))
-        for what, words in (("the order", NOTE), ("an item", ITEM_NOTE)):
-            assert words in text, f"ITEM-8: the special instructions of {what} are dropped; send or refuse them"
+        noted = tuple(replace(item, special_instructions=f"{ITEM_NOTE} {n}") for n, item in enumerate(sample.items))
+        wanted = {f"the special instructions of item no. {n + 1}": f"{ITEM_NOTE} {n}" for n in range(len(noted))}
+        order = bench.order(sample_of(sample, noted), special_instructions=NOTE)
+        wanted["the special instructions of the order"] = NOTE
+        text = _said(bench.submit(order, sample.tender))
+        for what, words in wanted.items():
+            assert text is None or words in text, f"ITEM-8: {what} are dropped; send or refuse them"
+        text = _said(bench.submit(order := bench.order(sample), sample.tender))
+        assert text is not None, "EP-11: an order without special instructions is refused"
         for name in (order.user.first_name, order.user.last_name):
             assert name in text, f"EP-11: the user's name is not sent: {name}"
+
+    @pytest.mark.rule("EP-11")
+    def test_for_whom_an_item_is_reaches_the_provider(self, bench: Bench, sample: Sample) -> None:
+        named = tuple(replace(item, recipient_name=f"Wilma {n} Guestly") for n, item in enumerate(sample.items))
+        text = _said(bench.submit(bench.order(sample_of(sample, named)), sample.tender))
+        for n in range(len(named)):
+            found = text is None or f"Wilma {n} Guestly" in text
+            assert found, f"EP-11: recipient_name of item no. {n + 1} is dropped; send or refuse it"
 
     @pytest.mark.rule("EP-11", "EP-12")
     def test_a_delivery_goes_to_its_address(self, bench: Bench, sample: Sample) -> None:
@@ -128,6 +141,38 @@ class Translation:
             assert discount in sent_amounts(run) or quote.charged is None, (
                 f"MONEY-5: a discount of {discount} cents is not sent as that, yet `charged` claims to account for it"
             )
+
+    @pytest.mark.rule("MONEY-11", "PAY-4")
+    def test_nothing_is_charged_by_guess_with_a_discount(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
+        run = bench.submit(bench.order(sample, merchant_funded_discount=AMOUNTS[0]), sample.tender)
+        if isinstance(run.failure, Refused):
+            return  # what cannot be communicated is refused
+        placed: Placed = run.answer
+        assert AMOUNTS[0] in sent_amounts(run) or not placed.charged, (
+            f"MONEY-11: a discount of {AMOUNTS[0]} cents is not sent, yet `charged` claims that the provider took "
+            f"{placed.charged} cents: what the consumer pays is not known, give None"
+        )
+
+    @pytest.mark.rule("EP-14")
+    def test_a_user_who_lacks_something_is_refused_or_served(self, bench: Bench, sample: Sample) -> None:
+        settings = bench.account.settings.values()
+        known = {setting.reveal() if isinstance(setting, Secret) else setting for setting in settings}
+        for lacking in ("email", "phone"):
+            user = replace(bench.order(sample).user, **{lacking: None})
+            order, before = bench.order(sample, user=user), bench.held()
+            run = bench.submit(order, sample.tender)
+            if run.failure is not None:
+                assert isinstance(run.failure, Refused) and run.failure.code == "customer_refused", (
+                    f"EP-14: a user without {lacking} must be served, or refused as customer_refused; it is told as "
+                    f"{run.failure!r}"
+                )
+                told = (run.failure.path or "").startswith("$.user")
+                assert told, f"EP-14: the refusal must name the member: path='$.user.{lacking}'"
+                assert bench.held() == before, "EP-14: the order of a refused user was placed"
+                continue
+            made_up = [value for value in values(run) if _LOOKS_LIKE[lacking].fullmatch(value) and value not in known]
+            assert not made_up, f"EP-14: the user gave no {lacking}, and {made_up[0]!r} is sent: nobody's is made up"
 
     @pytest.mark.rule("TIME-2", "TIME-5", "TIME-6", "TIME-9")
     def test_times_around_both_clock_changes_arrive_as_meant(self, bench: Bench, sample: Sample) -> None:
@@ -194,6 +239,11 @@ def values(run: Run) -> list[str]:
     return [value for exchange in run.exchanges if exchange.method != "GET" for value in exchange.values()]
 
 
+def sent_times(run: Run, names: set[str]) -> int:
+    """How often one of ``names`` was sent in a run."""
+    return sum(value in names for value in values(run))
+
+
 def sent_amounts(run: Run) -> set[int]:
     """Every amount that was sent, in cents: integers as they are, and numbers of dollars that are exact."""
     amounts: set[int] = set()
@@ -209,9 +259,23 @@ def sent_amounts(run: Run) -> set[int]:
     return amounts
 
 
-def _with(sample: Sample, place: int, item: Item) -> Sample:
-    items = [*sample.items[:place], item, *sample.items[place + 1 :]]
+def with_item(sample: Sample, place: int, item: Item) -> Sample:
+    """The sample with another item at a place."""
+    return sample_of(sample, (*sample.items[:place], item, *sample.items[place + 1 :]))
+
+
+def sample_of(sample: Sample, items: Iterable[Item]) -> Sample:
+    """The sample with other items."""
     return Sample(sample.location, *items, tender=sample.tender, **sample.members)
+
+
+def _said(run: Run) -> str | None:
+    """All that was sent; None where the order is refused."""
+    if isinstance(run.failure, Refused):
+        assert run.proves_no_order, f"SUB-5: the refusal must prove that nothing was placed: {run.failure!r}"
+        return None
+    run.answer
+    return "\n".join(values(run))
 
 
 def _steady(bench: Bench, order: Order) -> Counter[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -16,6 +17,7 @@ MAX_INTEGER = 2**31 - 1
 """The largest integer that is read as a number: more is no count, and minutes or JSON could not hold it."""
 _NO_PRICE = object()
 """A number that is read, and is no price of a menu."""
+_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
 _YEARS = range(1970, 9999)
 """Times that every zone can show, a day before and after."""
 
@@ -54,6 +56,14 @@ class Answer:
     def dollars(self, name: str, *default: T) -> int | T:
         """An amount in whole currency units with at most two places, given in cents."""
         return self._read(name, "an amount of money", _dollars, default)
+
+    def amount(self, name: str, *default: T) -> int | T:
+        """An amount in whole currency units that is written as text, such as ``"12.50"``, given in cents.
+
+        ASCII digits and at most two places after a point. A sign, a comma, a space or a third place is refused: it
+        may mean more than one amount.
+        """
+        return self._read(name, "an amount of money as text", _amount, default)
 
     def price(self, name: str) -> int | None:
         """A price of a menu in cents; None for null and for any other number: what no menu can express (MENU-6)."""
@@ -141,6 +151,15 @@ def _dollars(value: Any) -> int | None:
         return None
     try:
         return money.from_decimal(value)
+    except ValueError:
+        return None
+
+
+def _amount(value: Any) -> int | None:
+    if type(value) is not str or not _AMOUNT.fullmatch(value):
+        return None
+    try:
+        return money.from_decimal(Decimal(value))
     except ValueError:
         return None
 

@@ -49,7 +49,7 @@ class Breaker:
             if self.is_open and now < self._probe_at:
                 raise Unanswered(
                     "provider_unavailable",
-                    "the provider did not answer lately and is not asked for a moment",
+                    "the provider is not responding; calls to it are paused",
                     sent=False,
                     retry_after=max(round(self._probe_at - now), 1),
                 )

@@ -92,7 +92,7 @@ class MemoryStore:
         """Nothing is held."""
 
 
-class AnswerCache:
+class ResponseCache:
     """Fresh answers from ``store``, everything else fetched once and kept, if it was understood."""
 
     def __init__(self, store: Store) -> None:

@@ -59,7 +59,7 @@ class OwnConnections:
             self._kept.popitem()[1].close()
 
 
-class Exchange:
+class SendState:
     """One request and its answer, as the connection sees them.
 
     ``own``: the session's own connections; None: those of the account. ``last_look`` is called just before the
@@ -131,7 +131,7 @@ class Exchange:
         connection.close()
 
 
-current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
+current_exchange: ContextVar[SendState] = ContextVar("current_exchange")
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -161,7 +161,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    _exchange: Exchange | None = None
+    _exchange: SendState | None = None
     _reader: _DeadlineReader
     fp: Any
 
@@ -251,7 +251,7 @@ class _DeadlineMixin(HTTPConnection):
             exchange.sent = True
         super().send(data)
 
-    def _look(self, exchange: Exchange) -> None:
+    def _look(self, exchange: SendState) -> None:
         """Everything that speaks against sending, seen just before the first byte goes."""
         exchange.look()
         if net.is_readable(self.sock):

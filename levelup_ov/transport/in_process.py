@@ -56,7 +56,7 @@ class InProcessAdapter(BaseAdapter):
         except ConnectionAbortedError:
             return
         except Exception:
-            log.exception("the application in this process failed")
+            log.exception("in_process_application_failed")
 
     def _call(self, request: PreparedRequest) -> HTTPResponse:
         started: list[Any] = []

@@ -96,7 +96,7 @@ class RedisStore:
             if first:
                 # Not the error's text: it may hold the address.
                 extra = {"failure": type(error).__name__, "pause_seconds": PAUSE}
-                log.warning("Redis fails: menus are fetched each time", extra=extra)
+                log.warning("redis_unavailable", extra=extra)
             return otherwise
 
 

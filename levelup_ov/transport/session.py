@@ -33,16 +33,17 @@ from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.transport import net
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import AnswerCache, MemoryStore, Store, cache_key
+from levelup_ov.transport.cache import MemoryStore, ResponseCache, Store, cache_key
 from levelup_ov.transport.connections import (
     DeadlineAdapter,
-    Exchange,
     OwnConnections,
+    SendState,
     current_exchange,
     tls_context,
 )
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.in_process import InProcessAdapter, WSGIApplication
+from levelup_ov.transport.placement import Placement
 
 CONNECT_TIMEOUT = 3.05
 """Seconds for a TCP and TLS connection; just above a multiple of TCP's 3 s retransmission."""
@@ -76,8 +77,8 @@ _PASSING = ("provider_unavailable", "provider_timeout", "rate_limited")
 _SAYINGS = {
     "provider_credentials_refused": "the provider refuses the account's credentials",
     "provider_protocol_error": "the provider answered against its own interface",
-    "provider_timeout": "the provider reports a time-out of its own",
-    "provider_unavailable": "the provider reports a fault of its own",
+    "provider_timeout": "the provider reports a timeout",
+    "provider_unavailable": "the provider reports an internal error",
     "rate_limited": "the provider answers that it gets too many requests",
 }
 
@@ -112,6 +113,16 @@ class Reply:
     def answer(self) -> Answer:
         """The body as a JSON object, for reading member by member."""
         return Answer(self.json()).checked()
+
+    def answers(self) -> list[Answer]:
+        """The body as a JSON list of objects at the root; an object, text or null is no list without rows.
+
+        :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``.
+        """
+        value = self.json()
+        if type(value) is not list:
+            raise broken_protocol("the provider's answer needs a list at $")
+        return [Answer(each, f"$[{position}]").checked() for position, each in enumerate(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,7 @@ class Transport:
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._tls = tls_context()
         self._pools: dict[str, DeadlineAdapter] = {}
-        self.cache = AnswerCache(store or MemoryStore())
+        self.cache = ResponseCache(store or MemoryStore())
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lock = threading.Lock()
 
@@ -178,12 +189,9 @@ class Session:
     attempt without the answer that was asked for: so no late answer is read as the answer to another call. For
     what must not be mistaken: orders, look-ups of them, money. Close the session when it is done.
 
-    ``last_look`` is called for each attempt to send the call that places the order: after the name look-up, the
-    connection, TLS and the proxy, immediately before the first byte, with the trace that the adapter leaves.
-    Nothing is sent if it raises, or if it took too long.
-
-    ``placing`` says whether an order may exist: it turns true at the last look, and false again if the call is
-    proven to have had no effect.
+    ``placement`` knows whether an order may exist, and is asked for its last look for each attempt to send the call
+    that places the order: after the name look-up, the connection, TLS and the proxy, immediately before the first
+    byte. Nothing is sent if that raises, or if it took too long.
     """
 
     def __init__(
@@ -197,7 +205,7 @@ class Session:
         deadline: Deadline,
         calls: list[Call] | None = None,
         own: bool = False,
-        last_look: Callable[[Mapping[str, Any] | None], None] | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self._transport = transport
         self._account = account
@@ -206,12 +214,15 @@ class Session:
         self._error_from = error_from
         self._part = ""
         self._own = OwnConnections() if own else None
-        self._last_look = last_look
+        self.placement = placement or Placement()
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
-        self.placing = False
-        self._is_unanswered = False
+
+    @property
+    def placing(self) -> bool:
+        """Whether an order may exist; see :class:`~levelup_ov.transport.placement.Placement`."""
+        return self.placement.may_exist
 
     def __enter__(self) -> Self:
         return self
@@ -360,16 +371,16 @@ class Session:
         breaker.admit()
         if places_order:
             self._check_hearing_time()
-        before = self.placing
+        placement, before = self.placement, self.placement.may_exist
         look = (lambda: self._look(trace)) if places_order else None
         attempt, sent = 1, False
         while True:
-            exchange = Exchange(self.deadline, own=self._own, last_look=look)
+            exchange = SendState(self.deadline, own=self._own, last_look=look)
             try:
                 reply = self._send(request, exchange)
                 _check_fresh(reply, request)
                 if places_order:
-                    self.placing = True
+                    placement.begin()
                 if (refusal := self._error_from(reply)) is None:
                     _check_status(reply, request, also)
             except Failure as failure:
@@ -377,8 +388,7 @@ class Session:
                 if exchange.held_back or not isinstance(failure, Unanswered):
                     if places_order and exchange.held_back:
                         # Nothing went out now; an earlier attempt may have arrived.
-                        self.placing = before or sent
-                        self._is_unanswered = self._is_unanswered or sent
+                        placement.unanswered(before=before, sent=sent)
                     if isinstance(failure, Unanswered):
                         failure.sent = sent
                     raise
@@ -390,8 +400,7 @@ class Session:
                     # An earlier attempt may have arrived, whatever became of this one.
                     failure.sent = sent
                     if places_order:
-                        self.placing = before or sent
-                        self._is_unanswered = self._is_unanswered or sent
+                        placement.unanswered(before=before, sent=sent)
                     raise
             except BaseException:
                 exchange.settle(keep=False)
@@ -402,9 +411,8 @@ class Session:
                 exchange.settle(keep=refusal is None or self._own is None, understood=True)
                 if refusal is None:
                     return reply
-                if places_order:
-                    self._is_unanswered = self._is_unanswered or sent
-                refusal.proof = not self.placing or (places_order and not before and not sent)
+                proof = placement.refused(before=before, sent=sent) if places_order else not placement.may_exist
+                refusal.proof = proof
                 raise refusal
             net.sleep(pause)
             attempt += 1
@@ -414,14 +422,13 @@ class Session:
 
         After an attempt that was sent and had no answer, it proves nothing.
         """
-        self.placing = self._is_unanswered
+        self.placement.nothing_placed()
 
     def _look(self, trace: Mapping[str, Any] | None) -> None:
-        if self._last_look is not None:
-            self._last_look(trace)
+        self.placement.look(trace)
         # That may have had to wait, for the ledger or for a host that was suspended.
         self._check_hearing_time()
-        self.placing = True
+        self.placement.begin()
 
     def _check_hearing_time(self) -> None:
         if self.deadline.remaining() < HEARING_TIME:
@@ -458,7 +465,7 @@ class Session:
             request.headers["Content-Length"] = str(len(_bytes(request)))
         return request
 
-    def _send(self, request: PreparedRequest, exchange: Exchange) -> Reply:
+    def _send(self, request: PreparedRequest, exchange: SendState) -> Reply:
         started = net.now()
         remaining = self.deadline.remaining()
         url = urlsplit(request.url or "")
@@ -513,7 +520,7 @@ def _read(response: requests.Response) -> bytes:
     return bytes(content)
 
 
-def _classify(error: Exception, exchange: Exchange, deadline: Deadline) -> Unanswered:
+def _classify(error: Exception, exchange: SendState, deadline: Deadline) -> Unanswered:
     """The typed failure of an exchange.
 
     One class is raised for a refused connection and for one dropped after the provider read the order;
@@ -582,8 +589,8 @@ def _number(value: Any) -> orjson.Fragment:
     """A Decimal as a JSON number, digit by digit: amounts never pass through a float."""
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(format(value, "f"))
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

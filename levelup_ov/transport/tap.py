@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -22,7 +23,7 @@ from urllib3.response import HTTPResponse
 
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.session import Reply, Session, Transport
 
@@ -40,7 +41,8 @@ class Exchange:
     """One request as it went out, and what became of it.
 
     ``places_order`` and ``repeatable``: what the adapter said of the call. ``arrived``: whether the provider got
-    it. ``answer``: what the adapter got; None where that was nothing.
+    it. ``answer``: what the adapter got; None where that was nothing. ``number``: of the call that it belongs
+    to, a new one for each call and the same for all its attempts. None where nobody counted.
     """
 
     method: str
@@ -50,6 +52,7 @@ class Exchange:
     places_order: bool = False
     repeatable: bool = False
     arrived: bool = False
+    number: int | None = None
     answer: Answered | None = field(default=None, repr=False)
 
     @property
@@ -98,11 +101,13 @@ Fault = Callable[[Exchange, Forward], Answered]
 
 
 class _Intent(NamedTuple):
-    places_order: bool
-    repeatable: bool
+    places_order: bool = False
+    repeatable: bool = False
+    number: int | None = None
 
 
-_intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent(False, False))
+_numbers = count()
+_intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent())  # noqa: B039 - it is a tuple
 
 
 class TappedSession(Session):
@@ -115,7 +120,8 @@ class TappedSession(Session):
 
     def call(self, method: str, path: str, **how: Any) -> Reply:
         self.also |= frozenset(how.get("also", ()))
-        token = _intent.set(_Intent(how.get("places_order", False), how.get("repeatable", False)))
+        intent = _Intent(how.get("places_order", False), how.get("repeatable", False), next(_numbers))
+        token = _intent.set(intent)
         try:
             return super().call(method, path, **how)
         finally:
@@ -135,7 +141,7 @@ class Tap(Transport):
         """Forget what was seen and kept; the list of what will be seen, filled as it happens."""
         self.exchanges: list[Exchange] = []
         self.fault = fault
-        self.cache = AnswerCache(MemoryStore())
+        self.cache = ResponseCache(MemoryStore())
         self._closed = Breaker()
         return self.exchanges
 
@@ -155,7 +161,7 @@ class _Pool:
 
     def send(self, request: Any, **how: Any) -> Response:
         body = request.body if isinstance(request.body, bytes) else b""
-        exchange = Exchange(request.method, request.url, dict(request.headers), body, *_intent.get())
+        exchange = Exchange(request.method, request.url, dict(request.headers), body, **_intent.get()._asdict())
         self._tap.exchanges.append(exchange)
 
         def forward() -> Answered:
@@ -203,12 +209,14 @@ class Player:
     """Answers requests from recorded exchanges, each once and in turn, the last of a kind again and again.
 
     Of one kind are those with the same method and path; where there is none, with the same method and as long a
-    path, for ids that the caller makes up. As a :data:`Fault` it never asks the provider.
+    path, for ids that the caller makes up. Attempts of one call get the same answer. As a :data:`Fault` it never
+    asks the provider.
     """
 
     def __init__(self, recorded: Sequence[Exchange]) -> None:
         self._recorded = [exchange for exchange in recorded if exchange.answer is not None]
         self._played: set[int] = set()
+        self._calls: dict[int, int] = {}
 
     def __call__(self, exchange: Exchange, forward: Forward) -> Answered:
         """:raises OSError: nothing recorded is like the request."""
@@ -216,6 +224,8 @@ class Player:
             found = [place for place, other in enumerate(self._recorded) if alike(exchange, other)]
             if found:
                 place = next((place for place in found if place not in self._played), found[-1])
+                if exchange.number is not None:
+                    place = self._calls.setdefault(exchange.number, place)
                 self._played.add(place)
                 current_exchange.get().look()
                 current_exchange.get().sent = True
@@ -237,7 +247,7 @@ RECORDED_REFERENCE = "5b3e8f0a-recorded-reference"
 """The reference of an order in recordings, in place of the one that it was made with."""
 
 
-class Recorded(Transport):
+class Playback(Transport):
     """Stands in for a provider with the recordings in ``directory``, the files in the order of their names.
 
     It says the same whatever an order holds.

@@ -110,7 +110,7 @@ def test_a_wrapper_that_changes_nothing_is_sound(sound: Flask) -> None:
 
 
 @pytest.mark.rule("EP-4")
-def test_a_location_that_takes_no_order_is_told_and_is_no_violation_while_others_do(sound: Flask) -> None:
+def test_a_location_without_orders_is_reported_not_a_violation(sound: Flask) -> None:
     def closed(request: Request) -> Response | None:
         return error("location_closed") if request.path.endswith("sandbox.day/order_validations") else None
 

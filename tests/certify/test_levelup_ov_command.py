@@ -120,7 +120,7 @@ def test_junit_has_one_case_for_each_check(service: str, tmp_path: Path) -> None
 
 
 @pytest.mark.rule("ERR-4", "PAY-2")
-def test_key_and_card_are_printed_nowhere_even_if_the_service_tells_them(sound: Flask, tmp_path: Path) -> None:
+def test_key_and_card_are_never_printed(sound: Flask, tmp_path: Path) -> None:
     file = tmp_path / "junit.xml"
     with serving(WRONG["an error tells the card"].around(sound.wsgi_app)) as address:
         arguments = ["certify", address, *KEY, "--location", "sandbox.card", "--submit", "--junit", str(file)]

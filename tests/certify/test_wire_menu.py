@@ -77,7 +77,7 @@ ITEM = "$.menu.categories[0].category.items[0].item"
         ),
     ],
 )
-def test_what_breaks_a_rule_is_told_once_with_its_ids_or_its_path(
+def test_each_problem_is_reported_once_with_ids_or_path(
     menu: dict[str, Any], change: Change, expected: str
 ) -> None:
     broken = copy.deepcopy(menu)
@@ -118,9 +118,9 @@ def test_the_command_reads_a_service_or_one_menu(service: str, sound: Flask) -> 
     key = ["--key", DEVELOPMENT_API_KEY]
     everything = check(service, *key)
     assert (everything.exit_code, everything.stdout) == (0, "")
-    assert everything.stderr.count(": sound") == 7
+    assert everything.stderr.count(": healthy") == 7
     one = check(f"{service}/locations/sandbox.day/menu", *key)
-    assert (one.exit_code, one.stderr) == (0, "/locations/sandbox.day/menu: sound\n")
+    assert (one.exit_code, one.stderr) == (0, "/locations/sandbox.day/menu: healthy\n")
     with serving(Wrong(frozenset(), answer=dangling).around(sound.wsgi_app)) as address:
         found = check(address, *key, "--location", "sandbox.day")
     assert found.exit_code == 1

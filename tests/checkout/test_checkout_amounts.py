@@ -114,3 +114,44 @@ def test_what_passes_is_sent_as_it_is(outstanding: int, tax: int, exemption: int
         assert (failure.code, adds_up) == ("amounts_do_not_add_up", False)
     else:
         assert adds_up and proposed(check).spend == payment
+
+
+@pytest.mark.parametrize(
+    ("check", "discount", "expected"),
+    [
+        # Cash first, then LevelUp: the tax falls from 200 to 190 with a discount of 100 (C# and Java libraries).
+        (Check(1200, 200, 0, 1200, 0, 190), 100, Amounts(1190, 190, 0)),
+        (Check(1200, 200, 0, 1200, 0, 100), 1000, Amounts(1100, 100, 0)),
+        # The tax may stay as it is.
+        (Check(1200, 200, 0, 1200, 0, 200), 100, Amounts(1200, 200, 0)),
+        # A part of the check is paid.
+        (Check(1200, 200, 0, 600, 0, 190), 100, Amounts(600, 0, 0)),
+    ],
+)
+def test_the_tax_may_fall_with_the_discount(check: Check, discount: int, expected: Amounts) -> None:
+    check_amounts(check, discount)
+    assert completed(check, discount) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "discount", "member"),
+    [
+        (190, None, "discount_amount"),
+        (201, 100, "tax_amount_after_discount"),
+        (190, 0, "tax_amount_after_discount"),
+    ],
+)
+def test_a_tax_after_the_discount_that_is_wrong(after: int, discount: int | None, member: str) -> None:
+    with pytest.raises(Failure) as refused:
+        check_amounts(Check(1200, 200, 0, 1200, 0, after), discount)
+    assert (refused.value.code, refused.value.path) == ("amounts_do_not_add_up", f"$.order.{member}")
+
+
+@given(checks(), st.data())
+def test_with_any_tax_after_it_the_amounts_add_up(check: Check, data: st.DataObject) -> None:
+    discount = data.draw(st.integers(0, proposed(check).discountable))
+    after = data.draw(st.integers(0, check.tax)) if discount else check.tax
+    taxed = replace(check, tax_after_discount=after)
+    sent = completed(taxed, discount)
+    assert sent.tax <= after and sent.tax + sent.exemption <= sent.spend <= check.outstanding
+    assert discount <= sent.discountable

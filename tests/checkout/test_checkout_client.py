@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import responses
 
-from levelup_ov.checkout.client import Calls, LevelUp
+from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered
@@ -24,12 +24,12 @@ URL = "https://levelup.example"
 MERCHANT, USER = Secret("merchant-token-canary"), Secret("user-token-canary")
 
 
-def client(url: str = URL) -> LevelUp:
-    return LevelUp(Transport(pool_size=2), url, SHOP_APP.api_key, Secret(SHOP_APP.client_secret), threads=2)
+def client(url: str = URL) -> LevelUpClient:
+    return LevelUpClient(Transport(pool_size=2), url, SHOP_APP.api_key, Secret(SHOP_APP.client_secret), threads=2)
 
 
 @pytest.fixture
-def calls() -> Iterator[Calls]:
+def calls() -> Iterator[LevelUpSession]:
     """Calls that are marked as placing, but that no ledger hears of."""
     with client().calls(Deadline(5), []) as calls:
         yield calls
@@ -39,7 +39,7 @@ def refusal(*errors: Any) -> Any:
     return [{"error": {"message": "no.", **error}} for error in errors]
 
 
-ACTIONS: dict[str, tuple[str, str, Callable[[Calls], object]]] = {
+ACTIONS: dict[str, tuple[str, str, Callable[[LevelUpSession], object]]] = {
     "propose": ("POST", "/v15/proposed_orders", lambda calls: calls.propose(MERCHANT, USER, {})),
     "complete": ("POST", "/v15/completed_orders", lambda calls: calls.complete(MERCHANT, USER, {})),
     "refund": ("POST", "/v15/orders/u/refund", lambda calls: calls.refund(MERCHANT, "u", None)),
@@ -55,7 +55,7 @@ ACTIONS: dict[str, tuple[str, str, Callable[[Calls], object]]] = {
 ALL = pytest.mark.parametrize("action", ACTIONS)
 
 
-def failure_of(calls: Calls, action: str, **answer: Any) -> Failure:
+def failure_of(calls: LevelUpSession, action: str, **answer: Any) -> Failure:
     """What a call fails with when it is answered like this, each time."""
     method, path, act = ACTIONS[action]
     with responses.RequestsMock(assert_all_requests_are_fired=False) as line:
@@ -67,7 +67,7 @@ def failure_of(calls: Calls, action: str, **answer: Any) -> Failure:
 
 @ALL
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[", b"null", b"7", b'"x"', b"{}", b"[7]", b'[{"order": 7}]'])
-def test_a_success_that_says_nothing_is_a_broken_protocol(calls: Calls, action: str, body: bytes) -> None:
+def test_a_success_that_says_nothing_is_a_broken_protocol(calls: LevelUpSession, action: str, body: bytes) -> None:
     failure = failure_of(calls, action, status=200, body=body)
     assert failure.code == "provider_protocol_error"
     assert isinstance(failure, Unanswered) and failure.sent
@@ -75,7 +75,7 @@ def test_a_success_that_says_nothing_is_a_broken_protocol(calls: Calls, action: 
 
 @ALL
 @pytest.mark.parametrize("status", [400, 404, 406, 409, 418, 422])
-def test_a_refusal_in_a_form_that_is_not_levelup_s_proves_nothing(calls: Calls, action: str, status: int) -> None:
+def test_a_refusal_in_a_foreign_form_proves_nothing(calls: LevelUpSession, action: str, status: int) -> None:
     for body in (b"<html>", b"[]", b"[7]", b'{"error": "x"}', b'[{"error": "x"}]', b'[{"error": {}}, 1]'):
         failure = failure_of(calls, action, status=status, body=body)
         assert not isinstance(failure, Refused), body
@@ -105,7 +105,7 @@ def test_a_refusal_in_a_form_that_is_not_levelup_s_proves_nothing(calls: Calls, 
     ],
 )  # fmt: skip
 def test_refusals_are_errors_of_the_closed_list(
-    calls: Calls, action: str, status: int, body: Any, code: str, path: str | None
+    calls: LevelUpSession, action: str, status: int, body: Any, code: str, path: str | None
 ) -> None:
     answer = {"body": b""} if body is None else {"json": body}
     failure = failure_of(calls, action, status=status, **answer)
@@ -118,13 +118,13 @@ def test_refusals_are_errors_of_the_closed_list(
     [(401, "provider_credentials_refused"), (429, "rate_limited"), (500, "provider_unavailable"),
      (503, "provider_unavailable"), (504, "provider_timeout"), (302, "provider_protocol_error")],
 )  # fmt: skip
-def test_statuses_that_anybody_may_answer(calls: Calls, status: int, code: str, monkeypatch: Any) -> None:
+def test_statuses_that_anybody_may_answer(calls: LevelUpSession, status: int, code: str, monkeypatch: Any) -> None:
     monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
     failure = failure_of(calls, "complete", status=status, body=b"busy")
     assert (failure.code, isinstance(failure, Unanswered)) == (code, True)
 
 
-def test_several_errors_are_told_together(calls: Calls) -> None:
+def test_several_errors_are_told_together(calls: LevelUpSession) -> None:
     body = refusal({"message": "One."}, {"message": "Two."}, {"message": "One."})
     assert failure_of(calls, "profile", status=422, json=body).message == "LevelUp: One.; Two."
     long = refusal({"message": "x" * 10_000})
@@ -150,7 +150,7 @@ def test_a_token_that_cannot_be_one(token: Any) -> None:
     assert failed.value.code == "provider_protocol_error"
 
 
-def test_a_refund_is_never_sent_twice(calls: Calls) -> None:
+def test_a_refund_is_never_sent_twice(calls: LevelUpSession) -> None:
     with responses.RequestsMock() as line:
         line.post(f"{URL}/v15/orders/u/refund", status=503)
         with pytest.raises(Unanswered):
@@ -158,7 +158,7 @@ def test_a_refund_is_never_sent_twice(calls: Calls) -> None:
         assert len(line.calls) == 1
 
 
-def test_the_headers_of_a_call(calls: Calls) -> None:
+def test_the_headers_of_a_call(calls: LevelUpSession) -> None:
     with responses.RequestsMock() as line:
         line.post(f"{URL}/v15/proposed_orders", json={"proposed_order": {"uuid": "u", "discount_amount": 0}})
         calls.propose(MERCHANT, USER, {})
@@ -186,7 +186,7 @@ def test_only_so_many_call_at_once() -> None:
         ("", None),
     ],
 )
-def test_the_next_page_is_the_one_that_is_linked(calls: Calls, link: str, following: int | None) -> None:
+def test_the_next_page_is_the_one_that_is_linked(calls: LevelUpSession, link: str, following: int | None) -> None:
     past = {"uuid": "u", "created_at": "2026-11-20T17:00:00Z", "spend_amount": 1, "total_amount": 1}
     with responses.RequestsMock() as line:
         line.get(f"{URL}/v15/users/orders", json=[{"order": past}], headers={"Link": link})

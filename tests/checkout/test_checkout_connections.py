@@ -250,7 +250,7 @@ def test_a_request_to_somebody_whom_levelup_does_not_know(site: Site) -> None:
     assert answer.error["message"] == "LevelUp: There is no user with this e-mail address."
 
 
-def test_the_app_token_is_fetched_once_and_again_when_it_is_refused(site: Site) -> None:
+def test_the_app_token_is_fetched_once_and_after_a_refusal(site: Site) -> None:
     asked = site.request_permissions()
     site.post(f"/users/{asked['id']}/poll")
     assert site.line.count("/access_tokens") == 1
@@ -273,7 +273,7 @@ def test_credentials_of_the_service_that_are_wrong(make_site: MakeSite) -> None:
 # Accounts of record.
 
 
-def test_an_account_of_record_has_one_card_and_it_is_typed_at_levelup(site: Site) -> None:
+def test_an_account_of_record_has_one_card_typed_at_levelup(site: Site) -> None:
     made = site.create_user()
     assert made["state"] == "connected"
     site.add_card(made["id"])
@@ -366,7 +366,7 @@ def test_a_token_is_forgotten_even_where_levelup_is_down(site: Site, user: str) 
     assert site.call("GET", f"/users/{user}/profile").refusal == (422, "not_connected", None)
 
 
-def test_a_callback_that_comes_after_disconnecting_connects_nobody(site: Site) -> None:
+def test_a_callback_after_disconnecting_connects_nobody(site: Site) -> None:
     begun = started(site, "user")
     come_back = approved(site, "user", begun)
     site.done(site.call("DELETE", f"/users/{begun['id']}"))

@@ -508,4 +508,3 @@ def timed(call: Callable[[], Any], site: Site) -> float:
     started = time.monotonic()
     call()
     return time.monotonic() - started
-

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.checkout.client import Calls
+from levelup_ov.checkout.client import LevelUpSession
 from levelup_ov.checkout.store import Store
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
@@ -134,7 +134,7 @@ def test_the_command_for_submissions_leaves_charges_alone(site: Site, merchant: 
     assert (result.exit_code, result.output) == (0, "0 resolved, 0 still unknown\n")
 
 
-def test_a_charge_that_was_declined_when_asked_again_never_happened(
+def test_a_charge_declined_on_asking_again_never_happened(
     site: Site, merchant: str, clock: Clock
 ) -> None:
     ben = site.connect_user("ben@example.com")
@@ -163,7 +163,7 @@ def test_a_token_that_was_revoked_meanwhile_proves_nothing(
     assert len(site.standing()) == 1
 
 
-def test_an_unknown_charge_is_found_out_once_its_user_is_connected_again(
+def test_an_unknown_charge_is_reconciled_on_reconnecting(
     site: Site, merchant: str, user: str, clock: Clock
 ) -> None:
     site.line.faults["/completed_orders"] = LOST[:]
@@ -224,9 +224,9 @@ def test_a_charge_that_comes_late_counts(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has ruled it out meanwhile; the money is gone all the same, and can be refunded."""
-    complete = Calls.complete
+    complete = LevelUpSession.complete
 
-    def slow(calls: Calls, *arguments: Any, **named: Any) -> Any:
+    def slow(calls: LevelUpSession, *arguments: Any, **named: Any) -> Any:
         charge = complete(calls, *arguments, **named)
         ledger = site.app.extensions["levelup_ov"].submissions.ledger
         (submission,) = ledger.open_submissions()
@@ -234,7 +234,7 @@ def test_a_charge_that_comes_late_counts(
         assert Store(ledger.database).change_order(submission.id, ("charging",), values=ruled_out)
         return charge
 
-    monkeypatch.setattr(Calls, "complete", slow)
+    monkeypatch.setattr(LevelUpSession, "complete", slow)
     charged = site.charged(order(merchant, user))
     assert (charged["state"], site.standing()) == ("charged", [charged["uuid"]])
 

@@ -96,7 +96,7 @@ def test_no_secret_is_told_or_kept(
     assert [secret for secret in {*secrets, "canary-receipt", "ada@example.com"} if secret in dumped] == []
 
 
-def test_what_completes_an_order_is_kept_sealed_and_no_longer_than_needed(
+def test_what_completes_an_order_is_sealed_and_dropped_in_time(
     site: Site, merchant: str, user: str, environ: dict[str, str]
 ) -> None:
     site.line.faults["/completed_orders"] = ["lost"] * 3

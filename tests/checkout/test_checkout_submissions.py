@@ -64,7 +64,7 @@ def test_an_order_number_is_an_identity_of_the_whole(site: Site, merchant: str, 
     assert (len(site.standing()), site.meals()) == (1, 1)
 
 
-def test_what_a_location_does_not_take_is_refused_before_anything_is_charged(
+def test_what_a_location_does_not_take_is_refused_uncharged(
     site: Site, merchant: str, user: str
 ) -> None:
     assert site.charge(meal(merchant, user, place="sandbox.card")).refusal[:2] == (422, "tender_not_accepted")
@@ -159,7 +159,7 @@ def test_an_unknown_submission_is_found_out_by_the_command(site: Site, merchant:
 
 
 @pytest.mark.rule("SUB-5")
-def test_what_may_stand_is_not_refunded_because_a_later_try_failed_early(
+def test_a_possible_order_is_not_refunded_for_an_early_failure(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second try is turned away before anybody has looked for the order of the first."""
@@ -255,7 +255,7 @@ def test_a_validation_is_one_identity_at_every_endpoint(site: Site, merchant: st
 
 
 @pytest.mark.rule("SUB-3", "WEB-5")
-def test_what_was_submitted_past_the_checkout_is_not_cooked_twice(site: Site, merchant: str, user: str) -> None:
+def test_a_submission_beside_checkout_is_not_cooked_twice(site: Site, merchant: str, user: str) -> None:
     body = meal(merchant, user, discount_amount=0)
     body["order_submission"]["order_number"] = "N-1"
     sent = {**body["order_submission"], "tip": 0, "merchant_funded_discount": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,3 +93,67 @@ def test_a_person_who_refuses_is_told_so(visitor: Visitor) -> None:
     visitor.send("/shop/connect").follow()
     visitor.sign_in("ada@example.com").send("/oauth2/authorizations/new", answer="refuse").follow()
     assert "LevelUp was not connected." in visitor.page.text
+
+
+def rows(page: str) -> dict[str, int]:
+    """The lines of the sums that a page shows, in cents."""
+    found = re.findall(r"<tr[^>]*><td>([^<]*)</td>\s*<td class=\"number\">(&minus;)?\$([\d,.]+)</td></tr>", page)
+    return {name: int(cents.replace(",", "").replace(".", "")) * (-1 if minus else 1) for name, minus, cents in found}
+
+
+SHARES = ("Your gift card", "LevelUp credit", "Your card")
+
+
+@pytest.mark.parametrize(
+    ("email", "shares", "discount"),
+    [
+        ("dora@example.com", {"Your gift card": 1000, "Your card": 526}, None),
+        ("ada@example.com", {"LevelUp credit": 100, "Your card": 1226}, -200),
+    ],
+)
+def test_who_pays_what_adds_up(visitor: Visitor, email: str, shares: dict[str, int], discount: int | None) -> None:
+    page = visitor.connect("/shop/connect", email).page.text
+    for shown in (page, visitor.send("/shop/pay").follow().page.text):
+        sums = rows(shown)
+        assert {name: sums[name] for name in SHARES if name in sums} == shares
+        assert sum(shares.values()) == sums["You pay"]
+        # Nobody is shown credit of nothing.
+        assert sums.get("Credit from the merchant") == discount
+    refunded = rows(visitor.send("/shop/orders/").page.text)
+    assert refunded["You paid"] == -refunded["Refunded"] == sum(shares.values())
+    assert refunded["Left to pay"] == 0 and "You pay" not in refunded
+
+
+def test_who_may_not_read_the_history_is_told_less(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levelup_ov.standins.shop.app.PERMISSIONS", ("create_orders",))
+    visitor.connect("/shop/connect", "dora@example.com")
+    sums = rows(visitor.send("/shop/pay").follow().page.text)
+    assert sums["Your gift card"] + sums["Your card or LevelUp credit"] == sums["You pay"]
+
+
+def test_an_answered_request_leads_back_to_the_shop(visitor: Visitor) -> None:
+    visitor.send("/shop/request", email="ada@example.com").follow()
+    answering = Browser(SimpleNamespace(app=visitor.client.application))  # type: ignore[arg-type]
+    answering.open("/permissions_requests/1").sign_in("ada@example.com").send("/permissions_requests/1", answer="grant")
+    assert "Back to Sample Shop" in answering.page.text
+    again = answering.open("/permissions_requests/1").page.text
+    assert "Back to Sample Shop" in again and 'href="/shop"' in again
+
+
+def test_card_errors_are_tied_to_their_fields(visitor: Visitor) -> None:
+    visitor.send("/shop/create", email="new@example.com", first_name="New", last_name="User").follow()
+    visitor.send("/shop/card").follow()
+    typed = {"cvv": "1", "expiration_month": "13", "expiration_year": "2040", "postal_code": "1"}
+    page = visitor.send("/credit_cards/new", number="4111", **typed).page.text
+    for name in ("number", "cvv", "expiration_month", "postal_code"):
+        assert re.search(rf'<input id="{name}"[^>]*aria-invalid="true" aria-describedby="{name}-error"', page)
+        assert f'id="{name}-error"' in page
+    assert "the 4 fields marked below" in page
+
+
+def test_maintenance_is_told_in_levelups_words(visitor: Visitor) -> None:
+    visitor.connect("/shop/connect", "ada@example.com")
+    visitor.open("/").send("/maintenance")
+    assert "LevelUp is down for maintenance." in visitor.open("/shop").page.text
+    assert visitor.open("/favicon.ico").page.mimetype == "image/svg+xml"
+    assert 'rel="icon"' in visitor.open("/shop").page.text

@@ -30,6 +30,7 @@ class FakeAdapter(Adapter):
     ``orders`` and ``paid_with`` are what it was asked for, in turn.
     """
 
+    interface_version = 2
     tenders = frozenset({"levelup", "credit_card"})
     fulfillments = frozenset({"pickup", "delivery"})
     settings: ClassVar[Mapping[str, Setting]] = {"token": Setting("a token", secret=True)}

@@ -57,7 +57,7 @@ def test_amounts_go_out_as_integers_in_cents(fake: MakeFake) -> None:
         {"food": -5, "fees": (Fee("Bag", 5),)}, {"fees": (Fee("Bag", 0.5), Fee("Box", 0.5))},  # type: ignore[arg-type]
     ],
 )  # fmt: skip
-def test_an_amount_of_the_providers_that_is_none_is_passed_on_to_nobody(
+def test_an_invalid_amount_of_the_provider_is_not_passed_on(
     fake: MakeFake, changes: dict[str, Any]
 ) -> None:
     provider, channel = fake()
@@ -75,7 +75,7 @@ def test_the_worked_example_to_the_cent(channel: Channel) -> None:
 
 
 @pytest.mark.rule("MONEY-2", "MONEY-3", "MONEY-6")
-def test_the_food_is_neither_taxed_nor_tipped_nor_reduced_in_the_total(channel: Channel) -> None:
+def test_the_total_has_no_tax_tip_or_discount(channel: Channel) -> None:
     answer = channel.validate(
         "sandbox.tokyo", items=[item("bento", quantity=2)], tip=150, merchant_funded_discount=300
     ).order
@@ -138,7 +138,7 @@ def test_the_merchants_discount_is_handed_on_and_echoed(fake: MakeFake, sent: di
 
 @pytest.mark.rule("MONEY-7", "MONEY-3")
 @pytest.mark.parametrize("location", ["congress", "tokyo", "notips"])
-def test_the_consumer_pays_what_the_members_add_up_to_and_it_is_not_returned(
+def test_the_consumer_pays_the_sum_which_is_not_returned(
     channel: Channel, kitchen: Kitchen, location: str
 ) -> None:
     members = {
@@ -155,7 +155,7 @@ def test_the_consumer_pays_what_the_members_add_up_to_and_it_is_not_returned(
 
 @pytest.mark.rule("MONEY-5", "MONEY-9")
 @pytest.mark.parametrize("taken", [0, 99, 101])
-def test_a_price_with_another_discount_than_the_merchant_gives_is_refused(fake: MakeFake, taken: int) -> None:
+def test_a_price_with_a_different_discount_is_refused(fake: MakeFake, taken: int) -> None:
     provider, channel = fake()
     provider.quote = Quote(1000, 70, 0, 1070 - taken, merchant_funded_discount=taken)
     answer = channel.validate("fake.one", merchant_funded_discount=100)

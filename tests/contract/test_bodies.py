@@ -139,7 +139,7 @@ def test_a_member_that_stands_twice_is_refused_by_its_path(refused: Channel, bod
         '{"order_validation": {"special_instructions": "HALF"}}',
     ],
 )
-def test_half_of_a_surrogate_pair_is_malformed_wherever_it_stands(refused: Channel, place: str, half: str) -> None:
+def test_half_a_surrogate_pair_is_malformed_everywhere(refused: Channel, place: str, half: str) -> None:
     body = place.replace("ORDER", json.dumps(order())).replace("HALF", half).encode()
     status, code, _ = refused.post("sandbox.congress", "order_validation", body).refusal
     assert (status, code) == (400, "malformed_json")
@@ -233,7 +233,7 @@ KEY = "Authorization: token dev-key"
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("size", [MIB + 1, 2 * MIB, 8 * MIB - 65536])
-def test_a_caller_that_sends_all_before_it_reads_hears_that_it_is_too_much(
+def test_a_caller_that_sends_before_reading_gets_413(
     gunicorn: Server, size: int, chunked: bool
 ) -> None:
     status, answer = speak(gunicorn, b"x" * size, KEY, chunked=chunked)

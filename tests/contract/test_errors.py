@@ -125,7 +125,7 @@ def test_an_error_has_the_status_and_type_of_the_page(refused: Channel, code: st
 
 @pytest.mark.rule("ERR-1", "ERR-2", "ERR-3", "MONEY-9")
 @pytest.mark.parametrize("code", OF_A_PROVIDER)
-def test_an_error_of_a_provider_has_the_status_and_type_of_the_page(fake: MakeFake, code: str) -> None:
+def test_a_providers_error_has_the_documented_status_and_type(fake: MakeFake, code: str) -> None:
     provider, channel = fake(LEVELUP_OV_FEES="refuse")
     OF_A_PROVIDER[code](provider)
     answer = channel.get("/locations/fake.one/menu") if code == "menu_invalid" else channel.validate("fake.one")
@@ -282,7 +282,7 @@ def test_a_fault_of_the_service_shows_nothing_of_itself(fake: MakeFake, caplog: 
     provider, channel = fake()
     provider.quote = RuntimeError(f"a bug with {NUMBER}")
     with caplog.at_level(logging.DEBUG):
-        answer = channel.validate("fake.one", **{"items": [item("sandwich")]})
+        answer = channel.validate("fake.one", items=[item("sandwich")])
     check_shape(answer, "internal_error")
     for hint in ("bug", "Traceback", "RuntimeError", ".py", NUMBER):
         assert hint not in str(answer.json)

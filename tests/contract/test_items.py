@@ -46,7 +46,7 @@ def menu(refused: Channel) -> Menu:
 
 @pytest.mark.rule("ITEM-1", "ITEM-7", "MENU-1", "MENU-2")
 @pytest.mark.parametrize("location", ["congress", "day", "night", "notips", "card", "tokyo"])
-def test_every_item_with_its_least_choices_can_be_ordered_from_the_menu(refused: Channel, location: str) -> None:
+def test_every_item_with_its_minimum_choices_can_be_ordered(refused: Channel, location: str) -> None:
     menu = Menu(refused.get(f"/locations/sandbox.{location}/menu").json)
     assert len(menu.items) >= 7
     for each in menu.items:
@@ -78,7 +78,7 @@ def test_every_option_with_its_parents_is_known(refused: Channel, menu: Menu) ->
 @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-5", "ITEM-7")
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_any_choice_from_the_menu_is_priced_or_refused_for_what_it_is(
+def test_any_choice_from_the_menu_is_priced_or_refused(
     refused: Channel, menu: Menu, data: st.DataObject
 ) -> None:
     each = data.draw(st.sampled_from(menu.items))
@@ -141,7 +141,7 @@ def test_an_option_that_is_listed_twice_counts_with_the_sum(channel: Channel, ki
 
 
 @pytest.mark.rule("ITEM-4")
-def test_the_delimiter_in_a_providers_own_id_is_encoded_and_comes_back(
+def test_the_delimiter_in_a_provider_id_is_encoded(
     channel: Channel, kitchen: Kitchen, menu: Menu
 ) -> None:
     group = menu.groups["chili%3Alevel"]
@@ -277,7 +277,7 @@ def test_instructions_where_none_are_taken_are_refused(refused: Channel) -> None
 
 
 @pytest.mark.rule("ITEM-9", "META-9")
-def test_only_what_the_menu_put_into_metadata_comes_back_with_the_order(fake: MakeFake) -> None:
+def test_only_the_menus_metadata_comes_back_with_the_order(fake: MakeFake) -> None:
     provider, channel = fake()
     ours = {"integration_a": "1", "integration-b": 2, "integration_c": True}
     metadata = {**ours, "integration": "x", "Integration_d": "x", "theirs": "x", "": "x"}

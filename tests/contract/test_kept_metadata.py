@@ -274,7 +274,7 @@ def test_outside_development_mode_a_missing_key_stops_the_start(environ: dict[st
 
 
 @pytest.mark.rule("META-7")
-def test_in_development_mode_a_key_is_made_once_and_kept_privately(
+def test_development_makes_a_key_once_and_keeps_it_private(
     environ: dict[str, str], make_app: MakeApp, kitchen: Kitchen
 ) -> None:
     first = load_settings(environ).secret_keys
@@ -339,7 +339,7 @@ def test_what_was_kept_for_one_guest_serves_no_other(fake: MakeFake) -> None:
         {"name": BOB["name"]},
     ],
 )
-def test_a_guest_who_changed_one_of_address_and_telephone_is_the_same(
+def test_a_guest_with_a_new_address_or_phone_is_the_same(
     fake: MakeFake, change: dict[str, Any]
 ) -> None:
     provider, channel = fake()

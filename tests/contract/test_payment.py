@@ -91,7 +91,7 @@ def test_two_tenders_are_one_too_many(channel: Channel, kitchen: Kitchen) -> Non
 
 @pytest.mark.rule("PAY-3")
 @pytest.mark.parametrize("tender", [{}, {"tender": "LevelUp"}])
-def test_a_tender_that_a_location_cannot_take_is_refused_before_any_call(
+def test_a_tender_not_taken_is_refused_before_any_call(
     channel: Channel, kitchen: Kitchen, caplog: pytest.LogCaptureFixture, tender: dict[str, Any]
 ) -> None:
     metadata = channel.validate("sandbox.card").order["metadata"]

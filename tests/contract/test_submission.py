@@ -31,7 +31,7 @@ def test_the_number_is_the_merchants_own(channel: Channel, kitchen: Kitchen) -> 
 @pytest.mark.parametrize(
     ("expected", "sent"), [(None, None), (datetime.fromisoformat("2030-06-03T16:20:30Z"), "2030-06-03T12:21")]
 )
-def test_a_number_is_a_string_or_an_integer_and_a_time_is_there_or_null(
+def test_numbers_are_strings_or_integers_and_times_may_be_null(
     fake: MakeFake, order_id: str | int, expected: datetime | None, sent: str | None
 ) -> None:
     provider, channel = fake()
@@ -103,7 +103,7 @@ def test_what_a_delivery_needs_reaches_the_provider(fake: MakeFake) -> None:
 
 
 @pytest.mark.rule("SUB-1")
-def test_every_submission_has_a_reference_of_its_own_and_no_ov_has_one(fake: MakeFake) -> None:
+def test_each_submission_has_its_reference_and_no_ov_has_one(fake: MakeFake) -> None:
     provider, channel = fake()
     channel.validate("fake.one")
     for _ in range(3):

@@ -63,7 +63,7 @@ def wanted(provider: FakeAdapter) -> str | None:
         ("Nowhere/Land", "2030-06-03T16:10Z", "2030-06-03T16:10Z"),
     ],
 )
-def test_times_are_local_where_the_zone_is_known_and_never_too_early(
+def test_times_are_local_in_a_known_zone_and_never_too_early(
     fake: MakeFake, zone: str | None, instant: str, sent: str
 ) -> None:
     provider, channel = fake()
@@ -140,7 +140,7 @@ def test_a_local_time_means_nothing_where_nobody_knows_the_zone(fake: MakeFake) 
 
 
 @pytest.mark.rule("TIME-3", "TIME-7", "TIME-8")
-def test_as_soon_as_possible_at_an_open_location_is_a_real_local_time(channel: Channel) -> None:
+def test_asap_at_an_open_location_is_a_real_local_time(channel: Channel) -> None:
     answer = channel.validate("sandbox.congress").order
     assert (answer["soonest_available_at"], answer["ready_at"]) == ("2030-06-03T12:10", "2030-06-03T12:10")
     assert answer["available_at"] is None
@@ -193,7 +193,7 @@ def test_slots_by_day_and_by_night(
         ("2030-06-03T17:05Z", "2030-06-03T13:15"),
     ],
 )
-def test_the_soonest_slot_is_the_first_at_or_after_the_desired_time(
+def test_the_soonest_slot_is_at_or_after_the_desired_time(
     channel: Channel, desired: str, soonest: str
 ) -> None:
     answer = channel.validate("sandbox.day", desired_ready_time=desired).order
@@ -256,7 +256,7 @@ def test_the_24_hours_are_elapsed_ones(fake: MakeFake, clock: Clock, now: str, l
 
 
 @pytest.mark.rule("TIME-8", "TIME-4")
-def test_if_the_location_is_closed_for_longer_the_24_hours_begin_with_the_soonest_slot(fake: MakeFake) -> None:
+def test_at_a_closed_location_24_hours_start_at_the_first_slot(fake: MakeFake) -> None:
     provider, channel = fake()
     slots = [at("2030-06-06T16:00Z") + HOUR * each for each in range(48)]
     ready(provider, slots[0], slots)
@@ -267,7 +267,7 @@ def test_if_the_location_is_closed_for_longer_the_24_hours_begin_with_the_soones
 
 
 @pytest.mark.rule("TIME-8")
-def test_only_slots_after_the_desired_time_and_the_soonest_one_are_listed(fake: MakeFake) -> None:
+def test_slots_after_the_desired_time_and_soonest_are_listed(fake: MakeFake) -> None:
     provider, channel = fake()
     slots = [at("2030-06-03T17:00Z") + HOUR * each for each in range(6)]
     ready(provider, slots[2], slots)
@@ -277,7 +277,7 @@ def test_only_slots_after_the_desired_time_and_the_soonest_one_are_listed(fake: 
 
 
 @pytest.mark.rule("TIME-8")
-def test_no_further_slot_is_an_empty_list_and_no_slots_at_all_are_null(fake: MakeFake) -> None:
+def test_no_further_slot_is_an_empty_list_and_no_slots_null(fake: MakeFake) -> None:
     provider, channel = fake()
     only = at("2030-06-03T17:00Z")
     ready(provider, only, [only])
@@ -304,7 +304,7 @@ REPEATED = [
 
 @pytest.mark.rule("TIME-9")
 @pytest.mark.parametrize(("zone", "local", "instant", "sent"), GAPS)
-def test_a_local_time_that_does_not_exist_is_the_first_valid_one_after_it(
+def test_a_skipped_local_time_becomes_the_first_valid_one(
     fake: MakeFake, clock: Clock, zone: str, local: str, instant: str, sent: str
 ) -> None:
     clock.set("2030-01-01T00:00Z")
@@ -318,7 +318,7 @@ def test_a_local_time_that_does_not_exist_is_the_first_valid_one_after_it(
 
 @pytest.mark.rule("TIME-9")
 @pytest.mark.parametrize(("zone", "local", "first", "second"), REPEATED)
-def test_a_local_time_that_exists_twice_is_the_earlier_and_the_later_is_sent_as_z(
+def test_a_repeated_local_time_is_the_earlier_and_later_is_z(
     fake: MakeFake, clock: Clock, zone: str, local: str, first: str, second: str
 ) -> None:
     clock.set("2030-01-01T00:00Z")
@@ -339,7 +339,7 @@ def test_a_local_time_that_exists_twice_is_the_earlier_and_the_later_is_sent_as_
     ("zone", "around"),
     [(zone, instant) for zone, _, instant, _ in GAPS] + [(zone, instant) for zone, _, instant, _ in REPEATED],
 )
-def test_every_time_that_is_sent_means_that_very_instant_when_it_comes_back(
+def test_every_sent_time_means_the_same_instant_coming_back(
     fake: MakeFake, clock: Clock, zone: str, around: str
 ) -> None:
     now = at(around) - 4 * HOUR
@@ -357,7 +357,7 @@ def test_every_time_that_is_sent_means_that_very_instant_when_it_comes_back(
 
 
 @pytest.mark.rule("TIME-10")
-def test_a_time_that_has_passed_is_refused_the_current_minute_has_not(fake: MakeFake, clock: Clock) -> None:
+def test_a_past_time_is_refused_but_not_the_current_minute(fake: MakeFake, clock: Clock) -> None:
     provider, channel = fake()
     clock.set("2030-06-03T16:00:59.999999Z")
     for desired in (
@@ -386,7 +386,7 @@ def test_the_current_minute_can_be_had_where_scheduling_is_free(channel: Channel
 
 
 @pytest.mark.rule("TIME-10")
-def test_a_time_that_cannot_be_served_is_refused_in_the_providers_words(channel: Channel, fake: MakeFake) -> None:
+def test_an_unserved_time_is_refused_in_the_providers_words(channel: Channel, fake: MakeFake) -> None:
     for answer in (
         channel.validate("sandbox.notips", desired_ready_time="2030-06-03T13:00"),
         channel.submit("sandbox.notips", desired_ready_time="2030-06-03T13:00"),

@@ -54,7 +54,7 @@ def test_a_decimal_gives_its_exact_cents_or_is_refused(value: Decimal) -> None:
         "-Infinity",
     ],
 )
-def test_fractions_of_a_cent_and_amounts_out_of_range_are_refused(text: str) -> None:
+def test_fractions_of_a_cent_and_huge_amounts_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         from_decimal(Decimal(text))
 

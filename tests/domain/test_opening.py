@@ -40,7 +40,7 @@ def test_a_closed_location_opens_with_its_next_span(now: str, opens: str | None)
 
 
 @pytest.mark.rule("TIME-4", "TIME-9")
-def test_an_opening_that_the_clocks_jump_over_is_the_first_instant_after() -> None:
+def test_an_opening_in_the_skipped_hour_is_the_instant_after() -> None:
     hours = opening_hours([("sunday", 150, 600)])
 
     found = next_opening(Location("x", "X", time_zone=NEW_YORK, hours=hours), at("2026-03-08T00:30"))

@@ -59,7 +59,7 @@ def test_a_tree_survives_being_flattened(tree: tuple[Choice, ...]) -> None:
 
 @pytest.mark.rule("ITEM-2")
 @given(TREES, st.randoms(use_true_random=False))
-def test_the_order_of_the_flat_list_does_not_matter_for_what_is_chosen(tree: tuple[Choice, ...], random) -> None:
+def test_the_order_of_the_flat_list_does_not_matter(tree: tuple[Choice, ...], random) -> None:
     flat = list(flatten(tree))
     random.shuffle(flat)
     by_id = {option.provider_id: option for option in flatten(nest(flat))}

@@ -68,7 +68,7 @@ def test_an_instant_never_comes_back_as_another(case: tuple[datetime, BaseTzInfo
 
 @pytest.mark.rule("TIME-9")
 @given(st.tuples(INSTANTS, ZONES) | odd_instants())
-def test_a_local_time_is_its_first_reading_or_the_first_instant_after(case: tuple[datetime, BaseTzInfo]) -> None:
+def test_a_local_time_is_its_first_reading_or_next_instant(case: tuple[datetime, BaseTzInfo]) -> None:
     moment, zone = case
     local = moment.replace(tzinfo=None)
     found = localize(local, zone)
@@ -98,7 +98,7 @@ def test_both_edges_of_a_clock_change(name: str, skipped: str, after: str, repea
 
 @pytest.mark.rule("TIME-1", "TIME-9")
 @pytest.mark.parametrize("name, skipped, after, repeated, earlier", EDGES)
-def test_only_the_second_pass_of_a_repeated_hour_is_written_with_z(
+def test_only_the_second_pass_of_a_repeated_hour_has_z(
     name: str, skipped: str, after: str, repeated: str, earlier: str
 ) -> None:
     zone = pytz.timezone(name)
@@ -205,7 +205,7 @@ SLOTS = st.lists(st.integers(1, 96).map(lambda hours: NOW + timedelta(hours=hour
 
 @pytest.mark.rule("TIME-5")
 @given(SLOTS, st.none() | st.integers(0, 100).map(lambda hours: NOW + timedelta(hours=hours)))
-def test_the_soonest_slot_is_the_first_at_or_after_the_desired_time(
+def test_the_soonest_slot_is_at_or_after_the_desired_time(
     slots: list[datetime], desired: datetime | None
 ) -> None:
     expected = [slot for slot in sorted(slots) if desired is None or slot >= desired]

@@ -29,8 +29,8 @@ CARD = CreditCard(SECRET, SECRET, "01", "2031", "02110")
         lambda: str(SECRET),
         lambda: f"{SECRET}",
         lambda: f"{SECRET!r:>40}",
-        lambda: "%s %r" % (SECRET, SECRET),
-        lambda: "{0} {0!r}".format(SECRET),
+        lambda: "%s %r" % (SECRET, SECRET),  # noqa: UP031 - this form is tested, too
+        lambda: f"{SECRET} {SECRET!r}",
         lambda: repr([SECRET, {"number": SECRET}]),
         lambda: repr(CARD),
         lambda: repr(replace(CARD, cvv=Secret("123"))),

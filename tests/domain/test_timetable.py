@@ -27,7 +27,7 @@ def slots(table: Timetable, now: str, days: int = 0, lead: timedelta = LEAD) -> 
 
 
 @pytest.mark.rule("TIME-4", "TIME-5")
-def test_slots_are_full_quarters_after_the_preparation_up_to_the_closing() -> None:
+def test_slots_are_quarters_from_preparation_to_closing() -> None:
     assert slots(DAILY, "2026-11-20T09:00") == ["11-20T11:30", "11-20T11:45", "11-20T12:00"]
     assert slots(DAILY, "2026-11-20T11:20") == ["11-20T11:45", "11-20T12:00"]
     assert slots(DAILY, "2026-11-20T11:25:01") == ["11-20T12:00"]
@@ -37,7 +37,7 @@ def test_slots_are_full_quarters_after_the_preparation_up_to_the_closing() -> No
 
 
 @pytest.mark.rule("TIME-4")
-def test_dates_take_the_place_of_weekdays_and_hours_may_run_over_midnight() -> None:
+def test_dates_replace_weekdays_and_hours_run_over_midnight() -> None:
     table = Timetable(NEW_YORK, {"friday": [(23 * 60, 30), (600, 615)]}, {date(2026, 11, 21): []})
 
     assert slots(table, "2026-11-20T00:00", lead=timedelta()) == [
@@ -70,7 +70,7 @@ def test_a_day_is_as_long_as_the_clock_makes_it(day: str, hours: int) -> None:
 def test_slots_come_in_order_once_each_and_within_the_hours(
     hours: list[tuple[int, int]], now: datetime, minutes: int
 ) -> None:
-    table, lead = Timetable(NEW_YORK, {day: hours for day in WEEKDAYS}), timedelta(minutes=minutes)
+    table, lead = Timetable(NEW_YORK, dict.fromkeys(WEEKDAYS, hours)), timedelta(minutes=minutes)
 
     found = list(table.slots(now, lead=lead, days=2))
 
@@ -88,7 +88,7 @@ def test_slots_come_in_order_once_each_and_within_the_hours(
     ],
 )  # fmt: skip
 def test_hours_that_meet_are_one_opening_however_written(hours: list[tuple[int, int]]) -> None:
-    table = Timetable(NEW_YORK, {day: hours for day in WEEKDAYS})
+    table = Timetable(NEW_YORK, dict.fromkeys(WEEKDAYS, hours))
 
     found = slots(table, "2026-11-20T12:00", days=2, lead=timedelta(minutes=90))
 
@@ -101,7 +101,7 @@ def test_hours_that_meet_are_one_opening_however_written(hours: list[tuple[int, 
 @pytest.mark.rule("TIME-4")
 @pytest.mark.parametrize("hours", [[], [(1440, 0)]])
 def test_a_span_of_no_length_is_none(hours: list[tuple[int, int]]) -> None:
-    table = Timetable(NEW_YORK, {day: hours for day in WEEKDAYS})
+    table = Timetable(NEW_YORK, dict.fromkeys(WEEKDAYS, hours))
 
     assert slots(table, "2026-11-20T12:00", days=3) == []
     assert not table.is_open(local("2026-11-20T00:00"))

@@ -1,6 +1,7 @@
-"""``python -m tests.faults N SEED [--ledger sqlite|postgresql]``: the whole campaign, with its table.
+"""``python -m tests.faults N SEED [--ledger sqlite|postgresql] [--provider NAME]``: the whole campaign, with its table.
 
-Over PostgreSQL, the default, also the races and the reloads.
+Over PostgreSQL, the default, also the races and the reloads, and PostgreSQL freezes now and then; ``--fails-over``: a copy
+that lacks the last second takes over too, with a provider that refuses a second order under one reference.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from tests.faults.campaign import run
 from tests.faults.crowds import race, reloads
+from tests.faults.providers import PROVIDERS
 from tests.servers.postgres import PostgresServer, binaries
 
 
@@ -22,15 +24,24 @@ def main() -> int:
     parser.add_argument("submissions", type=int)
     parser.add_argument("seed")
     parser.add_argument("--ledger", choices=["sqlite", "postgresql"], default="postgresql")
+    parser.add_argument("--provider", choices=list(PROVIDERS), default="sandbox")
+    parser.add_argument("--fails-over", action="store_true")
+    parser.add_argument("--no-crowds", action="store_true", help="neither races nor reloads before")
     given = parser.parse_args()
+    if given.fails_over and not (PROVIDERS[given.provider].merges and given.ledger == "postgresql"):
+        parser.error("a fail-over needs PostgreSQL, and a provider that refuses a second order under one reference")
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
         url = f"sqlite:///{directory}/ledger.db"
         if given.ledger == "postgresql":
             postgres = cleanup.enter_context(PostgresServer(binaries()))
             url = postgres.url(postgres.create_database())
-            _crowds(directory, postgres)
-        report = run(directory, url, submissions=given.submissions, seed=given.seed)
+            if not given.no_crowds:
+                _crowds(directory, postgres)
+        report = run(
+            directory, url, submissions=given.submissions, seed=given.seed, provider=given.provider,
+            postgres=postgres.pid if given.ledger == "postgresql" else None, fails_over=given.fails_over,
+        )  # fmt: skip
     print(report.table())
     return 1 if report.violations else 0
 

@@ -15,12 +15,11 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +27,11 @@ from levelup_ov.ledger.ledger import Submission, open_ledger
 from tests.faults import engine
 from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Story, plan, tell
 from tests.faults.network import Done
+from tests.faults.processes import line, process, say
+from tests.faults.providers import PROVIDERS
 from tests.faults.proxy import NONE
-from tests.faults.stack import ROOT, Stack, environment, kill
+from tests.faults.stack import ROOT, Stack, environment
+from tests.faults.trouble import KILLED, Trouble
 
 ACCOUNTS = ["north", "south", "west"]
 """Accounts of one engine, each behind a port of its own."""
@@ -41,11 +43,12 @@ EXPECTED_CODES = frozenset(
     {
         "", "connection broken", "submission_in_progress", "outcome_unknown", "provider_busy", "provider_unavailable",
         "provider_timeout", "rate_limited", "provider_protocol_error", "card_declined", "item_unavailable",
-        "customer_refused", "tender_not_accepted", "provider_credentials_refused",
+        "customer_refused", "tender_not_accepted", "provider_credentials_refused", "unknown_item", "menu_invalid",
+        "ledger_unavailable", "order_refused", "price_changed",
     }
 )  # fmt: skip
 """What a client may be told here: neither a fault of ours nor a reused key. (Credentials: a 401 cut short.)"""
-KILLED, RELOADED, REFUSED, DEAF = "worker killed", "service reloaded", "refused", "connect time-out"
+SLOW_NAMES = ROOT / "tests" / "faults" / "slow_names"
 
 
 @dataclass
@@ -75,6 +78,10 @@ class Report:
     requests: int = 0
     slowest_ms: int = 0
     reconciled: int = 0
+    second: int = 0
+    lost: int = 0
+    anothers: int = 0
+    not_held: int = 0
     codes: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -92,6 +99,8 @@ class Report:
             f"{self.requests} requests in {self.seconds:.0f} s; slowest {self.slowest_ms} ms of {DEADLINE * 1000:.0f} "
             f"(on a loaded machine); open at the end and reconciled: {self.reconciled}",
             f"told: {codes}",
+            f"second orders {self.second}, lost {self.lost}, told another's number {self.anothers}, "
+            f"told placed that the provider does not hold {self.not_held}",
             *[f"VIOLATION: {violation}" for violation in self.violations[:50]],
             f"{len(self.violations)} violation(s)",
         ]
@@ -109,28 +118,47 @@ def run(
     disturbed: bool = True,
     only: str | None = None,
     more: Mapping[str, str] | None = None,
+    provider: str = "sandbox",
+    postgres: int | None = None,
+    fails_over: bool = False,
 ) -> Report:
     """Run a campaign over the ledger at this address.
 
     ``app``: the application under gunicorn. ``patience``: seconds until a client gives up. ``disturbed``:
-    whether workers are killed, the service is reloaded, and ports are closed meanwhile. ``only``: the one fault
-    that the calls which place an order meet, instead of all faults anywhere. ``more``: further variables.
+    whether processes are killed and frozen, the service is reloaded, names are slow and ports are closed meanwhile.
+    ``only``: the one fault that the calls which place an order meet, instead of all faults anywhere. ``more``: further
+    variables. ``provider``: one of :data:`~tests.faults.providers.PROVIDERS`. ``postgres``: PostgreSQL's process, to be
+    frozen; ``fails_over``: whether a copy that lacks the last second takes over now and then.
     """
     started = time.monotonic()
-    kitchen = directory / "engine.db"
+    slow = directory / "slow-name"
     with ExitStack() as cleanup:
-        serving = cleanup.enter_context(process("tests.faults.engine", str(kitchen)))
-        chosen = [line(serving), str(len(ACCOUNTS)), seed, *([only] if only else [])]
+        kitchen = cleanup.enter_context(PROVIDERS[provider](directory))
+        chosen = [str(kitchen.port), str(len(ACCOUNTS)), seed, *([only] if only else [])]
         network = cleanup.enter_context(process("tests.faults.network", *chosen))
         ports = json.loads(line(network))
-        urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(ACCOUNTS, ports, strict=True)}
-        variables = {"LEVELUP_OV_THREADS": str(THREADS), "LEVELUP_OV_ACCOUNT_SHARE": "60", **(more or {})}
-        known = environment(directory, urls, ledger, deadline=DEADLINE, grace=GRACE, more=variables)
+        urls = {name: f"http://localhost:{port}" for name, port in zip(ACCOUNTS, ports, strict=True)}
+        variables = {
+            "LEVELUP_OV_THREADS": str(THREADS),
+            "LEVELUP_OV_ACCOUNT_SHARE": "60",
+            "PYTHONPATH": f"{SLOW_NAMES}:{ROOT}",
+            "FAULTS_SLOW_NAME": str(slow),
+            **kitchen.variables,
+            **(more or {}),
+        }
+        known = environment(
+            directory, urls, ledger, deadline=DEADLINE, grace=GRACE, more=variables,
+            provider=provider, account=kitchen.account,
+        )  # fmt: skip
         stack = cleanup.enter_context(Stack(directory, known, app=app))
-        trouble = Trouble(stack, network, ports, random.Random(f"{seed}/trouble"))
+        trouble = Trouble(
+            stack, network, dict(zip(ports, ACCOUNTS, strict=True)), random.Random(f"{seed}/trouble"),
+            deadline=DEADLINE, grace=GRACE, provider=kitchen.pid, slow=slow, ledger=ledger, postgres=postgres,
+            fails_over=fails_over,
+        )  # fmt: skip
         if disturbed:
             cleanup.enter_context(trouble)
-        plans = [plan(seed, number, ACCOUNTS) for number in range(submissions)]
+        plans = [plan(seed, number, ACCOUNTS, kitchen, always_named=fails_over) for number in range(submissions)]
         with ThreadPoolExecutor(CLIENTS) as clients:
             stories = list(clients.map(lambda each: tell(stack, each, patience=patience, seed=seed), plans))
         trouble.end()
@@ -139,59 +167,12 @@ def run(
         say(network, "report")
         done: Done = json.loads(line(network))
         rows = _rows(ledger)
-        report = _books(stories, engine.orders(kitchen), rows, done, trouble)
+        report = _books(stories, kitchen.orders(), rows, done, trouble, remembers=not fails_over)
         report.violations += _leaks(stack.log(), rows, directory)
     report.seconds, report.reconciled = time.monotonic() - started, opened
     took = [record["milliseconds"] for record in stack.records() if record.get("operation") == "submit_order"]
     report.slowest_ms = max(took, default=0)
     return report
-
-
-class Trouble:
-    """Kills workers, reloads the service and closes ports, at times that the dice give; a context manager."""
-
-    def __init__(self, stack: Stack, network: subprocess.Popen[str], ports: Sequence[int], dice: random.Random) -> None:
-        self._stack = stack
-        self._network = network
-        self._ports = list(ports)
-        self._dice = dice
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.counts: Counter[str] = Counter()
-        self.windows: list[tuple[str, str, float, float]] = []
-        """Fault, account, begin and end of each time in which a port took no connections."""
-
-    def __enter__(self) -> Trouble:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        free_from = dict.fromkeys(self._ports, 0.0)
-        while not self._over.wait(self._dice.uniform(0.3, 1.6)):
-            what = self._dice.choices([KILLED, RELOADED, REFUSED, DEAF], [5, 1, 3, 1])[0]
-            place = self._dice.randrange(len(self._ports))
-            port, now = self._ports[place], time.monotonic()
-            if what == KILLED:
-                if workers := self._stack.workers():
-                    kill(self._dice.choice(workers))
-            elif what == RELOADED:
-                self._stack.reload()
-            elif now < free_from[port]:
-                continue
-            else:
-                seconds = self._dice.uniform(0.2, 0.8) if what == REFUSED else DEADLINE + 0.3
-                say(self._network, f"{'closed' if what == REFUSED else 'deaf'} {port} {seconds}")
-                self.windows.append((what, ACCOUNTS[place], now, now + seconds))
-                free_from[port] = now + seconds + 1
-            self.counts[what] += 1
 
 
 def reconcile(settings: Mapping[str, str], app: str) -> int:
@@ -207,15 +188,22 @@ def reconcile(settings: Mapping[str, str], app: str) -> int:
 
 
 def _books(
-    stories: Sequence[Story], cooked: Sequence[engine.Cooked], rows: Sequence[Submission], done: Done, trouble: Trouble
+    stories: Sequence[Story],
+    cooked: Sequence[engine.Cooked],
+    rows: Sequence[Submission],
+    done: Done,
+    trouble: Trouble,
+    *,
+    remembers: bool,
 ) -> Report:
-    """Compare the three accounts of what happened."""
+    """Compare the three accounts of what happened. ``remembers``: whether the ledger has kept all that was written."""
     report = Report({"all": Row()})
     complain = report.violations.append
     by_marker: defaultdict[str, list[engine.Cooked]] = defaultdict(list)
     for order in cooked:
         by_marker[order.marker].append(order)
-    recorded = {row.id: row for row in rows if row.state == "placed"}
+    recorded = {row.reference: row for row in rows if row.state == "placed"}
+    held = {(order.place, order.ticket) for order in cooked}
     for row in rows:
         if row.state not in ("placed", "not_placed"):
             complain(f"not reconciled: {row.id} is {row.state}")
@@ -229,7 +217,7 @@ def _books(
 
     for name in sorted(done["calls"].keys() - {NONE}):
         report.rows[name] = Row(attempts=done["calls"][name])
-    for name in (REFUSED, DEAF, KILLED, RELOADED):
+    for name in trouble.kinds:
         report.rows[name] = Row(attempts=trouble.counts[name])
     report.rows["all"] = report.rows.pop("all")
 
@@ -243,10 +231,18 @@ def _books(
         else:
             outcome.gave_up = 1
         if len(found) > 1:
-            complain(f"{len(found)} orders of {story.plan.marker}: {_history(story)}")
-        for complaint in _contradictions(story, found, recorded):
-            complain(complaint)
+            report.second += 1
+            calls = ", ".join(done["calls_of"].get(story.plan.marker, ()))
+            references = ", ".join(f"{order.reference} of {order.place}" for order in found)
+            complain(f"{len(found)} orders of {story.plan.marker} ({references}): {_history(story)} [{calls}]")
+        for complaint in _contradictions(story, found, recorded, remembers=remembers):
+            complain(f"{complaint} [{', '.join(done['calls_of'].get(story.plan.marker, ()))}]")
             outcome.lost += "is lost" in complaint
+        told_wrong = {answer.order_id for answer in story.placed} - {order.ticket for order in found}
+        strangers = {ticket for ticket in told_wrong if (story.plan.place, ticket) in held}
+        report.anothers += bool(strangers)
+        report.not_held += bool(told_wrong - strangers)
+        report.lost += bool(told_wrong and not found)
         report.codes.update(answer.code for answer in story.told)
         report.requests += len(story.told)
         for name in {"all", *_met(story, done, trouble)}:
@@ -255,7 +251,9 @@ def _books(
     return report
 
 
-def _contradictions(story: Story, found: Sequence[engine.Cooked], recorded: dict[str, Submission]) -> Iterator[str]:
+def _contradictions(
+    story: Story, found: Sequence[engine.Cooked], recorded: dict[str, Submission], *, remembers: bool
+) -> Iterator[str]:
     who, history = story.plan.marker, _history(story)
     told = {answer.order_id for answer in story.placed}
     tickets = {order.ticket for order in found}
@@ -265,6 +263,8 @@ def _contradictions(story: Story, found: Sequence[engine.Cooked], recorded: dict
         yield f"told of {len(told)} orders of {who}: {history}"
     for order in found:
         row = recorded.get(order.reference)
+        if row is None and not remembers:
+            continue
         if row is None:
             yield f"an order of {who} stands, the ledger does not say placed: {history}"
         elif row.order_id != order.ticket:
@@ -290,7 +290,7 @@ def _met(story: Story, done: Done, trouble: Trouble) -> set[str]:
     met |= {
         fault
         for fault, account, opened, closed in trouble.windows
-        if account == story.plan.account and begin < closed and opened < end
+        if account in ("", story.plan.account) and begin < closed and opened < end
     }
     if any(answer.code == "connection broken" for answer in story.told) and story.plan.manner not in ("hasty", "gone"):
         met.add(KILLED)
@@ -318,29 +318,3 @@ def _leaks(log: str, rows: Sequence[Submission], directory: Path) -> Iterator[st
                 yield f"a card number stands in {where}"
     if '"internal error"' in log:
         yield "the service had a fault of its own, see its log"
-
-
-@contextmanager
-def process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A module that runs as a process and is spoken to by lines."""
-    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", module, *arguments]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True) as running:
-        try:
-            yield running
-        finally:
-            running.kill()
-
-
-def line(running: subprocess.Popen[str]) -> str:
-    """The next line that a process prints."""
-    assert running.stdout is not None
-    return running.stdout.readline().strip()
-
-
-def say(running: subprocess.Popen[str], words: str) -> None:
-    """A line for a process to read."""
-    assert running.stdin is not None
-    running.stdin.write(words + "\n")
-    running.stdin.flush()

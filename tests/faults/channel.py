@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
+from tests.faults.providers import Provider
 from tests.faults.stack import Answer, Stack
 
 T = TypeVar("T")
@@ -20,7 +21,6 @@ NAMED: Mapping[Named, int] = {
     "several": 12, "validation": 20, "nothing": 20,
 }  # fmt: skip
 MANNERS: Mapping[Manner, int] = {"patient": 75, "hasty": 10, "fickle": 10, "gone": 5}
-PLACES = {"congress": 60, "notips": 15, "card": 12, "account": 3, "tokyo": 10}
 """How often each is chosen."""
 CARD = "4012888888881881"
 """Passes the check digit and is no magic number of the engine."""
@@ -55,13 +55,17 @@ class Plan:
     repeats: bool
     keeps_cart: bool
     refused: bool
+    guest: str = "Robin Example"
+    item: str = "sandwich"
+    refused_item: str = "soup"
+    tips: bool = True
 
     def order(self) -> dict[str, Any]:
         """What validation and submission have in common."""
         return {
-            "user": {"name": "Robin Example", "phone": self.marker, "email": f"robin{self.marker}@example.com"},
-            "items": [{"item": {"provider_id": "soup" if self.refused else "sandwich", "quantity": 1, "options": []}}],
-            "tip": 0 if self.place == "notips" else 100,
+            "user": {"name": self.guest, "phone": self.marker, "email": f"robin{self.marker}@example.com"},
+            "items": [{"item": {"provider_id": self.refused_item if self.refused else self.item, "quantity": 1, "options": []}}],
+            "tip": 100 if self.tips else 0,
             "metadata": {},
         }
 
@@ -88,15 +92,21 @@ class Plan:
         return f"/locations/{self.account}.{self.place}/"
 
 
-def plan(seed: str, number: int, accounts: list[str]) -> Plan:
-    """The submission of this number, by the seed alone."""
+def plan(seed: str, number: int, accounts: list[str], provider: Provider, *, always_named: bool = False) -> Plan:
+    """The submission of this number, by the seed alone.
+
+    ``always_named``: it names an identity of the channel, so that a copy of the ledger can tell it from others.
+    """
     dice = random.Random(f"{seed}/plan/{number}")
-    place = _one_of(PLACES, dice)
-    card = place == "card" or dice.random() < 0.2
+    place = _one_of(provider.places, dice)
+    card = provider.cards and (place == "card" or dice.random() < 0.2)
     named = _one_of(NAMED, dice)
+    if always_named and named == "nothing":
+        named = "idempotency_key"
+    marker, refused = f"+1555{number:07d}", dice.random() < 0.05
     manner = _one_of(MANNERS, dice)
     return Plan(
-        marker=f"+1555{number:07d}",
+        marker=marker,
         account=dice.choice(accounts),
         place=place,
         card=(DECLINED_CARD if dice.random() < 0.1 else CARD) if card else None,
@@ -105,7 +115,11 @@ def plan(seed: str, number: int, accounts: list[str]) -> Plan:
         twins=manner in ("patient", "hasty") and dice.random() < 0.25,
         repeats=dice.random() < 0.2,
         keeps_cart=dice.random() < 0.25,
-        refused=dice.random() < 0.05,
+        refused=refused,
+        guest=provider.guest(marker),
+        item=provider.item,
+        refused_item=provider.refused,
+        tips=provider.tips and place != "notips",
     )
 
 

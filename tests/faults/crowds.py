@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults import engine
-from tests.faults.campaign import line, process
+from tests.faults.processes import line, process
 from tests.faults.stack import Answer, Stack, environment
 
 PATIENCE = 60.0

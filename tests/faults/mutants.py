@@ -1,4 +1,4 @@
-"""Services that break one rule each, to show that a campaign sees it: ``FAULTS_MUTATION`` names the class."""
+"""Services that break one rule each, to show that a campaign sees it: ``FAULTS_MUTATION`` names the class or the patch."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Claim, Ledger, Submission
 from levelup_ov.observability import configure_logging
+from tests.simulation import mutants as patches
 
 MUTATION = "FAULTS_MUTATION"
 STOP_FILE = "FAULTS_STOP_FILE"
@@ -71,13 +74,35 @@ class StopsBeforeSettling(Ledger):
 
 
 MUTANTS = {each.__name__: each for each in (Forgetful, Optimist, Impatient, Credulous, Careless, StopsBeforeSettling)}
+_KEPT = ExitStack()
+_place = Ledger.place
+
+
+def _held_by_many(self: Ledger, id: str, *, provider_order_id: str, **arguments: Any) -> None:
+    _place(self, id, provider_order_id=f"{provider_order_id} {id}", **arguments)
+
+
+def _also_held_by_many(patch: patches.Mutant) -> patches.Mutant:
+    """The ledger would notice that two submissions hold one order: it is told otherwise."""
+    return lambda: patches._all(patch(), mock.patch.object(Ledger, "place", _held_by_many))
+
+
+PATCHES: Mapping[str, patches.Mutant] = {
+    "answer_of_another": _also_held_by_many(patches.answer_of_another),
+    "any_2xx": patches.any_2xx,
+    "order_not_kept": patches.order_not_kept,
+}
+"""The simulation's own."""
 
 
 def _create() -> Any:
-    settings = load_settings()
+    settings, name = load_settings(), os.environ[MUTATION]
     configure_logging(settings.log_level)
+    if name in PATCHES:
+        # For as long as the process lives.
+        _KEPT.enter_context(PATCHES[name]())
     database = Database(settings.ledger.reveal(), pool_size=settings.threads)
-    return create_app(settings, ledger=MUTANTS[os.environ[MUTATION]](database))
+    return create_app(settings, ledger=MUTANTS.get(name, Ledger)(database))
 
 
 if MUTATION in os.environ:

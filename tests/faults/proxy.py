@@ -29,8 +29,16 @@ KINDS: Mapping[str, str] = {
     "lookup": r"GET /v1/locations/[^/]+/orders",
     "account": r"POST /v1/accounts",
     "session": r"POST /v1/sessions",
+    "fence": r"POST /v1/locations/[^/]+/voids",
+    # FFTP's. What asks for the price only is told from an order by its total.
+    "restaurant": r"GET /\.well-known/fftp\.json",
+    "dishes": r"GET /fftp/v1/menu",
+    "orders": r"GET /fftp/v1/orders",
+    "placing": r"POST /fftp/v1/orders",
+    "paid": r"POST /fftp/v1/orders/[^/]+/paid",
+    "kept": r"GET /fftp/v1/orders/[^/]+",
 }
-"""The calls of the engine's interface that the service makes."""
+"""The calls of a provider's interface that the service makes: the sandbox engine's, and FFTP's."""
 NONE = "none"
 DRIP_EVERY = 0.2
 LATE_BY = (0.3, 1.3)
@@ -38,6 +46,13 @@ LATE_BY = (0.3, 1.3)
 SLOW_BY = (0.2, 1.2)
 
 _RESET = struct.pack("ii", 1, 0)
+_IMPOSSIBLE = 10**14
+"""Cents; a call of FFTP with more asks for the price."""
+_BADLY = (504, 502, 408, 302, 422, 204, 304, 202, 203, 206)
+"""What a proxy may answer while the provider still works."""
+_EMPTY = {"lookup": b'{"orders": []}', "orders": b"[]"}
+"""How a provider says that it has no order."""
+_SAY_NOTHING = {body.replace(b" ", b"") for body in _EMPTY.values()}
 
 
 class Dropped(Exception):
@@ -79,11 +94,16 @@ class Exchange:
         finally:
             engine.close()
             self.proxy.note_forwarded(self.call)
-        self.proxy.learn(self.call, body)
+        self.proxy.learn(self.call, response.status, body)
         return response.status, body
 
     def pass_on(self, status: int, body: bytes, **headers: str) -> None:
         self.connection.sendall(head(status, len(body), **headers) + body)
+
+    def later(self, status: int, body: bytes) -> None:
+        """An answer for the time when the next call comes on this connection, or the next of this kind, if one does."""
+        kind = self.call.kind if self.random.random() < 0.7 else None
+        self.proxy.leave(self.connection, kind, head(status, len(body)) + body)
 
     def drip(self, data: bytes) -> None:
         for position in range(len(data)):
@@ -221,6 +241,84 @@ def _mute(exchange: Exchange) -> bool:
     return _silent(exchange)
 
 
+def _badly(exchange: Exchange) -> bool:
+    """Something before the provider answers for it; the provider's own answer comes late, if the connection lives."""
+    answer = exchange.forward()
+    status = exchange.random.choice(_BADLY)
+    exchange.pass_on(status, b"" if status in (204, 304) else b"{}")
+    exchange.later(*answer)
+    return True
+
+
+def _hinted(exchange: Exchange) -> bool:
+    """An interim answer comes before the answer itself."""
+    exchange.connection.sendall(_HINTS)
+    return _none(exchange)
+
+
+def _only_hinted(exchange: Exchange) -> bool:
+    """An interim answer comes, and the answer itself not before the next call."""
+    answer = exchange.forward()
+    exchange.connection.sendall(_HINTS)
+    exchange.later(*answer)
+    return True
+
+
+def _doubled(exchange: Exchange) -> bool:
+    status, body = exchange.forward()
+    exchange.connection.sendall((head(status, len(body)) + body) * 2)
+    return True
+
+
+def _doubled_late(exchange: Exchange) -> bool:
+    """The answer comes again when the next call is awaiting its own."""
+    answer = exchange.forward()
+    exchange.pass_on(*answer)
+    exchange.later(*answer)
+    return True
+
+
+def _anothers(exchange: Exchange) -> bool:
+    """The answer to the same call of another guest, or none."""
+    exchange.forward()
+    answer = exchange.proxy.answer_of_another(exchange.call)
+    if answer is None:
+        return False
+    exchange.pass_on(*answer)
+    return True
+
+
+def _without_proof(exchange: Exchange) -> bool:
+    """A success that is none, with what the provider says where it has nothing."""
+    status = exchange.random.choice((202, 203, 206))
+    exchange.pass_on(status, _EMPTY.get(exchange.call.kind, b"{}"))
+    return True
+
+
+def _nothing_late(exchange: Exchange) -> bool:
+    """A time-out of something before the provider; "nothing" comes when the next call awaits its answer."""
+    exchange.pass_on(504, b"{}")
+    exchange.later(200, _EMPTY.get(exchange.call.kind, b"{}"))
+    return True
+
+
+def _not_kept(exchange: Exchange) -> bool:
+    """The order is confirmed, as FFTP does, and the provider never had it."""
+    if exchange.call.kind != "placing":
+        return _lost(exchange)
+    order = json.loads(exchange.call.body)
+    made_up = f"{exchange.random.randrange(16**12):012x}"
+    answer = {
+        "order_id": f"ord_{made_up}", "ticket_number": f"T-{made_up[:6]}", "status": "received",
+        "total_cents": order["client_total_cents"], "eta_minutes": 20, "customer_name": order["customer_name"],
+        "payment_proof": order["payment_proof"], "paid": False, "lines": order["lines"],
+    }  # fmt: skip
+    exchange.pass_on(201, json.dumps(answer).encode())
+    return True
+
+
+_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+
 Fault = Callable[[Exchange], bool]
 
 FAULTS: Mapping[str, Fault] = {
@@ -241,6 +339,15 @@ FAULTS: Mapping[str, Fault] = {
     "307": _redirecting(307),
     "slow": _slow,
     "delivered twice": _twice,
+    "answered badly, then late": _badly,
+    "103 before": _hinted,
+    "103, then late": _only_hinted,
+    "doubled": _doubled,
+    "doubled, late": _doubled_late,
+    "another guest's": _anothers,
+    "2xx without proof": _without_proof,
+    "nothing, late": _nothing_late,
+    "201, not kept": _not_kept,
 }
 """What a campaign chooses from."""
 _SCRIPTED: Mapping[str, Fault] = {"silent": _silent, "mute": _mute, "twice, second answer": _twice_second}
@@ -266,6 +373,8 @@ class Proxy:
         self._numbers: dict[tuple[str, str | None], int] = {}
         self._markers: dict[str, str] = {}
         self._sockets: dict[int, set[socket.socket]] = {}
+        self._left: dict[socket.socket, tuple[str | None, bytes]] = {}
+        self._last: dict[str, list[tuple[str | None, int, bytes]]] = {}
         listeners = [socket.create_server(("127.0.0.1", 0), backlog=256) for _ in range(ports)]
         self.ports = [listener.getsockname()[1] for listener in listeners]
         self._listeners = dict(zip(self.ports, listeners, strict=True))
@@ -320,10 +429,28 @@ class Proxy:
         with self._lock:
             self.forwarded.append(call)
 
-    def learn(self, call: Call, body: bytes) -> None:
-        """Tie a cart to its customer, so that the calls about it can be tied to them too."""
+    def learn(self, call: Call, status: int, body: bytes) -> None:
+        """Keep the answer, and tie a cart or an order to its customer, so that the calls about it can be tied to them too."""
+        if status in (200, 201) and body.replace(b" ", b"").strip() not in _SAY_NOTHING:
+            # A refusal, or an empty list, does not say whose it is: that no proxy mixes them up has to be relied on.
+            with self._lock:
+                last = self._last.setdefault(call.kind, [])
+                last.append((call.marker, status, body))
+                del last[:-4]
+        if call.marker and call.kind == "placing" and (made := re.search(rb'"order_id": *"([^"]+)"', body)):
+            self._markers[made[1].decode()] = call.marker
         if call.marker and call.kind == "cart" and (found := re.search(rb'"cart": *{[^}]*"id": *"([^"]+)"', body)):
             self._markers[found[1].decode()] = call.marker
+
+    def leave(self, connection: socket.socket, kind: str | None, data: bytes) -> None:
+        """Bytes for the time when the next call comes on ``connection``, of a ``kind`` or (None) of any."""
+        self._left[connection] = kind, data
+
+    def answer_of_another(self, call: Call) -> tuple[int, bytes] | None:
+        """What another guest was last answered to a call of this kind."""
+        with self._lock:
+            found = [each for each in self._last.get(call.kind, ()) if each[0] != call.marker]
+        return found[-1][1:] if found else None
 
     def _open(self, port: int, backlog: int) -> None:
         listener = socket.create_server(("127.0.0.1", port), backlog=backlog)
@@ -369,6 +496,7 @@ class Proxy:
         finally:
             with self._lock:
                 self._sockets[port].discard(connection)
+            self._left.pop(connection, None)
             connection.close()
 
     def _serve_one(self, connection: socket.socket) -> bool:
@@ -383,6 +511,11 @@ class Proxy:
         if name != "reset before reading":
             # A close of what was not read is a reset of its own.
             connection.recv(len(received), socket.MSG_WAITALL)
+        if (left := self._left.get(connection)) is not None and left[0] in (None, call.kind):
+            del self._left[connection]
+            connection.sendall(left[1])
+            # Whoever takes it for the answer has it before the answer is there.
+            self.stopping.wait(0.02)
         dice = random.Random(f"{self._seed}/{call.marker}/{call.kind}/{call.number}")
         return fault(Exchange(self, call, connection, dice))
 
@@ -395,6 +528,8 @@ class Proxy:
         headers.pop("Host", None)
         headers.pop("Connection", None)
         kind = next((kind for kind, form in KINDS.items() if re.fullmatch(form, f"{method} {path}")), "unknown")
+        if kind == "placing" and json.loads(body)["client_total_cents"] >= _IMPOSSIBLE:
+            kind = "price"
         if path == "/trap":
             self.trapped += 1
         marker = self._marker(path, query, body)
@@ -405,7 +540,11 @@ class Proxy:
     def _marker(self, path: str, query: str, body: bytes) -> str | None:
         content: Any = json.loads(body) if body.startswith(b"{") else {}
         marker = content.get("phone") or content.get("customer", {}).get("phone")
-        marker = marker or self._markers.get(path.split("/")[3] if path.startswith("/v1/carts/") else "")
+        if name := content.get("customer_name"):
+            marker = name.split()[-1]
+        about = {"/v1/carts/": 3, "/fftp/v1/orders/": 4}
+        named = next((path.split("/")[place] for start, place in about.items() if path.startswith(start)), "")
+        marker = marker or self._markers.get(named)
         reference = content.get("reference") or query.partition("reference=")[2]
         if reference and marker:
             self._markers[reference] = marker

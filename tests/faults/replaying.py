@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class ReplayingAdapter(Adapter):
     """Knows one location, places orders, and nothing else."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     recovery = "replay"
     settings = {"base_url": Setting("address", required=True, url=True)}

@@ -22,8 +22,13 @@ MUTANTS = {
     "Optimist": "5xx after forwarding",
     "Impatient": "delivered late",
     "Credulous": "reset after reading",
+    "answer_of_another": "another guest's",
+    "any_2xx": "2xx without proof",
+    "order_not_kept": "201, not kept",
 }
-"""Broken ledgers, and the fault by which each shows."""
+"""Broken services, and the fault by which each shows."""
+PROVIDER = {"order_not_kept": "fftp"}
+"""Where it shows with this provider only."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,7 @@ def campaigns(
         if name in MUTANTS:
             return run(
                 directory, url, submissions=24, seed="1", app="tests.faults.mutants:app", patience=15, disturbed=False,
-                only=MUTANTS[name], more={MUTATION: name},
+                only=MUTANTS[name], more={MUTATION: name}, provider=PROVIDER.get(name, "sandbox"),
             )  # fmt: skip
         if name == "postgresql":
             url = postgres.url(postgres.create_database())
@@ -73,7 +78,7 @@ def test_engine_ledger_and_clients_agree_after_a_campaign(
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("mutant", ["Forgetful", "Optimist", "Impatient"])
-def test_a_campaign_sees_duplicates_where_a_claim_forgets_or_an_unknown_counts_as_not_placed(
+def test_a_campaign_sees_duplicates_of_forgotten_claims(
     campaigns: Mapping[str, Report], mutant: str
 ) -> None:
     report = campaigns[mutant]
@@ -82,5 +87,20 @@ def test_a_campaign_sees_duplicates_where_a_claim_forgets_or_an_unknown_counts_a
 
 
 @pytest.mark.rule("SUB-5")
-def test_a_campaign_sees_lost_orders_where_an_unknown_counts_as_placed(campaigns: Mapping[str, Report]) -> None:
+def test_a_campaign_sees_orders_lost_by_believing_unknowns(campaigns: Mapping[str, Report]) -> None:
     assert campaigns["Credulous"].total.lost > 0, campaigns["Credulous"].table()
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_campaign_sees_who_is_told_anothers_number(campaigns: Mapping[str, Report]) -> None:
+    assert campaigns["answer_of_another"].anothers > 0, campaigns["answer_of_another"].table()
+
+
+@pytest.mark.rule("SUB-10")
+def test_a_campaign_sees_look_ups_that_prove_nothing(campaigns: Mapping[str, Report]) -> None:
+    assert campaigns["any_2xx"].second > 0, campaigns["any_2xx"].table()
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_campaign_sees_orders_that_were_not_kept(campaigns: Mapping[str, Report]) -> None:
+    assert campaigns["order_not_kept"].not_held > 0, campaigns["order_not_kept"].table()

@@ -10,7 +10,7 @@ from tests.faults.crowds import race, reloads
 
 
 @pytest.mark.rule("SUB-2", "SUB-4")
-def test_one_order_per_key_however_many_threads_and_processes_submit_it(tmp_path: Path) -> None:
+def test_one_order_per_key_for_many_threads_and_processes(tmp_path: Path) -> None:
     assert race(tmp_path, f"sqlite:///{tmp_path}/ledger.db", threads=16, keys=12) == {1: 12}
 
 

@@ -22,7 +22,7 @@ def _many(one: House, how_many: int) -> Counter[str]:
 
 
 @pytest.mark.rule("ERR-3")
-def test_a_dead_provider_gets_one_call_per_request_at_the_most_and_is_found_again(
+def test_a_dead_provider_gets_one_call_per_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

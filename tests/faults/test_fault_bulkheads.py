@@ -27,7 +27,7 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.rule("ERR-3", "SUB-2")
-def test_beyond_its_share_an_account_is_busy_before_any_claim_while_another_is_served(tmp_path: Path) -> None:
+def test_an_account_beyond_its_share_is_busy_before_any_claim(tmp_path: Path) -> None:
     held = threading.Event()
 
     def hang(exchange: Exchange) -> bool:
@@ -55,7 +55,7 @@ def test_beyond_its_share_an_account_is_busy_before_any_claim_while_another_is_s
 
 
 @pytest.mark.rule("ERR-3")
-def test_a_worker_whose_one_provider_hangs_serves_the_other_account(tmp_path: Path) -> None:
+def test_one_hanging_provider_leaves_the_other_account_served(tmp_path: Path) -> None:
     share = {"LEVELUP_OV_THREADS": "4"}
     with house(tmp_path, accounts=("hangs", "works"), more=share) as one:
         hanging, working = one.proxy.ports

@@ -14,6 +14,9 @@ from tests.faults.proxy import Exchange
 
 TOLERANCE = 0.25
 """Seconds by which a request may overrun its deadline."""
+VALIDATION = "LEVELUP_OV_VALIDATION_DEADLINE"
+SHORTEST = HEARING_TIME + 0.5
+"""Seconds of the shortest deadline that a submission may have: with less no order could be placed."""
 DRIPPED = ["headers dripped", "body dripped"]
 
 
@@ -22,7 +25,7 @@ DRIPPED = ["headers dripped", "body dripped"]
 @pytest.mark.parametrize("kind", ["locations", "cart"])
 def test_a_validation_ends_in_time_against_a_byte_a_second(kind: str, fault: str, tmp_path: Path) -> None:
     deadline = 0.8
-    with house(tmp_path, deadline=deadline) as one:
+    with house(tmp_path, more={VALIDATION: str(deadline)}) as one:
         one.proxy.drip_every = 1.0
         one.script.add(kind, fault)
         started = monotonic()
@@ -39,7 +42,7 @@ def test_the_deadline_is_one_for_all_calls_together(tmp_path: Path) -> None:
         return True
 
     deadline = 0.8
-    with house(tmp_path, deadline=deadline) as one:
+    with house(tmp_path, more={VALIDATION: str(deadline)}) as one:
         one.script.add("locations", slow)
         one.script.add("cart", slow)
         started = monotonic()
@@ -51,7 +54,7 @@ def test_the_deadline_is_one_for_all_calls_together(tmp_path: Path) -> None:
 @pytest.mark.rule("SUB-5", "SUB-6")
 @pytest.mark.parametrize("fault", DRIPPED)
 def test_a_submission_ends_in_time_and_is_found_out_afterwards(fault: str, tmp_path: Path) -> None:
-    deadline = HEARING_TIME + 0.5
+    deadline = SHORTEST
     with house(tmp_path, deadline=deadline) as one:
         one.proxy.drip_every = 1.0
         one.script.add("order", fault)
@@ -65,13 +68,13 @@ def test_a_submission_ends_in_time_and_is_found_out_afterwards(fault: str, tmp_p
 
 
 @pytest.mark.rule("SUB-2", "SUB-6")
-def test_an_order_is_not_placed_with_too_little_time_to_hear_of_it(tmp_path: Path) -> None:
+def test_an_order_is_not_placed_with_too_little_time_left(tmp_path: Path) -> None:
     def slow(exchange: Exchange) -> bool:
         exchange.pause((0.6, 0.6))
         exchange.pass_on(*exchange.forward())
         return True
 
-    with house(tmp_path, deadline=HEARING_TIME + 0.4) as one:
+    with house(tmp_path, deadline=SHORTEST) as one:
         one.script.add("cart", slow)
         answer = one.submit(key="a")
         assert (answer.code, answer.retryable) == ("provider_timeout", True)
@@ -84,7 +87,7 @@ def test_an_order_is_not_placed_with_too_little_time_to_hear_of_it(tmp_path: Pat
 
 @pytest.mark.rule("SUB-2", "SUB-6")
 def test_nor_where_the_ledger_took_that_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with house(tmp_path, deadline=HEARING_TIME + 0.4) as one:
+    with house(tmp_path, deadline=SHORTEST) as one:
         mark = one.ledger.begin_sending
 
         def slowly(*arguments: Any, **named: Any) -> None:

@@ -35,7 +35,7 @@ def _named(one: House, name: str) -> dict[str, Any]:
 
 @pytest.mark.rule("SUB-3", "SUB-4", "META-8")
 @pytest.mark.parametrize("name", ALONE)
-def test_each_identity_alone_gives_the_recorded_answer_until_its_window_ends(name: str, tmp_path: Path) -> None:
+def test_each_identity_gives_the_answer_until_its_window_ends(name: str, tmp_path: Path) -> None:
     with house(tmp_path) as one:
         members = _named(one, name)
         first = one.submit(**members)
@@ -92,7 +92,7 @@ def test_an_identity_is_of_one_location(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("SUB-3")
-def test_a_match_on_any_identity_decides_and_the_others_are_added(tmp_path: Path) -> None:
+def test_a_match_on_any_identity_decides_and_adds_the_others(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         first = one.submit(key="k", order_number="n", metadata=one.validation_id())
         # Known by the number alone; the new Grubhub number is known from then on too.
@@ -127,7 +127,7 @@ def test_card_and_content_count_only_where_nothing_else_is_named(tmp_path: Path)
 
 
 @pytest.mark.rule("SUB-3")
-def test_a_card_is_recognised_by_its_number_with_the_order_and_by_nothing_else_of_it(tmp_path: Path) -> None:
+def test_a_card_is_recognized_by_its_number_with_the_order_only(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         assert one.submit(credit_card=CARD).status == 200
         assert one.submit(credit_card={**CARD, "cvv": "1234", "zip": "10001", "name": "R. Example"}).replayed
@@ -149,7 +149,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.rule("SUB-3", "SUB-4")
 @pytest.mark.parametrize("change", CHANGES)
-def test_an_identity_of_a_placed_order_is_refused_to_another_order(change: str, tmp_path: Path) -> None:
+def test_a_placed_identity_is_refused_to_a_different_order(change: str, tmp_path: Path) -> None:
     with house(tmp_path) as one:
         assert one.submit(key="k").status == 200
         calls = len(one.proxy.calls)
@@ -159,7 +159,7 @@ def test_an_identity_of_a_placed_order_is_refused_to_another_order(change: str, 
 
 
 @pytest.mark.rule("SUB-3")
-def test_names_prices_metadata_and_unknown_members_do_not_make_another_order(tmp_path: Path) -> None:
+def test_names_prices_and_metadata_do_not_make_another_order(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         first = one.submit(key="k")
         item = {"provider_id": "sandwich", "quantity": 1, "name": "Club", "price": 1, "metadata": {"x": 1}}
@@ -169,7 +169,7 @@ def test_names_prices_metadata_and_unknown_members_do_not_make_another_order(tmp
 
 
 @pytest.mark.rule("SUB-4")
-def test_what_is_in_flight_is_told_to_wait_and_refused_to_another_order(tmp_path: Path) -> None:
+def test_an_order_in_flight_waits_and_refuses_another_order(tmp_path: Path) -> None:
     release = threading.Event()
     arrived = threading.Event()
 
@@ -197,7 +197,7 @@ def test_what_is_in_flight_is_told_to_wait_and_refused_to_another_order(tmp_path
 
 
 @pytest.mark.rule("SUB-4", "SUB-5")
-def test_what_is_unknown_is_asked_for_and_refused_to_another_order(tmp_path: Path) -> None:
+def test_an_unknown_is_looked_up_and_refuses_another_order(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         one.script.add("order", "answer lost")
         assert one.submit(key="k").code == "outcome_unknown"
@@ -210,7 +210,7 @@ def test_what_is_unknown_is_asked_for_and_refused_to_another_order(tmp_path: Pat
 
 
 @pytest.mark.rule("SUB-4", "PAY-2")
-def test_what_was_not_placed_frees_its_identities_for_a_new_card_tip_or_time(tmp_path: Path) -> None:
+def test_not_placed_frees_identities_for_a_new_card_tip_or_time(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         named: dict[str, Any] = {"key": "k", "order_number": "n", "metadata": one.validation_id()}
         declined = one.submit(**named, credit_card=DECLINED_CARD)
@@ -235,7 +235,7 @@ def test_a_replay_comes_before_every_check_of_time_and_stock(tmp_path: Path) -> 
 
 @pytest.mark.rule("SUB-3", "EP-11")
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "caf\u00e9"])
-def test_a_key_that_is_none_is_refused_before_anything_is_claimed_or_asked(key: str, tmp_path: Path) -> None:
+def test_an_invalid_key_is_refused_before_any_claim_or_call(key: str, tmp_path: Path) -> None:
     with house(tmp_path) as one:
         answer = one.submit(key=key)
         assert (answer.status, answer.code, answer.retryable) == (400, "invalid_idempotency_key", False)

@@ -73,7 +73,7 @@ def limited(tmp_path: Path) -> Iterator[Limited]:
 
 
 @pytest.mark.rule("SUB-2", "ERR-2")
-def test_with_a_ledger_that_cannot_be_written_submissions_are_refused_and_taken_again_later(limited: Limited) -> None:
+def test_submissions_resume_when_the_ledger_can_be_written(limited: Limited) -> None:
     placed = limited.submit("before")
     with limited.files_up_to(0):
         calls = len(limited.proxy.calls)
@@ -91,7 +91,7 @@ def test_with_a_ledger_that_cannot_be_written_submissions_are_refused_and_taken_
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_disk_that_fills_up_between_two_steps_costs_no_order_and_makes_no_second(limited: Limited) -> None:
+def test_a_disk_that_fills_up_costs_no_order_and_makes_no_second(limited: Limited) -> None:
     limited.submit("first")
     log = limited.directory / "ledger.db-wal"
     keys = [f"key-{number}" for number in range(12)]
@@ -118,7 +118,7 @@ def _refused_before_anything_is_sent(one: House) -> None:
 
 
 @pytest.mark.rule("SUB-2", "ERR-2")
-def test_while_postgresql_is_stopped_submissions_are_refused_and_taken_again_later(
+def test_submissions_resume_after_postgresql_was_stopped(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     name = postgres.create_database()
@@ -136,7 +136,7 @@ def test_while_postgresql_is_stopped_submissions_are_refused_and_taken_again_lat
 
 
 @pytest.mark.rule("SUB-2")
-def test_postgresql_that_stops_while_an_order_is_placed_loses_no_order(
+def test_postgresql_stopping_during_an_order_loses_none(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     def stop(exchange: Exchange) -> bool:
@@ -163,7 +163,7 @@ def test_postgresql_that_stops_while_an_order_is_placed_loses_no_order(
 
 
 @pytest.mark.rule("SUB-2")
-def test_the_service_does_not_start_over_a_ledger_of_a_newer_release(tmp_path: Path) -> None:
+def test_the_service_does_not_start_over_a_newer_ledger(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     settings = environment(tmp_path, {"diner": "http://127.0.0.1:9"}, url, deadline=5, grace=1)
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:

@@ -14,7 +14,7 @@ from tests.channel import Channel, item
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_refused_call_after_the_order_was_placed_does_not_free_it(
+def test_a_refused_later_call_does_not_free_a_placed_order(
     channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placed: list[str | int] = []

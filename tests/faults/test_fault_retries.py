@@ -41,7 +41,7 @@ def test_retry_after_is_obeyed(tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("ERR-3")
-def test_a_retry_after_beyond_the_deadline_is_handed_on_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_retry_after_beyond_the_deadline_is_passed_on(tmp_path: Path) -> None:
     def limited(exchange: Exchange) -> bool:
         exchange.pass_on(429, b"{}", Retry_After="60")
         return True
@@ -95,7 +95,7 @@ def _then_it_is_found_out(one: House, *, stands: bool) -> None:
 
 
 @pytest.mark.rule("SUB-2")
-def test_a_placing_call_that_was_turned_away_at_the_door_may_be_sent_again(tmp_path: Path) -> None:
+def test_a_placing_call_refused_at_the_door_may_be_sent_again(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         one.script.add("order", "429")
         assert one.submit(key="a").status == 200
@@ -104,7 +104,7 @@ def test_a_placing_call_that_was_turned_away_at_the_door_may_be_sent_again(tmp_p
 
 
 @pytest.mark.rule("SUB-2")
-def test_a_placing_call_that_the_network_delivers_twice_is_one_order_and_told_as_placed(tmp_path: Path) -> None:
+def test_a_placing_call_delivered_twice_is_one_order(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         one.script.add("order", "twice, second answer")
         answer = one.submit(key="a")
@@ -124,7 +124,7 @@ def test_a_cart_that_another_submission_ordered_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_under_an_idempotency_key_of_the_provider_a_placing_call_is_sent_again(tmp_path: Path) -> None:
+def test_with_a_provider_key_a_placing_call_is_sent_again(tmp_path: Path) -> None:
     with replaying_provider(tmp_path, lost=1) as (one, provider):
         answer = one.submit(key="a")
         assert (answer.status, answer.replayed) == (200, False)
@@ -132,7 +132,7 @@ def test_under_an_idempotency_key_of_the_provider_a_placing_call_is_sent_again(t
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_where_the_provider_knows_idempotency_keys_an_unknown_is_found_out_by_sending_it_again(tmp_path: Path) -> None:
+def test_with_provider_keys_an_unknown_is_resolved_by_resending(tmp_path: Path) -> None:
     with replaying_provider(tmp_path, lost=3) as (one, provider):
         assert one.submit(key="a").code == "outcome_unknown"
         assert (provider.calls, len(provider.orders)) == (3, 1)

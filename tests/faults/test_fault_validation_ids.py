@@ -94,7 +94,7 @@ def test_after_seven_days_it_is_refused_and_nothing_is_asked(tmp_path: Path) -> 
 
 
 @pytest.mark.rule("META-8", "SUB-4")
-def test_what_was_placed_in_time_is_replayed_after_its_id_expired(tmp_path: Path) -> None:
+def test_a_placed_order_is_replayed_after_its_id_expired(tmp_path: Path) -> None:
     with house(tmp_path) as one:
         metadata = one.validation_id()
         one.clock.advance(days=6)

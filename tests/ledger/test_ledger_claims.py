@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger.ledger import Claimed, InProgress, Ledger, Recorded, Reused, Unknown
+from levelup_ov.ledger.ledger import AlreadyPlaced, Claimed, InProgress, Ledger, Reused, Unknown
 from tests.ledger.things import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
 
 OLD, NEW = b"old key", b"new key"
@@ -42,7 +42,7 @@ def placed(ledger: Ledger, *arguments: Any, **names: Any) -> str:
 def test_placed_gives_the_recorded_answer(ledger: Ledger) -> None:
     id = placed(ledger)
     again = claim(ledger)
-    assert isinstance(again, Recorded)
+    assert isinstance(again, AlreadyPlaced)
     assert (again.submission.id, again.submission.answer) == (id, ANSWER)
 
 
@@ -84,7 +84,7 @@ def test_a_window_counts_from_the_settling(
     assert isinstance(claim(ledger, **names), Unknown)
     place(ledger, id)
     clock.advance(window - A_MOMENT)
-    assert isinstance(claim(ledger, **names), Recorded)
+    assert isinstance(claim(ledger, **names), AlreadyPlaced)
     clock.advance(A_MOMENT)
     assert isinstance(claim(ledger, **names), Claimed)
     assert shown(ledger, id).state == "placed"
@@ -101,7 +101,7 @@ def test_a_match_on_any_one_identity_decides(ledger: Ledger) -> None:
     id = placed(ledger, **names)
     for name, value in names.items():
         found = claim(ledger, **{"idempotency_key": f"new with {name}", name: value})
-        assert isinstance(found, Recorded) and found.submission.id == id
+        assert isinstance(found, AlreadyPlaced) and found.submission.id == id
     assert isinstance(claim(ledger, order_number="1", idempotency_key="2"), Claimed)
 
 
@@ -112,7 +112,7 @@ def test_an_identity_seen_later_leads_to_the_same_submission(ledger: Ledger, clo
     if state == "placed":
         begin(ledger, id)
         place(ledger, id)
-    expected = {"claimed": InProgress, "placed": Recorded}[state]
+    expected = {"claimed": InProgress, "placed": AlreadyPlaced}[state]
     assert isinstance(claim(ledger, idempotency_key="k", order_number="n"), expected)
     assert isinstance(claim(ledger, order_number="n"), expected)
 
@@ -125,7 +125,7 @@ def test_a_refused_reuse_adds_no_identity(ledger: Ledger) -> None:
 
 
 @pytest.mark.rule("SUB-3", "SUB-4")
-def test_where_two_submissions_match_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
+def test_of_two_matches_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
     claimed(claim(ledger, idempotency_key="in flight"))
     first = placed(ledger, grubhub_order_number="placed")
     placed(ledger, b"another", order_validation_id="other content")
@@ -137,7 +137,7 @@ def test_where_two_submissions_match_the_proven_one_with_this_content_wins(ledge
         grubhub_order_number="placed",
         order_validation_id="other content",
     )
-    assert isinstance(found, Recorded) and found.submission.id == first
+    assert isinstance(found, AlreadyPlaced) and found.submission.id == first
     assert isinstance(claim(ledger, idempotency_key="in flight", order_number="unknown"), Unknown)
     assert isinstance(claim(ledger, idempotency_key="in flight", order_validation_id="other content"), InProgress)
 
@@ -147,8 +147,8 @@ def test_an_identity_of_a_failed_try_beside_one_that_is_taken(ledger: Ledger) ->
     ledger.fail(sent(ledger, order_number="free"))
     id = placed(ledger, idempotency_key="taken")
     found = claim(ledger, order_number="free", idempotency_key="taken")
-    assert isinstance(found, Recorded) and found.submission.id == id
-    assert isinstance(claim(ledger, order_number="free"), Recorded)
+    assert isinstance(found, AlreadyPlaced) and found.submission.id == id
+    assert isinstance(claim(ledger, order_number="free"), AlreadyPlaced)
 
 
 @pytest.mark.rule("SUB-3", "SUB-4")
@@ -156,15 +156,15 @@ def test_an_expired_claim_beside_one_that_is_taken(ledger: Ledger, clock: Clock)
     stale = claimed(claim(ledger, order_number="stale"))
     clock.advance(LEASE)
     placed(ledger, idempotency_key="taken")
-    assert isinstance(claim(ledger, order_number="stale", idempotency_key="taken"), Recorded)
+    assert isinstance(claim(ledger, order_number="stale", idempotency_key="taken"), AlreadyPlaced)
     assert shown(ledger, stale).state == "not_placed"
 
 
 @pytest.mark.rule("SUB-3", "META-7")
-def test_processes_in_the_middle_of_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
+def test_processes_amid_a_key_rotation_exclude_one_another(ledger: Ledger) -> None:
     placed(ledger, keys=(OLD,))
-    assert isinstance(claim(ledger, keys=(NEW, OLD)), Recorded)
-    assert isinstance(claim(ledger, keys=(NEW,)), Recorded)
+    assert isinstance(claim(ledger, keys=(NEW, OLD)), AlreadyPlaced)
+    assert isinstance(claim(ledger, keys=(NEW,)), AlreadyPlaced)
     assert isinstance(claim(ledger, b"another", keys=(NEW, OLD)), Reused)
 
     claimed(claim(ledger, keys=(NEW, OLD), order_number="n"))
@@ -184,6 +184,21 @@ def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock
     assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
     place(ledger, first)
     assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
+
+
+@pytest.mark.rule("SUB-3")
+def test_content_in_doubt_stays_taken_after_it_is_found(ledger: Ledger, clock: Clock) -> None:
+    first = claimed(claim(ledger, idempotency_key="first"))
+    begin(ledger, first)
+    ledger.lose(first)
+    ledger.keep_content(first)
+    place(ledger, first)
+    found = claim(ledger, idempotency_key="second")
+    assert isinstance(found, AlreadyPlaced) and found.submission.id == first
+    assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
+    clock.advance(timedelta(seconds=90))
+    assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
+    assert isinstance(claim(ledger, idempotency_key="second"), AlreadyPlaced)
 
 
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:

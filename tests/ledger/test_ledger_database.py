@@ -33,11 +33,11 @@ from levelup_ov.ledger import engine as database
 from levelup_ov.ledger import tables as ledger_sql
 from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
 from levelup_ov.ledger.identity import content, content_digests, identities
-from levelup_ov.ledger.ledger import RETENTION, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
+from levelup_ov.ledger.ledger import RETENTION, AlreadyPlaced, InProgress, Ledger, Superseded, Unknown, open_ledger
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 
-COMMAND = "flask --app wsgi ledger upgrade"
+COMMAND = "levelup-ov ledger upgrade"
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -70,7 +70,7 @@ def test_several_may_migrate_at_once(empty_url: str) -> None:
     assert sorted(found, key=str) == [database.REVISIONS[-1], database.REVISIONS[-1], None]
 
 
-def test_the_code_knows_the_revisions_and_tables_of_the_migrations(url: str) -> None:
+def test_the_code_knows_the_migrations_revisions_and_tables(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", "levelup_ov:ledger/migrations")
     revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
@@ -161,7 +161,7 @@ def test_a_postgresql_that_is_gone_and_comes_back(server: PostgresServer) -> Non
         assert "127.0.0.1" not in failed.value.message
     assert server.start()
     place(ledger, id)
-    assert isinstance(claim(ledger), Recorded)
+    assert isinstance(claim(ledger), AlreadyPlaced)
     ledger.close()
 
 
@@ -187,7 +187,7 @@ def test_dead_connections_in_the_pool_cost_no_submission(postgres: PostgresServe
 
 
 @pytest.mark.rule("SUB-2")
-def test_a_restarted_server_costs_no_submission_however_many_connections_were_open(
+def test_a_restarted_server_costs_no_submission(
     postgres: PostgresServer, postgresql_url: str
 ) -> None:
     ledger = open_ledger(postgresql_url, pool_size=6)
@@ -301,7 +301,7 @@ def test_a_full_disk_refuses_claims_and_loses_nothing(sqlite_url: str, clock: Cl
         clock.advance(LEASE + GRACE)
         assert isinstance(claim(ledger), Unknown)
         place(ledger, id)
-        assert isinstance(claim(ledger), Recorded)
+        assert isinstance(claim(ledger), AlreadyPlaced)
         ledger.close()
     finally:
         event.remove(Engine, "connect", limit)
@@ -426,7 +426,7 @@ def test_sqlite_survives_a_power_failure_and_lets_readers_in(sqlite_url: str) ->
     assert rows(sqlite_url, "PRAGMA foreign_keys") == [(1,)]
 
 
-def test_on_sqlite_the_mark_before_an_order_is_placed_is_forced_to_the_disk(
+def test_on_sqlite_the_mark_before_placing_is_forced_to_disk(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forced: list[str] = []
@@ -528,7 +528,7 @@ def test_where_the_write_fails_nobody_who_waits_for_it_may_send(
 
 
 @pytest.mark.rule("SUB-2")
-def test_who_waits_for_the_disk_too_long_may_not_send_and_its_mark_is_not_made_later(
+def test_a_wait_for_the_disk_that_is_too_long_forbids_sending(
     crowd: tuple[Ledger, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, ids = crowd

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.ledger.ledger import Claimed, InProgress, Ledger, Recorded, Superseded, Unknown, open_ledger
+from levelup_ov.ledger.ledger import AlreadyPlaced, Claimed, InProgress, Ledger, Superseded, Unknown, open_ledger
 from tests.ledger.things import (
     GRACE,
     LEASE,
@@ -65,7 +65,7 @@ def claimed_of(ledger: Ledger) -> str:
 
 
 @pytest.mark.rule("SUB-2")
-def test_claims_that_overlap_in_a_ring_do_not_lock_one_another_out(live: Ledger) -> None:
+def test_claims_that_overlap_in_a_ring_do_not_deadlock(live: Ledger) -> None:
     names = ("idempotency_key", "order_number", "grubhub_order_number", "order_validation_id")
     start = threading.Barrier(4)
 
@@ -168,7 +168,7 @@ def test_killed_while_sending(url: str, later: tuple[Ledger, Clock]) -> None:
 def test_killed_after_recording(url: str, later: tuple[Ledger, Clock]) -> None:
     with killed_after(url, 3) as id:
         found = claim(later[0])
-        assert isinstance(found, Recorded) and found.submission.id == id
+        assert isinstance(found, AlreadyPlaced) and found.submission.id == id
 
 
 @pytest.mark.rule("SUB-2")
@@ -239,7 +239,7 @@ ledger.close()
 """
 
 
-def test_a_ledger_opened_before_a_fork_serves_parent_and_children(url: str) -> None:
+def test_a_ledger_opened_before_a_fork_serves_all_processes(url: str) -> None:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     command = [sys.executable, "-c", _FORKING, url]

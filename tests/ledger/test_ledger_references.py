@@ -19,11 +19,11 @@ from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import (
     LOOKED_AGAIN,
+    AlreadyPlaced,
     Claimed,
     Clash,
     InProgress,
     Ledger,
-    Recorded,
     Reused,
     Superseded,
     Unknown,
@@ -71,7 +71,7 @@ def test_a_reference_is_of_location_identity_and_generation() -> None:
 
 
 @pytest.mark.rule("SUB-11")
-def test_the_same_identity_has_the_same_reference_in_an_empty_ledger(
+def test_an_identity_has_the_same_reference_in_an_empty_ledger(
     ledger: Ledger, tmp_path: Any, clock: Clock
 ) -> None:
     upgrade(f"sqlite:///{tmp_path}/other.db")
@@ -99,7 +99,7 @@ def test_a_restored_backup_sends_the_same_reference_again(sqlite_url: str, tmp_p
 
 
 @pytest.mark.rule("SUB-11")
-def test_what_was_not_sent_or_only_ruled_out_keeps_reference_and_time(ledger: Ledger, clock: Clock) -> None:
+def test_unsent_or_ruled_out_keeps_reference_and_time(ledger: Ledger, clock: Clock) -> None:
     first = named(ledger)
     assert first.received_at is None
     ledger.fail(first.id)
@@ -121,7 +121,7 @@ def test_what_was_not_sent_or_only_ruled_out_keeps_reference_and_time(ledger: Le
 
 @pytest.mark.rule("SUB-11")
 @pytest.mark.parametrize("how", ["refused", "fenced", "other content", "window over"])
-def test_the_generation_grows_only_when_nothing_more_may_come_under_it(ledger: Ledger, clock: Clock, how: str) -> None:
+def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock: Clock, how: str) -> None:
     first, content = named(ledger), b"a burger"
     if how == "refused":
         ledger.begin_sending(first.id, lease=LEASE)
@@ -143,7 +143,7 @@ def test_the_generation_grows_only_when_nothing_more_may_come_under_it(ledger: L
 
 
 @pytest.mark.rule("SUB-11")
-def test_without_a_named_identity_each_attempt_has_a_reference_of_its_own(ledger: Ledger) -> None:
+def test_without_a_named_identity_each_attempt_has_a_reference(ledger: Ledger) -> None:
     first = claim(ledger, idempotency_key=None)
     assert isinstance(first, Claimed)
     ledger.fail(first.id)
@@ -152,7 +152,7 @@ def test_without_a_named_identity_each_attempt_has_a_reference_of_its_own(ledger
 
 
 @pytest.mark.rule("SUB-8")
-def test_an_order_that_two_are_told_stays_with_the_one_that_has_proof(ledger: Ledger) -> None:
+def test_an_order_claimed_by_two_stays_with_the_proven_one(ledger: Ledger) -> None:
     ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(4)]
     for id in ids:
         begin(ledger, id)
@@ -190,7 +190,7 @@ def test_an_order_is_held_once_in_its_account_only(ledger: Ledger) -> None:
 
 @pytest.mark.rule("SUB-3", "SUB-5")
 @pytest.mark.parametrize("left", ["lost", "killed"])
-def test_the_content_of_an_unknown_is_taken_whatever_identity_comes(ledger: Ledger, clock: Clock, left: str) -> None:
+def test_an_unknown_content_is_taken_under_any_identity(ledger: Ledger, clock: Clock, left: str) -> None:
     first = claimed(claim(ledger, idempotency_key="a"))
     begin(ledger, first)
     if left == "lost":
@@ -204,7 +204,7 @@ def test_the_content_of_an_unknown_is_taken_whatever_identity_comes(ledger: Ledg
     assert isinstance(claim(ledger, b"other", idempotency_key="b"), Reused)
     assert isinstance(claim(ledger, b"other", idempotency_key="c"), Claimed)
     place(ledger, first)
-    assert isinstance(claim(ledger, idempotency_key="b"), Recorded)
+    assert isinstance(claim(ledger, idempotency_key="b"), AlreadyPlaced)
     # What is settled takes nobody's content.
     assert isinstance(claim(ledger, idempotency_key="d"), Claimed)
 
@@ -236,7 +236,7 @@ def test_the_content_of_an_order_that_is_being_placed_is_free(ledger: Ledger) ->
 
 
 @pytest.mark.rule("SUB-3", "META-7")
-def test_the_content_of_an_unknown_is_recognised_while_keys_change(ledger: Ledger) -> None:
+def test_an_unknown_content_is_recognized_while_keys_change(ledger: Ledger) -> None:
     id = claimed(claim(ledger, keys=(b"old",), idempotency_key="a"))
     begin(ledger, id)
     ledger.lose(id)

@@ -123,7 +123,7 @@ def test_another_amount_than_asked_marks_the_row(ledger: Ledger) -> None:
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_lease_that_ran_out_before_sending_frees_the_submission(ledger: Ledger, clock: Clock) -> None:
+def test_a_lease_that_ended_before_sending_frees_the_submission(ledger: Ledger, clock: Clock) -> None:
     slow = claimed(claim(ledger))
     clock.advance(LEASE - timedelta(milliseconds=1))
     assert isinstance(claim(ledger), InProgress)
@@ -168,7 +168,7 @@ def test_a_slow_owner_with_proof_settles_what_became_unknown(ledger: Ledger, clo
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_absence_is_proven_only_by_a_question_asked_after_the_grace(ledger: Ledger, clock: Clock) -> None:
+def test_absence_is_proven_only_by_a_look_after_the_grace(ledger: Ledger, clock: Clock) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
     ledger.lose(id)
@@ -191,7 +191,7 @@ def test_absence_is_proven_only_by_a_question_asked_after_the_grace(ledger: Ledg
 
 
 @pytest.mark.rule("SUB-5")
-def test_an_order_that_turns_up_after_it_was_ruled_out_is_not_passed_over(ledger: Ledger, clock: Clock) -> None:
+def test_an_order_that_appears_after_ruling_out_is_reported(ledger: Ledger, clock: Clock) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
     ledger.lose(id)
@@ -220,7 +220,7 @@ def test_a_trace_may_be_left_when_the_answer_was_lost(ledger: Ledger) -> None:
         ledger.lose(id, trace={"code": "X" * 5000})
 
 
-def test_the_operator_sees_what_is_open_with_expired_leases_resolved(ledger: Ledger, clock: Clock) -> None:
+def test_the_operator_sees_open_ones_with_leases_resolved(ledger: Ledger, clock: Clock) -> None:
     ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(4)]
     begin(ledger, ids[1])
     begin(ledger, ids[2])

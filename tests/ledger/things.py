@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from levelup_ov.ledger.identity import Identity, content_digests, identities
-from levelup_ov.ledger.ledger import Claim, Claimed, Ledger, Recorded, Submission, Unknown, open_ledger
+from levelup_ov.ledger.ledger import AlreadyPlaced, Claim, Claimed, Ledger, Submission, Unknown, open_ledger
 
 LOCATION = "deli.42"
 KEYS = (b"the one key of these tests......",)
@@ -86,7 +86,7 @@ def submit(ledger: Ledger, provider: Provider, key: str) -> str:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         got = claim(ledger, idempotency_key=key, order_number=f"number of {key}")
-        if isinstance(got, Recorded):
+        if isinstance(got, AlreadyPlaced):
             return "replayed"
         if isinstance(got, Unknown):
             place(ledger, got.submission.id)

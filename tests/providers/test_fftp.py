@@ -129,7 +129,7 @@ def test_the_menu_holds_together(menu: Menu) -> None:
 
 
 @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-3", "ITEM-4", "MENU-2")
-def test_every_item_and_option_of_the_menu_can_be_ordered_at_its_price(
+def test_every_item_and_option_can_be_ordered_at_its_price(
     adapter: FftpAdapter, session: Session, order: Callable[..., Order], menu: Menu
 ) -> None:
     groups = {group.provider_id: group for group in menu.option_groups}
@@ -165,7 +165,7 @@ def test_a_validation_prices_the_order_and_leaves_nothing_behind(
 
 
 @pytest.mark.rule("MONEY-5", "MONEY-9")
-def test_a_merchant_funded_discount_is_echoed_and_changes_no_price(
+def test_a_merchant_discount_is_echoed_and_changes_no_price(
     adapter: FftpAdapter, session: Session, order: Callable[..., Order]
 ) -> None:
     quote = adapter.validate_order(order(merchant_funded_discount=100), session)
@@ -175,7 +175,7 @@ def test_a_merchant_funded_discount_is_echoed_and_changes_no_price(
 
 
 @pytest.mark.rule("TIME-1", "TIME-3", "TIME-7", "TIME-8")
-def test_the_time_of_the_validation_is_the_one_that_the_placed_order_gets(
+def test_the_placed_order_gets_the_validated_time(
     adapter: FftpAdapter, session: Session, order: Callable[..., Order]
 ) -> None:
     quote = adapter.validate_order(order(), session)
@@ -302,7 +302,7 @@ REFUSALS = {
 
 @pytest.mark.rule("ITEM-1", "ITEM-5", "ITEM-6", "ITEM-7", "ERR-2", "SUB-2")
 @pytest.mark.parametrize(("item", "code", "words"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_comes_in_the_restaurants_words_and_leaves_nothing_behind(
+def test_a_refusal_has_the_restaurants_words_and_no_effect(
     item: Item,
     code: str,
     words: str,
@@ -324,7 +324,7 @@ def test_a_refusal_comes_in_the_restaurants_words_and_leaves_nothing_behind(
 
 
 @pytest.mark.rule("ITEM-7", "SUB-2")
-def test_an_item_sold_out_after_the_validation_is_refused_when_the_order_is_placed(
+def test_an_item_sold_out_after_validation_is_refused(
     restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
 ) -> None:
     validated = adapter.validate_order(order(Item("soda", 1)), session)
@@ -362,7 +362,7 @@ def test_the_menu_is_kept_and_a_price_is_one_call(
 
 
 @pytest.mark.rule("SUB-5", "PAY-1")
-def test_an_order_whose_answer_was_lost_is_found_and_marked_as_paid(
+def test_an_order_with_a_lost_answer_is_found_and_marked_paid(
     restaurant: FftpServer, adapter: FftpAdapter, transport: Transport, session: Session, order: Callable[..., Order]
 ) -> None:
     def lose_the_answer(reply: Reply) -> Refused | None:

@@ -270,7 +270,7 @@ def test_a_cancelled_order_is_neither_placed_nor_absent(fftp: responses.Requests
 
 @pytest.mark.rule("MONEY-5", "PAY-4")
 @pytest.mark.parametrize(("discount", "charged"), [(0, 1000), (100, None)])
-def test_what_was_paid_for_a_discounted_order_is_not_for_fftp_to_say(
+def test_fftp_cannot_say_what_was_paid_for_a_discounted_order(
     fftp: responses.RequestsMock, session: Session, discount: int, charged: int | None
 ) -> None:
     server(fftp, lambda: (201, PLACED))
@@ -280,7 +280,7 @@ def test_what_was_paid_for_a_discounted_order_is_not_for_fftp_to_say(
 
 
 @pytest.mark.rule("SUB-2", "SUB-5", "TIME-1")
-def test_the_time_of_an_earlier_order_counts_from_when_it_was_made(
+def test_the_time_of_an_earlier_order_counts_from_its_making(
     fftp: responses.RequestsMock, session: Session
 ) -> None:
     server(fftp, lambda: (200, PLACED))

@@ -300,7 +300,7 @@ def test_a_cart_of_another_location_counts_as_absent(bench):
 
 
 @pytest.mark.rule("PAY-4")
-def test_the_total_that_was_validated_is_the_total_that_is_asked_for(bench):
+def test_the_validated_total_is_the_requested_total(bench):
     order = bench.order()
     quote = bench.validate(order)
     cheaper = Secret(json.dumps(Cart(*json.loads(quote.cart["cart"].reveal()))._replace(total=1000)))
@@ -371,7 +371,7 @@ def fence(bench: Bench, place: str = "congress") -> None:
 
 @pytest.mark.rule("SUB-10")
 @pytest.mark.parametrize("place", ["congress", "account"])
-def test_after_the_fence_a_late_order_is_refused_and_a_new_one_taken(bench, place):
+def test_after_the_fence_late_orders_fail_and_new_ones_pass(bench, place):
     order = bench.order(place)
     quote = bench.validate(order)
     fence(bench, place)
@@ -448,7 +448,7 @@ def test_an_account_is_made_once_and_used_again(bench):
 
 
 @pytest.mark.rule("META-4", "META-6")
-def test_a_submission_without_validation_makes_the_account_and_returns_it(bench):
+def test_a_submission_without_validation_returns_its_account(bench):
     placed = bench.submit(bench.order("account"))
     assert placed.account["email"].reveal() == "ada@example.com"
     assert bench.kitchen_sees(placed.provider_order_id)["account"]

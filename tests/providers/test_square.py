@@ -31,6 +31,7 @@ from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.providers.mutations import mutate
 from tests.servers import square_schema
@@ -160,7 +161,7 @@ def test_the_version_is_pinned_in_one_place(bench: Bench) -> None:
 
 
 @pytest.mark.rule("ERR-4")
-def test_the_environment_decides_where_calls_go_and_the_token_is_not_shown() -> None:
+def test_the_environment_routes_calls_and_hides_the_token() -> None:
     assert {SquareAdapter(account(base_url="", environment=name)).base_url for name in HOSTS} == set(HOSTS.values())
     assert TOKEN not in repr(account())
 
@@ -209,7 +210,7 @@ def test_locations_in_our_terms(bench: Bench) -> None:
         ("", "02:00:00", None),
     ],
 )
-def test_hours_over_midnight_are_split_and_unreadable_ones_unknown(
+def test_hours_over_midnight_are_split_or_unknown(
     start: str, end: str, spans: list[tuple[int, int]] | None
 ) -> None:
     square = Square()
@@ -304,7 +305,7 @@ def test_another_location_has_its_own_items_and_prices(bench: Bench) -> None:
 
 
 @pytest.mark.rule("MENU-3")
-def test_an_item_that_needs_a_choice_of_which_nothing_is_left_is_left_out() -> None:
+def test_an_item_whose_required_choice_is_sold_out_is_left_out() -> None:
     sold_out = [{"location_id": BOSTON, "sold_out": True}]
     modifiers = [thing("MODIFIER", "O", name="O", location_overrides=sold_out)]
     objects = [
@@ -354,7 +355,7 @@ def read(objects: list[Any], place: str = BOSTON) -> Menu:
 
 
 @pytest.mark.rule("EP-4", "META-3", "MONEY-2", "MONEY-3", "MONEY-4", "MONEY-5", "MONEY-7")
-def test_a_validation_is_one_call_creates_nothing_and_accounts_for_every_cent(bench: Bench) -> None:
+def test_a_validation_is_one_call_and_accounts_for_every_cent(bench: Bench) -> None:
     quote = bench.validate(tip=200, merchant_funded_discount=100)
 
     assert bench.square.calls == [f"POST {CALCULATE}"]
@@ -374,7 +375,7 @@ def test_quantities_of_items_and_options_multiply(bench: Bench) -> None:
 
 
 @pytest.mark.rule("MONEY-6", "MONEY-9")
-def test_the_sellers_discount_is_the_providers_and_its_charge_a_fee(bench: Bench) -> None:
+def test_the_sellers_discount_and_service_charge_are_mapped(bench: Bench) -> None:
     bench.square.rebate, bench.square.bag_fee = 1000, 25
 
     quote = bench.validate(merchant_funded_discount=200, tip=100)
@@ -450,7 +451,7 @@ def test_ready_times_of_a_location_that_is_open(bench: Bench) -> None:
 
 
 @pytest.mark.rule("TIME-4", "TIME-8")
-def test_an_order_at_a_closed_location_is_scheduled_for_its_opening(bench: Bench) -> None:
+def test_an_order_at_a_closed_location_waits_for_its_opening(bench: Bench) -> None:
     night, opening = NOON + timedelta(hours=12), datetime(2026, 11, 24, 13, 0, tzinfo=timezone.utc)
     slow = Bench(bench.square, prep_minutes="20")
 
@@ -488,7 +489,7 @@ def test_ids_that_this_location_does_not_have(bench: Bench, ordered: Item, code:
 
 
 @pytest.mark.rule("ERR-2")
-def test_a_location_of_another_seller_and_one_with_another_currency(bench: Bench) -> None:
+def test_foreign_sellers_and_currencies_are_told_apart(bench: Bench) -> None:
     assert bench.refusal(place="LELSEWHERE") == ("location_not_found", None)
     with pytest.raises(Unanswered, match=r"is not in USD") as caught:
         bench.validate(place=MONTREAL)
@@ -499,7 +500,7 @@ def test_a_location_of_another_seller_and_one_with_another_currency(bench: Bench
 
 
 @pytest.mark.rule("EP-5", "PAY-1", "PAY-4", "SUB-1")
-def test_an_order_is_created_then_paid_and_only_then_seen_by_the_kitchen(bench: Bench) -> None:
+def test_an_order_is_created_then_paid_then_seen_by_the_kitchen(bench: Bench) -> None:
     unpaid: list[int] = []
     bench.square.change = lambda path, body: unpaid.append(len(bench.square.kitchen)) or body
 
@@ -573,7 +574,7 @@ def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, l
     traces: list[Any] = []
     order = bench.order(reference="ref-1", tip=30, desired_ready_time=NOON + timedelta(hours=1))
     session = bench.new_session()
-    session._last_look = traces.append
+    session.placement = Placement(traces.append)
 
     with pytest.raises(Unanswered):
         bench.adapter.submit_order(order, LevelUp(), session)
@@ -643,7 +644,9 @@ def test_another_guests_order_is_neither_paid_nor_believed(bench: Bench, case: s
 
 
 @pytest.mark.rule("SUB-8")
-@pytest.mark.parametrize("members", [{"id": "order-2"}, {"reference_id": "ref-2"}, {"state": "CANCELED"}, {"version": 1}])
+@pytest.mark.parametrize(
+    "members", [{"id": "order-2"}, {"reference_id": "ref-2"}, {"state": "CANCELED"}, {"version": 1}]
+)
 def test_a_settled_order_is_compared_too(bench: Bench, members: dict[str, str]) -> None:
     changed(bench, f"{ORDERS}/order-1/pay", **members)
 
@@ -661,8 +664,8 @@ def test_a_settled_order_is_compared_too(bench: Bench, members: dict[str, str]) 
         ({"reference_id": None}, "another order"),
         ({"location_id": AIRPORT}, "another order"),
         ({"state": None}, "order.state"),
-        ({"state": "DRAFT"}, "cannot be told"),
-        ({"version": 2}, "cannot be told"),
+        ({"state": "DRAFT"}, "it is unclear"),
+        ({"version": 2}, "it is unclear"),
         ({"version": None}, "order.version"),
         ({"tenders": {}}, "order.tenders"),
     ],
@@ -762,7 +765,7 @@ def error(category: str, code: str, detail: str = "no", **members: str) -> Any:
 
 
 @pytest.mark.rule("SUB-5", "ERR-2")
-def test_a_refused_payment_leaves_an_unpaid_order_which_is_looked_at(bench: Bench) -> None:
+def test_a_refused_payment_leaves_an_order_that_is_looked_at(bench: Bench) -> None:
     declined = error("PAYMENT_METHOD_ERROR", "GENERIC_DECLINE", "no luck")
     bench.square.faults.append(Fault(PAYMENTS, status=402, body=declined))
 
@@ -775,7 +778,7 @@ def test_a_refused_payment_leaves_an_unpaid_order_which_is_looked_at(bench: Benc
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_refusal_after_a_payment_that_came_through_is_not_believed(bench: Bench) -> None:
+def test_a_refusal_after_a_successful_payment_is_not_believed(bench: Bench) -> None:
     paid = error("INVALID_REQUEST_ERROR", "BAD_REQUEST", "The order is already paid.")
     bench.square.faults.extend([Fault(PAYMENTS, "after"), Fault(PAYMENTS, status=400, body=paid)])
 
@@ -838,7 +841,7 @@ def test_another_amount_than_asked_for_is_reported(bench: Bench) -> None:
 
 
 @pytest.mark.rule("MONEY-5", "PAY-1", "SUB-2")
-def test_an_order_that_costs_nothing_is_settled_without_a_payment(bench: Bench) -> None:
+def test_a_free_order_is_settled_without_a_payment(bench: Bench) -> None:
     placed = bench.submit(merchant_funded_discount=1000)
 
     assert bench.square.calls == [f"POST {ORDERS}", f"POST {ORDERS}/order-1/pay"]
@@ -989,7 +992,7 @@ def test_an_order_is_paid_at_its_right_price_or_not_at_all(changed: tuple[str, A
 @pytest.mark.rule("SUB-5")
 @MUTATED
 @given(mutate(RECORDED[f"{ORDERS}/order-1"]))
-def test_an_order_looked_up_is_found_or_a_clear_error_unless_its_payment_is_gone(answer: Any) -> None:
+def test_a_look_up_finds_the_order_or_a_clear_error(answer: Any) -> None:
     path = f"{ORDERS}/order-1"
     session: Any = Answering(path, answer)
     try:
@@ -1003,7 +1006,7 @@ def test_an_order_looked_up_is_found_or_a_clear_error_unless_its_payment_is_gone
 @pytest.mark.rule("MENU-3", "MENU-5", "MONEY-1")
 @MUTATED
 @given(mutate(RECORDED[CATALOG]))
-def test_a_menu_has_only_prices_of_the_catalog_or_is_a_clear_error(answer: Any) -> None:
+def test_a_menu_has_catalog_prices_or_is_a_clear_error(answer: Any) -> None:
     session: Any = Answering(CATALOG, answer)
     try:
         menu = BENCH.adapter.show_menu(BENCH.locations[BOSTON], session)

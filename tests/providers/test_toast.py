@@ -26,7 +26,7 @@ from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
 from levelup_ov.transport import net
-from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.servers.toast import ARCHIVED, BOSTON, CAMBRIDGE, CLIENT_SECRET, OPEN_DISCOUNT, TAKEOUT, ToastServer
@@ -63,7 +63,7 @@ class Bench:
 
     def forget_answers(self) -> None:
         """As when the kept answers have become too old."""
-        self.transport.cache = AnswerCache(MemoryStore())
+        self.transport.cache = ResponseCache(MemoryStore())
 
     def menu(self) -> Menu:
         location = self.adapter.list_locations(self.new_session())[0]
@@ -127,7 +127,7 @@ def test_every_restaurant_of_the_client_is_a_location(bench: Bench) -> None:
 
 
 @pytest.mark.rule("LOC-1")
-def test_a_restaurant_that_is_gone_is_terminated_and_hides_no_other(toast: ToastServer) -> None:
+def test_a_removed_restaurant_is_terminated_and_hides_no_other(toast: ToastServer) -> None:
     toast.restaurants[CAMBRIDGE]["general"]["archived"] = True
     bench = Bench(toast, restaurants=f"{ARCHIVED},{BOSTON},{CAMBRIDGE}")
 
@@ -193,7 +193,7 @@ def test_the_menu_holds_together_and_shows_what_partners_may_see(toast: ToastSer
 
 
 @pytest.mark.rule("ITEM-1", "ITEM-3", "MENU-2", "MENU-5")
-def test_everything_on_the_menu_can_be_ordered_by_its_id_alone_at_its_price(bench: Bench) -> None:
+def test_the_whole_menu_can_be_ordered_by_id_at_its_price(bench: Bench) -> None:
     menu = bench.menu()
     groups = {group.provider_id: group for group in menu.option_groups}
     options = {option.provider_id: option for group in groups.values() for option in group.options}
@@ -245,22 +245,22 @@ BROKEN_MENUS: dict[str, tuple[Any, str]] = {
 LEFT_OUT: dict[str, tuple[Any, str, str]] = {
     "open price": (
         lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
-        "price by the strategy OPEN_PRICE can't be told item_provider_id=lunch:mains:burger",
+        "price by the strategy OPEN_PRICE can't be represented item_provider_id=lunch:mains:burger",
         "lunch:mains:burger",
     ),
     "sizes without a group": (
         lambda menus: menus["menus"][1]["menuGroups"][1]["menuItems"][0].update(modifierGroupReferences=[]),
-        "price by the strategy SIZE_PRICE can't be told item_provider_id=dinner:pizza:pizza",
+        "price by the strategy SIZE_PRICE can't be represented item_provider_id=dinner:pizza:pizza",
         "dinner:pizza:pizza",
     ),
     "prices in sequence": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(pricingStrategy="SEQUENCE_PRICE"),
-        "prices by the strategy SEQUENCE_PRICE can't be told option_group_provider_id=toppings",
+        "prices by the strategy SEQUENCE_PRICE can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "substitutes": (
         lambda menus: menus["modifierGroupReferences"]["4"].update(defaultOptionsSubstitutionPricing="YES"),
-        "prices that depend on what was left out can't be told option_group_provider_id=toppings",
+        "prices that depend on what was left out can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "by weight": (
@@ -289,7 +289,7 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
             *(menus["modifierOptionReferences"][key].update(price=None, pricingStrategy="GROUP_PRICE")
               for key in ("41", "42", "43", "44")),
         ],
-        "prices by the strategy SIZE_PRICE can't be told option_group_provider_id=toppings",
+        "prices by the strategy SIZE_PRICE can't be represented option_group_provider_id=toppings",
         "toppings",
     ),
     "a required choice without prices": (
@@ -564,7 +564,7 @@ def test_the_submission_has_the_final_values(bench: Bench) -> None:
 
 
 @pytest.mark.rule("META-2", "MONEY-3")
-def test_a_price_that_has_changed_since_the_validation_is_refused_before_anything_is_placed(bench: Bench) -> None:
+def test_a_price_changed_since_validation_is_refused(bench: Bench) -> None:
     quote = bench.validate()
     bench.toast.menus["menus"][0]["menuGroups"][1]["menuGroups"][0]["menuItems"][0]["price"] = 3.5
 
@@ -603,7 +603,7 @@ REFUSALS = {
 
 @pytest.mark.rule("ITEM-1", "ITEM-5", "ITEM-6", "ITEM-7", "ERR-2", "SUB-2")
 @pytest.mark.parametrize("item, code, words, path", REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_comes_in_toasts_words_and_leaves_nothing_behind(
+def test_a_refusal_has_toasts_words_and_no_effect(
     bench: Bench, item: Item, code: str, words: str, path: str | None
 ) -> None:
     bench.toast.sold_out.add("wings")
@@ -755,7 +755,7 @@ def test_a_token_is_given_up_before_its_end(bench: Bench, monkeypatch: pytest.Mo
     monkeypatch.setattr(net, "now", lambda: 1000.0 + passed)
     bench.toast.token_life = 3600
     counts = []
-    for passed in (0.0, 3569.0, 3571.0, 3600.0):
+    for passed in (0.0, 3569.0, 3571.0, 3600.0):  # noqa: B007 - the clock above reads it
         bench.forget_answers()
         bench.validate()
         counts.append(bench.toast.calls[f"POST {LOGIN}"])

@@ -125,7 +125,7 @@ def test_a_lost_answer_is_reconciled_without_a_second_order(channel: Channel, to
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
-def test_an_order_that_is_not_found_stays_unknown_while_it_may_still_arrive(
+def test_an_order_not_found_stays_unknown_while_it_may_arrive(
     channel: Channel, toast: ToastServer
 ) -> None:
     toast.fault(ORDERS, 500)
@@ -137,7 +137,7 @@ def test_an_order_that_is_not_found_stays_unknown_while_it_may_still_arrive(
 
 
 @pytest.mark.rule("SUB-5")
-def test_a_look_up_that_proves_nothing_leaves_the_outcome_unknown(channel: Channel, toast: ToastServer) -> None:
+def test_a_look_up_without_proof_leaves_the_outcome_unknown(channel: Channel, toast: ToastServer) -> None:
     toast.fault(ORDERS, "lost")
     submit(channel, order_number="A-3")
     [external_id] = toast.orders

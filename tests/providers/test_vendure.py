@@ -216,7 +216,7 @@ def test_the_menu_is_the_channels_own(channel: Channel, shop: VendureServer, lin
 
 
 @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-6", "MONEY-3", "MONEY-9")
-def test_every_item_and_option_can_be_ordered_at_the_price_of_the_menu(
+def test_all_items_and_options_can_be_ordered_at_menu_prices(
     channel: Channel, shop: VendureServer, user: dict[str, str]
 ) -> None:
     prices = {name: price for _, _, options in GROUPS.values() for name, price in options.items()}
@@ -585,7 +585,7 @@ def test_a_card_is_charged_and_kept_nowhere(
         ("4111111111111112", "card_declined", "this is no card number"),
     ],
 )
-def test_a_card_that_is_not_taken_leaves_the_order_open_for_another(
+def test_a_refused_card_leaves_the_order_open_for_another(
     number: str,
     code: str,
     words: str,
@@ -711,7 +711,7 @@ def test_an_account_of_somebody_else_is_not_taken_over(
 
 
 @pytest.mark.rule("META-6")
-def test_an_account_whose_password_was_changed_is_left_for_a_new_one(
+def test_a_changed_password_leads_to_a_new_account(
     channel: Channel,
     environ: dict[str, str],
     wanted: dict[str, Any],
@@ -732,7 +732,7 @@ def test_an_account_whose_password_was_changed_is_left_for_a_new_one(
 
 
 @pytest.mark.rule("META-3", "META-4")
-def test_a_members_later_validation_does_not_spoil_an_earlier_one(
+def test_a_members_later_validation_keeps_an_earlier_one_valid(
     channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
 ) -> None:
     first = channel.validate(CLUB, **wanted, special_instructions="the burger")
@@ -750,7 +750,7 @@ def test_a_members_later_validation_does_not_spoil_an_earlier_one(
 
 
 @pytest.mark.rule("META-6")
-def test_a_guest_whose_address_has_an_account_is_served_under_a_derived_one(
+def test_a_guest_with_a_known_address_gets_a_derived_one(
     channel: Channel, wanted: dict[str, Any], shop: VendureServer, placed: Callable[[], list[dict[str, Any]]]
 ) -> None:
     shop.create_account(wanted["user"]["email"])
@@ -773,7 +773,7 @@ def test_an_order_needs_an_email_address(place: str, channel: Channel, wanted: d
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
-def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
+def test_an_order_with_a_lost_answer_is_not_placed_again(
     channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
 ) -> None:
     metadata = channel.validate(CONGRESS, **wanted, desired_ready_time=SUPPER).order["metadata"]
@@ -792,7 +792,7 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
-def test_an_order_that_never_arrived_is_ruled_out_and_placed_once(
+def test_an_order_that_never_arrived_is_placed_once(
     make_app: MakeApp, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
 ) -> None:
     deadline = {"LEVELUP_OV_SUBMISSION_DEADLINE": "5", "LEVELUP_OV_RECONCILE_GRACE": "0.1"}

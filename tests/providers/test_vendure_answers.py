@@ -28,7 +28,7 @@ from levelup_ov.config import load_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.errors import KINDS, Unanswered
-from levelup_ov.transport.cache import AnswerCache, MemoryStore
+from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.channel import CARD, Answer, Channel, Clock, item
@@ -128,7 +128,7 @@ def channel(the_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Channel
 
 def session() -> Session:
     """Calls that nothing was kept for."""
-    TRANSPORT.cache = AnswerCache(MemoryStore())
+    TRANSPORT.cache = ResponseCache(MemoryStore())
     return Session(
         TRANSPORT,
         "boston",
@@ -442,7 +442,7 @@ def test_a_cart_that_makes_no_sense_is_a_broken_protocol(members: Any, shop: Sho
 
 
 @pytest.mark.rule("PAY-2", "ERR-4", "SUB-5")
-def test_the_card_goes_into_the_payment_alone_and_nothing_private_into_the_trace(shop: Shop, channel: Channel) -> None:
+def test_card_data_is_in_the_payment_alone_and_not_the_trace(shop: Shop, channel: Channel) -> None:
     metadata = {"order_cart": channel.validate(PLACE, **ORDER).order["metadata"]["order_cart"]}
     shop.answers = {"Place": refused("placed", "PaymentDeclinedError", f"no: {CARD['number']}")}
 

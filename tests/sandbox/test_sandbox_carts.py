@@ -22,13 +22,13 @@ def test_the_worked_example_of_the_contract(kitchen):
 
 
 @pytest.mark.rule("MONEY-4")
-def test_a_gratuity_where_none_is_taken_is_left_out_and_not_charged(kitchen):
+def test_a_gratuity_not_taken_is_left_out_and_not_charged(kitchen):
     quote = kitchen.cart("notips", gratuity=200)["quote"]
     assert (quote["gratuity"], quote["grand_total"]) == (None, 1070)
 
 
 @pytest.mark.rule("MONEY-6")
-def test_tokyo_gives_a_tenth_off_the_bento_and_taxes_the_whole_price(kitchen):
+def test_tokyo_takes_a_tenth_off_and_taxes_the_whole_price(kitchen):
     quote = kitchen.cart("tokyo", lines=[{"dish": "bento"}])["quote"]
     assert (quote["subtotal"], quote["discounts"]["house"], quote["tax"], quote["grand_total"]) == (1000, 100, 80, 980)
     assert kitchen.cart("congress", lines=[{"dish": "bento"}])["quote"]["discounts"]["house"] == 0
@@ -159,7 +159,7 @@ def test_nesting_without_end_is_malformed(kitchen):
     assert kitchen.refused("congress", lines=[{"dish": "sandwich", "picks": nested}]) == "malformed"
 
 
-def test_a_body_that_is_no_json_is_malformed_and_a_huge_one_too_large(kitchen):
+def test_a_body_not_json_is_malformed_and_a_huge_one_too_large(kitchen):
     headers = {"X-Sandbox-Key": "sandbox"}
     path = "/v1/locations/congress/carts"
     for data, status in ((b"{", 400), (b"[" * 100_000, 400), (b'"' + b"x" * 1024 * 1024 + b'"', 413)):

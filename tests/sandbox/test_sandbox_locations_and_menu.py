@@ -42,7 +42,7 @@ def test_each_place_has_the_character_it_is_there_for(kitchen):
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)
-def test_every_place_sells_the_sandwich_for_ten_dollars_without_asking_anything(kitchen, place):
+def test_every_place_sells_the_ten_dollar_sandwich(kitchen, place):
     sandwich = dishes(kitchen, place)["sandwich"]
     assert sandwich["cents"] == 1000
     assert all(group["least"] == 0 for group in sandwich["groups"])

@@ -145,7 +145,7 @@ def test_a_place_takes_the_payments_that_it_says_it_takes(kitchen):
         ({"cvv": "123"}, "malformed"),
     ],
 )
-def test_a_card_that_will_not_do_is_refused_and_nothing_is_placed(kitchen, changes, code):
+def test_an_unusable_card_is_refused_and_nothing_is_placed(kitchen, changes, code):
     cart = kitchen.cart("card")["cart"]["id"]
     assert kitchen.order_refused(cart, payment=card(**changes)) == code
     assert kitchen.placed("card") == []

@@ -128,7 +128,7 @@ def test_a_file_of_an_earlier_version_is_taken_over(kitchen, tmp_path):
     assert kitchen.order(kitchen.cart("congress")["cart"]["id"])["ticket"] == 2
 
 
-def test_nothing_is_opened_before_it_is_needed_and_the_file_is_private(tmp_path):
+def test_the_file_is_private_and_opened_only_when_needed(tmp_path):
     path = tmp_path / "new" / "sandbox.db"
     app = create_sandbox(path)
     assert not path.parent.exists()

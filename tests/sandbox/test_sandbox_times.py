@@ -44,7 +44,7 @@ def test_congress_is_ready_in_ten_minutes_rounded_up_to_a_minute(kitchen):
         ("2037-12-31T23:59:00-05:00", "2037-12-31T23:59:00-05:00"),
     ],
 )
-def test_free_scheduling_takes_any_time_from_the_current_minute_on(kitchen, wanted, promised):
+def test_free_scheduling_takes_any_time_from_this_minute(kitchen, wanted, promised):
     kitchen.pass_time(seconds=30)
     assert ready(kitchen, "congress", wanted)["at"] == promised
 
@@ -72,14 +72,14 @@ def test_tokyo_answers_in_utc(kitchen):
 
 
 @pytest.mark.rule("TIME-3", "TIME-5")
-def test_an_open_place_with_slots_takes_the_soonest_from_now_and_lead_on(kitchen):
+def test_an_open_place_takes_the_soonest_slot_after_its_lead(kitchen):
     assert ready(kitchen, "day")["at"] == "2026-11-20T12:30:00-05:00"
     kitchen.pass_time(minutes=-5)
     assert ready(kitchen, "day")["at"] == "2026-11-20T12:15:00-05:00"
 
 
 @pytest.mark.rule("TIME-4", "TIME-8")
-def test_a_closed_place_schedules_for_its_next_opening_and_lists_a_day_of_slots(kitchen):
+def test_a_closed_place_schedules_for_its_next_opening(kitchen):
     found = slots(kitchen, "night")
     assert found[0] == "2026-11-20T18:00:00-05:00"
     assert found[-1] == "2026-11-21T18:00:00-05:00"
@@ -116,7 +116,7 @@ def test_only_orders_fill_a_slot_and_a_full_one_is_passed_over(kitchen):
     assert ready(kitchen, "congress", "2026-11-20T12:30:00-05:00")["at"] == "2026-11-20T12:30:00-05:00"
 
 
-def test_a_slot_that_filled_up_after_the_quote_gives_way_to_the_next(kitchen):
+def test_a_slot_full_after_the_quote_gives_way_to_the_next(kitchen):
     cart = kitchen.cart("day")["cart"]["id"]
     for _ in range(DAY.capacity):
         kitchen.ordered("day")

@@ -17,7 +17,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.scaffold.recording import REDACTED, Redactor, found_in, problems, write_recording
 from levelup_ov.testing import Provider, Sample
 from levelup_ov.testing.harness import Bench
-from levelup_ov.transport.tap import Answered, Exchange, Recorded, read_recording
+from levelup_ov.transport.tap import Answered, Exchange, Playback, read_recording
 from tests.conftest import MakeApp
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def test_a_flow_is_recorded_and_played_back(record: Callable[..., str], tmp_path
     placing = [each for each in read_recording(tmp_path / "made" / "4_submission.json") if each.places_order]
     assert [each.method for each in placing] == ["POST"]
     account = Account("sandbox", "sandbox", "Diner", {"api_key": Secret("another-key")})
-    bench = Bench(Provider(SandboxAdapter, account, Recorded(tmp_path / "made"), reacts=False))
+    bench = Bench(Provider(SandboxAdapter, account, Playback(tmp_path / "made"), reacts=False))
     places = {place.location.name: name for name, place in bench.places().items()}
     assert {"Day Kitchen", "Tokyo Corner"} <= set(places)
     order = bench.order(Sample(places["Day Kitchen"]))

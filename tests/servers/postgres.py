@@ -107,6 +107,12 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """The id of its process; it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> bool:
         """Start it on its port; whether it became ready.
 

@@ -102,6 +102,12 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def pid(self) -> int:
+        """The id of its process; it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def base_url(self) -> str:
         """Its address; settled once it runs."""
         return f"http://127.0.0.1:{self.port}"

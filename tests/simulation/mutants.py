@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -19,17 +18,18 @@ from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering import metadata, service, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
-from levelup_ov.transport.connections import Exchange
+from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
 from tests.simulation import network, world
 from tests.simulation.network import Network
+from tests.simulation.providers import Sandbox
 from tests.simulation.world import World
 
 Mutant = Callable[[], AbstractContextManager[object]]
 
 patch = mock.patch.object
-_init, _settle, _submissions_init = Session.__init__, Exchange.settle, Submissions.__init__
-_exchange_init, _fail, _record = Exchange.__init__, Ledger.fail, Submissions._record
+_init, _settle, _submissions_init = Session.__init__, SendState.settle, Submissions.__init__
+_exchange_init, _fail, _record = SendState.__init__, Ledger.fail, Submissions._record
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def _all(*patches: AbstractContextManager[object]) -> Iterator[None]:
         yield
 
 
-def _always_kept(self: Exchange, *, keep: bool, understood: bool = False) -> None:
+def _always_kept(self: SendState, *, keep: bool, understood: bool = False) -> None:
     self.surplus = False
     _settle(self, keep=self.is_answered, understood=True)
 
@@ -51,13 +51,13 @@ def _shared(self: Session, *arguments: Any, own: bool = False, **more: Any) -> N
 
 def shared_connections() -> AbstractContextManager[object]:
     """Submissions use the account's connections, which take back whatever was answered."""
-    return _all(patch(Session, "__init__", _shared), patch(Exchange, "settle", _always_kept),
+    return _all(patch(Session, "__init__", _shared), patch(SendState, "settle", _always_kept),
                 patch(service, "_check_identity", _nothing), _no_echo())  # fmt: skip
 
 
 def shared_connections_alone() -> AbstractContextManager[object]:
     """As above, but what the provider says back is still compared."""
-    return _all(patch(Session, "__init__", _shared), patch(Exchange, "settle", _always_kept))
+    return _all(patch(Session, "__init__", _shared), patch(SendState, "settle", _always_kept))
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -112,7 +112,7 @@ def rows_unread() -> AbstractContextManager[object]:
     return patch(fftp.FftpAdapter, "find_order", _find_in_rows)
 
 
-def _look_at_once(self: Exchange, *arguments: Any, **more: Any) -> None:
+def _look_at_once(self: SendState, *arguments: Any, **more: Any) -> None:
     _exchange_init(self, *arguments, **more)
     if self._last_look is not None:
         self._last_look()
@@ -126,7 +126,7 @@ def _unlimited_resolve(self: Network, host: str, port: int, seconds: float) -> A
     return [host]
 
 
-def _send_whatever_the_clock_says(self: Any, exchange: Exchange) -> None:
+def _send_whatever_the_clock_says(self: Any, exchange: SendState) -> None:
     exchange.look()
     if World.current is not None:
         World.current.network.is_readable(self.sock)
@@ -134,7 +134,7 @@ def _send_whatever_the_clock_says(self: Any, exchange: Exchange) -> None:
 
 def connects_after_the_mark() -> AbstractContextManager[object]:
     """Name look-up and connection come after the mark, and the look-up takes as long as it takes."""
-    return _all(patch(Exchange, "__init__", _look_at_once), patch(Network, "resolve", _unlimited_resolve),
+    return _all(patch(SendState, "__init__", _look_at_once), patch(Network, "resolve", _unlimited_resolve),
                 patch(connections._DeadlineMixin, "_look", _send_whatever_the_clock_says),
                 patch(connections._DeadlineMixin, "_new_conn", _connect_patiently))  # fmt: skip
 
@@ -149,9 +149,8 @@ def _connect_patiently(self: Any) -> Any:
 
 
 def _look_without_clock(self: Session, trace: Any) -> None:
-    if self._last_look is not None:
-        self._last_look(trace)
-    self.placing = True
+    self.placement.look(trace)
+    self.placement.begin()
 
 
 def no_clock_after_the_mark() -> AbstractContextManager[object]:
@@ -217,8 +216,9 @@ def _all_marks(key: bytes, guest: Any) -> list[str]:
 
 
 def carts_of_anybody() -> AbstractContextManager[object]:
-    """What comes back sealed is bound to no guest."""
-    return _all(patch(metadata, "_marks", _all_marks), patch(sandbox, "_guest", lambda order: ["anybody"]))
+    """What comes back sealed is bound to no guest, and the provider does not know either."""
+    return _all(patch(metadata, "_marks", _all_marks), patch(sandbox, "_guest", lambda order: ["anybody"]),
+                patch(Sandbox, "knows_owners", False))  # fmt: skip
 
 
 def no_fence() -> AbstractContextManager[object]:
@@ -278,11 +278,6 @@ def silence_is_absence() -> AbstractContextManager[object]:
     return _all(patch(Submissions, "_look", _believed))
 
 
-def first_status_counts() -> AbstractContextManager[object]:
-    """An interim answer is the answer."""
-    return patch(connections._DeadlineResponse, "_read_status", http.client.HTTPResponse._read_status)  # type: ignore[attr-defined]
-
-
 def _unlimited(unlimited: float) -> float:
     return unlimited
 
@@ -301,7 +296,7 @@ MUTANTS: Mapping[str, Mutant] = {
         connects_after_the_mark, no_clock_after_the_mark, clock_stops_asleep, one_look, no_last_look, absent_at_once,
         wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
-        silence_is_absence, first_status_counts,
+        silence_is_absence,
     )
 }  # fmt: skip
 QUICK = (

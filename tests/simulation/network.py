@@ -36,6 +36,8 @@ class Socket:
         self._is_closed = False
         self._lingers = True
         self._limit: float | None = None
+        self._waits = 0
+        """How often bytes wait in the host's kernel."""
 
     def settimeout(self, seconds: float | None) -> None:
         self._timeout = seconds
@@ -63,9 +65,16 @@ class Socket:
         wait = network.down_for(self.process)
         if wait:
             limit = None if self._limit is None else network.kernel.now + self._limit
-            network.kernel.after(wait, self._leave, bytes(data), limit)
+            self._waits += 1
+            network.kernel.after(wait, self._leave_late, bytes(data), limit)
         else:
             self._leave(bytes(data), None)
+
+    def _leave_late(self, data: bytes, limit: float | None) -> None:
+        self._waits -= 1
+        self._leave(data, limit)
+        if self.is_gone and not self._waits:
+            self.network.carry(self.server, self.server.end)
 
     def _leave(self, data: bytes, limit: float | None) -> None:
         """What was sent leaves the host."""
@@ -142,7 +151,8 @@ class Socket:
     def _close_if_unused(self) -> None:
         if self._is_closed and self._files <= 0 and not self.is_gone:
             self.is_gone = True
-            self.network.carry(self.server, self.server.end)
+            if not self._waits:
+                self.network.carry(self.server, self.server.end)
 
 
 class _Reader(io.RawIOBase):

@@ -166,6 +166,8 @@ class Sandbox(Provider):
     """The sandbox engine: carts, one order for each cart and reference, references that can be voided."""
 
     name, host = "box", "box.test"
+    knows_owners = True
+    """Whether a cart is changed only by the guest who opened it."""
 
     def __init__(self, *, merges: bool) -> None:
         super().__init__(merges=merges)
@@ -214,7 +216,7 @@ class Sandbox(Provider):
         if cart is None:
             return _problem(404, "cart_unknown", "There is no such cart.")
         if request.kind == "refill":
-            if body["customer"]["name"] != cart["guest"]:
+            if self.knows_owners and body["customer"]["name"] != cart["guest"]:
                 return _problem(404, "cart_of_another", "This cart was opened by somebody else.")
             if cart["ordered"]:
                 return _problem(409, "cart_ordered", "This cart has been ordered.")

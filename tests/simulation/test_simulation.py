@@ -11,7 +11,7 @@ from tests.simulation.mutants import MUTANTS, QUICK
 from tests.simulation.runner import Report, run, story
 from tests.simulation.world import Things
 
-TRIALS = 2000
+TRIALS = 1500
 
 
 @pytest.fixture(scope="module")

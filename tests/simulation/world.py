@@ -40,7 +40,7 @@ from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.observer import Observer
 from levelup_ov.ordering import locations
-from levelup_ov.ordering.service import Service, Trace
+from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport import net, session
 from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults
@@ -64,7 +64,7 @@ NOT_CONCLUSIVE = frozenset(
 """Answers that say nothing about whether an order exists."""
 EXPECTED = NOT_CONCLUSIVE | {
     "provider_unavailable", "provider_timeout", "rate_limited", "provider_protocol_error", "unknown_item",
-    "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused",
+    "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused", "ready_time_unavailable",
 }  # fmt: skip
 """What a guest may be told."""
 
@@ -106,6 +106,12 @@ class _SimulatedDatabase(Database):
         assert self._together is not None
         self._together._leading = type(self._turn)(1)
         self._together._queue.clear()
+
+    def run_durably(self, work: Callable[[Any, bool], Any]) -> Any:
+        result = super().run_durably(work)
+        if World.current is not None:
+            World.current.kernel.point("marked")
+        return result
 
     def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
         world = World.current
@@ -182,7 +188,7 @@ def _entry(adapter: Adapter, provider: Provider) -> Any:
     name = adapter.account.name
     directory = locations.Directory({name: adapter}, 300.0)
     with mock.patch.object(time, "monotonic", World.now), mock.patch.object(net, "now", World.now):
-        directory.places(adapter, cast(session.Session, Answers()))
+        directory.locations(adapter, cast(session.Session, Answers()))
     return directory._entries[name]
 
 
@@ -238,7 +244,7 @@ class World:
 
     def _story(self, number: int) -> Story:
         dice, guest = self.dice, ("Alice", "Bob", "Carol")[number]
-        named = dice.choice(("idempotency_key", "order_number", "validation", "nothing"))
+        named = dice.choices(("idempotency_key", "order_number", "validation", "nothing"), (2, 2, 2, 1))[0]
         user = User(guest, str(number), phone=f"+1617555010{number}", email=f"{guest.lower()}@example.com")
         quantity = dice.randint(1, 2)
         order = OrderRequest(items=(Item("soup" if dice.random() < 0.97 else "ghost", quantity),), user=user)
@@ -270,7 +276,7 @@ class World:
                                                        "answered late")), 0))  # fmt: skip
             then = dice.choices(("look-up", "frozen provider", "clock step", "anything"), (45, 20, 15, 20))[0]
             if then == "look-up":
-                self._fault("lookup", dice.choice((0, 0, 1)))
+                self._fault("lookup", dice.choice((0, 0, 1)), times=dice.choice((1, 1, 4, 8)))
             elif then == "frozen provider":
                 self._frozen_provider(dice.uniform(5, 60), 0)
             elif then == "clock step":
@@ -290,12 +296,12 @@ class World:
         """The provider is frozen, once, as a placing call reaches it."""
         self.freezes_provider = (seconds, skip) if self.freezes_provider is None else self.freezes_provider
 
-    def _fault(self, kind: str, skip: int) -> None:
+    def _fault(self, kind: str, skip: int, times: int = 1) -> None:
         table = {"order": faults.PLACING, "lookup": faults.LOOKING_UP}.get(kind, faults.ANYWHERE)
         name = self.dice.choice(list(table))
         if name == "delivered twice" and kind == "order" and self.keyless:
             return  # no caller can prevent that
-        self.planned.append((kind, name, skip))
+        self.planned += [(kind, name, skip), *[(kind, name, 0)] * (times - 1)]
 
     def _host(self) -> Process:
         return self.processes[self.dice.choice(HOSTS)]
@@ -326,7 +332,8 @@ class World:
         self.network.slow_names.append(seconds)
 
     def _frozen_host(self) -> None:
-        process, seconds = self._host(), self.dice.choice((self.dice.uniform(1, 30), self.dice.uniform(30, 150)))
+        process, span = self._host(), self.dice.choice(((1, 30), (30, 150), (150, 350)))
+        seconds = self.dice.uniform(*span)
         if any(story.named == "nothing" for story in self.stories):
             seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
         points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
@@ -339,7 +346,8 @@ class World:
             process.frozen_until = self.kernel.now + seconds
             process.slept += seconds
 
-        self._at_point(process, self.dice.choice(points), self.dice.randrange(6), freeze)
+        point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
+        self._at_point(process, point, self.dice.randrange(2 if point == "marked" else 6), freeze)
 
     def _killed(self) -> None:
         process = self._host()
@@ -551,8 +559,8 @@ class World:
             self.say(f"{story.guest} submits to host {host}")
 
             def submit(service: Service) -> Any:
-                trace = Trace(Deadline(DEADLINE))
-                return service.submit_order(self.location, request, story.key, trace).order_id
+                context = RequestContext(Deadline(DEADLINE))
+                return service.submit_order(self.location, request, story.key, context).order_id
 
             began = kernel.now
             code, given = self.call(host, submit, patience)
@@ -562,7 +570,7 @@ class World:
             story.told.append((code, given))
             self.say(f"{story.guest} is told {code or given}")
             retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
-            if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 14:
+            if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 20:
                 break
             if fickle and code not in NOT_CONCLUSIVE:
                 break
@@ -576,8 +584,8 @@ class World:
                 self.say(f"{story.guest} takes another key")
             advised = given if code and isinstance(given, float) else 0.0
             kernel.wait(max(dice.uniform(0.2, 8.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
-            if dice.random() < 0.5:
-                host = dice.choice(HOSTS)
+            if dice.random() < (0.8 if code == "connection broken" else 0.2):
+                host = "B" if host == "A" else "A"
         story.finals.append(code)
 
     def _validate(self, story: Story, dice: Random, host: str) -> Mapping[str, Any]:
@@ -585,13 +593,13 @@ class World:
             self.say(f"{story.guest} validates at host {host}")
             code, quote = self.call(
                 host, lambda service: service.validate_order(
-                    self.location, story.request.order, Trace(Deadline(14.0))), 60.0,
+                    self.location, story.request.order, RequestContext(Deadline(14.0))), 60.0,
             )  # fmt: skip
             if not code:
                 metadata = dict(quote.metadata)
                 if dice.random() < 0.5:
                     metadata = {"order_validation_id": metadata["order_validation_id"]}
-                elif self.stories[0] is not story and dice.random() < 0.2:
+                elif self.stories[0] is not story and dice.random() < 0.5:
                     others = self.stories[0].metadata or {}
                     mixed = {name: value for name, value in others.items() if name != "order_validation_id"}
                     if mixed:
@@ -686,7 +694,7 @@ def _reconcile(service: Service) -> int:
             left += 1
             continue
         try:
-            service.reconcile(submission, Trace(Deadline(DEADLINE)))
+            service.reconcile(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
     return left

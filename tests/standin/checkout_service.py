@@ -96,15 +96,21 @@ class CheckoutService:
         }  # fmt: skip
         return {"addresses": [{"address": address}]}
 
+    def get_users_orders(self, *_: Any) -> Any:
+        past = [{"uuid": uuid, "card_amount": order["user_pays_amount"] - 100} for uuid, order in self.charged.items()]
+        return {"orders": [{"order": order} for order in past], "next_page": None}
+
     def post_order_previews(self, _: Any, body: Any, key: Any) -> Any:
         priced = self._priced(body["order"])
         loyalty = {"potential_credit_amount": 300, "spend_remaining_amount": 4000, "progress_percentage": 20}
-        return {"preview": {**priced, "credit_amount": 300, "loyalty": loyalty, "campaigns": []}}
+        paid = {"gift_card_amount": 0, "global_credit_amount": 100, "card_amount": priced["user_pays_amount"] - 100}
+        return {"preview": {**priced, **paid, "credit_amount": 300, "loyalty": loyalty, "campaigns": []}}
 
     def post_orders(self, _: Any, body: Any, key: Any) -> Any:
         assert self.bodies.setdefault(key, body) == body, "the same key with another body"
         uuid = f"uuid-of-{key}"
-        self.charged.setdefault(uuid, {"uuid": uuid, "refunded_at": None, **self._priced(body["order"])})
+        paid = {"user": body["order"]["user"], "gift_card_total_amount": 0, "refunded_at": None}
+        self.charged.setdefault(uuid, {"uuid": uuid, **paid, **self._priced(body["order"])})
         return {"order": self.charged[uuid]}
 
     def get_orders(self, uuid: str, *_: Any) -> Any:

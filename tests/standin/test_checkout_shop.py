@@ -159,7 +159,7 @@ def test_a_person_is_asked_by_a_permissions_request(person: Person) -> None:
     pay_and_refund(person, "$15.26")
 
 
-def test_a_person_without_an_account_gets_one_and_adds_the_card_at_levelup(person: Person) -> None:
+def test_a_new_person_gets_an_account_and_adds_a_card(person: Person) -> None:
     person.chrome.find_element(By.XPATH, "//summary[starts-with(., 'No LevelUp')]").click()
     person.fill(First_name="New", Last_name="User")
     person.chrome.find_element(By.ID, "new-email").send_keys("new@example.com")

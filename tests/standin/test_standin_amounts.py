@@ -48,7 +48,7 @@ def test_amounts_always_add_up_and_stay_within_the_check(o: int, t: int, e: int,
 
 
 @given(CENTS, CENTS, CENTS)
-def test_paying_a_check_in_two_parts_pays_its_tax_and_exemption_once(spend: int, tax: int, first: int) -> None:
+def test_a_check_paid_in_two_parts_pays_tax_and_exemption_once(spend: int, tax: int, first: int) -> None:
     tax, first = min(tax, spend), min(first, spend)
     one = calculate(spend, tax, 0, first)
     two = calculate(spend - first, tax - one.tax, 0, spend - first)

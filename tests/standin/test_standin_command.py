@@ -25,7 +25,7 @@ def base_url(tmp_path: Path) -> Iterator[str]:
         "LEVELUP_OV_DATA_DIR": str(tmp_path),
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", "levelup", "--port", "0", "--callback-url", CALLBACK]
+    command = [sys.executable, "-m", "levelup_ov", "levelup", "--port", "0", "--callback-url", CALLBACK]
     shop = ["--shop-service", "http://127.0.0.1:9"]
     with subprocess.Popen(
         [*command, *shop], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -81,7 +81,7 @@ def test_a_discount_that_is_not_wanted_leaves_the_credit(levelup: LevelUp) -> No
     assert levelup.discount() == 200
 
 
-def test_more_discount_than_there_is_credit_is_refused_and_charges_nothing(levelup: LevelUp) -> None:
+def test_more_discount_than_credit_is_refused_uncharged(levelup: LevelUp) -> None:
     auth = levelup.tokens()
     uuid = levelup.propose(auth)["uuid"]
     refusal = levelup.refused("POST", COMPLETED, completion(uuid, applied_discount_amount=201), auth=auth)
@@ -98,7 +98,7 @@ def test_credit_that_another_order_took_meanwhile_is_not_there(levelup: LevelUp)
     assert refusal == ["order/applied_discount_amount/too_large"]
 
 
-def test_completing_again_with_the_same_body_gives_the_same_order(levelup: LevelUp) -> None:
+def test_completing_again_with_the_same_body_is_the_same_order(levelup: LevelUp) -> None:
     auth = levelup.tokens()
     uuid = levelup.propose(auth)["uuid"]
     first = levelup.complete(auth, uuid, applied_discount_amount=200)
@@ -162,7 +162,7 @@ def test_credit_is_spent_once_by_orders_at_once(levelup: LevelUp) -> None:
         ({"items": [{"item": {"name": "Soup", "charged_price_amount": 900}}]}, "items"),
     ],
 )
-def test_a_completed_order_that_differs_from_its_proposal_is_refused(
+def test_a_completion_unlike_its_proposal_is_refused(
     levelup: LevelUp, members: Any, property: str
 ) -> None:
     auth = levelup.tokens()
@@ -186,13 +186,11 @@ def test_spend_and_tax_may_differ_from_the_proposal(levelup: LevelUp) -> None:
         ({"spend_amount": True}, ["proposed_order/spend_amount/invalid"]),
         ({"spend_amount": 0, "tax_amount": 0}, ["proposed_order/spend_amount/invalid"]),
         ({"tax_amount": -1}, ["proposed_order/tax_amount/invalid"]),
-        ({"tip_amount": 100_000_000}, ["proposed_order/tip_amount/invalid"]),
+        ({"tip_amount": 2**31}, ["proposed_order/tip_amount/invalid"]),
         ({"tax_amount": 1001}, ["proposed_order/spend_amount/invalid"]),
         ({"tax_amount": 600, "exemption_amount": 401}, ["proposed_order/spend_amount/invalid"]),
-        ({"identifier_from_merchant": "12345678901"}, ["proposed_order/identifier_from_merchant/too_long"]),
+        ({"identifier_from_merchant": "x" * 21}, ["proposed_order/identifier_from_merchant/too_long"]),
         ({"partial_authorization_allowed": 1}, ["proposed_order/partial_authorization_allowed/invalid"]),
-        ({"items": None}, ["proposed_order/items/blank"]),
-        ({"items": []}, ["proposed_order/items/blank"]),
         ({"items": [{"item": {}}]}, ["item/name/blank", "item/charged_price_amount/blank"]),
         (
             {"items": [{"item": {"name": "A", "charged_price_amount": 1, "quantity": 0}}]},
@@ -228,7 +226,7 @@ def test_a_body_without_its_root_member_is_refused(levelup: LevelUp, path: str, 
     assert levelup.open("POST", path, body, auth=levelup.tokens()).status_code in (400, 422)
 
 
-def test_a_declined_card_charges_nothing_and_the_proposal_stays_open(levelup: LevelUp) -> None:
+def test_a_declined_card_charges_nothing_and_stays_open(levelup: LevelUp) -> None:
     auth = levelup.tokens(user=BEN)
     uuid = levelup.propose(auth)["uuid"]
     refusal = levelup.refused("POST", COMPLETED, completion(uuid, applied_discount_amount=150), auth=auth)
@@ -249,7 +247,7 @@ def test_credit_that_covers_all_of_an_order_needs_no_card(levelup: LevelUp) -> N
     assert order["total_amount"] == 150
 
 
-def test_where_a_part_may_be_authorized_credit_pays_as_far_as_it_goes(levelup: LevelUp) -> None:
+def test_with_partial_authorization_credit_pays_what_it_can(levelup: LevelUp) -> None:
     order = levelup.ordered(levelup.tokens(user=BEN), tip_amount=100, partial_authorization_allowed=True)
     assert (order["spend_amount"], order["tip_amount"], order["total_amount"]) == (150, 0, 150)
 
@@ -300,10 +298,10 @@ def test_the_older_call_refuses_as_documented(levelup: LevelUp) -> None:
     assert levelup.refused("POST", "/v15/orders", body(location_id=99), auth=auth, status=404) == [
         "order/location_id/not_found"
     ]
-    named = {"items": items()}
+    named = {"items": items("price", "standard_price")}
     assert levelup.refused("POST", "/v15/orders", {"order": {**body()["order"], **named}}, auth=auth) == [
-        "item/charged_price/blank",
-        "item/charged_price/blank",
+        "item/charged_price_amount/blank",
+        "item/charged_price_amount/blank",
     ]
 
 
@@ -337,7 +335,7 @@ def test_an_order_needs_both_tokens(levelup: LevelUp, path: str, auth: Tokens, p
     ]
 
 
-def test_a_token_revoked_between_proposal_and_completion_charges_nothing(levelup: LevelUp) -> None:
+def test_a_token_revoked_before_completion_charges_nothing(levelup: LevelUp) -> None:
     merchant, user = levelup.token(merchant=BEACON), levelup.token(user=ADA)
     auth = f"token merchant={merchant},user={user}"
     uuid = levelup.propose(auth)["uuid"]
@@ -453,8 +451,8 @@ def test_what_is_spent_earns_credit(levelup: LevelUp) -> None:
         "merchant_earn_amount": 500,
         "potential_credit_amount": 0,
         "spend_remaining_amount": 1200,
-        "visits_remaining": None,
-        "progress_percentage": 76,
+        "merchant_spend_amount": 5000,
+        "progress_percentage": 76.0,
     }
     levelup.ordered(auth, spend_amount=1300)
     assert levelup.discount() == 500
@@ -485,7 +483,7 @@ def test_visits_earn_credit(levelup: LevelUp) -> None:
     for visit in range(1, 5):
         levelup.ordered(auth, location_id=21)
         found = levelup.loyalty(merchant=HARBOR)
-        assert (found["visits_remaining"], found["spend_remaining_amount"]) == (5 - visit, None)
+        assert (found["progress_percentage"], found["spend_remaining_amount"]) == (20 * visit, 0)
     assert levelup.discount(location=21) == 0
     last = levelup.ordered(auth, location_id=21)
     shown = levelup.call("GET", f"/v15/orders/{last['uuid']}", auth=levelup.merchant_auth(HARBOR))["order"]

@@ -145,7 +145,7 @@ def test_the_developers_page(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/sign_in", authorization(), "/credit_cards/new", "/account", "/shop"])
-def test_every_page_works_on_a_narrow_screen_with_labels_and_contrast(visitor: Visitor, path: str) -> None:
+def test_every_page_fits_a_narrow_screen_with_good_contrast(visitor: Visitor, path: str) -> None:
     chrome = visitor.chrome
     visitor.open("/sign_in")
     if path not in ("/", "/sign_in"):

@@ -120,7 +120,7 @@ def test_a_payment_of_unknown_outcome_is_repeated_under_its_key(
     assert len(shop.service.charged) == len(shop.service.bodies) == 1
 
 
-def test_while_it_is_unknown_whether_a_visitor_paid_nothing_else_is_offered(shop: Shop, visitor: Visitor) -> None:
+def test_an_unknown_payment_offers_nothing_else(shop: Shop, visitor: Visitor) -> None:
     visitor.enter().connect()
     shop.service.loses["/checkout/orders"] = (504, "outcome_unknown")
     visitor.send("/shop/pay").follow().send("/shop/basket", sandwich="9").follow()
@@ -129,7 +129,7 @@ def test_while_it_is_unknown_whether_a_visitor_paid_nothing_else_is_offered(shop
     assert len(shop.service.charged) == 1
 
 
-def test_a_later_answer_that_is_no_verdict_leaves_an_unknown_payment_unknown(shop: Shop, visitor: Visitor) -> None:
+def test_a_later_answer_without_verdict_leaves_it_unknown(shop: Shop, visitor: Visitor) -> None:
     visitor.enter().connect()
     shop.service.loses["/checkout/orders"] = (504, "outcome_unknown")
     visitor.send("/shop/pay").follow()

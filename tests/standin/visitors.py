@@ -47,7 +47,7 @@ class LevelUp:
         """A token, without the pages on which it is allowed. Without permissions: all there are."""
         allowed = frozenset(permissions or (USER_PERMISSIONS if user else ()))
         if merchant:
-            allowed = frozenset({MERCHANT_PERMISSION})
+            allowed = frozenset(permissions or {MERCHANT_PERMISSION})
         with self.store.writing() as transaction:
             return new_token(transaction, self.now, app, allowed, user_id=user, merchant_id=merchant)
 
@@ -82,8 +82,8 @@ class LevelUp:
     def user_auth(self, user: int = ADA, *permissions: str, **arguments: Any) -> str:
         return f'token user="{self.token(*permissions, user=user, **arguments)}"'
 
-    def merchant_auth(self, merchant: int = BEACON, **arguments: Any) -> str:
-        return f'token merchant="{self.token(merchant=merchant, **arguments)}"'
+    def merchant_auth(self, merchant: int = BEACON, *permissions: str, **arguments: Any) -> str:
+        return f'token merchant="{self.token(*permissions, merchant=merchant, **arguments)}"'
 
     def propose(self, auth: str, **members: Any) -> Any:
         return self.call("POST", "/v15/proposed_orders", proposal(**members), auth=auth)["proposed_order"]

@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timezone
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapters.sandbox import Cart, SandboxAdapter, _content, _place_order
-from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
@@ -21,6 +20,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
+from tests.testing_kit.mistake import Mistake
 
 log = logging.getLogger(__name__)
 
@@ -358,14 +358,6 @@ class FlatIds(SandboxAdapter):
         return replace(menu, option_groups=tuple(groups))
 
 
-class Mistake(NamedTuple):
-    """An adapter, the test of the suite that finds it out, and the rule that it names."""
-
-    adapter: type[Adapter]
-    found_by: str
-    rule: str
-
-
 MISTAKES = (
     Mistake(DroppedOption, "test_every_item_and_option_is_sent", "ITEM-1"),
     Mistake(DroppedQuantity, "test_the_quantity_of_every_item_is_sent", "ITEM-6"),
@@ -408,7 +400,7 @@ MISTAKES = (
     Mistake(Patient, "test_nothing_goes_on_past_the_deadline", "SUB-6"),
     Mistake(LoggedCard, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
     Mistake(SecretInError, "test_secrets_stay_out_of_results_errors_and_logs", "ERR-4"),
-    Mistake(SaidBack, "test_a_provider_that_says_secrets_back_puts_none_into_an_error", "ERR-4"),
+    Mistake(SaidBack, "test_a_provider_that_echoes_secrets_puts_none_into_errors", "ERR-4"),
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),

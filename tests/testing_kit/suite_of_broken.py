@@ -15,6 +15,8 @@ from levelup_ov.standins.sandbox import create_sandbox
 from levelup_ov.testing import AdapterContract, Provider, Refusal, Sample
 from levelup_ov.transport.session import Transport
 from tests.testing_kit.broken import MISTAKES, TakenOver
+from tests.testing_kit.till import Till
+from tests.testing_kit.till_broken import TILL_MISTAKES
 
 BURGER = Item("burger", 2, (Option("side:fries"), Option("side:fries:dips:aioli"), Option("toppings:cheese", 2)))
 
@@ -45,3 +47,21 @@ for _mistake in MISTAKES:
         (Broken,),
         {"broken": _mistake.adapter, "orders": {"a burger": Sample(_place, BURGER)}, "__module__": __name__},
     )
+
+
+class BrokenTill(AdapterContract):
+    orders = {"pho": Sample("1", Item("pho", 2, (Option("pho:beef"), Option("pho:egg"))), Item("tea", 1))}
+    refusals = {"unknown": Refusal("unknown_item", Sample("1", Item("pizza", 1)))}
+
+    @pytest.fixture
+    def provider(self) -> Provider:
+        till = Till("canary-password")
+        settings = {"base_url": "http://till.test", "password": Secret("canary-password")}
+        transport = Transport(pool_size=1, in_process={"till.test": till})
+        account = Account("pho", "till", "Pho Bar", settings)
+        return Provider(self.broken, account, transport, lambda: till.orders)  # type: ignore[attr-defined]
+
+
+for _mistake in TILL_MISTAKES:
+    _members = {"broken": _mistake.adapter, "__module__": __name__}
+    globals()[f"Test{_mistake.adapter.__name__}"] = type(f"Test{_mistake.adapter.__name__}", (BrokenTill,), _members)

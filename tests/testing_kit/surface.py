@@ -1,4 +1,4 @@
-"""What partners import, as text: ``python -m tests.testing_kit.surface`` writes it anew."""
+"""What partners import, as text: ``python -m tests.testing_kit.surface`` rewrites it."""
 
 from __future__ import annotations
 
@@ -13,46 +13,29 @@ from typing import Any
 from levelup_ov.transport.session import Session
 
 SURFACE = Path(__file__).with_name("surface.txt")
-NAMES = (
-    "levelup_ov.adapter: INTERFACE_VERSION Account Adapter Setting",
-    "levelup_ov.transport.answer: Answer",
-    "levelup_ov.domain.failure: Failure",
-    "levelup_ov.domain.location: Location Span opening_hours unknown_hours",
-    "levelup_ov.domain.menu: Category CategoryGroup Menu MenuItem MenuOption OptionGroup check",
-    "levelup_ov.domain.money: from_decimal to_decimal percentage is_cents",
-    "levelup_ov.domain.options: Choice Option decode_path encode_path flatten nest",
-    "levelup_ov.domain.order: DeliveryAddress Item Order User",
-    "levelup_ov.domain.outcome: Fee Placed Quote",
-    "levelup_ov.domain.ready_time: Ready in_minutes localize to_wire",
-    "levelup_ov.domain.secret: Secret",
-    "levelup_ov.domain.tender: CreditCard LevelUp",
-    "levelup_ov.errors: Refused Unanswered broken_protocol",
-    "levelup_ov.transport.auth: Login",
-    "levelup_ov.transport.session: Reply Session Transport",
-    "levelup_ov.testing: AdapterContract Provider Recorded Refusal Sample",
-)
-"""Modules and what they offer partners."""
+MODULES = ("levelup_ov.adapter", "levelup_ov.testing")
+"""What partners import from; ``__all__`` of each says what it offers."""
 
 
 def surface() -> str:
     """One line for each name, field, method and property, with its signature."""
     lines: list[str] = []
-    for module, names in (line.split(": ") for line in NAMES):
-        for name in names.split():
+    for module in MODULES:
+        for name in import_module(module).__all__:
             lines += _described(f"{module}.{name}", getattr(import_module(module), name))
     return "\n".join(lines) + "\n"
 
 
 def _described(name: str, thing: Any) -> Iterator[str]:
-    if not callable(thing):
-        yield f"{name} = {thing!r}"
-    elif not inspect.isclass(thing):
+    if inspect.isfunction(thing):
         yield f"{name}{inspect.signature(thing)}"
+    elif not inspect.isclass(thing) or not thing.__module__.startswith("levelup_ov"):
+        yield f"{name} = {thing!r}"
     else:
         yield f"{name}{_signature(thing)}"
         fields = {field.name for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
         for member, value in sorted(_members(thing).items()):
-            if member.startswith("_") or member in fields or member.startswith("test_"):
+            if member.startswith(("_", "test_")) or member in fields:
                 continue
             if isinstance(value, (staticmethod, classmethod)):
                 value = value.__func__

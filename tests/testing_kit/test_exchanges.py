@@ -22,8 +22,8 @@ from levelup_ov.transport.tap import (
     Exchange,
     Fault,
     Forward,
+    Playback,
     Player,
-    Recorded,
     Tap,
     TappedSession,
     lost,
@@ -165,7 +165,7 @@ def test_recordings_play_in_turn_and_by_their_form(tmp_path: Path) -> None:
     recorded = [exchange("POST", "/carts", "one"), exchange("POST", "/carts", "two"),
                 exchange("GET", "/orders/17", "seventeen")]  # fmt: skip
     write_recording(tmp_path / "1_all.json", recorded, Redactor())
-    line = Line(Recorded(tmp_path), HOST, [])
+    line = Line(Playback(tmp_path), HOST, [])
     player = Line(Transport(pool_size=1), HOST, [])
     player.tap.begin(Player(recorded))
 

@@ -22,11 +22,11 @@ import pytest
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account
 from levelup_ov.domain.order import Item
-from levelup_ov.testing import AdapterContract, Provider, Recorded, Refusal, Sample
+from levelup_ov.testing import AdapterContract, Provider, Playback, Refusal, Sample
 
 @pytest.fixture(scope="module")
 def provider():
-    recordings = Recorded(Path(__file__).with_name("recordings"))
+    recordings = Playback(Path(__file__).with_name("recordings"))
     return Provider(SandboxAdapter, Account("diner", "sandbox", "Diner"), recordings, reacts=False)
 
 class TestSandbox(AdapterContract):

@@ -20,6 +20,7 @@ from levelup_ov.adapter import Adapter
 
 class Partner(Adapter):
     interface_version = {version}
+    tenders = frozenset({{"levelup"}})
 """
 
 
@@ -77,7 +78,7 @@ def test_a_name_claimed_by_two_distributions_stops_the_boot(install: Install) ->
     assert "partner" not in Registry().names
 
 
-def test_a_built_in_name_claimed_by_a_distribution_stops_the_boot(install: Install) -> None:
+def test_a_built_in_name_claimed_twice_stops_the_boot(install: Install) -> None:
     install("rival-ordering", "rival_sandbox", "", name="sandbox")
 
     with pytest.raises(RegistryError, match="by adapters.sandbox:SandboxAdapter and by .*rival-ordering 1.2"):

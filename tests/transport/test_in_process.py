@@ -29,7 +29,7 @@ def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     return [json.dumps(seen).encode()]
 
 
-def test_the_application_sees_the_request_and_its_answer_comes_back() -> None:
+def test_the_application_sees_the_request_and_answers() -> None:
     answer = inside(echo).call("POST", "/a%20b/%C3%BC", body={"x": 1}, params={"q": "1 2"})
     seen = answer.json()
     assert (answer.status, answer.headers["X-Answer"]) == (201, "1")
@@ -94,7 +94,7 @@ def test_an_exception_in_the_application_is_a_typed_failure(
         inside(application).post("/orders", {}, places_order=True)
     assert (caught.value.code, caught.value.sent) == ("provider_unavailable", True)
     assert capsys.readouterr() == ("", "")
-    assert [record.message for record in caplog.records] == ["the application in this process failed"]
+    assert [record.message for record in caplog.records] == ["in_process_application_failed"]
     assert "a private matter" not in caught.value.message
 
 

@@ -15,7 +15,7 @@ CARD = {"number": "4012888888881881"}
 
 @pytest.mark.rule("PAY-2", "SUB-2")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_an_answer_and_the_body_stays_where_it_was_sent(status: int) -> None:
+def test_a_redirect_is_an_answer_and_the_body_is_not_resent(status: int) -> None:
     with peer(answering(reply())) as elsewhere:
         with peer(answering(reply(status=status, Location=f"{elsewhere.url}/orders"))) as provider:
             with pytest.raises(Unanswered) as caught:

@@ -151,7 +151,7 @@ def test_who_waits_for_another_keeps_its_own_deadline(transport: Transport) -> N
         assert len(provider.requests) == 1
 
 
-def test_an_answer_that_is_no_longer_fresh_is_confirmed_by_its_etag(transport: Transport) -> None:
+def test_a_stale_answer_is_confirmed_by_its_etag(transport: Transport) -> None:
     unchanged = reply(b"", status=304)
     with peer(answering(reply(MENU, ETag='"1"'), unchanged, reply(NEW_MENU, ETag='"2"'), unchanged)) as provider:
         # Kept for no time at all, so each is asked for.
@@ -215,7 +215,7 @@ def test_what_was_not_understood_replaces_nothing(transport: Transport) -> None:
 
 
 @pytest.mark.rule("EP-13")
-def test_what_another_version_kept_and_this_one_cannot_read_counts_as_none(redis: RedisServer) -> None:
+def test_an_entry_of_another_version_counts_as_none(redis: RedisServer) -> None:
     sound = b'{"dishes": []}'
     with peer(answering(reply(MAINTENANCE, ETag='"1"'), reply(sound))) as provider:
         assert menu(provider.url, process(redis)) == MAINTENANCE
@@ -277,7 +277,7 @@ def test_processes_at_once_fetch_it_once(redis: RedisServer) -> None:
         assert len(provider.requests) == 1
 
 
-def test_a_process_that_dies_while_it_fetches_is_not_waited_for_long(
+def test_a_process_that_dies_while_fetching_is_not_awaited(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_store, "CLAIMED_FOR", 0.4)
@@ -308,7 +308,7 @@ def test_deployments_that_share_a_redis_share_nothing_else(redis: RedisServer) -
         assert menu(provider.url, process(redis, b"another secret")) == NEW_MENU
 
 
-def test_redis_keeps_an_answer_for_a_day_and_no_claim_after_the_fetch(redis: RedisServer) -> None:
+def test_redis_keeps_an_answer_for_a_day_and_no_old_claim(redis: RedisServer) -> None:
     with peer(answering(reply(MENU))) as provider:
         menu(provider.url, process(redis))
     (key,) = redis.content()
@@ -322,7 +322,7 @@ def fails(caplog: pytest.LogCaptureFixture) -> int:
     return len(records)
 
 
-def test_without_redis_every_answer_is_fetched_and_one_line_says_so(
+def test_without_redis_each_answer_is_fetched_and_logged_once(
     redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with peer(answering(reply(MENU), reply(NEW_MENU))) as provider:
@@ -358,7 +358,7 @@ def test_a_redis_that_hangs_takes_little_of_the_deadline(redis: RedisServer, cap
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_redis_that_cannot_be_connected_to_takes_little_of_the_deadline() -> None:
+def test_an_unreachable_redis_takes_little_of_the_deadline() -> None:
     with peer(answering(reply(MENU))) as provider, silent_port() as port:
         transport = Transport(pool_size=4, store=RedisStore(f"redis://127.0.0.1:{port}", SECRET))
         with within(TIME_LIMIT):

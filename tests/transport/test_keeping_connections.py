@@ -57,7 +57,7 @@ def test_a_pool_as_large_as_the_threads_opens_no_more() -> None:
         assert provider.connections <= threads
 
 
-def test_a_connection_in_the_middle_of_an_answer_is_not_used_again() -> None:
+def test_a_connection_amid_an_answer_is_not_used_again() -> None:
     def serve(server: Peer, connection: socket.socket) -> None:
         while (request := read_request(connection)) is not None:
             server.requests.append(request)

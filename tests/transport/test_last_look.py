@@ -210,7 +210,7 @@ def test_a_host_that_was_suspended_in_it_sends_nothing(clock: Clock, own: bool) 
 
 @pytest.mark.rule("SUB-6")
 @pytest.mark.parametrize("places_order", [True, False])
-def test_a_host_that_was_suspended_while_it_connected_sends_nothing(
+def test_a_host_suspended_while_connecting_sends_nothing(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, places_order: bool
 ) -> None:
     real = net.connect
@@ -230,7 +230,7 @@ def test_a_host_that_was_suspended_while_it_connected_sends_nothing(
 
 
 @pytest.mark.rule("SUB-6")
-def test_what_is_sent_waits_in_the_host_no_longer_than_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sent_bytes_wait_no_longer_than_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     real, opened = net.connect, []
 
     def connect(*args: Any) -> socket.socket:
@@ -265,7 +265,7 @@ def test_an_application_in_this_process_is_called_after_it() -> None:
     assert events == ["look", "/orders"]
 
 
-def test_a_request_that_another_library_answers_is_taken_after_it() -> None:
+def test_a_request_answered_by_another_library_is_taken() -> None:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.post("http://provider.invalid/orders", json={})
         with pytest.raises(Failure):
@@ -289,7 +289,7 @@ class Resolver:
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_slow_name_look_up_ends_with_the_deadline_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_name_look_up_ends_in_time_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[object] = []
     with peer(answering(reply())) as provider:
         resolver = Resolver(provider.port)

@@ -39,7 +39,7 @@ def test_reading_is_given_up_after_the_last_attempt() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 302])
-def test_an_answer_that_another_attempt_cannot_change_is_not_asked_for_again(status: int) -> None:
+def test_a_conclusive_answer_is_not_asked_for_again(status: int) -> None:
     with peer(answering(reply(status=status))) as provider:
         with pytest.raises(Unanswered) as caught:
             session(provider.url).get("/menu")
@@ -47,7 +47,7 @@ def test_an_answer_that_another_attempt_cannot_change_is_not_asked_for_again(sta
         assert len(provider.requests) == 1
 
 
-def test_a_refusal_is_not_repeated_and_comes_in_the_words_of_the_provider() -> None:
+def test_a_refusal_is_not_repeated_and_keeps_its_words() -> None:
     def refused(answer: Reply) -> Refused | None:
         return Refused("item_unavailable", answer.answer().text("why"))
 
@@ -92,7 +92,7 @@ def test_a_post_that_was_not_sent_is_sent_again(places_order: bool) -> None:
 
 
 @pytest.mark.rule("SUB-5")
-def test_an_unsent_attempt_after_one_that_may_have_arrived_proves_nothing() -> None:
+def test_an_unsent_attempt_after_a_sent_one_proves_nothing() -> None:
     def gone_after_the_first(server: Peer, connection: socket.socket) -> None:
         server.refuse()
         answering(DROP)(server, connection)
@@ -135,7 +135,7 @@ def test_no_retry_after_does_harm(header: str) -> None:
 
 
 @pytest.mark.rule("SUB-6")
-def test_an_order_is_not_begun_with_too_little_time_to_hear_the_answer() -> None:
+def test_an_order_does_not_start_with_too_little_time() -> None:
     begun: list[object] = []
     with peer(answering(reply())) as provider:
         calls = session(provider.url, seconds=transport_module.HEARING_TIME - 0.1, last_look=begun.append)
@@ -147,7 +147,7 @@ def test_an_order_is_not_begun_with_too_little_time_to_hear_the_answer() -> None
 
 
 @pytest.mark.rule("SUB-2")
-def test_before_the_order_is_placed_and_only_then_its_trace_is_handed_over() -> None:
+def test_the_trace_is_recorded_just_before_the_order_is_placed() -> None:
     seen: list[tuple[object, int]] = []
     with peer(answering(reply())) as provider:
         calls = session(provider.url, last_look=lambda trace: seen.append((trace, len(provider.requests))))

@@ -130,7 +130,7 @@ def test_a_drop_on_a_kept_connection_may_have_been_taken() -> None:
         assert (provider.connections, len(provider.requests)) == (1, 2)
 
 
-def test_a_kept_connection_that_the_provider_closed_meanwhile_is_not_used() -> None:
+def test_a_kept_connection_closed_by_the_provider_is_not_used() -> None:
     closed = threading.Semaphore(0)
 
     def one_answer(server: Peer, connection: socket.socket) -> None:
@@ -177,7 +177,7 @@ def test_a_valid_certificate_is_accepted_and_the_connection_kept(authority: Auth
     [("127.0.0.1", 1, True), ("provider.example", 1, False), ("127.0.0.2", 1, False), ("127.0.0.1", -1, False)],
     ids=["self-signed", "another name", "another address", "expired"],
 )
-def test_a_certificate_that_does_not_hold_is_refused_before_a_byte_is_sent(
+def test_an_invalid_certificate_is_refused_before_any_byte(
     authority: Authority, host: str, days: int, self_signed: bool
 ) -> None:
     with peer(answering(reply()), authority.server(host, days=days, self_signed=self_signed)) as provider:
@@ -196,7 +196,7 @@ def test_trust_does_not_come_from_the_environment(
         assert not order(provider.url).sent
 
 
-def test_a_handshake_that_is_not_answered_ends_in_time_and_is_unsent(authority: Authority) -> None:
+def test_an_unanswered_handshake_ends_in_time_and_is_unsent(authority: Authority) -> None:
     with peer(lambda server, connection: server.pause(10)) as provider, within(2.3):
         assert not order(provider.url.replace("http", "https"), seconds=2.3).sent
 

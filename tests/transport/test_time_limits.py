@@ -41,7 +41,7 @@ def test_a_dripping_answer_ends_with_the_deadline(what: str) -> None:
         assert caught.value.sent
 
 
-def test_a_dripping_answer_on_a_kept_connection_ends_with_the_deadline() -> None:
+def test_a_dripping_answer_on_a_kept_connection_ends_in_time() -> None:
     def serve(server: Peer, connection: socket.socket) -> None:
         assert read_request(connection) is not None
         connection.sendall(reply())
@@ -56,7 +56,7 @@ def test_a_dripping_answer_on_a_kept_connection_ends_with_the_deadline() -> None
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_body_that_the_provider_never_reads_ends_with_the_deadline(kept: bool) -> None:
+def test_a_body_that_is_never_read_ends_with_the_deadline(kept: bool) -> None:
     def serve(server: Peer, connection: socket.socket) -> None:
         if kept:
             assert read_request(connection) is not None
@@ -72,7 +72,7 @@ def test_a_body_that_the_provider_never_reads_ends_with_the_deadline(kept: bool)
         assert (caught.value.code, caught.value.sent) == ("provider_timeout", True)
 
 
-def test_a_connection_that_is_not_answered_ends_with_the_deadline_and_is_unsent() -> None:
+def test_an_unanswered_connection_ends_in_time_and_is_unsent() -> None:
     with silent_port() as port, within(SECONDS), pytest.raises(Unanswered) as caught:
         session(f"http://127.0.0.1:{port}", seconds=SECONDS).post("/orders", {})
     assert not caught.value.sent

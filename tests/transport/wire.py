@@ -13,6 +13,7 @@ from typing import Any
 
 from levelup_ov.errors import Refused
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import LastLook, Placement
 from levelup_ov.transport.session import Reply, Session, Transport
 
 TOLERANCE = 0.25
@@ -180,6 +181,7 @@ def session(
     account: str = "one",
     headers: dict[str, str] | None = None,
     error_from: Callable[[Reply], Refused | None] = lambda reply: None,
+    last_look: LastLook | None = None,
     **more: Any,
 ) -> Session:
     """Calls to ``base_url`` within ``seconds``."""
@@ -190,6 +192,7 @@ def session(
         headers=headers or {},
         error_from=error_from,
         deadline=Deadline(seconds),
+        placement=Placement(last_look),
         **more,
     )
 

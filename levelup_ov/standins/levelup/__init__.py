@@ -3,7 +3,8 @@
 Real enough to connect, charge and refund against; nothing of it reaches a bank. What the platform's documents
 left open is settled here like this:
 
-- ``POST /oauth2/token`` takes the form of RFC 6749 and adds ``merchant_id`` and ``user_id`` to its answer.
+- ``POST /oauth2/token`` takes the form of RFC 6749 and adds ``user_id`` to its answer. Whose a merchant's
+  token is, ``GET /v15/managed_locations`` tells.
   ``POST /oauth2/revoke`` (RFC 7009) and ``DELETE /v15/access_tokens`` revoke a token.
 - ``POST /v15/completed_orders`` has the root member ``completed_order``.
 - A permissions request that was accepted shows a ``token`` when it is read, and has it in the callback.
@@ -14,8 +15,9 @@ left open is settled here like this:
 - Loyalty, credit and progress are sums over the orders that are not refunded.
 """
 
+from levelup_ov.standins.levelup.ahead import HttpGateway
 from levelup_ov.standins.levelup.app import REDIRECT_URIS, create_levelup
 from levelup_ov.standins.levelup.server import levelup_server
 from levelup_ov.standins.shop.app import over_http
 
-__all__ = ["REDIRECT_URIS", "create_levelup", "levelup_server", "over_http"]
+__all__ = ["REDIRECT_URIS", "HttpGateway", "create_levelup", "levelup_server", "over_http"]

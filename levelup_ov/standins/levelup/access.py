@@ -11,6 +11,7 @@ from levelup_ov.standins.levelup.store import Token, Transaction, User, hashed
 
 # Clients differ: with and without quotes, with and without a space after the comma.
 _PART = re.compile(r'\s*(?:(merchant|user)\s*=\s*)?("?)([^\s",=]+)\2\s*')
+CODE_BEGINS = "LU"
 _NAMES = {"app": "The app token", "user": "The user token", "merchant": "The merchant token"}
 
 
@@ -43,24 +44,29 @@ class Caller:
         """:raises Problem: 401, there is no app token or it is not valid."""
         return self._token("app", "app")
 
-    def merchant(self) -> Token:
+    def merchant(self, permission: str | None = "manage_merchant_orders") -> Token:
         """:raises Problem: 401."""
-        return self._token("merchant", "merchant", "manage_merchant_orders")
+        return self._token("merchant", "merchant", permission)
 
-    def older_merchant(self) -> Token:
+    def older_merchant(self, permission: str | None = None) -> Token:
         """A merchant token as the older version of the API has it: without saying that it is one."""
-        return self._token("app", "merchant") if "app" in self._given else self.merchant()
+        return self._token("app", "merchant", permission) if "app" in self._given else self.merchant(permission)
 
     def user(self, permission: str | None = None) -> tuple[Token, User]:
-        """The token with ``permission``, and whose it is.
+        """The token with ``permission``, and whose it is; phone apps send it without saying that it is a user's.
 
         :raises Problem: 401.
         """
-        token = self._token("user", "user", permission)
+        given_as = "app" if "app" in self._given and "user" not in self._given else "user"
+        token = self._token(given_as, "user", permission)
         user = token.user_id and self._transaction.user(token.user_id)
         if not user:
             raise unauthorized("user_token", "The user token belongs to no user.")
         return token, user
+
+    def names_something(self) -> bool:
+        """Whether any token was given."""
+        return bool(self._given)
 
     def names_user(self) -> bool:
         """Whether a user's token was given, as one or untagged."""
@@ -69,8 +75,19 @@ class Caller:
         return "user" in self._given or untagged is not None and untagged.kind == "user"
 
     def maybe_user(self) -> User | None:
-        """The user, where a token was given."""
-        return self.user()[1] if "user" in self._given else None
+        """The user, where a token of one was given."""
+        return self.user()[1] if self.names_user() else None
+
+    def names_merchant(self) -> bool:
+        """Whether a merchant's token was given, as one or untagged."""
+        value = self._given.get("app")
+        untagged = self._transaction.token(hashed(value)) if value else None
+        return "merchant" in self._given or untagged is not None and untagged.kind == "merchant"
+
+    def code(self) -> str | None:
+        """A QR code in the place of the user's token."""
+        value = self._given.get("user", "")
+        return value if value.startswith(CODE_BEGINS) else None
 
     def all(self) -> list[Token]:
         """Every token given.

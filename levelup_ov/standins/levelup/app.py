@@ -11,6 +11,8 @@ from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from levelup_ov.standins.levelup import visits
+from levelup_ov.standins.levelup.ahead import Gateway, OrderAhead
+from levelup_ov.standins.levelup.ahead.work import Run, in_thread
 from levelup_ov.standins.levelup.api import REALM, api
 from levelup_ov.standins.levelup.oauth import oauth
 from levelup_ov.standins.levelup.pages import pages
@@ -38,20 +40,26 @@ def create_levelup(
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     notify: Notify = post_notice,
     shop_service: Send | None = None,
+    gateway: Gateway | None = None,
+    run: Run = in_thread,
 ) -> Flask:
     """The platform as a WSGI application.
 
     ``database``: its file, made when first needed. ``redirect_uris``: those of the sample shop's app, https or on
     the loopback interface; ``callback_url``: where that app is told of answered permissions requests. ``clock``
     gives the present as an aware instant; ``notify`` tells an app something at its callback URL. With
-    ``shop_service``, which calls the service, there is a sample shop under ``/shop``.
+    ``shop_service``, which calls the service, there is a sample shop under ``/shop``. With
+    ``gateway``, which calls an order-ahead service, phones can order from its locations; ``run`` does what they
+    poll for.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
     shop_app = replace(SHOP_APP, redirect_uris=tuple(redirect_uris), callback_url=callback_url)
     apps = {known.id: known for known in (shop_app, OTHER_APP)}
-    app.extensions["levelup"] = Platform(Store(database), apps, clock, notify)
+    store = Store(database)
+    app.extensions["levelup"] = Platform(store, apps, clock, notify)
+    app.extensions["order_ahead"] = OrderAhead(store, gateway, clock, run)
     for blueprint in (api, oauth, pages):
         app.register_blueprint(blueprint)
     if shop_service:
@@ -68,7 +76,8 @@ def _sign(response: Response) -> Response:
     # Some clients trust no answer without it.
     response.headers["Server"] = "LevelUp"
     if response.mimetype == "text/html":
-        response.headers.update(visits.HEADERS)
+        for name, value in visits.HEADERS.items():
+            response.headers.setdefault(name, value)
     return response
 
 

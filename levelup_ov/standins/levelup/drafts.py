@@ -8,18 +8,23 @@ from typing import Any
 from levelup_ov.standins.levelup.amounts import Amounts
 from levelup_ov.standins.levelup.reading import Reader, unwrap
 
-IDENTIFIER_LIMIT = 10
+IDENTIFIER_LIMIT = 20
+"""The pages say 10; LevelUp's own tool for its staff sends 20."""
 RECEIPT_LIMIT = 10_000
 DEEPEST_ITEM = 5
 
-_PRICES = ("charged_price_amount", "standard_price_amount")
-_OLDER_PRICES = ("charged_price", "standard_price")
+_CHARGED = ("charged_price_amount", "charged_price")
+_STANDARD = ("standard_price_amount", "standard_price")
+"""The older name of a price is the shorter one; either is accepted everywhere."""
 _WORDS = ("description", "category", "sku", "upc")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Its members are named as they are sent; the last two complete a proposal. ``items`` is ready for JSON."""
+    """Its members are named as they are sent; the last two complete a proposal. ``items`` is ready for JSON.
+
+    ``payment_token_data``: the QR code of who pays, where no token of theirs is sent.
+    """
 
     location_id: int
     identifier_from_merchant: str | None
@@ -35,6 +40,7 @@ class Draft:
     items: list[dict[str, Any]]
     applied_discount_amount: int | None = None
     proposed_order_uuid: str | None = None
+    payment_token_data: str | None = None
 
     @property
     def amounts(self) -> Amounts:
@@ -57,7 +63,7 @@ _FREE: dict[str, Any] = {
 
 def read_proposal(body: Any) -> Draft:
     """:raises Problem: 422."""
-    return _read(unwrap(body, "proposed_order"), _PRICES)
+    return _read(unwrap(body, "proposed_order"))
 
 
 def read_completion(body: Any) -> Draft:
@@ -65,15 +71,15 @@ def read_completion(body: Any) -> Draft:
     reader = unwrap(body, "completed_order")
     uuid = reader.text("proposed_order_uuid", required=True)
     applied = reader.cents("applied_discount_amount")
-    return replace(_read(reader, _PRICES), applied_discount_amount=applied, proposed_order_uuid=uuid)
+    return replace(_read(reader), applied_discount_amount=applied, proposed_order_uuid=uuid)
 
 
 def read_one_step(body: Any) -> Draft:
     """:raises Problem: 422."""
-    return _read(unwrap(body, "order"), _OLDER_PRICES)
+    return _read(unwrap(body, "order"))
 
 
-def _read(reader: Reader, prices: tuple[str, str]) -> Draft:
+def _read(reader: Reader) -> Draft:
     spend = reader.cents("spend_amount", required=True)
     draft = Draft(
         location_id=reader.number("location_id") or 0,
@@ -87,10 +93,9 @@ def _read(reader: Reader, prices: tuple[str, str]) -> Draft:
         cashier=reader.text("cashier"),
         register=reader.text("register"),
         receipt_message_html=reader.text("receipt_message_html", limit=RECEIPT_LIMIT),
-        items=_items(reader, "items", prices, 1),
+        items=_items(reader, "items", 1),
+        payment_token_data=reader.text("payment_token_data"),
     )
-    if not draft.items:
-        reader.refuse("items", "Item-level data is required.", "blank")
     if spend == 0:
         reader.refuse("spend_amount", "There is nothing to pay.")
     elif spend and not draft.amounts.add_up:
@@ -99,7 +104,7 @@ def _read(reader: Reader, prices: tuple[str, str]) -> Draft:
     return draft
 
 
-def _items(reader: Reader, property: str, prices: tuple[str, str], depth: int) -> list[dict[str, Any]]:
+def _items(reader: Reader, property: str, depth: int) -> list[dict[str, Any]]:
     wrapped = reader.list(property)
     if wrapped and depth > DEEPEST_ITEM:
         reader.refuse(property, f"Items nest at most {DEEPEST_ITEM} deep.")
@@ -112,9 +117,19 @@ def _items(reader: Reader, property: str, prices: tuple[str, str], depth: int) -
                 "name": item.text("name", required=True),
                 **{word: item.text(word, limit=1000) for word in _WORDS},
                 "quantity": item.count("quantity") or 1,
-                "charged_price_amount": item.cents(prices[0], required=True),
-                "standard_price_amount": item.cents(prices[1]),
-                "children": _items(item, "children", prices, depth + 1),
+                "charged_price_amount": _price(item, _CHARGED, required=True),
+                "standard_price_amount": _price(item, _STANDARD),
+                "children": _items(item, "children", depth + 1),
             }
         )
     return found
+
+
+def _price(item: Reader, names: tuple[str, str], *, required: bool = False) -> int | None:
+    newer, older = names
+    price = item.cents(newer)
+    if price is None:
+        price = item.cents(older)
+    if price is None and required:
+        item.refuse(newer, f"{newer} can't be blank.", "blank")
+    return price

@@ -68,9 +68,12 @@ class Payment:
     card: int
 
 
-def available(granted: int, earned: int, redeemed: int) -> int:
-    """Credit left. A refund takes earned credit back that may be gone: the debt is what is earned next."""
-    return max(0, granted + earned - redeemed)
+def available(granted: int, earned: int, redeemed: int, expired: int = 0) -> int:
+    """Credit left. A refund takes earned credit back that may be gone: the debt is what is earned next.
+
+    ``expired`` is a part of ``granted``; what was redeemed was that first.
+    """
+    return max(0, granted - expired + earned - max(0, redeemed - expired))
 
 
 def pay(spend: int, tip: int, discount: int, funds: Funds, *, partial: bool) -> Payment | None:

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, jsonify, request
 from levelup_ov.standins.levelup.access import new_token
 from levelup_ov.standins.levelup.platform import platform, registered
 from levelup_ov.standins.levelup.store import Code, User, hashed
-from levelup_ov.standins.levelup.world import MERCHANT_PERMISSION, PERMISSIONS, App
+from levelup_ov.standins.levelup.world import MERCHANT_PERMISSIONS, PERMISSIONS, App
 
 CODE_LIFETIME = timedelta(minutes=5)
 STATE_LIMIT = 100
@@ -39,7 +39,7 @@ class Asked:
 
     @property
     def for_merchant(self) -> bool:
-        return MERCHANT_PERMISSION in self.permissions
+        return bool(MERCHANT_PERMISSIONS.intersection(self.permissions))
 
     def answer(self, **members: str) -> str:
         """The redirect URI with an answer and the state."""
@@ -65,7 +65,7 @@ def read_request(arguments: Mapping[str, str]) -> Asked:
         state, error = None, "invalid_request"
     elif not permissions or not set(permissions) <= set(PERMISSIONS):
         error = "invalid_scope"
-    elif MERCHANT_PERMISSION in permissions and len(permissions) > 1:
+    elif MERCHANT_PERMISSIONS.intersection(permissions) and not MERCHANT_PERMISSIONS.issuperset(permissions):
         # A merchant's token and a user's are two things.
         error = "invalid_scope"
     return Asked(app, redirect_uri, state, permissions, error)
@@ -104,7 +104,7 @@ def exchange_code() -> Response | tuple[Response, int]:
         if code.expires_at <= now or not hmac.compare_digest(code.redirect_uri.encode(), redirect_uri.encode()):
             return _refused("invalid_grant")
         user = transaction.user(code.user_id)
-        merchant_id = user.merchant_id if user and MERCHANT_PERMISSION in code.permissions else None
+        merchant_id = user.merchant_id if user and MERCHANT_PERMISSIONS & code.permissions else None
         token = new_token(transaction, now, app.id, code.permissions, user_id=code.user_id, merchant_id=merchant_id)
         transaction.spend_code(code_hash, hashed(token))
     return _uncached(
@@ -112,7 +112,6 @@ def exchange_code() -> Response | tuple[Response, int]:
             "access_token": token,
             "token_type": "bearer",
             "scope": " ".join(sorted(code.permissions)),
-            "merchant_id": merchant_id,
             "user_id": code.user_id,
         }
     )

@@ -11,7 +11,7 @@ from levelup_ov.standins.levelup.drafts import Draft
 from levelup_ov.standins.levelup.funds import Funds, Payment, Standing, available, pay
 from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found
 from levelup_ov.standins.levelup.store import Order, Proposal, Transaction, User
-from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, Merchant
+from levelup_ov.standins.levelup.world import Merchant
 
 _NOT_REFUNDED = {
     9901: "This order is too old to be refunded.",
@@ -23,20 +23,25 @@ UNTOLD, IN_PART = (9905, 9906), 9907
 """Tips for which a refund is answered by 202 without a time, and for which it gives only a part back."""
 
 
-def merchant_of(location_id: int) -> Merchant:
+def merchant_of(transaction: Transaction, location_id: int) -> Merchant:
     """:raises Problem: 404, there is no such location."""
-    if (location := LOCATIONS.get(location_id)) is None:
+    location = transaction.location(location_id)
+    merchant = location and transaction.merchant(location.merchant_id)
+    if not merchant:
         raise not_found("order", "location_id", "There is no location with this id.")
-    return MERCHANTS[location.merchant_id]
+    return merchant
 
 
-def funds_of(transaction: Transaction, user_id: int, merchant: Merchant) -> Funds:
+def funds_of(transaction: Transaction, user_id: int, merchant: Merchant, now: datetime) -> Funds:
     """What a user can pay with at ``merchant`` right now."""
     standing = transaction.standing(user_id, merchant.id)
     card = transaction.card(user_id)
     return Funds(
         available(
-            transaction.granted(user_id, "credit", merchant.id), merchant.programme.earned(standing), standing.credit
+            transaction.granted(user_id, "credit", merchant.id),
+            merchant.programme.earned(standing),
+            standing.credit,
+            transaction.expired(user_id, "credit", merchant.id, now),
         ),
         available(transaction.granted(user_id, "gift_card", merchant.id), 0, standing.gift_card),
         global_credit_of(transaction, user_id),
@@ -51,7 +56,7 @@ def global_credit_of(transaction: Transaction, user_id: int) -> int:
 
 def propose(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> Proposal:
     """Keep a proposal, with the discount that the user's credit allows."""
-    funds = funds_of(transaction, user.id, merchant_of(draft.location_id))
+    funds = funds_of(transaction, user.id, merchant_of(transaction, draft.location_id), now)
     offered = amounts.discount(draft.amounts, funds.credit)
     proposal = Proposal(uuid.uuid4().hex, app_id, user.id, draft, offered)
     transaction.add_proposal(proposal, now)
@@ -86,8 +91,8 @@ def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now:
 
     :raises Problem: 422: it applies more discount than there is credit, or the card cannot be charged.
     """
-    merchant = merchant_of(draft.location_id)
-    funds = funds_of(transaction, user.id, merchant)
+    merchant = merchant_of(transaction, draft.location_id)
+    funds = funds_of(transaction, user.id, merchant, now)
     most = amounts.discount(draft.amounts, funds.credit)
     asked = draft.applied_discount_amount
     discount = most if asked is None else asked
@@ -139,7 +144,8 @@ def refund(
         raise invalid("order", "base", words, "not_refundable")
     if order.payment.tip == _UNKNOWN:
         raise Problem(404)
-    required = MERCHANTS[merchant_id].manager_confirmation
+    merchant = transaction.merchant(merchant_id)
+    required = merchant and merchant.manager_confirmation
     if required is not None and confirmation != required:
         raise invalid("refund", "manager_confirmation", "A manager must confirm this refund.", "required")
     if order.payment.tip != _NEVER_MADE:

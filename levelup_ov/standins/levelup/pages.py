@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
 from werkzeug.security import check_password_hash, generate_password_hash
 from werkzeug.wrappers import Response as Redirect
 
@@ -20,12 +20,12 @@ from levelup_ov.standins.levelup.world import (
     CAMPAIGNS,
     DECLINED_CARD,
     GOOD_CARD,
-    LOCATIONS,
     LOST_ANSWER_CARD,
-    MERCHANTS,
     PEOPLE,
     PERMISSIONS,
     REFUND_TIPS,
+    SHOP_APP,
+    App,
 )
 
 SHORTEST_PASSWORD = 8
@@ -150,7 +150,8 @@ def show_request(number: int) -> Answer:
     if found is None or found.user_id != user.id:
         return _message("Nothing to answer here", "There is no such request for your account.", 404)
     if found.state != "pending":
-        return _message("This request is answered", f"You have {found.state} it.", 200)
+        back = _way_back(platform().apps[found.app_id])
+        return _message("This request is answered", f"You have {found.state} it.", 200, back)
     return render_template(
         "approve.html",
         app=platform().apps[found.app_id],
@@ -181,7 +182,7 @@ def answer_request(number: int) -> Answer:
     app = platform().apps[found.app_id]
     taken = app.callback_url and platform().notify(app.callback_url, {"permissions_request": members})
     told = f"{app.name} has been told." if taken else f"{app.name} will find out when it asks."
-    return _message(f"You have {state} the request", told, 200)
+    return _message(f"You have {state} the request", told, 200, _way_back(app))
 
 
 # The account and its card.
@@ -203,7 +204,10 @@ def show_account() -> Answer:
             card=transaction.card(user.id),
             addresses=[address for _, address in transaction.addresses(user.id)],
             allowed={app: words for app, words in allowed.items() if words},
-            orders=[(order, LOCATIONS[order.location_id]) for order in transaction.orders_of(user.id, limit=NEWEST)],
+            orders=[
+                (order, transaction.location(order.location_id))
+                for order in transaction.orders_of(user.id, limit=NEWEST)
+            ],
         )
 
 
@@ -232,7 +236,7 @@ def add_card() -> Answer:
     typed = TypedCard(Secret(request.form.get("number", "")), Secret(request.form.get("cvv", "")), **form)
     card, errors = read_card(typed, platform().clock())
     if card is None:
-        return _card_page(user, [found["message"] for found in errors], form), 422
+        return _card_page(user, {found["property"]: found["message"] for found in errors}, form), 422
     with platform().store.writing() as transaction:
         if not transaction.add_card(user.id, card):
             return _card_page(user), 422
@@ -242,6 +246,22 @@ def add_card() -> Answer:
     return _message("Your card is added", f"{card.brand} ending in {card.last_4}. You can close this page.", 200)
 
 
+# A phone's app.
+
+
+@pages.get("/order")
+def show_phone() -> Response:
+    """The page of an app that orders ahead. It calls the API as a phone does, with a token of its own."""
+    page = Response(render_template("order.html", people=PEOPLE, api_key=SHOP_APP.api_key), mimetype="text/html")
+    page.headers.set("Content-Security-Policy", visits.PHONE_POLICY)
+    return page
+
+
+@pages.get("/favicon.ico")
+def show_icon() -> Response:
+    return pages.send_static_file("icon.svg")
+
+
 # For developers.
 
 
@@ -249,12 +269,14 @@ def add_card() -> Answer:
 def show_world() -> Answer:
     shared = platform()
     with shared.store.reading() as transaction:
+        merchants, locations = transaction.merchants(), transaction.locations()
         users = [
             {
                 "user": user,
                 "card": transaction.card(user.id),
                 "credit": {
-                    merchant.name: orders.funds_of(transaction, user.id, merchant) for merchant in MERCHANTS.values()
+                    merchant.name: orders.funds_of(transaction, user.id, merchant, shared.clock())
+                    for merchant in merchants
                 },
                 "global_credit": orders.global_credit_of(transaction, user.id),
             }
@@ -271,8 +293,8 @@ def show_world() -> Answer:
     return render_template(
         "world.html",
         apps=shared.apps.values(),
-        merchants=MERCHANTS.values(),
-        locations=LOCATIONS,
+        merchants=merchants,
+        locations=locations,
         campaigns=CAMPAIGNS.values(),
         users=users,
         people={person.id: person for person in PEOPLE},
@@ -320,9 +342,9 @@ def _sign_in_page(
 
 
 def _approval_page(asked: Asked, user: User) -> str:
-    merchant = MERCHANTS.get(user.merchant_id or 0)
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
+        merchant = transaction.merchant(user.merchant_id or 0)
     return render_template(
         "approve.html",
         app=asked.app,
@@ -351,13 +373,21 @@ def _sign_in_or_link_problem() -> Answer:
     return _sign_in_page(_here())
 
 
-def _card_page(user: User, problems: list[str] | None = None, given: dict[str, str] | None = None) -> str:
+def _card_page(user: User, problems: dict[str, str] | None = None, given: dict[str, str] | None = None) -> str:
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
     return render_template(
-        "card.html", user=user, card=card, problems=problems or [], given=given or {}, here=_here()
+        "card.html", user=user, card=card, problems=problems or {}, given=given or {}, here=_here()
     )
 
 
-def _message(title: str, text: str, status: int) -> tuple[str, int]:
-    return render_template("message.html", title=title, text=text), status
+def _way_back(app: App) -> tuple[str, str]:
+    """Where a person goes on who came from an app's site: to the site, if it is the sample shop beside us."""
+    if app.id == SHOP_APP.id and "shop" in current_app.blueprints:
+        return url_for("shop.show_shop"), f"Back to {app.name}"
+    return url_for("pages.show_account"), "Your account"
+
+
+def _message(title: str, text: str, status: int, back: tuple[str, str] | None = None) -> tuple[str, int]:
+    way = back or (url_for("pages.show_account"), "Your account")
+    return render_template("message.html", title=title, text=text, back=way), status

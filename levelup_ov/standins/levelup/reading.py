@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from levelup_ov.domain.money import is_cents
 from levelup_ov.standins.levelup.problems import Problem, error, invalid
 
 TEXT_LIMIT = 255
+LARGEST = 2**31 - 1
+"""Cents of the largest amount: LevelUp's C# library sends it to ask for all credit there is."""
 
 
 class Reader:
@@ -39,7 +40,8 @@ class Reader:
 
     def cents(self, property: str, *, required: bool = False) -> int | None:
         """An amount in cents."""
-        return self._value(property, is_cents, "an amount in whole cents, 0 or more", required)
+        accepted = lambda value: type(value) is int and 0 <= value <= LARGEST  # noqa: E731
+        return self._value(property, accepted, "an amount in whole cents, 0 or more", required)
 
     def count(self, property: str) -> int | None:
         """A whole number, 1 or more."""
@@ -66,6 +68,10 @@ class Reader:
     def list(self, property: str) -> list[Any]:
         """An array; empty if absent."""
         return self._value(property, lambda value: isinstance(value, list), "an array", False) or []
+
+    def object(self, property: str) -> Mapping[str, Any]:
+        """An object; empty if absent."""
+        return self._value(property, lambda value: isinstance(value, Mapping), "an object", False) or {}
 
     def _value(self, property: str, accepted: Any, description: str, required: bool) -> Any:
         value = self._members.get(property)

@@ -7,12 +7,11 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 
 class _Unsigned(WSGIRequestHandler):
-    """Leaves the Server header to the application: clients that look at it must find one."""
+    """Leaves the Server header to the application: clients that look at it must find one. Werkzeug sends the Date."""
 
     def send_response(self, code: int, message: str | None = None) -> None:
         self.log_request(code)
         self.send_response_only(code, message)
-        self.send_header("Date", self.date_time_string())
 
 
 def levelup_server(levelup: Flask, port: int) -> BaseWSGIServer:

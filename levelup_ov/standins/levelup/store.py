@@ -1,6 +1,7 @@
 """What the platform keeps, in one SQLite file: users and what is theirs, tokens, proposals and orders.
 
-Tokens, codes and passwords are kept hashed, of a card its last four digits.
+Tokens, codes and passwords are kept hashed, of a card its last four digits. The data of a payment token is kept as
+it is: a phone shows it again and again, and it pays nowhere but here.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -19,8 +20,9 @@ from werkzeug.security import generate_password_hash
 
 from levelup_ov.standins.levelup.cards import Card, made_card
 from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.funds import Payment, Standing
-from levelup_ov.standins.levelup.world import PEOPLE, Address, Grant
+from levelup_ov.standins.levelup.funds import Payment, Programme, Standing
+from levelup_ov.standins.levelup.qr import new_token_data
+from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, PEOPLE, Address, Grant, Location, Merchant
 from levelup_ov.standins.sqlite_pool import SQLitePool
 
 SESSION_LIFETIME = timedelta(hours=12)
@@ -29,7 +31,7 @@ WORLD_BEGINS = datetime(2014, 1, 1, tzinfo=timezone.utc)
 _SCHEMA = """
 CREATE TABLE users (
     id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT NOT NULL UNIQUE, password_hash TEXT, first_name TEXT NOT NULL,
-    last_name TEXT NOT NULL, merchant_id INTEGER, app_id INTEGER, created_at INTEGER NOT NULL
+    last_name TEXT NOT NULL, merchant_id INTEGER, app_id INTEGER, created_at INTEGER NOT NULL, phone TEXT
 );
 CREATE TABLE cards (
     user_id INTEGER PRIMARY KEY, brand TEXT NOT NULL, last_4 TEXT NOT NULL, expiration_month INTEGER NOT NULL,
@@ -39,7 +41,8 @@ CREATE TABLE addresses (
     id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, type TEXT NOT NULL, street_address TEXT NOT NULL,
     extended_address TEXT, locality TEXT NOT NULL, region TEXT NOT NULL, postal_code TEXT NOT NULL
 );
-CREATE TABLE grants (user_id INTEGER NOT NULL, kind TEXT NOT NULL, merchant_id INTEGER, cents INTEGER NOT NULL);
+CREATE TABLE grants (user_id INTEGER NOT NULL, kind TEXT NOT NULL, merchant_id INTEGER, cents INTEGER NOT NULL,
+    expires_at INTEGER);
 CREATE TABLE tokens (
     hash TEXT PRIMARY KEY, kind TEXT NOT NULL, app_id INTEGER NOT NULL, user_id INTEGER, merchant_id INTEGER,
     permissions TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER
@@ -72,6 +75,30 @@ CREATE INDEX orders_by_user ON orders (user_id, merchant_id);
 CREATE TABLE shop_visits (hash TEXT PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE switches (name TEXT PRIMARY KEY);
 """
+_LATER = """
+CREATE TABLE payment_tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL UNIQUE, data TEXT NOT NULL UNIQUE
+);
+CREATE TABLE gateway_ids (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL, UNIQUE (kind, key)
+);
+CREATE TABLE gateway_merchants (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE gateway_locations (id INTEGER PRIMARY KEY, merchant_id INTEGER NOT NULL, facts TEXT NOT NULL);
+CREATE TABLE gateway_menus (location_id INTEGER PRIMARY KEY, etag TEXT, menu TEXT NOT NULL, layout TEXT NOT NULL);
+CREATE TABLE user_metadata (
+    user_id INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (user_id, name)
+);
+CREATE TABLE ahead_orders (
+    uuid TEXT PRIMARY KEY, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, location_id INTEGER NOT NULL,
+    state TEXT NOT NULL, cart TEXT NOT NULL, body TEXT NOT NULL, quote TEXT, problem TEXT, charge TEXT, placed TEXT,
+    created_at REAL NOT NULL, since REAL NOT NULL, lease REAL NOT NULL, doubt REAL
+);
+CREATE INDEX ahead_by_place ON ahead_orders (location_id, state);
+CREATE INDEX ahead_by_user ON ahead_orders (user_id, state);
+INSERT INTO sqlite_sequence (name, seq) VALUES ('gateway_ids', 1000);
+"""
+_VERSION = 2
+"""Of the tables, in SQLite's ``user_version``. The first one had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +112,8 @@ class User:
     last_name: str
     merchant_id: int | None
     app_id: int | None
+    phone: str | None
+    created_at: int
 
     @property
     def display_name(self) -> str:
@@ -153,6 +182,34 @@ class Order:
     refunded_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """An order ahead. ``body``: what the gateway is asked; ``quote``: its answer; ``placed``: that to the submission.
+
+    ``charge``: the UUID of what the diner was charged. ``lease``: until when somebody works at it. ``doubt``: when a
+    submission was sent last that had no answer.
+    """
+
+    uuid: str
+    app_id: int
+    user_id: int
+    location_id: int
+    state: str
+    cart: Any
+    body: Any
+    quote: Any
+    problem: Any
+    charge: str | None
+    placed: Any
+    created_at: float
+    since: float
+    lease: float = 0
+    doubt: float | None = None
+
+
+_JSON_OF_AHEAD = ("cart", "body", "quote", "problem", "placed")
+
+
 class Transaction:
     """What can be done in one transaction of :meth:`Store.reading` or :meth:`Store.writing`."""
 
@@ -170,6 +227,7 @@ class Transaction:
         *,
         password_hash: str | None = None,
         app_id: int | None = None,
+        phone: str | None = None,
     ) -> int | None:
         """The new user's id; None if the address is taken."""
         taken = self._run("SELECT 1 FROM users WHERE email = ?", (canonical(email),)).fetchone()
@@ -177,7 +235,7 @@ class Transaction:
             return None
         return self._add(
             "users", email=canonical(email), password_hash=password_hash, first_name=first_name, last_name=last_name,
-            app_id=app_id, created_at=_seconds(now),
+            app_id=app_id, created_at=_seconds(now), phone=phone,
         )  # fmt: skip
 
     def user(self, user_id: int) -> User | None:
@@ -219,11 +277,138 @@ class Transaction:
         self._add("grants", user_id=user_id, **asdict(grant))
 
     def granted(self, user_id: int, kind: str, merchant_id: int | None) -> int:
-        """Cents that a user started with."""
+        """Cents that a user started with or was given, those that have expired since included."""
+        return self._granted(user_id, kind, merchant_id, None)
+
+    def expired(self, user_id: int, kind: str, merchant_id: int | None, now: datetime) -> int:
+        """The part of them that has expired."""
+        return self._granted(user_id, kind, merchant_id, _seconds(now))
+
+    def _granted(self, user_id: int, kind: str, merchant_id: int | None, expired_by: int | None) -> int:
         return self._run(
-            "SELECT coalesce(sum(cents), 0) FROM grants WHERE user_id = ? AND kind = ? AND merchant_id IS ?",
-            (user_id, kind, merchant_id),
+            "SELECT coalesce(sum(cents), 0) FROM grants WHERE user_id = ? AND kind = ? AND merchant_id IS ? "
+            "AND (? IS NULL OR expires_at <= ?)",
+            (user_id, kind, merchant_id, expired_by, expired_by),
         ).fetchone()[0]
+
+    def payment_token(self, user_id: int) -> tuple[int, str]:
+        """Id and data of what a user shows to be scanned; made when it is first asked for."""
+        self._run(
+            "INSERT INTO payment_tokens (user_id, data) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (user_id, new_token_data()),
+        )
+        return self._run("SELECT id, data FROM payment_tokens WHERE user_id = ?", (user_id,)).fetchone()
+
+    def user_of_payment_token(self, data: str) -> User | None:
+        """Who pays with it."""
+        return next(self._users("id = (SELECT user_id FROM payment_tokens WHERE data = ?)", data), None)
+
+    # Places: those of the made-up world, and those of the gateway.
+
+    def location(self, number: int) -> Location | None:
+        if (location := LOCATIONS.get(number)) is not None:
+            return location
+        row = self._run("SELECT id, merchant_id, facts FROM gateway_locations WHERE id = ?", (number,)).fetchone()
+        return row and Location(row[0], row[1], **json.loads(row[2]))
+
+    def merchant(self, number: int) -> Merchant | None:
+        if (merchant := MERCHANTS.get(number)) is not None:
+            return merchant
+        row = self._run("SELECT id, name FROM gateway_merchants WHERE id = ?", (number,)).fetchone()
+        return row and Merchant(row[0], row[1], Programme("spend", 5000, 500))
+
+    def locations(self) -> list[Location]:
+        """All of them, by their ids."""
+        rows = self._run("SELECT id, merchant_id, facts FROM gateway_locations ORDER BY id")
+        return [*LOCATIONS.values(), *(Location(row[0], row[1], **json.loads(row[2])) for row in rows)]
+
+    def merchants(self) -> list[Merchant]:
+        """The same for merchants."""
+        rows = self._run("SELECT id, name FROM gateway_merchants ORDER BY id")
+        return [*MERCHANTS.values(), *(Merchant(row[0], row[1], Programme("spend", 5000, 500)) for row in rows)]
+
+    def keep_merchant(self, number: int, name: str) -> None:
+        self._run("REPLACE INTO gateway_merchants VALUES (?, ?)", (number, name))
+
+    def keep_location(self, location: Location) -> None:
+        facts = {name: value for name, value in asdict(location).items() if name not in ("id", "merchant_id")}
+        self._run(
+            "REPLACE INTO gateway_locations VALUES (?, ?, ?)", (location.id, location.merchant_id, json.dumps(facts))
+        )
+
+    def number(self, kind: str, key: str) -> int:
+        """LevelUp's number for something of the gateway's; a new one where there is none yet."""
+        found = self._run("SELECT number FROM gateway_ids WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        return found[0] if found else self._add("gateway_ids", kind=kind, key=key)
+
+    def key(self, kind: str, number: int) -> str | None:
+        """What a number stands for."""
+        row = self._run("SELECT key FROM gateway_ids WHERE number = ? AND kind = ?", (number, kind)).fetchone()
+        return row and row[0]
+
+    def menu(self, location_id: int) -> tuple[str | None, Any, Any] | None:
+        """The kept menu of a location: its tag, as the gateway gave it, and as apps get it."""
+        row = self._run("SELECT etag, menu, layout FROM gateway_menus WHERE location_id = ?", (location_id,)).fetchone()
+        return row and (row[0], json.loads(row[1]), json.loads(row[2]))
+
+    def keep_menu(self, location_id: int, etag: str | None, menu: Any, layout: Any) -> None:
+        self._run(
+            "REPLACE INTO gateway_menus VALUES (?, ?, ?, ?)", (location_id, etag, json.dumps(menu), json.dumps(layout))
+        )
+
+    def user_metadata(self, user_id: int) -> dict[str, Any]:
+        """What ordering providers want to see again with every order of a user."""
+        rows = self._run("SELECT name, value FROM user_metadata WHERE user_id = ?", (user_id,))
+        return {row[0]: json.loads(row[1]) for row in rows}
+
+    def keep_user_metadata(self, user_id: int, members: Mapping[str, Any]) -> None:
+        for name, value in members.items():
+            self._run("REPLACE INTO user_metadata VALUES (?, ?, ?)", (user_id, name, json.dumps(value)))
+
+    # Orders ahead. Times are seconds since 1970.
+
+    def add_ahead(self, order: Ahead) -> None:
+        values = {name: value for name, value in asdict(order).items() if name not in _JSON_OF_AHEAD}
+        packed = {name: _packed(getattr(order, name)) for name in _JSON_OF_AHEAD}
+        self._add("ahead_orders", **values, **packed)
+
+    def ahead(self, uuid: str) -> Ahead | None:
+        return next(self._aheads("uuid = ?", uuid), None)
+
+    def change_ahead(self, uuid: str, states: tuple[str, ...], now: float, **values: Any) -> bool:
+        """Change an order that is in one of ``states``; whether it was."""
+        packed = {name: _packed(value) if name in _JSON_OF_AHEAD else value for name, value in values.items()}
+        if "state" in packed:
+            packed["since"] = now
+        assignments = ", ".join(f"{name} = ?" for name in packed)
+        marks = ", ".join("?" * len(states))
+        found = self._run(
+            f"UPDATE ahead_orders SET {assignments} WHERE uuid = ? AND state IN ({marks})",
+            (*packed.values(), uuid, *states),
+        )
+        return found.rowcount == 1
+
+    def lease_ahead(self, uuid: str, states: tuple[str, ...], now: float, until: float) -> bool:
+        """Take an order up that nobody works at; whether it was so."""
+        marks = ", ".join("?" * len(states))
+        found = self._run(
+            f"UPDATE ahead_orders SET lease = ? WHERE uuid = ? AND lease <= ? AND state IN ({marks})",
+            (until, uuid, now, *states),
+        )
+        return found.rowcount == 1
+
+    def completed_ahead(self, location_id: int | None, user_id: int | None, limit: int) -> list[Ahead]:
+        """Completed orders of a place or a user, newest first."""
+        return list(
+            self._aheads(
+                "state = 'completed' AND (? IS NULL OR location_id = ?) AND (? IS NULL OR user_id = ?) "
+                "ORDER BY created_at DESC LIMIT ?",
+                location_id, location_id, user_id, user_id, limit,
+            )
+        )  # fmt: skip
+
+    def newest_ahead(self, limit: int) -> list[Ahead]:
+        return list(self._aheads("1 ORDER BY created_at DESC LIMIT ?", limit))
 
     # Tokens, codes, requests and sessions.
 
@@ -361,7 +546,7 @@ class Transaction:
     def standing(self, user_id: int, merchant_id: int) -> Standing:
         """The sums of a user's orders with a merchant; refunded orders do not count."""
         row = self._run(
-            "SELECT count(*), total(spend), total(eligible), total(discount), total(gift_card) FROM orders "
+            "SELECT count(*), total(spend + tip), total(eligible), total(discount), total(gift_card) FROM orders "
             "WHERE user_id = ? AND merchant_id = ? AND refunded_at IS NULL",
             (user_id, merchant_id),
         ).fetchone()
@@ -400,7 +585,8 @@ class Transaction:
 
     def _users(self, condition: str, *values: Any) -> Iterator[User]:
         for row in self._run(
-            "SELECT id, email, password_hash, first_name, last_name, merchant_id, app_id FROM users WHERE " + condition,
+            "SELECT id, email, password_hash, first_name, last_name, merchant_id, app_id, phone, created_at FROM users "
+            "WHERE " + condition,
             values,
         ):
             yield User(*row)
@@ -433,6 +619,32 @@ class Transaction:
             )  # fmt: skip
 
 
+    def orders_by(self, user_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[Order]:
+        """A user's orders that an app made, newest first."""
+        condition = "user_id = ? AND app_id = ? ORDER BY number DESC LIMIT ? OFFSET ?"
+        return list(self._orders(condition, user_id, app_id, limit, offset))
+
+    def totals(self, user_id: int) -> tuple[int, int, int]:
+        """How many orders a user has made, at how many merchants, and what they saved; refunded ones do not count."""
+        return self._run(
+            "SELECT count(*), count(DISTINCT merchant_id), "
+            "coalesce(sum(discount + global_credit), 0) FROM orders WHERE user_id = ? AND refunded_at IS NULL",
+            (user_id,),
+        ).fetchone()
+
+    def _aheads(self, condition: str, *values: Any) -> Iterator[Ahead]:
+        for row in self._run(
+            "SELECT uuid, app_id, user_id, location_id, state, cart, body, quote, problem, charge, placed, created_at, "
+            "since, lease, doubt FROM ahead_orders WHERE " + condition,
+            values,
+        ):
+            cart, body, quote, problem = (_unpacked(value) for value in row[5:9])
+            yield Ahead(
+                row[0], row[1], row[2], row[3], row[4], cart, body, quote, problem, row[9], _unpacked(row[10]), row[11],
+                row[12], row[13], row[14],
+            )  # fmt: skip
+
+
 class Store(SQLitePool[Transaction]):
     """The file at ``path``."""
 
@@ -453,20 +665,22 @@ def canonical(email: str) -> str:
 def _populate(connection: sqlite3.Connection) -> None:
     """Make the tables and the users that the world starts with, unless they are there."""
     if _has_schema(connection):
+        _bring_up(connection)
         return
     passwords = {person.id: _hash_of_known(person.password) for person in PEOPLE}
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not _has_schema(connection):
-            for statement in _SCHEMA.split(";"):
+            for statement in (*_SCHEMA.split(";"), *_LATER.split(";")):
                 connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
             transaction = Transaction(connection)
             for person in PEOPLE:
                 connection.execute(
-                    "INSERT INTO users (id, email, password_hash, first_name, last_name, merchant_id, created_at) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO users (id, email, password_hash, first_name, last_name, merchant_id, created_at, "
+                    "phone) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (person.id, person.email, passwords[person.id], person.first_name, person.last_name,
-                     person.merchant_id, _seconds(WORLD_BEGINS)),
+                     person.merchant_id, _seconds(WORLD_BEGINS), person.phone),
                 )  # fmt: skip
                 if person.card:
                     transaction.add_card(person.id, made_card(person.card, 12, 2099))
@@ -488,6 +702,34 @@ def _hash_of_known(password: str) -> str:
 
 def _has_schema(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'switches'").fetchone() is not None
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Add what a file of the first release has not."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] >= _VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+            connection.execute("ALTER TABLE users ADD COLUMN phone TEXT")
+            connection.execute("ALTER TABLE grants ADD COLUMN expires_at INTEGER")
+            for person in PEOPLE:
+                connection.execute("UPDATE users SET phone = ? WHERE id = ?", (person.phone, person.id))
+            for statement in _LATER.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _packed(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _unpacked(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def _dumped(draft: Draft) -> str:

@@ -23,6 +23,11 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """What a page tells the browser not to do."""
+PHONE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' https: http:; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The same for the page of an app, which is a script that calls the API; pictures of food come from anywhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from levelup_ov.standins.levelup.funds import Programme
 
@@ -17,14 +17,25 @@ PERMISSIONS: Mapping[str, str] = {
     "read_user_orders": "Read the orders you have made",
     "manage_user_addresses": "Read your addresses and add new ones",
     "manage_user_campaigns": "Read your campaigns and take part in them for you",
+    "read_qr_code": "Show the code with which you pay",
     "create_first_credit_card": "Let you add your first card within 24 hours",
     "manage_merchant_orders": "Take and refund orders for your business",
+    "give_merchant_funded_credit": "Give credit on behalf of your business",
+    "read_customer_list": "Read who your customers are",
+    "read_merchant_locations": "Read the locations of your business",
+    "read_merchant_transaction_history": "Read the orders of your business",
 }
-"""What an app can ask for, in the words of the approval page."""
+"""What an app can ask for, in the words of the approval page. The names are those of LevelUp's pages and tools."""
 
 MERCHANT_PERMISSION = "manage_merchant_orders"
+MERCHANT_PERMISSIONS = frozenset(
+    {
+        MERCHANT_PERMISSION, "give_merchant_funded_credit", "read_customer_list", "read_merchant_locations",
+        "read_merchant_transaction_history",
+    }
+)  # fmt: skip
 FIRST_CARD_PERMISSION = "create_first_credit_card"
-USER_PERMISSIONS = frozenset(PERMISSIONS) - {MERCHANT_PERMISSION}
+USER_PERMISSIONS = frozenset(PERMISSIONS) - MERCHANT_PERMISSIONS
 
 GOOD_CARD = "4111 1111 1111 1111"
 """Any number with a correct check digit is charged, but for the next."""
@@ -60,13 +71,29 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Location:
+    """``gateway_id``: its id at the gateway, where an order-ahead service serves it.
+
+    ``hours`` are words; ``opens`` are the gateway's own times of each day. ``tips``: whether it takes them on pickup.
+    """
+
     id: int
     merchant_id: int
     name: str
-    street_address: str
-    locality: str
-    region: str
-    postal_code: str
+    street_address: str | None
+    locality: str | None
+    region: str | None
+    postal_code: str | None
+    latitude: float | None = None
+    longitude: float | None = None
+    phone: str | None = None
+    extended_address: str | None = None
+    hours: str | None = "Mon - Sun 9am - 9pm"
+    updated_at: str = "2014-06-01T00:00:00Z"
+    gateway_id: str | None = None
+    time_zone: str | None = None
+    opens: Mapping[str, Any] | None = None
+    tips: bool = False
+    pickup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +119,15 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Credit that a user starts with; ``merchant_id`` is None for global credit."""
+    """Credit that a user starts with or is given; ``merchant_id`` is None for global credit.
+
+    ``expires_at``: seconds since 1970. ``cents`` are negative for value that was taken off a gift card.
+    """
 
     kind: Literal["credit", "gift_card", "global"]
     merchant_id: int | None
     cents: int
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +154,7 @@ class Person:
     about: str
     card: str | None = None
     merchant_id: int | None = None
+    phone: str | None = None
     addresses: tuple[Address, ...] = ()
     grants: tuple[Grant, ...] = ()
 
@@ -145,11 +177,14 @@ MERCHANTS: Mapping[int, Merchant] = {
 LOCATIONS: Mapping[int, Location] = {
     location.id: location
     for location in (
-        Location(11, 1, "Beacon Sandwiches, Congress Street", "101 Congress Street", "Boston", "MA", "02110"),
-        Location(12, 1, "Beacon Sandwiches, Elm Street", "20 Elm Street", "Somerville", "MA", "02144"),
-        Location(21, 2, "Harbor Coffee, Pier Four", "4 Pier Road", "Boston", "MA", "02210"),
+        Location(11, 1, "Beacon Sandwiches, Congress Street", "101 Congress Street", "Boston", "MA", "02110",
+                 42.3576, -71.0571, "(617) 555-0111"),
+        Location(12, 1, "Beacon Sandwiches, Elm Street", "20 Elm Street", "Somerville", "MA", "02144",
+                 42.3947, -71.1227, "(617) 555-0112"),
+        Location(21, 2, "Harbor Coffee, Pier Four", "4 Pier Road", "Boston", "MA", "02210",
+                 42.3519, -71.0446, "(617) 555-0121"),
     )
-}
+}  # fmt: skip
 
 CAMPAIGNS: Mapping[int, Campaign] = {
     campaign.id: campaign
@@ -163,7 +198,7 @@ CAMPAIGNS: Mapping[int, Campaign] = {
 PEOPLE = (
     Person(
         1, "ada@example.com", "ada-password", "Ada", "Example", "A card that works, credit and two addresses.",
-        GOOD_CARD,
+        GOOD_CARD, phone="(617) 555-0141",
         addresses=(
             Address("home", "7 Garden Street", "Apartment 3", "Cambridge", "MA", "02138"),
             Address("work", "1 Federal Street", None, "Boston", "MA", "02110"),
@@ -172,19 +207,20 @@ PEOPLE = (
     ),
     Person(
         2, "ben@example.com", "ben-password", "Ben", "Example", "A card that is declined, and a little credit.",
-        DECLINED_CARD,
+        DECLINED_CARD, phone="(617) 555-0142",
         addresses=(Address("home", "12 Hill Road", None, "Boston", "MA", "02108"),),
         grants=(Grant("credit", 1, 150),),
     ),
-    Person(3, "cleo@example.com", "cleo-password", "Cleo", "Example", "No card, no credit, no address."),
+    Person(3, "cleo@example.com", "cleo-password", "Cleo", "Example", "No card, no credit, no address.",
+           phone="(617) 555-0143"),
     Person(
         4, "dora@example.com", "dora-password", "Dora", "Example", "A card that works and a gift card.",
-        GOOD_CARD,
+        GOOD_CARD, phone="(617) 555-0144",
         grants=(Grant("gift_card", 1, 1000),),
     ),
     Person(
         5, "eve@example.com", "eve-password", "Eve", "Example", "A card that is charged, but the answer gets lost.",
-        LOST_ANSWER_CARD,
+        LOST_ANSWER_CARD, phone="(617) 555-0145",
     ),
     Person(
         6, "owner@beacon.example", "beacon-password", "Olive", "Owner", "Owns Beacon Sandwiches.", merchant_id=1

@@ -7,7 +7,7 @@ minutes after midnight by weekday (0 is Monday). A refusal is ``{"problem": {"co
 A reference belongs to one order of a location at the most: a second one is refused with ``reference_taken``.
 ``POST /locations/{id}/voids`` makes the engine refuse what is still on its way: no cart that was opened until then
 is ordered under that reference. A cart keeps the customer who opened it: the e-mail address or the telephone number
-stays the same.
+stays the same. An order that names its ``customer`` is refused with ``cart_of_another`` where the cart is not theirs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from levelup_ov.domain.money import is_cents
 from levelup_ov.standins.lost_answer import LosesAnswers, lose_answer
 from levelup_ov.standins.sandbox import dishes, places, slots
-from levelup_ov.standins.sandbox.content import Content, instant_of, malformed, members_of, read_content, text_of
+from levelup_ov.standins.sandbox.content import (
+    Content,
+    instant_of,
+    malformed,
+    members_of,
+    read_content,
+    read_customer,
+    text_of,
+)
 from levelup_ov.standins.sandbox.magic import SURCHARGE, magic_in
 from levelup_ov.standins.sandbox.payments import take
 from levelup_ov.standins.sandbox.pricing import Prices, price
@@ -136,7 +144,7 @@ def fill_cart(cart_id: str) -> _JSON:
 @v1.post("/carts/<cart_id>/orders")
 def place_order(cart_id: str) -> tuple[_JSON, int]:
     engine = _engine()
-    body = members_of(_body(), "$", {"payment", "reference", "expected_total", "earliest", "latest"})
+    body = members_of(_body(), "$", {"payment", "reference", "expected_total", "earliest", "latest", "customer"})
     earliest, latest = instant_of(body, "earliest"), instant_of(body, "latest")
     reference, expected = _reference(body), body.get("expected_total")
     if expected is not None and not is_cents(expected):
@@ -147,6 +155,8 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
         if reference is not None:
             _check_reference(transaction, cart, reference)
         content = read_content(cart.content)
+        if body.get("customer") is not None and not read_customer(body["customer"]).is_reached_like(content.customer):
+            raise Problem("cart_of_another", "This cart was opened by somebody else.", "customer")
         magic = magic_in(content.note)
         prices = price(place, content)
         offer = _offer(transaction, place, content, now)

@@ -77,7 +77,7 @@ def read_content(body: Any) -> Content:
         raise malformed("lines", "at least one line")
     return Content(
         tuple(_line(line, f"lines[{position}]") for position, line in enumerate(lines)),
-        _customer(members.get("customer")),
+        read_customer(members.get("customer")),
         text_of(members, "note", "note"),
         _cents(members, "gratuity"),
         _cents(members, "coupon"),
@@ -141,7 +141,7 @@ def _pick(value: Any, where: str, depth: int) -> Pick:
     )
 
 
-def _customer(value: Any) -> Customer:
+def read_customer(value: Any) -> Customer:
     members = members_of(value, "customer", {"name", "phone", "email"})
     name, phone, email = (text_of(members, member, f"customer.{member}") for member in ("name", "phone", "email"))
     if name is None or (phone is None and email is None):

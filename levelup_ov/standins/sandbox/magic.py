@@ -56,7 +56,7 @@ class Magic:
 
 def magic_in(note: str | None) -> Magic:
     """The tokens of a note."""
-    words = {name: seconds for name, seconds in _WORD.findall(note or "")}
+    words = dict(_WORD.findall(note or ""))
     return Magic(
         sold_out="sold-out" in words,
         price_change="price-change" in words,

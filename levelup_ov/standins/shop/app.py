@@ -32,7 +32,7 @@ TAX = 700
 """Hundredths of a percent."""
 MOST = 9
 TIPS = (0, 10, 15, 20)
-PERMISSIONS = ("create_orders", "read_user_basic_info", "manage_user_addresses")
+PERMISSIONS = ("create_orders", "read_user_basic_info", "manage_user_addresses", "read_user_orders")
 PATIENCE = 40.0
 """Seconds that it waits for the service."""
 
@@ -257,7 +257,7 @@ def pay(number: str) -> Answer:
 def show_order(uuid: str) -> Answer:
     if _visit().get("latest") != uuid:
         return _problem("This order was not made on this visit."), 404
-    return render_template("shop_order.html", order=_call("GET", f"/checkout/orders/{uuid}")["order"])
+    return _receipt(_call("GET", f"/checkout/orders/{uuid}")["order"])
 
 
 @shop.post("/orders/<uuid>/refund")
@@ -272,8 +272,37 @@ def refund(uuid: str) -> Answer:
         order = _call("POST", f"/checkout/orders/{uuid}/refund", body, key=key)["order"]
     except Refusal as refusal:
         order = _call("GET", f"/checkout/orders/{uuid}")["order"]
-        return render_template("shop_order.html", order=order, problem=refusal.message, code=refusal.code), 422
-    return render_template("shop_order.html", order=order)
+        return _receipt(order, problem=refusal.message, code=refusal.code), 422
+    return _receipt(order)
+
+
+def _receipt(order: _JSON, **shown: Any) -> str:
+    """An order, and who paid what of it."""
+    return render_template("shop_order.html", order=order, paid=_paid(order), **shown)
+
+
+def _paid(order: _JSON) -> list[tuple[str, int]]:
+    """Who paid an order, cents, adding up to what the user pays.
+
+    The charge tells what the gift card paid; LevelUp's own credit is told in the user's history only.
+    """
+    gift_card, rest = order["gift_card_total_amount"] or 0, "Your card"
+    left = order["user_pays_amount"] - gift_card
+    card = _paid_by_card(order)
+    if card is None or not 0 <= card <= left:
+        card, rest = left, "Your card or LevelUp credit"
+    shares = (("Your gift card", gift_card), ("LevelUp credit", left - card), (rest, card))
+    return [(name, cents) for name, cents in shares if cents]
+
+
+def _paid_by_card(order: _JSON) -> int | None:
+    """What the user's history says; None where it does not, or may not be read."""
+    try:
+        orders = _call("GET", f"/checkout/users/{order['user']}/orders")["orders"]
+    except Refusal:
+        return None
+    found = (entry["order"] for entry in orders)
+    return next((past["card_amount"] for past in found if past["uuid"] == order["uuid"]), None)
 
 
 def _connected(asked_for: str, kind: str) -> Answer:

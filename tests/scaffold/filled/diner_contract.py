@@ -9,10 +9,7 @@ from typing import ClassVar
 import pytest
 from levelup_ov_diner import DinerAdapter
 
-from levelup_ov.adapter import Account
-from levelup_ov.domain.options import Option
-from levelup_ov.domain.order import Item
-from levelup_ov.domain.secret import Secret
+from levelup_ov.adapter import Account, Item, Option, Secret
 from levelup_ov.testing import AdapterContract, Provider, Refusal, Sample
 
 FRIES = (Option("side:fries"), Option("side:fries:dips:aioli"), Option("toppings:cheese", 2))

@@ -8,17 +8,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from levelup_ov.adapter import Adapter, Setting
-from levelup_ov.domain.location import WEEKDAYS, Location, opening_hours
-from levelup_ov.domain.menu import Category, Menu, MenuItem, MenuOption, OptionGroup
-from levelup_ov.domain.options import Choice, encode_path, nest
-from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.ready_time import Ready
-from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport.answer import Answer
-from levelup_ov.transport.session import Reply, Session
+from levelup_ov.adapter import (
+    WEEKDAYS,
+    Adapter,
+    Answer,
+    Category,
+    Choice,
+    Item,
+    Location,
+    Menu,
+    MenuItem,
+    MenuOption,
+    OptionGroup,
+    Order,
+    Placed,
+    Quote,
+    Ready,
+    Refused,
+    Reply,
+    Secret,
+    Session,
+    Setting,
+    Tender,
+    Unanswered,
+    encode_path,
+    nest,
+    opening_hours,
+)
 
 CODES = {
     **dict.fromkeys(("choice_sold_out", "dish_sold_out"), "item_unavailable"),
@@ -33,6 +49,7 @@ CODES = {
 class DinerAdapter(Adapter):
     """One account at Diner."""
 
+    interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
     settings = {
@@ -63,11 +80,14 @@ class DinerAdapter(Adapter):
         return Quote(
             quote.cents("subtotal"), quote.cents("tax"), quote.cents("gratuity", None), quote.cents("grand_total"),
             discounts.cents("coupon"), discounts.cents("house"), ready=Ready(ready.instant("at", None), slots),
+            cart={"untipped": Secret(str(_untipped(quote)))},
         )
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         answer = _cart(order, session)
-        total = answer.member("quote").cents("grand_total")
+        total, shown = answer.member("quote").cents("grand_total"), order.cart.get("untipped")
+        if shown is not None and int(shown.reveal()) != _untipped(answer.member("quote")):
+            raise Refused("price_changed", "The price is no longer the one that was validated.")
         body = {"payment": {"external": "LevelUp"}, "reference": order.reference, "expected_total": total}
         path = f"/v1/carts/{answer.member('cart').identifier('id')}/orders"
         placed = session.post(path, body, places_order=True, trace={"total": total})
@@ -91,12 +111,17 @@ class DinerAdapter(Adapter):
         return Refused(CODES.get(code, "order_refused"), text)
 
 
+def _untipped(quote: Answer) -> int:
+    """What must stay the same until the order is placed: the tip may change (META-5)."""
+    return quote.cents("grand_total") - quote.cents("gratuity", 0)
+
+
 def _cart(order: Order, session: Session) -> Answer:
     wanted, user = order.desired_ready_time, order.user
     body = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
-        **{"note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount},
+        "note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
     return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).answer()

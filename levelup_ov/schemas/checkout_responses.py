@@ -10,7 +10,7 @@ from typing import Any, get_args
 from marshmallow import Schema, fields, validate
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
-from levelup_ov.schemas.answers import Instant, SubmittedOrderSchema, Wrapper, rooted, wrapped
+from levelup_ov.schemas.responses import Instant, SubmittedOrderSchema, Wrapper, rooted, wrapped
 
 
 class StoredInstant(Instant):
@@ -92,7 +92,7 @@ class ProfileSchema(Schema):
 class UserAddressSchema(Schema):
     """An address of a user."""
 
-    id = fields.String(required=True)
+    id = fields.String(required=True, allow_none=True)
     address_type = fields.String(required=True, allow_none=True)
     street_address = fields.String(required=True, allow_none=True)
     extended_address = fields.String(required=True, allow_none=True)
@@ -123,6 +123,8 @@ class PastOrderSchema(Schema):
     spend_amount = _cents("spend")
     tip_amount = _cents("tip")
     total_amount = _cents("total")
+    card_amount = _cents("card", allow_none=True)
+    credit_applied_amount = _cents("credit_applied", allow_none=True)
     refunded_at = Instant(required=True, allow_none=True)
 
 
@@ -159,6 +161,9 @@ class OrderPreviewSchema(Schema):
     user_pays_amount = _cents("user_pays")
     currency = fields.Constant("USD")
     credit_amount = _cents("credit")
+    gift_card_amount = _cents("gift_card", allow_none=True)
+    global_credit_amount = _cents("global_credit", allow_none=True)
+    card_amount = _cents("card", allow_none=True)
     loyalty = fields.Nested(LoyaltySchema, required=True, allow_none=True)
     campaigns = fields.List(fields.Nested(CampaignWrapperSchema), required=True)
 

@@ -1,8 +1,7 @@
 """The interface of an ordering provider: one subclass per provider, in a module of its own.
 
-An adapter declares what it can do as data and translates; it sets up no HTTP, retries nothing and logs
-nothing. One instance serves one account for the life of the process, from many threads at once.
-What it cannot communicate accurately it refuses with :class:`~levelup_ov.errors.Refused`.
+It declares what it can do as data and translates; it sets up no HTTP, retries nothing, logs nothing, and remembers
+nothing of an order (META-11): one instance serves one account, from many threads. What it cannot say it refuses.
 """
 
 from __future__ import annotations
@@ -71,7 +70,8 @@ class Adapter(ABC):
     (the provider said no; its path begins at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
     """
 
-    interface_version: ClassVar[int] = INTERFACE_VERSION
+    interface_version: ClassVar[int]
+    """The :data:`INTERFACE_VERSION` that the adapter was built for and tested with, as a number."""
     tenders: ClassVar[frozenset[TenderKind]]
     """What the provider can be paid with (PAY-1, PAY-2)."""
     fulfillments: ClassVar[frozenset[str]] = frozenset({"pickup"})

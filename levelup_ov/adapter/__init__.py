@@ -1,0 +1,45 @@
+"""All that an adapter may import; everything else may change without notice.
+
+:mod:`~levelup_ov.adapter.interface` is what an adapter implements. The other names are what it works with.
+"""
+
+from levelup_ov.adapter.interface import INTERFACE_VERSION, Account, Adapter, Recovery, Setting
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.location import (
+    WEEKDAYS,
+    Hours,
+    Location,
+    Span,
+    Weekday,
+    opening_hours,
+    read_each,
+    unknown_hours,
+)
+from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
+from levelup_ov.domain.money import Cents, from_decimal, is_cents, percentage, to_decimal
+from levelup_ov.domain.opening import next_opening
+from levelup_ov.domain.options import DELIMITER, MAX_DEPTH, Choice, Option, decode_path, encode_path, flatten, nest
+from levelup_ov.domain.order import DeliveryAddress, Item, Order, User
+from levelup_ov.domain.orderable import can_be_chosen, orderable
+from levelup_ov.domain.outcome import Fee, Placed, Quote
+from levelup_ov.domain.phone import Phone, read_phone
+from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready, in_minutes, localize, soonest_slot, to_wire
+from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.tender import CreditCard, LevelUp, Tender, TenderKind
+from levelup_ov.domain.timetable import Timetable
+from levelup_ov.errors import Refused, Unanswered, broken_protocol, check_basket, reading
+from levelup_ov.transport.answer import Answer
+from levelup_ov.transport.auth import Login
+from levelup_ov.transport.cookies import cookie_of
+from levelup_ov.transport.session import Reply, Session
+
+__all__ = [
+    "DELIMITER", "INTERFACE_VERSION", "MAX_DEPTH", "SLOT_WINDOW", "WEEKDAYS",
+    "Account", "Adapter", "Answer", "Category", "CategoryGroup", "Cents", "Choice", "CreditCard", "DeliveryAddress",
+    "Failure", "Fee", "Hours", "Item", "LevelUp", "Location", "Login", "Menu", "MenuItem", "MenuOption", "Option",
+    "OptionGroup", "Order", "Phone", "Placed", "Quote", "Ready", "Recovery", "Refused", "Reply", "Secret", "Session",
+    "Setting", "Span", "Tender", "TenderKind", "Timetable", "Unanswered", "User", "Weekday",
+    "broken_protocol", "can_be_chosen", "check_basket", "cookie_of", "decode_path", "encode_path", "flatten",
+    "from_decimal", "in_minutes", "is_cents", "localize", "nest", "next_opening", "opening_hours", "orderable",
+    "percentage", "read_each", "read_phone", "reading", "soonest_slot", "to_decimal", "to_wire", "unknown_hours",
+]  # fmt: skip

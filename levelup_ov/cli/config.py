@@ -1,0 +1,50 @@
+"""``levelup-ov config check`` and ``levelup-ov secret-key``."""
+
+from __future__ import annotations
+
+import click
+
+from levelup_ov.checkout import LEDGER_ACCOUNT
+from levelup_ov.cli.configured import shown, the_settings
+from levelup_ov.config import check_ledger, new_secret_key
+from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ordering.turns import of_gone_accounts
+from levelup_ov.redaction import clean
+
+_MOST_OPEN = 20_000
+
+
+@click.command("secret-key")
+def secret_key() -> None:
+    """Print a new key for LEVELUP_OV_SECRET_KEYS (META-7).
+
+    Needs no configuration.
+    """
+    click.echo(new_secret_key())
+
+
+@click.group()
+def config() -> None:
+    """Check the configuration."""
+
+
+@config.command()
+def check() -> None:
+    """Check environment and accounts file without starting."""
+    settings = the_settings()  # every mistake in either ends here
+    # gunicorn's configuration looks at the ledger, too. Loading the application does not: the command that brings the
+    # ledger up to date must load without.
+    if not settings.development:
+        check_ledger(settings.ledger.reveal(), connections=settings.workers * settings.ledger_connections)
+    click.echo(f"mode: {'development' if settings.development else 'production'}")
+    click.echo(f"accounts, from {settings.accounts_source}:")
+    for name, adapter in settings.accounts.items():
+        reached = f"{adapter.account.provider}, {clean(adapter.base_url)}"
+        click.echo(f"  {name}: {adapter.account.merchant_name} ({reached})")
+    if not settings.development:
+        ledger = open_ledger(settings.ledger.reveal())
+        found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
+        known = {*settings.accounts, LEDGER_ACCOUNT}
+        for line in of_gone_accounts(each for each in found if each.account not in known):
+            click.echo(line, err=True)
+    click.echo("the configuration is valid")

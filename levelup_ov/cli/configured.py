@@ -1,0 +1,52 @@
+"""The configured service, for the commands that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from flask import Flask
+from flask.cli import ScriptInfo
+
+from levelup_ov.checkout import Checkout
+from levelup_ov.config import Settings
+from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.service import Service
+
+T = TypeVar("T")
+
+
+def loading(create_app: Callable[[], Flask]) -> ScriptInfo:
+    """The object of the command's context: builds the application when a command asks for it first."""
+    return ScriptInfo(create_app=create_app)
+
+
+def the_service() -> Service:
+    """:raises levelup_ov.config.ConfigError: with every mistake of the configuration."""
+    return _extension("levelup_ov")
+
+
+def the_settings() -> Settings:
+    """:raises levelup_ov.config.ConfigError: with every mistake of the configuration."""
+    return _extension("levelup_ov.settings")
+
+
+def the_checkout() -> Checkout:
+    """:raises click.ClickException: web checkout is not configured."""
+    if (found := _extension("levelup_ov.checkout")) is None:
+        raise click.ClickException("LEVELUP_OV_CHECKOUT_URL is not set")
+    return found
+
+
+def shown(call: Callable[[], T]) -> T:
+    """The result of ``call``; a failure becomes the command's error."""
+    try:
+        return call()
+    except Failure as failure:
+        raise click.ClickException(f"{failure.code}: {failure.message}") from None
+
+
+def _extension(name: str) -> Any:
+    # `flask` and its test runner hand their application over the same way.
+    return click.get_current_context().ensure_object(ScriptInfo).load_app().extensions[name]

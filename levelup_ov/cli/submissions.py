@@ -1,0 +1,177 @@
+"""``levelup-ov submissions``."""
+
+from __future__ import annotations
+
+import time
+from typing import get_args
+
+import click
+
+from levelup_ov.checkout import LEDGER_ACCOUNT
+from levelup_ov.cli.configured import shown, the_service, the_settings
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.submission import State
+from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.submissions import REMEDIES
+from levelup_ov.ordering.turns import Run, in_turns, of_gone_accounts
+from levelup_ov.transport.deadline import Deadline
+
+_MOST_OPEN = 20_000
+_SHOWN = (
+    "id", "reference", "generation", "previous", "account", "location", "state", "ended", "finding", "look_again_at",
+    "owner", "request_id", "claimed_at", "sending_at", "settled_at",
+    "lease_until", "order_id", "provider_order_id", "expected_charge", "charged", "charge_mismatch", "trace",
+)  # fmt: skip
+
+
+@click.group()
+def submissions() -> None:
+    """List, reconcile and settle submissions (SUB-5)."""
+
+
+@submissions.command("list")
+@click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
+@click.option("--account", help="Only those of this account.")
+@click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
+@click.option("--charge-mismatch", is_flag=True, help="Only those charged otherwise than asked (PAY-4).")
+@click.option("--findings", is_flag=True, help="Only those that a person has to look at (SUB-12).")
+@click.option("--limit", default=50, show_default=True)
+def list_found(
+    state: str | None, account: str | None, number: str | None, charge_mismatch: bool, findings: bool, limit: int
+) -> None:
+    """List submissions, newest first; without options those that are not settled."""
+    if state or account or number or charge_mismatch or findings:
+        found = shown(
+            lambda: the_ledger().find(
+                state=state,  # type: ignore[arg-type]
+                account=account,
+                number=number,
+                charge_mismatch=charge_mismatch,
+                findings=findings,
+                limit=limit,
+            )
+        )
+    else:
+        found = shown(lambda: the_ledger().open_submissions(limit=limit))
+    for submission in found:
+        click.echo(_line(submission))
+    click.echo(f"{len(found)} submission(s)", err=True)
+
+
+@submissions.command()
+@click.argument("submission_id")
+def show(submission_id: str) -> None:
+    """Show all that is recorded of SUBMISSION_ID; no customer data is."""
+    submission = shown(lambda: the_ledger().show(submission_id))
+    if submission is None:
+        raise click.ClickException("there is no such submission")
+    for name in _SHOWN:
+        click.echo(f"{name + ':':20} {getattr(submission, name)}")
+
+
+@submissions.command()
+@click.option("--limit", default=1000, show_default=True)
+@click.option("--seconds", default=240.0, show_default=True, help="Start no further submission after this time.")
+def reconcile(limit: int, seconds: float) -> None:
+    """Ask the providers about every unknown submission, and once more about those that were ruled out.
+
+    Accounts take turns; one whose provider does not answer is left for the next run. Safe beside live traffic and
+    at any time; suited to a scheduler, each minute. Exit status 1: some are still open, or a person has to look
+    at some.
+    """
+    ledger, accounts = the_ledger(), the_settings().accounts
+    found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
+    # Charges belong to `checkout reconcile`.
+    unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
+    everything, run = len(unknown), Run(seconds)
+    for line in of_gone_accounts([each for each in unknown if each.account not in accounts]):
+        click.echo(line, err=True)
+    unknown = in_turns((each for each in unknown if each.account in accounts), limit)
+    due = shown(lambda: ledger.due_again(besides=LEDGER_ACCOUNT, limit=limit))
+    again = [each for each in due if _is_asked(each)]
+    for each in due:
+        if each not in again:
+            ledger.looked_again(each)
+    left, findings = everything - len(unknown), 0
+    for position, submission in enumerate(run.due(unknown + again), start=1):
+        began = time.monotonic()
+        try:
+            outcome, is_finding = _look(submission)
+            findings += is_finding
+            run.answered(submission.account)
+        except Failure as failure:
+            left += 1
+            run.failed(submission.account, time.monotonic() - began)
+            outcome = f"still unknown: {failure.message}"
+        total = len(unknown) + len(again)
+        click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {outcome}")
+    left += run.skipped
+    resolved = everything + len(again) - left
+    if run.skipped:
+        click.echo(f"{run.skipped} left for the next run: out of time, or the provider does not answer", err=True)
+    looks = f", {findings} for a person to look at" if findings else ""
+    click.echo(f"{resolved} resolved, {left} still unknown{looks}", err=True)
+    if left or findings:
+        raise SystemExit(1)
+
+
+@submissions.command()
+@click.argument("submission_id")
+@click.option("--placed", metavar="NUMBER", help="The restaurant has the order, under this number.")
+@click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not make one.")
+@click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+def settle(submission_id: str, placed: str | None, not_placed: bool, yes: bool) -> None:
+    """Settle the unknown SUBMISSION_ID by what the restaurant said.
+
+    For what no command can find out, such as the orders of an account that is gone. The channel gets this answer
+    from then on; after --not-placed it may send the order again.
+    """
+    if (placed is not None) == not_placed:
+        raise click.UsageError("give one of --placed NUMBER and --not-placed")
+    submission = shown(lambda: the_ledger().show(submission_id))
+    if submission is None:
+        raise click.ClickException("there is no such submission")
+    if submission.state != "unknown" or submission.account == LEDGER_ACCOUNT:
+        raise click.ClickException(f"it is {submission.state}: only an unknown order is settled by hand")
+    click.echo(_line(submission), err=True)
+    said = f"placed under the number {placed}" if placed else "not placed; the same order may be sent again"
+    if not yes:
+        click.confirm(f"Record that it was {said}?", abort=True, err=True)
+    shown(lambda: the_service().submissions.settle(submission, placed))
+    click.echo(f"{submission.id}: {said}")
+
+
+def the_ledger() -> Ledger:
+    """The ledger of the configured service."""
+    return the_service().submissions.ledger
+
+
+def _look(submission: Submission) -> tuple[str, bool]:
+    """What became of an unknown submission, or of one that was ruled out; and whether a person has to look at it."""
+    service, context = the_service(), RequestContext(Deadline(the_settings().submission_deadline))
+    if submission.state != "unknown":
+        finding = service.look_again(submission, context)
+        return (f"{finding}: {REMEDIES[finding]}" if finding else "still not placed"), finding is not None
+    if (settlement := service.reconcile(submission, context)) is not None:
+        return f"placed, order {settlement.placed.order_id}", False
+    if submission.card and not _fences(submission):
+        return f"not placed; card_may_be_charged: {REMEDIES['card_may_be_charged']}", True
+    return "not placed", False
+
+
+def _is_asked(submission: Submission) -> bool:
+    """Whether its provider can be asked about it without the submission itself."""
+    adapter = the_settings().accounts.get(submission.account)
+    return adapter is not None and adapter.recovery == "look_up"
+
+
+def _fences(submission: Submission) -> bool:
+    adapter = the_settings().accounts.get(submission.account)
+    return adapter is not None and adapter.fences
+
+
+def _line(submission: Submission) -> str:
+    order = "" if submission.order_id is None else f" order={submission.order_id}"
+    claimed = submission.claimed_at.isoformat(timespec="seconds")
+    return f"{claimed} {submission.id} {submission.location} {submission.state}{order} request={submission.request_id}"

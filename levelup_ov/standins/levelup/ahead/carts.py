@@ -1,0 +1,300 @@
+"""A cart as an app sends it, as the gateway's validation, and back to what an app is shown."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from levelup_ov.standins.levelup.ahead.menus import items_of, options_price
+from levelup_ov.standins.levelup.problems import Problem, error
+from levelup_ov.standins.levelup.reading import Reader, unwrap
+from levelup_ov.standins.levelup.store import User
+from levelup_ov.standins.levelup.world import Location
+
+JSON = dict[str, Any]
+
+INSTRUCTIONS_LIMIT = 1000
+MOST_OPTIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """Its members are named as apps send them; ready for JSON."""
+
+    location_id: int
+    fulfillment_type: str
+    desired_ready_time: str | None
+    items: list[JSON]
+    special_instructions: str | None
+    tip_amount: int | None
+
+
+def read_cart(body: Any) -> Cart:
+    """:raises Problem: 422 with every mistake."""
+    reader = unwrap(body, "order")
+    conveyance = reader.child("conveyance", reader.object("conveyance"))
+    kind = conveyance.text("fulfillment_type") or "pickup"
+    if kind != "pickup":
+        conveyance.refuse("fulfillment_type", "Only pickup can be ordered here.")
+    wanted = conveyance.text("desired_ready_time")
+    if wanted is not None and _instant(wanted) is None:
+        conveyance.refuse("desired_ready_time", "desired_ready_time must be a time with an offset.")
+    cart = Cart(
+        reader.number("location_id") or 0,
+        kind,
+        wanted,
+        _items(reader),
+        reader.text("special_instructions", limit=INSTRUCTIONS_LIMIT),
+        reader.cents("tip_amount"),
+    )
+    reader.check()
+    if not cart.items:
+        raise invalid_cart("There is nothing in the cart.")
+    return cart
+
+
+def _items(reader: Reader) -> list[JSON]:
+    items = []
+    for entry in reader.list("items"):
+        item = reader.child("item", entry.get("item") if isinstance(entry, dict) else None)
+        options = item.list("option_ids")
+        if len(options) > MOST_OPTIONS or not all(type(option) is int for option in options):
+            item.refuse("option_ids", f"option_ids are at most {MOST_OPTIONS} numbers.")
+            options = []
+        items.append(
+            {
+                "id": item.number("id"),
+                "quantity": item.count("quantity") or 1,
+                "special_instructions": item.text("special_instructions", limit=INSTRUCTIONS_LIMIT),
+                "option_ids": options,
+            }
+        )
+    return items
+
+
+def invalid_cart(message: str) -> Problem:
+    """422 as the iOS library knows it."""
+    return Problem(422, [error(message, object="order", property="items", code="cart_invalid")])
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a cart is read against: the gateway's menu, the app's, and what the numbers stand for."""
+
+    menu: JSON
+    layout: JSON
+    keys: Mapping[tuple[str, int], str]
+
+
+def numbers_of(cart: Cart) -> list[tuple[str, int]]:
+    """Kinds and numbers that a cart names."""
+    items = [("item", item["id"]) for item in cart.items]
+    return items + [("option", option) for item in cart.items for option in item["option_ids"]]
+
+
+def validation(cart: Cart, known: Known, location: Location, user: User, credit: int, metadata: JSON) -> JSON:
+    """The body of an order validation. ``credit``: what the merchant's credit can take off.
+
+    :raises Problem: 422, an id is not of this location's menu.
+    """
+    laid_out = items_of(known.layout)
+    groups = {each["option_group"]["provider_id"]: each["option_group"] for each in known.menu["option_groups"]}
+    dishes = {
+        (category["category"]["provider_id"], entry["item"]["provider_id"]): (category["category"], entry["item"])
+        for category in known.menu["categories"]
+        for entry in category["category"]["items"]
+    }
+    items, subtotal = [], 0
+    for wanted in cart.items:
+        path = json.loads(known.keys.get(("item", wanted["id"]), "[]"))
+        found = dishes.get(tuple(path[1:])) if path[:1] == [location.gateway_id] else None
+        if found is None or wanted["id"] not in laid_out:
+            raise invalid_cart("An item of the cart is not on the menu of this location any more.")
+        category, dish = found
+        options = []
+        picked: Counter[int] = Counter(wanted["option_ids"])
+        for option, quantity in picked.items():
+            chosen = json.loads(known.keys.get(("option", option), "[]"))
+            if len(chosen) < 5 or chosen[:3] != path or chosen[-2] not in groups:
+                raise invalid_cart("An option of the cart does not belong to its item.")
+            options.append({"option": _option(groups[chosen[-2]], chosen[-1], quantity)})
+        shown = laid_out[wanted["id"]]
+        price = shown["price_amount"] + options_price(
+            [each["option_group"] for each in shown["option_groups"]], wanted["option_ids"]
+        )
+        subtotal += price * wanted["quantity"]
+        items.append(
+            {
+                "item": {
+                    "provider_id": dish["provider_id"],
+                    "name": dish["name"],
+                    "category_id": category["provider_id"],
+                    "category_group_id": category.get("category_group"),
+                    "price": dish["price"],
+                    "quantity": wanted["quantity"],
+                    "special_instructions": wanted["special_instructions"],
+                    "metadata": _ours(dish.get("metadata")),
+                    "options": options,
+                }
+            }
+        )
+    wanted_at = None
+    if cart.desired_ready_time is not None:
+        wanted_at = local_time(cart.desired_ready_time, location.time_zone)
+    person: JSON = {"first_name": user.first_name, "last_name": user.last_name, "email": user.email}
+    if user.phone:
+        person["phone"] = user.phone
+    return {
+        "fulfillment_type": cart.fulfillment_type,
+        "desired_ready_time": wanted_at,
+        "special_instructions": cart.special_instructions,
+        "tip": cart.tip_amount,
+        "merchant_funded_discount": min(credit, subtotal),
+        "user": person,
+        "metadata": metadata,
+        "items": items,
+    }
+
+
+def _option(group: JSON, provider_id: str, quantity: int) -> JSON:
+    for entry in group["options"]:
+        option = entry["option"]
+        if option["provider_id"] == provider_id:
+            return {
+                "provider_id": provider_id,
+                "option_group_id": group["provider_id"],
+                "quantity": quantity,
+                "price": option["price"],
+                "option_group_display_order": group.get("display_order"),
+                "metadata": _ours(option.get("metadata")),
+            }
+    raise invalid_cart("An option of the cart is not on the menu any more.")
+
+
+def _ours(metadata: Any) -> JSON:
+    """What a menu wants to see again (ITEM-9)."""
+    ours = ("integration_", "integration-")
+    return {name: value for name, value in (metadata or {}).items() if name.startswith(ours)}
+
+
+# Times.
+
+
+def local_time(instant: str, zone: str | None) -> str:
+    """A time of an app's as the location's clock shows it, without a zone; with one where the zone is not known."""
+    parsed = _instant(instant)
+    assert parsed
+    if zone is None:
+        return parsed.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
+    return parsed.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+
+
+def instant_of(text: Any, zone: str | None) -> str | None:
+    """A time of the gateway's, local or with ``Z``, as apps get it; None where nobody knows which it is."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    if parsed.tzinfo is None:
+        if zone is None:
+            return None
+        parsed = parsed.replace(tzinfo=ZoneInfo(zone))
+    return parsed.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        parsed = datetime.fromisoformat(text)
+        return parsed if parsed.tzinfo and 1971 <= parsed.year < 9999 else None
+    except ValueError:
+        return None
+
+
+# What an app is shown.
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Of a validated order, cents. ``spend``: food and tax; ``total``: with the tip, before discounts."""
+
+    food: int
+    tax: int
+    tip: int
+    merchant_funded: int
+    provider_funded: int
+
+    @property
+    def spend(self) -> int:
+        return self.food + self.tax
+
+    @property
+    def total(self) -> int:
+        return self.spend + self.tip
+
+    @property
+    def discount(self) -> int:
+        return self.merchant_funded + self.provider_funded
+
+
+def read_quote(body: Any) -> tuple[JSON, Amounts] | None:
+    """The answer to a validation and its amounts; None for what is none."""
+    quote = body.get("order_validation", body) if isinstance(body, dict) else None
+    if not isinstance(quote, dict):
+        return None
+    amounts = amounts_of(quote)
+    return None if amounts is None else (quote, amounts)
+
+
+def amounts_of(quote: JSON) -> Amounts | None:
+    """The amounts of a validation."""
+    names = ("total", "tax", "tip", "merchant_funded_discount", "provider_funded_discount")
+    # A place that takes no tips says null.
+    values = [quote.get(name) or 0 if name == "tip" else quote.get(name) for name in names]
+    cents = [value for value in values if type(value) is int and value >= 0]
+    return Amounts(*cents) if len(cents) == len(names) else None
+
+
+def words_of(body: Any) -> str | None:
+    """The words of a gateway's refusal."""
+    found = body.get("error") if isinstance(body, dict) else None
+    message = found.get("message") if isinstance(found, dict) else None
+    return message if isinstance(message, str) else None
+
+
+def code_of(body: Any) -> str | None:
+    """Its code."""
+    found = body.get("error") if isinstance(body, dict) else None
+    code = found.get("code") if isinstance(found, dict) else None
+    return code if isinstance(code, str) else None
+
+
+def described(items: Sequence[JSON], layout: JSON | None) -> list[JSON]:
+    """The items of a cart with their names and chosen options."""
+    laid_out = items_of(layout) if layout else {}
+    shown = []
+    for wanted in items:
+        dish = laid_out.get(wanted["id"])
+        names: dict[int, str] = {}
+        for entry in dish["option_groups"] if dish else ():
+            names |= {each["option"]["id"]: each["option"]["name"] for each in entry["option_group"]["options"]}
+        chosen: Counter[int] = Counter(wanted["option_ids"])
+        words = [f"{count} x {names.get(id)}" if count > 1 else f"{names.get(id)}" for id, count in chosen.items()]
+        shown.append(
+            {
+                "item": {
+                    **wanted,
+                    "name": dish and dish["name"],
+                    "selected_options": [
+                        {"option": {"id": option, "name": names.get(option), "quantity": count}}
+                        for option, count in chosen.items()
+                    ],
+                    "selected_options_description": ", ".join(words),
+                }
+            }
+        )
+    return shown

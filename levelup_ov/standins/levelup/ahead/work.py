@@ -1,0 +1,403 @@
+"""Orders ahead: started, validated, completed, and what happens in between.
+
+States: ``validating``, then ``valid`` or ``invalid``; completing a valid one: ``charging``, ``submitting``, then
+``completed`` or ``rejected``. Whoever works at an order holds its lease; what is left behind by a process that ended is
+taken up by the next poll. The diner is charged in one transaction with the state, so once; a submission is sent with
+the order's UUID as its key, and its body is made of what is kept, so that the gateway knows it again.
+
+A charge goes back only if it is proven that no order exists: by the gateway's refusal, and if an earlier attempt was
+left without an answer, by one that comes long enough after it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid as uuids
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Literal
+
+from levelup_ov.standins.levelup import orders
+from levelup_ov.standins.levelup.ahead import carts
+from levelup_ov.standins.levelup.ahead.carts import Amounts, Cart, Known
+from levelup_ov.standins.levelup.ahead.gateway import Gateway, Reply, Unreached, segment
+from levelup_ov.standins.levelup.ahead.places import Places, no_menu
+from levelup_ov.standins.levelup.drafts import Draft
+from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found
+from levelup_ov.standins.levelup.store import Ahead, Store, User
+from levelup_ov.standins.levelup.world import Location
+
+VALIDATION_SECONDS = 15.0
+"""How long the platform waited for a validation, attempts included."""
+SUBMISSION_SECONDS = 90.0
+"""How long it sent a submission again."""
+ATTEMPT_SECONDS = 30.0
+"""How long one attempt of a submission may take: longer than the gateway's own deadline."""
+IN_FLIGHT_SECONDS = 90.0
+"""For how long a submission without an answer may still arrive."""
+LOOK_AGAIN_SECONDS = 60.0
+"""How long an order that is not known to be placed is left alone."""
+HEALTH_SECONDS = 5.0
+
+JSON = dict[str, Any]
+Run = Callable[[Callable[[], None]], None]
+Verdict = Literal["placed", "refused", "busy", "unknown", "silent"]
+"""Of one attempt. ``busy``: not placed, try again. ``unknown``: the gateway cannot say yet. ``silent``: no answer."""
+
+_NOT_KNOWN = ("outcome_unknown", "submission_in_progress", "idempotency_key_reused")
+_log = logging.getLogger(__name__)
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    """Do it in a thread of its own, which does not keep the process alive."""
+    threading.Thread(target=work, daemon=True).start()
+
+
+class OrderAhead:
+    """The order-ahead service of the platform. ``run`` does the work that an app polls for."""
+
+    def __init__(
+        self,
+        store: Store,
+        gateway: Gateway | None,
+        clock: Callable[[], datetime],
+        run: Run = in_thread,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._clock = clock
+        self._run = run
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self.places = Places(store, gateway)
+
+    def refresh(self) -> None:
+        """Look for the gateway's locations."""
+        self.places.refresh()
+
+    # What apps call.
+
+    def start(self, app_id: int, user: User, cart: Cart) -> Ahead:
+        """Begin an order. :raises Problem: 404, 422 ``cart_invalid``."""
+        with self._store.reading() as transaction:
+            location = transaction.location(cart.location_id)
+            kept = transaction.menu(cart.location_id)
+        if self._gateway is None or location is None or location.gateway_id is None:
+            raise not_found("order", "location_id", "There is no location that takes orders with this id.")
+        if kept is not None:
+            try:
+                return self._start(app_id, user, cart, location, kept[1], kept[2])
+            except Problem:
+                pass  # The menu may be a new one.
+        return self._start(app_id, user, cart, location, *self.places.menu(location))
+
+    def _start(
+        self, app_id: int, user: User, cart: Cart, location: Location, menu: JSON, layout: JSON
+    ) -> Ahead:
+        now = self._clock()
+        with self._store.writing() as transaction:
+            keys = {number: transaction.key(*number) for number in carts.numbers_of(cart)}
+            known = Known(menu, layout, {number: key for number, key in keys.items() if key is not None})
+            merchant = orders.merchant_of(transaction, location.id)
+            credit = orders.funds_of(transaction, user.id, merchant, now).credit
+            body = carts.validation(cart, known, location, user, credit, transaction.user_metadata(user.id))
+            seconds = now.timestamp()
+            order = Ahead(
+                uuids.uuid4().hex, app_id, user.id, location.id, "validating", asdict(cart), body, None, None, None,
+                None, seconds, seconds, seconds + VALIDATION_SECONDS * 2,
+            )  # fmt: skip
+            transaction.add_ahead(order)
+        self._run(lambda: self._validate(order.uuid))
+        return order
+
+    def look(self, uuid: str, user_id: int) -> Ahead:
+        """An order of a user's; work that was left behind is taken up. :raises Problem: 404."""
+        with self._store.reading() as transaction:
+            order = transaction.ahead(uuid)
+        if order is None or order.user_id != user_id:
+            raise not_found("order", "uuid", "There is no such order.")
+        now = self._clock().timestamp()
+        if order.lease <= now and order.state in _WORK:
+            with self._store.writing() as transaction:
+                taken = transaction.lease_ahead(uuid, tuple(_WORK), now, now + SUBMISSION_SECONDS * 2)
+            if taken:
+                self._run(lambda: _WORK[order.state](self, uuid))
+        return order
+
+    def complete(self, uuid: str, user_id: int) -> Ahead:
+        """Pay for an order and place it; again it does nothing more. :raises Problem: 404, 422."""
+        order = self.look(uuid, user_id)
+        now = self._clock().timestamp()
+        with self._store.writing() as transaction:
+            begun = transaction.change_ahead(
+                uuid, ("valid",), now, state="charging", problem=None, lease=now + SUBMISSION_SECONDS * 2
+            )
+            order = transaction.ahead(uuid) or order
+        if begun:
+            self._run(lambda: self._submit(uuid))
+        elif order.state not in ("charging", "submitting", "completed"):
+            raise invalid("order", "base", f"This order is {order.state}, it cannot be completed.", order.state)
+        return order
+
+    def layout(self, location_id: int) -> JSON | None:
+        """The kept menu of a location as apps get it."""
+        with self._store.reading() as transaction:
+            kept = transaction.menu(location_id)
+        return kept and kept[2]
+
+    def menu(self, location_id: int) -> JSON:
+        """The menu of a location as apps get it. :raises Problem: 404, 503."""
+        with self._store.reading() as transaction:
+            location = transaction.location(location_id)
+        if location is None:
+            raise no_menu()
+        return self.places.menu(location)[1]
+
+    # The work.
+
+    def _validate(self, uuid: str) -> None:
+        with self._store.reading() as transaction:
+            order = transaction.ahead(uuid)
+            location = transaction.location(order.location_id) if order else None
+        if order is None or location is None or order.state != "validating":
+            return
+        end = self._monotonic() + VALIDATION_SECONDS
+        body, quote, amounts, problem = order.body, None, None, None
+        while quote is None and (left := end - self._monotonic()) > 0:
+            reply = self._ask(location, "order_validations", {"order_validation": body}, {}, left)
+            problem = None
+            if isinstance(reply, Unreached):
+                problem = {"code": "provider_unavailable", "message": str(reply)}
+            elif reply.status == 200 and (found := carts.read_quote(reply.body)) is not None:
+                quote, amounts = found
+                if amounts.merchant_funded > amounts.food - amounts.provider_funded:
+                    # The menu's prices promised more food than there is to take the credit off.
+                    most = max(0, amounts.food - amounts.provider_funded)
+                    body, quote = {**body, "merchant_funded_discount": most}, None
+                    continue
+            else:
+                problem = _problem(reply)
+                if not _retryable(reply):
+                    break
+            if problem:
+                self._sleep(min(0.5, max(0.0, end - self._monotonic())))
+        now = self._clock().timestamp()
+        with self._store.writing() as transaction:
+            if quote is None:
+                late = {"code": "provider_timeout", "message": "The restaurant did not answer in time."}
+                transaction.change_ahead(uuid, ("validating",), now, state="invalid", problem=problem or late, lease=0)
+                return
+            metadata = quote.get("metadata") or {}
+            transaction.keep_user_metadata(order.user_id, _of_users(metadata))
+            transaction.change_ahead(uuid, ("validating",), now, state="valid", quote=quote, body=body, lease=0)
+
+    def _submit(self, uuid: str) -> None:
+        with self._store.reading() as transaction:
+            order = transaction.ahead(uuid)
+            location = transaction.location(order.location_id) if order else None
+        if order is None or location is None:
+            return
+        if order.state == "charging":
+            if not self._charge(order, location):
+                return
+        self._place(order, location)
+
+    def _charge(self, order: Ahead, location: Location) -> bool:
+        """Charge the diner, if the gateway is there at all; whether there is something to submit now."""
+        if (down := self._is_down()) is not None:
+            with self._store.writing() as transaction:
+                problem = {"code": "provider_unavailable", "message": f"Nothing was charged: {down}. Try again."}
+                transaction.change_ahead(
+                    order.uuid, ("charging",), self._clock().timestamp(), state="valid", problem=problem, lease=0
+                )
+            return False
+        now = self._clock()
+        with self._store.writing() as transaction:
+            current, user = transaction.ahead(order.uuid), transaction.user(order.user_id)
+            if current is None or user is None or current.state != "charging":
+                return current is not None and current.state == "submitting"
+            amounts = carts.amounts_of(order.quote)
+            assert amounts
+            try:
+                charged = orders.charge(transaction, order.app_id, user, _draft(order, location, amounts), now)
+            except Problem as refusal:
+                why = {"code": "card_declined", "message": refusal.errors[0]["message"]}
+                transaction.change_ahead(
+                    order.uuid, ("charging",), now.timestamp(), state="rejected", problem=why, lease=0
+                )
+                return False
+            transaction.change_ahead(
+                order.uuid, ("charging",), now.timestamp(), state="submitting", charge=charged.uuid
+            )
+        return True
+
+    def _is_down(self) -> str | None:
+        assert self._gateway
+        try:
+            self._gateway("GET", "/health", seconds=HEALTH_SECONDS)
+        except Unreached as problem:
+            return str(problem)
+        return None
+
+    def _place(self, order: Ahead, location: Location) -> None:
+        """Submit until there is an answer that counts, or the time is over."""
+        end = self._monotonic() + SUBMISSION_SECONDS
+        body = {"order_submission": submission(order)}
+        silent_at = order.doubt
+        verdict: Verdict = "unknown"
+        pause = 0.5
+        while (left := end - self._monotonic()) > 0:
+            seconds = min(ATTEMPT_SECONDS, left)
+            reply = self._ask(location, "order_submissions", body, {"Idempotency-Key": order.uuid}, seconds)
+            verdict = verdict_of(reply)
+            now = self._clock().timestamp()
+            if verdict == "placed":
+                assert isinstance(reply, Reply)
+                self._placed(order, reply.body)
+                return
+            if verdict == "silent":
+                silent_at = now
+                with self._store.writing() as transaction:
+                    transaction.change_ahead(order.uuid, ("submitting",), now, doubt=now)
+            elif verdict == "refused" and _is_proof(silent_at, now):
+                assert isinstance(reply, Reply)
+                self._give_back(order, _problem(reply))
+                return
+            self._sleep(min(pause, max(0.0, end - self._monotonic())))
+            pause = min(pause * 2, 10.0)
+        now = self._clock().timestamp()
+        if verdict == "busy" and _is_proof(silent_at, now):
+            words = "The restaurant cannot take orders at the moment. You get your money back."
+            self._give_back(order, {"code": "provider_unavailable", "message": words})
+            return
+        _log.error("order_outcome_unknown", extra={"order": order.uuid, "charge": order.charge})
+        with self._store.writing() as transaction:
+            transaction.change_ahead(order.uuid, ("submitting",), now, lease=now + LOOK_AGAIN_SECONDS)
+
+    def _placed(self, order: Ahead, body: Any) -> None:
+        placed = body["order_submission"] if "order_submission" in body else body
+        metadata = placed.get("metadata")
+        # The members of one order are not needed any more (META-2).
+        quote = {**order.quote, "metadata": {}}
+        with self._store.writing() as transaction:
+            transaction.keep_user_metadata(order.user_id, _of_users(metadata if isinstance(metadata, dict) else {}))
+            transaction.change_ahead(
+                order.uuid, ("submitting",), self._clock().timestamp(), state="completed", placed=placed, quote=quote,
+                lease=0,
+            )  # fmt: skip
+
+    def _give_back(self, order: Ahead, problem: JSON) -> None:
+        """Refund the charge: it is proven that there is no order."""
+        now = self._clock()
+        with self._store.writing() as transaction:
+            current = transaction.ahead(order.uuid)
+            if current is None or current.state != "submitting" or current.charge is None:
+                return
+            charged = transaction.order(current.charge)
+            assert charged
+            try:
+                orders.refund(transaction, charged.app_id, charged.merchant_id, charged.uuid, None, now)
+            except Problem as refusal:
+                _log.error("order_not_refunded", extra={"order": order.uuid, "charge": charged.uuid})
+                problem = {"code": "not_refunded", "message": refusal.errors[0]["message"] if refusal.errors else "?"}
+            transaction.change_ahead(
+                order.uuid, ("submitting",), now.timestamp(), state="rejected", problem=problem, lease=0
+            )
+
+    def _ask(
+        self, location: Location, what: str, body: JSON, headers: dict[str, str], seconds: float
+    ) -> Reply | Unreached:
+        assert self._gateway and location.gateway_id
+        try:
+            return self._gateway(
+                "POST", f"/locations/{segment(location.gateway_id)}/{what}", body, headers, seconds=seconds
+            )
+        except Unreached as problem:
+            return problem
+
+
+_WORK: dict[str, Callable[[OrderAhead, str], None]] = {
+    "validating": OrderAhead._validate,
+    "charging": OrderAhead._submit,
+    "submitting": OrderAhead._submit,
+}
+"""What an order in a state waits for."""
+
+
+def submission(order: Ahead) -> JSON:
+    """The body of an order submission: the same each time it is made."""
+    metadata = {**(order.body.get("metadata") or {}), **(order.quote.get("metadata") or {})}
+    return {**order.body, "tender": "LevelUp", "metadata": metadata}
+
+
+def verdict_of(reply: Reply | Unreached) -> Verdict:
+    """What an attempt of a submission proves."""
+    if isinstance(reply, Unreached):
+        return "silent" if reply.sent else "busy"
+    if reply.status in (200, 201):
+        found = reply.body.get("order_submission", reply.body) if isinstance(reply.body, dict) else None
+        return "placed" if isinstance(found, dict) and "order_id" in found else "silent"
+    code = carts.code_of(reply.body)
+    if code is None or reply.status >= 500 and reply.status not in (502, 503, 504):
+        # Not the gateway's words: nobody knows what became of the request behind it.
+        return "silent"
+    if code in _NOT_KNOWN:
+        return "unknown"
+    return "busy" if _retryable(reply) else "refused"
+
+
+def _is_proof(silent_at: float | None, now: float) -> bool:
+    """Whether a refusal proves that no order exists: no attempt without an answer can arrive any more."""
+    return silent_at is None or now - silent_at >= IN_FLIGHT_SECONDS
+
+
+def _retryable(reply: Reply) -> bool:
+    found = reply.body.get("error") if isinstance(reply.body, dict) else None
+    if not isinstance(found, dict):
+        return reply.status >= 500
+    return found.get("retryable") is True or reply.status in (429, 503)
+
+
+def _problem(reply: Reply) -> JSON:
+    code = carts.code_of(reply.body) or "provider_protocol_error"
+    return {"code": code, "message": carts.words_of(reply.body) or f"The order is refused (status {reply.status})."}
+
+
+def _of_users(metadata: JSON) -> JSON:
+    return {name: value for name, value in metadata.items() if name.startswith("user_")}
+
+
+def _draft(order: Ahead, location: Location, amounts: Amounts) -> Draft:
+    """What the diner is charged: food and tax less what the provider takes off, and the tip."""
+    spend = amounts.spend - amounts.provider_funded
+    items = [
+        {
+            "name": entry["item"]["name"],
+            "description": None,
+            "category": None,
+            "sku": None,
+            "upc": None,
+            "quantity": entry["item"]["quantity"],
+            "charged_price_amount": entry["item"]["price"] * entry["item"]["quantity"],
+            "standard_price_amount": entry["item"]["price"] * entry["item"]["quantity"],
+            "children": [],
+        }
+        for entry in order.body["items"]
+    ]
+    return Draft(
+        location.id, None, spend, min(amounts.tax, spend), amounts.tip, 0, False, False, None, None, None, items,
+        applied_discount_amount=amounts.merchant_funded,
+    )  # fmt: skip
+
+
+def refusal(order: Ahead) -> Problem:
+    """Why an order came to nothing, as apps are told."""
+    problem = order.problem or {"code": order.state, "message": f"This order is {order.state}."}
+    if order.state == "invalid" and problem["code"] not in ("provider_timeout", "provider_unavailable"):
+        return carts.invalid_cart(problem["message"])
+    return Problem(422, [error(problem["message"], object="order", property="base", code=problem["code"])])

@@ -1,0 +1,122 @@
+"""What the views of the API share: the blueprint, how a request is read, and what every request must be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from levelup_ov.standins.levelup.access import Caller
+from levelup_ov.standins.levelup.platform import MAINTENANCE, platform
+from levelup_ov.standins.levelup.problems import Problem, error, not_found
+from levelup_ov.standins.levelup.store import Transaction
+from levelup_ov.standins.levelup.world import Location, Merchant
+
+PAGE = 10
+"""Orders on one page of a history."""
+OLDEST_VERSION = 14
+REALM = 'OAuth2 realm="levelup", error="invalid_token"'
+
+JSON = dict[str, Any]
+Listed = Response | tuple[list[JSON], int, dict[str, str]]
+"""A page of a list, or 204 past its end."""
+
+api = Blueprint("api", __name__)
+
+
+@api.before_request
+def check_request() -> None:
+    """:raises Problem: 503 or 406."""
+    with platform().store.reading() as transaction:
+        if transaction.switched_on(MAINTENANCE):
+            raise Problem(503, [error("LevelUp is down for maintenance.", code="maintenance")])
+    if request.accept_mimetypes and not request.accept_mimetypes.accept_json:
+        raise Problem(406, [error("Only application/json can be had.", code="not_acceptable")])
+
+
+@api.after_request
+def answer_conditionally(response: Response) -> Response:
+    """304 for a GET whose answer the client has already."""
+    if request.method == "GET" and response.status_code == 200:
+        response.add_etag()
+        response.make_conditional(request)
+    return response
+
+
+@api.route("/v<int:version>/<path:rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+def other_version(version: int, rest: str) -> Response:
+    """:raises Problem: 501 for a version that is no longer served, 404 for what never was."""
+    if version < OLDEST_VERSION:
+        raise Problem(501, [error("This client is too old. Please update it.", code="client_too_old")])
+    raise Problem(404, [error("There is nothing at this address.", code="not_found")])
+
+
+@contextmanager
+def reading() -> Iterator[tuple[Transaction, Caller]]:
+    """A transaction that reads, and who calls."""
+    with platform().store.reading() as transaction:
+        yield transaction, Caller(request.headers.get("Authorization", ""), transaction)
+
+
+@contextmanager
+def writing() -> Iterator[tuple[Transaction, Caller]]:
+    """A transaction that writes, and who calls."""
+    with platform().store.writing() as transaction:
+        yield transaction, Caller(request.headers.get("Authorization", ""), transaction)
+
+
+def body() -> JSON:
+    """The body, which must be there.
+
+    :raises Problem: 400, it is not a JSON object.
+    """
+    if request.mimetype != "application/json":
+        raise Problem(400, [error("The body must be sent as application/json.", code="bad_request")])
+    try:
+        found = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Problem(400, [error("The body is not a JSON object.", code="bad_request")])
+    return found
+
+
+def optional_body() -> JSON | None:
+    """The body, if there is one."""
+    return body() if request.get_data() else None
+
+
+def page_number() -> int:
+    """The page of a list that is asked for, from 1."""
+    return min(max(1, request.args.get("page", 1, int)), 10**9)
+
+
+def page_of(endpoint: str, listed: list[JSON], **arguments: Any) -> Listed:
+    """A page of a list with the link to the next one; without entries 204: the page after the last one."""
+    if not listed:
+        return Response(status=204)
+    link = url_for(f"api.{endpoint}", page=page_number() + 1, _external=True, **arguments)
+    return listed, 200, {"Link": f'<{link}>; rel="next"'}
+
+
+def location_of(transaction: Transaction, number: int) -> Location:
+    """:raises Problem: 404."""
+    if (location := transaction.location(number)) is None:
+        raise not_found("location", "location_id", "There is no location with this id.")
+    return location
+
+
+def merchant_of(transaction: Transaction, number: int) -> Merchant:
+    """:raises Problem: 404."""
+    if (merchant := transaction.merchant(number)) is None:
+        raise not_found("merchant", "merchant_id", "There is no merchant with this id.")
+    return merchant
+
+
+def time_as_text(instant: datetime) -> str:
+    """An instant as every answer shows it."""
+    return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

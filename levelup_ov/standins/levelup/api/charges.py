@@ -1,0 +1,284 @@
+"""Charging and refunding: proposed, completed and one-step orders, and what is read of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import request
+
+from levelup_ov.standins.levelup import orders
+from levelup_ov.standins.levelup.access import Caller
+from levelup_ov.standins.levelup.api.base import (
+    JSON,
+    PAGE,
+    Listed,
+    api,
+    body,
+    location_of,
+    merchant_of,
+    optional_body,
+    page_number,
+    page_of,
+    reading,
+    time_as_text,
+    writing,
+)
+from levelup_ov.standins.levelup.drafts import Draft, read_completion, read_one_step, read_proposal
+from levelup_ov.standins.levelup.platform import platform
+from levelup_ov.standins.levelup.problems import Problem, invalid, unauthorized
+from levelup_ov.standins.levelup.qr import read_code
+from levelup_ov.standins.levelup.reading import Reader
+from levelup_ov.standins.levelup.store import Order, Token, Transaction, User
+from levelup_ov.standins.lost_answer import lose_answer
+
+# Charging.
+
+
+@api.post("/v15/proposed_orders")
+def propose_order() -> JSON:
+    with writing() as (transaction, caller):
+        app_id, user, draft = _ordered_by(transaction, caller, read_proposal(body()))
+        proposal = orders.propose(transaction, app_id, user, draft, platform().clock())
+    return {"proposed_order": {"uuid": proposal.uuid, "discount_amount": proposal.discount}}
+
+
+@api.post("/v15/completed_orders")
+def complete_order() -> JSON:
+    with writing() as (transaction, caller):
+        app_id, user, draft = _ordered_by(transaction, caller, read_completion(body()))
+        order, new = orders.complete(transaction, app_id, user, draft, platform().clock())
+        if new:
+            _maybe_lose_answer(transaction, order)
+    payment = order.payment
+    return {
+        "order": {
+            **_amounts_as_json(order),
+            "gift_card_total_amount": payment.gift_card,
+            "gift_card_tip_amount": payment.gift_card_tip,
+        }
+    }
+
+
+@api.post("/v15/orders")
+def create_order() -> JSON:
+    """Propose and complete in one step; sent twice it charges twice."""
+    with writing() as (transaction, caller):
+        app_id, user, draft = _ordered_by(transaction, caller, read_one_step(body()))
+        order = orders.charge(transaction, app_id, user, draft, platform().clock())
+        _maybe_lose_answer(transaction, order)
+    return {"order": _amounts_as_json(order)}
+
+
+def _ordered_by(transaction: Transaction, caller: Caller, draft: Draft) -> tuple[int, User, Draft]:
+    """The app that orders, for whom, and what.
+
+    Who pays shows a code (in the body, or in the header in the place of a user's token) or has given a token; the
+    merchant's token may be untagged beside a code.
+    """
+    code = draft.payment_token_data or caller.code()
+    if code is None:
+        merchant_token = caller.merchant()
+        token, user = caller.user("create_orders")
+        if token.app_id != merchant_token.app_id:
+            raise unauthorized("user_token", "The user token is another app's.")
+        app_id = token.app_id
+    else:
+        merchant_token = caller.older_merchant("manage_merchant_orders")
+        scanned = read_code(code)
+        found = scanned and transaction.user_of_payment_token(scanned.data)
+        if not (scanned and found):
+            raise _unknown_code(draft)
+        app_id, user = merchant_token.app_id, found
+        if not draft.tip_amount:
+            draft = replace(draft, tip_amount=_tip(transaction, draft, scanned.tip_on(draft.spend_amount)))
+    if orders.merchant_of(transaction, draft.location_id).id != merchant_token.merchant_id:
+        raise unauthorized("merchant_token", "The location is another merchant's.")
+    return app_id, user, draft
+
+
+def _tip(transaction: Transaction, draft: Draft, on_this: int) -> int:
+    """The tip of a code: that on the proposal also where the spend of the completion is another."""
+    proposal = transaction.proposal(draft.proposed_order_uuid) if draft.proposed_order_uuid else None
+    return on_this if proposal is None else proposal.draft.tip_amount
+
+
+def _unknown_code(draft: Draft) -> Problem:
+    if draft.payment_token_data:
+        return invalid("order", "payment_token_data", "This code is nobody's.", "not_found")
+    return unauthorized("user_token", "This code is nobody's.")
+
+
+def _maybe_lose_answer(transaction: Transaction, order: Order) -> None:
+    card = transaction.card(order.user_id)
+    if order.payment.card and card and card.outcome == "answer_lost":
+        lose_answer(request.environ)
+
+
+# Reading orders.
+
+
+@api.get("/v15/users/orders")
+def list_orders() -> Listed:
+    """A user's orders, newest first. The page after the last one is empty: 204."""
+    with reading() as (transaction, caller):
+        _, user = caller.user("read_user_orders")
+        found = transaction.orders_of(user.id, limit=PAGE, offset=_offset())
+        return page_of("list_orders", [_history(transaction, order, user) for order in found])
+
+
+@api.get("/v15/apps/orders")
+@api.get("/v14/apps/orders")
+def list_app_orders() -> Listed:
+    """Those that the app of the user's token made."""
+    with reading() as (transaction, caller):
+        token, user = caller.user("read_user_orders")
+        found = transaction.orders_by(user.id, token.app_id, limit=PAGE, offset=_offset())
+        return page_of("list_app_orders", [_history(transaction, order, user) for order in found])
+
+
+@api.get("/v15/orders/<order_uuid>")
+def show_order(order_uuid: str) -> JSON:
+    """An order as its merchant or its user may read it."""
+    with reading() as (transaction, caller):
+        if caller.names_user():
+            _, user = caller.user("read_user_orders")
+            order = transaction.order(order_uuid)
+            if order is None or order.user_id != user.id:
+                raise Problem(404)
+            return _history(transaction, order, user)
+        return _order_of_merchant(transaction, caller.merchant(), order_uuid)
+
+
+@api.get("/v15/merchants/<int:number>/orders/<order_uuid>")
+@api.get("/v14/merchants/<int:number>/orders/<order_uuid>")
+def show_merchant_order(number: int, order_uuid: str) -> JSON:
+    """An order as its merchant reads it, ``refunded_at`` included."""
+    with reading() as (transaction, caller):
+        token = caller.older_merchant()
+        if merchant_of(transaction, number).id != token.merchant_id:
+            raise unauthorized("merchant_token", "The merchant token is another merchant's.")
+        return _order_of_merchant(transaction, token, order_uuid)
+
+
+@api.get("/v15/locations/<int:number>/orders")
+@api.get("/v14/locations/<int:number>/orders")
+def list_location_orders(number: int) -> Listed:
+    """A location's orders, newest first, in pages; the page after the last one is empty: 204."""
+    with reading() as (transaction, caller):
+        token = caller.older_merchant()
+        location = location_of(transaction, number)
+        if location.merchant_id != token.merchant_id:
+            raise unauthorized("merchant_token", "The location is another merchant's.")
+        found = transaction.orders_at(location.id, token.app_id, limit=PAGE, offset=_offset())
+        listed = [{"order": _details_as_json(order, _user_of(transaction, order))} for order in found]
+        return page_of("list_location_orders", listed, number=number)
+
+
+def _offset() -> int:
+    return (page_number() - 1) * PAGE
+
+
+def _order_of_merchant(transaction: Transaction, token: Token, order_uuid: str) -> JSON:
+    order = transaction.order(order_uuid)
+    if order is None or (order.app_id, order.merchant_id) != (token.app_id, token.merchant_id):
+        raise Problem(404)
+    return {"order": _details_as_json(order, _user_of(transaction, order))}
+
+
+def _user_of(transaction: Transaction, order: Order) -> User:
+    user = transaction.user(order.user_id)
+    assert user
+    return user
+
+
+# Refunding.
+
+
+@api.post("/v15/orders/<order_uuid>/refund")
+@api.post("/v14/orders/<order_uuid>/refund")
+def refund_order(order_uuid: str) -> JSON | tuple[JSON, int]:
+    """Refund a whole order. For some tips the answer is one that a client must not take for a refund."""
+    with writing() as (transaction, caller):
+        token = caller.older_merchant()
+        reader = Reader("refund", (optional_body() or {}).get("refund") or {})
+        confirmation = reader.text("manager_confirmation")
+        reader.check()
+        order = orders.refund(
+            transaction, token.app_id, token.merchant_id or 0, order_uuid, confirmation, platform().clock()
+        )
+        told = _refund_as_json(order, _user_of(transaction, order))
+        if order.payment.tip in orders.UNTOLD:
+            return {"order": {**told, "refunded_at": None}}, 202
+        if order.payment.tip == orders.IN_PART:
+            half = order.payment.spend // 2
+            told |= {"spend_amount": half, "tip_amount": 0, "total_amount": half}
+        return {"order": told}
+
+
+def _amounts_as_json(order: Order) -> JSON:
+    payment = order.payment
+    return {
+        "uuid": order.uuid,
+        "spend_amount": payment.spend,
+        "tip_amount": payment.tip,
+        "total_amount": payment.spend + payment.tip,
+    }
+
+
+def _details_as_json(order: Order, user: User) -> JSON:
+    """An order as its merchant sees it."""
+    return {
+        **_refund_as_json(order, user),
+        "identifier_from_merchant": order.draft.identifier_from_merchant,
+        "items": _items_as_json(order.draft.items),
+        "transacted_at": time_as_text(order.created_at),
+    }
+
+
+def _refund_as_json(order: Order, user: User) -> JSON:
+    """An order in the answer to its refund."""
+    return {
+        "created_at": time_as_text(order.created_at),
+        "location_id": order.location_id,
+        # A user's loyalty with a merchant, one for each pair of them.
+        "loyalty_id": order.merchant_id * 1_000_000 + order.user_id,
+        "refunded_at": order.refunded_at and time_as_text(order.refunded_at),
+        "user_display_name": user.display_name,
+        "earn_amount": order.earned,
+        "merchant_funded_credit_amount": order.payment.discount,
+        **_amounts_as_json(order),
+    }
+
+
+def _history(transaction: Transaction, order: Order, user: User) -> JSON:
+    """An order as its user sees it."""
+    location = transaction.location(order.location_id)
+    merchant = transaction.merchant(order.merchant_id)
+    assert location
+    payment = order.payment
+    return {
+        "order": {
+            **_details_as_json(order, user),
+            "balance_amount": payment.card,
+            "bundle_closed_at": time_as_text(order.created_at),
+            "bundle_descriptor": "LevelUp",
+            "contribution_amount": 0,
+            "contribution_target": None,
+            "contribution_target_name": None,
+            "credit_applied_amount": payment.discount + payment.gift_card + payment.global_credit,
+            "credit_earned_amount": order.earned,
+            "location_name": location.name,
+            "location_street_address": location.street_address,
+            "location_extended_address": location.extended_address,
+            "location_locality": location.locality,
+            "location_region": location.region,
+            "location_postal_code": location.postal_code,
+            "merchant_id": order.merchant_id,
+            "merchant_name": merchant and merchant.name,
+        }
+    }
+
+
+def _items_as_json(items: list[dict[str, Any]]) -> list[JSON]:
+    return [{"item": {**item, "children": _items_as_json(item.get("children") or [])}} for item in items]

@@ -1,0 +1,232 @@
+"""Ordering ahead, as apps call it: start, poll, complete, poll."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timezone
+from typing import Any
+
+from flask import Response, request, url_for
+
+from levelup_ov.standins.levelup.ahead import ahead, carts
+from levelup_ov.standins.levelup.ahead.work import refusal
+from levelup_ov.standins.levelup.api.base import JSON, api, body, reading, time_as_text
+from levelup_ov.standins.levelup.store import Ahead, Transaction
+
+MOST_SUGGESTED = 25
+SUGGESTIONS = ("past", "popular")
+LOOKED_AT = 200
+"""Orders of a place that are counted to find what is popular."""
+
+
+@api.get("/v15/order_ahead/menus/<int:number>")
+def show_menu(number: int) -> JSON:
+    """A menu, for everybody. It has the number of its location."""
+    return {"menu": ahead().menu(number)}
+
+
+@api.post("/v15/order_ahead/orders")
+def start_order() -> tuple[JSON, int]:
+    with reading() as (_, caller):
+        token, user = caller.user("create_orders")
+    order = ahead().start(token.app_id, user, carts.read_cart(body()))
+    return {"order": {"order_url": _url("show_ahead", order), "state": order.state, "uuid": order.uuid}}, 202
+
+
+@api.get("/v15/order_ahead/orders/<uuid>")
+def show_ahead(uuid: str) -> JSON | Response:
+    """202 without a body until it is validated."""
+    order = _own(uuid)
+    if order.state == "validating":
+        return Response(status=202)
+    if order.state == "invalid":
+        raise refusal(order)
+    with reading() as (transaction, _):
+        return {"order": _validated_as_json(transaction, order)}
+
+
+@api.post("/v15/order_ahead/orders/<uuid>/complete")
+def complete_ahead(uuid: str) -> tuple[JSON, int]:
+    with reading() as (_, caller):
+        _, user = caller.user("create_orders")
+    order = ahead().complete(uuid, user.id)
+    state = "submitting" if order.state == "charging" else order.state
+    return {"order": {"order_url": _url("show_completed", order), "state": state, "uuid": order.uuid}}, 202
+
+
+@api.get("/v15/order_ahead/orders/<uuid>/complete")
+def show_completed(uuid: str) -> tuple[JSON, int]:
+    """202 with what is known until the restaurant has it, then 200."""
+    order = _own(uuid)
+    if order.state not in ("charging", "submitting", "completed"):
+        raise refusal(order)
+    with reading() as (transaction, _):
+        return {"order": _completed_as_json(transaction, order)}, 200 if order.state == "completed" else 202
+
+
+@api.get("/v15/order_ahead/orders/suggested")
+def list_suggested() -> list[JSON]:
+    """What the user ordered before, and what others order, at a location or anywhere; at most 25."""
+    given = [*request.args.getlist("types"), *request.args.getlist("types[]")]
+    types = {word.strip() for text in given for word in text.split(",")} or set(SUGGESTIONS)
+    location_id = request.args.get("location_id", None, int)
+    suggested: list[JSON] = []
+    with reading() as (transaction, caller):
+        _, user = caller.user()
+        seen: set[str] = set()
+        own = transaction.completed_ahead(location_id, user.id, MOST_SUGGESTED) if "past" in types else []
+        found = [("past", order) for order in own]
+        if "popular" in types:
+            everybody = transaction.completed_ahead(location_id, None, LOOKED_AT)
+            counted = Counter(_content(order) for order in everybody)
+            by_count = sorted(everybody, key=lambda order: -counted[_content(order)])
+            found += [("suggested", order) for order in by_count]
+        for banner, order in found:
+            if _content(order) not in seen and len(suggested) < MOST_SUGGESTED:
+                seen.add(_content(order))
+                suggested.append({"order": _suggested_as_json(transaction, order, banner, own=banner == "past")})
+    return suggested
+
+
+def _own(uuid: str) -> Ahead:
+    with reading() as (_, caller):
+        _, user = caller.user()
+    return ahead().look(uuid, user.id)
+
+
+def _url(endpoint: str, order: Ahead) -> str:
+    return url_for(f"api.{endpoint}", uuid=order.uuid, _external=True)
+
+
+def _content(order: Ahead) -> str:
+    lines = [(item["id"], item["quantity"], tuple(sorted(item["option_ids"]))) for item in order.cart["items"]]
+    return f"{order.location_id} {sorted(lines)}"
+
+
+def _conveyance(order: Ahead) -> JSON:
+    return {
+        "fulfillment_type": order.cart["fulfillment_type"],
+        "desired_ready_time": order.cart["desired_ready_time"],
+        "delivery_address_id": None,
+    }
+
+
+def _amounts_as_json(order: Ahead) -> JSON:
+    amounts = carts.amounts_of(order.quote)
+    assert amounts
+    return {
+        "spend_amount": amounts.spend,
+        "subtotal": amounts.food,
+        "tax_amount": amounts.tax,
+        "tip_amount": amounts.tip,
+        "service_fee_amount": 0,
+        "delivery_fee_amount": 0,
+        "discount_amount": amounts.discount,
+        "total_amount": amounts.total,
+    }
+
+
+def _where_as_json(transaction: Transaction, order: Ahead) -> JSON:
+    location = transaction.location(order.location_id)
+    assert location
+    merchant = transaction.merchant(location.merchant_id)
+    lines = [location.street_address, location.locality]
+    return {
+        "location_id": location.id,
+        "location_title": location.name,
+        "location_subtitle": ", ".join(line for line in lines if line),
+        "instructions": f"Pick up your order at {location.name}.",
+        "phone": location.phone,
+        "latitude": location.latitude,
+        "longitude": location.longitude,
+        "merchant_name": merchant and merchant.name,
+    }
+
+
+def _items(transaction: Transaction, order: Ahead) -> list[JSON]:
+    kept = transaction.menu(order.location_id)
+    return carts.described(order.cart["items"], kept and kept[2])
+
+
+def _validated_as_json(transaction: Transaction, order: Ahead) -> JSON:
+    location = transaction.location(order.location_id)
+    zone = location.time_zone if location else None
+    kept = transaction.menu(order.location_id)
+    menu: JSON = kept[2] if kept else {}
+    available: Any = order.quote.get("available_at")
+    if isinstance(available, list):
+        available = [instant for instant in (carts.instant_of(text, zone) for text in available) if instant]
+    members = {
+        "uuid": order.uuid,
+        "state": order.state,
+        "order_completion_url": _url("complete_ahead", order),
+        **_amounts_as_json(order),
+        "soonest_available_at": carts.instant_of(order.quote.get("soonest_available_at"), zone),
+        "available_at": available,
+        "conveyance": _conveyance(order),
+        "items": carts.described(order.cart["items"], kept and kept[2]),
+        "special_instructions": order.cart["special_instructions"],
+        "allows_special_instructions": menu.get("allows_special_instructions"),
+        "special_instructions_character_limit": menu.get("special_instructions_character_limit"),
+        **_where_as_json(transaction, order),
+    }
+    if order.problem:
+        members["problem"] = order.problem
+    return members
+
+
+def _completed_as_json(transaction: Transaction, order: Ahead) -> JSON:
+    location = transaction.location(order.location_id)
+    placed = order.placed or {}
+    number = placed.get("order_id")
+    members = {
+        "uuid": order.uuid,
+        "state": order.state,
+        "conveyance": _conveyance(order),
+        "items": _items(transaction, order),
+        "order_number": None if number is None else str(number),
+        "ready_at": carts.instant_of(placed.get("expected_ready_at"), location.time_zone if location else None),
+        **_amounts_as_json(order),
+        **_where_as_json(transaction, order),
+    }
+    charged = transaction.order(order.charge) if order.charge else None
+    if charged:
+        payment = charged.payment
+        # Ours: who paid what of it.
+        members["payment"] = {
+            "merchant_funded_credit_amount": payment.discount,
+            "gift_card_amount": payment.gift_card,
+            "global_credit_amount": payment.global_credit,
+            "card_amount": payment.card,
+            "uuid": charged.uuid,
+        }
+    return members
+
+
+def _suggested_as_json(transaction: Transaction, order: Ahead, banner: str, *, own: bool) -> JSON:
+    where = _where_as_json(transaction, order)
+    items = _items(transaction, order)
+    return {
+        "banner": banner,
+        "conveyance": {**_conveyance(order), "desired_ready_time": None},
+        "created_at": time_as_text(datetime.fromtimestamp(order.created_at, timezone.utc)),
+        "description": ", ".join(str(entry["item"]["name"]) for entry in items),
+        # What somebody else wrote is theirs.
+        "items": [
+            {
+                "item": {
+                    "id": item["id"],
+                    "quantity": item["quantity"],
+                    "option_ids": item["option_ids"],
+                    "special_instructions": item["special_instructions"] if own else None,
+                }
+            }
+            for item in order.cart["items"]
+        ],
+        "location_id": order.location_id,
+        "menu_url": url_for("api.show_menu", number=order.location_id, _external=True),
+        "merchant_name": where["merchant_name"],
+        "special_instructions": order.cart["special_instructions"] if own else None,
+        "total_amount": carts.amounts_of(order.quote).total,  # type: ignore[union-attr]
+        "uuid": order.uuid if own else None,
+    }

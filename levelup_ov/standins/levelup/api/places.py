@@ -1,0 +1,235 @@
+"""Locations and merchants, for everybody; and the campaigns and the loyalty of a user with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import cos, radians
+from typing import Any
+
+from flask import request, url_for
+
+from levelup_ov.standins.levelup import orders
+from levelup_ov.standins.levelup.ahead import ahead
+from levelup_ov.standins.levelup.api.base import (
+    JSON,
+    Listed,
+    api,
+    location_of,
+    merchant_of,
+    page_number,
+    page_of,
+    reading,
+)
+from levelup_ov.standins.levelup.funds import Standing
+from levelup_ov.standins.levelup.platform import platform
+from levelup_ov.standins.levelup.problems import invalid, not_found
+from levelup_ov.standins.levelup.store import Transaction
+from levelup_ov.standins.levelup.world import CAMPAIGNS, Campaign, Location, Merchant
+
+LOCATIONS_PAGE = 30
+FULFILLMENT_TYPES = ("delivery", "in_store", "pickup")
+TIP_PREFERENCE = "expected"
+
+# Places.
+
+
+@api.get("/v15/apps/<int:number>/locations")
+@api.get("/v14/apps/<int:number>/locations")
+def list_app_locations(number: int) -> Listed:
+    """Everywhere the app can pay; needs no token."""
+    if number not in platform().apps:
+        raise not_found("app", "id", "There is no such app.")
+    ahead().refresh()
+    with platform().store.reading() as transaction:
+        return _page(transaction, "list_app_locations", transaction.locations(), number)
+
+
+@api.get("/v15/merchants/<int:number>/locations")
+@api.get("/v14/merchants/<int:number>/locations")
+def list_merchant_locations(number: int) -> Listed:
+    """A merchant's locations; needs no token."""
+    with platform().store.reading() as transaction:
+        merchant_of(transaction, number)
+        own = [location for location in transaction.locations() if location.merchant_id == number]
+        return _page(transaction, "list_merchant_locations", own, number, filtered="fulfillment_types" in request.args)
+
+
+@api.get("/v15/managed_locations")
+def list_managed_locations() -> Listed:
+    """The locations of the merchant that the token is for."""
+    with reading() as (transaction, caller):
+        token = caller.older_merchant()
+        own = [location for location in transaction.locations() if location.merchant_id == token.merchant_id]
+        return _page(transaction, "list_managed_locations", own, None, filtered=False)
+
+
+@api.get("/v15/locations/<int:number>")
+@api.get("/v14/locations/<int:number>")
+def show_location(number: int) -> JSON:
+    with platform().store.reading() as transaction:
+        return location_as_json(transaction, location_of(transaction, number))
+
+
+def _page(
+    transaction: Transaction, endpoint: str, found: list[Location], number: int | None, *, filtered: bool = True
+) -> Listed:
+    """A page of locations; the nearest first where ``lat`` and ``lng`` say where somebody is."""
+    wanted = _fulfillment_types()
+    if filtered:
+        found = [location for location in found if wanted.intersection(_fulfills(location))]
+    latitude, longitude = (request.args.get(name, None, float) for name in ("lat", "lng"))
+    if latitude is not None and longitude is not None:
+        found.sort(key=lambda location: _distance(location, latitude, longitude))
+    start = (page_number() - 1) * LOCATIONS_PAGE
+    shown = found[start : start + LOCATIONS_PAGE]
+    arguments: dict[str, Any] = {name: value for name, value in request.args.items() if name != "page"}
+    if number is not None:
+        arguments["number"] = number
+    return page_of(endpoint, [location_as_json(transaction, location) for location in shown], **arguments)
+
+
+def _fulfillment_types() -> frozenset[str]:
+    """``fulfillment_types``, with or without brackets, repeated or with commas."""
+    given = [*request.args.getlist("fulfillment_types"), *request.args.getlist("fulfillment_types[]")]
+    types = frozenset(word.strip() for text in given for word in text.split(",")) or frozenset({"in_store"})
+    if not types <= frozenset(FULFILLMENT_TYPES):
+        known = ", ".join(FULFILLMENT_TYPES)
+        raise invalid("location", "fulfillment_types", f"fulfillment_types are {known}.")
+    return types
+
+
+def _fulfills(location: Location) -> Iterable[str]:
+    return ("pickup",) if location.gateway_id is not None else ("in_store",)
+
+
+def _distance(location: Location, latitude: float, longitude: float) -> float:
+    """How far away, in a unit that serves for sorting; without coordinates farther than everything."""
+    if location.latitude is None or location.longitude is None:
+        return float("inf")
+    across = (location.longitude - longitude) * cos(radians(latitude))
+    return (location.latitude - latitude) ** 2 + across**2
+
+
+# Campaigns and loyalty.
+
+
+@api.get("/v15/locations/<int:number>/campaigns")
+def list_location_campaigns(number: int) -> list[JSON]:
+    with platform().store.reading() as transaction:
+        return _campaigns_of(location_of(transaction, number).merchant_id)
+
+
+@api.get("/v15/merchants/<int:number>/campaigns")
+def list_merchant_campaigns(number: int) -> list[JSON]:
+    with platform().store.reading() as transaction:
+        return _campaigns_of(merchant_of(transaction, number).id)
+
+
+def _campaigns_of(merchant_id: int) -> list[JSON]:
+    return [
+        {"campaign": {"id": campaign.id, "representation_types": list(campaign.kinds)}}
+        for campaign in CAMPAIGNS.values()
+        if campaign.merchant_id == merchant_id
+    ]
+
+
+@api.get("/v15/campaigns/<int:number>/<kind>")
+def show_campaign(number: int, kind: str) -> JSON:
+    campaign = CAMPAIGNS.get(number)
+    if campaign is None or kind not in campaign.kinds:
+        raise not_found("campaign", "id", "There is no such campaign in this representation.")
+    with reading() as (transaction, caller):
+        user, merchant = caller.maybe_user(), merchant_of(transaction, campaign.merchant_id)
+        standing = transaction.standing(user.id, merchant.id) if user else Standing()
+    return {"campaign": _campaign_as_json(campaign, kind, merchant, standing)}
+
+
+def _campaign_as_json(campaign: Campaign, kind: str, merchant: Merchant, standing: Standing) -> JSON:
+    """The members of each representation in the iOS library's fixtures; our world has one programme a merchant."""
+    programme = merchant.programme
+    progress = programme.progress(standing)
+    if kind == "spend_based_loyalty_v1":
+        return {
+            "earn_amount": programme.reward, "progress_amount": progress, "required_spend_amount": programme.goal,
+        }  # fmt: skip
+    if kind == "visit_based_loyalty_v1":
+        return {
+            "earn_amount": programme.reward,
+            "progress_visit_count": progress,
+            "qualifying_order_spend_amount": 1,
+            "required_visit_count": programme.goal,
+        }
+    return {"title": campaign.title, "description": campaign.offer}
+
+
+@api.get("/v15/merchants/<int:number>/loyalty")
+def show_loyalty(number: int) -> JSON:
+    with reading() as (transaction, caller):
+        merchant = merchant_of(transaction, number)
+        _, user = caller.user()
+        standing = transaction.standing(user.id, merchant.id)
+        funds = orders.funds_of(transaction, user.id, merchant, platform().clock())
+    programme = merchant.programme
+    by_spend = programme.kind == "spend"
+    progress = programme.progress(standing)
+    return {
+        "loyalty": {
+            "merchant_id": merchant.id,
+            "user_id": user.id,
+            "merchant_loyalty_enabled": True,
+            "orders_count": standing.visits,
+            "total_volume_amount": standing.spend,
+            "savings_amount": standing.credit,
+            "merchant_earn_amount": programme.reward,
+            "merchant_spend_amount": programme.goal if by_spend else 0,
+            "potential_credit_amount": funds.credit + funds.gift_card + funds.global_credit,
+            "spend_remaining_amount": programme.goal - progress if by_spend else 0,
+            # A decimal, by the documentation and by the C# library.
+            "progress_percentage": round(progress * 100 / programme.goal, 1),
+        }
+    }
+
+
+def location_as_json(transaction: Transaction, location: Location) -> JSON:
+    """A location, with the members that any of the official clients reads."""
+    merchant = transaction.merchant(location.merchant_id)
+    menu = None
+    if location.pickup:
+        menu = url_for("api.show_menu", number=location.id, _external=True)
+    members: JSON = {
+        "id": location.id,
+        "merchant_id": location.merchant_id,
+        "merchant_name": merchant and merchant.name,
+        "name": location.name,
+        "phone": location.phone,
+        "street_address": location.street_address,
+        "extended_address": location.extended_address,
+        "locality": location.locality,
+        "region": location.region,
+        "postal_code": location.postal_code,
+        "latitude": location.latitude,
+        "longitude": location.longitude,
+        "hours": location.hours,
+        "shown": True,
+        "visible": True,
+        "updated_at": location.updated_at,
+        "categories": [],
+        "merchant_tip_preference": TIP_PREFERENCE,
+        "tip_preference": TIP_PREFERENCE,
+        "fulfillment_types": list(_fulfills(location)),
+        "menu_url": menu,
+        "pickup_menu_url": menu,
+        "delivery_menu_url": None,
+    }
+    address = [location.street_address, location.locality, location.region, location.postal_code]
+    members["address"] = ", ".join(part for part in address if part)
+    if location.gateway_id is not None:
+        members |= {
+            "accepts_tips_on_pickup": location.tips,
+            "accepts_tips_on_delivery": False,
+            "open_hours": location.opens,
+            "time_zone": location.time_zone,
+            "supports_scheduling": True,
+            "ready_time_estimate_in_minutes": None,
+        }
+    return {"location": members}

@@ -1,0 +1,192 @@
+"""Tokens of apps, merchants and users, and the permissions that users are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from flask import Response, request
+from werkzeug.security import check_password_hash
+
+from levelup_ov.standins.levelup.access import Caller, new_token
+from levelup_ov.standins.levelup.api.base import JSON, api, body, writing
+from levelup_ov.standins.levelup.platform import platform
+from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found, unauthorized
+from levelup_ov.standins.levelup.reading import Reader, unwrap
+from levelup_ov.standins.levelup.store import PermissionsRequest, Transaction, User
+from levelup_ov.standins.levelup.world import MERCHANT_PERMISSIONS, PERMISSIONS, USER_PERMISSIONS, App
+
+
+@api.post("/v15/access_tokens")
+@api.post("/v14/access_tokens")
+def create_access_token() -> JSON:
+    """An app's token; with ``username`` and ``password`` that of a user, or of a merchant through its owner.
+
+    LevelUp's own PowerShell module calls the key ``client_id``.
+    """
+    members = body()
+    reader = Reader("access_token", members.get("access_token", members))
+    api_key, client_id, secret, username, password = (
+        reader.text(name) or "" for name in ("api_key", "client_id", "client_secret", "username", "password")
+    )
+    reader.check()
+    now = platform().clock()
+    if not username:
+        app = platform().authenticated_app(api_key or client_id, secret)
+        if app is None:
+            raise _wrong_key("api_key and client_secret do not belong together.")
+        with writing() as (transaction, _):
+            return {"access_token": token_as_json(app.id, new_token(transaction, now, app.id))}
+    app = platform().app_of_key(api_key or client_id)
+    if app is None:
+        raise _wrong_key("There is no app with this api_key.")
+    with platform().store.reading() as transaction:
+        user = transaction.user_by_email(username)
+    if user is None or not check_password_hash(user.password_hash or "", password):
+        raise invalid("access_token", "base", "username and password do not belong together.", "not_authorized")
+    permissions = MERCHANT_PERMISSIONS if user.merchant_id else USER_PERMISSIONS
+    with writing() as (transaction, _):
+        token = new_token(transaction, now, app.id, permissions, user_id=user.id, merchant_id=user.merchant_id)
+    return {"access_token": token_as_json(app.id, token, user_id=user.id, merchant_id=user.merchant_id)}
+
+
+def _wrong_key(message: str) -> Problem:
+    """404 in the documentation of v14 (2014), 422 in that of v15 and in the Ruby library."""
+    status = 404 if request.path.startswith("/v14/") else 422
+    return Problem(status, [error(message, object="access_token", property="api_key", code="not_found")])
+
+
+@api.delete("/v15/access_tokens")
+def revoke_access_token() -> Response:
+    """Revoke the tokens that the request itself carries."""
+    with writing() as (transaction, caller):
+        tokens = caller.all()
+        for token in tokens:
+            transaction.revoke_token(token.hash, platform().clock())
+    return Response(status=204)
+
+
+@api.post("/v15/apps/permissions_requests")
+def request_permissions() -> JSON:
+    with writing() as (transaction, caller):
+        token = caller.app()
+        reader = unwrap(body(), "permissions_request")
+        email = reader.text("email", required=True)
+        names = keynames(reader, PERMISSIONS)
+        user = transaction.user_by_email(email or "")
+        if email and user is None:
+            reader.refuse("email", "There is no user with this e-mail address.", "not_found")
+        if MERCHANT_PERMISSIONS.intersection(names):
+            # A merchant's token and a user's are two things.
+            if not MERCHANT_PERMISSIONS.issuperset(names):
+                reader.refuse("permission_keynames", "Permissions of merchants and of users are asked for apart.")
+            elif user is not None and user.merchant_id is None:
+                reader.refuse("permission_keynames", "The account owns no business.")
+        reader.check()
+        assert user
+        number = transaction.add_request(token.app_id, user.id, names, platform().clock())
+        return request_as_json(PermissionsRequest(number, token.app_id, user.id, names, "pending"), user)
+
+
+@api.get("/v15/apps/permissions_requests/<int:number>")
+def show_permissions_request(number: int) -> JSON:
+    with writing() as (transaction, caller):
+        token = caller.app()
+        found = transaction.request(number)
+        if found is None or found.app_id != token.app_id:
+            raise not_found("permissions_request", "id", "There is no such permissions request.")
+        user = transaction.user(found.user_id)
+        return request_as_json(found, user, token_for(transaction, found, platform().clock()))
+
+
+def token_for(transaction: Transaction, found: PermissionsRequest, now: datetime) -> str | None:
+    """A token for a request that was accepted. Each reading gets a new one, for none is kept to be shown again."""
+    if found.state != "accepted":
+        return None
+    user = transaction.user(found.user_id)
+    merchant_id = user.merchant_id if user and MERCHANT_PERMISSIONS.intersection(found.permissions) else None
+    permissions = frozenset(found.permissions)
+    return new_token(transaction, now, found.app_id, permissions, user_id=found.user_id, merchant_id=merchant_id)
+
+
+@api.post("/v15/apps/users")
+def create_user() -> JSON:
+    """Make an account of record: a user without a password, and the app's token for it.
+
+    The app proves itself by its token (documentation of 2014) or by its ``api_key`` in the body (iOS library).
+    """
+    with writing() as (transaction, caller):
+        members = body()
+        reader = unwrap(members, "user")
+        outer = reader.child("user", members)
+        app = _app_of(caller, outer)
+        email, first_name, last_name = (
+            reader.text(name, required=True) for name in ("email", "first_name", "last_name")
+        )
+        phone = reader.text("phone")
+        if email and "@" not in email.strip("@"):
+            reader.refuse("email", "This is not an e-mail address.")
+        names = keynames(outer, USER_PERMISSIONS)
+        reader.check()
+        now = platform().clock()
+        user_id = transaction.add_user(
+            email or "", first_name or "", last_name or "", now, app_id=app.id, phone=phone
+        )
+        if user_id is None:
+            raise invalid("user", "email", "This e-mail address is registered already.", "taken")
+        made = new_token(transaction, now, app.id, frozenset(names), user_id=user_id)
+        user = transaction.user(user_id)
+        assert user
+        return {
+            "user": {
+                "id": user.id, "email": user.email, "first_name": user.first_name, "last_name": user.last_name,
+                "phone": user.phone,
+            },
+            "access_token": token_as_json(app.id, made, user_id=user_id),
+        }  # fmt: skip
+
+
+def _app_of(caller: Caller, outer: Reader) -> App:
+    api_key = outer.text("api_key")
+    if caller.names_something():
+        app = platform().apps[caller.app().app_id]
+        if api_key and api_key != app.api_key:
+            outer.refuse("api_key", "The key is not that of the app.")
+        return app
+    found = platform().app_of_key(api_key or "")
+    if found is None and api_key:
+        raise invalid("user", "api_key", "There is no app with this api_key.", "not_found")
+    if found is None:
+        raise unauthorized("app_token", "The app token is missing, and there is no api_key.")
+    return found
+
+
+def keynames(reader: Reader, allowed: Collection[str]) -> tuple[str, ...]:
+    """The permissions asked for, each once."""
+    names = reader.list("permission_keynames")
+    known = [name for name in names if isinstance(name, str) and name in allowed]
+    if not names:
+        reader.refuse("permission_keynames", "permission_keynames can't be blank.", "blank")
+    elif len(known) < len(names):
+        reader.refuse("permission_keynames", f"Known are {', '.join(sorted(allowed))}.")
+    return tuple(dict.fromkeys(known))
+
+
+def token_as_json(app_id: int, token: str, *, user_id: int | None = None, merchant_id: int | None = None) -> JSON:
+    """A new token."""
+    return {"app_id": app_id, "merchant_id": merchant_id, "token": token, "user_id": user_id}
+
+
+def request_as_json(found: PermissionsRequest, user: User | None, token: str | None = None) -> JSON:
+    """A permissions request."""
+    members: JSON = {
+        "app_id": found.app_id,
+        "email": user and user.email,
+        "id": found.id,
+        "permission_keynames": list(found.permissions),
+        "state": found.state,
+    }
+    if token:
+        members["token"] = token
+    return {"permissions_request": members}
+

@@ -1,0 +1,287 @@
+"""What must not be mixed: two orders at once, two lines of one item, two deliveries of one call (META-3, ITEM-11).
+
+Two orders meet without threads: one use of the adapter is stopped before one of its calls, the other runs from its
+beginning to its end, and the first goes on. So it is for every call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pytest
+
+from levelup_ov.adapter import Adapter
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.options import Option, decode_path
+from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.tender import Tender
+from levelup_ov.testing.harness import Bench, Run
+from levelup_ov.testing.provider import Sample
+from levelup_ov.testing.translation import sample_of, sent_times, with_item
+from levelup_ov.transport.connections import current_exchange
+from levelup_ov.transport.tap import Answered, Exchange, Forward
+
+PATIENCE = 4.0
+"""Seconds for an order that may be held up by another one."""
+TRIES = 6
+"""Second lines that are tried until the provider takes one."""
+JUST_SO = "cut it in two halves"
+"""What tells a line from another one of an item that has no options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """One guest's way: what a validation said, and what was placed."""
+
+    order: Order
+    quote: Quote
+    placed: Placed
+    calls: int
+
+    @property
+    def price(self) -> Mapping[str, int]:
+        """The amounts that must not depend on anybody else."""
+        return {name: getattr(self.quote, name) for name in ("total", "tax", "consumer_pays")}
+
+
+class Mixing:
+    """Two of everything."""
+
+    orders: ClassVar[Mapping[str, Sample]] = {}
+
+    def names(self, provider_id: str) -> set[str]:
+        """As :meth:`levelup_ov.testing.translation.Translation.names`."""
+        raise NotImplementedError
+
+    @pytest.mark.rule("META-3", "META-11", "SUB-8")
+    def test_two_orders_at_once_have_nothing_in_common(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
+        ours, theirs = sample, _another(bench, sample, self.orders.values())
+        alone, adapter = _alone(bench, ours), bench.adapter()
+        # It has met an order before: what an adapter fetches once, such as the token of a login, is there.
+        other = _sell(bench, adapter, bench.order(theirs), theirs.tender)
+        told = _Told(bench, ours)
+        for point in range(alone.calls + 1):
+            meeting = _Meeting(point, lambda: _sell(bench, adapter, bench.order(theirs), theirs.tender, beside=True))
+            mine = _sell(bench, adapter, bench.order(ours), ours.tender, meeting=meeting)
+            where = f"while another order runs {meeting.where}"
+            for sale, expected, whose in ((mine, alone, "it"), (meeting.sale, other, "the other one")):
+                if sale is None:
+                    continue
+                assert sale.price == expected.price, (
+                    f"META-11: {where}, {whose} costs {sale.price}; alone, {expected.price}: what is shared?"
+                )
+                assert sale.placed.reference in (sale.order.reference, None), (
+                    f"SUB-8: {where}, the reference of {whose} is {sale.placed.reference!r}"
+                )
+            assert meeting.sale is None or meeting.sale.placed.provider_order_id != mine.placed.provider_order_id, (
+                f"META-11: {where}, both have the order {mine.placed.provider_order_id}"
+            )
+            told.check(mine, f"META-11: {where}")
+        told.conclude()
+
+    @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-11", "MONEY-3")
+    def test_the_same_item_twice_is_two_lines(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
+        one = sample.items[0]
+        menu: Menu = bench.menu(sample.location).answer
+        found = _second_line(bench, sample, menu)
+        if found is None:
+            pytest.skip(f"the provider takes no second line of {one.provider_id} that differs from the first")
+        other, second = found
+        first: Quote = bench.validate(bench.order(sample_of(sample, (one,)))).answer
+        both = sample_of(sample, (one, other))
+        turned = sample_of(sample, (other, one))
+        for lines, what in ((both, "two lines"), (turned, "the same two lines the other way round")):
+            quote: Quote = bench.validate(bench.order(lines)).answer
+            assert quote.food == first.food + second.food, (
+                f"ITEM-11: {what} of {one.provider_id} with different options cost {quote.food} cents, each by itself "
+                f"{first.food} and {second.food}"
+            )
+        run = bench.submit(bench.order(both), sample.tender)
+        run.answer
+        wanted = Counter(option.provider_id for item in (one, other) for option in item.options)
+        wanted[one.provider_id] += 2
+        for provider_id, times in wanted.items():
+            sent = sent_times(run, self.names(provider_id))
+            assert sent >= times, f"ITEM-11: the submission names {provider_id} {sent} of {times} times"
+        held = bench.content(run.answer.provider_order_id)
+        if held is None:
+            return
+        alone = bench.submit(bench.order(sample_of(sample, (one,))), sample.tender)
+        single = bench.content(alone.answer.provider_order_id)
+        for provider_id, times in wanted.items():
+            names = self.names(provider_id)
+            if not any(value in names for value in single or ()):
+                continue  # the provider does not show it by its id
+            counted = sum(value in names for value in held)
+            assert counted >= times, f"ITEM-11: the provider holds {provider_id} {counted} of {times} times"
+
+    @pytest.mark.rule("SUB-2", "ITEM-11")
+    def test_a_call_that_may_be_repeated_adds_nothing(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
+        alone, told = _alone(bench, sample), _Told(bench, sample)
+        repeated: list[str] = []
+
+        def twice(exchange: Exchange, forward: Forward) -> Answered:
+            if exchange.repeatable and exchange.method != "GET":
+                repeated.append(f"{exchange.method} {exchange.path}")
+                forward()
+                current_exchange.get().settle(keep=False)
+            return forward()
+
+        before = bench.held()
+        sale = _sell(bench, bench.adapter(), bench.order(sample), sample.tender, twice=twice)
+        if not repeated:
+            pytest.skip("no call says repeatable=True")
+        what = f"ITEM-11: with {', '.join(dict.fromkeys(repeated))} carried out twice, as repeatable=True allows"
+        assert sale.price == alone.price, f"{what}, it costs {sale.price}; else {alone.price}"
+        assert before is None or bench.held() == before + 1, f"{what}, {(bench.held() or 0) - before} orders are placed"
+        told.check(sale, what)
+
+
+class _Meeting:
+    """Stops a use before its call no. ``point``, from 0, and has the other one run."""
+
+    def __init__(self, point: int, other: Callable[[], Sale]) -> None:
+        self._left = point
+        self._other = other
+        self.sale: Sale | None = None
+        self.where = "after its last call"
+
+    def __call__(self, exchange: Exchange, forward: Forward) -> Answered:
+        if self._left == 0:
+            self.where = f"before its call {exchange.method} {exchange.path}"
+            self._left = -1
+            self.sale = self._other()
+        self._left -= 1
+        return forward()
+
+
+class _Told:
+    """What the provider holds of orders that met nobody, and whether others are like them."""
+
+    def __init__(self, bench: Bench, sample: Sample) -> None:
+        self._bench = bench
+        alone = [bench.content(_alone(bench, sample, number).placed.provider_order_id) for number in range(2)]
+        self._alone = None if None in alone else [Counter(each or ()) for each in alone]
+        ids = [*(item.provider_id for item in sample.items), *(o.provider_id for i in sample.items for o in i.options)]
+        self._names = {decode_path(each)[-1] for each in ids} | set(ids)
+
+    def check(self, sale: Sale, what: str) -> None:
+        """That an order of the same content is held like them."""
+        held = self._bench.content(sale.placed.provider_order_id)
+        if held is None or self._alone is None:
+            return
+        # What differs between the two is new with every order: ids, times, the guest.
+        one, other = self._alone
+        steady, found = one & other, Counter(held)
+        missing = sorted(steady - found)
+        assert not missing, f"{what}, the provider holds another order than alone: without {', '.join(missing)}"
+        more = found.total() - max(one.total(), other.total())
+        assert more <= 0, f"{what}, the provider holds {more} values more of it than alone"
+
+    def conclude(self) -> None:
+        """Skip the rest where nobody tells what is held."""
+        if self._alone is None or not self._names & set(self._alone[0]):
+            pytest.skip("the prices were right; what the provider holds was not judged: `orders` shows no lines")
+
+
+def _alone(bench: Bench, sample: Sample, number: int = 0) -> Sale:
+    """The sample, sold to one who meets nobody; two for each sample, made once."""
+    kept, key = bench.provider.kept, ("alone", sample, number)
+    if key not in kept:
+        kept[key] = _sell(bench, bench.adapter(), bench.order(sample), sample.tender)
+    sale: Sale = kept[key]
+    return sale
+
+
+def _sell(
+    bench: Bench,
+    adapter: Adapter,
+    order: Order,
+    tender: Tender,
+    *,
+    meeting: _Meeting | None = None,
+    twice: Any = None,
+    beside: bool = False,
+) -> Sale:
+    """A validation and the submission after it, as the channel does."""
+    how: Mapping[str, Any] = {"adapter": adapter, "beside": beside}
+    fault = meeting or twice
+    seconds = PATIENCE if beside else 10 * PATIENCE
+    # The submission has a reference; a validation has none.
+    quoted = bench.validate(replace(order, reference=None), fault, seconds, **how)
+    quote: Quote = _done(quoted, meeting)
+    final = replace(order, cart=quote.cart, account=quote.account or order.account)
+    run = bench.submit(final, tender, fault, seconds, **how)
+    placed: Placed = _done(run, meeting)
+    return Sale(final, quote, placed, len(quoted.exchanges) + len(run.exchanges))
+
+
+def _done(run: Run, meeting: _Meeting | None) -> Any:
+    where = f" while another order runs {meeting.where}" if meeting is not None and meeting.sale is not None else ""
+    assert run.failure is None, f"META-11: an order that is taken alone fails{where}: {run.failure!r}; {run.story()}"
+    return run.value
+
+
+def _another(bench: Bench, sample: Sample, others: Any) -> Sample:
+    """Another order at the same location, that costs something else where there is one."""
+    plain: Quote = bench.validate(bench.order(sample)).answer
+    more = with_item(sample, 0, replace(sample.items[0], quantity=sample.items[0].quantity + 1))
+    candidates = [more, *(each for each in others if each.location == sample.location and each is not sample)]
+    for candidate in candidates:
+        run = bench.validate(bench.order(candidate))
+        if run.failure is None and run.value.food != plain.food:
+            return candidate
+        assert run.failure is not None or candidate is not more or not _price_of(bench, sample), (
+            f"META-11: {sample.items[0].quantity} of {sample.items[0].provider_id} cost {plain.food} cents, and one "
+            "more costs the same: what is remembered from one order to the next?"
+        )
+    return sample
+
+
+def _price_of(bench: Bench, sample: Sample) -> int | None:
+    """What the first item costs by the menu."""
+    menu: Menu = bench.menu(sample.location).answer
+    found = (item.price for category in menu.categories for item in category.items
+             if item.provider_id == sample.items[0].provider_id)  # fmt: skip
+    return next(found, None)
+
+
+def _second_line(bench: Bench, sample: Sample, menu: Menu) -> tuple[Item, Quote] | None:
+    """The first item again, with other options, as the provider takes it; and its price."""
+    one = sample.items[0]
+    for number, other in enumerate(_others(one, menu)):
+        if number >= TRIES:
+            break
+        run = bench.validate(bench.order(sample_of(sample, (other,))))
+        if run.failure is None and bench.validate(bench.order(sample_of(sample, (one, other)))).failure is None:
+            return other, run.value
+    return None
+
+
+def _others(one: Item, menu: Menu) -> Iterator[Item]:
+    """The item with one option in place of another, one less, one more, or at least with other words."""
+    groups = {group.provider_id: group for group in menu.option_groups}
+    items = {item.provider_id: item for category in menu.categories for item in category.items}
+    chosen = [option.provider_id for option in one.options]
+    for group_id in items[one.provider_id].option_groups if one.provider_id in items else ():
+        group = groups[group_id]
+        simple = [option.provider_id for option in group.options if not option.option_groups]
+        for new in (each for each in simple if each not in chosen):
+            for old in (each for each in chosen if each in simple):
+                swapped = tuple(Option(new) if each.provider_id == old else each for each in one.options)
+                yield replace(one, options=swapped)
+        for old in (each for each in chosen if each in simple):
+            yield replace(one, options=tuple(each for each in one.options if each.provider_id != old))
+        for new in (each for each in simple if each not in chosen):
+            yield replace(one, options=(*one.options, Option(new)))
+    if not isinstance(one.special_instructions, str):
+        yield replace(one, special_instructions=JUST_SO)
+
+

@@ -1,0 +1,250 @@
+"""What is paid, and for what: amounts read right or not at all, and the basket that was ordered (MONEY, ITEM-11).
+
+Most of it is played back: the adapter's own exchanges, with one member of one answer changed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import nullcontext
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.outcome import Quote
+from levelup_ov.errors import Refused
+from levelup_ov.testing.amounts import MISPRINTS, Path, Place, changed, places, read, shifted, written
+from levelup_ov.testing.changes import MOST, Change
+from levelup_ov.testing.harness import Bench, Run
+from levelup_ov.testing.outcomes import Step, at_step, call_of, record
+from levelup_ov.testing.provider import Sample
+from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward
+
+MORE = 100
+"""Cents by which a price changes."""
+
+
+class Pricing:
+    """Prices and baskets."""
+
+    def names(self, provider_id: str) -> set[str]:
+        """As :meth:`levelup_ov.testing.translation.Translation.names`."""
+        raise NotImplementedError
+
+    @pytest.mark.rule("MONEY-10")
+    def test_a_price_that_changed_since_the_validation_is_refused(self, bench: Bench, sample: Sample) -> None:
+        """The provider is told to charge more; or the validation was told another price than it has."""
+        bench.needs_reactions()
+        dearer = bench.provider.dearer or nullcontext
+        order = bench.order(sample)
+        quoted = bench.validate(order) if bench.provider.dearer else _misled(bench, order)
+        if quoted is None:
+            pytest.skip("the provider's price cannot be changed consistently on the line; give Provider.dearer")
+        quote: Quote = quoted.answer
+        members = {"cart": quote.cart, "account": quote.account or order.account, "user": order.user}
+        final, before = bench.order(sample, **members), bench.held()
+        with dearer():
+            run = bench.submit(final, sample.tender)
+        assert isinstance(run.failure, Refused), (
+            f"MONEY-10: validated for {quote.consumer_pays} cents, the order costs another price now, and is placed "
+            f"all the same ({run.value or run.failure!r}): keep the price in Quote.cart and compare, or send it along"
+        )
+        assert run.failure.code == "price_changed", f"MONEY-10: another price is refused with {run.failure.code}"
+        assert run.proves_no_order and bench.held() == before, "MONEY-10: an order was placed at another price"
+
+    @pytest.mark.rule("MONEY-1", "MONEY-9")
+    def test_an_amount_that_is_written_otherwise_is_not_misread(self, bench: Bench, sample: Sample) -> None:
+        baseline, steps = record(bench, sample, submitting=False)
+        for step in steps:
+            answer = _answer(step)
+            for place in places(answer):
+                if not _counts(bench, baseline, step, place):
+                    continue
+                for misprint in MISPRINTS:
+                    told = changed(answer, place, misprint.write(place.value))
+                    run = bench.validate(baseline.order, at_step(baseline, step.number, _answering(told)))
+                    what = f"MONEY-9: {place.name} in the answer to {call_of(step)} {misprint.what}"
+                    _check_read(baseline, run, what, misprint.means)
+
+    @pytest.mark.rule("MONEY-1", "MENU-6")
+    def test_a_price_of_the_menu_is_not_misread(self, bench: Bench, sample: Sample) -> None:
+        usual = bench.menu(sample.location)
+        location = bench.place(sample.location).location
+        prices = _prices(usual.answer)
+        for number, exchange in enumerate(usual.exchanges):
+            if exchange.answer is None:
+                continue
+            for place in places(exchange.answer):
+                for misprint in MISPRINTS:
+                    told = changed(exchange.answer, place, misprint.write(place.value))
+                    fault = at_step(usual, number, _answering(told))
+                    run = bench.do(lambda adapter, session: adapter.show_menu(location, session), fault=fault)
+                    if run.failure is not None:
+                        continue
+                    now = _prices(run.answer)
+                    wrong = {each: price for each, price in now.items()
+                             if price is not None and price != prices.get(each, price)}  # fmt: skip
+                    assert not wrong, (
+                        f"MONEY-1: {place.name} in the answer to {exchange.method} {exchange.path} {misprint.what}: "
+                        f"the menu has {wrong}, not {({each: prices[each] for each in wrong})}"
+                    )
+
+    @pytest.mark.rule("ITEM-11", "SUB-8")
+    def test_a_basket_that_holds_something_else_is_refused(self, bench: Bench, sample: Sample) -> None:
+        for submitting in (False, True):
+            baseline, steps = record(bench, sample, submitting=submitting)
+            menus = [_asked(each) for each in bench.menu(sample.location).exchanges]
+            for step in steps:
+                if _asked(step.exchange) in menus or _is_shown_again(step, steps):
+                    continue
+                for change in self._other_baskets(_answer(step), sample.items):
+                    fault = at_step(baseline, step.number, _answering(change.answer))
+                    run = (bench.submit(baseline.order, sample.tender, fault) if submitting
+                           else bench.validate(baseline.order, fault))  # fmt: skip
+                    what = f"ITEM-11: {change.what} in the answer to {call_of(step)}"
+                    assert run.failure is not None or _asked_again(run, step), (
+                        f"{what}, and nobody compares it with the order: told as {run.value}"
+                    )
+                    if step.placed or step.exchange.places_order:
+                        assert run.failure is None or not run.proves_no_order, (
+                            f"SUB-5: {what}, after the order was placed: told as {run.failure!r}"
+                        )
+
+    def _other_baskets(self, answer: Answered, items: tuple[Item, ...]) -> list[Change]:
+        found: list[Change] = []
+        ids = {provider_id: self.names(provider_id) for item in items
+               for provider_id in (item.provider_id, *(option.provider_id for option in item.options))}  # fmt: skip
+        for path, rows in _lists(read(answer)):
+            for position, row in enumerate(rows):
+                named = _named(row, ids)
+                if named is None:
+                    continue
+                where = Place((*path, position), row).name
+                other = _renamed(row, ids[named])
+                for what, changed_rows in (
+                    (f"a line more, like {where}, of another item", [*rows, other]),
+                    (f"{where} is of another item", [*rows[:position], other, *rows[position + 1 :]]),
+                    (f"{where} is missing", [*rows[:position], *rows[position + 1 :]]),
+                ):
+                    found.append(Change(what, written(answer, _with(read(answer), path, changed_rows))))
+        step = -(-len(found) // MOST) or 1
+        return found[::step]
+
+
+def _answer(step: Step) -> Answered:
+    assert step.exchange.answer is not None
+    return step.exchange.answer
+
+
+def _answering(answer: Answered) -> Fault:
+    return lambda exchange, forward: answer
+
+
+def _asked(exchange: Exchange) -> tuple[str, str, bytes]:
+    return exchange.method, exchange.url, exchange.body
+
+
+def _is_shown_again(step: Step, steps: list[Step]) -> bool:
+    """Whether a basket is not filled yet: a later call to the same address shows it again."""
+    one = step.exchange
+    later = (each.exchange for each in steps[step.number + 1 :])
+    return not one.places_order and any(
+        (each.method, each.url, each.places_order) == (one.method, one.url, False) for each in later
+    )
+
+
+def _asked_again(run: Run, step: Step) -> bool:
+    """Whether the adapter went on to ask for what it had been told wrong."""
+    return any(each.method == "GET" and not each.places_order for each in run.exchanges[step.number + 1 :])
+
+
+def _misled(bench: Bench, order: Order) -> Run | None:
+    """A validation to which the provider's answers name a price that is higher by :data:`MORE`, if it believes one."""
+    plain: Quote = bench.validate(order).answer
+    known = {plain.food, plain.total, plain.consumer_pays, *([plain.charged] if plain.charged else [])}
+    for amounts in (known, {plain.consumer_pays}, known - {plain.food}):
+
+        def mislead(exchange: Exchange, forward: Forward) -> Answered:
+            return shifted(forward(), amounts - {0}, MORE)  # noqa: B023 - called within this turn of the loop
+
+        run = bench.validate(order, mislead)
+        if run.failure is None and run.value.consumer_pays == plain.consumer_pays + MORE:
+            return run
+    return None
+
+
+def _price(run: Run) -> tuple[int, ...] | None:
+    """The amounts that are told; None where none are: a failure, or a price that the service refuses."""
+    if run.failure is not None or run.value.charged not in (None, run.value.consumer_pays):
+        return None
+    return tuple(getattr(run.value, name) for name in ("total", "tax", "consumer_pays"))
+
+
+def _counts(bench: Bench, baseline: Run, step: Step, place: Place) -> bool:
+    """Whether anything depends on an amount: another one there makes another price, or none."""
+    value = place.value
+    another = str(Decimal(value.replace(",", ".")) + 77) if isinstance(value, str) else value + 77
+    fault = at_step(baseline, step.number, _answering(changed(_answer(step), place, another)))
+    return _price(bench.validate(baseline.order, fault)) != _price(baseline)
+
+
+def _check_read(baseline: Run, run: Run, what: str, means: bool) -> None:
+    told, right = _price(run), _price(baseline)
+    if told is None:
+        return
+    assert told == right, f"{what}, and is misread: {told} for {right} (total, tax, all that is paid)"
+    assert means, f"{what}, and is read as if it were not: {told}"
+
+
+def _prices(menu: Menu) -> dict[str, int | None]:
+    items = {item.provider_id: item.price for category in menu.categories for item in category.items}
+    return items | {option.provider_id: option.price for group in menu.option_groups for option in group.options}
+
+
+def _lists(value: Any, path: Path = ()) -> Iterator[tuple[Path, list[Any]]]:
+    """Every list of objects in an answer, with its path."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _lists(member, (*path, name))
+    elif isinstance(value, list):
+        if value and all(isinstance(each, dict) for each in value):
+            yield path, value
+        for position, member in enumerate(value):
+            yield from _lists(member, (*path, position))
+
+
+def _named(row: Any, ids: dict[str, set[str]]) -> str | None:
+    """What of the order a row of a list is about, by a member of its own or of an object in it."""
+    own = [member for member in row.values() if not isinstance(member, (dict, list))]
+    own += [inner for member in row.values() if isinstance(member, dict)
+            for inner in member.values() if not isinstance(inner, (dict, list))]  # fmt: skip
+    said = {str(member) for member in own if isinstance(member, (str, int)) and not isinstance(member, bool)}
+    return next((provider_id for provider_id, names in ids.items() if said & {name for name in names if name}), None)
+
+
+def _renamed(row: Any, names: set[str]) -> Any:
+    """The row about something that nobody ordered."""
+    if isinstance(row, dict):
+        return {name: _renamed(member, names) for name, member in row.items()}
+    if isinstance(row, list):
+        return [_renamed(member, names) for member in row]
+    if isinstance(row, bool) or not isinstance(row, (str, int)) or str(row) not in names:
+        return row
+    return row + 7 if isinstance(row, int) else f"{int(row) + 7}" if row.isdecimal() else f"another-{row}"
+
+
+def _with(whole: Any, path: Path, rows: list[Any]) -> Any:
+    whole = copy.deepcopy(whole)
+    if not path:
+        return rows
+    owner = whole
+    for step in path[:-1]:
+        owner = owner[step]
+    owner[path[-1]] = rows
+    return whole
+
+

@@ -1,0 +1,57 @@
+"""Whether an order may exist at the provider (SUB-2, SUB-5): the one place that knows, and that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+LastLook = Callable[[Mapping[str, Any] | None], None]
+
+
+class Placement:
+    """One attempt to place the order of one submission.
+
+    Nothing exists before the placing call is about to be sent. :meth:`begin` asks ``last_look`` whether it still may
+    be sent; from then on an order may exist. Only proof ends that: no try of the call left the host, or the provider
+    answered every try and refused. A refusal proves nothing while another try is unanswered, and a refusal of any
+    later call proves nothing about the order.
+
+    ``last_look`` gets the trace that the adapter leaves, and raises a failure where nothing may be sent.
+    """
+
+    def __init__(self, last_look: LastLook | None = None) -> None:
+        self._last_look = last_look
+        self.may_exist = False
+        self._is_unanswered = False
+
+    def look(self, trace: Mapping[str, Any] | None) -> None:
+        """The last look: the call is ready, and not a byte of it was sent.
+
+        :raises levelup_ov.domain.failure.Failure: do not send.
+        """
+        if self._last_look is not None:
+            self._last_look(trace)
+
+    def begin(self) -> None:
+        """The next thing that happens is that the placing call is sent, or its answer is here."""
+        self.may_exist = True
+
+    def unanswered(self, *, before: bool, sent: bool) -> None:
+        """The placing call ended without an answer.
+
+        ``before``: whether an order might have existed before the call; ``sent``: whether any try of it was sent.
+        """
+        self.may_exist = before or sent
+        self._is_unanswered = self._is_unanswered or sent
+
+    def refused(self, *, before: bool, sent: bool) -> bool:
+        """The provider refused the placing call. Whether that proves that there is no order.
+
+        ``before`` as in :meth:`unanswered`; ``sent``: whether an earlier try of this call was sent and not answered.
+        """
+        self._is_unanswered = self._is_unanswered or sent
+        return not before and not sent
+
+    def nothing_placed(self) -> None:
+        """The adapter goes on after a refused placing call, whose answer proved that there is no order."""
+        self.may_exist = self._is_unanswered

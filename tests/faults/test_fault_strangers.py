@@ -1,0 +1,38 @@
+"""What is answered late, twice or for somebody else makes no guest's order another's (SUB-8, SUB-9)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.house import house
+
+ADA = {"name": "Ada Example", "phone": "+16175550101", "email": "ada@example.com"}
+BOB = {"name": "Bob Example", "phone": "+16175550102", "email": "bob@example.com"}
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_late_cart_of_another_is_not_ordered(tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        one.script.add("cart", "doubled, late")
+        ada = one.validate(user=ADA)
+        # Bob's validation is answered with Ada's cart, on the connection that both use.
+        bob = one.validate(user=BOB)
+        for user, answer in ((BOB, bob), (ADA, ada)):
+            metadata = answer.body["order_validation"]["metadata"]
+            assert one.submit(key=user["email"], user=user, metadata=metadata).status == 200
+        assert sorted(each.marker for each in one.cooked()) == [ADA["phone"], BOB["phone"]]
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_cart_swapped_within_a_submission_is_not_ordered(tmp_path: Path) -> None:
+    with house(tmp_path) as one:
+        metadata = one.validate(user=ADA).body["order_validation"]["metadata"]
+        one.script.add("cart", "another guest's")
+        answer = one.submit(key="b", user=BOB)
+        told = [answer.order_id] if answer.status == 200 else []
+        assert [(each.marker, each.ticket) for each in one.cooked()] == [(BOB["phone"], ticket) for ticket in told]
+        assert one.submit(key="a", user=ADA, metadata=metadata).status == 200
+        assert one.submit(key="b", user=BOB).status == 200
+        assert sorted(each.marker for each in one.cooked()) == [ADA["phone"], BOB["phone"]]

@@ -1,0 +1,78 @@
+"""What ``make demo-order`` starts: a phone's order reaches real ordering systems, and they report it themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.process import http
+from tests.standin.visitors import PASSWORDS
+
+ADA = "ada@example.com"
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2] / "scripts")
+        import demo_order
+
+        with demo_order.ordering() as town:
+            yield town
+
+
+def phone(town: Any, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+    headers = {"Authorization": f"token {token}"} if token else {}
+    url = path if path.startswith("http") else town.base_url + path
+    answer = http(method, url, json=body, headers=headers)
+    assert answer.ok, answer.text
+    return answer
+
+
+def poll(town: Any, url: str, token: str) -> Any:
+    for _ in range(300):
+        answer = phone(town, "GET", url, token=token)
+        if answer.status_code == 200:
+            return answer.json()["order"]
+        time.sleep(0.1)
+    raise AssertionError("nothing came of it")
+
+
+@pytest.mark.parametrize(
+    "merchant, system", [("Boston Deli", "deli"), ("Boston Burgers", "shop"), ("Sandbox Diner", None)]
+)
+def test_an_order_is_found_where_it_was_placed(town: Any, merchant: str, system: str | None) -> None:
+    if system and getattr(town, system) is None:
+        pytest.skip("; ".join(town.left_out))
+    login = {"api_key": "standin-api-key", "username": ADA, "password": PASSWORDS[ADA]}
+    token = phone(town, "POST", "/v14/access_tokens", {"access_token": login}).json()["access_token"]["token"]
+    places = phone(town, "GET", "/v15/apps/1/locations?fulfillment_types=pickup").json()
+    place = next(each["location"] for each in places if each["location"]["merchant_name"] == merchant)
+    menu = phone(town, "GET", f"/v15/order_ahead/menus/{place['id']}").json()["menu"]
+    dish = menu["categories"][0]["category"]["items"][0]["item"]
+    item = {"id": dish["id"], "quantity": 1, "option_ids": enough(dish)}
+    before = town.tickets()
+    cart = {"order": {"location_id": place["id"], "items": [{"item": item}], "tip_amount": None}}
+    started = phone(town, "POST", "/v15/order_ahead/orders", cart, token).json()["order"]
+    shown = poll(town, started["order_url"], token)
+    begun = phone(town, "POST", shown["order_completion_url"], token=token).json()["order"]
+    done = poll(town, begun["order_url"], token)
+    assert done["order_number"] and done["total_amount"] == shown["total_amount"]
+    if system:
+        (new,) = [ticket for ticket in town.tickets() if ticket not in before]
+        assert done["order_number"] in new
+
+
+def enough(dish: Any) -> list[int]:
+    """The defaults, and as many more options as each group asks for."""
+    chosen: list[int] = []
+    for entry in dish["option_groups"]:
+        group = entry["option_group"]
+        others = [each["option"]["id"] for each in group["options"]]
+        wanted = [*group["default_option_ids"], *(id for id in others if id not in group["default_option_ids"])]
+        chosen += wanted[: max(group["minimum_choices"], len(group["default_option_ids"]))]
+    return chosen

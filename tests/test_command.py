@@ -1,0 +1,81 @@
+"""The command ``levelup-ov`` without any configuration, and what it starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from levelup_ov.__main__ import main
+from levelup_ov.cli import COMMANDS
+from tests.servers.process import http
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def paths(commands: dict[str, click.Command], *before: str) -> Iterator[list[str]]:
+    for name, command in commands.items():
+        yield [*before, name]
+        if isinstance(command, click.Group):
+            yield from paths(command.commands, *before, name)
+
+
+EVERY_COMMAND = [[], *paths({each.name or "": each for each in COMMANDS})]
+
+
+def start(*arguments: str, directory: Path, **environ: str) -> subprocess.Popen[str]:
+    """The command in a process of its own, in an empty environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "levelup_ov", *arguments], cwd=directory, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environ},
+    )  # fmt: skip
+
+
+def line_of(process: subprocess.Popen[str], words: str) -> str:
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if words in line:
+            return line
+    raise AssertionError("".join(said))
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND, ids=" ".join)
+def test_help_needs_no_configuration(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEVELUP_OV_ENV", raising=False)
+    shown = CliRunner().invoke(main, [*command, "--help"], prog_name="levelup-ov")
+    assert shown.exit_code == 0
+    assert shown.output.startswith(f"Usage: {' '.join(['levelup-ov', *command])} ")
+
+
+def test_what_needs_a_configuration_lists_its_mistakes(tmp_path: Path) -> None:
+    with start("submissions", "list", directory=tmp_path) as process:
+        assert line_of(process, "LEVELUP_OV_API_KEYS").startswith("  - environment, LEVELUP_OV_API_KEYS: is not set")
+    assert process.returncode == 78
+
+
+def test_the_sandbox_needs_no_configuration(tmp_path: Path) -> None:
+    with start("sandbox", "--port", "0", directory=tmp_path) as process:
+        try:
+            address = line_of(process, "sandbox at").split()[-1]
+            assert http("GET", f"{address}/v1/locations").status_code == 401
+            assert (tmp_path / "instance").is_dir()
+        finally:
+            process.terminate()
+
+
+def test_run_becomes_gunicorn_and_passes_its_options_on(tmp_path: Path) -> None:
+    options = ("run", "--workers", "1", "--bind", "127.0.0.1:0")
+    with start(*options, directory=tmp_path, LEVELUP_OV_ENV="development") as process:
+        try:
+            address = line_of(process, "Listening at").partition("Listening at: ")[2].partition(" ")[0]
+            assert http("GET", f"{address}/health").status_code == 200
+        finally:
+            process.terminate()  # the process itself is gunicorn: it stops without a rest
+    assert process.returncode == 0
