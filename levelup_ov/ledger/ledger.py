@@ -30,12 +30,13 @@ from typing import Any
 
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.identity import WINDOWS, Identity, Kind
+from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
 from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements, doubt
 
-RETENTION = timedelta(days=30)
+RETENTION = PERIOD
+"""After that an identity has other references (SUB-11): what was settled may be forgotten."""
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
 """Characters of a trace as JSON."""
@@ -57,7 +58,7 @@ class Submission:
     """One row, as it stood at ``seen_at``. All times are aware, in UTC; amounts in cents.
 
     ``reference`` is ours at the provider. ``owner`` names host and process, for people.
-    ``content`` has the content's digest under each key. ``answer`` is the recorded answer's JSON text.
+    ``content`` has the content's digest under each key, ``alike`` that of content and guest. ``answer`` is the recorded answer's JSON text.
     ``trace`` is what the adapter left to find the order by. ``received_at``: the time that went into what was
     sent. ``boot`` and ``since`` tell the last change by its writer's clock, ``lease`` for how long it counts.
     ``proven``: whether the provider named our reference. ``ended``: how it is known that it was not placed.
@@ -70,6 +71,7 @@ class Submission:
     location: str
     state: State
     content: tuple[str, ...]
+    alike: tuple[str, ...]
     owner: str
     request_id: str | None
     claimed_at: datetime
@@ -287,7 +289,7 @@ class Ledger:
                     return self._recognised(cursor, held, kinds, content, this)
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
-                    row.update(_following(matches, identities, content, reference))
+                    row.update(_following(matches, identities, content, alike, reference))
             if not insert.run(cursor, {**row, **self._clock()}).rowcount:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
@@ -862,6 +864,7 @@ def _submission(row: Any) -> Submission:
         location=row.location,
         state=row.state,
         content=tuple(row.content.split()),
+        alike=tuple(row.alike.split()),
         owner=row.owner,
         request_id=row.request_id,
         claimed_at=_from_ms(row.claimed_at),
@@ -897,6 +900,7 @@ def _following(
     matches: Sequence[_Match],
     identities: Sequence[Identity],
     content: tuple[str, ...],
+    alike: tuple[str, ...],
     reference: Callable[[int], str] | None,
 ) -> dict[str, Any]:
     """What a new row takes over from the attempts before it, none of which holds its identities any more (SUB-11)."""
@@ -906,21 +910,25 @@ def _following(
     if reference is None:
         return taken
     latest = max(match.submission.generation for match in matches)
-    if any(_is_over(match.submission, content) for match in matches):
+    if any(_is_over(match.submission, content, alike) for match in matches):
         return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
     received = before.received_at and _to_ms(before.received_at)
     return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
 
 
-def _is_over(before: Submission, content: tuple[str, ...]) -> bool:
+def _is_over(before: Submission, content: tuple[str, ...], alike: tuple[str, ...]) -> bool:
     """Whether nothing more may be sent under the reference of an earlier attempt.
 
     What was not sent, or is not known for certain to be refused by the provider, goes on under it, so that a
-    provider that knows references takes whatever comes late for the same order.
+    provider that knows references takes whatever comes late for the same order. What is another order by now does
+    not: such a provider would refuse it for good.
     """
     if before.ended == "absent":
         return not set(content) & set(before.content)
-    return before.state == "placed" or before.ended != "unsent"
+    if before.ended == "unsent":
+        # Calls before the placing one have used the reference.
+        return not set(content) & set(before.content) or bool(alike) and not set(alike) & set(before.alike)
+    return True
 
 
 def _absence(submission: Submission) -> str:

@@ -292,7 +292,7 @@ class Service:
             identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named),
             identity.content_digests(location, content, self._identity_keys),
             context.request_id,
-            identity.reference_of(location, key=self._reference_key, **named),
+            identity.reference_of(location, key=self._reference_key, period=identity.period_of(now), **named),
             card is not None,
             now,
             identity.alike_digests(location, content, request.order.user.name, self._identity_keys),
