@@ -1,15 +1,17 @@
-"""The channel's HTTP client: one connection, one request at a time, bounded, and able to send anything.
+"""The channel's HTTP client: one request at a time but where two must meet, bounded, and able to send anything.
 
 It is the standard library's, because the service's own transport refuses to send what is broken.
 """
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -136,6 +138,28 @@ class Client:
             words = f"no answer: {type(error).__name__}{f', {error}' if str(error) else ''}"
             return Exchange(method, path, sent, body, 0, seconds=time.monotonic() - begun, failure=words)
         return Exchange(method, path, sent, body, status, answered, content, time.monotonic() - begun)
+
+    def together(self, path: str, bodies: Sequence[bytes]) -> list[Exchange]:
+        """A POST of each body, all at once, each over a connection of its own.
+
+        :raises LimitReached: the run has used up what it may.
+        """
+        if self._left < len(bodies):
+            raise LimitReached
+
+        def send(body: bytes) -> Exchange:
+            beside = copy.copy(self)
+            beside._connection, beside._used = None, False
+            try:
+                return beside.send("POST", path, body)
+            finally:
+                beside.close()
+
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            answers = list(pool.map(send, bodies))
+        self._left -= len(bodies)
+        self.count += len(bodies)
+        return answers
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytz.tzinfo import BaseTzInfo
@@ -69,6 +69,11 @@ class Conversation:
         for placeholder, raw in replaced.items():
             body = body.replace(json.dumps(placeholder), raw)
         return self.raw(location, root, body.encode(), {"Idempotency-Key": key} if key is not None else {})
+
+    def at_once(self, location: str, root: str, orders: Sequence[Any]) -> list[Exchange]:
+        """Several orders at the same time."""
+        bodies = [json.dumps({root: members}).encode() for members in orders]
+        return [self.held(answer, root) for answer in self.client.together(f"/locations/{location}/{root}s", bodies)]
 
     def raw(self, location: str, root: str, body: bytes, headers: Mapping[str, str] = {}) -> Exchange:
         """Send a body as it is."""

@@ -5,15 +5,18 @@ The JSON document (``"format": 1``; members may be added, none changes its meani
     {"format": 1, "service": "...", "strict": false, "submitted": false, "status": 0, "stopped": null,
      "locations": ["..."], "locations_left_out": 0, "requests": 0, "seconds": 0.0,
      "counts": {"pass": 0, "violation": 0, "deviation": 0, "not applicable": 0},
+     "rule_counts": {"pass": 0, "violation": 0, "deviation": 0, "not applicable": 0},
+     "not_judged": [{"rule": "...", "check": "...", "reason": "..."}],
      "orders": [{"location": "...", "order_id": "..."}],
      "rules": [{"id": "EP-1", "sources": ["..."], "text": "...", "result": "pass", "reason": null,
                 "checks": [{"title": "...", "grade": "required", "result": "pass", "passes": 1,
                             "failures": [{"location": "...", "detail": "...", "request": "...", "answer": "..."}],
                             "reasons": [{"location": "...", "reason": "..."}]}]}]}
 
-``status`` is the exit status; ``result`` one of the names in ``counts``; ``grade`` is ``required`` or ``decision``;
-a location is null where it is the whole service. The key, the card number and values of ``user_`` members stand
-nowhere in it.
+``counts`` are of checks, ``rule_counts`` of rules; a rule has any number of checks, and the worst of their results.
+``not_judged``: what could not be seen, the rules without any check first. ``status`` is the exit status; ``result``
+one of the names in ``counts``; ``grade`` is ``required`` or ``decision``; a location is null where it is the whole
+service. The key, the card number and values of ``user_`` members appear nowhere in it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +76,11 @@ class Findings:
             "requests": outcome.requests,
             "seconds": round(self.seconds, 1),
             "counts": {result: counts[result] for result in RESULTS},
+            "rule_counts": {result: outcome.report.rule_counts()[result] for result in RESULTS},
+            "not_judged": [
+                {"rule": rule, "check": check or None, "reason": self._clean(reason)}
+                for rule, check, reason in outcome.report.not_judged()
+            ],
             "orders": [
                 {"location": location, "order_id": self._clean(id) if isinstance(id, str) else id}
                 for location, id in outcome.report.orders
@@ -156,11 +165,18 @@ class Findings:
             yield f"{outcome.left_out} locations were left out; name them with --location"
         if outcome.stopped:
             yield style(f"The run ended early: {outcome.stopped}.", "violation")
-        results = ", ".join(f"{counts[result]} {result}" for result in RESULTS if counts[result])
+        unseen = list(outcome.report.not_judged())
+        if unseen:
+            yield "Not judged:"
+            for rule, title, reason in unseen:
+                yield self._clean(f"  {rule:<9} {title + ': ' if title else ''}{reason}")
         places = len(outcome.places)
+        colour: Result = "pass" if self.status == 0 else "violation"
+        yield style(f"rules: {_counted(outcome.report.rule_counts())}", colour)
         yield style(
-            f"{results}; {places} location{'s' * (places != 1)}, {outcome.requests} requests in {self.seconds:.1f} s",
-            "pass" if self.status == 0 else "violation",
+            f"checks: {_counted(counts)}; {places} location{'s' * (places != 1)}, {outcome.requests} requests in "
+            f"{self.seconds:.1f} s",
+            colour,
         )
 
     def _about(self, checks: Collection[Check], result: Result) -> str | None:
@@ -214,6 +230,10 @@ class Findings:
 
     def _xml(self, text: str) -> str:
         return _NOT_XML.sub("\ufffd", self._clean(text))
+
+
+def _counted(counts: Counter[Result]) -> str:
+    return ", ".join(f"{counts[result]} {result}" for result in RESULTS if counts[result])
 
 
 def _body(content: bytes) -> str:

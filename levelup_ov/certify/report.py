@@ -19,12 +19,26 @@ PRICED = "an order made from the menu is priced"
 UNSEEN: Mapping[str, str] = {
     "EP-4": "no order could be made from a menu",
     "LOC-3": "a location that cannot be read needs a provider that fails",
+    "EP-14": "what a provider needs of a user is known there only",
+    "MENU-7": "what is sold out is known at the provider only; the adapter's contract suite has a refusal for it",
+    "MONEY-10": "a price that changes needs a provider that changes it; the adapter's contract suite has one",
+    "MONEY-11": "what a provider takes off is seen there only",
     "MENU-6": "what was left out of a menu is seen at the provider only",
     "TIME-11": "hours that change between validation and submission are seen at the provider only",
     "META-3": "what carts there are is seen at the provider only",
     "META-6": "the service returned no account",
     "META-7": "the service returned no account",
     "PAY-4": "what is charged is seen at the provider only",
+    "EP-13": "what is kept of a provider is seen there only",
+    "META-10": "whose values are opened is seen where the service uses them only",
+    "SUB-7": "connections to the provider are seen there only",
+    "SUB-8": "whose order an answer is about is seen at the provider only; the adapter's contract suite has cases",
+    "SUB-9": "what is sent late is seen at the provider only",
+    "SUB-10": "an order that is ruled out needs a provider that fails; the adapter's contract suite has one",
+    "SUB-11": "clocks that are set need more than one host",
+    "SUB-12": "what is found late is seen at the provider only",
+    "SUB-13": "how the ledger is kept is seen by its operator only",
+    **{f"WEB-{number}": "no call of the channel takes part in web checkout" for number in range(1, 8)},
     "SUB-5": "an outcome that is not known needs a provider that fails; the adapter's contract suite has one",
 }
 """Why a rule cannot be seen from the channel, or could not be this time."""
@@ -118,6 +132,19 @@ class Report:
     def counts(self) -> Counter[Result]:
         """How many checks had which result."""
         return Counter(check.result for check in self.checks.values())
+
+    def rule_counts(self) -> Counter[Result]:
+        """How many rules had which result."""
+        return Counter(result for _, result, _, _ in self.by_rule())
+
+    def not_judged(self) -> Iterator[tuple[str, str, str]]:
+        """Rule, check and reason of everything that could not be seen, the rules without a check first."""
+        for rule, _, checks, reason in self.by_rule():
+            if not checks:
+                yield rule.id, "", reason or ""
+        for check in self.checks.values():
+            if check.result == "not applicable":
+                yield check.rule, check.title, "; ".join(dict.fromkeys(check.reasons.values()))
 
     def _check(self, rule: str, title: str, decision: bool) -> Check:
         key = (rule, title, decision)

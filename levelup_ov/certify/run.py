@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from levelup_ov.certify import endpoints
+from levelup_ov.certify.baskets import Baskets
 from levelup_ov.certify.bodies import check_bodies
 from levelup_ov.certify.client import CannotRun, Client, LimitReached
 from levelup_ov.certify.conversation import Conversation
@@ -109,6 +110,8 @@ def _check_place(
         check_bodies(talk, place, order(validations.line.wire(), user=talk.user), validations.answer)
     progress(f"{place.id}: validations")
     validations.check()
+    progress(f"{place.id}: baskets")
+    Baskets(validations).check()
     progress(f"{place.id}: times")
     Times(validations, now).check()
     if plan.submit:

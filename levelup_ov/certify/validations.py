@@ -67,7 +67,7 @@ class Validations:
     def check_money(self) -> None:
         """MONEY-3 to MONEY-6, MONEY-8."""
         report, bare = self.report, self.answer
-        total = _food(bare)
+        total = food(bare)
         if self.line.price is None:
             report.not_applicable("MONEY-3", "total is the food by the menu's prices", "some choices are free")
         else:
@@ -77,8 +77,8 @@ class Validations:
         self._expect_tip(bare, 0, "a missing tip")
         tipped = self.send(tip=_TIP)
         if report.expect("MONEY-4", "an order with a tip is priced, whether tips are taken or not", tipped.ok, tipped):
-            words = f"{_food(tipped)} with a tip, {total} without"
-            report.expect("MONEY-3", "total is without the tip", _food(tipped) == total, tipped, words)
+            words = f"{food(tipped)} with a tip, {total} without"
+            report.expect("MONEY-3", "total is without the tip", food(tipped) == total, tipped, words)
             self._expect_tip(tipped, _TIP, "a tip")
         reduced = self.send(merchant_funded_discount=_DISCOUNT)
         title = "merchant_funded_discount is echoed"
@@ -87,9 +87,9 @@ class Validations:
         else:
             echoed = members(reduced).get("merchant_funded_discount")
             report.expect("MONEY-5", title, echoed == _DISCOUNT, reduced, f"it is {echoed!r}", decision=True)
-            words = f"{_food(reduced)} with a discount, {total} without"
+            words = f"{food(reduced)} with a discount, {total} without"
             title = "total is not lowered by merchant_funded_discount"
-            report.expect("MONEY-3", title, _food(reduced) == total, reduced, words)
+            report.expect("MONEY-3", title, food(reduced) == total, reduced, words)
             none = members(bare).get("merchant_funded_discount")
             title = "without a merchant-funded discount it is 0"
             report.expect("MONEY-5", title, none == 0, bare, f"it is {none!r}", decision=True)
@@ -101,12 +101,12 @@ class Validations:
         nulls = self.send(tip=None, merchant_funded_discount=None, special_instructions=None,
                           desired_ready_time=None, fulfillment_type=None, metadata=None)  # fmt: skip
         title = "null means the same as absent"
-        met = nulls.ok and _food(nulls) == total
+        met = nulls.ok and food(nulls) == total
         report.expect("EP-11", title, met, nulls)
         double = self.send(self.line.wire(quantity=2))
         if double.ok and total is not None:
-            words = f"{_food(double)} for two, {total} for one"
-            report.expect("ITEM-6", "two cost twice as much as one", _food(double) == 2 * total, double, words)
+            words = f"{food(double)} for two, {total} for one"
+            report.expect("ITEM-6", "two cost twice as much as one", food(double) == 2 * total, double, words)
 
     def _expect_tip(self, exchange: Exchange, sent: int, what: str) -> None:
         tip, taken = members(exchange).get("tip", ""), self.place.tips
@@ -130,7 +130,7 @@ class Validations:
             self.report.not_applicable("MONEY-8", title, exchange.words)
             return
         answer = members(exchange)
-        given = (_food(exchange), answer.get("tip"), answer.get("merchant_funded_discount"))
+        given = (food(exchange), answer.get("tip"), answer.get("merchant_funded_discount"))
         words = f"food, tip and discount are {given}"
         self.report.expect("MONEY-8", title, given == (1000, _TIP, _DISCOUNT), exchange, words)
 
@@ -161,19 +161,19 @@ class Validations:
             report.expect("ITEM-7", "more of an option than the menu allows is refused", over.refused, over)
 
     def _chosen(self, line: Line, exchange: Exchange) -> None:
-        report, total = self.report, _food(exchange)
+        report, total = self.report, food(exchange)
         if line.price is not None:
             words = f"total without fees is {total}, the menu's prices make {line.price}"
             report.expect("ITEM-1", "chosen options are priced", total == line.price, exchange, words)
         backwards = self.send(replace(line, picks=line.picks[::-1]).wire())
-        met = backwards.ok and _food(backwards) == total
+        met = backwards.ok and food(backwards) == total
         report.expect("ITEM-2", "the order of options is free", met, backwards)
         wire = line.wire()
         for wrapper in wire["item"]["options"]:
             if wrapper["option"]["quantity"] == 1:
                 del wrapper["option"]["quantity"]
         absent = self.send(wire)
-        met = absent.ok and _food(absent) == total
+        met = absent.ok and food(absent) == total
         report.expect("ITEM-6", "an option's quantity is 1 if absent", met, absent)
         wrong = line.wire()
         wrong["item"]["options"][0]["option"]["quantity"] = 0
@@ -190,7 +190,7 @@ class Validations:
             self.report.not_applicable("ITEM-2", title, once.words, decision=True)
             return
         twice = self.send(replace(line, picks=(*line.picks, last)).wire())
-        met = twice.ok and _food(twice) == _food(once)
+        met = twice.ok and food(twice) == food(once)
         self.report.expect("ITEM-2", title, met, twice, decision=True)
 
     def _orphan(self, line: Line) -> None:
@@ -280,11 +280,11 @@ class Validations:
         item = self.line.item.metadata
         given = {"integration_certify": "1", **item}
         exchange = self.send(self.line.wire(metadata=given))
-        met = exchange.ok and _food(exchange) == _food(self.answer)
+        met = exchange.ok and food(exchange) == food(self.answer)
         report.expect("ITEM-9", "an item's metadata comes back with the order", met, exchange)
 
 
-def _food(exchange: Exchange) -> int | None:
+def food(exchange: Exchange) -> int | None:
     """``total`` without the fees that are itemised beside it (MONEY-9). That 10.0 is no amount is MONEY-1's to tell."""
     answer = members(exchange)
     total, metadata = answer.get("total"), answer.get("metadata")

@@ -50,8 +50,8 @@ def certify(
     """Hold the service at URL to the contract, rule by rule.
 
     It plays the channel: reads merchants, locations and menus, and validates orders made from the menus, right and
-    wrong ones. One request at a time. Without --submit nothing is ordered. A test card is sent only with --submit,
-    and only where LevelUp is not taken as tender.
+    wrong ones. One request at a time, but for two users who order at once. Without --submit nothing is ordered. A test
+    card is sent only with --submit, and only where LevelUp is not taken as tender.
 
     A violation breaks what the documents ask for, or costs a user money or an order. A deviation differs from a
     form that is this project's decision, such as the status of an error.

@@ -43,7 +43,11 @@ class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Pricing, 
         clock = Clock()
         monkeypatch.setattr(net, "now", clock.now)
         monkeypatch.setattr(net, "sleep", clock.sleep)
-        return Bench(provider)
+        # One for all tests of a provider: what it starts, such as TLS, takes longer than most tests.
+        if "bench" not in provider.kept:
+            provider.kept["bench"] = Bench(provider)
+        bench: Bench = provider.kept["bench"]
+        return bench
 
     @pytest.fixture
     def sample(self, request: pytest.FixtureRequest) -> Sample:

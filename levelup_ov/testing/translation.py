@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pytz.tzinfo import BaseTzInfo
@@ -24,7 +26,7 @@ from levelup_ov.testing.provider import Sample
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
 ADDRESS = DeliveryAddress("21 Blue Street", "Floor 9", "Boston", "MA", "02114", "knock twice at the side door")
-_LOOKS_LIKE = {"email": re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), "phone": re.compile(r"\+?[0-9][0-9 ().-]{6,15}[0-9]")}
+_IS_EMAIL, _NAMES_PHONE = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), re.compile("phone|mobile", re.IGNORECASE)
 AMOUNTS = (57, 115, 1999)
 """Cents that a float of dollars gets wrong in one direction or the other."""
 
@@ -171,7 +173,8 @@ class Translation:
                 assert told, f"EP-14: the refusal must name the member: path='$.user.{lacking}'"
                 assert bench.held() == before, "EP-14: the order of a refused user was placed"
                 continue
-            made_up = [value for value in values(run) if _LOOKS_LIKE[lacking].fullmatch(value) and value not in known]
+            made_up = [value for name, value in _named_values(run) if value not in known and (
+                _IS_EMAIL.fullmatch(value) if lacking == "email" else _NAMES_PHONE.search(name))]  # fmt: skip
             assert not made_up, f"EP-14: the user gave no {lacking}, and {made_up[0]!r} is sent: nobody's is made up"
 
     @pytest.mark.rule("TIME-2", "TIME-5", "TIME-6", "TIME-9")
@@ -237,6 +240,23 @@ def check_quote(quote: Quote, *, adds_up: bool = False) -> None:
 def values(run: Run) -> list[str]:
     """Every value that was sent in a run, but for what was only read."""
     return [value for exchange in run.exchanges if exchange.method != "GET" for value in exchange.values()]
+
+
+def _named_values(run: Run) -> Iterator[tuple[str, str]]:
+    """Every text that was sent as JSON, with the name of its member."""
+    for exchange in run.exchanges:
+        try:
+            waiting: list[tuple[str, Any]] = [("", json.loads(exchange.body))]
+        except ValueError:
+            continue
+        while waiting:
+            name, value = waiting.pop()
+            if isinstance(value, dict):
+                waiting += value.items()
+            elif isinstance(value, list):
+                waiting += [(name, each) for each in value]
+            elif isinstance(value, str) and value:
+                yield name, value
 
 
 def sent_times(run: Run, names: set[str]) -> int:

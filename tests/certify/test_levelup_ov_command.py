@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from flask import Flask
 
 from levelup_ov.__main__ import main
+from levelup_ov.certify.report import UNSEEN
 from levelup_ov.config import DEVELOPMENT_API_KEY
 from levelup_ov.errors import KINDS
 from tests.certify.serving import serving
@@ -92,10 +93,13 @@ def test_the_json_document_has_its_described_members(sound: Flask) -> None:
     document = json.loads(ran.stdout)
     assert list(document) == [
         "format", "service", "strict", "submitted", "status", "stopped", "locations", "locations_left_out",
-        "requests", "seconds", "counts", "orders", "rules",
+        "requests", "seconds", "counts", "rule_counts", "not_judged", "orders", "rules",
     ]  # fmt: skip
     assert (document["format"], document["status"], ran.exit_code) == (1, 1, 1)
     assert document["locations"] == ["sandbox.congress"]
+    assert sum(document["rule_counts"].values()) == len(document["rules"])
+    assert sum(document["counts"].values()) == sum(len(rule["checks"]) for rule in document["rules"])
+    assert {"rule": "PAY-4", "check": None, "reason": UNSEEN["PAY-4"]} in document["not_judged"]
     (broken,) = [rule for rule in document["rules"] if rule["result"] == "violation"]
     assert list(broken) == ["id", "sources", "text", "result", "reason", "checks"]
     assert broken["id"] == "MENU-3" and broken["text"].startswith("Categories have no price.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -254,6 +256,38 @@ def rounded(order: Json) -> None:
             order[name] = int(order[name])
 
 
+def merged(order: Json) -> None:
+    """Lines by their item: the first one's options, the quantities of all."""
+    lines: dict[Any, Json] = {}
+    for each in order.get("items") or ():
+        if not isinstance(each, dict) or not isinstance(each.get("item"), dict):
+            return
+        item = each["item"]
+        if (known := lines.get(item.get("provider_id"))) is None:
+            lines[item.get("provider_id")] = item
+        elif type(known.get("quantity")) is int and type(item.get("quantity")) is int:
+            known["quantity"] += item["quantity"]
+    order["items"] = [{"item": item} for item in lines.values()] or order.get("items")
+
+
+class OneBasket:
+    """The basket of the login: who comes while somebody else's order is under way gets that one's items."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: list[Json] = []
+
+    def __call__(self, order: Json) -> None:
+        with self._lock:
+            before = [other for other in self._under_way if other["user"] != order.get("user")]
+            self._under_way.append({"items": order.get("items"), "user": order.get("user")})
+        if before:
+            order["items"] = before[0]["items"]
+        time.sleep(0.02)
+        with self._lock:
+            self._under_way.pop(0)
+
+
 def _wrong(*rules: str, **members: Any) -> Wrong:
     return Wrong(frozenset(rules), **members)
 
@@ -286,5 +320,7 @@ WRONG: Mapping[str, Wrong] = {
     "instructions are cut off": _wrong("ITEM-8", request=ordered(cut_off)),
     "a delivery becomes a pickup": _wrong("EP-12", request=ordered(always_pickup)),
     "the past becomes as soon as possible": _wrong("TIME-10", request=ordered(no_past)),
+    "lines of one item are merged": _wrong("ITEM-11", request=ordered(merged)),
+    "two users share a basket": _wrong("META-11", request=ordered(OneBasket())),
     "10.0 is an amount": _wrong("MONEY-1", request=ordered(rounded)),
 }

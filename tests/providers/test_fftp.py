@@ -323,7 +323,7 @@ def test_a_refusal_has_the_restaurants_words_and_no_effect(
     assert not session.placing
 
 
-@pytest.mark.rule("ITEM-7", "SUB-2")
+@pytest.mark.rule("ITEM-7", "MENU-7", "SUB-2")
 def test_an_item_sold_out_after_validation_is_refused(
     restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
 ) -> None:
