@@ -58,7 +58,8 @@ class Submission:
     """One row, as it stood at ``seen_at``. All times are aware, in UTC; amounts in cents.
 
     ``reference`` is ours at the provider. ``owner`` names host and process, for people.
-    ``content`` has the content's digest under each key, ``alike`` that of content and guest. ``answer`` is the recorded answer's JSON text.
+    ``content`` has the content's digest under each key, ``alike`` that of content and guest. ``answer`` is the
+    recorded answer's JSON text.
     ``trace`` is what the adapter left to find the order by. ``received_at``: the time that went into what was
     sent. ``boot`` and ``since`` tell the last change by its writer's clock, ``lease`` for how long it counts.
     ``proven``: whether the provider named our reference. ``ended``: how it is known that it was not placed.
