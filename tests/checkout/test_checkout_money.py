@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -498,7 +499,7 @@ def test_a_run_ends_in_time_though_levelup_hangs(
     for number in range(6):
         uuid = site.charged(order(merchant, user, tip_amount=9906))["uuid"]
         site.refund(uuid, f"stuck {number}")
-    monkeypatch.setattr("levelup_ov.cli.checkout.PATIENCE", 1.0)
+    monkeypatch.setattr(import_module("levelup_ov.cli.checkout"), "PATIENCE", 1.0)
     taken = timed(lambda: site.command("reconcile"), site)
     assert taken < 6
 
