@@ -78,9 +78,7 @@ def test_engine_ledger_and_clients_agree_after_a_campaign(
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("mutant", ["Forgetful", "Optimist", "Impatient"])
-def test_a_campaign_sees_duplicates_of_forgotten_claims(
-    campaigns: Mapping[str, Report], mutant: str
-) -> None:
+def test_a_campaign_sees_duplicates_of_forgotten_claims(campaigns: Mapping[str, Report], mutant: str) -> None:
     report = campaigns[mutant]
     assert report.total.duplicates > 0, report.table()
     assert any("orders of" in violation for violation in report.violations)
