@@ -10,7 +10,7 @@ SETUPTOOLS = $(shell sed -n 's/^\(setuptools==[^ ]*\).*/\1/p' requirements-dev.t
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults simulate simulate-mutants bench soak clean
+.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults faults-outer simulate simulate-mutants bench soak clean
 
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
@@ -73,6 +73,10 @@ simulate: $(VENV)/development
 # For each rule put back to the old way: how many trials show it, of N at the most.
 simulate-mutants: $(VENV)/development
 	$(BIN)/python -m tests.simulation $(or $(N),20000) $(or $(SEED),1) --mutants $(ARGS)
+
+# The same from a phone's app to the provider: N orders ahead, every link failing.
+faults-outer: $(VENV)/development
+	$(BIN)/python -m tests.faults.outer $(or $(N),2000) $(or $(SEED),1)
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.run $(ARGS)

@@ -153,6 +153,9 @@ class FftpAdapter(Adapter):
         except PriceDiffers as refusal:
             _check_total(refusal, total)
             raise
+        except NotFound:
+            # It is no refusal of this call: FFTP says so of an order that is asked for by its id.
+            raise broken_protocol("the provider answers POST /fftp/v1/orders with 404") from None
         placed = reply.answer()
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
         _check_lines(placed, body, "POST /fftp/v1/orders")
@@ -216,6 +219,8 @@ class FftpAdapter(Adapter):
         ready_at = in_minutes(placed.integer("eta_minutes"), made_at)
         ticket, total = placed.identifier("ticket_number"), placed.cents("total_cents")
         kept = self._kept(order_id, placed.text("payment_proof").removeprefix(PROOF), customer, session)
+        # The number that the counter has, whatever the answer to the placing call said.
+        ticket = kept.identifier("ticket_number", ticket)
         if body is not None:
             _check_lines(kept, body, f"POST /fftp/v1/orders/{order_id}/paid")
         charged = 0 if not kept.boolean("paid") else total if discounted is False else None
@@ -234,7 +239,12 @@ class FftpAdapter(Adapter):
         call = f"POST {path}/paid"
         try:
             try:
-                kept = session.post(f"{path}/paid", {"paid": True}, headers=self._admin(), repeatable=True).answer()
+                reply = session.post(f"{path}/paid", {"paid": True}, headers=self._admin(), repeatable=True)
+                kept = reply.answer()
+                told = kept.boolean("paid") or kept.text("status", "") == "cancelled"
+                if reply.status != 200 or not told:
+                    # The placing call's own answer, once more, looks like this: it does not show that FFTP kept it.
+                    raise broken_protocol("the provider's answer does not mark the order as paid")
             except NotFound:
                 raise
             except Failure:

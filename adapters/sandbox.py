@@ -112,7 +112,8 @@ class Problem(Refused):
 class Cart(NamedTuple):
     """A cart of the engine: what it holds by ``digest``, what it costs in cents, the ``token`` of its owner.
 
-    ``guest``: digests of the e-mail address and the telephone number that it was opened for.
+    ``guest``: digests of the e-mail address and the telephone number that it was opened for. ``is_own``: whether the
+    engine said that it holds what was put into it; its id alone may be another guest's, in an answer that came twice.
     """
 
     id: str
@@ -121,6 +122,7 @@ class Cart(NamedTuple):
     total: int
     token: str
     guest: Sequence[str] = ()
+    is_own: bool = True
 
 
 class SandboxAdapter(Adapter):
@@ -155,6 +157,8 @@ class SandboxAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         content, validated = _content(order), _recorded(order)
         unchanged = validated is not None and validated.digest == _digest(content)
+        if validated is not None and not validated.is_own:
+            raise Refused("price_changed", "The price that was shown is that of another order. Validate it again.")
         if validated is not None:
             try:
                 cart = validated if unchanged else _fill_cart(validated, content, session)
@@ -207,14 +211,17 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Ca
         token, credentials = _sign_in(order, session)
         answer = session.post(path, content, headers=_login(token, session), repeatable=True).answer()
     cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
-    return answer, Cart(cart_id, place, _digest(content), total, token, _guest(order)), credentials
+    held = answer.member("cart").value
+    is_own = _is_said(content, held.get("content")) and held.get("location") == place
+    return answer, Cart(cart_id, place, _digest(content), total, token, _guest(order), is_own), credentials
 
 
 def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     """The cart with the submission's final values (META-5)."""
     headers = _login(cart.token, session)
-    reply = session.call("PUT", f"/v1/carts/{cart.id}", body=content, headers=headers, repeatable=True)
-    return cart._replace(digest=_digest(content), total=reply.answer().member("quote").cents("grand_total"))
+    path = f"/v1/carts/{cart.id}"
+    answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).answer()
+    return cart._replace(digest=_digest(content), total=answer.member("quote").cents("grand_total"))
 
 
 def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:
@@ -265,6 +272,15 @@ def _check_echo(answer: Answer, call: str, where: str, place: str, reference: st
             raise broken_protocol(words)
 
 
+def _is_said(sent: Any, told: Any) -> bool:
+    """Whether an answer has what was sent; it may have more members (EP-8)."""
+    if isinstance(sent, dict):
+        return isinstance(told, dict) and all(_is_said(value, told.get(name)) for name, value in sent.items())
+    if isinstance(sent, list):
+        return isinstance(told, list) and len(sent) == len(told) and all(map(_is_said, sent, told))
+    return bool(sent == told)
+
+
 def _login(token: str, session: Session) -> Mapping[str, str]:
     return {_SESSION: session.conceal(token)}
 
@@ -286,7 +302,11 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
             attempts.append(("/v1/accounts", {**person, "email": email}))
     for path, body in attempts:
         try:
-            token = session.post(path, body).answer().member("session").text("token")
+            answer = session.post(path, body).answer()
+            token = answer.member("session").text("token")
+            if answer.member("account").text("email") != body["email"]:
+                words = "is about another guest: $.account.email is not the one that was sent"
+                raise broken_protocol(f"the provider's answer to POST {path} {words}")
         except Problem as problem:
             if problem.problem not in ("login_refused", "email_taken"):
                 raise

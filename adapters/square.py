@@ -234,6 +234,9 @@ class SquareAdapter(Adapter):
             _check_echo(settled, f"POST {path}", id=order_id, reference_id=reference)
             if settled.text("state") == "CANCELED":
                 raise broken_protocol(f"the provider settled the order and has it as canceled: $.order.state of {path}")
+            if settled.text("state") != "COMPLETED" and _version(settled) <= trace["version"]:
+                # The answer to the creation, once more, looks like this.
+                raise broken_protocol(f"the provider's answer does not settle the order: $.order.version of {path}")
             return self._cents(settled, "total_money"), settled.text("reference_id")
         body = {
             "idempotency_key": key,

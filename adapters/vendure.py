@@ -142,7 +142,7 @@ class VendureAdapter(Adapter):
         _placed(_ask(session, location.provider_id, FENCE, variables), reference, fenced=True)
 
     def error_from(self, reply: Reply) -> Refused | None:
-        return problem_in(reply.answer()) if reply.ok else None
+        return problem_in(reply.answer()) if reply.status == 200 else None
 
     def _order_cart(self, cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed | None:
         """Order a cart with the submission's final values (META-5), if it costs ``total`` and the tip.

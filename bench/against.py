@@ -7,6 +7,7 @@ submissions to the same provider: over plain HTTP and over TLS, beside it and fa
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -179,6 +180,8 @@ def measure(builds: Builds, rounds: int, scale: float) -> str:
 
 def main(commit: str, threads: int, *, quick: bool, rounds: int | None) -> None:
     """Print how this build compares with that of ``commit``."""
+    # Who is told to end takes the servers and the worktree along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with worktree(commit) as build, tempfile.TemporaryDirectory() as directory:
             builds = Builds(Path(directory), threads, {THIS: ROOT, THAT: build})

@@ -52,7 +52,7 @@ DISCARDED = 8 * 1024 * 1024
 POOLS = {"requests": 0, "health": 2, "ready": 2}
 """The threads beside those for requests, which answer certain paths whatever the others are busy with."""
 
-_RECEIVED_AT_ONCE = 256 * 1024
+_RECEIVED_AT_ONCE = 64 * 1024
 _ACCEPTED_AT_ONCE = 32
 _PAUSE = 0.1
 """Seconds between two looks at the door while all threads are busy: another worker may be free."""

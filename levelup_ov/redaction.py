@@ -165,12 +165,15 @@ class _Finder:
         special = [word for word in words if len(word) < _SHORT or word.isdecimal()]
         self._special = re.compile("|".join(map(_pattern, special))) if special else None
         self._words = [word for word in words if len(word) >= _SHORT and not word.isdecimal()]
+        self._shortest = min(map(len, words), default=0)
         self._heads: dict[str, list[str]] = {}
         if len(self._words) > _MANY:
             for word in self._words:
                 self._heads.setdefault(word[:_SHORT], []).append(word)
 
     def is_in(self, text: str) -> bool:
+        if len(text) < self._shortest:
+            return False
         if self._special is not None and self._special.search(text):
             return True
         if not self._heads:

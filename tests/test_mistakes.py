@@ -214,6 +214,15 @@ def test_commands_report_without_a_traceback(production: dict[str, str], tmp_pat
     assert "Traceback" not in found.stderr + found.stdout
 
 
+@pytest.mark.parametrize("value", ["abc", "1.5", "-1"])
+def test_a_number_of_workers_that_gunicorn_cannot_read(production: dict[str, str], value: str) -> None:
+    found = run([*COMMAND, "run"], {**production, "WEB_CONCURRENCY": value, "LEVELUP_OV_SUBMISSION_DEADLINE": "1"})
+    assert found.returncode == ConfigError.exit_code
+    assert "Traceback" not in found.stderr + found.stdout
+    # With whatever else is wrong.
+    assert "WEB_CONCURRENCY: " in found.stderr and "LEVELUP_OV_SUBMISSION_DEADLINE: " in found.stderr
+
+
 def test_a_port_in_use_is_reported_in_production_too(production: dict[str, str]) -> None:
     assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     with socket.create_server(("0.0.0.0", 0)) as taken:

@@ -47,6 +47,8 @@ OPEN_ENDPOINTS = frozenset(
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Where a body is read of a caller without a key."""
 
+_CHUNK = 32 * 1024
+"""Bytes of a body that are read at once."""
 _JSON = "application/json"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -142,7 +144,8 @@ def read_body() -> bytes:
     content = bytearray()
     try:
         stream = get_input_stream(request.environ)
-        while len(content) <= limit and (chunk := stream.read(limit + 1 - len(content))):
+        # A read makes room for all that it is asked for: of a whole limit, that costs as much as the order itself.
+        while len(content) <= limit and (chunk := stream.read(min(_CHUNK, limit + 1 - len(content)))):
             content += chunk
     except (OSError, ParseException) as error:
         if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:

@@ -16,7 +16,7 @@ from typing import Any
 
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
-from levelup_ov.checkout.connections import Access, Connections
+from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, in_progress, problem
 from levelup_ov.checkout.proof import Charge, PastOrder, differences, lookalikes
@@ -187,9 +187,10 @@ class Charges:
         return self._next_look(order, order.looks + 1)
 
     def _next_look(self, order: Order, looks: int) -> Order:
-        values: dict[str, Any] = {"looks": looks, "body": None, "look_at": None}
+        values: dict[str, Any] = {"looks": looks, "body": None, "look_at": None, "operator_case": None}
         if looks < len(LOOKS):
-            values = {"looks": looks, "look_at": self._now() + LOOKS[looks] // timedelta(milliseconds=1)}
+            look_at = self._now() + LOOKS[looks] // timedelta(milliseconds=1)
+            values = {"looks": looks, "look_at": look_at, "operator_case": None}
         return self._store.change_order(order.id, ("not_charged",), values=values) or order
 
     def _complete(
@@ -332,8 +333,15 @@ class Charges:
         return [each for each in history if each.uuid not in known]
 
     def _accesses_again(self, order: Order) -> tuple[Access, Access]:
-        merchant = self._connections.access_again("merchant", order.merchant)
-        return merchant, self._connections.access_again("user", order.user)
+        try:
+            merchant = self._connections.access_again("merchant", order.merchant)
+            return merchant, self._connections.access_again("user", order.user)
+        except Failure as failure:
+            if failure.code in CUT_OFF:
+                # They may connect again; until then a person can settle it.
+                what = case("not_connected", f"nobody can tell whether this was charged: {failure.message}")
+                self._store.change_order(order.id, ("charging", "not_charged"), values={"operator_case": what})
+            raise
 
     def _new(
         self, order: CheckoutOrder, delivery: Delivery | None, reference: str, proposed_uuid: str, discount: Cents

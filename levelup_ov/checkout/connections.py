@@ -33,6 +33,8 @@ STATE_LIFETIME = timedelta(minutes=10)
 CONFIRMATION_LIFETIME = timedelta(minutes=10)
 """How long a site may take to confirm that it was its visitor who came back."""
 SEALED_FOR = "levelup checkout token"
+CUT_OFF = ("connection_not_found", "not_connected")
+"""Failures of what only a person who connects again, or an operator, can bring to an end."""
 
 _PREFIXES: Mapping[Kind, str] = {"merchant": "mer_", "user": "usr_"}
 _CALLBACKS: Mapping[Kind, str] = {"merchant": "/checkout/merchants/callback", "user": "/checkout/users/callback"}

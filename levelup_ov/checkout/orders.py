@@ -243,7 +243,7 @@ class Orders:
             order = self._settle_charge(order, context)
             if order.state == "charged" and not order.is_to_be_submitted and self._is_too_old(order):
                 order = self._give_back(order)
-        elif order.state == "not_charged" and order.operator_case is None:
+        elif order.state == "not_charged" and case_of(order)["kind"] in ("", "not_connected"):
             order = self._charges.look_again(order, context)
         if order.state == "stuck":
             order = self._refunds.look(order, context)
@@ -355,6 +355,12 @@ class Orders:
             order_validation_id=validation_id.value if validation_id else None,
             card_number=None,
         )
+        merchant = self._store.connection(order.merchant)
+        if merchant is not None and merchant.levelup_id is not None:
+            # A merchant who connects anew has another id of ours, and the charge may stand already.
+            whose = f"checkout/levelup/{merchant.levelup_id}"
+            same = identity.identities(whose, content=content, keys=self._identity_keys, idempotency_key=key)
+            identities = (*identities, *same)
         digests = identity.content_digests(scope, content, self._identity_keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
 

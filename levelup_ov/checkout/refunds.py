@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
-from levelup_ov.checkout.connections import Access, Connections
+from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
@@ -86,6 +86,12 @@ class Refunds:
         uuid = order.uuid or ""
         if before.state == "refunding" and (told := self._read(calls, merchant, uuid)) and told.refunded_at:
             return self._refunded(order, told)
+        # From here on a refund may arrive, as late as a lease allows.
+        marked = self._store.change_order(
+            order.id, ("refunding",), held=order.held, values={"sent": self._leases.new()}
+        )
+        if marked is None:
+            raise in_progress("somebody else has taken this refund up")
         try:
             told = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
@@ -141,7 +147,14 @@ class Refunds:
             )
             return refund_impossible(stuck or order) if stuck else pending(failure.message)
         if isinstance(failure, _ForGood):
+            if asked_before and not self._leases.has_ended(before.sent):
+                # An earlier attempt had no answer: it may still arrive, and give the charge back.
+                self.release(order)
+                return pending(failure.message)
             return self._put_back(order, _told(failure))
+        if failure.code in CUT_OFF and (is_owed or asked_before):
+            what = case("not_connected", f"a charge has to go back: {failure.message}", uuid=order.uuid)
+            self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
         if is_owed:
             self.release(order)
             log.error("an order is charged, but neither submitted nor refunded", extra={"order": order.id})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import get_args
 
@@ -15,12 +16,13 @@ from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import REMEDIES
 from levelup_ov.ordering.turns import Run, in_turns, of_gone_accounts
+from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
 _MOST_OPEN = 20_000
 _SHOWN = (
     "id", "reference", "generation", "previous", "account", "location", "state", "ended", "finding", "look_again_at",
-    "owner", "request_id", "claimed_at", "sending_at", "settled_at",
+    "owner", "request_id", "claimed_at", "sending_at", "settled_at", "settled_by",
     "lease_until", "order_id", "provider_order_id", "expected_charge", "charged", "charge_mismatch", "trace",
 )  # fmt: skip
 
@@ -120,8 +122,9 @@ def reconcile(limit: int, seconds: float) -> None:
 @click.argument("submission_id")
 @click.option("--placed", metavar="NUMBER", help="The restaurant has the order, under this number.")
 @click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not make one.")
+@click.option("--by", help="Who says so; by default the user of the system.")
 @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
-def settle(submission_id: str, placed: str | None, not_placed: bool, yes: bool) -> None:
+def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | None, yes: bool) -> None:
     """Settle the unknown SUBMISSION_ID by what the restaurant said.
 
     For what no command can find out, such as the orders of an account that is gone. The channel gets this answer
@@ -138,8 +141,12 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, yes: bool) 
     said = f"placed under the number {placed}" if placed else "not placed; the same order may be sent again"
     if not yes:
         click.confirm(f"Record that it was {said}?", abort=True, err=True)
-    shown(lambda: the_service().submissions.settle(submission, placed))
+    shown(lambda: the_service().submissions.settle(submission, placed, clean(by or _this_user())[:100]))
     click.echo(f"{submission.id}: {said}")
+
+
+def _this_user() -> str:
+    return os.environ.get("USER") or f"user {os.getuid()}"
 
 
 def the_ledger() -> Ledger:

@@ -50,7 +50,8 @@ def decode_path(path: str) -> tuple[str, ...]:
 
     :raises ValueError: ``path`` holds a ``%`` that :func:`encode_path` never writes.
     """
-    return tuple(_unescape(part) for part in path.split(DELIMITER))
+    parts = path.split(DELIMITER)
+    return tuple(parts) if "%" not in path else tuple(map(_unescape, parts))
 
 
 def nest(options: Iterable[Option], *, path: str = "$") -> tuple[Choice, ...]:

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from levelup_ov.ledger import reasons
-from levelup_ov.ledger.engine import REVISIONS, VERSION_TABLE, LedgerUnavailable, SchemaMismatch
+from levelup_ov.ledger.engine import OLDEST, REVISIONS, VERSION_TABLE, LedgerUnavailable, SchemaMismatch
 
 _PAGES = 1024
 """Pages that are copied at once; in between, others may write."""
@@ -55,6 +55,9 @@ def _check(copy: Path) -> None:
         with closing(_opened(copy)) as opened:
             found = [text for (text,) in opened.execute("PRAGMA quick_check")]
             revision = opened.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
+            if revision is not None and revision[0] not in REVISIONS:
+                # A newer release may have only added to it.
+                revision = opened.execute(OLDEST, {"found": revision[0]}).fetchone()
     except sqlite3.Error as error:
         kind = reasons.kind_of(error)
         raise LedgerUnavailable(f"{copy} is not a copy of a ledger", kind) from error

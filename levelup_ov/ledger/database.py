@@ -23,6 +23,7 @@ from levelup_ov.ledger.engine import (
     check_schema,
     failures,
     open_engine,
+    patiently,
 )
 from levelup_ov.ledger.statements import Statement
 
@@ -104,8 +105,9 @@ class Database:
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
-        with failures(self.engine), limits.transaction(PATIENCE), self._turn, self.engine.begin() as connection:
-            yield connection
+        with failures(self.engine), limits.transaction(PATIENCE), self._turn:
+            with patiently(self.engine.connect) as connection, connection.begin():
+                yield connection
 
     def run_durably(self, work: Callable[[Any, bool], T]) -> T:
         """As :meth:`run` for ``single`` work, which survives a power failure when this returns.
@@ -184,6 +186,7 @@ class Database:
             finally:
                 if self._kept is None:
                     pooled.close()
+                    self._returned.set()
 
     def _check_file(self) -> None:
         """Notice that the file of the open database was deleted, replaced or cut off: what is written goes nowhere.
@@ -211,10 +214,15 @@ class Database:
             self._busy = patience
 
     def _take(self) -> PoolProxiedConnection:
-        pooled = self.engine.raw_connection()
+        pooled = patiently(self.engine.raw_connection, self._await_returned)
         if not self.is_postgresql:
             self._kept, self._busy = pooled, None
         return pooled
+
+    def _await_returned(self, seconds: float) -> None:
+        """Another thread's connection will do as well as one that the server does not give."""
+        self._returned.clear()
+        self._returned.wait(seconds)
 
     def _roll_back(self, pooled: PoolProxiedConnection, error: BaseException) -> None:
         dialect = self.engine.dialect
@@ -235,7 +243,8 @@ class Database:
         self._kept = None
         self._busy = None
         self._identity, self._was_large = None, False
-        self._turn = _WriterLock(self._pool_size if self.is_postgresql else 1)
+        self._turn = _WriterLock(self._pool_size) if self.is_postgresql else _WriterLock()
+        self._returned = threading.Event()
         if not self.is_postgresql:
             self._log = WriteAheadLog(self._file)
             self._together = GroupCommit(self)
@@ -262,14 +271,29 @@ class _WriterLock:
 
     def __init__(self, places: int = 1) -> None:
         self._lock = threading.Lock() if places == 1 else threading.BoundedSemaphore(places)
+        # One place is reserved for recording what became of an order.
+        self._others = threading.BoundedSemaphore(places - 1) if places > 1 else None
 
     def __enter__(self) -> None:
-        left = min(PATIENCE, limits.remaining(PATIENCE))
-        if left <= 0 or not self._lock.acquire(timeout=left):
-            raise LedgerUnavailable("the ledger of submissions is busy")
+        others = None if limits.is_recording() else self._others
+        self._acquire(others)
+        try:
+            self._acquire(self._lock)
+        except BaseException:
+            if others is not None:
+                others.release()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+        if self._others is not None and not limits.is_recording():
+            self._others.release()
+
+    @staticmethod
+    def _acquire(lock: Any) -> None:
+        left = min(PATIENCE, limits.remaining(PATIENCE))
+        if lock is not None and (left <= 0 or not lock.acquire(timeout=left)):
+            raise LedgerUnavailable("the ledger of submissions is busy")
 
 
 class _Pending:

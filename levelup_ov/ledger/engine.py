@@ -12,8 +12,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -22,18 +23,24 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import limits, reasons
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
+COMPATIBILITY_TABLE = "ledger_compatibility"
+"""Tells the revision of the oldest release that can work with a schema (see the migration 0005)."""
+OLDEST = f"SELECT oldest FROM {COMPATIBILITY_TABLE} WHERE revision = :found"
 UPGRADE_COMMAND = "levelup-ov ledger upgrade"
 PATIENCE = 5
 """Seconds to wait for a lock or for a free connection of the pool."""
+REFUSED_PAUSE = 0.1
+"""Seconds before a server that takes no more connections is asked again."""
 KEPT = 4
 """Connections that a process keeps while they are idle."""
 SILENCE = 10.0
 """Seconds for which the same reason is not logged again."""
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _ACCEPTED = "the ledger's address must be sqlite:///path/of/a/file or postgresql://user:password@host/name"
 _MIGRATING = 0x6C65646765720000
@@ -97,6 +104,22 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
     return engine
 
 
+def patiently(connect: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+    """What ``connect`` gives; a server that takes no more connections is asked again while there is time.
+
+    Idle connections are given back within moments, so that commands get one however busy the service is.
+    """
+    end = time.monotonic() + min(PATIENCE, limits.remaining(PATIENCE))
+    while True:
+        try:
+            return connect()
+        except (DBAPIError, psycopg.Error) as error:
+            refused = error.orig if isinstance(error, DBAPIError) else error
+            if reasons.kind_of(refused) != "connections" or time.monotonic() + REFUSED_PAUSE >= end:
+                raise
+        wait(REFUSED_PAUSE)
+
+
 class ConnectionLost(Exception):
     """The connection to the database broke; ``__cause__`` is the driver's error."""
 
@@ -142,17 +165,17 @@ def _report(failure: LedgerUnavailable) -> None:
 
 
 def check_schema(engine: Engine) -> None:
-    """Make sure that the schema is the one of this release.
+    """Make sure that the schema is the one of this release, or a newer one that this release can work with.
 
-    :raises SchemaMismatch: it is missing, older or newer.
+    :raises SchemaMismatch: it is missing, older, or newer and another.
     :raises LedgerUnavailable: the database cannot be read.
     """
-    with failures(engine), engine.connect() as connection:
+    with failures(engine), patiently(engine.connect) as connection:
         found = _revision(connection)
+        is_newer = _is_newer(connection, found)
     if found is None:
         raise SchemaMismatch(f"the ledger's database has no schema yet: run `{UPGRADE_COMMAND}`")
-    _refuse_newer(found)
-    if found != REVISIONS[-1]:
+    if found != REVISIONS[-1] and not is_newer:
         raise SchemaMismatch(
             f"the ledger's database has schema {found}, this release needs {REVISIONS[-1]}: run `{UPGRADE_COMMAND}`"
         )
@@ -161,9 +184,10 @@ def check_schema(engine: Engine) -> None:
 def upgrade(url: str) -> str | None:
     """Bring the database to the schema of this release; safe to run by several at once.
 
-    Gives the revision that was found, None for an empty database. Nothing changes where it fails.
+    Gives the revision that was found, None for an empty database. Nothing changes where it fails, or where a newer
+    release has only added to the schema.
 
-    :raises SchemaMismatch: a newer release has migrated the database already.
+    :raises SchemaMismatch: a newer release has changed what this one needs.
     :raises LedgerUnavailable: the database cannot be reached or written.
     """
     from alembic import command
@@ -174,11 +198,12 @@ def upgrade(url: str) -> str | None:
         with failures(engine):
             if engine.dialect.name == "sqlite":
                 _set_wal(engine)
-            with engine.begin() as connection:
+            with patiently(engine.connect) as connection, connection.begin():
                 if engine.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
                 found = _revision(connection)
-                _refuse_newer(found)
+                if _is_newer(connection, found):
+                    return found
                 config = Config()
                 config.set_main_option("script_location", "levelup_ov:ledger/migrations")
                 config.attributes["connection"] = connection
@@ -286,12 +311,22 @@ def _revision(connection: Connection) -> str | None:
     return connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
 
 
-def _refuse_newer(found: str | None) -> None:
-    if found is not None and found not in REVISIONS:
+def _is_newer(connection: Connection, found: str | None) -> bool:
+    """Whether a newer release has made the schema ``found``, by only adding to that of this one.
+
+    :raises SchemaMismatch: it has done more than that.
+    """
+    if found is None or found in REVISIONS:
+        return False
+    oldest = None
+    if connection.dialect.has_table(connection, COMPATIBILITY_TABLE):
+        oldest = connection.scalar(text(OLDEST), {"found": found})
+    if oldest not in REVISIONS:
         raise SchemaMismatch(
             f"the ledger's database has schema {found}, which this release does not know (it knows up to "
             f"{REVISIONS[-1]}): run the release that migrated it, or a later one"
         )
+    return True
 
 
 def _table_missing(error: object) -> bool:

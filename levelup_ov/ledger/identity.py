@@ -35,6 +35,11 @@ WINDOWS: Mapping[Kind, timedelta] = {
 }
 """How long an identity stays taken after its submission was settled as placed (SUB-3)."""
 
+PERIOD = timedelta(days=30)
+"""For how long an identity has the same references; what is settled is kept for as long at least."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _encode_spaced = json.JSONEncoder().encode
 """As items were first brought into a sequence; it is part of every digest that is kept."""
@@ -48,10 +53,19 @@ class Identity:
     digests: tuple[str, ...]
 
 
+def period_of(now: datetime) -> int:
+    """The number of the :data:`PERIOD` that ``now`` is in.
+
+    Channels use their numbers again. Once the ledger has forgotten one, it must not lead to the order of then.
+    """
+    return (now - _EPOCH) // PERIOD
+
+
 def reference_of(
     location: str,
     *,
     key: bytes,
+    period: int = 0,
     idempotency_key: str | None = None,
     order_number: str | None = None,
     grubhub_order_number: str | None = None,
@@ -60,7 +74,8 @@ def reference_of(
     """What gives the reference at the provider for a generation of an order (SUB-11); None: no identity is named.
 
     It is made from the strongest identity alone, so that every attempt has it, on any host and whatever the ledger
-    has lost. ``key`` is derived for this purpose only; the others as in :func:`identities`.
+    has lost. ``key`` is derived for this purpose only; ``period`` is that of :func:`period_of`, the others are as in
+    :func:`identities`.
     """
     values = (idempotency_key, order_number, grubhub_order_number, order_validation_id)
     strongest = next(((kind, value) for kind, value in zip(NAMED, values, strict=True) if value is not None), None)
@@ -69,7 +84,8 @@ def reference_of(
     kind, value = strongest
 
     def reference(generation: int) -> str:
-        (digest,) = _digests((key,), location, f"reference {kind}", value.encode(), str(generation).encode())
+        when = (str(generation).encode(), str(period).encode())
+        (digest,) = _digests((key,), location, f"reference {kind}", value.encode(), *when)
         # In the form of a UUID of one's own making (RFC 9562, version 8): providers take UUIDs as keys.
         variant = "89ab"[int(digest[16], 16) & 3]
         return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"

@@ -30,12 +30,13 @@ from typing import Any
 
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.identity import WINDOWS, Identity, Kind
+from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
 from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements, doubt
 
-RETENTION = timedelta(days=30)
+RETENTION = PERIOD
+"""After that an identity has other references (SUB-11): what was settled may be forgotten."""
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
 """Characters of a trace as JSON."""
@@ -57,11 +58,13 @@ class Submission:
     """One row, as it stood at ``seen_at``. All times are aware, in UTC; amounts in cents.
 
     ``reference`` is ours at the provider. ``owner`` names host and process, for people.
-    ``content`` has the content's digest under each key. ``answer`` is the recorded answer's JSON text.
+    ``content`` has the content's digest under each key, ``alike`` that of content and guest. ``answer`` is the
+    recorded answer's JSON text.
     ``trace`` is what the adapter left to find the order by. ``received_at``: the time that went into what was
     sent. ``boot`` and ``since`` tell the last change by its writer's clock, ``lease`` for how long it counts.
     ``proven``: whether the provider named our reference. ``ended``: how it is known that it was not placed.
     ``previous``: the id of the attempt that it follows. ``card``: paid with a card that cannot be used again.
+    ``settled_by``: the person who said what became of it, at ``settled_at``.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Submission:
     location: str
     state: State
     content: tuple[str, ...]
+    alike: tuple[str, ...]
     owner: str
     request_id: str | None
     claimed_at: datetime
@@ -94,6 +98,7 @@ class Submission:
     looked_again: int
     look_again_at: datetime | None
     finding: Finding | None
+    settled_by: str | None
     seen_at: datetime
 
     @property
@@ -285,7 +290,7 @@ class Ledger:
                     return self._recognised(cursor, held, kinds, content, this)
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
-                    row.update(_following(matches, identities, content, reference))
+                    row.update(_following(matches, identities, content, alike, reference))
             if not insert.run(cursor, {**row, **self._clock()}).rowcount:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
@@ -297,6 +302,18 @@ class Ledger:
             return self.database.run(once)
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
+
+    def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
+        """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""
+        digests = [digest for identity in identities for digest in identity.digests]
+
+        def work(cursor: Any, _again: bool) -> bool:
+            if any(self._sql.match.first(cursor, {"digest": digest, "now": self._now()}) for digest in digests):
+                return True
+            rows = self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()})
+            return any(set(alike) & set(row.alike.split()) for row in rows)
+
+        return self.database.run(work)
 
     def begin_sending(
         self,
@@ -393,6 +410,7 @@ class Ledger:
         expected_charge: int | None = None,
         charged: int | None = None,
         proven: bool = False,
+        settled_by: str | None = None,
     ) -> None:
         """Settle: the order stands at the provider. Accepted from a slow owner and from a reconciliation.
 
@@ -411,6 +429,7 @@ class Ledger:
             "expected_charge": expected_charge,
             "charged": charged,
             "proven": int(proven),
+            "settled_by": settled_by,
         }
 
         def place() -> None:
@@ -487,22 +506,24 @@ class Ledger:
         grace: timedelta,
         asked_at: int | None = None,
         fenced: bool = False,
-        told: bool = False,
+        told_by: str | None = None,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses one that comes late. ``told``: a person says that there is none. The rest as in
+        ``fenced``: it refuses one that comes late. ``told_by``: the person who says that there is none. The rest as in
         :meth:`absence`.
 
         :raises TooEarly: it does not, and had not been without an order for ``grace``.
         :raises Superseded: it was settled otherwise.
         """
-        if not (fenced or told) and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
-            raise TooEarly(wait)
+        if not fenced and told_by is None:
+            if (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+                raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
-            ended="fenced" if fenced else "told" if told else "absent",
+            ended="fenced" if fenced else "told" if told_by else "absent",
+            settled_by=told_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
             pause=LOOKED_AGAIN[0] // _MILLISECOND,
             seen_boot=submission.boot,
@@ -844,6 +865,7 @@ def _submission(row: Any) -> Submission:
         location=row.location,
         state=row.state,
         content=tuple(row.content.split()),
+        alike=tuple(row.alike.split()),
         owner=row.owner,
         request_id=row.request_id,
         claimed_at=_from_ms(row.claimed_at),
@@ -870,6 +892,7 @@ def _submission(row: Any) -> Submission:
         looked_again=row.looked_again,
         look_again_at=row.look_again_at and _from_ms(row.look_again_at),
         finding=row.finding,
+        settled_by=row.settled_by,
         seen_at=_from_ms(row.seen_at),
     )
 
@@ -878,6 +901,7 @@ def _following(
     matches: Sequence[_Match],
     identities: Sequence[Identity],
     content: tuple[str, ...],
+    alike: tuple[str, ...],
     reference: Callable[[int], str] | None,
 ) -> dict[str, Any]:
     """What a new row takes over from the attempts before it, none of which holds its identities any more (SUB-11)."""
@@ -887,21 +911,25 @@ def _following(
     if reference is None:
         return taken
     latest = max(match.submission.generation for match in matches)
-    if any(_is_over(match.submission, content) for match in matches):
+    if any(_is_over(match.submission, content, alike) for match in matches):
         return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
     received = before.received_at and _to_ms(before.received_at)
     return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
 
 
-def _is_over(before: Submission, content: tuple[str, ...]) -> bool:
+def _is_over(before: Submission, content: tuple[str, ...], alike: tuple[str, ...]) -> bool:
     """Whether nothing more may be sent under the reference of an earlier attempt.
 
     What was not sent, or is not known for certain to be refused by the provider, goes on under it, so that a
-    provider that knows references takes whatever comes late for the same order.
+    provider that knows references takes whatever comes late for the same order. What is another order by now does
+    not: such a provider would refuse it for good.
     """
     if before.ended == "absent":
         return not set(content) & set(before.content)
-    return before.state == "placed" or before.ended != "unsent"
+    if before.ended == "unsent":
+        # Calls before the placing one have used the reference.
+        return not set(content) & set(before.content) or bool(alike) and not set(alike) & set(before.alike)
+    return True
 
 
 def _absence(submission: Submission) -> str:

@@ -21,6 +21,7 @@ MARGIN = 0.5
 """Seconds beyond its own limits that a server which is alive gets to say so."""
 
 _UNTIL: ContextVar[float | None] = ContextVar("levelup_ov_ledger_until", default=None)
+_RECORDING: ContextVar[bool] = ContextVar("levelup_ov_ledger_recording", default=False)
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -43,13 +44,23 @@ def within(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def extended(seconds: float) -> Iterator[None]:
-    """At least ``seconds`` for what is done here, whatever is left: to record what is known, after the deadline."""
+    """At least ``seconds`` for what is done here, whatever is left: to record what is known, after the deadline.
+
+    It has a place of its own at the database (:func:`is_recording`).
+    """
     outer = _UNTIL.get()
     token = _UNTIL.set(outer if outer is None else max(outer, time.monotonic() + seconds))
+    recording = _RECORDING.set(True)
     try:
         yield
     finally:
+        _RECORDING.reset(recording)
         _UNTIL.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether what became of an order is being recorded: nothing else may keep that waiting."""
+    return _RECORDING.get()
 
 
 class transaction:

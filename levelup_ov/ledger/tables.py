@@ -72,7 +72,15 @@ SUBMISSIONS = Table(
     Column("looked_again", BigInteger, nullable=False),
     Column("look_again_at", BigInteger),
     Column("finding", Text),
+    Column("settled_by", Text),
 )
+COMPATIBILITY = Table(
+    "ledger_compatibility",
+    METADATA,
+    Column("revision", Text, primary_key=True),
+    Column("oldest", Text, nullable=False),
+)
+"""Which release a newer schema still serves (see the migration 0005)."""
 """Times are milliseconds since 1970 in UTC, for people; amounts cents; the migrations make the table.
 
 ``boot``, ``since`` and ``lease`` are what proofs go by: the clock of the last change, its time then, and for how long
@@ -109,9 +117,9 @@ _INSERTED = (
     "previous", "card",
 )  # fmt: skip
 _SET_BY: Mapping[str, Sequence[str]] = {
-    "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged", "proven"),
+    "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged", "proven", "settled_by"),
     "fail": ("ended",),
-    "rule_out": ("ended", "finding"),
+    "rule_out": ("ended", "finding", "settled_by"),
 }
 """The columns that a change sets beside the state and the times."""
 
@@ -143,7 +151,7 @@ class Statements:
         changes["abandon"] = changes["abandon"].values(ended="unsent")
         changes["rule_out"] = changes["rule_out"].values(look_again_at=now + bindparam("pause", type_=BigInteger))
         changes["dispute"] = changes["dispute"].values(
-            dict.fromkeys(("settled_at", "answer", "order_id", "provider_order_id", "proven"), None)
+            dict.fromkeys(("settled_at", "answer", "order_id", "provider_order_id", "proven", "settled_by"), None)
         )
         outdated = select(_C.id).where(_C.settled_at < now - bindparam("retention", type_=BigInteger))
         by_identity = IDENTITIES.c.digest == bindparam("digest")

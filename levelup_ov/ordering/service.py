@@ -152,7 +152,7 @@ class Service:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
         adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
-            routed = self._routed(location_id, context)
+            routed = self._routed(location_id, context, adapter)
             order = self._order(routed, request)
             with self._session(adapter, context, order) as session:
                 quote = adapter.validate_order(order, session)
@@ -197,6 +197,8 @@ class Service:
                 return None
 
         with self._bulkhead.room(adapter.account.name):
+            if context.location is None:
+                self._find_location(location_id, key, context, adapter)
             settlement = self.submissions.submit(
                 key, place_order, find_order, deadline=context.deadline, fence_order=self.fence_of(adapter, context)
             )
@@ -290,7 +292,7 @@ class Service:
             identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named),
             identity.content_digests(location, content, self._identity_keys),
             context.request_id,
-            identity.reference_of(location, key=self._reference_key, **named),
+            identity.reference_of(location, key=self._reference_key, period=identity.period_of(now), **named),
             card is not None,
             now,
             identity.alike_digests(location, content, request.order.user.name, self._identity_keys),
@@ -319,8 +321,21 @@ class Service:
             raise Failure("location_not_found", "there is no such location")
         return adapter
 
-    def _routed(self, location_id: str, context: RequestContext) -> RoutedLocation:
-        adapter = self._account_of(location_id, context)
+    def _find_location(
+        self, location_id: str, key: SubmissionKey, context: RequestContext, adapter: Adapter
+    ) -> None:
+        """Keep what is no location of a list out of the ledger, whatever it is, unless it is there already.
+
+        :raises Failure: why the location could not be found; nothing was submitted there before.
+        """
+        try:
+            self._routed(location_id, context, adapter)
+        except Failure:
+            if not self.submissions.knows(key):
+                raise
+
+    def _routed(self, location_id: str, context: RequestContext, adapter: Adapter | None = None) -> RoutedLocation:
+        adapter = adapter or self._account_of(location_id, context)
         with self._session(adapter, context) as session:
             routed = self._directory.location(location_id, session)
         context.location = routed.id

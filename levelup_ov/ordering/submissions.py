@@ -251,6 +251,10 @@ class Submissions:
                         if settlement is not None:
                             return settlement
 
+    def knows(self, key: SubmissionKey) -> bool:
+        """Whether the ledger holds this submission, or one that it may repeat. :raises Failure: it cannot be read."""
+        return self.ledger.knows(key.location, key.identities, (*key.alike, *key.content))
+
     def reconcile(
         self,
         submission: Submission,
@@ -284,19 +288,23 @@ class Submissions:
                 return self._rule_out(submission, asked_at, fenced=fence_order is not None)
         return self._found(submission, settlement)
 
-    def settle(self, submission: Submission, placed: str | None) -> None:
+    def settle(self, submission: Submission, placed: str | None, by: str) -> None:
         """Settle an unknown submission by what a person says: the number that the restaurant has, or None for none.
+
+        ``by`` names the person, for the row and the log.
 
         :raises Failure: ``outcome_unknown``: it was settled meanwhile.
         """
-        facts = {**_facts(submission), "order_id": placed}
+        facts = {**_facts(submission), "order_id": placed, "settled_by": by}
         try:
             if placed is None:
-                self.ledger.rule_out(submission, grace=self._grace, told=True)
+                self.ledger.rule_out(submission, grace=self._grace, told_by=by)
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
                 self.ledger.keep_content(submission.id)
-                self.ledger.place(submission.id, answer=answer, order_id=placed, provider_order_id=placed)
+                self.ledger.place(
+                    submission.id, answer=answer, order_id=placed, provider_order_id=placed, settled_by=by
+                )
         except (Superseded, Clash) as reason:
             raise outcome_unknown(f"nothing was changed: {reason}") from None
         log.warning("submission_settled_by_hand", extra=facts)

@@ -10,11 +10,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+import orjson
+
 from levelup_ov.domain.failure import Failure
 
 MAX_VALUES = 125_000
 """Values (objects, lists, texts, numbers...) of the largest body that is accepted; one takes up to 300 bytes (EP-9)."""
 
+_SMALL = 32 * 1024
+"""Bytes of a body that is read by the quick way first; an order has fewer."""
+_AS_ZEROS = bytes(ord("0" if byte in b"0123456789" else " ") for byte in range(256))
+_HUGE = b"0" * 19
+"""An integer that may have more than 63 bits, of which the quick way makes a float."""
 _LONG = 640
 """Digits of an integer that Python converts in any case."""
 _SEARCHED = 500
@@ -27,6 +34,7 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _LONE_ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
+_UNREAD = object()
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -35,6 +43,8 @@ def parse(body: bytes) -> Any:
 
     :raises Failure: ``malformed_json`` and ``duplicate_member``, both naming the place; ``payload_too_large``.
     """
+    if len(body) <= _SMALL and (quick := _read_quickly(body)) is not _UNREAD:
+        return quick
     if len(body) > MAX_VALUES and _values(body) > MAX_VALUES:
         raise Failure("payload_too_large", f"expected a body of at most {MAX_VALUES} values")
     try:
@@ -57,6 +67,20 @@ def parse(body: bytes) -> Any:
     if repeated:
         _refuse_repeated(value, repeated[-1])
     return value
+
+
+def _read_quickly(body: bytes) -> Any:
+    """The value, read in a fifth of the time; :data:`_UNREAD` where anything is unusual.
+
+    A repeated member is noticed by what is gone when the value is written again: at least its own colon.
+    """
+    if (b"\\" in body and b"\\u003" in body) or _HUGE in body.translate(_AS_ZEROS):
+        return _UNREAD  # a colon that is written as an escape could not be counted
+    try:
+        value = orjson.loads(body)
+        return value if orjson.dumps(value).count(b":") == body.count(b":") else _UNREAD
+    except (orjson.JSONDecodeError, TypeError):
+        return _UNREAD  # the thorough way says what is wrong with it
 
 
 def _may_hold_surrogate(body: bytes) -> bool:

@@ -96,16 +96,17 @@ class SendState:
         self._looked = False
         self._held: tuple[Any, Any] | None = None
 
-    def look(self) -> None:
-        """The last look, once: whatever sends the request calls this just before."""
+    def look(self) -> bool:
+        """The last look, once: whatever sends the request calls this just before. Whether there was one."""
         if self._looked or self._last_look is None:
-            return
+            return False
         try:
             self._last_look()
         except BaseException:
             self.held_back = True
             raise
         self._looked = True
+        return True
 
     def hold(self, pool: Any, connection: Any) -> None:
         """The connection is done with the answer; what becomes of it is decided by :meth:`settle`."""
@@ -253,8 +254,8 @@ class _DeadlineMixin(HTTPConnection):
 
     def _look(self, exchange: SendState) -> None:
         """Everything that speaks against sending, seen just before the first byte goes."""
-        exchange.look()
-        if net.is_readable(self.sock):
+        # Without a last look no time has passed since the pool found the connection silent.
+        if (exchange.look() or exchange.connected) and net.is_readable(self.sock):
             # No request was sent on it, so this is no answer to one; or the peer has closed it.
             raise ConnectionAbortedError("something waits on the connection")
         remaining = exchange.deadline.remaining()

@@ -59,6 +59,7 @@ BACKOFF = 0.2
 _CHUNK = 65536
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _READING = ("GET", "HEAD")
+_FRESH = "no-cache"
 _SUCCESS = {"GET": (200,), "HEAD": (200,)}
 """The statuses of an answer that was asked for (RFC 9110, 15.3); of all other methods :data:`_ACCEPTED`."""
 _ACCEPTED = (200, 201)
@@ -101,7 +102,7 @@ class Reply:
         :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is no JSON.
         """
         try:
-            value = json.loads(self.body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant)
+            value = _JSON.decode(self.body.decode("utf-8-sig"))
             if _SURROGATE_ESCAPE.search(self.body):
                 # Half of a surrogate pair is no text, and could not be written into any answer of ours.
                 json.dumps(value, ensure_ascii=False, default=str).encode()
@@ -331,6 +332,9 @@ class Session:
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
         if cache_for is None:
+            if self._own is not None and method in _READING:
+                # A look-up must not be answered from what a cache on the way has kept from before.
+                request.headers["Cache-Control"] = _FRESH
             return self._exchange(request, repeatable, places_order, trace, also)
         if check is None:
             raise TypeError("cache_for needs check: only an answer that was understood is kept")
@@ -374,6 +378,7 @@ class Session:
             exchange = SendState(self.deadline, own=self._own, last_look=look)
             try:
                 reply = self._send(request, exchange)
+                _check_fresh(reply, request)
                 if places_order:
                     placement.begin()
                 if (refusal := self._error_from(reply)) is None:
@@ -539,6 +544,12 @@ def _is_connect_failure(error: Exception) -> bool:
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
+def _check_fresh(reply: Reply, request: PreparedRequest) -> None:
+    """:raises Unanswered: a cache has answered where the provider was asked (RFC 9111, 5.1)."""
+    if request.headers.get("Cache-Control") == _FRESH and reply.headers.get("Age", "0").strip() != "0":
+        raise broken_protocol("a cache on the way has answered, not the provider (Age)")
+
+
 def _check_status(reply: Reply, request: PreparedRequest, also: Collection[int]) -> None:
     """What a status means where the adapter reads no refusal in it."""
     if reply.status in _SUCCESS.get(request.method or "", _ACCEPTED) or reply.status in also:
@@ -583,3 +594,6 @@ def _number(value: Any) -> orjson.Fragment:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)

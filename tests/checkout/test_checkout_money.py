@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -312,6 +313,76 @@ def test_a_site_is_told_that_its_refund_is_refused(site: Site, merchant: str, us
     assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
 
 
+@pytest.mark.rule("WEB-2", "SUB-4")
+def test_a_key_charges_once_though_the_merchant_connects_anew(site: Site, merchant: str, user: str) -> None:
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
+    anew = site.connect_merchant()
+    assert site.charge(order(anew, user), "K").refusal == (422, "idempotency_key_reused", None)
+    assert site.charged(order(merchant, user), "K")["uuid"] in site.standing()
+    assert len(site.standing()) == 1
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_refund_that_may_still_arrive_is_not_told_as_refused(
+    site: Site, merchant: str, user: str, clock: Clock
+) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    kept: list[Any] = []
+    site.line.keeps["/refund"] = kept
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    del site.line.keeps["/refund"]
+    # Refused for a passing reason, while the first attempt is still on its way.
+    site.line.faults["/refund"] = [refusal(422, "order", "base")]
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    kept[0]()
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
+    # Once nothing can arrive any more, the refusal is told.
+    other = site.charged(order(merchant, user))["uuid"]
+    site.line.faults["/refund"] = ["unreached"]
+    assert site.refund(other, "L").error["code"] == "refund_pending"
+    clock.set(LATER)
+    site.line.faults["/refund"] = [refusal(422, "order", "base")]
+    assert site.refund(other, "L").error["code"] == "refund_refused"
+
+
+@pytest.mark.rule("WEB-3", "WEB-7")
+def test_a_person_settles_what_a_merchant_who_left_owes(site: Site, merchant: str, user: str) -> None:
+    site.line.faults["/refund"] = ["unreached"]
+    assert site.charge(meal(merchant, user, note=REFUSED), "K").error["code"] == "refund_pending"
+    site.call("DELETE", f"/merchants/{merchant}")
+    assert site.reconcile()[0] == 1
+    (uuid,) = site.standing()
+    assert f"uuid={uuid}" in site.command("cases")[1]
+    assert site.command("settle", uuid, "--by", "Olive", "--why", "paid back by transfer")[0] == 0
+    assert (site.reconcile()[0], site.get(f"/orders/{uuid}")["order"]["state"]) == (0, "settled")
+
+
+@pytest.mark.rule("WEB-3", "WEB-7")
+def test_a_merchant_who_comes_back_gives_back(site: Site, merchant: str, user: str) -> None:
+    site.line.faults["/refund"] = ["unreached"]
+    assert site.charge(meal(merchant, user, note=REFUSED), "K").error["code"] == "refund_pending"
+    site.call("DELETE", f"/merchants/{merchant}")
+    assert site.reconcile()[0] == 1
+    site.connect_merchant()
+    assert (site.reconcile()[0], site.standing()) == (0, [])
+    assert site.command("cases")[1].strip() == "0 case(s)"
+
+
+@pytest.mark.rule("WEB-3", "WEB-7")
+def test_a_person_settles_a_charge_of_a_user_who_left(
+    site: Site, merchant: str, user: str, clock: Clock
+) -> None:
+    site.line.faults["/completed_orders"] = UNREACHED[:]
+    assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
+    site.call("DELETE", f"/users/{user}")
+    clock.set(LATER)
+    assert site.reconcile()[0] == 1
+    id = site.command("cases")[1].split()[0]
+    assert site.command("settle", id, "--by", "Olive", "--why", "none at LevelUp")[0] == 0
+    assert site.reconcile()[0] == 0
+
+
 @pytest.mark.rule("WEB-6")
 def test_each_key_that_asked_is_told(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
@@ -428,7 +499,7 @@ def test_a_run_ends_in_time_though_levelup_hangs(
     for number in range(6):
         uuid = site.charged(order(merchant, user, tip_amount=9906))["uuid"]
         site.refund(uuid, f"stuck {number}")
-    monkeypatch.setattr("levelup_ov.cli.checkout.PATIENCE", 1.0)
+    monkeypatch.setattr(import_module("levelup_ov.cli.checkout"), "PATIENCE", 1.0)
     taken = timed(lambda: site.command("reconcile"), site)
     assert taken < 6
 
@@ -438,4 +509,3 @@ def timed(call: Callable[[], Any], site: Site) -> float:
     started = time.monotonic()
     call()
     return time.monotonic() - started
-

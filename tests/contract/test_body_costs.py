@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.hostile import cost, expensive_bodies, repeated_members
-from levelup_ov.schemas.body import MAX_VALUES
+from levelup_ov.domain.failure import Failure
+from levelup_ov.schemas.body import _SMALL, MAX_VALUES, parse
 from tests.channel import Channel
 
 pytestmark = pytest.mark.rule("EP-9")
@@ -64,3 +70,38 @@ def test_long_names_are_not_repeated_in_errors(refused: Channel) -> None:
     answer = refused.post("sandbox.congress", "order_validation", f'{{"{name}": 1, "{name}": 2}}'.encode())
     assert answer.refusal[1] == "duplicate_member"
     assert len(answer.error["message"]) < 200 and len(answer.error["path"]) < 100
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(_VALUES, st.booleans(), st.sampled_from([None, (",", ":"), (" , ", " : ")]))
+def test_small_bodies_are_read_as_large_ones(value: Any, ascii: bool, separators: tuple[str, str] | None) -> None:
+    body = json.dumps([value], ensure_ascii=ascii, separators=separators).encode("utf-8", "surrogatepass")
+    assert outcome(body) == outcome(body.ljust(_SMALL + 1))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a":1,"a":2}', '{"a":":","a":2}', '{"a":1,"b":{"c:":1,"c:":1}}', r'{"a":1,"\u0061":":"}',
+        r'{"a":"\u003a","a":1}', r'{"a":1,"b":"\u003A\u003A"}', '{"a":1e400}', '{"a":NaN}', '{"a":-0,"b":-0.0}',
+        '{"a":18446744073709551616}', '{"a":-9223372036854775809}', '{"a":123456789012345678901234567890}',
+        r'{"a":"\ud800"}', r'{"\ud83d\ude00":1}', "[" * 900 + "]" * 900, "[" * 3000, '"\t"', "1", "", " ", "\ufeff1",
+    ],
+)  # fmt: skip
+def test_unusual_small_bodies_are_read_as_large_ones(body: str) -> None:
+    content = body.encode()
+    assert outcome(content) == outcome(content.ljust(_SMALL + 1))
+
+
+def outcome(body: bytes) -> str:
+    """What is read, with its types, or why nothing is."""
+    try:
+        return repr(parse(body))
+    except Failure as failure:
+        return f"{failure.code} {failure.path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,6 +13,7 @@ from levelup_ov.config import load_settings
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
+from levelup_ov.ordering.locations import Directory
 from tests.channel import Channel
 from tests.conftest import MakeApp
 from tests.contract.conftest import Kitchen, MakeFake
@@ -111,3 +113,23 @@ def test_each_submission_has_its_reference_and_no_ov_has_one(fake: MakeFake) -> 
     first, *others = (order.reference for order in provider.orders)
     assert first is None
     assert None not in others and len(set(others)) == 3
+
+
+@pytest.mark.rule("PAY-2", "EP-7")
+def test_what_is_no_location_does_not_reach_the_ledger(channel: Channel) -> None:
+    assert channel.submit("sandbox.Sample%20Person").refusal[:2] == (404, "location_not_found")
+    assert channel.app.extensions["levelup_ov"].submissions.ledger.find() == ()
+
+
+@pytest.mark.rule("SUB-4")
+def test_a_replay_needs_no_list_of_locations(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = {"order_number": "known-before"}
+    first = Channel(make_app()).submit(**number)
+    # A new process, and a provider that does not answer.
+    again = Channel(make_app())
+    gone = Unanswered("provider_unavailable", "the provider cannot be reached", sent=False)
+    monkeypatch.setattr(Directory, "location", Mock(side_effect=gone))
+    replayed = again.submit(**number)
+    assert (replayed.order, replayed.headers["Idempotency-Replayed"]) == (first.order, "true")
+    assert again.submit().refusal[:2] == (503, "provider_unavailable")
+    assert len(again.app.extensions["levelup_ov"].submissions.ledger.find()) == 1

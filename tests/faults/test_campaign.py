@@ -27,7 +27,7 @@ MUTANTS = {
     "order_not_kept": "201, not kept",
 }
 """Broken services, and the fault by which each shows."""
-PROVIDER = {"order_not_kept": "fftp"}
+PROVIDER = {"order_not_kept": "fftp", "Impatient": "fftp"}
 """Where it shows with this provider only."""
 
 

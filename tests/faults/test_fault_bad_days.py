@@ -299,12 +299,15 @@ def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, opti
     if row.state != "unknown":
         pytest.fail(f"the sandbox answered: {row.state}")
     runner = channel.app.test_cli_runner()
-    result = runner.invoke(args=["submissions", "settle", row.id, *option], input=f"{answer}\n")
+    result = runner.invoke(args=["submissions", "settle", row.id, *option, "--by", "Sam"], input=f"{answer}\n")
     after = ledger.show(row.id)
     if answer == "n":
         assert (result.exit_code, after.state) == (1, "unknown")
         return
     assert result.exit_code == 0, result.output
+    # Who and when, for whoever asks later.
+    assert after.settled_by == "Sam" and after.settled_at is not None
+    assert "settled_by:          Sam" in runner.invoke(args=["submissions", "show", row.id]).output
     if option[0] == "--placed":
         assert (after.state, after.order_id) == ("placed", "A-77")
         replayed = channel.submit(**lost)

@@ -33,7 +33,16 @@ from levelup_ov.ledger import engine as database
 from levelup_ov.ledger import tables as ledger_sql
 from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
 from levelup_ov.ledger.identity import content, content_digests, identities
-from levelup_ov.ledger.ledger import RETENTION, AlreadyPlaced, InProgress, Ledger, Superseded, Unknown, open_ledger
+from levelup_ov.ledger.ledger import (
+    RETENTION,
+    AlreadyPlaced,
+    Claimed,
+    InProgress,
+    Ledger,
+    Superseded,
+    Unknown,
+    open_ledger,
+)
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 
@@ -113,6 +122,53 @@ def test_a_newer_schema_is_refused_and_left_alone(url: str) -> None:
         assert "run the release that migrated it, or a later one" in refused.value.message
     engine.dispose()
     assert rows(url, f"SELECT version_num FROM {database.VERSION_TABLE}") == [("9999",)]
+
+
+def newer(url: str, oldest: str) -> None:
+    """What a later release does to the schema: it adds a column and a table."""
+    rows(url, "ALTER TABLE submissions ADD COLUMN of_a_later_release TEXT DEFAULT 'x'")
+    rows(url, "CREATE TABLE of_a_later_release (id TEXT PRIMARY KEY)")
+    rows(url, f"INSERT INTO {database.COMPATIBILITY_TABLE} VALUES ('9999', '{oldest}')")
+    set_revision(url, "9999")
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_release_works_beside_a_schema_with_additions(url: str) -> None:
+    before = open_ledger(url)
+    id = claimed(claim(before))
+    newer(url, database.REVISIONS[-1])
+    # As the rolling deploy has it: the older release goes on, and its commands too.
+    before.ready()
+    begin(before, id)
+    place(before, id)
+    assert upgrade(url) == "9999"
+    before.close()
+    # And after a rollback: it begins over it.
+    after = open_ledger(url)
+    after.ready()
+    assert isinstance(claim(after), AlreadyPlaced)
+    assert shown(after, id).state == "placed"
+    assert isinstance(claim(after, b"another", idempotency_key="new"), Claimed)
+    after.close()
+    assert rows(url, f"SELECT version_num FROM {database.VERSION_TABLE}") == [("9999",)]
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_newer_release_reads_what_an_older_one_writes(url: str) -> None:
+    newer(url, database.REVISIONS[-1])
+    ledger = open_ledger(url)
+    claimed(claim(ledger))
+    ledger.close()
+    assert rows(url, "SELECT of_a_later_release FROM submissions") == [("x",)]
+
+
+def test_a_schema_that_needs_a_later_release_is_refused(url: str) -> None:
+    newer(url, "9999")
+    engine = open_engine(url, pool_size=1)
+    for call in (lambda: check_schema(engine), lambda: upgrade(url)):
+        with pytest.raises(SchemaMismatch, match="has schema 9999, which this release does not know"):
+            call()
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

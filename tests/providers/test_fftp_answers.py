@@ -218,6 +218,38 @@ def test_only_the_whole_reference_is_ours(fftp: responses.RequestsMock, session:
     assert found(fftp, session, [{"order_id": "ord_9", "payment_proof": proof} for proof in proofs]) is None
 
 
+@pytest.mark.rule("SUB-7", "SUB-8")
+@pytest.mark.parametrize("status", [200, 201])
+def test_the_placing_calls_answer_is_none_to_paid(
+    fftp: responses.RequestsMock, session: Session, status: int
+) -> None:
+    """It came twice: FFTP confirmed the order, and does not have it."""
+    server(fftp, lambda: (status, PLACED))
+    fftp.post(PAID, status=status, json=PLACED)
+    fftp.get(KEPT, status=404, json={"detail": "order not found"})
+
+    with pytest.raises(Unanswered, match="answers GET .* with 404"):
+        ADAPTER.submit_order(order(), LevelUp(), session)
+    assert session.placing
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_404_to_the_placing_call_proves_nothing(fftp: responses.RequestsMock, session: Session) -> None:
+    server(fftp, lambda: (404, {"detail": "order not found"}))
+
+    with pytest.raises(Unanswered, match="404"):
+        ADAPTER.submit_order(order(), LevelUp(), session)
+    assert session.placing
+
+
+@pytest.mark.rule("SUB-1", "SUB-8")
+def test_the_number_is_that_of_the_order_that_fftp_keeps(fftp: responses.RequestsMock, session: Session) -> None:
+    server(fftp, lambda: (201, {**PLACED, "ticket_number": "T-009"}))
+    fftp.post(PAID, json={**PLACED, "paid": True})
+
+    assert ADAPTER.submit_order(order(), LevelUp(), session).order_id == "T-001"
+
+
 @pytest.mark.rule("SUB-2", "SUB-8")
 def test_two_orders_of_one_reference_are_both_reported(fftp: responses.RequestsMock, session: Session) -> None:
     fftp.post(PAID, json={**PLACED, "paid": True})

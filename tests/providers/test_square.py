@@ -644,7 +644,9 @@ def test_another_guests_order_is_neither_paid_nor_believed(bench: Bench, case: s
 
 
 @pytest.mark.rule("SUB-8")
-@pytest.mark.parametrize("members", [{"id": "order-2"}, {"reference_id": "ref-2"}, {"state": "CANCELED"}])
+@pytest.mark.parametrize(
+    "members", [{"id": "order-2"}, {"reference_id": "ref-2"}, {"state": "CANCELED"}, {"version": 1}]
+)
 def test_a_settled_order_is_compared_too(bench: Bench, members: dict[str, str]) -> None:
     changed(bench, f"{ORDERS}/order-1/pay", **members)
 

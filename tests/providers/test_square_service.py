@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
-from tests.channel import Channel, Clock, item
+from tests.channel import USER, Channel, Clock, item
 from tests.conftest import MakeApp
 from tests.servers.square import TOKEN, Fault, Refusal, Square, serving
 
@@ -113,6 +114,28 @@ def test_squares_words_reach_the_channel_with_the_place(channel: Channel) -> Non
     assert answer.refusal == (422, "unknown_item", "$.order_validation.items[1].item")
     assert answer.error["message"] == "Item variation with catalog object ID VGONE not found."
     assert answer.error["type"] == "provider"
+
+
+@pytest.mark.rule("SUB-4", "SUB-11")
+@pytest.mark.parametrize(
+    "changed",
+    [{"special_instructions": "no onions"}, {"user": {**USER, "name": "Alex Example"}}],
+    ids=["other words", "another name"],
+)
+def test_a_refused_order_can_be_sent_again_as_another(
+    channel: Channel, square: Square, changed: dict[str, Any]
+) -> None:
+    """Square has an order under the key of the first try, and would refuse another under it for good."""
+    metadata = channel.validate(BOSTON, **ORDER).order["metadata"]
+    square.tax = 900
+    refused = channel.submit(BOSTON, **ORDER, metadata=metadata, order_number="n-1")
+    assert (refused.error["code"], square.kitchen) == ("price_changed", [])
+    again = {**ORDER, **changed}
+    metadata = channel.validate(BOSTON, **again).order["metadata"]
+
+    placed = channel.submit(BOSTON, **again, metadata=metadata, order_number="n-1")
+
+    assert (placed.status, len(square.kitchen)) == (200, 1)
 
 
 @pytest.mark.rule("META-5", "SUB-4")

@@ -357,6 +357,14 @@ REFUSALS: Mapping[str, tuple[dict[str, Any], str, str, str | None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("SUB-8")
+@pytest.mark.parametrize("status", [201, 202, 203, 206])
+def test_a_refusal_of_another_status_is_none(status: int) -> None:
+    answer = json.dumps(refused("placed", "CartGone", "no")).encode()
+    assert ADAPTER.error_from(Reply(status, {}, answer)) is None
+    assert ADAPTER.error_from(Reply(200, {}, answer)) is not None
+
+
 @pytest.mark.rule("ERR-2")
 @pytest.mark.parametrize(("answer", "code", "words", "path"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_is_told_in_the_shops_words(answer: dict[str, Any], code: str, words: str, path: str | None) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,14 @@ def _from_debian() -> Path:
 class PostgresServer:
     """One server with databases to make; a context manager. Root starts it as ``nobody``.
 
+    ``settings`` are its parameters, beside those of every test.
+
     :raises SystemMissing: it does not start.
     """
 
-    def __init__(self, directory_of_binaries: Path) -> None:
+    def __init__(self, directory_of_binaries: Path, settings: Mapping[str, str] | None = None) -> None:
         self._bin = directory_of_binaries
+        self._settings = {**_SETTINGS, **(settings or {})}
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -118,7 +122,7 @@ class PostgresServer:
 
         :raises SystemMissing: it runs, but is not ready in time.
         """
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         options = ["-p", str(self.port), *settings]
         command: list[str | Path] = [self._bin / "postgres", "-D", self.directory / "data", *options]
         with open(self.directory / "log", "ab") as log:

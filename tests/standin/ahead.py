@@ -12,6 +12,7 @@ from typing import Any
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.engine import upgrade
+from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.standins.levelup import create_levelup
 from levelup_ov.standins.levelup.ahead import Reply, Unreached
 from tests.channel import Clock
@@ -26,11 +27,12 @@ class Gateway:
     ``faults``: for the next calls whose path ends so, what happens instead; it may make the call.
     """
 
-    def __init__(self, data_dir: Path, clock: Clock) -> None:
+    def __init__(self, data_dir: Path, clock: Clock, in_process: Mapping[str, Any] | None = None) -> None:
         environ = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(data_dir)}
         self.settings = load_settings(environ)
         upgrade(self.settings.ledger.reveal())
-        self.app = create_app(self.settings, clock=clock)
+        self.ledger = open_ledger(self.settings.ledger.reveal(), clock=clock)
+        self.app = create_app(self.settings, clock=clock, ledger=self.ledger, in_process=in_process)
         self.calls: list[str] = []
         self.bodies: list[Any] = []
         self.keys: list[str | None] = []
@@ -48,7 +50,8 @@ class Gateway:
         def call() -> Reply:
             key = {"Authorization": f"token {self.settings.api_keys[0].reveal()}"}
             answer = self.app.test_client().open(path, method=method, json=body, headers={**key, **(headers or {})})
-            return Reply(answer.status_code, answer.get_json(silent=True), answer.headers.get("ETag"))
+            replayed = answer.headers.get("Idempotency-Replayed") == "true"
+            return Reply(answer.status_code, answer.get_json(silent=True), answer.headers.get("ETag"), replayed)
 
         waiting = next((faults for ending, faults in self.faults.items() if path.endswith(ending) and faults), None)
         return waiting.pop(0)(call) if waiting else call()
@@ -86,11 +89,11 @@ def answers(status: int, code: str, *, retryable: bool = False) -> Fault:
 class Phones(LevelUp):
     """A platform with a gateway. What apps poll for is done when :meth:`work` is called, in the order it was begun."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, directory: Path, clock: Clock, in_process: Mapping[str, Any] | None = None) -> None:
         self.clock = clock
         self.waiting: list[Callable[[], None]] = []
         self.slept: list[float] = []
-        self.gateway = Gateway(directory / "data", clock)
+        self.gateway = Gateway(directory / "data", clock, in_process)
         self.notices = []
         self.app = create_levelup(
             directory / "levelup.db", clock=lambda: self.now, gateway=self.gateway, run=self.waiting.append
@@ -173,6 +176,11 @@ class Phones(LevelUp):
         """What stands of all charges."""
         with self.store.reading() as transaction:
             return [order for order in transaction.newest_orders(100) if order.refunded_at is None]
+
+    def charges_of_all(self) -> list[Any]:
+        """The same, without a limit that a campaign could reach."""
+        with self.store.reading() as transaction:
+            return [order for order in transaction.newest_orders(10**6) if order.refunded_at is None]
 
     def refunds(self) -> list[Any]:
         with self.store.reading() as transaction:

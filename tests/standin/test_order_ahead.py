@@ -500,6 +500,29 @@ def test_money_never_goes_back_while_an_order_may_exist(
     assert len(phones.charges()) == phones.gateway.meals() == 1
 
 
+@pytest.mark.rule("SUB-3")
+def test_a_repetition_by_mistake_is_given_back(phones: Phones) -> None:
+    """The service takes the same content after an unknown outcome for the same order: one order, one charge."""
+    cart = phones.cart(line(phones.item("Cookie")))
+    first, second = phones.start(cart), phones.start(cart)
+    phones.complete(first)
+    phones.work()
+    number = phones.completed(first)["order_number"]
+    with phones.store.reading() as transaction:
+        placed = transaction.ahead(first).placed
+    replay = Reply(200, {"order_submission": placed}, replayed=True)
+    phones.gateway.faults["/order_submissions"] = [lambda _: replay]
+    phones.complete(second)
+    phones.work()
+    (entry,) = phones.completed(second, status=422)
+    assert f"repetition of order {number}" in entry["error"]["message"]
+    assert len(phones.charges()) == phones.gateway.meals() == 1
+    # Its own answer, given again, is its own.
+    phones.clock.now += timedelta(hours=2)
+    phones.gateway.faults["/order_submissions"] = [lost]
+    assert phones.ordered(line(phones.item("Cookie")))["order_number"] != number
+
+
 @pytest.mark.parametrize("state", ["validating", "charging", "submitting"])
 def test_what_a_dead_process_left_is_taken_up(phones: Phones, state: str) -> None:
     uuid = phones.call("POST", ORDERS, phones.cart(line(phones.item("Cookie"))), auth=phones.auth(), status=202)[

@@ -284,3 +284,27 @@ def test_own_connections_resume_the_sessions_of_tls(
                 calls.post("/carts", {})
                 order(calls)
     assert resumed == [False, True, True, False]
+
+
+@pytest.mark.rule("SUB-7", "SUB-10")
+@pytest.mark.parametrize(("age", "counts"), [("7", False), ("soon", False), ("0", True), (None, True)])
+def test_a_look_up_is_answered_by_no_cache(age: str | None, counts: bool) -> None:
+    """What a cache has kept from before an order proves nothing of it."""
+    headers = {} if age is None else {"Age": age}
+    with peer(answering(reply(b"[]", **headers))) as provider:
+        with session(provider.url, own=True) as calls:
+            if counts:
+                assert calls.get("/orders").json() == []
+            else:
+                with pytest.raises(Unanswered, match="cache"):
+                    calls.get("/orders")
+        assert all(request.headers["cache-control"] == "no-cache" for request in provider.requests)
+
+
+def test_what_is_kept_anyway_may_come_from_a_cache() -> None:
+    with peer(answering(reply(b'{"menu": 1}', Age="7"))) as provider:
+        with session(provider.url) as calls:
+            assert calls.get("/menu").json() == {"menu": 1}
+        with session(provider.url, own=True) as calls:
+            assert calls.get("/menu", cache_for=60, check=lambda menu: menu.integer("menu")).json() == {"menu": 1}
+        assert not any("cache-control" in request.headers for request in provider.requests)

@@ -138,7 +138,7 @@ def fill_cart(cart_id: str) -> _JSON:
         offer = _offer(transaction, place, content, now)
         transaction.fill_cart(cart_id, body)
     engine.sleep(magic_in(content.note).slow)
-    return _quote_as_json(place, cart, prices, offer)
+    return _quote_as_json(place, replace(cart, content=body), prices, offer)
 
 
 @v1.post("/carts/<cart_id>/orders")
@@ -249,7 +249,7 @@ def open_session() -> tuple[_JSON, int]:
         raise Problem("login_refused", "E-mail address and password do not belong together.")
     with engine.store.writing() as transaction:
         token = _new_session(transaction, found[0], engine.clock())
-    return {"session": {"token": token}}, 201
+    return {"account": {"id": found[0], "email": email}, "session": {"token": token}}, 201
 
 
 def _engine() -> Engine:
@@ -401,7 +401,12 @@ def _groups_as_json(groups: tuple[dishes.Group, ...]) -> list[_JSON]:
 
 def _quote_as_json(place: places.Place, cart: Cart, prices: Prices, offer: slots.Offer) -> _JSON:
     return {
-        "cart": {"id": cart.id, "expires": slots.write(place, cart.created_at + CART_LIFETIME)},
+        "cart": {
+            "id": cart.id,
+            "expires": slots.write(place, cart.created_at + CART_LIFETIME),
+            "location": cart.place,
+            "content": cart.content,
+        },
         "quote": {
             **_prices_as_json(prices),
             "ready": {

@@ -30,11 +30,12 @@ class Unreached(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``body``: its JSON; None for none, or for what is none."""
+    """``body``: its JSON; None for none, or for what is none. ``replayed``: it is the answer to an earlier request."""
 
     status: int
     body: Any
     etag: str | None = None
+    replayed: bool = False
 
 
 class Gateway(Protocol):
@@ -85,7 +86,8 @@ class HttpGateway:
             connection.close()
         if not whole:
             raise Unreached("the gateway's answer is too large", sent=True)
-        return Reply(answer.status, read_json(text), answer.headers.get("ETag"))
+        replayed = answer.headers.get("Idempotency-Replayed") == "true"
+        return Reply(answer.status, read_json(text), answer.headers.get("ETag"), replayed)
 
     def _connection(self, seconds: float) -> http.client.HTTPConnection:
         if self._secure:

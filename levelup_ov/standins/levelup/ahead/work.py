@@ -41,6 +41,10 @@ IN_FLIGHT_SECONDS = 90.0
 LOOK_AGAIN_SECONDS = 60.0
 """How long an order that is not known to be placed is left alone."""
 HEALTH_SECONDS = 5.0
+REPETITION_SECONDS = 3600.0
+"""For how long before an order began the number of another one counts; a kitchen counts from 1 again every day."""
+RECENT = 1000
+"""Orders of a diner at a place that are looked at for that."""
 
 JSON = dict[str, Any]
 Run = Callable[[Callable[[], None]], None]
@@ -115,14 +119,14 @@ class OrderAhead:
         self._run(lambda: self._validate(order.uuid))
         return order
 
-    def look(self, uuid: str, user_id: int) -> Ahead:
-        """An order of a user's; work that was left behind is taken up. :raises Problem: 404."""
-        with self._store.reading() as transaction:
-            order = transaction.ahead(uuid)
+    def look(self, order: Ahead | None, user_id: int) -> Ahead:
+        """An order that was read, if it is the user's; work left behind is taken up. :raises Problem: 404."""
         if order is None or order.user_id != user_id:
             raise not_found("order", "uuid", "There is no such order.")
-        now = self._clock().timestamp()
-        if order.lease <= now and order.state in _WORK:
+        if order.state not in _WORK:
+            return order
+        uuid, now = order.uuid, self._clock().timestamp()
+        if order.lease <= now:
             with self._store.writing() as transaction:
                 taken = transaction.lease_ahead(uuid, tuple(_WORK), now, now + SUBMISSION_SECONDS * 2)
             if taken:
@@ -131,7 +135,9 @@ class OrderAhead:
 
     def complete(self, uuid: str, user_id: int) -> Ahead:
         """Pay for an order and place it; again it does nothing more. :raises Problem: 404, 422."""
-        order = self.look(uuid, user_id)
+        with self._store.reading() as transaction:
+            found = transaction.ahead(uuid)
+        order = self.look(found, user_id)
         now = self._clock().timestamp()
         with self._store.writing() as transaction:
             begun = transaction.change_ahead(
@@ -258,6 +264,11 @@ class OrderAhead:
             now = self._clock().timestamp()
             if verdict == "placed":
                 assert isinstance(reply, Reply)
+                if reply.replayed and (number := self._taken_by_another(order, reply.body)) is not None:
+                    # After an unknown outcome, the service takes the same content for a repetition (SUB-3).
+                    words = f"The restaurant took this for a repetition of order {number}. You get your money back."
+                    self._give_back(order, {"code": "repeated", "message": words})
+                    return
                 self._placed(order, reply.body)
                 return
             if verdict == "silent":
@@ -279,8 +290,17 @@ class OrderAhead:
         with self._store.writing() as transaction:
             transaction.change_ahead(order.uuid, ("submitting",), now, lease=now + LOOK_AGAIN_SECONDS)
 
+    def _taken_by_another(self, order: Ahead, body: Any) -> str | None:
+        """The number in an answer, if another order of the same diner at this place has it already."""
+        answer = _answer(_placed_in(body))
+        with self._store.reading() as transaction:
+            others = transaction.completed_ahead(order.location_id, order.user_id, RECENT)
+        since = order.created_at - REPETITION_SECONDS
+        taken = any(_answer(each.placed) == answer and each.since > since for each in others)
+        return answer[0] if taken else None
+
     def _placed(self, order: Ahead, body: Any) -> None:
-        placed = body["order_submission"] if "order_submission" in body else body
+        placed = _placed_in(body)
         metadata = placed.get("metadata")
         # The members of one order are not needed any more (META-2).
         quote = {**order.quote, "metadata": {}}
@@ -366,6 +386,16 @@ def _retryable(reply: Reply) -> bool:
 def _problem(reply: Reply) -> JSON:
     code = carts.code_of(reply.body) or "provider_protocol_error"
     return {"code": code, "message": carts.words_of(reply.body) or f"The order is refused (status {reply.status})."}
+
+
+def _answer(placed: JSON) -> tuple[str, Any]:
+    """The number of an order and when it is ready: both are the same where an answer is given again."""
+    return str(placed["order_id"]), placed.get("expected_ready_at")
+
+
+def _placed_in(body: JSON) -> JSON:
+    found: JSON = body.get("order_submission", body)
+    return found
 
 
 def _of_users(metadata: JSON) -> JSON:

@@ -28,14 +28,26 @@ Listed = Response | tuple[list[JSON], int, dict[str, str]]
 api = Blueprint("api", __name__)
 
 
+POLLED = ("api.show_ahead", "api.show_completed")
+"""What phones call all the time: these look for maintenance in the one transaction that they need anyway."""
+
+
 @api.before_request
 def check_request() -> None:
     """:raises Problem: 503 or 406."""
-    with platform().store.reading() as transaction:
-        if transaction.switched_on(MAINTENANCE):
-            raise Problem(503, [error("LevelUp is down for maintenance.", code="maintenance")])
+    if request.endpoint not in POLLED:
+        with platform().store.reading() as transaction:
+            check_maintenance(transaction)
+    if request.headers.get("Accept") == "application/json":
+        return
     if request.accept_mimetypes and not request.accept_mimetypes.accept_json:
         raise Problem(406, [error("Only application/json can be had.", code="not_acceptable")])
+
+
+def check_maintenance(transaction: Transaction) -> None:
+    """:raises Problem: 503."""
+    if transaction.switched_on(MAINTENANCE):
+        raise Problem(503, [error("LevelUp is down for maintenance.", code="maintenance")])
 
 
 @api.after_request

@@ -10,7 +10,7 @@ from flask import Response, request, url_for
 
 from levelup_ov.standins.levelup.ahead import ahead, carts
 from levelup_ov.standins.levelup.ahead.work import refusal
-from levelup_ov.standins.levelup.api.base import JSON, api, body, reading, time_as_text
+from levelup_ov.standins.levelup.api.base import JSON, api, body, check_maintenance, reading, time_as_text
 from levelup_ov.standins.levelup.store import Ahead, Transaction
 
 MOST_SUGGESTED = 25
@@ -89,9 +89,11 @@ def list_suggested() -> list[JSON]:
 
 
 def _own(uuid: str) -> Ahead:
-    with reading() as (_, caller):
+    with reading() as (transaction, caller):
+        check_maintenance(transaction)
         _, user = caller.user()
-    return ahead().look(uuid, user.id)
+        order = transaction.ahead(uuid)
+    return ahead().look(order, user.id)
 
 
 def _url(endpoint: str, order: Ahead) -> str:
