@@ -34,11 +34,11 @@ from uuid import uuid4
 from levelup_ov.adapter import (
     DELIMITER,
     Adapter,
-    Answer,
     Category,
     Choice,
     Failure,
     Item,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -106,7 +106,7 @@ class FftpAdapter(Adapter):
     }
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        restaurant = session.get("/.well-known/fftp.json").answer()
+        restaurant = session.get("/.well-known/fftp.json").object()
         address = restaurant.text("address", "") or None
         name = restaurant.text("restaurant_name")
         return [Location(LOCATION_ID, name, street_address=address, time_zone=self.account.time_zone)]
@@ -156,7 +156,7 @@ class FftpAdapter(Adapter):
         except NotFound:
             # It is no refusal of this call: FFTP says so of an order that is asked for by its id.
             raise broken_protocol("the provider answers POST /fftp/v1/orders with 404") from None
-        placed = reply.answer()
+        placed = reply.object()
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
         _check_lines(placed, body, "POST /fftp/v1/orders")
         # 200 is an order made earlier, and its minutes count from then.
@@ -168,7 +168,7 @@ class FftpAdapter(Adapter):
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         """The order placed under ``reference``, now marked as paid; None proves that there is none (SUB-5)."""
-        rows = Answer({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
+        rows = JSONObject({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
         # Every row is read: one that does not say whose it is may be the one that is looked for.
         proofs = [(row.text("payment_proof"), row.identifier("order_id")) for row in rows]
         found = [row for row, (proof, _) in zip(rows, proofs) if proof == PROOF + reference]
@@ -182,13 +182,13 @@ class FftpAdapter(Adapter):
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status == 409:
-            detail = reply.answer().member("detail")
+            detail = reply.object().member("detail")
             if detail.text("error", "total_mismatch") != "total_mismatch":
                 raise broken_protocol("the provider's answer needs total_mismatch at $.detail.error")
             sent = detail.value.get("client_total_cents")
             return PriceDiffers(detail.text("message"), detail.cents("correct_total_cents"), sent)
         if reply.status == 422:
-            words = _words(reply.answer())
+            words = _words(reply.object())
             code = next((code for beginning, code in _REFUSALS if re.match(beginning, words)), "order_refused")
             return Refused(code, words)
         if reply.status == 404 and reply.json() == {"detail": "order not found"}:
@@ -200,7 +200,7 @@ class FftpAdapter(Adapter):
 
     def _finish(
         self,
-        placed: Answer,
+        placed: JSONObject,
         made_at: datetime,
         session: Session,
         *,
@@ -233,14 +233,14 @@ class FftpAdapter(Adapter):
             charged=charged,
         )
 
-    def _kept(self, order_id: str, reference: str, customer: str | None, session: Session) -> Answer:
+    def _kept(self, order_id: str, reference: str, customer: str | None, session: Session) -> JSONObject:
         """The order as FFTP has it once it was marked as paid; where that failed, as it is."""
         path = f"/fftp/v1/orders/{quote(order_id, safe='')}"
         call = f"POST {path}/paid"
         try:
             try:
                 reply = session.post(f"{path}/paid", {"paid": True}, headers=self._admin(), repeatable=True)
-                kept = reply.answer()
+                kept = reply.object()
                 told = kept.boolean("paid") or kept.text("status", "") == "cancelled"
                 if reply.status != 200 or not told:
                     # The placing call's own answer, once more, looks like this: it does not show that FFTP kept it.
@@ -249,7 +249,7 @@ class FftpAdapter(Adapter):
                 raise
             except Failure:
                 call = f"GET {path}"
-                kept = session.get(path).answer()
+                kept = session.get(path).object()
         except NotFound:
             raise broken_protocol(f"the provider confirmed an order, and answers {call} with 404") from None
         _check_echo(kept, call, reference, customer=customer, order_id=order_id)
@@ -257,7 +257,7 @@ class FftpAdapter(Adapter):
 
 
 def _check_echo(
-    order: Answer, call: str, reference: str, *, customer: str | None, order_id: str | None = None
+    order: JSONObject, call: str, reference: str, *, customer: str | None, order_id: str | None = None
 ) -> None:
     """That FFTP's answer to ``call`` is about the order that was asked about, and that it was not cancelled.
 
@@ -275,7 +275,7 @@ def _check_echo(
         raise broken_protocol(f"the provider's answer to {call} says that the order was cancelled: $.status")
 
 
-def _check_lines(held: Answer, body: Mapping[str, Any], call: str) -> None:
+def _check_lines(held: JSONObject, body: Mapping[str, Any], call: str) -> None:
     """That an order holds the lines of ``body``, where FFTP shows them (ITEM-11)."""
     if held.has("lines"):
         ordered = ((line["item_id"], line["quantity"], *sorted(line["modifiers"])) for line in body["lines"])
@@ -291,11 +291,11 @@ def _check_total(refusal: PriceDiffers, total: int) -> None:
         raise broken_protocol(words)
 
 
-def _ask_menu(session: Session) -> Answer:
-    return session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).answer()
+def _ask_menu(session: Session) -> JSONObject:
+    return session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).object()
 
 
-def _check_menu(menu: Answer) -> None:
+def _check_menu(menu: JSONObject) -> None:
     menu.text("restaurant_name")
     menu.integer("default_prep_minutes")
     for item in menu.each("items"):
@@ -308,7 +308,7 @@ def _ready_at(order: Order, session: Session) -> datetime:
         return in_minutes(_ask_menu(session).integer("default_prep_minutes"), order.received_at)
 
 
-def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:
+def _menu_item(item: JSONObject, groups: Sequence[OptionGroup]) -> MenuItem:
     return MenuItem(
         provider_id=item.identifier("id"),
         name=item.text("name"),
@@ -318,7 +318,7 @@ def _menu_item(item: Answer, groups: Sequence[OptionGroup]) -> MenuItem:
     )
 
 
-def _option_groups(item: Answer) -> tuple[OptionGroup, ...]:
+def _option_groups(item: JSONObject) -> tuple[OptionGroup, ...]:
     """The item's groups. FFTP's ids of groups are unique within one item, so ours hold the item's id too.
 
     :raises Unanswered: ``menu_invalid``: an option id stands in two groups; FFTP would choose both.
@@ -331,7 +331,7 @@ def _option_groups(item: Answer) -> tuple[OptionGroup, ...]:
     return tuple(_option_group(encode_path(item_id, group.identifier("id")), group) for group in groups)
 
 
-def _option_group(group_id: str, group: Answer) -> OptionGroup:
+def _option_group(group_id: str, group: JSONObject) -> OptionGroup:
     return OptionGroup(
         provider_id=encode_path(group_id),
         name=group.text("name"),
@@ -401,7 +401,7 @@ def _notes(*notes: str | None) -> str:
     return " / ".join(note for note in notes if note)
 
 
-def _words(body: Answer) -> str:
+def _words(body: JSONObject) -> str:
     """FFTP's own words: a sentence, or a list of what is wrong and where."""
     if type(body.value.get("detail")) is str:
         return body.text("detail")

@@ -22,12 +22,12 @@ from levelup_ov.adapter import (
     DELIMITER,
     WEEKDAYS,
     Adapter,
-    Answer,
     Category,
     CategoryGroup,
     Choice,
     CreditCard,
     Item,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -142,12 +142,12 @@ class SandboxAdapter(Adapter):
         return {"X-Sandbox-Key": self.account.setting("api_key")}
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        rows = session.get("/v1/locations").answer().each("locations")
+        rows = session.get("/v1/locations").object().each("locations")
         return read_each((str(row.value.get("id")), partial(_location, row)) for row in rows)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         path = f"/v1/locations/{location.provider_id}/menu"
-        return _read_menu(session.get(path, cache_for=MENU_TTL, check=_read_menu).answer())
+        return _read_menu(session.get(path, cache_for=MENU_TTL, check=_read_menu).object())
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)
@@ -179,14 +179,14 @@ class SandboxAdapter(Adapter):
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
         """Void the reference for all carts that are open now; a new cart can be ordered under it."""
         path = f"/v1/locations/{location.provider_id}/voids"
-        answer = session.post(path, {"reference": reference}, repeatable=True).answer().member("void")
+        answer = session.post(path, {"reference": reference}, repeatable=True).object().member("void")
         _check_echo(answer, f"POST {path}", "$.void", location.provider_id, reference)
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in REFUSING_STATUSES:
             return None
         try:
-            problem = reply.answer().member("problem")
+            problem = reply.object().member("problem")
             code, text, where = problem.text("code"), problem.text("text"), problem.text("where", None)
         except Unanswered:
             return None
@@ -198,18 +198,18 @@ def _path(where: str) -> str | None:
     return next((found.expand(path) for pattern, path in _PATHS if (found := re.match(pattern, where))), None)
 
 
-def _open_cart(order: Order, content: Any, session: Session) -> tuple[Answer, Cart, Credentials]:
+def _open_cart(order: Order, content: Any, session: Session) -> tuple[JSONObject, Cart, Credentials]:
     """A new cart (META-3): the answer that quotes it, the cart, and the account that it was opened with."""
     place, token = order.location.provider_id, ""
     credentials: Credentials = {}
     path = f"/v1/locations/{place}/carts"
     try:
-        answer = session.post(path, content, repeatable=True).answer()
+        answer = session.post(path, content, repeatable=True).object()
     except Problem as problem:
         if problem.problem != "session_refused":
             raise
         token, credentials = _sign_in(order, session)
-        answer = session.post(path, content, headers=_login(token, session), repeatable=True).answer()
+        answer = session.post(path, content, headers=_login(token, session), repeatable=True).object()
     cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
     held = answer.member("cart").value
     is_own = _is_said(content, held.get("content")) and held.get("location") == place
@@ -220,7 +220,7 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     """The cart with the submission's final values (META-5)."""
     headers = _login(cart.token, session)
     path = f"/v1/carts/{cart.id}"
-    answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).answer()
+    answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).object()
     return cart._replace(digest=_digest(content), total=answer.member("quote").cents("grand_total"))
 
 
@@ -246,14 +246,14 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
         if reference is None or (placed := _find_order(cart.place, reference, total, session)) is None:
             raise
         return placed
-    answer = reply.answer().member("order")
+    answer = reply.object().member("order")
     _check_echo(answer, f"POST {path}", "$.order", cart.place, order.reference)
     return _placed(answer, total)
 
 
 def _find_order(place: str, reference: str, expected: int | None, session: Session) -> Placed | None:
     path = f"/v1/locations/{place}/orders"
-    found = session.get(path, params={"reference": reference}).answer().each("orders")
+    found = session.get(path, params={"reference": reference}).object().each("orders")
     for position, order in enumerate(found):
         _check_echo(order, f"GET {path}", f"$.orders[{position}]", place, reference)
     orders = [_placed(order, expected) for order in found]
@@ -261,7 +261,7 @@ def _find_order(place: str, reference: str, expected: int | None, session: Sessi
     return replace(orders[0], duplicates=others) if orders else None
 
 
-def _check_echo(answer: Answer, call: str, where: str, place: str, reference: str | None) -> None:
+def _check_echo(answer: JSONObject, call: str, where: str, place: str, reference: str | None) -> None:
     """That an answer to ``call`` is about our order.
 
     :raises Unanswered: ``provider_protocol_error``, with the call and the member.
@@ -302,7 +302,7 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
             attempts.append(("/v1/accounts", {**person, "email": email}))
     for path, body in attempts:
         try:
-            answer = session.post(path, body).answer()
+            answer = session.post(path, body).object()
             token = answer.member("session").text("token")
             if answer.member("account").text("email") != body["email"]:
                 words = "is about another guest: $.account.email is not the one that was sent"
@@ -377,7 +377,7 @@ def _guest(order: Order) -> list[str]:
     return [_digest([kind, value]) for kind, value in (("email", email), ("phone", phone)) if value]
 
 
-def _quote(answer: Answer, credentials: Credentials, cart: Credentials) -> Quote:
+def _quote(answer: JSONObject, credentials: Credentials, cart: Credentials) -> Quote:
     discounts, ready = answer.member("discounts"), answer.member("ready")
     slots = tuple(slot.instant("at") for slot in ready.each("slots")) if ready.has("slots") else None
     return Quote(
@@ -389,7 +389,7 @@ def _quote(answer: Answer, credentials: Credentials, cart: Credentials) -> Quote
     )  # fmt: skip
 
 
-def _placed(order: Answer, expected: int | None) -> Placed:
+def _placed(order: JSONObject, expected: int | None) -> Placed:
     ready_at, charged = order.member("ready").instant("at", None), order.cents("charged")
     return Placed(
         order.integer("ticket"),
@@ -401,7 +401,7 @@ def _placed(order: Answer, expected: int | None) -> Placed:
     )
 
 
-def _location(answer: Answer) -> Location:
+def _location(answer: JSONObject) -> Location:
     address, position, payments = answer.member("address"), answer.member("position"), answer.texts("payments")
     hours = answer.each("weekly_hours")
     return Location(
@@ -416,7 +416,7 @@ def _location(answer: Answer) -> Location:
     )  # fmt: skip
 
 
-def _read_menu(answer: Answer) -> Menu:
+def _read_menu(answer: JSONObject) -> Menu:
     menu = answer.member("menu")
     groups: dict[str, OptionGroup] = {}
     categories = tuple(_category(heading, groups) for heading in menu.each("headings"))
@@ -427,7 +427,7 @@ def _read_menu(answer: Answer) -> Menu:
     )  # fmt: skip
 
 
-def _category(heading: Answer, groups: dict[str, OptionGroup]) -> Category:
+def _category(heading: JSONObject, groups: dict[str, OptionGroup]) -> Category:
     items = []
     for dish in heading.each("dishes"):
         name, about, published = dish.text("title"), dish.text("about"), _publish(dish, (), groups)
@@ -436,7 +436,7 @@ def _category(heading: Answer, groups: dict[str, OptionGroup]) -> Category:
     return Category(heading.identifier("id"), heading.text("title"), tuple(items), heading.text("about"), section)
 
 
-def _publish(owner: Answer, above: tuple[str, ...], groups: dict[str, OptionGroup]) -> tuple[str, ...]:
+def _publish(owner: JSONObject, above: tuple[str, ...], groups: dict[str, OptionGroup]) -> tuple[str, ...]:
     """Put the groups of a dish or a choice into ``groups``, once for each path (MENU-5); their ids."""
     paths = []
     for position, group in enumerate(owner.each("groups")):
@@ -456,7 +456,7 @@ def _publish(owner: Answer, above: tuple[str, ...], groups: dict[str, OptionGrou
     return tuple(paths)
 
 
-def _option(choice: Answer, above: tuple[str, ...], position: int, groups: dict[str, OptionGroup]) -> MenuOption:
+def _option(choice: JSONObject, above: tuple[str, ...], position: int, groups: dict[str, OptionGroup]) -> MenuOption:
     ids = (*above, choice.identifier("id"))
     return MenuOption(
         encode_path(*ids), choice.text("title"), choice.price("cents"),

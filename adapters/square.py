@@ -30,10 +30,10 @@ from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_locatio
 from levelup_ov.adapter import (
     Account,
     Adapter,
-    Answer,
     Cents,
     Fee,
     Item,
+    JSONObject,
     Location,
     Menu,
     Order,
@@ -115,7 +115,7 @@ class SquareAdapter(Adapter):
         return {"Authorization": f"Bearer {self.account.setting('access_token')}", "Square-Version": API_VERSION}
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        rows = session.get("/v2/locations").answer().each("locations")
+        rows = session.get("/v2/locations").object().each("locations")
         return read_each((str(row.value.get("id")), partial(read_location, row, self._currency)) for row in rows)
 
     def show_menu(self, location: Location, session: Session) -> Menu:
@@ -123,13 +123,13 @@ class SquareAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         reply = session.post("/v2/orders/calculate", {"order": self._order(order)}, repeatable=True)
-        return self._quote(reply.answer().member("order"), order)
+        return self._quote(reply.object().member("order"), order)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         order.check_ready(self._ready(order)[1])
         reference = order.reference or str(uuid4())
         body = {"idempotency_key": _key(reference, "order"), "order": {**self._order(order), "reference_id": reference}}
-        created = session.post("/v2/orders", body, repeatable=True).answer().member("order")
+        created = session.post("/v2/orders", body, repeatable=True).object().member("order")
         _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
         quoted, validated = self._quote(created, order), order.cart.get("validated")
         if validated not in (None, quoted.cart["validated"]):
@@ -159,7 +159,7 @@ class SquareAdapter(Adapter):
 
         An unpaid one proves that none is placed while it is as it was created, or canceled.
         """
-        known, order = Answer(trace), self._show(location, reference, trace, session)
+        known, order = JSONObject(trace), self._show(location, reference, trace, session)
         charge, state, changed = known.cents("charge"), order.text("state"), _version(order) > _version(known)
         charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
         if state == "CANCELED":
@@ -183,7 +183,7 @@ class SquareAdapter(Adapter):
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
         """Cancel the order in the version in which nobody has paid it: Square refuses to pay it from then on."""
-        order, created = self._show(location, reference, trace, session), _version(Answer(trace))
+        order, created = self._show(location, reference, trace, session), _version(JSONObject(trace))
         if order.text("state") != "OPEN" or order.each("tenders", []) or _version(order) > created:
             return
         canceled = {
@@ -196,15 +196,15 @@ class SquareAdapter(Adapter):
         }
         path = f"/v2/orders/{quote(order.identifier('id'), safe='')}"
         body = {"idempotency_key": _key(reference, "cancel"), "order": canceled}
-        after = session.call("PUT", path, body=body, repeatable=True).answer().member("order")
+        after = session.call("PUT", path, body=body, repeatable=True).object().member("order")
         _check_echo(after, f"PUT {path}", id=order.identifier("id"), reference_id=reference)
         if after.text("state") != "CANCELED":
             raise broken_protocol(f"the provider did not cancel the order: $.order.state in the answer to PUT {path}")
 
-    def _show(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> Answer:
-        order_id = Answer(trace).identifier("order_id")
+    def _show(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> JSONObject:
+        order_id = JSONObject(trace).identifier("order_id")
         path = f"/v2/orders/{quote(order_id, safe='')}"
-        order = session.get(path).answer().member("order")
+        order = session.get(path).object().member("order")
         echoed = {"id": order_id, "reference_id": reference, "location_id": location.provider_id}
         _check_echo(order, f"GET {path}", **echoed)
         return order
@@ -213,7 +213,7 @@ class SquareAdapter(Adapter):
         if reply.status not in _REFUSING_STATUSES:
             return None
         try:
-            error = reply.answer().each("errors")[0]
+            error = reply.object().each("errors")[0]
             words, field = error.text("detail", "") or error.text("code"), error.text("field", "")
             told = f"{error.text('code')} {field} {words}"
             refuses = error.text("category") in _REFUSING
@@ -230,7 +230,7 @@ class SquareAdapter(Adapter):
             path = f"/v2/orders/{quote(order_id, safe='')}/pay"
             body = {"idempotency_key": key, "order_version": trace["version"], "payment_ids": []}
             reply = session.post(path, body, repeatable=True, places_order=True, trace=trace)
-            settled = reply.answer().member("order")
+            settled = reply.object().member("order")
             _check_echo(settled, f"POST {path}", id=order_id, reference_id=reference)
             if settled.text("state") == "CANCELED":
                 raise broken_protocol(f"the provider settled the order and has it as canceled: $.order.state of {path}")
@@ -249,7 +249,7 @@ class SquareAdapter(Adapter):
             **({"tip_money": self._money(order.tip)} if order.tip else {}),
         }
         reply = session.post("/v2/payments", body, repeatable=True, places_order=True, trace=trace)
-        payment = reply.answer().member("payment")
+        payment = reply.object().member("payment")
         _check_echo(payment, "POST /v2/payments", order_id=order_id, reference_id=reference)
         if (status := payment.text("status")) in ("CANCELED", "FAILED"):
             raise Refused("order_refused", f"Square's payment is {status}.")
@@ -293,7 +293,7 @@ class SquareAdapter(Adapter):
             return True, in_minutes(self._prep, opening)
         return False, in_minutes(self._prep, order.received_at) if self._prep else None
 
-    def _quote(self, priced: Answer, order: Order) -> Quote:
+    def _quote(self, priced: JSONObject, order: Order) -> Quote:
         """What Square makes of an order, accounted for by its lines to the last cent (MONEY-9).
 
         :raises Refused: ``order_refused``: Square cannot take the whole discount off.
@@ -327,11 +327,11 @@ class SquareAdapter(Adapter):
     def _money(self, amount: Cents) -> dict[str, Any]:
         return {"amount": amount, "currency": self._currency}
 
-    def _cents(self, answer: Answer, name: str, *default: Cents) -> Cents:
+    def _cents(self, answer: JSONObject, name: str, *default: Cents) -> Cents:
         return cents(answer, name, self._currency, *default)
 
 
-def _check_echo(answer: Answer, call: str, **wanted: str) -> None:
+def _check_echo(answer: JSONObject, call: str, **wanted: str) -> None:
     """That Square's answer to ``call`` is about our order.
 
     :raises Unanswered: ``provider_protocol_error``, with the call and the member.
@@ -342,25 +342,25 @@ def _check_echo(answer: Answer, call: str, **wanted: str) -> None:
             raise broken_protocol(words)
 
 
-def _check_lines(held: Answer, order: Order) -> None:
+def _check_lines(held: JSONObject, order: Order) -> None:
     """That Square's order has the lines of ours (ITEM-11)."""
     ordered = [_line(item, "$") for item in order.items]
     lines = ((each.text("catalog_object_id", ""), each.text("quantity", ""), *_modifiers(each))
              for each in held.each("line_items"))  # fmt: skip
-    ours = ((line["catalog_object_id"], line["quantity"], *_modifiers(Answer(line))) for line in ordered)
+    ours = ((line["catalog_object_id"], line["quantity"], *_modifiers(JSONObject(line))) for line in ordered)
     check_basket(ours, lines, f"{held.path}.line_items")
 
 
-def _modifiers(line: Answer) -> list[tuple[str, str]]:
+def _modifiers(line: JSONObject) -> list[tuple[str, str]]:
     return sorted((each.text("catalog_object_id", ""), each.text("quantity", "1"))
                   for each in line.each("modifiers", []))  # fmt: skip
 
 
-def _version(order: Answer) -> int:
+def _version(order: JSONObject) -> int:
     return order.integer("version")
 
 
-def _objects(session: Session) -> list[Answer]:
+def _objects(session: Session) -> list[JSONObject]:
     """The seller's catalog. A cursor lives for some minutes: if one is refused, the pages are read anew, once."""
     try:
         return list(_pages(session, MENU_TTL))
@@ -368,7 +368,7 @@ def _objects(session: Session) -> list[Answer]:
         return list(_pages(session, None))
 
 
-def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
+def _pages(session: Session, cache_for: float | None) -> Iterator[JSONObject]:
     """The objects of the catalog, page by page."""
     params, cursors = {"types": ",".join(KINDS)}, {""}
     while True:
@@ -376,7 +376,7 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
             reply = session.get("/v2/catalog/list", params=params, cache_for=cache_for, check=_page)
         except Refused as refusal:
             raise CursorRefused(refusal.code, refusal.message) from refusal
-        found, params["cursor"] = _page(reply.answer())
+        found, params["cursor"] = _page(reply.object())
         yield from found
         if not params["cursor"]:
             return
@@ -385,7 +385,7 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[Answer]:
         cursors.add(params["cursor"])
 
 
-def _page(page: Answer) -> tuple[list[Answer], str]:
+def _page(page: JSONObject) -> tuple[list[JSONObject], str]:
     """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
     if page.checked().value and not (page.has("objects") or page.has("cursor")):
         raise broken_protocol("the provider's answer is not a page of the catalog")
@@ -415,12 +415,12 @@ def _note(words: str | None, path: str) -> str | None:
     return words
 
 
-def _number(order: Answer) -> str:
+def _number(order: JSONObject) -> str:
     """The order's number at the counter, where it has one (SUB-1)."""
     return order.text("ticket_name", "") or order.identifier("id")
 
 
-def _pickup_at(order: Answer) -> datetime | None:
+def _pickup_at(order: JSONObject) -> datetime | None:
     """Square's own ready time; without a preparation time, an ASAP order's is no more than its placing."""
     for fulfillment in order.each("fulfillments", []):
         pickup = fulfillment.member("pickup_details")

@@ -17,11 +17,11 @@ from datetime import datetime
 
 from levelup_ov.adapter import (
     WEEKDAYS,
-    Answer,
     Category,
     CategoryGroup,
     Cents,
     Hours,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -42,11 +42,11 @@ NOTE_LIMIT = 500
 """Characters of a pickup's note. A line's may have 2,000, but a menu states one limit."""
 
 _DAYS: Mapping[str, Weekday] = {day[:3].upper(): day for day in WEEKDAYS}
-_NOTHING = Answer({})
+_NOTHING = JSONObject({})
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::[0-5][0-9])?")
 
 
-def cents(answer: Answer, name: str, currency: str, *default: Cents) -> Cents:
+def cents(answer: JSONObject, name: str, currency: str, *default: Cents) -> Cents:
     """An amount of money.
 
     :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is none, or in another currency.
@@ -59,7 +59,7 @@ def cents(answer: Answer, name: str, currency: str, *default: Cents) -> Cents:
     return money.cents("amount")
 
 
-def read_location(answer: Answer, currency: str) -> Location:
+def read_location(answer: JSONObject, currency: str) -> Location:
     """A location of the seller (LOC-1); whether it takes tips Square does not say.
 
     One with prices in another currency than the account's is not active: nothing is converted.
@@ -80,10 +80,10 @@ def read_location(answer: Answer, currency: str) -> Location:
 class Catalog:
     """A seller's catalog, read for one location at one moment; what is not present there is not seen."""
 
-    def __init__(self, objects: Sequence[Answer], location: Location, currency: str, now: datetime) -> None:
+    def __init__(self, objects: Sequence[JSONObject], location: Location, currency: str, now: datetime) -> None:
         self._location, self._currency, self._now = location, currency, now
         self._left_out: dict[str, None] = {}
-        self._things: dict[str, dict[str, Answer]] = {kind: {} for kind in KINDS}
+        self._things: dict[str, dict[str, JSONObject]] = {kind: {} for kind in KINDS}
         for each in objects:
             if (kind := each.text("type")) in KINDS and self._has(each):
                 self._things[kind][each.identifier("id")] = each.member(f"{kind.lower()}_data")
@@ -117,7 +117,7 @@ class Catalog:
             special_instructions_character_limit=NOTE_LIMIT, left_out=tuple(self._left_out),
         )  # fmt: skip
 
-    def _items(self, item: Answer, groups: tuple[str, ...]) -> list[MenuItem]:
+    def _items(self, item: JSONObject, groups: tuple[str, ...]) -> list[MenuItem]:
         """The item's variations that are sold by the piece at a fixed price."""
         found, variations, name = [], item.each("variations", []), item.text("name", "")
         about = item.text("description_plaintext", "") or item.text("description", "") or None
@@ -133,7 +133,7 @@ class Catalog:
             found.append(MenuItem(each.identifier("id"), title, price, about, image, option_groups=groups))
         return found
 
-    def _groups(self, item_id: str, item: Answer) -> dict[str, OptionGroup] | None:
+    def _groups(self, item_id: str, item: JSONObject) -> dict[str, OptionGroup] | None:
         """The item's modifier lists; None where it needs words of the customer.
 
         A list that the item changes is a group of its own (MENU-5).
@@ -165,7 +165,7 @@ class Catalog:
         return groups
 
     def _options(
-        self, key: str, data: Answer, overrides: Mapping[str, Answer], several: bool
+        self, key: str, data: JSONObject, overrides: Mapping[str, JSONObject], several: bool
     ) -> tuple[MenuOption, ...]:
         found = []
         for each in filter(self._has, data.each("modifiers", [])):
@@ -181,7 +181,7 @@ class Catalog:
             found.append(option)
         return tuple(sorted(found, key=lambda option: option.display_order or 0))
 
-    def _has(self, thing: Answer) -> bool:
+    def _has(self, thing: JSONObject) -> bool:
         """Whether an object of the catalog is present at the location."""
         if thing.boolean("is_deleted", False):
             return False
@@ -189,7 +189,7 @@ class Catalog:
             return self._location.provider_id not in thing.texts("absent_at_location_ids", [])
         return self._location.provider_id in thing.texts("present_at_location_ids", [])
 
-    def _price(self, data: Answer, place: str, *default: int) -> int | None:
+    def _price(self, data: JSONObject, place: str, *default: int) -> int | None:
         """The price at the location, in cents; None for what is sold out, priced when it is sold, or not in cents."""
         overrides = data.each("location_overrides", [])
         here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
@@ -207,26 +207,26 @@ class Catalog:
         return default[0] if default else None
 
 
-def _limits(answer: Answer) -> tuple[int, int]:
+def _limits(answer: JSONObject) -> tuple[int, int]:
     """Least and most choices as Square states them; -1 for what is not set."""
     return _whole(answer, "min_selected_modifiers", -1), _whole(answer, "max_selected_modifiers", -1)
 
 
-def _ordinal(answer: Answer) -> int:
+def _ordinal(answer: JSONObject) -> int:
     return _whole(answer, "ordinal", 0)
 
 
-def _whole(answer: Answer, name: str, default: int) -> int:
+def _whole(answer: JSONObject, name: str, default: int) -> int:
     """A count; all that are negative mean the same."""
     value = answer.value.get(name)
     return default if type(value) is int and value < 0 else answer.integer(name, default)
 
 
-def _switch(answer: Answer, name: str, otherwise: bool) -> bool:
+def _switch(answer: JSONObject, name: str, otherwise: bool) -> bool:
     return {"YES": True, "NO": False}.get(answer.text(name, ""), otherwise)
 
 
-def _hours(periods: Sequence[Answer]) -> Hours:
+def _hours(periods: Sequence[JSONObject]) -> Hours:
     """The hours of business; none stated, or one that cannot be read, is unknown (LOC-2)."""
     spans = []
     for period in periods:
@@ -242,5 +242,5 @@ def _minutes(time: re.Match[str]) -> int:
     return int(time[1]) * 60 + int(time[2])
 
 
-def _inner(answer: Answer, name: str) -> Answer:
-    return answer.member(name) if answer.has(name) else Answer({}, f"{answer.path}.{name}")
+def _inner(answer: JSONObject, name: str) -> JSONObject:
+    return answer.member(name) if answer.has(name) else JSONObject({}, f"{answer.path}.{name}")

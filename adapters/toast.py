@@ -36,7 +36,7 @@ from adapters.toast_restaurants import plan, read_location, read_timetable, regi
 from levelup_ov.adapter import (
     Account,
     Adapter,
-    Answer,
+    JSONObject,
     Location,
     Login,
     Menu,
@@ -113,11 +113,11 @@ class ToastAdapter(Adapter):
     def show_menu(self, location: Location, session: Session) -> Menu:
         version, guid = self.account.setting("menus_version"), location.provider_id
 
-        def read(menus: Answer, notes: bool = True) -> Menu:
+        def read(menus: JSONObject, notes: bool = True) -> Menu:
             return MenuReader(menus, only_visible=version == "v2").menu(location, notes)
 
         path = f"/menus/{version}/menus"
-        menus = self._call(session, "GET", path, guid, cache_for=MENU_TTL, check=read).answer()
+        menus = self._call(session, "GET", path, guid, cache_for=MENU_TTL, check=read).object()
         return read(menus, takes_notes(self._restaurant(guid, session)))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
@@ -135,8 +135,8 @@ class ToastAdapter(Adapter):
         guid = order.location.provider_id
         body["checks"][0]["payments"] = [payment(self._own["payment_type"][guid], quote, order)]
         reply = self._call(session, "POST", "/orders/v2/orders", guid, body=body, places_order=True)
-        placed = read_placed(reply.answer(), body["externalId"], quote.charged, "POST /orders/v2/orders")
-        check_selections(reply.answer(), body, "POST /orders/v2/orders")
+        placed = read_placed(reply.object(), body["externalId"], quote.charged, "POST /orders/v2/orders")
+        check_selections(reply.object(), body, "POST /orders/v2/orders")
         return placed
 
     def find_order(
@@ -146,7 +146,7 @@ class ToastAdapter(Adapter):
         external_id = self._external_id(reference)
         path = f"/orders/v2/orders/{quote(external_id, safe=':')}"
         try:
-            order = self._call(session, "GET", path, location.provider_id).answer()
+            order = self._call(session, "GET", path, location.provider_id).object()
         except NotFound:
             return None
         return read_placed(order, external_id, None, f"GET {path}")
@@ -154,7 +154,7 @@ class ToastAdapter(Adapter):
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in (400, 404):
             return None
-        problem = reply.answer()
+        problem = reply.object()
         words = "; ".join(dict.fromkeys(each.text("message") for each in (problem, *problem.each("errors", []))))
         if reply.status == 404:
             # A gateway's 404 is not Toast's, and must not prove that there is no order.
@@ -173,17 +173,17 @@ class ToastAdapter(Adapter):
         body = {"clientId": account.setting("client_id"), "clientSecret": account.setting("client_secret")}
         body["userAccessType"] = "TOAST_MACHINE_CLIENT"
         reply = session.post("/authentication/v1/authentication/login", body, repeatable=True)
-        token = reply.answer().member("token")
+        token = reply.object().member("token")
         return Secret(token.text("accessToken")), token.integer("expiresIn")
 
-    def _restaurant(self, guid: str, session: Session) -> Answer:
+    def _restaurant(self, guid: str, session: Session) -> JSONObject:
         path = f"/restaurants/v1/restaurants/{quote(guid, safe='')}"
 
-        def check(restaurant: Answer) -> None:
+        def check(restaurant: JSONObject) -> None:
             read_location(guid, restaurant)
             takes_notes(restaurant)
 
-        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
+        return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).object()
 
     def _hurried_location(self, guid: str, session: Session) -> Location:
         return self._location(guid, session.within(session.deadline.remaining() / 2, guid))
@@ -202,19 +202,19 @@ class ToastAdapter(Adapter):
             restaurant = self._restaurant(guid, session)
             times = restaurant.member("prepTimes")
 
-            def check(schedule: Answer) -> object:
+            def check(schedule: JSONObject) -> object:
                 return read_timetable(order.location, schedule, times)
 
-            schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).answer()
+            schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).object()
         if not takes_notes(restaurant):
             refuse_notes(order)
         promised, ready = plan(order, restaurant, schedule)
         people = customer(order.user, region(restaurant))
         return order_body(order, people, self._own["dining_option"][guid], self._discount(order), promised), ready
 
-    def _prices(self, body: Mapping[str, Any], order: Order, session: Session) -> Answer:
+    def _prices(self, body: Mapping[str, Any], order: Order, session: Session) -> JSONObject:
         guid = order.location.provider_id
-        return self._call(session, "POST", "/orders/v2/prices", guid, body=body, repeatable=True).answer()
+        return self._call(session, "POST", "/orders/v2/prices", guid, body=body, repeatable=True).object()
 
     def _discount(self, order: Order) -> str:
         guid = self._own["discount"].get(order.location.provider_id, "")
@@ -227,7 +227,7 @@ class ToastAdapter(Adapter):
         return f"{self.account.setting('naming_authority')}:{reference}"
 
 
-def _estimated(priced: Answer, body: Mapping[str, Any], ready: Ready) -> Ready:
+def _estimated(priced: JSONObject, body: Mapping[str, Any], ready: Ready) -> Ready:
     """When an order can be ready; of one for as soon as possible Toast may know better."""
     estimate = priced.instant("estimatedFulfillmentDate", None)
     return ready if "promisedDate" in body or estimate is None else Ready(estimate, ready.slots)

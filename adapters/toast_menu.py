@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from levelup_ov.adapter import (
     MAX_DEPTH,
-    Answer,
     Category,
     CategoryGroup,
     Cents,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -44,10 +44,10 @@ def group_guid(group_id: str) -> str:
 class MenuReader:
     """A menu, its groups published once for each path (MENU-5), and what of it cannot be told (MENU-3)."""
 
-    def __init__(self, menus: Answer, *, only_visible: bool) -> None:
+    def __init__(self, menus: JSONObject, *, only_visible: bool) -> None:
         self._menus, self._only_visible = menus, only_visible
         self._groups: dict[str, OptionGroup] = {}
-        groups = menus.member(_GROUPS) if menus.has(_GROUPS) else Answer({})
+        groups = menus.member(_GROUPS) if menus.has(_GROUPS) else JSONObject({})
         self._entries = Counter(groups.member(key).identifier("guid") for key in groups.value)
         self._problems: dict[str, None] = {}
         self._left_out: dict[str, None] = {}
@@ -66,7 +66,7 @@ class MenuReader:
             left_out=tuple(self._left_out),
         )  # fmt: skip
 
-    def _categories(self, menu: Answer) -> Iterator[Category]:
+    def _categories(self, menu: JSONObject) -> Iterator[Category]:
         menu_guid = menu.identifier("guid")
         waiting = menu.each("menuGroups", [])[::-1]
         while waiting:
@@ -82,7 +82,7 @@ class MenuReader:
                     group.text("description", None) or None, menu_guid,
                 )  # fmt: skip
 
-    def _item(self, item: Answer, above: tuple[str, str]) -> MenuItem:
+    def _item(self, item: JSONObject, above: tuple[str, str]) -> MenuItem:
         """Its id names menu and group too: the group is asked for in an order, the menu makes the id unique."""
         item_id = encode_path(*above, item.identifier("guid"))
         place = f"item_provider_id={item_id}"
@@ -96,13 +96,13 @@ class MenuReader:
             item.text("image", None) or None, option_groups=groups,
         )  # fmt: skip
 
-    def _price(self, thing: Answer, groups: Sequence[str], place: str) -> Cents | None:
+    def _price(self, thing: JSONObject, groups: Sequence[str], place: str) -> Cents | None:
         strategy = thing.text("pricingStrategy", "BASE_PRICE")
         if strategy in _ONE_PRICE:
             return thing.price_in_dollars("price")
         if strategy == "SIZE_PRICE":
             # The sizes are a modifier group that holds the whole price.
-            rules = thing.member("pricingRules") if thing.has("pricingRules") else Answer({})
+            rules = thing.member("pricingRules") if thing.has("pricingRules") else JSONObject({})
             size = rules.identifier("sizeSpecificPricingGuid", None)
             if any(group_guid(decode_path(group)[-1]) == size for group in groups):
                 return 0
@@ -110,7 +110,7 @@ class MenuReader:
         return None
 
     def _publish(
-        self, owner: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
+        self, owner: JSONObject, above: tuple[str, ...], references: tuple[str, ...], place: str
     ) -> tuple[str, ...]:
         """Put the groups of an item or an option into the menu; their paths."""
         paths: dict[str, None] = {}
@@ -128,7 +128,7 @@ class MenuReader:
                 self._groups[path] = self._group(group, ids, (*references, reference))
         return tuple(paths)
 
-    def _group(self, group: Answer, ids: tuple[str, ...], references: tuple[str, ...]) -> OptionGroup:
+    def _group(self, group: JSONObject, ids: tuple[str, ...], references: tuple[str, ...]) -> OptionGroup:
         path = encode_path(*ids)
         place = f"option_group_provider_id={path}"
         if (strategy := group.text("pricingStrategy", "NONE")) != "NONE":
@@ -147,7 +147,7 @@ class MenuReader:
         )  # fmt: skip
 
     def _options(
-        self, group: Answer, above: tuple[str, ...], references: tuple[str, ...], place: str
+        self, group: JSONObject, above: tuple[str, ...], references: tuple[str, ...], place: str
     ) -> Iterator[MenuOption]:
         if (charge := group.text("defaultOptionsChargePrice", "YES")) not in ("YES", "NO"):
             self._left_out[f"prices of defaults by {charge} can't be represented {place}"] = None
@@ -170,13 +170,13 @@ class MenuReader:
                 default_quantity=int(default), option_groups=groups,
             )  # fmt: skip
 
-    def _referred(self, map_name: str, reference: str, place: str) -> Answer | None:
+    def _referred(self, map_name: str, reference: str, place: str) -> JSONObject | None:
         found = self._menus.member(map_name)
         if found.has(reference):
             return found.member(reference)
         self._problems[f"{map_name} has no {reference} {place}"] = None
         return None
 
-    def _visible(self, entity: Answer) -> bool:
+    def _visible(self, entity: JSONObject) -> bool:
         """Version 3 gives only what the client may show; version 2 says of each entity where it may be shown."""
         return not self._only_visible or "ORDERING_PARTNERS" in entity.texts("visibility")

@@ -10,11 +10,11 @@ from typing import Any
 
 from adapters.toast_menu import group_guid
 from levelup_ov.adapter import (
-    Answer,
     Cents,
     Choice,
     Fee,
     Item,
+    JSONObject,
     Order,
     Placed,
     Quote,
@@ -130,7 +130,7 @@ def refuse_notes(order: Order) -> None:
             raise Refused("special_instructions_not_allowed", "the restaurant takes no special requests", path=path)
 
 
-def read_quote(priced: Answer, order: Order, discount: str, ready: Ready, body: Mapping[str, Any]) -> Quote:
+def read_quote(priced: JSONObject, order: Order, discount: str, ready: Ready, body: Mapping[str, Any]) -> Quote:
     """The price of an order; a check's ``amount`` holds its service charges, and discounts are off it already.
 
     A service charge that is a gratuity is not in the amount by Toast's specification, which says of the total only
@@ -162,35 +162,35 @@ def read_quote(priced: Answer, order: Order, discount: str, ready: Ready, body: 
     )
 
 
-def check_selections(answer: Answer, body: Mapping[str, Any], call: str) -> None:
+def check_selections(answer: JSONObject, body: Mapping[str, Any], call: str) -> None:
     """That Toast's order holds the items and options of ``body``, where it shows them (ITEM-11)."""
     if (check := _check(answer)).has("selections"):
-        ordered, held = Answer(body["checks"][0]).each("selections"), check.each("selections")
+        ordered, held = JSONObject(body["checks"][0]).each("selections"), check.each("selections")
         check_basket(map(_chosen, ordered), map(_chosen, held), f"$.checks[0].selections in the answer to {call}")
 
 
-def _chosen(selection: Answer) -> tuple[Any, ...]:
+def _chosen(selection: JSONObject) -> tuple[Any, ...]:
     """What a selection is of, how much, and the options below it."""
     item = selection.member("item").identifier("guid", "") if selection.has("item") else ""
     options = sorted(_chosen(each) for each in selection.each("modifiers", []) if each.has("item"))
     return item, str(selection.decimal("quantity").normalize()), *options
 
 
-def _gross(check: Answer) -> Cents | None:
+def _gross(check: JSONObject) -> Cents | None:
     """What the selections cost before discounts; None where one does not say."""
     prices = [each.dollars("preDiscountPrice", None) for each in check.each("selections", [])]
     known = [price for price in prices if price is not None]
     return sum(known) if len(known) == len(prices) else None
 
 
-def _check(order: Answer) -> Answer:
+def _check(order: JSONObject) -> JSONObject:
     checks = order.each("checks")
     if len(checks) != 1:
         raise broken_protocol(f"the provider's answer has {len(checks)} checks for an order of one")
     return checks[0]
 
 
-def _discounts(check: Answer, own_guid: str) -> tuple[Cents, Cents]:
+def _discounts(check: JSONObject, own_guid: str) -> tuple[Cents, Cents]:
     """What the merchant-funded discount took off, and all others (MONEY-5, MONEY-6)."""
     own = others = 0
     waiting = [check]
@@ -236,7 +236,7 @@ def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
     return {"type": "OTHER", "otherPayment": {"guid": payment_type}, **amounts, "paidDate": _stamp(order.received_at)}
 
 
-def read_placed(order: Answer, external_id: str, expected: Cents | None, call: str) -> Placed:
+def read_placed(order: JSONObject, external_id: str, expected: Cents | None, call: str) -> Placed:
     """An order that Toast has, by the number that the restaurant calls out (SUB-1).
 
     :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or one that was voided.

@@ -15,8 +15,8 @@ import pytz
 from levelup_ov.adapter import (
     SLOT_WINDOW,
     WEEKDAYS,
-    Answer,
     Hours,
+    JSONObject,
     Location,
     Order,
     Ready,
@@ -40,7 +40,7 @@ _REGIONS = {"USD": "US", "CAD": "CA", "EUR": "IE", "GBP": "GB", "AUD": "AU"}
 _DAYS = {day.upper(): day for day in WEEKDAYS}
 
 
-def read_location(guid: str, restaurant: Answer) -> Location:
+def read_location(guid: str, restaurant: JSONObject) -> Location:
     """LOC-1. An archived restaurant is terminated."""
     general, place = restaurant.member("general"), restaurant.member("location")
     names = (general.text("name"), general.text("locationName", ""))
@@ -57,7 +57,7 @@ def read_location(guid: str, restaurant: Answer) -> Location:
     )  # fmt: skip
 
 
-def _hours(restaurant: Answer) -> Hours:
+def _hours(restaurant: JSONObject) -> Hours:
     """A day that names no schedule is closed; hours that cannot be read are unknown (LOC-2).
 
     They are shown and no more: orders keep to the ordering schedule.
@@ -71,11 +71,11 @@ def _hours(restaurant: Answer) -> Hours:
         return unknown_hours()
 
 
-def _span(answer: Answer, opening: str, closing: str) -> tuple[int, int]:
+def _span(answer: JSONObject, opening: str, closing: str) -> tuple[int, int]:
     return _minutes(answer, opening), _minutes(answer, closing)
 
 
-def _minutes(answer: Answer, name: str) -> int:
+def _minutes(answer: JSONObject, name: str) -> int:
     """Minutes after midnight of a time of day."""
     found = _TIME.fullmatch(answer.text(name))
     if found is None or (minutes := int(found[1]) * 60 + int(found[2])) > _MIDNIGHT:
@@ -83,17 +83,17 @@ def _minutes(answer: Answer, name: str) -> int:
     return minutes
 
 
-def region(restaurant: Answer) -> str:
+def region(restaurant: JSONObject) -> str:
     """The restaurant's country by its two letters, as its currency tells: there is no list of words for countries."""
     return _REGIONS.get(restaurant.member("general").text("currencyCode", "USD"), "US")
 
 
-def takes_notes(restaurant: Answer) -> bool:
+def takes_notes(restaurant: JSONObject) -> bool:
     """Whether the restaurant wants words for the kitchen (ITEM-8)."""
     return not restaurant.has("onlineOrdering") or restaurant.member("onlineOrdering").boolean("specialRequests", True)
 
 
-def plan(order: Order, restaurant: Answer, schedule: Answer) -> tuple[datetime | None, Ready]:
+def plan(order: Order, restaurant: JSONObject, schedule: JSONObject) -> tuple[datetime | None, Ready]:
     """The time to promise, None for as soon as possible, and when the order can be ready (TIME-4, TIME-5).
 
     :raises Refused: ``location_closed`` or ``ready_time_unavailable``.
@@ -119,7 +119,7 @@ def plan(order: Order, restaurant: Answer, schedule: Answer) -> tuple[datetime |
     return promised, Ready(soonest, (soonest, *later) if schedules else None)
 
 
-def read_timetable(location: Location, schedule: Answer, times: Answer) -> Timetable:
+def read_timetable(location: Location, schedule: JSONObject, times: JSONObject) -> Timetable:
     """When takeout orders are taken: within the schedule, without its margins after opening and before closing."""
     margins = [timedelta(minutes=times.integer(f"takeoutTime{when}", 0)) for when in ("AfterOpen", "BeforeClose")]
     zone = location.time_zone or schedule.text("timeZoneId")
@@ -136,11 +136,11 @@ def read_timetable(location: Location, schedule: Answer, times: Answer) -> Timet
     return Timetable(pytz.timezone(zone), weekly, {_date(each): _ranges(each) for each in overrides}, *margins)
 
 
-def _ranges(period: Answer) -> list[tuple[int, int]]:
+def _ranges(period: JSONObject) -> list[tuple[int, int]]:
     return [_span(each, "start", "end") for each in period.each("timeRanges", [])]
 
 
-def _date(override: Answer) -> date:
+def _date(override: JSONObject) -> date:
     try:
         return datetime.strptime(override.identifier("businessDate"), "%Y%m%d").date()
     except ValueError:

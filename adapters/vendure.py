@@ -25,8 +25,8 @@ from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDE
 from levelup_ov.adapter import (
     Account,
     Adapter,
-    Answer,
     CreditCard,
+    JSONObject,
     Location,
     Menu,
     Order,
@@ -142,7 +142,7 @@ class VendureAdapter(Adapter):
         _placed(_ask(session, location.provider_id, FENCE, variables), reference, fenced=True)
 
     def error_from(self, reply: Reply) -> Refused | None:
-        return problem_in(reply.answer()) if reply.status == 200 else None
+        return problem_in(reply.object()) if reply.status == 200 else None
 
     def _order_cart(self, cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed | None:
         """Order a cart with the submission's final values (META-5), if it costs ``total`` and the tip.
@@ -245,16 +245,16 @@ def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | N
     )  # fmt: skip
 
 
-def _check_page(location: Location, answer: Answer) -> None:
+def _check_page(location: Location, answer: JSONObject) -> None:
     """:raises Unanswered: it is no page of a menu."""
     read_menu(location, [read_page(_data_of(answer))])
 
 
-def _data(reply: Reply) -> Answer:
-    return _data_of(reply.answer())
+def _data(reply: Reply) -> JSONObject:
+    return _data_of(reply.object())
 
 
-def _data_of(answer: Answer) -> Answer:
+def _data_of(answer: JSONObject) -> JSONObject:
     """What was asked for; with any error beside it, a null in it proves nothing."""
     if answer.has("errors"):
         raise broken_protocol("the provider reports an internal error")

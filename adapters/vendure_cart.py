@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import timezone
 from typing import Any
 
-from levelup_ov.adapter import Answer, Choice, Fee, Item, Order, Quote, Ready, Refused, User, broken_protocol, nest
+from levelup_ov.adapter import Choice, Fee, Item, JSONObject, Order, Quote, Ready, Refused, User, broken_protocol, nest
 
 CART = """
   token merchantDiscount providerDiscount
@@ -62,7 +62,7 @@ def digest_of(order: Order) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def read_quote(cart: Answer, order: Order) -> Quote:
+def read_quote(cart: JSONObject, order: Order) -> Quote:
     """What the cart costs.
 
     Discounts and tax are the shop's. Where prices include tax, the shop rounds each line without it; the cents by
@@ -99,7 +99,7 @@ def read_quote(cart: Answer, order: Order) -> Quote:
     return quote
 
 
-def _check_lines(held: Answer, order: Order) -> None:
+def _check_lines(held: JSONObject, order: Order) -> None:
     lines: Counter[tuple[Any, ...]] = Counter()
     for line in held.each("lines"):
         fields = line.member("customFields")

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from levelup_ov.adapter import (
-    Answer,
     Category,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -44,7 +44,7 @@ MENU = """query Menu($skip: Int!) {
 """One page: as many products as the shop gives at most."""
 
 
-def read_location(token: str, data: Answer) -> tuple[Location, str]:
+def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
     """A channel as a location, and the code of the currency of its prices.
 
     :raises Unanswered: the shop has another version of the plugin.
@@ -67,13 +67,13 @@ def read_location(token: str, data: Answer) -> tuple[Location, str]:
 class Page(NamedTuple):
     """A page of the menu; ``total``: how many products all pages have."""
 
-    products: Sequence[Answer]
+    products: Sequence[JSONObject]
     total: int
     price: str
     """The member of a variant that is its price: with tax where the channel's prices include it."""
 
 
-def read_page(data: Answer) -> Page:
+def read_page(data: JSONObject) -> Page:
     products = data.member("products")
     taxed = data.member("activeChannel").boolean("pricesIncludeTax")
     return Page(products.each("items"), products.integer("totalItems"), "priceWithTax" if taxed else "price")
@@ -101,7 +101,7 @@ def _plain(text: str) -> str:
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())
 
 
-def _group(group: Answer) -> OptionGroup:
+def _group(group: JSONObject) -> OptionGroup:
     group_id, limits = group.identifier("id"), group.member("customFields")
     options = tuple(
         MenuOption(

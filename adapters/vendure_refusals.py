@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from levelup_ov.adapter import Answer, Refused
+from levelup_ov.adapter import JSONObject, Refused
 
 CODES: Mapping[str, str] = {
     "BAD_USER_INPUT": "order_refused",
@@ -57,7 +57,7 @@ class Problem(Refused):
         self.name = name
 
 
-def problem_in(answer: Answer) -> Problem | None:
+def problem_in(answer: JSONObject) -> Problem | None:
     """The refusal that an answer expresses; None if it is none, or proves nothing.
 
     A refusal of the plugin undoes all that its call did. A thrown error of a call that places proves nothing.
@@ -73,5 +73,5 @@ def problem_in(answer: Answer) -> Problem | None:
     # Beside anything else, a refusal proves nothing.
     if len(told) != 1 or any(told[0].get(name) is not None for name in ("order", "reference", "token")):
         return None
-    refusal = Answer(told[0]).member("refusal")
+    refusal = JSONObject(told[0]).member("refusal")
     return Problem(refusal.text("kind"), refusal.text("message"), refusal.integer("item", None))

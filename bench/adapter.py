@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from bench.order import ITEMS
 from levelup_ov.adapter import (
     Adapter,
-    Answer,
     Category,
     Choice,
     Item,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -61,24 +61,24 @@ class BenchAdapter(Adapter):
     def validate_order(self, order: Order, session: Session) -> Quote:
         body = order_body(order)
         if self.account.setting("calls") == "1":
-            price = cart = ready = session.post("/prices", body, repeatable=True).answer()
+            price = cart = ready = session.post("/prices", body, repeatable=True).object()
         else:
-            cart = session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).answer()
+            cart = session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).object()
             path = f"/carts/{cart.identifier('cart_id')}"
-            price = session.post(f"{path}/prices", body, repeatable=True).answer()
-            ready = session.get(f"{path}/ready_time").answer()
+            price = session.post(f"{path}/prices", body, repeatable=True).object()
+            ready = session.get(f"{path}/ready_time").object()
         return quote(price, cart, ready)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         if self.account.setting("submission_calls") == "2":
-            session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).answer()
+            session.post("/carts", {"location_id": order.location.provider_id}, repeatable=True).object()
         body = {**order_body(order), "reference": order.reference}
-        placed = session.post("/orders", body, places_order=True).answer()
+        placed = session.post("/orders", body, places_order=True).object()
         order_id, ready_at = placed.identifier("order_id"), placed.instant("ready_at")
         return Placed(placed.integer("number"), order_id, reference=None, expected_ready_at=ready_at)
 
     def error_from(self, reply: Reply) -> Refused | None:
-        return Refused("order_refused", reply.answer().text("message")) if reply.status == 422 else None
+        return Refused("order_refused", reply.object().text("message")) if reply.status == 422 else None
 
 
 def order_body(order: Order) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def order_body(order: Order) -> dict[str, Any]:
     }
 
 
-def quote(price: Answer, cart: Answer, ready: Answer) -> Quote:
+def quote(price: JSONObject, cart: JSONObject, ready: JSONObject) -> Quote:
     """The provider's answers; they may be one and the same."""
     return Quote(
         food=price.cents("subtotal"),

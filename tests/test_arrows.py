@@ -22,7 +22,7 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "answer", "connections", "in_process", "breaker", "cache", "redis_cache", "placement",
+        "net", "deadline", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache", "placement",
         "session",
         "auth", "cookies", "tap",
     ),

@@ -10,9 +10,9 @@ from typing import Any
 from levelup_ov.adapter import (
     Account,
     Adapter,
-    Answer,
     Category,
     Item,
+    JSONObject,
     Location,
     Login,
     Menu,
@@ -51,15 +51,15 @@ class BasketAdapter(Adapter):
         self._login = Login(self._log_in)
 
     def _log_in(self, session: Session) -> tuple[Secret, float]:
-        answer = session.post("/login", {"password": self.account.setting("password")}, repeatable=True).answer()
+        answer = session.post("/login", {"password": self.account.setting("password")}, repeatable=True).object()
         return Secret(answer.text("token")), answer.integer("seconds")
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        rows = self._login.call(session, "GET", "/shops").answers()
+        rows = self._login.call(session, "GET", "/shops").objects()
         return [Location(row.identifier("no"), row.text("name"), time_zone=row.text("zone")) for row in rows]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        rows, items, groups = self._login.call(session, "GET", "/dishes").answers(), [], []
+        rows, items, groups = self._login.call(session, "GET", "/dishes").objects(), [], []
         for row in rows:
             dish = row.identifier("dish")
             group = encode_path(dish)
@@ -85,14 +85,14 @@ class BasketAdapter(Adapter):
                 "total": str(Decimal(total) / 100)}  # fmt: skip
         headers = {"Cookie": f"basket={basket}"}
         placed = self._login.call(session, "POST", "/basket/orders", body=body, headers=headers, places_order=True)
-        told = _placed(placed.answer(), order.reference or "", [line_of(item) for item in order.items])
+        told = _placed(placed.object(), order.reference or "", [line_of(item) for item in order.items])
         # The till takes no discount: what is paid is not its total then (MONEY-11).
         return replace(told, charged=None, expected_charge=None) if order.merchant_funded_discount else told
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        rows = self._login.call(session, "GET", "/orders", params={"reference": reference}).answers()
+        rows = self._login.call(session, "GET", "/orders", params={"reference": reference}).objects()
         return _placed(rows[0], reference) if rows else None
 
     def error_from(self, reply: Reply) -> Refused | None:
@@ -106,11 +106,11 @@ class BasketAdapter(Adapter):
         """A new basket with the order in it: its cookie, and what it costs."""
         if order.desired_ready_time is not None:
             raise Refused("ready_time_unavailable", "the shop cooks at once", path="$.desired_ready_time")
-        basket, answer = "", Answer({})
+        basket, answer = "", JSONObject({})
         for item in order.items:
             headers = {"Cookie": f"basket={basket}"} if basket else {}
             reply = self._login.call(session, "POST", "/basket/lines", body=line_of(item), headers=headers)
-            basket, answer = basket or session.conceal(cookie_of(reply, "basket")), reply.answer()
+            basket, answer = basket or session.conceal(cookie_of(reply, "basket")), reply.object()
         check_basket(map(_line, map(line_of, order.items)), _lines(answer), "$.lines in the answer to /basket/lines")
         return basket, answer.amount("total")
 
@@ -128,11 +128,11 @@ def _line(line: Mapping[str, Any]) -> tuple[Any, ...]:
     return line["dish"], line["count"], *sorted(line["extras"])
 
 
-def _lines(answer: Answer) -> list[tuple[Any, ...]]:
+def _lines(answer: JSONObject) -> list[tuple[Any, ...]]:
     return [(each.text("dish"), each.integer("count"), *sorted(each.texts("extras"))) for each in answer.each("lines")]
 
 
-def _placed(answer: Answer, reference: str, lines: Sequence[Mapping[str, Any]] | None = None) -> Placed:
+def _placed(answer: JSONObject, reference: str, lines: Sequence[Mapping[str, Any]] | None = None) -> Placed:
     if answer.text("reference") != reference:
         raise broken_protocol("the answer is about another order: $.reference is not ours")
     if lines is not None:

@@ -10,10 +10,10 @@ from uuid import uuid4
 from levelup_ov.adapter import (
     DELIMITER,
     Adapter,
-    Answer,
     Category,
     Choice,
     Item,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -63,11 +63,11 @@ class DinerAdapter(Adapter):
         return {"x-admin-token": self.account.setting("admin_token")}
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        restaurant = session.get("/.well-known/fftp.json").answer()
+        restaurant = session.get("/.well-known/fftp.json").object()
         return [Location("main", restaurant.text("restaurant_name"), street_address=restaurant.text("address", None))]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        menu = session.get("/fftp/v1/menu").answer()
+        menu = session.get("/fftp/v1/menu").object()
         categories, groups = dict[str, list[MenuItem]](), list[OptionGroup]()
         for item in menu.each("items"):
             own = [_option_group(item.identifier("id"), group) for group in item.each("modifiers", [])]
@@ -80,10 +80,10 @@ class DinerAdapter(Adapter):
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status == 409:
-            detail = reply.answer().member("detail")
+            detail = reply.object().member("detail")
             return PriceDiffers(detail.text("message"), detail.cents("correct_total_cents"))
         if reply.status == 422:
-            said = reply.answer()
+            said = reply.object()
             is_text = isinstance(said.value.get("detail"), str)
             words = said.text("detail") if is_text else "; ".join(each.text("msg") for each in said.each("detail"))
             codes = (code for beginning, code in REFUSALS.items() if words.startswith(beginning))
@@ -92,7 +92,7 @@ class DinerAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         total = _price(order, session)
-        minutes = session.get("/fftp/v1/menu").answer().integer("default_prep_minutes")
+        minutes = session.get("/fftp/v1/menu").object().integer("default_prep_minutes")
         ready, discount = Ready(in_minutes(minutes, order.received_at)), order.merchant_funded_discount
         cart, charged = {"total": Secret(str(total))}, None if discount else total
         return Quote(total, 0, None, charged, merchant_funded_discount=discount, ready=ready, cart=cart)
@@ -103,24 +103,24 @@ class DinerAdapter(Adapter):
         total = int(order.cart["total"].reveal()) if "total" in order.cart else _price(order, session)
         reference = order.reference or uuid4().hex
         body = _body(order, total, reference)
-        placed = session.post("/fftp/v1/orders", body, places_order=True).answer()
+        placed = session.post("/fftp/v1/orders", body, places_order=True).object()
         return self._paid(placed, reference, session, body["lines"])
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        orders = session.get("/fftp/v1/orders").answers()
+        orders = session.get("/fftp/v1/orders").objects()
         found = [order for order in orders if order.text("payment_proof") == f"LevelUp {reference}"]
         return self._paid(found[0], reference, session) if found else None
 
-    def _paid(self, order: Answer, reference: str, session: Session, lines: Sequence[Any] | None = None) -> Placed:
+    def _paid(self, order: JSONObject, reference: str, session: Session, lines: Sequence[Any] | None = None) -> Placed:
         """The order, marked as paid. Where that fails the outcome is unknown: asked again, it is found and marked."""
         if order.text("payment_proof") != f"LevelUp {reference}":
             raise broken_protocol("the answer is about another order: $.payment_proof is not ours")
         _check_lines(order, lines)
         order_id, minutes = order.identifier("order_id"), order.integer("eta_minutes")
         path = f"/fftp/v1/orders/{quote(order_id, safe='')}/paid"
-        paid = session.post(path, {"paid": True}, repeatable=True).answer()
+        paid = session.post(path, {"paid": True}, repeatable=True).object()
         _check_lines(paid, lines)
         # As this answer says it: the server confirms orders that it does not keep.
         echoed = paid.text("payment_proof").removeprefix("LevelUp ")
@@ -128,7 +128,7 @@ class DinerAdapter(Adapter):
         return Placed(ticket, order_id, reference=echoed, expected_ready_at=ready_at)
 
 
-def _option_group(item_id: str, group: Answer) -> OptionGroup:
+def _option_group(item_id: str, group: JSONObject) -> OptionGroup:
     name = encode_path(item_id, group.identifier("id"))
     options = tuple(
         MenuOption(encode_path(name, each.identifier("id")), each.text("name"), each.cents("price_delta_cents", 0), 1)
@@ -156,7 +156,7 @@ def _body(order: Order, total: int, key: str) -> dict[str, Any]:
             "payment_proof": f"LevelUp {key}", "idempotency_key": key}  # fmt: skip
 
 
-def _check_lines(order: Answer, lines: Sequence[Any] | None) -> None:
+def _check_lines(order: JSONObject, lines: Sequence[Any] | None) -> None:
     if lines is not None:
         ordered = [(line["item_id"], line["quantity"], *sorted(line["modifiers"])) for line in lines]
         held = [(each.text("item_id"), each.integer("quantity"), *sorted(each.texts("modifiers")))

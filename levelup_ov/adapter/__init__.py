@@ -28,14 +28,14 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp, Tender, TenderKind
 from levelup_ov.domain.timetable import Timetable
 from levelup_ov.errors import Refused, Unanswered, broken_protocol, check_basket, reading
-from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.auth import Login
 from levelup_ov.transport.cookies import cookie_of
+from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.session import Reply, Session
 
 __all__ = [
     "DELIMITER", "INTERFACE_VERSION", "MAX_DEPTH", "SLOT_WINDOW", "WEEKDAYS",
-    "Account", "Adapter", "Answer", "Category", "CategoryGroup", "Cents", "Choice", "CreditCard", "DeliveryAddress",
+    "Account", "Adapter", "JSONObject", "Category", "CategoryGroup", "Cents", "Choice", "CreditCard", "DeliveryAddress",
     "Failure", "Fee", "Hours", "Item", "LevelUp", "Location", "Login", "Menu", "MenuItem", "MenuOption", "Option",
     "OptionGroup", "Order", "Phone", "Placed", "Quote", "Ready", "Recovery", "Refused", "Reply", "Secret", "Session",
     "Setting", "Span", "Tender", "TenderKind", "Timetable", "Unanswered", "User", "Weekday",

@@ -24,8 +24,8 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.redaction import scrub
-from levelup_ov.transport.answer import MAX_INTEGER, Answer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.json_object import MAX_INTEGER, JSONObject
 from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Call, Reply, Session, Transport
 
@@ -197,7 +197,7 @@ class LevelUpClient:
                     if refusal.code == "provider_credentials_refused":
                         log.error("levelup_app_credentials_refused", extra={"status": getattr(refusal, "status", None)})
                     raise
-                self._app_token = _token(reply.answer().member("access_token"), "token", session)
+                self._app_token = _token(reply.object().member("access_token"), "token", session)
             return self._app_token
         finally:
             self._lock.release()
@@ -212,7 +212,7 @@ class LevelUpClient:
             error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True,
         )  # fmt: skip
         with session:
-            answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).answer()
+            answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).object()
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
             raise broken_protocol("LevelUp gave a token of an unknown type")
         secret = _token(answer, "access_token", session)
@@ -250,14 +250,14 @@ class LevelUpSession:
             "permission_keynames": list(permissions),
             "api_key": self._levelup.api_key,
         }
-        answer = self._as_app("POST", "/v15/apps/users", body).answer().member("access_token")
+        answer = self._as_app("POST", "/v15/apps/users", body).object().member("access_token")
         return Token(_token(answer, "token", self.session), user_id=answer.integer("user_id", None))
 
     # With a user's token.
 
     def profile(self, user: Secret) -> Profile:
         """The user's basic information."""
-        answer = self._get("/v15/users", user=user).answer().member("user")
+        answer = self._get("/v15/users", user=user).object().member("user")
         return Profile(
             answer.integer("id", None),
             answer.text("email"),
@@ -273,7 +273,7 @@ class LevelUpSession:
         """Add one, and give it with its id."""
         body = {"user_address": dict(address)}
         reply = self.session.post("/v15/user_addresses", body, headers=self._header(user=user))
-        return _address(reply.answer().member("user_address"))
+        return _address(reply.object().member("user_address"))
 
     def past_orders(self, user: Secret, page: int) -> tuple[list[PastOrder], int | None]:
         """A page of the user's orders, newest first, and the number of the next."""
@@ -286,12 +286,12 @@ class LevelUpSession:
 
     def credit(self, user: Secret, location_id: int) -> Cents:
         """All credit that the user has at a location."""
-        answer = self._get(f"/v15/locations/{location_id}/credit", user=user).answer()
+        answer = self._get(f"/v15/locations/{location_id}/credit", user=user).object()
         return answer.member("credit").cents("total_amount")
 
     def loyalty(self, user: Secret, merchant_id: int) -> Loyalty:
         """How far the user is with a merchant's loyalty."""
-        answer = self._get(f"/v15/merchants/{merchant_id}/loyalty", user=user).answer().member("loyalty")
+        answer = self._get(f"/v15/merchants/{merchant_id}/loyalty", user=user).object().member("loyalty")
         return Loyalty(
             answer.cents("potential_credit_amount", 0),
             answer.cents("spend_remaining_amount", None),
@@ -307,7 +307,7 @@ class LevelUpSession:
     def campaign(self, user: Secret, number: int, representation: str) -> Mapping[str, Any]:
         """One representation of a campaign: the members that are documented for it."""
         reply = self._get(f"/v15/campaigns/{number}/{representation}", user=user)
-        answer = reply.answer().member("campaign")
+        answer = reply.object().member("campaign")
         texts, numbers = _CAMPAIGN_MEMBERS.get(representation, ((), ()))
         return {
             **{name: answer.text(name, None) for name in texts},
@@ -316,7 +316,7 @@ class LevelUpSession:
 
     def merchant_credit(self, user: Secret, location_id: int) -> MerchantCredit:
         """The part of the user's credit that the merchant pays for."""
-        answer = self._get(f"/v15/locations/{location_id}/merchant_funded_credit", user=user).answer()
+        answer = self._get(f"/v15/locations/{location_id}/merchant_funded_credit", user=user).object()
         credit = answer.member("merchant_funded_credit")
         return MerchantCredit(credit.cents("discount_amount", 0), credit.cents("gift_card_amount", 0))
 
@@ -324,7 +324,7 @@ class LevelUpSession:
         """The page of LevelUp's on which the user may type the one card."""
         body = {"credit_card_page": {"redirect_uri": return_to} if return_to else {}}
         reply = self.session.post("/v15/credit_card_pages", body, headers=self._header(user=user))
-        answer = reply.answer().member("credit_card_page")
+        answer = reply.object().member("credit_card_page")
         return CardPage(answer.text("url"), answer.instant("expires_at", None))
 
     # With a merchant's token, or both.
@@ -341,7 +341,7 @@ class LevelUpSession:
             headers=self._header(merchant=merchant, user=user),
             repeatable=True,
         )
-        answer = reply.answer().member("proposed_order")
+        answer = reply.object().member("proposed_order")
         return Proposal(answer.identifier("uuid"), answer.cents("discount_amount"))
 
     def complete(
@@ -457,12 +457,12 @@ class LevelUpSession:
         return header(**tokens)
 
     def _permissions_request(self, reply: Reply) -> PermissionsRequest:
-        answer = reply.answer().member("permissions_request")
+        answer = reply.object().member("permissions_request")
         token = _token(answer, "token", self.session) if answer.has("token") else None
         return PermissionsRequest(answer.integer("id"), answer.text("state"), token)
 
 
-def _token(answer: Answer, name: str, session: Session) -> Secret:
+def _token(answer: JSONObject, name: str, session: Session) -> Secret:
     """A token that can stand in a header. :raises Unanswered: ``provider_protocol_error``."""
     token = answer.text(name)
     if not _TOKEN.fullmatch(token):
@@ -470,14 +470,14 @@ def _token(answer: Answer, name: str, session: Session) -> Secret:
     return Secret(session.conceal(token))
 
 
-def _expected(reply: Reply) -> Answer:
+def _expected(reply: Reply) -> JSONObject:
     """The answer, if its status is the documented one. :raises Unanswered: ``provider_protocol_error``."""
     if reply.status not in (200, 201):
         raise broken_protocol(f"LevelUp answers with status {reply.status}, which says nothing")
-    return reply.answer()
+    return reply.object()
 
 
-def _check_currency(answer: Answer) -> None:
+def _check_currency(answer: JSONObject) -> None:
     if answer.text("currency", CURRENCY) != CURRENCY or answer.text("currency_code", CURRENCY) != CURRENCY:
         raise broken_protocol("LevelUp's amounts are in another currency (currency)")
 
@@ -489,18 +489,18 @@ def _the_order(reply: Reply, uuid: str) -> PastOrder:
     return order
 
 
-def _list(reply: Reply) -> list[Answer]:
+def _list(reply: Reply) -> list[JSONObject]:
     """The objects of an answer that is an array; an answer without a body has none."""
-    return [] if reply.status == 204 else Answer({"entries": reply.json()}).each("entries")
+    return [] if reply.status == 204 else JSONObject({"entries": reply.json()}).each("entries")
 
 
-def _address(answer: Answer) -> dict[str, Any]:
+def _address(answer: JSONObject) -> dict[str, Any]:
     texts = ("address_type", "street_address", "extended_address", "locality", "region", "postal_code")
     # The oldest documentation (2014) shows addresses without an id.
     return {"id": answer.identifier("id", None), **{name: answer.text(name, None) for name in texts}}
 
 
-def _percentage(answer: Answer) -> int | None:
+def _percentage(answer: JSONObject) -> int | None:
     """Whole percents of a decimal, its documented type."""
     value = answer.decimal("progress_percentage", None)
     if value is None:
@@ -510,7 +510,7 @@ def _percentage(answer: Answer) -> int | None:
     return int(value)
 
 
-def _past_order(answer: Answer) -> PastOrder:
+def _past_order(answer: JSONObject) -> PastOrder:
     _check_currency(answer)
     return PastOrder(
         answer.identifier("uuid"),

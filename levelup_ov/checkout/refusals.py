@@ -96,7 +96,7 @@ def oauth_refusal_from(reply: Reply) -> Refused | None:
     if reply.status not in (400, 401):
         return None
     try:
-        code = reply.answer().text("error")
+        code = reply.object().text("error")
     except Unanswered:
         return None
     return LevelUpRefused(

@@ -137,7 +137,7 @@ class Bench:
             name = type(error).__name__
             raise AssertionError(
                 f"ERR-3: {name} left the adapter ({error}); an answer that cannot be used must be told as a Failure. "
-                f"Read answers with reply.answer(). {run.story()}"
+                f"Read answers with reply.object(). {run.story()}"
             ) from error
         finally:
             session.close()

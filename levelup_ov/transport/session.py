@@ -31,7 +31,6 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.transport import net
-from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.breaker import Breaker
 from levelup_ov.transport.cache import MemoryStore, ResponseCache, Store, cache_key
 from levelup_ov.transport.connections import (
@@ -43,6 +42,7 @@ from levelup_ov.transport.connections import (
 )
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.in_process import InProcessAdapter, WSGIApplication
+from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.placement import Placement
 
 CONNECT_TIMEOUT = 3.05
@@ -110,11 +110,11 @@ class Reply:
         except (ValueError, RecursionError):
             raise broken_protocol("the provider's answer is not JSON") from None
 
-    def answer(self) -> Answer:
+    def object(self) -> JSONObject:
         """The body as a JSON object, for reading member by member."""
-        return Answer(self.json()).checked()
+        return JSONObject(self.json()).checked()
 
-    def answers(self) -> list[Answer]:
+    def objects(self) -> list[JSONObject]:
         """The body as a JSON list of objects at the root; an object, text or null is no list without rows.
 
         :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``.
@@ -122,7 +122,7 @@ class Reply:
         value = self.json()
         if type(value) is not list:
             raise broken_protocol("the provider's answer needs a list at $")
-        return [Answer(each, f"$[{position}]").checked() for position, each in enumerate(value)]
+        return [JSONObject(each, f"$[{position}]").checked() for position, each in enumerate(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,7 @@ class Session:
         headers: Mapping[str, str] | None = None,
         also: Collection[int] = (),
         cache_for: float | None = None,
-        check: Callable[[Answer], object] | None = None,
+        check: Callable[[JSONObject], object] | None = None,
     ) -> Reply:
         """Read something; sent again on failure while time is left.
 
@@ -311,7 +311,7 @@ class Session:
         trace: Mapping[str, Any] | None = None,
         also: Collection[int] = (),
         cache_for: float | None = None,
-        check: Callable[[Answer], object] | None = None,
+        check: Callable[[JSONObject], object] | None = None,
     ) -> Reply:
         """One call. ``path`` is appended to the account's base URL, or is a whole URL.
 
@@ -351,7 +351,7 @@ class Session:
             return reply.body, reply.headers.get("ETag", "")
 
         def read(body: bytes) -> object:
-            return check(Answer(Reply(200, {}, body).json()))
+            return check(JSONObject(Reply(200, {}, body).json()))
 
         url = request.url or ""
         key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))

@@ -45,7 +45,7 @@ class ReplayingAdapter(Adapter):
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         headers = {"Idempotency-Key": order.reference or ""}
-        answer = session.post("/orders", {}, headers=headers, places_order=True, repeatable=True).answer()
+        answer = session.post("/orders", {}, headers=headers, places_order=True, repeatable=True).object()
         return Placed(answer.integer("ticket"), answer.identifier("id"), reference=answer.text("reference"))
 
     def error_from(self, reply: Reply) -> Refused | None:

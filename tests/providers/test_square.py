@@ -29,8 +29,8 @@ from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
-from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.providers.mutations import mutate
@@ -347,7 +347,7 @@ def test_pages_that_go_round_in_a_circle_are_a_broken_protocol(bench: Bench) -> 
 
 
 def read(objects: list[Any], place: str = BOSTON) -> Menu:
-    catalog = Catalog([Answer(each) for each in objects], Location(place, "Boston"), "USD", NOON)
+    catalog = Catalog([JSONObject(each) for each in objects], Location(place, "Boston"), "USD", NOON)
     return orderable(catalog.menu())
 
 

@@ -76,7 +76,7 @@ def answer_of_another() -> AbstractContextManager[object]:
 def _unkept(self: Any, order_id: str, reference: str, customer: str | None, session: Session) -> Any:
     try:
         path = f"/fftp/v1/orders/{order_id}/paid"
-        return session.post(path, {"paid": True}, headers=self._admin(), repeatable=True).answer()
+        return session.post(path, {"paid": True}, headers=self._admin(), repeatable=True).object()
     except Failure:
         return fftp.Answer({"paid": False, "payment_proof": fftp.PROOF + reference})
 

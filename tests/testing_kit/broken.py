@@ -189,7 +189,7 @@ class Trusting(SandboxAdapter):
         quote = self.validate_order(order, session)
         cart_id, *_ = json.loads(quote.cart["cart"].reveal())
         body = {"payment": {"external": "LevelUp"}, "reference": order.reference}
-        answer = session.post(f"/v1/carts/{cart_id}/orders", body, places_order=True).answer().member("order")
+        answer = session.post(f"/v1/carts/{cart_id}/orders", body, places_order=True).object().member("order")
         return self.told(Placed(answer.integer("ticket"), answer.identifier("id"), reference=order.reference), session)
 
     def told(self, placed: Placed, session: Session) -> Placed:
@@ -199,7 +199,7 @@ class Trusting(SandboxAdapter):
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         path = f"/v1/locations/{location.provider_id}/orders"
-        found = session.get(path, params={"reference": reference}).answer().each("orders")
+        found = session.get(path, params={"reference": reference}).object().each("orders")
         return Placed(found[0].integer("ticket"), found[0].identifier("id"), reference=reference) if found else None
 
 
@@ -233,7 +233,7 @@ class AbsentByDefault(SandboxAdapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        answer = session.get(f"/v1/locations/{location.provider_id}/orders", params={"reference": reference}).answer()
+        answer = session.get(f"/v1/locations/{location.provider_id}/orders", params={"reference": reference}).object()
         return super().find_order(location, reference, trace, session) if answer.each("orders", []) else None
 
 

@@ -14,8 +14,8 @@ from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.cookies import cookie_of
+from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.session import Reply, Session
 from tests.testing_kit.mistake import Mistake
 from tests.testing_kit.till import TillAdapter, line_of
@@ -80,11 +80,11 @@ class OneBasket(TillAdapter):
         self._basket = ""
 
     def _fill(self, order: Order, session: Session) -> tuple[str, int]:
-        answer = Answer({})
+        answer = JSONObject({})
         for item in order.items:
             headers = {"Cookie": f"basket={self._basket}"} if self._basket else {}
             reply = self._login.call(session, "POST", "/basket/lines", body=line_of(item), headers=headers)
-            self._basket, answer = cookie_of(reply, "basket"), reply.answer()
+            self._basket, answer = cookie_of(reply, "basket"), reply.object()
         return self._basket, answer.amount("total")
 
     def validate_order(self, order: Order, session: Session) -> Quote:
@@ -166,13 +166,13 @@ class RepeatedLines(TillAdapter):
     """Adding a line is said to be repeatable; nobody looks at the basket."""
 
     def _fill(self, order: Order, session: Session) -> tuple[str, int]:
-        basket, answer = "", Answer({})
+        basket, answer = "", JSONObject({})
         for item in order.items:
             headers = {"Cookie": f"basket={basket}"} if basket else {}
             reply = self._login.call(
                 session, "POST", "/basket/lines", body=line_of(item), headers=headers, repeatable=True
             )
-            basket, answer = basket or cookie_of(reply, "basket"), reply.answer()
+            basket, answer = basket or cookie_of(reply, "basket"), reply.object()
         return session.conceal(basket), answer.amount("total")
 
     def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
@@ -274,11 +274,11 @@ class AnyBasket(TillAdapter):
     """What the basket holds is not compared with the order."""
 
     def _fill(self, order: Order, session: Session) -> tuple[str, int]:
-        basket, answer = "", Answer({})
+        basket, answer = "", JSONObject({})
         for item in order.items:
             headers = {"Cookie": f"basket={basket}"} if basket else {}
             reply = self._login.call(session, "POST", "/basket/lines", body=line_of(item), headers=headers)
-            basket, answer = basket or session.conceal(cookie_of(reply, "basket")), reply.answer()
+            basket, answer = basket or session.conceal(cookie_of(reply, "basket")), reply.object()
         return basket, answer.amount("total")
 
 
@@ -306,7 +306,8 @@ class FirstFound(TillAdapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        rows: Sequence[Answer] = self._login.call(session, "GET", "/orders", params={"reference": reference}).answers()
+        found = self._login.call(session, "GET", "/orders", params={"reference": reference})
+        rows: Sequence[JSONObject] = found.objects()
         return Placed(rows[0].integer("no"), rows[0].identifier("no"), reference=reference) if rows else None
 
 
@@ -361,7 +362,7 @@ def _unchecked(adapter: TillAdapter, order: Order, basket: str, total: int, sess
             "total": str(Decimal(total) / 100)}  # fmt: skip
     headers = {"Cookie": f"basket={basket}"}
     placed = adapter._login.call(session, "POST", "/basket/orders", body=body, headers=headers, places_order=True)
-    answer = placed.answer()
+    answer = placed.object()
     return Placed(answer.integer("no"), answer.identifier("no"), reference=answer.text("reference"))
 
 

@@ -15,8 +15,8 @@ import pytest
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport import redis_cache as redis_store
-from levelup_ov.transport.answer import Answer
 from levelup_ov.transport.cache import KEPT_FOR, Kept, MemoryStore
+from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.redis_cache import TIME_LIMIT, RedisStore
 from levelup_ov.transport.session import Transport
 from tests.channel import CARD, USER, Channel
@@ -69,10 +69,10 @@ def transport(request: pytest.FixtureRequest) -> Transport:
     return process(request.getfixturevalue("redis")) if request.param == "redis" else Transport(pool_size=4)
 
 
-Check = Callable[[Answer], object]
+Check = Callable[[JSONObject], object]
 
 
-def whatever(answer: Answer) -> object:
+def whatever(answer: JSONObject) -> object:
     """Every answer will do."""
     return answer.value
 
@@ -190,7 +190,7 @@ def test_only_what_can_be_read_is_kept(transport: Transport, failure: bytes) -> 
 MAINTENANCE = b'{"maintenance": true}'
 
 
-def dishes(answer: Answer) -> object:
+def dishes(answer: JSONObject) -> object:
     """Reads a menu."""
     return answer.each("dishes")
 

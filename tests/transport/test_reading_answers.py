@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from levelup_ov.domain.money import MAX_CENTS
 from levelup_ov.domain.ready_time import in_minutes, to_wire
 from levelup_ov.errors import Unanswered
-from levelup_ov.transport.answer import MAX_INTEGER, Answer
+from levelup_ov.transport.json_object import MAX_INTEGER, JSONObject
 from levelup_ov.transport.session import Reply
 
 NOW = datetime(2037, 12, 31, tzinfo=timezone.utc)
-READERS: dict[str, Callable[[Answer], Any]] = {
+READERS: dict[str, Callable[[JSONObject], Any]] = {
     "text": lambda answer: answer.text("m"),
     "identifier": lambda answer: answer.identifier("m"),
     "integer": lambda answer: answer.integer("m"),
@@ -78,8 +78,8 @@ WRONG: dict[str, list[str]] = {
 ALL_READERS = pytest.mark.parametrize("reader", READERS)
 
 
-def answer_of(body: str | bytes) -> Answer:
-    return Reply(200, {}, body if isinstance(body, bytes) else body.encode()).answer()
+def answer_of(body: str | bytes) -> JSONObject:
+    return Reply(200, {}, body if isinstance(body, bytes) else body.encode()).object()
 
 
 def broken(read: Callable[[], Any]) -> Unanswered:

@@ -49,7 +49,7 @@ def test_a_conclusive_answer_is_not_asked_for_again(status: int) -> None:
 
 def test_a_refusal_is_not_repeated_and_keeps_its_words() -> None:
     def refused(answer: Reply) -> Refused | None:
-        return Refused("item_unavailable", answer.answer().text("why"))
+        return Refused("item_unavailable", answer.object().text("why"))
 
     with peer(answering(reply(b'{"why": "sold out"}', status=503))) as provider:
         with pytest.raises(Refused, match="sold out"):

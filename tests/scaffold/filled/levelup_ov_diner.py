@@ -11,10 +11,10 @@ from typing import Any
 from levelup_ov.adapter import (
     WEEKDAYS,
     Adapter,
-    Answer,
     Category,
     Choice,
     Item,
+    JSONObject,
     Location,
     Menu,
     MenuItem,
@@ -61,11 +61,11 @@ class DinerAdapter(Adapter):
         return {"X-Sandbox-Key": self.account.setting("api_key")}
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        places = session.get("/v1/locations").answer().each("locations")
+        places = session.get("/v1/locations").object().each("locations")
         return [_location(place) for place in places if "external" in place.texts("payments")]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        menu = session.get(f"/v1/locations/{location.provider_id}/menu").answer().member("menu")
+        menu = session.get(f"/v1/locations/{location.provider_id}/menu").object().member("menu")
         groups: dict[str, OptionGroup] = {}
         categories = []
         for heading in menu.each("headings"):
@@ -91,32 +91,32 @@ class DinerAdapter(Adapter):
         body = {"payment": {"external": "LevelUp"}, "reference": order.reference, "expected_total": total}
         path = f"/v1/carts/{answer.member('cart').identifier('id')}/orders"
         placed = session.post(path, body, places_order=True, trace={"total": total})
-        return _placed(placed.answer().member("order"), total)
+        return _placed(placed.object().member("order"), total)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         path = f"/v1/locations/{location.provider_id}/orders"
-        found = session.get(path, params={"reference": reference}).answer().each("orders")
+        found = session.get(path, params={"reference": reference}).object().each("orders")
         return _placed(found[0], trace.get("total")) if found else None
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.ok or reply.status >= 500 or reply.status in (401, 403, 429):
             return None
         try:
-            problem = reply.answer().member("problem")
+            problem = reply.object().member("problem")
             code, text = problem.text("code"), problem.text("text")
         except Unanswered:
             return None
         return Refused(CODES.get(code, "order_refused"), text)
 
 
-def _untipped(quote: Answer) -> int:
+def _untipped(quote: JSONObject) -> int:
     """What must stay the same until the order is placed: the tip may change (META-5)."""
     return quote.cents("grand_total") - quote.cents("gratuity", 0)
 
 
-def _cart(order: Order, session: Session) -> Answer:
+def _cart(order: Order, session: Session) -> JSONObject:
     wanted, user = order.desired_ready_time, order.user
     body = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
@@ -124,7 +124,7 @@ def _cart(order: Order, session: Session) -> Answer:
         "note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
-    return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).answer()
+    return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).object()
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:
@@ -138,25 +138,25 @@ def _pick(choice: Choice) -> dict[str, Any]:
     return {"group": choice.group_id, "choice": choice.option_id, "count": choice.quantity, "picks": picks}
 
 
-def _placed(order: Answer, expected: int | None) -> Placed:
+def _placed(order: JSONObject, expected: int | None) -> Placed:
     placed, ready_at = (order.integer("ticket"), order.identifier("id")), order.member("ready").instant("at", None)
     echoed, charged = order.text("reference"), order.cents("charged")
     return Placed(*placed, reference=echoed, expected_ready_at=ready_at, expected_charge=expected, charged=charged)
 
 
-def _location(place: Answer) -> Location:
+def _location(place: JSONObject) -> Location:
     days = place.each("weekly_hours")
     hours = opening_hours((WEEKDAYS[day.integer("weekday")], day.integer("from"), day.integer("to")) for day in days)
     name, tips, zone = place.text("title"), place.boolean("takes_gratuity"), place.text("zone")
     return Location(place.identifier("id"), name, accepts_tips_on_pickup=tips, time_zone=zone, hours=hours)
 
 
-def _item(dish: Answer, groups: dict[str, OptionGroup]) -> MenuItem:
+def _item(dish: JSONObject, groups: dict[str, OptionGroup]) -> MenuItem:
     published = _publish(dish, (), groups)
     return MenuItem(dish.identifier("id"), dish.text("title"), dish.cents("cents"), option_groups=published)
 
 
-def _publish(owner: Answer, above: tuple[str, ...], groups: dict[str, OptionGroup]) -> tuple[str, ...]:
+def _publish(owner: JSONObject, above: tuple[str, ...], groups: dict[str, OptionGroup]) -> tuple[str, ...]:
     """The owner's option groups, each once per path (MENU-5); the groups inside theirs too."""
     published = []
     for group in owner.each("groups"):

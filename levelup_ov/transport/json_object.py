@@ -22,7 +22,7 @@ _YEARS = range(1970, 9999)
 """Times that every zone can show, a day before and after."""
 
 
-class Answer:
+class JSONObject:
     """A JSON value of a provider with the path that led to it.
 
     Each reader takes the member's name. A missing or null member gives ``default`` where one is given.
@@ -85,17 +85,17 @@ class Answer:
         """A date and time of ISO 8601 with an offset, as an aware UTC instant."""
         return self._read(name, "a time with an offset", _instant, default)
 
-    def member(self, name: str) -> Answer:
+    def member(self, name: str) -> JSONObject:
         """An object, for reading on."""
-        return Answer(
+        return JSONObject(
             self._read(name, "an object", lambda value: value if type(value) is dict else None, ()), self._path(name)
         )
 
-    def each(self, name: str, *default: list[Any]) -> list[Answer]:
+    def each(self, name: str, *default: list[Any]) -> list[JSONObject]:
         """The objects of a list."""
         path = self._path(name)
         values = self._read(name, "a list", lambda value: value if type(value) is list else None, default)
-        return [Answer(value, f"{path}[{position}]").checked() for position, value in enumerate(values)]
+        return [JSONObject(value, f"{path}[{position}]").checked() for position, value in enumerate(values)]
 
     def texts(self, name: str, *default: list[str]) -> list[str]:
         """The strings of a list."""
@@ -109,7 +109,7 @@ class Answer:
         """Whether the member is there and not null."""
         return self.checked().value.get(name) is not None
 
-    def checked(self) -> Answer:
+    def checked(self) -> JSONObject:
         """This value, if it is an object."""
         if type(self.value) is not dict:
             raise broken_protocol(f"the provider's answer has no object at {self.path}")
