@@ -33,7 +33,7 @@ from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
 from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements, doubt
+from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 
 RETENTION = PERIOD
 """After that an identity has other references (SUB-11): what was settled may be forgotten."""
@@ -272,7 +272,6 @@ class Ledger:
             "card": int(card),
             "term": lease // _MILLISECOND,
             **{f"digest_{number}": digest for number, digest in enumerate(known)},
-            **{f"doubt_{number}": doubt(digest) for number, digest in enumerate(known)},
         }
 
         def once(cursor: Any, look: bool) -> Claim:
@@ -283,9 +282,6 @@ class Ledger:
                 held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
                 if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
                     held = {"": doubtful}
-                if not held:
-                    doubted = self._matches(cursor, {doubt(digest): "content" for digest in known})
-                    held = {match.digest: match.submission for match in doubted if self._holds(cursor, match)}
                 if held:
                     return self._recognised(cursor, held, kinds, content, this)
                 insert, point = self._sql.insert, self._sql.point
@@ -447,20 +443,6 @@ class Ledger:
                 self._change("dispute", holder.id)
                 log.error("order_disputed", extra=_facts(holder))
             place()
-
-    def keep_content(self, id: str) -> None:
-        """Let the content of an unknown submission stay taken for a while after it is settled as placed (SUB-3).
-
-        The channel may not have been told, and may send the order again under another identity.
-        """
-
-        def keep(cursor: Any, _again: bool) -> None:
-            row = self._sql.row.first(cursor, {"this": id, "now": self._now()})
-            alike = row.alike.split() if row else []
-            pointers = [{"digest": doubt(digest), "kind": "content", "submission": id} for digest in alike]
-            self._sql.point.run_each(cursor, pointers)
-
-        self.database.run(keep)
 
     def fail(self, id: str, refused: bool = False) -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.

@@ -230,25 +230,17 @@ class Statements:
         self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
-        """The insertion of a row that is not made where one like it may have been placed, or was in doubt lately.
+        """The insertion of a row that is not made where one like it may have been placed.
 
-        The digests that it may be known by, so many, are the parameters ``digest_0`` and on; ``doubt_0`` and on are
-        the same as :func:`doubt` writes them.
+        The digests that it may be known by, so many, are the parameters ``digest_0`` and on.
         """
         if (prepared := self._insertions.get(digests)) is None:
             same = or_(*(_C.alike.contains(bindparam(f"digest_{number}")) for number in range(digests)))
             doubtful = select(_C.id).where(*_in_doubt(), same).exists()
-            doubts: list[Any] = [bindparam(f"doubt_{number}") for number in range(digests)]
-            doubted = select(IDENTITIES.c.digest).where(IDENTITIES.c.digest.in_(doubts)).exists()
-            row = select(*list(self._inserted.values())).where(~doubtful, ~doubted)
+            row = select(*list(self._inserted.values())).where(~doubtful)
             prepared = self._prepare(SUBMISSIONS.insert().from_select([*self._inserted], row))
             self._insertions[digests] = prepared
         return prepared
-
-
-def doubt(digest: str) -> str:
-    """How the content of a submission whose outcome was unknown is written among the identities."""
-    return f"~{digest}"
 
 
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:

@@ -301,7 +301,6 @@ class Submissions:
                 self.ledger.rule_out(submission, grace=self._grace, told_by=by)
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
-                self.ledger.keep_content(submission.id)
                 self.ledger.place(
                     submission.id, answer=answer, order_id=placed, provider_order_id=placed, settled_by=by
                 )
@@ -391,7 +390,6 @@ class Submissions:
     def _found(self, submission: Submission, settlement: Settlement) -> Settlement:
         facts = _facts(submission)
         try:
-            self.ledger.keep_content(submission.id)
             self._record(submission.id, settlement)
         except Superseded as superseded:
             if _is_placed(superseded.submission):

@@ -186,21 +186,6 @@ def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock
     assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
 
 
-@pytest.mark.rule("SUB-3")
-def test_content_in_doubt_stays_taken_after_it_is_found(ledger: Ledger, clock: Clock) -> None:
-    first = claimed(claim(ledger, idempotency_key="first"))
-    begin(ledger, first)
-    ledger.lose(first)
-    ledger.keep_content(first)
-    place(ledger, first)
-    found = claim(ledger, idempotency_key="second")
-    assert isinstance(found, AlreadyPlaced) and found.submission.id == first
-    assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
-    clock.advance(timedelta(seconds=90))
-    assert isinstance(claim(ledger, idempotency_key="fourth"), Claimed)
-    assert isinstance(claim(ledger, idempotency_key="second"), AlreadyPlaced)
-
-
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="identity"):
         ledger.claim(account="a", location="l", identities=(), content=("00",), lease=LEASE)
