@@ -585,6 +585,7 @@ class World:
                 story.rekeys = False
                 story.key = f"another-{story.guest}"
                 self.say(f"{story.guest} takes another key")
+                continue  # once the outcome is known, the same content under another key is another order (SUB-3)
             advised = given if code and isinstance(given, float) else 0.0
             kernel.wait(max(dice.uniform(0.2, 8.0), min(advised or 0, 60.0)) + (20.0 if tries > 8 else 0))
             if dice.random() < (0.8 if code == "connection broken" else 0.2):
