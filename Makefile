@@ -30,6 +30,7 @@ test-lowest: $(VENV)-lowest/installed
 
 lint: $(VENV)/development
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 format: $(VENV)/development

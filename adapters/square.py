@@ -190,9 +190,7 @@ class SquareAdapter(Adapter):
             "location_id": location.provider_id,
             "version": created,
             "state": "CANCELED",
-            "fulfillments": [
-                {"uid": each.text("uid"), "state": "CANCELED"} for each in order.each("fulfillments", [])
-            ],
+            "fulfillments": [{"uid": each.text("uid"), "state": "CANCELED"} for each in order.each("fulfillments", [])],
         }
         path = f"/v2/orders/{quote(order.identifier('id'), safe='')}"
         body = {"idempotency_key": _key(reference, "cancel"), "order": canceled}

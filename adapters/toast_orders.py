@@ -74,7 +74,7 @@ def order_body(
         "entityType": "Check",
         "customer": guest,
         "selections": selections,
-    }  # fmt: skip
+    }
     if order.merchant_funded_discount:
         amount = to_decimal(order.merchant_funded_discount)
         check["appliedDiscounts"] = [{"discount": {"guid": discount}, "discountAmount": amount}]

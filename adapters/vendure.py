@@ -46,12 +46,20 @@ MENU_LIFETIME = 60.0
 """Seconds for which a menu is kept."""
 REFUSAL = "refusal { kind message item }"
 OPEN = "mutation Open($input: LevelUpOpenInput!) { cart: levelUpOpen(input: $input) { " + REFUSAL + CART + "} }"
-PLACE = """mutation Place($input: LevelUpPlaceInput!) { placed: levelUpPlace(input: $input) {
-  reference order { id code customFields { pickupAt } payments { state amount } } """ + REFUSAL + "} }"
+PLACE = (
+    """mutation Place($input: LevelUpPlaceInput!) { placed: levelUpPlace(input: $input) {
+  reference order { id code customFields { pickupAt } payments { state amount } } """
+    + REFUSAL
+    + "} }"
+)
 HELD = "{ reference fences order { id code pickupAt } others }"
 FIND = "query Find($reference: String!) { held: levelUpFind(reference: $reference) " + HELD + " }"
-FENCE = """mutation Fence($reference: String!, $key: String!) {
-  held: levelUpFence(reference: $reference, key: $key) """ + HELD + " }"
+FENCE = (
+    """mutation Fence($reference: String!, $key: String!) {
+  held: levelUpFence(reference: $reference, key: $key) """
+    + HELD
+    + " }"
+)
 
 
 class Cart(NamedTuple):

@@ -24,9 +24,7 @@ _NUMBERS = itertools.count(1)
 class Burst:
     """A fixed number of requests, shared by all clients."""
 
-    def __init__(
-        self, port: int, path: str, headers: dict[str, str], body: str, clients: int, requests: int
-    ) -> None:
+    def __init__(self, port: int, path: str, headers: dict[str, str], body: str, clients: int, requests: int) -> None:
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.message = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token bench\r\nAccept: application/json\r\n"

@@ -96,12 +96,11 @@ KINDS: Mapping[str, Kind] = {
     "invalid_confirmation": _request(
         422, "The confirmation is not the connection's, or it is too old.", "Start the connection again."
     ),
-    "not_connected": _request(
-        422, "The merchant or user is not connected.", "Connect the merchant or user again."
-    ),
+    "not_connected": _request(422, "The merchant or user is not connected.", "Connect the merchant or user again."),
     "amounts_do_not_add_up": _request(422, "The amounts of the order contradict each other.", _ASK_CHANNEL),
     "discount_too_large": _request(
-        422, "The requested discount is more than the order allows or LevelUp offers. Nothing was charged.",
+        422,
+        "The requested discount is more than the order allows or LevelUp offers. Nothing was charged.",
         "Preview the order again.",
     ),
     "already_refunded": _request(422, "The order has been refunded.", "Nothing is left to do."),
@@ -130,9 +129,7 @@ KINDS: Mapping[str, Kind] = {
     "authorization_refused": _provider(
         422, "LevelUp does not accept the authorization.", "Start the connection again."
     ),
-    "user_token_refused": _provider(
-        422, "LevelUp does not accept the user's permission.", "Connect the user again."
-    ),
+    "user_token_refused": _provider(422, "LevelUp does not accept the user's permission.", "Connect the user again."),
     "merchant_token_refused": _provider(
         422, "LevelUp does not accept the merchant's permission.", "Connect the merchant again."
     ),
@@ -169,9 +166,7 @@ KINDS: Mapping[str, Kind] = {
         503, "The provider cannot be reached or reports that it is down.", _WAIT
     ),
     "provider_timeout": _provider_retryable(504, "The provider gave no answer within the deadline.", _WAIT),
-    "provider_busy": _provider_retryable(
-        503, "This account has its maximum number of requests in progress.", _WAIT
-    ),
+    "provider_busy": _provider_retryable(503, "This account has its maximum number of requests in progress.", _WAIT),
     "outcome_unknown": _provider_retryable(
         504,
         "It is not known whether the order was placed. It is never placed twice.",

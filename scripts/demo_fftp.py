@@ -40,9 +40,10 @@ USER = {"first_name": "Ada", "last_name": "Example", "email": "ada@example.com"}
 def main() -> None:
     """Run the demonstration."""
     headline("A restaurant opens: FFTP, a real ordering server from the package index")
-    with FftpServer(install()) as restaurant, OrderAhead(
-        ACCOUNTS.format(base_url=restaurant.base_url), BOSTON_ADMIN_TOKEN=restaurant.admin_token
-    ) as service:
+    with (
+        FftpServer(install()) as restaurant,
+        OrderAhead(ACCOUNTS.format(base_url=restaurant.base_url), BOSTON_ADMIN_TOKEN=restaurant.admin_token) as service,
+    ):
         print(f"  $RESTAURANT  {restaurant.base_url}")
         print(f"  $SERVICE     {service.base_url}, with the API key $KEY")
         tell_the_story(restaurant, service)

@@ -31,9 +31,10 @@ DECLINED = {**CARD, "number": "4000000000000002"}
 def main() -> None:
     """Run the demonstration."""
     headline("A shop opens: Vendure, a real commerce server from the package index, with its database in memory")
-    with VendureServer(install()) as shop, OrderAhead(
-        ACCOUNTS.format(base_url=shop.base_url), TENDER_KEY=shop.tender_key
-    ) as service:
+    with (
+        VendureServer(install()) as shop,
+        OrderAhead(ACCOUNTS.format(base_url=shop.base_url), TENDER_KEY=shop.tender_key) as service,
+    ):
         print(f"  $SHOP     {shop.base_url}")
         print(f"  $SERVICE  {service.base_url}, with the API key $KEY")
         tell_the_story(shop, service)

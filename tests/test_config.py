@@ -139,7 +139,7 @@ def test_what_is_not_set_has_the_documented_default(production: dict[str, str]) 
         ("LEVELUP_OV_ENV", "production", "development", False),
         ("LEVELUP_OV_ADAPTERS", "sandbox", "development", False),
     ],
-)  # fmt: skip
+)
 def test_settings_are_read(production: dict[str, str], name: str, value: str, setting: str, expected: object) -> None:
     assert getattr(load_settings({**production, name: value}), setting) == expected
 
@@ -276,9 +276,7 @@ def test_the_development_key_is_kept_for_its_owner_alone(development: dict[str, 
     assert [path.name for path in kept.parent.iterdir() if "secret" in path.name] == ["secret-keys"]
 
 
-def test_what_the_service_keeps_is_for_its_owner_alone(
-    development: dict[str, str], production: dict[str, str]
-) -> None:
+def test_what_the_service_keeps_is_for_its_owner_alone(development: dict[str, str], production: dict[str, str]) -> None:
     data = Path(development["LEVELUP_OV_DATA_DIR"])
     validated(load_settings(development))
     assert _modes(data) == {0o700, 0o600}
@@ -332,10 +330,14 @@ def validated(settings: Settings) -> dict:
         "items": [{"item": {"provider_id": "sandwich", "quantity": 1}}],
         "user": {"name": "Ada Example", "email": "ada@example.com"},
     }
-    response = create_app(settings).test_client().post(
-        "/locations/sandbox.congress/order_validations",
-        json={"order_validation": order},
-        headers={"Authorization": f"token {DEVELOPMENT_API_KEY}"},
+    response = (
+        create_app(settings)
+        .test_client()
+        .post(
+            "/locations/sandbox.congress/order_validations",
+            json={"order_validation": order},
+            headers={"Authorization": f"token {DEVELOPMENT_API_KEY}"},
+        )
     )
     assert response.status_code == 200, response.text
     return response.get_json()
@@ -344,9 +346,7 @@ def validated(settings: Settings) -> dict:
 def run(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """A command of the virtual environment, in the project's directory, with this environment and no other."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return subprocess.run(
-        command, cwd=ROOT, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=30
-    )
+    return subprocess.run(command, cwd=ROOT, env={"PATH": path, **environ}, capture_output=True, text=True, timeout=30)
 
 
 COMMAND = [sys.executable, "-m", "levelup_ov"]

@@ -107,9 +107,7 @@ CASES = [
     (method, path, place, mode)
     for method, path in ENDPOINTS
     # The ids of web checkout are random: anywhere else there is nothing to be found.
-    for place, mode in (
-        WAYS[:1] if (method, path) in FIXED else WAYS[1:] if path.startswith("/checkout") else WAYS
-    )
+    for place, mode in (WAYS[:1] if (method, path) in FIXED else WAYS[1:] if path.startswith("/checkout") else WAYS)
 ]
 
 
@@ -228,7 +226,7 @@ TARGETS = ORDER | ORDER | st.tuples(st.sampled_from(METHODS), st.sampled_from(PA
 TYPES = st.sampled_from(
     ["application/json"] * 12
     + ["", "text/plain", "application/json; charset=utf-16", "application/json; charset=", "multipart/form-data", "é"]
-)  # fmt: skip
+)
 HOSTILE = [
     b"",
     b"\x00" * 100,

@@ -170,9 +170,7 @@ def distribute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
         ("import no_such_library", "No module named 'no_such_library': repair acme 1.2"),
     ],
 )
-def test_a_broken_distribution_is_named_with_a_remedy(
-    distribute: Callable[..., None], source: str, words: str
-) -> None:
+def test_a_broken_distribution_is_named_with_a_remedy(distribute: Callable[..., None], source: str, words: str) -> None:
     distribute("acme", source)
     message = refused("shop", load="shop")
     assert "adapter 'shop'" in message and "of acme 1.2" in message and words in message
@@ -192,9 +190,7 @@ def test_a_distribution_without_metadata_stops_nothing(distribute: Callable[...,
     assert "adapter 'shop'" in refused("shop", load="shop")
 
 
-def test_an_installed_adapter_that_is_not_enabled_is_offered(
-    distribute: Callable[..., None], tmp_path: Path
-) -> None:
+def test_an_installed_adapter_that_is_not_enabled_is_offered(distribute: Callable[..., None], tmp_path: Path) -> None:
     distribute("acme", ADAPTER.format(version=INTERFACE_VERSION))
     accounts = tmp_path / "accounts.toml"
     accounts.write_text('[accounts.main]\nprovider = "shop"\nname = "Shop"\n')

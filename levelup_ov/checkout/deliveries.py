@@ -199,6 +199,4 @@ class Deliveries:
 def submission_of(delivery: Delivery, order: CheckoutOrder, discount: Cents) -> SubmissionRequest:
     """What the provider gets. LevelUp's discount is the merchant's: the provider takes it off the check."""
     submission = delivery.submission
-    return replace(
-        submission, order=replace(submission.order, tip=order.check.tip, merchant_funded_discount=discount)
-    )
+    return replace(submission, order=replace(submission.order, tip=order.check.tip, merchant_funded_discount=discount))

@@ -308,7 +308,7 @@ class Orders:
                 submission,
                 lambda found: self._look_up(order, context),
                 deadline=context.deadline,
-                )
+            )
         elif submission is not None and submission.state == "placed":
             self._charges.find(order, context)
         else:

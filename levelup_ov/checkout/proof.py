@@ -92,9 +92,7 @@ _REFUND: Sequence[tuple[Refusal, RefundRefusal]] = (
 
 def proves_no_charge(status: int, object: str, property: str, *, again: bool) -> bool:
     """Whether a refusal shows that nothing was charged; ``again``: it answers a look at an earlier attempt."""
-    return any(
-        _matches(each, status, object, property) for each in NOT_CHARGED if each.again or not again
-    )
+    return any(_matches(each, status, object, property) for each in NOT_CHARGED if each.again or not again)
 
 
 def refund_refusal(status: int, object: str, property: str) -> RefundRefusal | None:

@@ -74,9 +74,7 @@ class Refunds:
     def release(self, order: Order) -> None:
         """Let the next request take the order up at once."""
         try:
-            self._store.change_order(
-                order.id, ("submitting", "refunding"), held=order.held, values={"held": None}
-            )
+            self._store.change_order(order.id, ("submitting", "refunding"), held=order.held, values={"held": None})
         except LedgerUnavailable:
             log.warning("an order is held until its lease ends", extra={"order": order.id})
 

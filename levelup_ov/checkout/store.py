@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
     true,
     update,
-)  # fmt: skip
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState

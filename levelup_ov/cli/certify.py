@@ -28,8 +28,12 @@ key_option = click.option(
 @click.command()
 @click.argument("url")
 @key_option
-@click.option("--location", "locations", multiple=True,
-              help=f"Only this location; may be repeated. Default: the active ones, at most {MAX_LOCATIONS}.")
+@click.option(
+    "--location",
+    "locations",
+    multiple=True,
+    help=f"Only this location; may be repeated. Default: the active ones, at most {MAX_LOCATIONS}.",
+)
 @click.option("--submit", is_flag=True, help="Place orders, too: three at each location. They are listed at the end.")
 @click.option("--strict", is_flag=True, help="Deviations from this project's decisions fail like violations.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; levelup_ov/certify/output.py describes it.")

@@ -39,11 +39,19 @@ def sandbox(port: int, data_dir: Path) -> None:
 @click.option("--redirect-uri", "redirect_uris", multiple=True, help="Of the sample shop's app; may be repeated.")
 @click.option("--callback-url", help="Receives the answers to that app's permissions requests.")
 @click.option("--shop-service", help="Base URL of a running service, for the sample shop under /shop.")
-@click.option("--shop-key", envvar="LEVELUP_OV_API_KEYS", default=DEVELOPMENT_API_KEY,
-              help="API key of that service; better from the environment than from here.")
+@click.option(
+    "--shop-key",
+    envvar="LEVELUP_OV_API_KEYS",
+    default=DEVELOPMENT_API_KEY,
+    help="API key of that service; better from the environment than from here.",
+)
 @click.option("--gateway", "gateway_url", help="Base URL of a running service, for ordering ahead under /order.")
-@click.option("--gateway-key", envvar="LEVELUP_OV_API_KEYS", default=DEVELOPMENT_API_KEY,
-              help="API key of that service; better from the environment than from here.")
+@click.option(
+    "--gateway-key",
+    envvar="LEVELUP_OV_API_KEYS",
+    default=DEVELOPMENT_API_KEY,
+    help="API key of that service; better from the environment than from here.",
+)
 @_data_dir
 def levelup(
     port: int, redirect_uris: tuple[str, ...], callback_url: str | None, shop_service: str | None, shop_key: str,

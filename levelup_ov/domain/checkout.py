@@ -12,7 +12,7 @@ from levelup_ov.domain.request import SubmissionRequest
 ConnectionState = Literal["pending", "granted", "connected", "refused", "disconnected"]
 OrderState = Literal[
     "charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded", "stuck", "settled"
-]  # fmt: skip
+]
 """``stuck``: the charge has to go back and LevelUp refuses; a person settles it, then it is ``settled``."""
 
 

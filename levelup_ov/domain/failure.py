@@ -11,9 +11,7 @@ class Failure(Exception):
     ``retry_after`` is how many seconds to wait before trying again, where that is known.
     """
 
-    def __init__(
-        self, code: str, message: str, *, path: str | None = None, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, *, path: str | None = None, retry_after: float | None = None) -> None:
         # Not kept as an argument: whatever takes a secret out of ``message`` takes it out of the exception's text.
         super().__init__(code)
         self.code = code

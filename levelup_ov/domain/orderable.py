@@ -129,9 +129,7 @@ def _category(
     return replace(category, items=items) if items or not category.items else None
 
 
-def _is_orderable(
-    item: MenuItem, category: str, gone: set[str], left_out: dict[str, None], reasoned: set[str]
-) -> bool:
+def _is_orderable(item: MenuItem, category: str, gone: set[str], left_out: dict[str, None], reasoned: set[str]) -> bool:
     place = f"item_provider_id={item.provider_id} category_provider_id={category}"
     if not is_cents(item.price):
         if f"item_provider_id={item.provider_id}" not in reasoned:

@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
     text,
     update,
-)  # fmt: skip
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Transition

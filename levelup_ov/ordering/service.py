@@ -321,9 +321,7 @@ class Service:
             raise Failure("location_not_found", "there is no such location")
         return adapter
 
-    def _find_location(
-        self, location_id: str, key: SubmissionKey, context: RequestContext, adapter: Adapter
-    ) -> None:
+    def _find_location(self, location_id: str, key: SubmissionKey, context: RequestContext, adapter: Adapter) -> None:
         """Keep what is no location of a list out of the ledger, whatever it is, unless it is there already.
 
         :raises Failure: why the location could not be found; nothing was submitted there before.
@@ -502,13 +500,17 @@ def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, ses
         return
     name = type(adapter).__name__
     if echoed is None:
-        event, words = "order_without_reference", (
-            f"{name} returned an order without its reference: read it from the provider's answer into "
-            "Placed.reference, or declare echoes_nothing with the provider's own statement"
+        event, words = (
+            "order_without_reference",
+            (
+                f"{name} returned an order without its reference: read it from the provider's answer into "
+                "Placed.reference, or declare echoes_nothing with the provider's own statement"
+            ),
         )
     elif not isinstance(echoed, str):
-        event, words = "order_without_reference", (
-            f"{name} returned Placed.reference as {type(echoed).__name__}: it must be the string that was sent"
+        event, words = (
+            "order_without_reference",
+            (f"{name} returned Placed.reference as {type(echoed).__name__}: it must be the string that was sent"),
         )
     else:
         event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"

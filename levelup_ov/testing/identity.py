@@ -228,8 +228,9 @@ def _of_another(step: Step, reference: str) -> Iterator[tuple[Answered, str]]:
         return
     other = uuid4().hex if len(reference) == 32 else str(uuid4())
     for replacement, what in ((other, "another reference"), ("", "no reference")):
-        yield answer._replace(body=answer.body.replace(reference.encode(), replacement.encode())), (
-            f"{what} at {' and '.join(paths)}"
+        yield (
+            answer._replace(body=answer.body.replace(reference.encode(), replacement.encode())),
+            (f"{what} at {' and '.join(paths)}"),
         )
 
 

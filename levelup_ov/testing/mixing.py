@@ -283,5 +283,3 @@ def _others(one: Item, menu: Menu) -> Iterator[Item]:
             yield replace(one, options=(*one.options, Option(new)))
     if not isinstance(one.special_instructions, str):
         yield replace(one, special_instructions=JUST_SO)
-
-

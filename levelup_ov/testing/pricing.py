@@ -90,7 +90,7 @@ class Pricing:
                              if price is not None and price != prices.get(each, price)}  # fmt: skip
                     assert not wrong, (
                         f"MONEY-1: {place.name} in the answer to {exchange.method} {exchange.path} {misprint.what}: "
-                        f"the menu has {wrong}, not {({each: prices[each] for each in wrong})}"
+                        f"the menu has {wrong}, not { ({each: prices[each] for each in wrong}) }"
                     )
 
     @pytest.mark.rule("ITEM-11", "SUB-8")
@@ -246,5 +246,3 @@ def _with(whole: Any, path: Path, rows: list[Any]) -> Any:
         owner = owner[step]
     owner[path[-1]] = rows
     return whole
-
-

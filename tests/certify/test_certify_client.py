@@ -58,9 +58,10 @@ def server() -> Counting:
 
 @pytest.fixture
 def client(server: Counting) -> Iterator[Client]:
-    with running(server) as address, closing(
-        Client(f"{address}/base/", Secret("key"), requests=20, seconds=60)
-    ) as client:
+    with (
+        running(server) as address,
+        closing(Client(f"{address}/base/", Secret("key"), requests=20, seconds=60)) as client,
+    ):
         yield client
 
 

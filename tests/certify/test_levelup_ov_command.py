@@ -82,8 +82,10 @@ def test_deviations_fail_only_if_asked_to(sound: Flask, tmp_path: Path) -> None:
     assert " ! ERR-1     deviation " in mild.stdout
     assert mild_suite.get("failures") == "0"
     failures = strict_suite.findall("testcase/failure")
-    assert [failure.get("type") for failure in failures] == ["deviation"] == ["deviation"] * int(
-        strict_suite.get("failures", "")
+    assert (
+        [failure.get("type") for failure in failures]
+        == ["deviation"]
+        == ["deviation"] * int(strict_suite.get("failures", ""))
     )
 
 

@@ -77,9 +77,7 @@ ITEM = "$.menu.categories[0].category.items[0].item"
         ),
     ],
 )
-def test_each_problem_is_reported_once_with_ids_or_path(
-    menu: dict[str, Any], change: Change, expected: str
-) -> None:
+def test_each_problem_is_reported_once_with_ids_or_path(menu: dict[str, Any], change: Change, expected: str) -> None:
     broken = copy.deepcopy(menu)
     change(broken["menu"])
     assert problems(broken) == (expected,)

@@ -76,7 +76,7 @@ class Line:
         answer = list(self._levelup(environ, lambda *head: answered.append(head)))
         if fault == "lost":
             raise ConnectionAbortedError
-        if (changed := next((each for ending, each in self.changes.items() if path.endswith(ending) and each), None)):
+        if changed := next((each for ending, each in self.changes.items() if path.endswith(ending) and each), None):
             told = json.loads(b"".join(answer))
             (root,) = told
             answer = [json.dumps({root: {**told[root], **changed.pop(0)}}).encode()]

@@ -159,9 +159,7 @@ def test_first_words_that_prove_nothing_leave_it_unknown(
 
 @pytest.mark.rule("WEB-4")
 @pytest.mark.parametrize("can_read", [True, False])
-def test_a_charge_that_nobody_waits_for_is_not_kept(
-    site: Site, merchant: str, clock: Clock, can_read: bool
-) -> None:
+def test_a_charge_that_nobody_waits_for_is_not_kept(site: Site, merchant: str, clock: Clock, can_read: bool) -> None:
     user = site.connect_user(permissions=(*PAYMENT, *["read_user_orders"] * can_read))
     site.line.faults["/completed_orders"] = UNREACHED[:]
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
@@ -370,9 +368,7 @@ def test_a_merchant_who_comes_back_gives_back(site: Site, merchant: str, user: s
 
 
 @pytest.mark.rule("WEB-3", "WEB-7")
-def test_a_person_settles_a_charge_of_a_user_who_left(
-    site: Site, merchant: str, user: str, clock: Clock
-) -> None:
+def test_a_person_settles_a_charge_of_a_user_who_left(site: Site, merchant: str, user: str, clock: Clock) -> None:
     site.line.faults["/completed_orders"] = UNREACHED[:]
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
     site.call("DELETE", f"/users/{user}")

@@ -134,9 +134,7 @@ def test_the_command_for_submissions_leaves_charges_alone(site: Site, merchant: 
     assert (result.exit_code, result.output) == (0, "0 resolved, 0 still unknown\n")
 
 
-def test_a_charge_declined_on_asking_again_never_happened(
-    site: Site, merchant: str, clock: Clock
-) -> None:
+def test_a_charge_declined_on_asking_again_never_happened(site: Site, merchant: str, clock: Clock) -> None:
     ben = site.connect_user("ben@example.com")
     site.line.faults["/completed_orders"] = ["unreached"] * 3
     body = order(merchant, ben)
@@ -149,9 +147,7 @@ def test_a_charge_declined_on_asking_again_never_happened(
     assert not site.standing()
 
 
-def test_a_token_that_was_revoked_meanwhile_proves_nothing(
-    site: Site, merchant: str, user: str, clock: Clock
-) -> None:
+def test_a_token_that_was_revoked_meanwhile_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
     site.line.faults["/completed_orders"] = LOST[:]
     body = order(merchant, user)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
@@ -163,9 +159,7 @@ def test_a_token_that_was_revoked_meanwhile_proves_nothing(
     assert len(site.standing()) == 1
 
 
-def test_an_unknown_charge_is_reconciled_on_reconnecting(
-    site: Site, merchant: str, user: str, clock: Clock
-) -> None:
+def test_an_unknown_charge_is_reconciled_on_reconnecting(site: Site, merchant: str, user: str, clock: Clock) -> None:
     site.line.faults["/completed_orders"] = LOST[:]
     site.charge(order(merchant, user), "K")
     site.call("DELETE", f"/users/{user}")
@@ -220,9 +214,7 @@ def test_what_was_declined_is_known_though_the_ledger_failed(
     assert site.charge(body, "K").error["code"] == "card_declined"
 
 
-def test_a_charge_that_comes_late_counts(
-    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_charge_that_comes_late_counts(site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody has ruled it out meanwhile; the money is gone all the same, and can be refunded."""
     complete = LevelUpSession.complete
 

@@ -64,9 +64,7 @@ def test_an_order_number_is_an_identity_of_the_whole(site: Site, merchant: str, 
     assert (len(site.standing()), site.meals()) == (1, 1)
 
 
-def test_what_a_location_does_not_take_is_refused_uncharged(
-    site: Site, merchant: str, user: str
-) -> None:
+def test_what_a_location_does_not_take_is_refused_uncharged(site: Site, merchant: str, user: str) -> None:
     assert site.charge(meal(merchant, user, place="sandbox.card")).refusal[:2] == (422, "tender_not_accepted")
     assert site.charge(meal(merchant, user, place="sandbox.nowhere")).refusal[:2] == (404, "location_not_found")
     late = meal(merchant, user)

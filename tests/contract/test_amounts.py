@@ -57,9 +57,7 @@ def test_amounts_go_out_as_integers_in_cents(fake: MakeFake) -> None:
         {"food": -5, "fees": (Fee("Bag", 5),)}, {"fees": (Fee("Bag", 0.5), Fee("Box", 0.5))},  # type: ignore[arg-type]
     ],
 )  # fmt: skip
-def test_an_invalid_amount_of_the_provider_is_not_passed_on(
-    fake: MakeFake, changes: dict[str, Any]
-) -> None:
+def test_an_invalid_amount_of_the_provider_is_not_passed_on(fake: MakeFake, changes: dict[str, Any]) -> None:
     provider, channel = fake()
     assert isinstance(provider.quote, Quote)
     provider.quote = replace(provider.quote, **changes)
@@ -138,9 +136,7 @@ def test_the_merchants_discount_is_handed_on_and_echoed(fake: MakeFake, sent: di
 
 @pytest.mark.rule("MONEY-7", "MONEY-3")
 @pytest.mark.parametrize("location", ["congress", "tokyo", "notips"])
-def test_the_consumer_pays_the_sum_which_is_not_returned(
-    channel: Channel, kitchen: Kitchen, location: str
-) -> None:
+def test_the_consumer_pays_the_sum_which_is_not_returned(channel: Channel, kitchen: Kitchen, location: str) -> None:
     members = {
         "items": [item("burger", "side:fries", "side:fries:dips:aioli")],
         "tip": 123, "merchant_funded_discount": 45,

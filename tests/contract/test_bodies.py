@@ -233,9 +233,7 @@ KEY = "Authorization: token dev-key"
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("size", [MIB + 1, 2 * MIB, 8 * MIB - 65536])
-def test_a_caller_that_sends_before_reading_gets_413(
-    gunicorn: Server, size: int, chunked: bool
-) -> None:
+def test_a_caller_that_sends_before_reading_gets_413(gunicorn: Server, size: int, chunked: bool) -> None:
     status, answer = speak(gunicorn, b"x" * size, KEY, chunked=chunked)
     assert (status, answer["error"]["code"]) == (413, "payload_too_large")  # type: ignore[index]
 

@@ -78,9 +78,7 @@ def test_every_option_with_its_parents_is_known(refused: Channel, menu: Menu) ->
 @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-5", "ITEM-7")
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_any_choice_from_the_menu_is_priced_or_refused(
-    refused: Channel, menu: Menu, data: st.DataObject
-) -> None:
+def test_any_choice_from_the_menu_is_priced_or_refused(refused: Channel, menu: Menu, data: st.DataObject) -> None:
     each = data.draw(st.sampled_from(menu.items))
     ids = [option["provider_id"] for option in menu.options(each)]
     chosen = data.draw(st.lists(st.sampled_from(ids), max_size=5) if ids else st.just([]))
@@ -141,9 +139,7 @@ def test_an_option_that_is_listed_twice_counts_with_the_sum(channel: Channel, ki
 
 
 @pytest.mark.rule("ITEM-4")
-def test_the_delimiter_in_a_provider_id_is_encoded(
-    channel: Channel, kitchen: Kitchen, menu: Menu
-) -> None:
+def test_the_delimiter_in_a_provider_id_is_encoded(channel: Channel, kitchen: Kitchen, menu: Menu) -> None:
     group = menu.groups["chili%3Alevel"]
     ids = [each["option"]["provider_id"] for each in group["options"]]
     assert ids == ["chili%3Alevel:50%25", "chili%3Alevel:100%25"]

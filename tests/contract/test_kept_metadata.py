@@ -339,9 +339,7 @@ def test_what_was_kept_for_one_guest_serves_no_other(fake: MakeFake) -> None:
         {"name": BOB["name"]},
     ],
 )
-def test_a_guest_with_a_new_address_or_phone_is_the_same(
-    fake: MakeFake, change: dict[str, Any]
-) -> None:
+def test_a_guest_with_a_new_address_or_phone_is_the_same(fake: MakeFake, change: dict[str, Any]) -> None:
     provider, channel = fake()
     quotes(provider, account=ACCOUNT, cart=CART)
     metadata = channel.validate("fake.one").order["metadata"]

@@ -193,9 +193,7 @@ def test_slots_by_day_and_by_night(
         ("2030-06-03T17:05Z", "2030-06-03T13:15"),
     ],
 )
-def test_the_soonest_slot_is_at_or_after_the_desired_time(
-    channel: Channel, desired: str, soonest: str
-) -> None:
+def test_the_soonest_slot_is_at_or_after_the_desired_time(channel: Channel, desired: str, soonest: str) -> None:
     answer = channel.validate("sandbox.day", desired_ready_time=desired).order
     assert answer["soonest_available_at"] == answer["ready_at"] == soonest
     assert answer["available_at"][0] > soonest

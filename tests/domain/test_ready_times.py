@@ -205,9 +205,7 @@ SLOTS = st.lists(st.integers(1, 96).map(lambda hours: NOW + timedelta(hours=hour
 
 @pytest.mark.rule("TIME-5")
 @given(SLOTS, st.none() | st.integers(0, 100).map(lambda hours: NOW + timedelta(hours=hours)))
-def test_the_soonest_slot_is_at_or_after_the_desired_time(
-    slots: list[datetime], desired: datetime | None
-) -> None:
+def test_the_soonest_slot_is_at_or_after_the_desired_time(slots: list[datetime], desired: datetime | None) -> None:
     expected = [slot for slot in sorted(slots) if desired is None or slot >= desired]
     assert soonest_slot(sorted(slots), desired) == (expected[0] if expected else None)
 

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,7 +15,7 @@ from unittest import mock
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.ledger import Claim, Ledger, Submission
+from levelup_ov.ledger.ledger import Claim, Ledger
 from levelup_ov.observability import configure_logging
 from tests.simulation import mutants as patches
 
@@ -37,13 +36,6 @@ class Optimist(Ledger):
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         self.fail(id)
-
-
-class Impatient(Ledger):
-    """ "No such order" is believed at once, whatever may still be on its way."""
-
-    def absence(self, submission: Submission, *, grace: timedelta, asked_at: int | None = None) -> timedelta:
-        return super().absence(submission, grace=timedelta(0), asked_at=asked_at)
 
 
 class Credulous(Ledger):
@@ -73,7 +65,7 @@ class StopsBeforeSettling(Ledger):
             time.sleep(60)
 
 
-MUTANTS = {each.__name__: each for each in (Forgetful, Optimist, Impatient, Credulous, Careless, StopsBeforeSettling)}
+MUTANTS = {each.__name__: each for each in (Forgetful, Optimist, Credulous, Careless, StopsBeforeSettling)}
 _KEPT = ExitStack()
 _place = Ledger.place
 
@@ -90,6 +82,7 @@ def _also_held_by_many(patch: patches.Mutant) -> patches.Mutant:
 PATCHES: Mapping[str, patches.Mutant] = {
     "answer_of_another": _also_held_by_many(patches.answer_of_another),
     "any_2xx": patches.any_2xx,
+    "absent_at_once": patches.absent_at_once,
     "order_not_kept": patches.order_not_kept,
 }
 """The simulation's own."""

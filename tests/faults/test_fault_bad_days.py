@@ -202,7 +202,7 @@ def test_an_empty_ledger_does_not_begin_silently(tmp_path: Path) -> None:
     assert upgrade_ledger(url, new=False) is None
     assert upgrade_ledger(url, new=False) == REVISIONS[-1]
     path.unlink()
-    with pytest.raises(ConfigError, match="is gone"):
+    with pytest.raises(ConfigError, match="is missing"):
         upgrade_ledger(url, new=False)
     assert not path.exists()
     assert upgrade_ledger(url, new=True) is None

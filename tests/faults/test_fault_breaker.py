@@ -22,9 +22,7 @@ def _many(one: House, how_many: int) -> Counter[str]:
 
 
 @pytest.mark.rule("ERR-3")
-def test_a_dead_provider_gets_one_call_per_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dead_provider_gets_one_call_per_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(transport, "Breaker", lambda: Breaker(lambda: now))
     with house(tmp_path) as one:

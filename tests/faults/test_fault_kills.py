@@ -90,9 +90,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         )  # fmt: skip
         with Stack(directory, settings, app="tests.faults.mutants:app", workers=1) as stack:
             with ThreadPoolExecutor(len(POINTS)) as pool:
-                under_way: dict[Point, Future[Answer]] = {
-                    point: pool.submit(_submit, stack, point) for point in POINTS
-                }
+                under_way: dict[Point, Future[Answer]] = {point: pool.submit(_submit, stack, point) for point in POINTS}
                 for _ in range(3):
                     assert reached.acquire(timeout=10)
                 _until(stop_file.exists)

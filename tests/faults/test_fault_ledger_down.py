@@ -118,9 +118,7 @@ def _refused_before_anything_is_sent(one: House) -> None:
 
 
 @pytest.mark.rule("SUB-2", "ERR-2")
-def test_submissions_resume_after_postgresql_was_stopped(
-    postgres: PostgresServer, tmp_path: Path
-) -> None:
+def test_submissions_resume_after_postgresql_was_stopped(postgres: PostgresServer, tmp_path: Path) -> None:
     name = postgres.create_database()
     with house(tmp_path, ledger=postgres.url(name)) as one:
         placed = one.submit(key="before")
@@ -136,9 +134,7 @@ def test_submissions_resume_after_postgresql_was_stopped(
 
 
 @pytest.mark.rule("SUB-2")
-def test_postgresql_stopping_during_an_order_loses_none(
-    postgres: PostgresServer, tmp_path: Path
-) -> None:
+def test_postgresql_stopping_during_an_order_loses_none(postgres: PostgresServer, tmp_path: Path) -> None:
     def stop(exchange: Exchange) -> bool:
         answer = exchange.forward()
         postgres.stop()

@@ -14,9 +14,7 @@ from tests.channel import Channel, item
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_refused_later_call_does_not_free_a_placed_order(
-    channel: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_later_call_does_not_free_a_placed_order(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     placed: list[str | int] = []
     submit = SandboxAdapter.submit_order
 

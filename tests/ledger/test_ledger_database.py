@@ -243,9 +243,7 @@ def test_dead_connections_in_the_pool_cost_no_submission(postgres: PostgresServe
 
 
 @pytest.mark.rule("SUB-2")
-def test_a_restarted_server_costs_no_submission(
-    postgres: PostgresServer, postgresql_url: str
-) -> None:
+def test_a_restarted_server_costs_no_submission(postgres: PostgresServer, postgresql_url: str) -> None:
     ledger = open_ledger(postgresql_url, pool_size=6)
     with ExitStack() as busy:
         for _ in range(6):
@@ -482,9 +480,7 @@ def test_sqlite_survives_a_power_failure_and_lets_readers_in(sqlite_url: str) ->
     assert rows(sqlite_url, "PRAGMA foreign_keys") == [(1,)]
 
 
-def test_on_sqlite_the_mark_before_placing_is_forced_to_disk(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_sqlite_the_mark_before_placing_is_forced_to_disk(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     forced: list[str] = []
     monkeypatch.setattr(os, "fdatasync", lambda file: forced.append(os.readlink(f"/proc/self/fd/{file}")))
     ledger = open_ledger(sqlite_url)

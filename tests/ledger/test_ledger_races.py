@@ -30,7 +30,7 @@ from tests.ledger.things import (
     submit,
     submit_in_process,
     walk_and_wait,
-)  # fmt: skip
+)
 
 THREADS = 16
 SPAWN = multiprocessing.get_context("spawn")

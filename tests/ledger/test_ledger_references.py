@@ -71,9 +71,7 @@ def test_a_reference_is_of_location_identity_and_generation() -> None:
 
 
 @pytest.mark.rule("SUB-11")
-def test_an_identity_has_the_same_reference_in_an_empty_ledger(
-    ledger: Ledger, tmp_path: Any, clock: Clock
-) -> None:
+def test_an_identity_has_the_same_reference_in_an_empty_ledger(ledger: Ledger, tmp_path: Any, clock: Clock) -> None:
     upgrade(f"sqlite:///{tmp_path}/other.db")
     with closing(open_ledger(f"sqlite:///{tmp_path}/other.db", clock=clock)) as other:
         first, again = named(ledger), named(other)

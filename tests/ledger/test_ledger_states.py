@@ -115,9 +115,7 @@ def test_another_amount_than_asked_marks_the_row(ledger: Ledger) -> None:
     for name, (expected, charged) in amounts.items():
         ids[name] = id = claimed(claim(ledger, idempotency_key=name))
         begin(ledger, id)
-        ledger.place(
-            id, answer="{}", order_id=1, provider_order_id=name, expected_charge=expected, charged=charged
-        )
+        ledger.place(id, answer="{}", order_id=1, provider_order_id=name, expected_charge=expected, charged=charged)
     assert [found.id for found in ledger.find(charge_mismatch=True)] == [ids["more"]]
     assert [name for name, id in ids.items() if shown(ledger, id).charge_mismatch] == ["more"]
 

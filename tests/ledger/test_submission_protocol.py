@@ -294,9 +294,7 @@ def test_two_orders_of_one_submission_are_told_to_a_person(world: World, merged:
 
 
 @pytest.mark.rule("SUB-12")
-def test_a_reference_held_twice_is_reported_to_a_person(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_reference_held_twice_is_reported_to_a_person(world: World, caplog: pytest.LogCaptureFixture) -> None:
     settle = world._settlement
     world._settlement = lambda reference: replace(  # type: ignore[method-assign]
         settle(reference), placed=replace(settle(reference).placed, duplicates=("p-9",))

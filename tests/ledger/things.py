@@ -117,6 +117,7 @@ def walk_and_wait(url: str, steps: int, pipe: Connection) -> None:
     """
     ledger = open_ledger(url, pool_size=1)
     if steps == 0:
+
         def stop_before_commit(_: object) -> None:
             pipe.send("")
             time.sleep(60)

@@ -229,9 +229,10 @@ def _acts(state: State, number: int, host: Host, rules: Rules, world: World) -> 
     is_last = step == order[-1]
     done = state.host(number, host._replace(phase="looked" if is_last else step))
     if step == "connect" and "slow_name" in state.faults:
-        yield f"{who} waits for the provider's address", done.host(
-            number, done.hosts[number]._replace(frozen=True)
-        ).without("slow_name")
+        yield (
+            f"{who} waits for the provider's address",
+            done.host(number, done.hosts[number]._replace(frozen=True)).without("slow_name"),
+        )
     if late and (step != "look" or rules.looks_last):
         nothing = idle.row(host.row, "not placed") if row.state in ("claimed", "sending") else idle
         yield f"{who} sees that it is late: nothing was sent", nothing
@@ -263,9 +264,10 @@ def _asks(state: State, number: int, rules: Rules, world: World) -> Iterator[Eve
         if this in state.orders:
             yield f"{who} finds the order", state.row(this, "placed")
         elif world.can_fence and rules.fences:
-            yield f"{who} fences the attempt off, and finds no order", state._replace(
-                fenced=state.fenced | {this}
-            ).row(this, "not placed")
+            yield (
+                f"{who} fences the attempt off, and finds no order",
+                state._replace(fenced=state.fenced | {this}).row(this, "not placed"),
+            )
         elif rules.looks_twice and row.absent is None:
             yield f"{who} finds no order", state.row(this, "unknown", absent=state.now)
         elif rules.looks_twice and state.now - (row.absent or 0) < GRACE:

@@ -220,9 +220,7 @@ def test_only_the_whole_reference_is_ours(fftp: responses.RequestsMock, session:
 
 @pytest.mark.rule("SUB-7", "SUB-8")
 @pytest.mark.parametrize("status", [200, 201])
-def test_the_placing_calls_answer_is_none_to_paid(
-    fftp: responses.RequestsMock, session: Session, status: int
-) -> None:
+def test_the_placing_calls_answer_is_none_to_paid(fftp: responses.RequestsMock, session: Session, status: int) -> None:
     """It came twice: FFTP confirmed the order, and does not have it."""
     server(fftp, lambda: (status, PLACED))
     fftp.post(PAID, status=status, json=PLACED)
@@ -280,9 +278,7 @@ def test_fftp_cannot_say_what_was_paid_for_a_discounted_order(
 
 
 @pytest.mark.rule("SUB-2", "SUB-5", "TIME-1")
-def test_the_time_of_an_earlier_order_counts_from_its_making(
-    fftp: responses.RequestsMock, session: Session
-) -> None:
+def test_the_time_of_an_earlier_order_counts_from_its_making(fftp: responses.RequestsMock, session: Session) -> None:
     server(fftp, lambda: (200, PLACED))
     fftp.post(PAID, json={**PLACED, "paid": True})
 

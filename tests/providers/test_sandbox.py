@@ -25,6 +25,7 @@ from levelup_ov.domain.tender import CreditCard, LevelUp, Tender
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.standins.sandbox import create_sandbox, magic
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Reply, Session, Transport
 
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)
@@ -404,7 +405,7 @@ class Said(Session):
     """A session whose every answer is one body."""
 
     def __init__(self, body: Any) -> None:
-        self.body, self.placing = body, False
+        self.body, self.placement = body, Placement()
 
     def call(self, method: str, path: str, **how: Any) -> Reply:
         return Reply(200, {}, json.dumps(self.body).encode())

@@ -210,9 +210,7 @@ def test_locations_in_our_terms(bench: Bench) -> None:
         ("", "02:00:00", None),
     ],
 )
-def test_hours_over_midnight_are_split_or_unknown(
-    start: str, end: str, spans: list[tuple[int, int]] | None
-) -> None:
+def test_hours_over_midnight_are_split_or_unknown(start: str, end: str, spans: list[tuple[int, int]] | None) -> None:
     square = Square()
     period = {"day_of_week": "MON", "start_local_time": start, "end_local_time": end}
     square.locations[0]["business_hours"] = {"periods": [period]}
@@ -1160,9 +1158,7 @@ def test_a_catalog_of_hundreds_of_items_is_read_whole() -> None:
         ({"email": "a" * 250 + "@b.com"}, "$.user.email"),
     ],
 )
-def test_a_guest_that_square_does_not_take_is_refused_at_once(
-    bench: Bench, members: dict[str, str], path: str
-) -> None:
+def test_a_guest_that_square_does_not_take_is_refused_at_once(bench: Bench, members: dict[str, str], path: str) -> None:
     assert bench.refusal(user=replace(ADA, **members)) == ("customer_refused", path)
 
 

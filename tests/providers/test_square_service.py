@@ -164,9 +164,7 @@ def test_a_lost_answer_never_makes_a_second_order(channel: Channel, square: Squa
 
 
 @pytest.mark.rule("SUB-4", "SUB-5")
-def test_a_creation_never_answered_places_nothing(
-    channel: Channel, square: Square
-) -> None:
+def test_a_creation_never_answered_places_nothing(channel: Channel, square: Square) -> None:
     square.faults.extend([Fault(ORDERS, "after")] * 3)
 
     failed = channel.submit(BOSTON, **ORDER, order_number="n-1")

@@ -125,9 +125,7 @@ def test_a_lost_answer_is_reconciled_without_a_second_order(channel: Channel, to
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
-def test_an_order_not_found_stays_unknown_while_it_may_arrive(
-    channel: Channel, toast: ToastServer
-) -> None:
+def test_an_order_not_found_stays_unknown_while_it_may_arrive(channel: Channel, toast: ToastServer) -> None:
     toast.fault(ORDERS, 500)
     assert submit(channel, order_number="A-2").refusal[:2] == (504, "outcome_unknown")
 
@@ -152,9 +150,7 @@ def test_a_look_up_without_proof_leaves_the_outcome_unknown(channel: Channel, to
 @pytest.mark.parametrize("status, expected", [
     (401, (502, "provider_credentials_refused")), (429, (429, "rate_limited")), (503, (503, "provider_unavailable")),
 ])  # fmt: skip
-def test_what_toast_fails_to_say(
-    channel: Channel, toast: ToastServer, status: int, expected: tuple[int, str]
-) -> None:
+def test_what_toast_fails_to_say(channel: Channel, toast: ToastServer, status: int, expected: tuple[int, str]) -> None:
     validate(channel)
     toast.fault("/orders/v2/prices", status, status, status)
 

@@ -163,9 +163,7 @@ def charged(validated: Mapping[str, Any]) -> int:
 
 @pytest.mark.rule("EP-1", "EP-2", "LOC-1", "LOC-2")
 def test_the_channels_are_the_locations(channel: Channel) -> None:
-    congress, harbor = (
-        each["location"] for each in channel.get("/merchants/boston/locations").json["locations"]
-    )
+    congress, harbor = (each["location"] for each in channel.get("/merchants/boston/locations").json["locations"])
 
     hours = dict.fromkeys(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"))
     told = {
@@ -465,7 +463,7 @@ def test_what_is_sold_out_after_the_validation_is_not_placed(
 
     assert refusal.refusal[:2] == (422, "item_unavailable")
     assert refusal.error["message"] == (
-        "Cannot transition Order to the \"ArrangingPayment\" state due to insufficient stock of Burger"
+        'Cannot transition Order to the "ArrangingPayment" state due to insufficient stock of Burger'
     )
     assert refusal.error["type"] == "provider"
     assert placed() == []
@@ -507,7 +505,7 @@ WRONG = {
     "an orphan": Wrong(
         "Burger", ("1:2:9:9",), "orphan_option", "option 1:2:9:9 was chosen without its parent option 1:2"
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.rule("ITEM-1", "ITEM-3", "ITEM-5", "ITEM-6", "ITEM-7", "ERR-2", "SUB-2")

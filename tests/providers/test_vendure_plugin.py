@@ -455,5 +455,3 @@ def test_an_option_that_staff_deletes_is_not_left_out_in_silence(
     assert validated["total"] == 423
     assert refusal.refusal[:2] == (422, "item_unavailable")
     assert placed() == []
-
-

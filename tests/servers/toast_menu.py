@@ -96,9 +96,7 @@ def menu(guid: str, name: str, groups: Sequence[Any], **more: Any) -> dict[str, 
     }  # fmt: skip
 
 
-def menu_group(
-    guid: str, name: str, items: Sequence[Any], groups: Sequence[Any] = (), **more: Any
-) -> dict[str, Any]:
+def menu_group(guid: str, name: str, items: Sequence[Any], groups: Sequence[Any] = (), **more: Any) -> dict[str, Any]:
     """A group of a menu."""
     return {"guid": guid, "name": name, "visibility": ONLINE, "menuItems": items, "menuGroups": list(groups), **more}
 

@@ -162,8 +162,10 @@ class VendureServer(Server):
 
     def create_account(self, email: str) -> None:
         """A customer who has an account already, with a password that nobody knows."""
-        query = "mutation($input: CreateCustomerInput!, $password: String) {" \
+        query = (
+            "mutation($input: CreateCustomerInput!, $password: String) {"
             " createCustomer(input: $input, password: $password) { __typename } }"
+        )
         customer = {"firstName": "Some", "lastName": "Body", "emailAddress": email}
         self.admin(query, input=customer, password=secrets.token_urlsafe(16))
 

@@ -150,8 +150,11 @@ class Things:
             reconcile_grace=GRACE,
         )
         self._tls = session.tls_context()
-        self.entries = {name: _entry(adapter, provider) for adapter, provider in (
-            (fftp, Fftp(merges=True)), (box, Sandbox(merges=True))) for name in (adapter.account.name,)}
+        self.entries = {
+            name: _entry(adapter, provider)
+            for adapter, provider in ((fftp, Fftp(merges=True)), (box, Sandbox(merges=True)))
+            for name in (adapter.account.name,)
+        }
 
     def tls(self) -> Any:
         return self._tls

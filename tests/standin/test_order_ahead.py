@@ -29,7 +29,7 @@ from tests.standin.ahead import (
     options_of,
     unanswered,
     unreached,
-)  # fmt: skip
+)
 from tests.standin.visitors import ADA, BEN, CLEO, DORA, LevelUp
 
 ORDERS = "/v15/order_ahead/orders"
@@ -104,8 +104,7 @@ def test_a_menu_has_integer_ids_and_whole_items(phones: Phones) -> None:
 
 def test_a_nested_group_is_one_more_of_the_item(phones: Phones) -> None:
     groups = {
-        entry["option_group"]["name"]: entry["option_group"]
-        for entry in phones.item("Club sandwich")["option_groups"]
+        entry["option_group"]["name"]: entry["option_group"] for entry in phones.item("Club sandwich")["option_groups"]
     }
     assert {"Fries: Dips", "Fries: Aioli: How hot?"} <= set(groups)
     assert all(groups[name]["minimum_choices"] == 0 for name in ("Fries: Dips", "Fries: Aioli: How hot?"))
@@ -237,9 +236,8 @@ def test_a_place_without_tips_gets_none(phones: Phones) -> None:
     place = next(
         entry["location"]
         for entry in phones.call("GET", "/v15/apps/1/locations?fulfillment_types=pickup")
-        if entry["location"]["id"] and not phones.call(
-            "GET", f"/v15/locations/{entry['location']['id']}"
-        )["location"]["accepts_tips_on_pickup"]
+        if entry["location"]["id"]
+        and not phones.call("GET", f"/v15/locations/{entry['location']['id']}")["location"]["accepts_tips_on_pickup"]
     )
     item = items_of(phones.call("GET", f"/v15/order_ahead/menus/{place['id']}")["menu"])[0]
     cart = phones.cart(line(item), place=place["name"], tip_amount=300)

@@ -25,7 +25,7 @@ from tests.standin.visitors import (
     Browser,
     LevelUp,
     proposal,
-)  # fmt: skip
+)
 
 KEYS = {"api_key": SHOP_APP.api_key, "client_secret": SHOP_APP.client_secret}
 NEW_USER = {"email": "fay@example.com", "first_name": "Fay", "last_name": "Example"}

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from levelup_ov.__main__ import main
 from tests.servers.process import http
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +50,15 @@ def test_the_command_serves_the_platform_and_the_shop(base_url: str, tmp_path: P
     assert (tmp_path / "levelup.db").exists()
     # Nobody listens where the service should be.
     assert http("GET", f"{base_url}/shop").status_code == 502
+
+
+def test_the_command_serves_the_phones_app(base_url: str) -> None:
+    page = http("GET", f"{base_url}/order")
+    assert page.status_code == 200 and "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert http("GET", f"{base_url}/static/order.js").status_code == 200
+
+
+def test_a_gateway_that_is_no_address_is_refused(tmp_path: Path) -> None:
+    arguments = ["levelup", "--gateway", "ftp://somewhere", "--data-dir", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and "--gateway" in result.output

@@ -19,7 +19,7 @@ from tests.standin.visitors import (
     Browser,
     LevelUp,
     authorization,
-)  # fmt: skip
+)
 
 TYPED = {"number": GOOD_CARD, "cvv": "123", "expiration_month": "1", "expiration_year": "2030", "postal_code": "02110"}
 

@@ -24,7 +24,7 @@ from tests.standin.visitors import (
     completion,
     items,
     proposal,
-)  # fmt: skip
+)
 
 COMPLETED = "/v15/completed_orders"
 PROPOSED = "/v15/proposed_orders"
@@ -162,9 +162,7 @@ def test_credit_is_spent_once_by_orders_at_once(levelup: LevelUp) -> None:
         ({"items": [{"item": {"name": "Soup", "charged_price_amount": 900}}]}, "items"),
     ],
 )
-def test_a_completion_unlike_its_proposal_is_refused(
-    levelup: LevelUp, members: Any, property: str
-) -> None:
+def test_a_completion_unlike_its_proposal_is_refused(levelup: LevelUp, members: Any, property: str) -> None:
     auth = levelup.tokens()
     uuid = levelup.propose(auth)["uuid"]
     assert levelup.refused("POST", COMPLETED, completion(uuid, **members), auth=auth) == [f"order/{property}/differs"]

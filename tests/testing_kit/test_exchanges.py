@@ -29,7 +29,7 @@ from levelup_ov.transport.tap import (
     lost,
     silent,
     unreachable,
-)  # fmt: skip
+)
 from tests.transport.wire import Peer, peer, read_request, reply
 
 ANSWER = b'{"placed": true}'

@@ -33,7 +33,7 @@ from tests.transport.wire import (
     session,
     silent_port,
     within,
-)  # fmt: skip
+)
 
 MENU = b'{"menu": "a long one"}'
 NEW_MENU = b'{"menu": "another"}'
@@ -277,9 +277,7 @@ def test_processes_at_once_fetch_it_once(redis: RedisServer) -> None:
         assert len(provider.requests) == 1
 
 
-def test_a_process_that_dies_while_fetching_is_not_awaited(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_dies_while_fetching_is_not_awaited(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_store, "CLAIMED_FOR", 0.4)
     with peer(answering(reply(MENU))) as provider:
         waiting = process(redis)
@@ -377,7 +375,7 @@ def test_an_unreachable_redis_takes_little_of_the_deadline() -> None:
         lambda value: value.replace(b"long", b"wrong"),
         lambda value: b"X" + value[1:],
     ],
-)  # fmt: skip
+)
 def test_garbage_in_redis_is_nothing(redis: RedisServer, spoil: Callable[[bytes], bytes]) -> None:
     with peer(answering(reply(MENU, ETag='"1"'), reply(NEW_MENU))) as provider:
         menu(provider.url, process(redis))

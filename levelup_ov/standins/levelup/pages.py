@@ -78,9 +78,7 @@ def sign_in() -> Answer:
 @pages.post("/register")
 def register() -> Answer:
     target = visits.local(request.args.get("next"))
-    email, first_name, last_name = (
-        request.form.get(name, "").strip() for name in ("email", "first_name", "last_name")
-    )
+    email, first_name, last_name = (request.form.get(name, "").strip() for name in ("email", "first_name", "last_name"))
     password = request.form.get("password", "")
     problem = None
     if "@" not in email.strip("@") or len(email) > 254:
@@ -376,9 +374,7 @@ def _sign_in_or_link_problem() -> Answer:
 def _card_page(user: User, problems: dict[str, str] | None = None, given: dict[str, str] | None = None) -> str:
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
-    return render_template(
-        "card.html", user=user, card=card, problems=problems or {}, given=given or {}, here=_here()
-    )
+    return render_template("card.html", user=user, card=card, problems=problems or {}, given=given or {}, here=_here())
 
 
 def _way_back(app: App) -> tuple[str, str]:

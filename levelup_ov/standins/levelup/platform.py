@@ -32,9 +32,7 @@ Notify = Callable[[str, dict[str, Any]], bool]
 class Platform:
     """``apps`` by their ids."""
 
-    def __init__(
-        self, store: Store, apps: Mapping[int, App], clock: Callable[[], datetime], notify: Notify
-    ) -> None:
+    def __init__(self, store: Store, apps: Mapping[int, App], clock: Callable[[], datetime], notify: Notify) -> None:
         self.store = store
         self.apps = apps
         self.clock = clock

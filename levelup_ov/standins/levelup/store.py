@@ -618,7 +618,6 @@ class Transaction:
                 _instant(row[15]), refunded,
             )  # fmt: skip
 
-
     def orders_by(self, user_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[Order]:
         """A user's orders that an app made, newest first."""
         condition = "user_id = ? AND app_id = ? ORDER BY number DESC LIMIT ? OFFSET ?"

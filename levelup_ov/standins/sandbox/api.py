@@ -82,9 +82,7 @@ def create_sandbox(
 class Engine:
     """What the views of one application share."""
 
-    def __init__(
-        self, store: Store, key: str, clock: Callable[[], datetime], sleep: Callable[[float], object]
-    ) -> None:
+    def __init__(self, store: Store, key: str, clock: Callable[[], datetime], sleep: Callable[[float], object]) -> None:
         self.store = store
         self.key = key
         self.clock = clock

@@ -44,9 +44,7 @@ CREATE TABLE voids (
 );
 """
 """Since 2026-11: carts are numbered as they are opened, and a reference can be voided."""
-_LAST_CART = (
-    "max(coalesce((SELECT max(number) FROM carts), 0), coalesce((SELECT max(newest_cart) FROM voids), 0))"
-)
+_LAST_CART = "max(coalesce((SELECT max(number) FROM carts), 0), coalesce((SELECT max(newest_cart) FROM voids), 0))"
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,13 @@ class DinerAdapter(Adapter):
         discounts, ready = quote.member("discounts"), quote.member("ready")
         slots = tuple(slot.instant("at") for slot in ready.each("slots")) if ready.has("slots") else None
         return Quote(
-            quote.cents("subtotal"), quote.cents("tax"), quote.cents("gratuity", None), quote.cents("grand_total"),
-            discounts.cents("coupon"), discounts.cents("house"), ready=Ready(ready.instant("at", None), slots),
+            quote.cents("subtotal"),
+            quote.cents("tax"),
+            quote.cents("gratuity", None),
+            quote.cents("grand_total"),
+            discounts.cents("coupon"),
+            discounts.cents("house"),
+            ready=Ready(ready.instant("at", None), slots),
             cart={"untipped": Secret(str(_untipped(quote)))},
         )
 
@@ -122,7 +127,9 @@ def _cart(order: Order, session: Session) -> JSONObject:
     body = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
-        "note": order.special_instructions, "gratuity": order.tip, "coupon": order.merchant_funded_discount,
+        "note": order.special_instructions,
+        "gratuity": order.tip,
+        "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
     answer = session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).object()

@@ -100,9 +100,7 @@ class OrderAhead:
                 pass  # The menu may be a new one.
         return self._start(app_id, user, cart, location, *self.places.menu(location))
 
-    def _start(
-        self, app_id: int, user: User, cart: Cart, location: Location, menu: JSON, layout: JSON
-    ) -> Ahead:
+    def _start(self, app_id: int, user: User, cart: Cart, location: Location, menu: JSON, layout: JSON) -> Ahead:
         now = self._clock()
         with self._store.writing() as transaction:
             keys = {number: transaction.key(*number) for number in carts.numbers_of(cart)}

@@ -129,9 +129,7 @@ def create_user() -> JSON:
         names = keynames(outer, USER_PERMISSIONS)
         reader.check()
         now = platform().clock()
-        user_id = transaction.add_user(
-            email or "", first_name or "", last_name or "", now, app_id=app.id, phone=phone
-        )
+        user_id = transaction.add_user(email or "", first_name or "", last_name or "", now, app_id=app.id, phone=phone)
         if user_id is None:
             raise invalid("user", "email", "This e-mail address is registered already.", "taken")
         made = new_token(transaction, now, app.id, frozenset(names), user_id=user_id)
@@ -189,4 +187,3 @@ def request_as_json(found: PermissionsRequest, user: User | None, token: str | N
     if token:
         members["token"] = token
     return {"permissions_request": members}
-
