@@ -46,6 +46,7 @@ from levelup_ov.adapter import (
     TenderKind,
     Unanswered,
     broken_protocol,
+    check_basket,
     encode_path,
     nest,
     opening_hours,
@@ -210,6 +211,7 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[JSONObject
             raise
         token, credentials = _sign_in(order, session)
         answer = session.post(path, content, headers=_login(token, session), repeatable=True).object()
+    _check_lines(answer, content, f"POST {path}")
     cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
     held = answer.member("cart").value
     is_own = _is_said(content, held.get("content")) and held.get("location") == place
@@ -221,7 +223,22 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     headers = _login(cart.token, session)
     path = f"/v1/carts/{cart.id}"
     answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).object()
+    _check_lines(answer, content, f"PUT {path}")
     return cart._replace(digest=_digest(content), total=answer.member("quote").cents("grand_total"))
+
+
+def _check_lines(answer: JSONObject, content: Any, call: str) -> None:
+    """That the cart has the lines of ``content``, where the engine shows them (ITEM-11)."""
+    if (cart := answer.member("cart")).has("content"):
+        ordered = (_chosen(JSONObject(line)) for line in content["lines"])
+        held = map(_chosen, cart.member("content").each("lines"))
+        check_basket(ordered, held, f"$.cart.content.lines in the answer to {call}")
+
+
+def _chosen(line: JSONObject) -> tuple[Any, ...]:
+    """What a line, or a pick of one, is of; how much; and what was picked for it."""
+    what = [line.identifier(name, "") for name in ("dish", "group", "choice")]
+    return *what, line.integer("count"), *sorted(map(_chosen, line.each("picks", [])))
 
 
 def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed:

@@ -152,7 +152,7 @@ def test_a_package_that_is_filled_in_becomes_certified(tmp_path: Path, engine: s
         done = run(tool, tmp_path / "diner")
         assert done.returncode == 0, done.stdout + done.stderr
     below_imports = (FILLED / "levelup_ov_diner.py").read_text().partition("\nfrom levelup_ov")[2].partition(")\n")[2]
-    assert len(below_imports.splitlines()) <= 140
+    assert len(below_imports.splitlines()) <= 150
     assert len((FILLED / "diner_contract.py").read_text().splitlines()) <= 40
 
 

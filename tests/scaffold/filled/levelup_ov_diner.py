@@ -31,6 +31,7 @@ from levelup_ov.adapter import (
     Setting,
     Tender,
     Unanswered,
+    check_basket,
     encode_path,
     nest,
     opening_hours,
@@ -131,7 +132,15 @@ def _cart(order: Order, session: Session) -> JSONObject:
         "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and wanted.isoformat(timespec="seconds"),
     }
-    return session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).object()
+    answer = session.post(f"/v1/locations/{order.location.provider_id}/carts", body, repeatable=True).object()
+    held = answer.member("cart").member("content").each("lines")
+    check_basket((_chosen(JSONObject(line)) for line in body["lines"]), map(_chosen, held), "$.cart.content.lines")
+    return answer
+
+
+def _chosen(line: JSONObject) -> tuple[Any, ...]:
+    what = [line.identifier(name, "") for name in ("dish", "group", "choice")]
+    return *what, line.integer("count"), *sorted(map(_chosen, line.each("picks", [])))
 
 
 def _line(item: Item, path: str) -> dict[str, Any]:
