@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
@@ -33,7 +34,6 @@ from levelup_ov.ledger.ledger import (
     TooEarly,
     Unknown,
 )
-from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import LastLook, Placement
@@ -55,6 +55,9 @@ REMEDIES: Mapping[Finding, str] = {
 """What a person does about a finding."""
 
 log = logging.getLogger(__name__)
+
+CLAIM_PATIENCE = 1.0
+"""Seconds that a submission waits for a place among those that wait for the ledger; a burst is over sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,7 @@ class Submissions:
 
     def __init__(self, ledger: Ledger, *, deadline: float, grace: float, claims: int = 64) -> None:
         self.ledger = ledger
-        self._claiming = Bulkhead(claims)
+        self._claiming = threading.BoundedSemaphore(claims)
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
         self._grace = timedelta(seconds=grace)
@@ -223,7 +226,7 @@ class Submissions:
         """
         with limits.within(deadline.remaining() if deadline else self._deadline.total_seconds()):
             while True:
-                with self._claiming.room("ledger", _ledger_busy):
+                with self._claim_room():
                     claim = self.ledger.claim(
                         account=key.account,
                         location=key.location,
@@ -254,6 +257,19 @@ class Submissions:
     def knows(self, key: SubmissionKey) -> bool:
         """Whether the ledger holds this submission, or one that it may repeat. :raises Failure: it cannot be read."""
         return self.ledger.knows(key.location, key.identities, (*key.alike, *key.content))
+
+    @contextmanager
+    def _claim_room(self) -> Iterator[None]:
+        """One of the places for threads that wait for the ledger, so that a slow one leaves threads for the rest.
+
+        :raises Failure: ``ledger_unavailable``: none was free for :data:`CLAIM_PATIENCE`.
+        """
+        if not self._claiming.acquire(timeout=CLAIM_PATIENCE):
+            raise LedgerUnavailable("too many submissions wait for the ledger already")
+        try:
+            yield
+        finally:
+            self._claiming.release()
 
     def reconcile(
         self,
@@ -500,10 +516,6 @@ class Submissions:
         if placed.duplicates:
             _report("two_orders_for_one_submission", {**facts, **_order(placed)})
             _quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
-
-
-def _ledger_busy(count: int) -> Failure:
-    return LedgerUnavailable(f"{count} submissions wait for the ledger already")
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:

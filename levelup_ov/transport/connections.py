@@ -67,8 +67,8 @@ class SendState:
     """
 
     __slots__ = (
-        "_held", "_last_look", "_looked", "connected", "deadline", "held_back", "is_answered", "is_tunneling",
-        "own", "sent", "surplus", "tls_sessions",
+        "_held", "_is_over", "_last_look", "_looked", "connected", "deadline", "held_back", "is_answered",
+        "is_tunneling", "own", "sent", "surplus", "tls_sessions",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +95,7 @@ class SendState:
         self._last_look = last_look
         self._looked = False
         self._held: tuple[Any, Any] | None = None
+        self._is_over = False
 
     def look(self) -> bool:
         """The last look, once: whatever sends the request calls this just before. Whether there was one."""
@@ -109,14 +110,22 @@ class SendState:
         return True
 
     def hold(self, pool: Any, connection: Any) -> None:
-        """The connection is done with the answer; what becomes of it is decided by :meth:`settle`."""
+        """The connection is done with the answer; what becomes of it is decided by :meth:`settle`.
+
+        Only the exchange's last connection can be used again. One that comes when the exchange is over is closed.
+        """
+        if self._held is not None and self._held[1] is not connection:
+            self._held[1].close()
         self._held = pool, connection
+        if self._is_over:
+            self.settle(keep=False)
 
     def settle(self, *, keep: bool, understood: bool = False) -> None:
         """Let the connection be used again, if ``keep``; otherwise close it.
 
         It is reset unless the answer was ``understood``: what is still on its way to the provider is thrown away.
         """
+        self._is_over = True
         if self._held is None:
             return
         pool, connection = self._held

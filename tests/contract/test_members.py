@@ -127,7 +127,8 @@ def changed(root: str, path: str, **value: Any) -> dict[str, Any]:
     if path == "tender":
         del place["credit_card"]
     place.pop(name)
-    (place[name],) = value.values()
+    if value:
+        (place[name],) = value.values()
     return body
 
 

@@ -19,7 +19,10 @@ def test_a_late_cart_of_another_is_not_ordered(tmp_path: Path) -> None:
         ada = one.validate(user=ADA)
         # Bob's validation is answered with Ada's cart, on the connection that both use.
         bob = one.validate(user=BOB)
-        for user, answer in ((BOB, bob), (ADA, ada)):
+        # What Bob was shown is the price of another cart: he is asked again.
+        shown = bob.body["order_validation"]["metadata"]
+        assert one.submit(key=BOB["email"], user=BOB, metadata=shown).code == "price_changed"
+        for user, answer in ((BOB, one.validate(user=BOB)), (ADA, ada)):
             metadata = answer.body["order_validation"]["metadata"]
             assert one.submit(key=user["email"], user=user, metadata=metadata).status == 200
         assert sorted(each.marker for each in one.cooked()) == [ADA["phone"], BOB["phone"]]

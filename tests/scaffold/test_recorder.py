@@ -13,6 +13,7 @@ from flask import Flask
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account
+from levelup_ov.domain.order import Item
 from levelup_ov.domain.secret import Secret
 from levelup_ov.scaffold.recording import REDACTED, Redactor, found_in, problems, write_recording
 from levelup_ov.testing import Provider, Sample
@@ -139,7 +140,9 @@ def test_a_flow_is_recorded_and_played_back(record: Callable[..., str], tmp_path
     bench = Bench(Provider(SandboxAdapter, account, Playback(tmp_path / "made"), reacts=False))
     places = {place.location.name: name for name, place in bench.places().items()}
     assert {"Day Kitchen", "Tokyo Corner"} <= set(places)
-    order = bench.order(Sample(places["Day Kitchen"]))
+    (cart,) = [each for each in read_recording(tmp_path / "made" / "3_validation.json") if each.method == "POST"]
+    ordered = tuple(Item(line["dish"], line["count"]) for line in json.loads(cart.body)["lines"])
+    order = bench.order(Sample(places["Day Kitchen"], *ordered))
     assert bench.validate(order).answer.consumer_pays == 213
     assert bench.submit(order, Sample("day").tender).answer.charged == 213
 

@@ -124,7 +124,7 @@ def _untipped(quote: JSONObject) -> int:
 
 def _cart(order: Order, session: Session) -> JSONObject:
     wanted, user = order.desired_ready_time, order.user
-    body = {
+    body: dict[str, Any] = {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": {"name": user.name, "phone": user.phone, "email": user.email},
         "note": order.special_instructions,
