@@ -95,6 +95,7 @@ ENDPOINTS = [
 FIXED = {("GET", path) for path in ("/health", "/ready", "/openapi.json", "/checkout/merchants")}
 """What takes no input, so that none of it can be wrong."""
 CHECKOUT_CODES = {
+    "charge_refunded", "refund_impossible",
     "invalid_state", "connection_not_found", "order_not_found", "invalid_confirmation", "not_connected",
     "amounts_do_not_add_up", "discount_too_large", "already_refunded", "user_token_refused", "merchant_token_refused",
     "email_taken", "manager_confirmation_required", "refund_refused", "refund_pending", "levelup_refused",
