@@ -114,7 +114,8 @@ def test_the_page_leads_from_nothing_to_a_service(workshop: Workshop) -> None:
 def test_the_page_runs_what_the_procfile_runs() -> None:
     commands = "\n".join(each.commands for each in directives(PAGE) if each.name == "code-block:: console")
     for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines():
-        assert f"environment/bin/{line.partition(': ')[2]}\n" in f"{commands}\n"
+        command = line.partition(": ")[2].replace("python -m levelup_ov", "levelup-ov")
+        assert f"environment/bin/{command}\n" in f"{commands}\n"
 
 
 def test_the_smallest_adapter_starts_and_has_20_lines() -> None:
