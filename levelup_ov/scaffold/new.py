@@ -56,6 +56,7 @@ def new_package(name: str, directory: Path) -> list[Path]:
     tests = directory / "tests"
     return _write({
         directory / "setup.cfg": _filled("package/setup.cfg.tmpl", values),
+        directory / "ruff.toml": _filled("package/ruff.toml.tmpl", values),
         directory / "setup.py": _filled("package/setup.py.tmpl", values),
         directory / "README.rst": _filled("package/README.rst.tmpl", values),
         directory / f"{values['module']}.py": _filled("adapter.py.tmpl", values),

@@ -81,7 +81,7 @@ def test_a_package_says_what_to_write_next(package: Path) -> None:
 
 
 def test_a_package_is_clean_and_can_be_installed(package: Path) -> None:
-    for tool in (["flake8", "."], ["mypy", "."]):
+    for tool in (["ruff", "check", "--no-cache"], ["mypy", "."]):
         done = run(tool, package)
         assert done.returncode == 0, done.stdout + done.stderr
     built = run(["pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."], package)
@@ -148,7 +148,7 @@ def test_a_package_that_is_filled_in_becomes_certified(tmp_path: Path, engine: s
     shutil.copy(FILLED / "diner_contract.py", tmp_path / "diner" / "tests" / "test_diner_contract.py")
 
     assert outcomes(tmp_path / "diner", "tests", DINER_URL=engine) == {}
-    for tool in (["flake8", "."], ["mypy", "."]):
+    for tool in (["ruff", "check", "--no-cache"], ["mypy", "."]):
         done = run(tool, tmp_path / "diner")
         assert done.returncode == 0, done.stdout + done.stderr
     below_imports = (FILLED / "levelup_ov_diner.py").read_text().partition("\nfrom levelup_ov")[2].partition(")\n")[2]
