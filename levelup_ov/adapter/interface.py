@@ -137,7 +137,8 @@ class Adapter(ABC):
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
         """Make the provider refuse what may still arrive under ``reference``; asked only where :attr:`fences`.
 
-        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is.
+        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is. The refusal
+        of what comes after it is a :class:`~levelup_ov.errors.ReferenceFenced`.
         """
         raise LookupError(f"{type(self).__name__} cannot fence orders")
 
