@@ -19,6 +19,14 @@ MakeApp = Callable[..., Flask]
 hypothesis.settings.register_profile("without deadlines", deadline=None)
 hypothesis.settings.load_profile("without deadlines")
 
+LONGEST = ("test_package_page.py", "test_docs.py")
+"""Files that begin first, so that no core is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
 
 @pytest.fixture
 def clock() -> Clock:
