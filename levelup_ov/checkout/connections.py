@@ -20,7 +20,7 @@ from levelup_ov.checkout.authorization import (
 )
 from levelup_ov.checkout.client import CardPage, LevelUpClient, LevelUpLocation, PermissionsRequest, Profile
 from levelup_ov.checkout.proof import PastOrder
-from levelup_ov.checkout.store import Connected, Kind, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, Connected, Kind, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import broken_protocol
@@ -53,7 +53,7 @@ class Access:
 class Tokens:
     """Seals and opens tokens, each for its own connection; one under an older key is sealed again when it is used."""
 
-    def __init__(self, store: Store, keys: Sequence[Secret]) -> None:
+    def __init__(self, store: CheckoutStore, keys: Sequence[Secret]) -> None:
         self._store = store
         self._sealer = Sealer(keys, SEALED_FOR)
         self._newest = Sealer(keys[:1], SEALED_FOR)
@@ -74,7 +74,12 @@ class Connections:
     """All that concerns connections. ``return_url``: our own public address; ``clock`` gives the aware present."""
 
     def __init__(
-        self, store: Store, levelup: LevelUpClient, tokens: Tokens, return_url: str, clock: Callable[[], datetime]
+        self,
+        store: CheckoutStore,
+        levelup: LevelUpClient,
+        tokens: Tokens,
+        return_url: str,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._levelup = levelup

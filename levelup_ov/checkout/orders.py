@@ -34,7 +34,7 @@ from levelup_ov.checkout.problems import (
     settlement_note,
 )
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import Order, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -109,7 +109,7 @@ class Orders:
 
     def __init__(
         self,
-        store: Store,
+        store: CheckoutStore,
         levelup: LevelUpClient,
         connections: Connections,
         service: Service,
@@ -157,7 +157,7 @@ class Orders:
         sent = amounts.completed(order.check, discount)
         return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
 
-    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> Order:
+    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> StoredOrder:
         """Charge ``order`` at most once under ``key``, and submit it where there is a ``delivery``.
 
         ``context.replayed`` says whether it had been charged before.
@@ -195,13 +195,13 @@ class Orders:
             raise settled(charged)
         return charged
 
-    def show(self, id: str) -> Order:
+    def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
         if (order := self._store.order(id)) is None:
             raise Failure("order_not_found", "the service has made no such order")
         return order
 
-    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> Order:
+    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
@@ -233,7 +233,7 @@ class Orders:
             raise in_progress("this order is being worked on")
         return self._refunds.take_back(taken, confirmation, context, before=order)
 
-    def reconcile(self, order: Order, context: RequestContext) -> Order:
+    def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Take up an order that was left unfinished; nothing is submitted, what was not is refunded.
 
         :raises Failure: why it is still unfinished.
@@ -260,20 +260,20 @@ class Orders:
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
         return order
 
-    def unfinished(self, limit: int) -> list[Order]:
+    def unfinished(self, limit: int) -> list[StoredOrder]:
         """What :meth:`reconcile` is for, first what waited longest; nothing that is worked on right now."""
         found = self._store.unfinished_orders(to_ms(self._clock()), limit)
         return [order for order in found if order.operator_case or self._leases.has_ended(order.held)]
 
-    def tried(self, order: Order) -> None:
+    def tried(self, order: StoredOrder) -> None:
         """Let the orders that wait behind this one come first in the next run."""
         self._store.change_order(order.id, (order.state,), values={"tried_at": to_ms(self._clock())})
 
-    def operator_cases(self) -> list[Order]:
+    def operator_cases(self) -> list[StoredOrder]:
         """The orders that a person must settle."""
         return self._store.operator_cases()
 
-    def settle(self, id: str, by: str, why: str, uuid: str | None = None) -> Order:
+    def settle(self, id: str, by: str, why: str, uuid: str | None = None) -> StoredOrder:
         """Close a person's case: ``by`` has settled it, ``why`` says how.
 
         ``uuid``: of the charge that the person has found, for one that nobody could prove; it is then taken up as any
@@ -303,7 +303,7 @@ class Orders:
             self._submissions.reconcile(submission, lambda _: settlement(done))
         return done
 
-    def _settle_charge(self, order: Order, context: RequestContext) -> Order:
+    def _settle_charge(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         submission = self._submissions.ledger.show(order.id)
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
@@ -320,7 +320,7 @@ class Orders:
             self._charges.void(order)
         return self.show(order.id)
 
-    def _look_up(self, order: Order | None, context: RequestContext) -> Settlement:
+    def _look_up(self, order: StoredOrder | None, context: RequestContext) -> Settlement:
         """What became of a charge.
 
         :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later one is
@@ -330,10 +330,10 @@ class Orders:
             raise Disproved
         return found
 
-    def _is_too_old(self, order: Order) -> bool:
+    def _is_too_old(self, order: StoredOrder) -> bool:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
 
-    def _give_back(self, order: Order) -> Order:
+    def _give_back(self, order: StoredOrder) -> StoredOrder:
         why = Failure("charge_refunded", "the charge was found when nobody waited for it any more")
         values = {"state": "refunding", "problem": problem(why), "held": None}
         return self._store.change_order(order.id, ("charged",), values=values) or self.show(order.id)

@@ -15,7 +15,7 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import Order, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
@@ -28,20 +28,22 @@ log = logging.getLogger(__name__)
 class Refunds:
     """All that refunds. An order comes here in state ``refunding``, held by the caller."""
 
-    def __init__(self, store: Store, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
+    def __init__(self, store: CheckoutStore, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
         self._store = store
         self._levelup = levelup
         self._connections = connections
         self._leases = leases
 
-    def take(self, order: Order, context: RequestContext) -> Order:
+    def take(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Refund an order that has to go back, or go on with it. :raises Failure: as :meth:`take_back`."""
         taken = self._leases.take(order, ("refunding",))
         if taken is None:
             raise in_progress("this order is being refunded")
         return self.take_back(taken, None, context, before=order)
 
-    def take_back(self, order: Order, confirmation: Secret | None, context: RequestContext, *, before: Order) -> Order:
+    def take_back(
+        self, order: StoredOrder, confirmation: Secret | None, context: RequestContext, *, before: StoredOrder
+    ) -> StoredOrder:
         """Refund ``order``; ``before``: how it was when it was taken up.
 
         :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
@@ -60,7 +62,7 @@ class Refunds:
             self.release(order)
             raise
 
-    def look(self, order: Order, context: RequestContext) -> Order:
+    def look(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Read an order that could not be refunded: LevelUp may have given it back meanwhile.
 
         :raises Failure: it cannot be read now.
@@ -72,7 +74,7 @@ class Refunds:
             return order
         return self._refunded(order, told)
 
-    def release(self, order: Order) -> None:
+    def release(self, order: StoredOrder) -> None:
         """Let the next request take the order up at once."""
         try:
             self._store.change_order(order.id, ("submitting", "refunding"), held=order.held, values={"held": None})
@@ -80,8 +82,13 @@ class Refunds:
             log.warning("an order is held until its lease ends", extra={"order": order.id})
 
     def _refund(
-        self, calls: LevelUpSession, order: Order, merchant: Access, confirmation: Secret | None, before: Order
-    ) -> Order:
+        self,
+        calls: LevelUpSession,
+        order: StoredOrder,
+        merchant: Access,
+        confirmation: Secret | None,
+        before: StoredOrder,
+    ) -> StoredOrder:
         uuid = order.uuid or ""
         if before.state == "refunding":
             if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
@@ -132,7 +139,7 @@ class Refunds:
                 return None
             raise _Unclear(refusal.message) from None
 
-    def _undone(self, order: Order, failure: Failure, before: Order) -> Failure:
+    def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> Failure:
         """Record that a refund was not made, and give what is told of it."""
         if isinstance(failure, _Elsewhere):
             return failure
@@ -166,14 +173,14 @@ class Refunds:
             return pending(failure.message)
         return self._put_back(order, failure)
 
-    def _put_back(self, order: Order, failure: Failure) -> Failure:
+    def _put_back(self, order: StoredOrder, failure: Failure) -> Failure:
         """Nothing was refunded, and the site that asked for it is told so: the order is what it was."""
         back = "submitted" if order.submitted is not None else "charged"
         values = {"state": back, "held": None, "refund_key": None}
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         return failure
 
-    def _refunded(self, order: Order, told: PastOrder, **more: str | None) -> Order:
+    def _refunded(self, order: StoredOrder, told: PastOrder, **more: str | None) -> StoredOrder:
         assert told.refunded_at is not None
         values = {
             "state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None, **more,

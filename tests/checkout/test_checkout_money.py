@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.store import Order, Store
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.ledger.observer import Observer
 from levelup_ov.standins.levelup.world import REFUND_TIPS
 from tests.channel import Clock
@@ -542,8 +542,8 @@ def test_nothing_is_cooked_once_the_charge_was_given_up(
     """The host that submits it was held up behind its last look but one: another one has refunded it meanwhile."""
     check = Leases.still_ours
 
-    def held_up(leases: Leases, held: Order) -> bool:
-        store: Store = leases._store
+    def held_up(leases: Leases, held: StoredOrder) -> bool:
+        store: CheckoutStore = leases._store
         store.change_order(held.id, ("submitting",), values={"state": "refunding", "held": None})
         return check(leases, held)
 
@@ -553,7 +553,7 @@ def test_nothing_is_cooked_once_the_charge_was_given_up(
 
 
 def test_a_lease_ends_by_what_each_host_has_seen_itself(site: Site) -> None:
-    store = Store(site.app.extensions["levelup_ov"].submissions.ledger.database)
+    store = CheckoutStore(site.app.extensions["levelup_ov"].submissions.ledger.database)
     here, there = [1_000_000], [5]
     ours = Leases(store, Observer("here", lambda: here[0]), 1000)
     theirs = Leases(store, Observer("there", lambda: there[0]), 1000)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.checkout.store import Store
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
@@ -365,7 +365,7 @@ class Killer:
         self.dead = False
         for owner, names in (
             (Session, ("call",)),
-            (Store, ("add_order", "change_order")),
+            (CheckoutStore, ("add_order", "change_order")),
             (Ledger, ("claim", "begin_sending", "place", "fail", "lose")),
         ):
             for name in names:
