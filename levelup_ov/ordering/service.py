@@ -219,6 +219,12 @@ class Service:
         """The id of the validation that an order comes from; None where it has none of ours (META-8)."""
         return self._keeper.open_validation_id(_canonical(location_id), request.metadata)
 
+    def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
+        """What was submitted under a key last, or was found to be the same order as that."""
+        location, keys = _canonical(location_id), self._identity_keys
+        named = identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
+        return self.submissions.ledger.named(named)
+
     def reconcile(self, submission: Submission, context: RequestContext) -> Settlement | None:
         """Find out what became of an unknown submission; None: no order stands.
 
