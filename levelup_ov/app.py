@@ -19,7 +19,7 @@ from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
 from levelup_ov.schemas.openapi import document
-from levelup_ov.transport.cache import Store
+from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
 
@@ -80,7 +80,7 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
-def _store(settings: Settings) -> Store | None:
+def _store(settings: Settings) -> CacheStore | None:
     if settings.redis is None:
         return None
     from levelup_ov.transport.redis_cache import RedisStore  # its library is an extra
