@@ -135,10 +135,9 @@ class Adapter(ABC):
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Make the provider refuse what may still arrive under ``reference``; asked only where :attr:`fences`.
+        """Have what may still arrive under ``reference`` refused, as ReferenceFenced; asked only where :attr:`fences`.
 
-        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is. The refusal
-        of what comes after it is a :class:`~levelup_ov.errors.ReferenceFenced`.
+        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is.
         """
         raise LookupError(f"{type(self).__name__} cannot fence orders")
 
