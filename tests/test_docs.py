@@ -144,6 +144,12 @@ def test_every_link_within_the_pages_leads_somewhere(site: Path) -> None:
     assert broken == []
 
 
+def test_the_guide_of_each_alert_is_a_paragraph(site: Path) -> None:
+    guides = re.findall(r"guide: (\S+)#(\S+)", (DOCS / "operating" / "alerts.yml").read_text(encoding="utf-8"))
+    assert len(guides) > 10
+    assert [(page, anchor) for page, anchor in guides if anchor not in Links(site / page).anchors] == []
+
+
 def test_the_id_of_a_rule_leads_to_the_rule(site: Path) -> None:
     assert "contract.html#time-4" in Links(site / "operating.html").links | Links(site / "interface.html").links
     assert "../contract.html#pay-1" in Links(site / "providers" / "square.html").links
