@@ -102,7 +102,7 @@ _DEEPEST = 8
 Credentials = Mapping[str, Secret]
 
 
-class Problem(Refused):
+class SandboxRefused(Refused):
     """A refusal of the engine, with its own code as ``problem``."""
 
     def __init__(self, problem: str, message: str, path: str | None) -> None:
@@ -131,7 +131,7 @@ class SandboxAdapter(Adapter):
 
     interface_version = 2
     tenders = frozenset({"levelup", "credit_card"})
-    creates_accounts = True
+    creates_customer_accounts = True
     schedules = True
     fences = True
     settings = {
@@ -164,13 +164,13 @@ class SandboxAdapter(Adapter):
             try:
                 cart = validated if unchanged else _fill_cart(validated, content, session)
                 return _place_order(cart, cart.total, order, tender, session)
-            except Problem as problem:
+            except SandboxRefused as problem:
                 if problem.problem not in _UNUSABLE:
                     raise
                 session.nothing_placed()
         _, cart, credentials = _open_cart(order, content, session)
         total = validated.total if validated is not None and unchanged else cart.total
-        return replace(_place_order(cart, total, order, tender, session), account=credentials)
+        return replace(_place_order(cart, total, order, tender, session), customer_account=credentials)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
@@ -191,7 +191,7 @@ class SandboxAdapter(Adapter):
             code, text, where = problem.text("code"), problem.text("text"), problem.text("where", None)
         except Unanswered:
             return None
-        return Problem(code, text, _path(where or "")) if code in _CODE_OF else None
+        return SandboxRefused(code, text, _path(where or "")) if code in _CODE_OF else None
 
 
 def _path(where: str) -> str | None:
@@ -206,7 +206,7 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[JSONObject
     path = f"/v1/locations/{place}/carts"
     try:
         answer = session.post(path, content, repeatable=True).object()
-    except Problem as problem:
+    except SandboxRefused as problem:
         if problem.problem != "session_refused":
             raise
         token, credentials = _sign_in(order, session)
@@ -257,7 +257,7 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
             places_order=True,
             trace={"expected_total": total},
         )
-    except Problem as problem:
+    except SandboxRefused as problem:
         # A network may deliver a call twice and this answer the second: then it was ordered by the first.
         reference = order.reference if problem.problem in _ORDERED else None
         if reference is None or (placed := _find_order(cart.place, reference, total, session)) is None:
@@ -309,8 +309,10 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
     no account is taken over (META-6).
     """
     attempts: list[tuple[str, dict[str, Any]]] = []
-    if "email" in order.account and "password" in order.account:
-        attempts.append(("/v1/sessions", {name: order.account[name].reveal() for name in ("email", "password")}))
+    if "email" in order.customer_account and "password" in order.customer_account:
+        attempts.append(
+            ("/v1/sessions", {name: order.customer_account[name].reveal() for name in ("email", "password")})
+        )
     if order.user.email is not None:
         password = session.conceal(secrets.token_urlsafe(24))
         person = {"password": password, "name": order.user.name, "phone": order.user.phone}
@@ -324,7 +326,7 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
             if answer.member("account").text("email") != body["email"]:
                 words = "is about another guest: $.account.email is not the one that was sent"
                 raise broken_protocol(f"the provider's answer to POST {path} {words}")
-        except Problem as problem:
+        except SandboxRefused as problem:
             if problem.problem not in ("login_refused", "email_taken"):
                 raise
         else:
@@ -402,7 +404,7 @@ def _quote(answer: JSONObject, credentials: Credentials, cart: Credentials) -> Q
         charged=answer.cents("grand_total"),
         merchant_funded_discount=discounts.cents("coupon"), provider_funded_discount=discounts.cents("house"),
         ready=Ready(ready.instant("at", None), slots),
-        account=credentials, cart=cart,
+        customer_account=credentials, cart=cart,
     )  # fmt: skip
 
 

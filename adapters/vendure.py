@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, Page, read_location, read_menu, read_page
-from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, Problem, problem_in
+from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, VendureRefused, problem_in
 from levelup_ov.adapter import (
     Account,
     Adapter,
@@ -76,7 +76,7 @@ class VendureAdapter(Adapter):
 
     interface_version = 2
     tenders = frozenset(METHODS.values())
-    creates_accounts = True
+    creates_customer_accounts = True
     schedules = True
     fences = True
     settings = {
@@ -137,7 +137,7 @@ class VendureAdapter(Adapter):
         placed = self._order_cart(cart, validated.total if validated else cart.total, order, tender, session)
         if placed is None:
             raise Refused("order_refused", "the shop does not keep its carts")
-        return replace(placed, account=quote.account)
+        return replace(placed, customer_account=quote.customer_account)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
@@ -171,7 +171,7 @@ class VendureAdapter(Adapter):
         }
         try:
             reply = _ask(session, place, PLACE, {"input": variables}, places_order=True, trace={"code": cart.code})
-        except Problem as problem:
+        except VendureRefused as problem:
             if problem.name not in PERHAPS_ORDERED:
                 raise
             placed = self.find_order(order.location, order.reference or "", {}, session)
@@ -208,14 +208,14 @@ class VendureAdapter(Adapter):
             variables = {"input": {"key": key, "customer": customer, **content}}
             try:
                 reply = _ask(session, order.location.provider_id, OPEN, variables)
-            except Problem as problem:
+            except VendureRefused as problem:
                 refusal = problem
                 if problem.name not in NOT_THIS_CUSTOMER:
                     raise
             else:
                 answer = _data(reply).member("cart")
                 account = {} if guest else {name: Secret(customer[name]) for name in ("email", "password")}
-                quote = replace(read_quote(answer, order), account=account)
+                quote = replace(read_quote(answer, order), customer_account=account)
                 held = answer.member("order")
                 total = held.cents("totalWithTax") - (quote.tip or 0)
                 cart = Cart(held.text("code"), session.conceal(answer.text("token")), total, digest_of(order))
@@ -271,7 +271,7 @@ def _data_of(answer: JSONObject) -> JSONObject:
 
 def _customers(order: Order, guest: bool) -> Iterator[dict[str, Any]]:
     """The customers that the order may run on, one to be tried after the other; no account is taken over."""
-    user, stored = order.user, order.account
+    user, stored = order.user, order.customer_account
     if user.email is None:
         raise Refused("customer_refused", "this shop needs an e-mail address", path="$.user.email")
     local, _, domain = user.email.rpartition("@")

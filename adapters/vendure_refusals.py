@@ -47,7 +47,7 @@ PERHAPS_ORDERED = (CART_GONE, "ReferenceTaken")
 """Problems of a cart that an order may be behind."""
 
 
-class Problem(Refused):
+class VendureRefused(Refused):
     """A refusal of the shop: ``name`` is its kind, or the code of a thrown error."""
 
     def __init__(self, name: str, words: str, item: int | None = None) -> None:
@@ -57,7 +57,7 @@ class Problem(Refused):
         self.name = name
 
 
-def problem_in(answer: JSONObject) -> Problem | None:
+def problem_in(answer: JSONObject) -> VendureRefused | None:
     """The refusal that an answer expresses; None if it is none, or proves nothing.
 
     A refusal of the plugin undoes all that its call did. A thrown error of a call that places proves nothing.
@@ -66,7 +66,7 @@ def problem_in(answer: JSONObject) -> Problem | None:
         errors = answer.each("errors")
         name, path = errors[0].member("extensions").text("code"), errors[0].value.get("path")
         placing = path == ["placed"] or len(errors) > 1
-        return Problem(name, errors[0].text("message")) if name in CODES and not placing else None
+        return VendureRefused(name, errors[0].text("message")) if name in CODES and not placing else None
     if answer.has("errors"):
         return None
     told = [each for each in answer.member("data").value.values() if type(each) is dict and each.get("refusal")]
@@ -74,4 +74,4 @@ def problem_in(answer: JSONObject) -> Problem | None:
     if len(told) != 1 or any(told[0].get(name) is not None for name in ("order", "reference", "token")):
         return None
     refusal = JSONObject(told[0]).member("refusal")
-    return Problem(refusal.text("kind"), refusal.text("message"), refusal.integer("item", None))
+    return VendureRefused(refusal.text("kind"), refusal.text("message"), refusal.integer("item", None))

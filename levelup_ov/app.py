@@ -21,7 +21,7 @@ from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
 from levelup_ov.schemas.openapi import document
-from levelup_ov.transport.cache import Store
+from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
 
@@ -89,7 +89,7 @@ def _check(ledger: Ledger) -> Sequence[Backlog]:
     return ledger.count_open()
 
 
-def _store(settings: Settings) -> Store | None:
+def _store(settings: Settings) -> CacheStore | None:
     if settings.redis is None:
         return None
     from levelup_ov.transport.redis_cache import RedisStore  # its library is an extra

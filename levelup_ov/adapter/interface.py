@@ -76,7 +76,7 @@ class Adapter(ABC):
     """What the provider can be paid with (PAY-1, PAY-2)."""
     fulfillments: ClassVar[frozenset[str]] = frozenset({"pickup"})
     """How orders may reach the customer: ``pickup``, ``delivery`` (EP-12)."""
-    creates_accounts: ClassVar[bool] = False
+    creates_customer_accounts: ClassVar[bool] = False
     """Whether orders run on a customer's account at the provider (META-6)."""
     schedules: ClassVar[bool] = False
     """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Redirect
 from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
 from levelup_ov.checkout import Checkout
 from levelup_ov.checkout.callbacks import Callbacks
-from levelup_ov.checkout.store import Connected, Kind, Order
+from levelup_ov.checkout.store import Connected, Kind, StoredOrder
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas.body import parse
@@ -200,7 +200,7 @@ def _respond(answer: str, content: Any) -> Response:
     return json_response(ANSWERS[answer].dump(content))
 
 
-def _replayable(call: Callable[[], Order]) -> Response:
+def _replayable(call: Callable[[], StoredOrder]) -> Response:
     response = _respond("order", call())
     if g.context.replayed:
         response.headers["Idempotency-Replayed"] = "true"

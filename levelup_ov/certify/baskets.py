@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import fresh, members
-from levelup_ov.certify.orders import Line, order
+from levelup_ov.certify.orders import OrderLine, order
 from levelup_ov.certify.shapes import is_integer
-from levelup_ov.certify.validations import Validations, food
+from levelup_ov.certify.validations import ValidationChecks, food
 
 _ROOT = "order_validation"
 _TRIES = 12
@@ -22,7 +22,7 @@ _COUNT = 3
 class Baskets:
     """Orders at one place."""
 
-    def __init__(self, validations: Validations) -> None:
+    def __init__(self, validations: ValidationChecks) -> None:
         self.validations = validations
         self.report = validations.report
 
@@ -77,7 +77,7 @@ class Baskets:
                 words = f"food costs {food(answer)} beside another order, {expected} by itself"
                 self.report.expect("META-11", title, same, answer, words)
 
-    def _expect_sum(self, title: str, lines: tuple[Line, Line], alone: tuple[Exchange, Exchange]) -> None:
+    def _expect_sum(self, title: str, lines: tuple[OrderLine, OrderLine], alone: tuple[RoundTrip, RoundTrip]) -> None:
         both = self.validations.send(*(line.wire() for line in lines))
         if not both.ok:
             self.report.not_applicable("ITEM-11", title, both.words)
@@ -87,7 +87,7 @@ class Baskets:
         words = f"{food(both)} for both, {parts[0]} and {parts[1]} by themselves"
         self.report.expect("ITEM-11", title, met, both, words)
 
-    def _pairs(self) -> Iterator[tuple[Line, Line]]:
+    def _pairs(self) -> Iterator[tuple[OrderLine, OrderLine]]:
         """Items in two ways: with the least that they ask for, and with one more option, or another one."""
         kitchen = self.validations.kitchen
         for item, _, option in kitchen.options():
@@ -95,7 +95,7 @@ class Baskets:
             if least is not None and other is not None and _chosen(least) != _chosen(other):
                 yield least, other
 
-    def _first(self, lines: Iterator[Line]) -> tuple[Line | None, Exchange | None]:
+    def _first(self, lines: Iterator[OrderLine]) -> tuple[OrderLine | None, RoundTrip | None]:
         """The first line that is taken, and its price."""
         for line in islice(lines, _TRIES):
             exchange = self.validations.send(line.wire())
@@ -104,5 +104,5 @@ class Baskets:
         return None, None
 
 
-def _chosen(line: Line) -> dict[str, int]:
+def _chosen(line: OrderLine) -> dict[str, int]:
     return {pick.option.provider_id: pick.quantity for pick in line.picks}

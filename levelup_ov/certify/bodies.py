@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import Conversation, members
-from levelup_ov.certify.endpoints import Place, refused_as
+from levelup_ov.certify.endpoints import LocationUnderTest, refused_as
 
 _ROOT = "order_validation"
 _ITEM = "items[0].item"
@@ -51,7 +51,7 @@ _DECIDED = frozenset({100_000_000, 10_000})
 """Values that are out of a range that this project chose."""
 
 
-def check_bodies(talk: Conversation, place: Place, sound: Mapping[str, Any], answer: Exchange) -> None:
+def check_bodies(talk: Conversation, place: LocationUnderTest, sound: Mapping[str, Any], answer: RoundTrip) -> None:
     """``sound`` is an order that ``place`` takes, ``answer`` what it answered."""
     for rule, member, value in WRONG_MEMBERS:
         wrong = changed(sound, member, value)
@@ -85,7 +85,7 @@ def changed(sound: Mapping[str, Any], member: str, value: Any) -> dict[str, Any]
     return result
 
 
-def _unknown_members(talk: Conversation, place: Place, sound: Mapping[str, Any], answer: Exchange) -> None:
+def _unknown_members(talk: Conversation, place: LocationUnderTest, sound: Mapping[str, Any], answer: RoundTrip) -> None:
     novelty = {"certify_novelty": {"deep": [1, None, {"a": True}]}}
     order = {**copy.deepcopy(dict(sound)), **novelty}
     order["user"] = {**order["user"], **novelty}
@@ -109,7 +109,7 @@ def _unknown_members(talk: Conversation, place: Place, sound: Mapping[str, Any],
     talk.report.expect("EP-8", "unknown members are ignored beside the root", exchange.ok, exchange)
 
 
-def _unreadable(talk: Conversation, place: Place, sound: Mapping[str, Any]) -> None:
+def _unreadable(talk: Conversation, place: LocationUnderTest, sound: Mapping[str, Any]) -> None:
     body = json.dumps({_ROOT: sound}).encode()
     for title, content, headers, status, code, decision in _unreadable_bodies(body):
         exchange = talk.raw(place.id, _ROOT, content, headers)

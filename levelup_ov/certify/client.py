@@ -33,7 +33,7 @@ class LimitReached(Exception):
 
 
 @dataclass(frozen=True)
-class Exchange:
+class RoundTrip:
     """A request and its answer. ``failure`` says why there was none; ``status`` is then 0.
 
     ``headers`` are those of the answer, names in lower case; ``sent`` those of the request that matter, without the
@@ -115,7 +115,7 @@ class Client:
         *,
         key: Secret | None | bool = True,
         scheme: str = "token",
-    ) -> Exchange:
+    ) -> RoundTrip:
         """One request. ``key``: True for the run's own, None for none. No answer is an exchange, too.
 
         :raises LimitReached: the run has used up what it may.
@@ -136,10 +136,10 @@ class Client:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             words = f"no answer: {type(error).__name__}{f', {error}' if str(error) else ''}"
-            return Exchange(method, path, sent, body, 0, seconds=time.monotonic() - begun, failure=words)
-        return Exchange(method, path, sent, body, status, answered, content, time.monotonic() - begun)
+            return RoundTrip(method, path, sent, body, 0, seconds=time.monotonic() - begun, failure=words)
+        return RoundTrip(method, path, sent, body, status, answered, content, time.monotonic() - begun)
 
-    def together(self, path: str, bodies: Sequence[bytes]) -> list[Exchange]:
+    def together(self, path: str, bodies: Sequence[bytes]) -> list[RoundTrip]:
         """A POST of each body, all at once, each over a connection of its own.
 
         :raises LimitReached: the run has used up what it may.
@@ -147,7 +147,7 @@ class Client:
         if self._left < len(bodies):
             raise LimitReached
 
-        def send(body: bytes) -> Exchange:
+        def send(body: bytes) -> RoundTrip:
             beside = copy.copy(self)
             beside._connection, beside._used = None, False
             try:

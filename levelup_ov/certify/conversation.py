@@ -10,7 +10,7 @@ from typing import Any
 
 from pytz.tzinfo import BaseTzInfo
 
-from levelup_ov.certify.client import Client, Exchange
+from levelup_ov.certify.client import Client, RoundTrip
 from levelup_ov.certify.contract import table
 from levelup_ov.certify.report import Report
 from levelup_ov.certify.shapes import MISSING, flaws, is_integer, is_time
@@ -53,13 +53,13 @@ class Conversation:
         """New with every run, so that no earlier one has a part in it."""
         self.zone: BaseTzInfo | None = None
 
-    def get(self, path: str, **headers: str) -> Exchange:
+    def get(self, path: str, **headers: str) -> RoundTrip:
         """Read something."""
         return self.held(self.client.send("GET", path, headers=headers))
 
     def order(
         self, location: str, root: str, members: Any, *, key: str | None = None, replaced: Mapping[str, str] = {}
-    ) -> Exchange:
+    ) -> RoundTrip:
         """Send an order to the endpoint of ``root``, wrapped in it.
 
         ``key``: the Idempotency-Key. ``replaced``: JSON strings that become raw text, to write what JSON libraries
@@ -70,16 +70,16 @@ class Conversation:
             body = body.replace(json.dumps(placeholder), raw)
         return self.raw(location, root, body.encode(), {"Idempotency-Key": key} if key is not None else {})
 
-    def at_once(self, location: str, root: str, orders: Sequence[Any]) -> list[Exchange]:
+    def at_once(self, location: str, root: str, orders: Sequence[Any]) -> list[RoundTrip]:
         """Several orders at the same time."""
         bodies = [json.dumps({root: members}).encode() for members in orders]
         return [self.held(answer, root) for answer in self.client.together(f"/locations/{location}/{root}s", bodies)]
 
-    def raw(self, location: str, root: str, body: bytes, headers: Mapping[str, str] = {}) -> Exchange:
+    def raw(self, location: str, root: str, body: bytes, headers: Mapping[str, str] = {}) -> RoundTrip:
         """Send a body as it is."""
         return self.held(self.client.send("POST", f"/locations/{location}/{root}s", body, headers), root)
 
-    def held(self, exchange: Exchange, root: str | None = None) -> Exchange:
+    def held(self, exchange: RoundTrip, root: str | None = None) -> RoundTrip:
         """``exchange``, its answer held to what holds for every answer."""
         if exchange.failure:
             return exchange
@@ -92,7 +92,7 @@ class Conversation:
             self._answer(exchange, root)
         return exchange
 
-    def _no_secrets(self, exchange: Exchange) -> None:
+    def _no_secrets(self, exchange: RoundTrip) -> None:
         title = "no answer holds the API key or a card number"
         leaked = any(secret.encode() in exchange.content for secret in self.secrets if len(secret) >= _SHORTEST_SECRET)
         self.report.expect("ERR-4", title, not leaked, exchange, "the answer holds a secret of the request")
@@ -100,7 +100,7 @@ class Conversation:
             title = "no error holds a stack trace"
             self.report.expect("ERR-4", title, not _STACK.search(exchange.content), exchange, "it holds a stack trace")
 
-    def _error(self, exchange: Exchange) -> None:
+    def _error(self, exchange: RoundTrip) -> None:
         report, error = self.report, exchange.error
         message = error.get("message")
         sound = isinstance(error.get("type"), str) and isinstance(message, str) and bool(message.strip())
@@ -138,7 +138,7 @@ class Conversation:
         right = kind is not None and given == (kind.status, kind.type, kind.retryable)
         report.expect("ERR-3", title, right, exchange, words, decision=True)
 
-    def _answer(self, exchange: Exchange, root: str) -> None:
+    def _answer(self, exchange: RoundTrip, root: str) -> None:
         report = self.report
         for seconds, decision in zip(_PATIENCE[root], (False, True)):
             title = f"{root} is answered within {seconds} seconds"
@@ -159,7 +159,7 @@ class Conversation:
             self._times(exchange, answer)
             self._sums(exchange, answer)
 
-    def _shape(self, exchange: Exchange, answer: Mapping[str, Any], root: str) -> None:
+    def _shape(self, exchange: RoundTrip, answer: Mapping[str, Any], root: str) -> None:
         own = {"order_validation": "EP-11", "order_submission": "SUB-1"}[root]
         found = {flaw.member: flaw for flaw in flaws(table(_ROOTS[root]), dict(answer))}
         for member, kind in table(_ROOTS[root]).items():
@@ -179,7 +179,7 @@ class Conversation:
                     rule = "TIME-1"
                 report.expect(rule, f"{member}: {kind}", flaw is None, exchange, str(flaw))
 
-    def _metadata(self, exchange: Exchange, metadata: Any) -> None:
+    def _metadata(self, exchange: RoundTrip, metadata: Any) -> None:
         if not isinstance(metadata, dict):
             return
         title = "members of metadata start with user_ or order_, or the channel keeps none of them"
@@ -198,7 +198,7 @@ class Conversation:
             title = "order_fees is a list of names and amounts"
             self.report.expect("MONEY-9", title, sound, exchange, "it is not", decision=True)
 
-    def _times(self, exchange: Exchange, answer: Mapping[str, Any]) -> None:
+    def _times(self, exchange: RoundTrip, answer: Mapping[str, Any]) -> None:
         title = "ready_at is the same as soonest_available_at"
         soonest, ready = answer.get("soonest_available_at", MISSING), answer.get("ready_at", MISSING)
         if MISSING not in (soonest, ready):
@@ -212,7 +212,7 @@ class Conversation:
                 local = not text.endswith("Z") or ready_time.to_wire(ready_time.parse(text), self.zone) == text
                 self.report.expect("TIME-1", title, local, exchange, f"{text} is in UTC", decision=True)
 
-    def _sums(self, exchange: Exchange, answer: Mapping[str, Any]) -> None:
+    def _sums(self, exchange: RoundTrip, answer: Mapping[str, Any]) -> None:
         amounts = [answer.get(name) for name in ("total", "tax", "tip")]
         discounts = [answer.get(name) for name in ("merchant_funded_discount", "provider_funded_discount")]
         pays = sum(amount for amount in amounts if is_integer(amount))
@@ -222,7 +222,7 @@ class Conversation:
         self.report.expect("MONEY-7", title, not further, exchange, f"{', '.join(further)} is")
 
 
-def members(exchange: Exchange) -> dict[str, Any]:
+def members(exchange: RoundTrip) -> dict[str, Any]:
     """What stands in an answer to an order, wrapped or not (EP-10)."""
     answer = exchange.json
     if not isinstance(answer, dict):

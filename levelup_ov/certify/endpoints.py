@@ -11,7 +11,7 @@ import pytz
 from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.certify import wire_menu
-from levelup_ov.certify.client import CannotRun, Exchange
+from levelup_ov.certify.client import CannotRun, RoundTrip
 from levelup_ov.certify.contract import table
 from levelup_ov.certify.conversation import Conversation, fresh
 from levelup_ov.certify.shapes import flaws
@@ -26,7 +26,7 @@ _OPEN = ("/health", "/ready", "/openapi.json")
 
 
 @dataclass(frozen=True)
-class Place:
+class LocationUnderTest:
     """A location with its menu. ``wire`` is the location as EP-2 gave it, ``zone`` None where it is not known."""
 
     id: str
@@ -82,7 +82,7 @@ def check_keys(talk: Conversation) -> None:
 
 
 def refused_as(
-    talk: Conversation, rule: str, title: str, exchange: Exchange, status: int, code: str, path: str | None = None
+    talk: Conversation, rule: str, title: str, exchange: RoundTrip, status: int, code: str, path: str | None = None
 ) -> None:
     """The decided form of a refusal, for one that was refused at all."""
     if not exchange.refused:
@@ -115,7 +115,7 @@ def read_merchants(talk: Conversation) -> list[str]:
     return ids
 
 
-def read_locations(talk: Conversation, merchant: str) -> list[Place]:
+def read_locations(talk: Conversation, merchant: str) -> list[LocationUnderTest]:
     """The locations of EP-2, held to LOC-1 and LOC-2."""
     report = talk.report
     exchange = talk.get(f"/merchants/{merchant}/locations")
@@ -141,13 +141,13 @@ def read_locations(talk: Conversation, merchant: str) -> list[Place]:
         report.expect("LOC-2", title, not wrong, exchange, "; ".join(wrong[:5]))
         report.location = None
         if isinstance(location.get("provider_id"), str):
-            places.append(Place(location["provider_id"], location))
+            places.append(LocationUnderTest(location["provider_id"], location))
     _ids(talk, exchange, [place.id for place in places], "locations")
     _conditional(talk, f"/merchants/{merchant}/locations", exchange)
     return places
 
 
-def read_menu(talk: Conversation, place: Place) -> Place:
+def read_menu(talk: Conversation, place: LocationUnderTest) -> LocationUnderTest:
     """``place`` with its menu (EP-3), held to MENU-1 to MENU-5."""
     report, path = talk.report, f"/locations/{place.id}/menu"
     exchange = talk.get(path)
@@ -173,10 +173,10 @@ def read_menu(talk: Conversation, place: Place) -> Place:
     menu = wire_menu.read(wire)
     _paths(talk, exchange, menu)
     _conditional(talk, path, exchange)
-    return Place(place.id, place.wire, menu)
+    return LocationUnderTest(place.id, place.wire, menu)
 
 
-def _paths(talk: Conversation, exchange: Exchange, menu: Menu) -> None:
+def _paths(talk: Conversation, exchange: RoundTrip, menu: Menu) -> None:
     """How nesting is written into ids (ITEM-3, ITEM-4, MENU-5)."""
     nested = [(option, below) for group in menu.option_groups for option in group.options
               for below in option.option_groups]  # fmt: skip
@@ -202,7 +202,7 @@ def _paths(talk: Conversation, exchange: Exchange, menu: Menu) -> None:
         talk.report.not_applicable("ITEM-3", "the id of a nested option begins with its parents", "no nested options")
 
 
-def _conditional(talk: Conversation, path: str, exchange: Exchange) -> None:
+def _conditional(talk: Conversation, path: str, exchange: RoundTrip) -> None:
     """MENU-4."""
     report, etag = talk.report, exchange.headers.get("etag")
     if report.expect("MENU-4", "there is an ETag", bool(etag), exchange, "there is none", decision=True):
@@ -210,7 +210,7 @@ def _conditional(talk: Conversation, path: str, exchange: Exchange) -> None:
         report.expect("MENU-4", "what has not changed is answered 304", again.status == 304, again, decision=True)
 
 
-def _ids(talk: Conversation, exchange: Exchange, ids: Sequence[str], kind: str) -> None:
+def _ids(talk: Conversation, exchange: RoundTrip, ids: Sequence[str], kind: str) -> None:
     unsafe = [id for id in ids if not _URL_SAFE.fullmatch(id)]
     talk.report.expect("EP-7", f"ids of {kind} are URL-safe", not unsafe, exchange, ", ".join(map(repr, unsafe[:5])))
     twice = sorted({id for id in ids if ids.count(id) > 1})

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from levelup_ov.certify import endpoints
-from levelup_ov.certify.client import CannotRun, Client, Exchange
+from levelup_ov.certify.client import CannotRun, Client, RoundTrip
 from levelup_ov.certify.conversation import Conversation
 from levelup_ov.certify.report import Report
 from levelup_ov.certify.wire_menu import problems
@@ -53,7 +53,7 @@ def _ids(client: Client, key: Secret | None, locations: Sequence[str]) -> list[s
     return ids
 
 
-def _problems(exchange: Exchange) -> tuple[str, ...]:
+def _problems(exchange: RoundTrip) -> tuple[str, ...]:
     if exchange.ok:
         return problems(exchange.json)
     if exchange.error.get("code") == "menu_invalid":

@@ -13,7 +13,7 @@ _DEEPEST = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class OptionPick:
     """``quantity`` of an option of a group; ``parent`` is the id of the option above, where there is one."""
 
     group: OptionGroup
@@ -27,11 +27,11 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class OrderLine:
     """An item of a menu with picks, parents before children."""
 
     item: MenuItem
-    picks: tuple[Pick, ...] = ()
+    picks: tuple[OptionPick, ...] = ()
 
     def wire(self, **members: Any) -> dict[str, Any]:
         """As an order has it; ``members`` are further ones of the item."""
@@ -60,20 +60,20 @@ class Kitchen:
         self.menu = menu
         self._groups = {group.provider_id: group for group in menu.option_groups}
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[OrderLine]:
         """Every item with the least it asks for: those that ask for nothing first, free ones last."""
         items = [item for category in self.menu.categories for item in category.items if item.provider_id]
         lines = [line for item in items if (line := self.line(item)) is not None]
         return iter(sorted(lines, key=lambda line: (not line.item.price, len(line.picks))))
 
-    def line(self, item: MenuItem, *wanted: str) -> Line | None:
+    def line(self, item: MenuItem, *wanted: str) -> OrderLine | None:
         """``item`` with the options of the ids ``wanted`` and the least besides; None where that cannot be."""
         picks = self._fill(item.option_groups, frozenset(wanted), None, 0)
         if picks is None or not set(wanted) <= {pick.option.provider_id for pick in picks}:
             return None
-        return Line(item, tuple(picks))
+        return OrderLine(item, tuple(picks))
 
-    def nested(self) -> Iterator[Line]:
+    def nested(self) -> Iterator[OrderLine]:
         """Items with an option chosen below an option, which is the last pick but for what it needs itself."""
         for item, _, option in self.options():
             for below in self._known(option.option_groups):
@@ -90,22 +90,24 @@ class Kitchen:
                     for option in group.options:
                         yield item, group, option
 
-    def needing(self) -> Iterator[Line]:
+    def needing(self) -> Iterator[OrderLine]:
         """Items that ask for at least one option."""
         for line in self.lines():
             if any(group.minimum_choices > 0 for group in self._known(line.item.option_groups)):
                 yield line
 
-    def too_many(self) -> Iterator[Line]:
+    def too_many(self) -> Iterator[OrderLine]:
         """Items with more of an option than the menu allows."""
         for item, group, option in self.options():
             bounds = [bound for bound in (group.maximum_choices, option.maximum_quantity) if bound is not None]
             line = self.line(item, option.provider_id) if bounds else None
             if line is not None:
-                yield Line(
+                yield OrderLine(
                     item,
                     tuple(
-                        Pick(pick.group, pick.option, max(bounds) + 1, pick.parent) if pick.option is option else pick
+                        OptionPick(pick.group, pick.option, max(bounds) + 1, pick.parent)
+                        if pick.option is option
+                        else pick
                         for pick in line.picks
                     ),
                 )
@@ -115,10 +117,10 @@ class Kitchen:
 
     def _fill(
         self, groups: tuple[str, ...], wanted: frozenset[str], parent: str | None, depth: int
-    ) -> list[Pick] | None:
+    ) -> list[OptionPick] | None:
         if depth > _DEEPEST:
             return None
-        picks: list[Pick] = []
+        picks: list[OptionPick] = []
         for group in self._known(groups):
             chosen = self._choose(group, wanted)
             if chosen is None:
@@ -128,7 +130,7 @@ class Kitchen:
                 below = self._fill(option_found.option_groups, wanted, option, depth + 1)
                 if below is None:
                     return None
-                picks += [Pick(group, option_found, quantity, parent), *below]
+                picks += [OptionPick(group, option_found, quantity, parent), *below]
         return picks
 
     def _choose(self, group: OptionGroup, wanted: frozenset[str]) -> dict[str, int] | None:

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import TEST_CARD
 from levelup_ov.certify.report import RESULTS, Check, Result
 from levelup_ov.certify.run import Outcome, Plan
@@ -214,12 +214,12 @@ class Findings:
             ],
         }
 
-    def _request(self, exchange: Exchange) -> str:
+    def _request(self, exchange: RoundTrip) -> str:
         told = ("Content-Type", "Content-Encoding", "Idempotency-Key", "If-None-Match")
         headers = "".join(f" {name}: {exchange.sent[name]}" for name in told if name in exchange.sent)
         return self._clean(f"{exchange.method} {exchange.path}{headers}{_body(exchange.body or b'')}")
 
-    def _answer(self, exchange: Exchange) -> str:
+    def _answer(self, exchange: RoundTrip) -> str:
         return self._clean(f"{exchange.failure or exchange.status}{_body(exchange.content)}")
 
     def _clean(self, text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.contract import Rule, rules
 
 Result = Literal["pass", "violation", "deviation", "not applicable"]
@@ -50,12 +50,12 @@ _OF_SUBMISSIONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CheckFailure:
     """One time that a check failed. ``location`` is None where it concerns the whole service."""
 
     location: str | None
     detail: str
-    exchange: Exchange | None
+    exchange: RoundTrip | None
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Check:
     title: str
     decision: bool
     passes: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[CheckFailure] = field(default_factory=list)
     reasons: dict[str | None, str] = field(default_factory=dict)
 
     @property
@@ -95,7 +95,7 @@ class Report:
         rule: str,
         title: str,
         met: bool,
-        exchange: Exchange | None = None,
+        exchange: RoundTrip | None = None,
         detail: str = "",
         *,
         decision: bool = False,
@@ -106,7 +106,7 @@ class Report:
             check.passes += 1
         else:
             words = detail or (exchange.words if exchange else "")
-            check.failures.append(Failure(self.location, words, exchange))
+            check.failures.append(CheckFailure(self.location, words, exchange))
         return met
 
     def not_applicable(self, rule: str, title: str, reason: str, *, decision: bool = False) -> None:

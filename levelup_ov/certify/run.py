@@ -12,12 +12,12 @@ from levelup_ov.certify.baskets import Baskets
 from levelup_ov.certify.bodies import check_bodies
 from levelup_ov.certify.client import CannotRun, Client, LimitReached
 from levelup_ov.certify.conversation import Conversation
-from levelup_ov.certify.endpoints import Place
+from levelup_ov.certify.endpoints import LocationUnderTest
 from levelup_ov.certify.orders import order
 from levelup_ov.certify.report import Report
-from levelup_ov.certify.submissions import Submissions
+from levelup_ov.certify.submissions import SubmissionChecks
 from levelup_ov.certify.times import Times
-from levelup_ov.certify.validations import Validations
+from levelup_ov.certify.validations import ValidationChecks
 from levelup_ov.domain.secret import Secret
 
 MAX_LOCATIONS = 10
@@ -63,7 +63,7 @@ def run(
     """
     report = Report()
     report.submits = plan.submit
-    places: list[Place] = []
+    places: list[LocationUnderTest] = []
     active, stopped = 0, None
     with closing(Client(plan.url, plan.key, requests=plan.requests, seconds=plan.seconds)) as client:
         talk = Conversation(client, report, plan.key)
@@ -91,7 +91,7 @@ def run(
 
 def _check_place(
     talk: Conversation,
-    place: Place,
+    place: LocationUnderTest,
     plan: Plan,
     progress: Callable[[str], object],
     clock: Callable[[], datetime],
@@ -102,7 +102,7 @@ def _check_place(
     progress(f"{place.id}: menu")
     place = endpoints.read_menu(talk, place)
     now = clock()
-    validations = Validations.begin(talk, place)
+    validations = ValidationChecks.begin(talk, place)
     if validations is None:
         return False
     if bodies:
@@ -116,17 +116,17 @@ def _check_place(
     Times(validations, now).check()
     if plan.submit:
         progress(f"{place.id}: submissions")
-        Submissions(validations).check()
+        SubmissionChecks(validations).check()
     return True
 
 
-def _chosen(found: list[Place], wanted: Collection[str], *, listed: bool) -> list[Place]:
+def _chosen(found: list[LocationUnderTest], wanted: Collection[str], *, listed: bool) -> list[LocationUnderTest]:
     by_id = {place.id: place for place in found}
     if not wanted:
         return [place for place in found if place.wire.get("active") and not place.wire.get("terminated")]
     unknown = [id for id in wanted if id not in by_id]
     if unknown and not listed:
-        return [by_id.get(id, Place(id)) for id in dict.fromkeys(wanted)]
+        return [by_id.get(id, LocationUnderTest(id)) for id in dict.fromkeys(wanted)]
     if unknown:
         raise CannotRun(f"the service has no location {', '.join(unknown)}; it has {', '.join(by_id) or 'none'}")
     return [by_id[id] for id in dict.fromkeys(wanted)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import TEST_CARD, members
 from levelup_ov.certify.conversation import fresh as new
 from levelup_ov.certify.endpoints import refused_as
 from levelup_ov.certify.orders import order
 from levelup_ov.certify.shapes import is_integer
-from levelup_ov.certify.validations import Validations
+from levelup_ov.certify.validations import ValidationChecks
 
 _ROOT = "order_submission"
 _ELSEWHERE = {"order_validation_id": "sealed.1.Zm9yZ2Vk"}
@@ -29,17 +29,17 @@ def card() -> dict[str, str]:
     }
 
 
-class Submissions:
+class SubmissionChecks:
     """Submissions at one place, three of which are placed if all goes well."""
 
-    def __init__(self, validations: Validations) -> None:
+    def __init__(self, validations: ValidationChecks) -> None:
         self.validations = validations
         self.report = validations.report
         self.talk = validations.talk
         self.place = validations.place
         self.tender: dict[str, Any] = {"tender": "LevelUp"}
 
-    def send(self, key: str | None, *, item: dict[str, Any] | None = None, **further: Any) -> Exchange:
+    def send(self, key: str | None, *, item: dict[str, Any] | None = None, **further: Any) -> RoundTrip:
         """Submit an order of the line that was validated; a tender among ``further`` takes the place of the usual."""
         wire = item or self.validations.line.wire()
         tender = {} if {"tender", "credit_card"} & set(further) else self.tender
@@ -57,7 +57,7 @@ class Submissions:
         second = self._from_scratch()
         self._numbered({_id(placed), _id(second) if second else None})
 
-    def _after_validation(self, key: str) -> tuple[Exchange | None, dict[str, Any]]:
+    def _after_validation(self, key: str) -> tuple[RoundTrip | None, dict[str, Any]]:
         """An OV and the OS that follows, with what may change between them."""
         report = self.report
         validated = self.validations.send()
@@ -93,14 +93,14 @@ class Submissions:
             report.not_applicable("META-5", title, "the location takes neither tips nor instructions")
         return placed, changes
 
-    def _placed(self, exchange: Exchange) -> None:
+    def _placed(self, exchange: RoundTrip) -> None:
         answer = members(exchange)
         order_id = answer.get("order_id")
         self.report.orders.append((self.place.id, order_id))
         given = (isinstance(order_id, str) and bool(order_id.strip())) or is_integer(order_id)
         self.report.expect("SUB-1", "an order has a number", given, exchange, f"order_id is {order_id!r}")
 
-    def _replay(self, key: str, placed: Exchange, changes: dict[str, Any]) -> None:
+    def _replay(self, key: str, placed: RoundTrip, changes: dict[str, Any]) -> None:
         report = self.report
         again = self.send(key, **changes)
         title = "the same submission again places no second order"
@@ -145,7 +145,7 @@ class Submissions:
         if exchange.ok:
             self._placed(exchange)
 
-    def _from_scratch(self) -> Exchange | None:
+    def _from_scratch(self) -> RoundTrip | None:
         """A refused submission, and under its key one that has never been validated."""
         key = new("certify")
         unknown = {"item": {"provider_id": new("unknown"), "quantity": 1, "options": []}}
@@ -177,5 +177,5 @@ class Submissions:
             self._placed(again)
 
 
-def _id(exchange: Exchange) -> Any:
+def _id(exchange: RoundTrip) -> Any:
     return members(exchange).get("order_id")

@@ -8,10 +8,10 @@ from typing import Any
 
 from pytz.tzinfo import BaseTzInfo
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import members
 from levelup_ov.certify.endpoints import refused_as
-from levelup_ov.certify.validations import Validations
+from levelup_ov.certify.validations import ValidationChecks
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.location import WEEKDAYS
 
@@ -24,7 +24,7 @@ _LOCAL = "%Y-%m-%dT%H:%M"
 class Times:
     """The times of one place, as of ``now``."""
 
-    def __init__(self, validations: Validations, now: datetime) -> None:
+    def __init__(self, validations: ValidationChecks, now: datetime) -> None:
         self.validations = validations
         self.report = validations.report
         self.zone = validations.place.zone
@@ -44,7 +44,7 @@ class Times:
             return ready_time.localize(value, self.zone) if self.zone else None
         return value
 
-    def ask(self, desired: datetime | str) -> Exchange:
+    def ask(self, desired: datetime | str) -> RoundTrip:
         """Validate for a time, an instant or a text."""
         text = desired if isinstance(desired, str) else desired.astimezone(self.zone).strftime(_LOCAL)
         return self.validations.send(desired_ready_time=text)
@@ -149,7 +149,7 @@ class Times:
             words = exchange.words if not exchange.ok else f"{text} means another time"
             self.report.expect("TIME-2", f"a desired time {form} means the same", met, exchange, words)
 
-    def _listed(self, exchange: Exchange, texts: Any, desired: datetime | None) -> list[datetime]:
+    def _listed(self, exchange: RoundTrip, texts: Any, desired: datetime | None) -> list[datetime]:
         """The slots of an answer, held to TIME-8."""
         if not isinstance(texts, list):
             return []

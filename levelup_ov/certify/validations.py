@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import Conversation, fresh, members
-from levelup_ov.certify.endpoints import Place, refused_as
-from levelup_ov.certify.orders import Kitchen, Line, Pick, order
+from levelup_ov.certify.endpoints import LocationUnderTest, refused_as
+from levelup_ov.certify.orders import Kitchen, OptionPick, OrderLine, order
 from levelup_ov.certify.report import PRICED
 from levelup_ov.certify.shapes import is_integer
 
@@ -20,10 +20,12 @@ _TRIES = 6
 _TIP, _DISCOUNT = 200, 100
 
 
-class Validations:
+class ValidationChecks:
     """Orders at one place; ``line`` is an item that it took, ``answer`` what it answered."""
 
-    def __init__(self, talk: Conversation, place: Place, kitchen: Kitchen, line: Line, answer: Exchange) -> None:
+    def __init__(
+        self, talk: Conversation, place: LocationUnderTest, kitchen: Kitchen, line: OrderLine, answer: RoundTrip
+    ) -> None:
         self.talk = talk
         self.report = talk.report
         self.place = place
@@ -32,13 +34,13 @@ class Validations:
         self.answer = answer
 
     @classmethod
-    def begin(cls, talk: Conversation, place: Place) -> Validations | None:
+    def begin(cls, talk: Conversation, place: LocationUnderTest) -> ValidationChecks | None:
         """An order of the least that can be ordered; None where the place takes none, which is reported."""
         if place.menu is None:
             talk.report.not_applicable("EP-4", PRICED, "there is no menu to order from")
             return None
         kitchen = Kitchen(place.menu)
-        exchange: Exchange | None = None
+        exchange: RoundTrip | None = None
         for line in islice(kitchen.lines(), _TRIES):
             exchange = talk.order(place.id, _ROOT, order(line.wire(), user=talk.user))
             if exchange.ok:
@@ -51,7 +53,7 @@ class Validations:
         talk.report.not_applicable("EP-4", PRICED, reason)
         return None
 
-    def send(self, *items: dict[str, Any], **further: Any) -> Exchange:
+    def send(self, *items: dict[str, Any], **further: Any) -> RoundTrip:
         """Validate an order of ``items``, or of the line that was taken."""
         members_given = {"user": self.talk.user, **further}
         return self.talk.order(self.place.id, _ROOT, order(*(items or (self.line.wire(),)), **members_given))
@@ -108,7 +110,7 @@ class Validations:
             words = f"{food(double)} for two, {total} for one"
             report.expect("ITEM-6", "two cost twice as much as one", food(double) == 2 * total, double, words)
 
-    def _expect_tip(self, exchange: Exchange, sent: int, what: str) -> None:
+    def _expect_tip(self, exchange: RoundTrip, sent: int, what: str) -> None:
         tip, taken = members(exchange).get("tip", ""), self.place.tips
         if taken is None:
             self.report.not_applicable("MONEY-4", f"{what} is echoed", "nobody says whether tips are taken here")
@@ -160,7 +162,7 @@ class Validations:
             over = self.send(line.wire())
             report.expect("ITEM-7", "more of an option than the menu allows is refused", over.refused, over)
 
-    def _chosen(self, line: Line, exchange: Exchange) -> None:
+    def _chosen(self, line: OrderLine, exchange: RoundTrip) -> None:
         report, total = self.report, food(exchange)
         if line.price is not None:
             words = f"total without fees is {total}, the menu's prices make {line.price}"
@@ -181,7 +183,7 @@ class Validations:
         report.expect("ITEM-6", "an option's quantity of 0 is refused", none.refused, none)
         self._twice(line)
 
-    def _twice(self, line: Line) -> None:
+    def _twice(self, line: OrderLine) -> None:
         """An option listed twice counts with the sum of its quantities."""
         title = "an option listed twice counts with the sum"
         last = line.picks[-1]
@@ -193,7 +195,7 @@ class Validations:
         met = twice.ok and food(twice) == food(once)
         self.report.expect("ITEM-2", title, met, twice, decision=True)
 
-    def _orphan(self, line: Line) -> None:
+    def _orphan(self, line: OrderLine) -> None:
         child = next(pick for pick in line.picks if pick.parent is not None)
         kept = tuple(pick for pick in line.picks if pick.option.provider_id != child.parent)
         exchange = self.send(replace(line, picks=kept).wire())
@@ -201,12 +203,12 @@ class Validations:
         self.report.expect("ITEM-5", title, exchange.refused, exchange)
         refused_as(self.talk, "ITEM-5", title, exchange, 422, "orphan_option")
 
-    def _with_options(self) -> Iterator[Line]:
+    def _with_options(self) -> Iterator[OrderLine]:
         for item, _, option in self.kitchen.options():
             if (line := self.kitchen.line(item, option.provider_id)) is not None:
                 yield line
 
-    def _first(self, lines: Iterator[Line]) -> tuple[Line | None, Exchange | None]:
+    def _first(self, lines: Iterator[OrderLine]) -> tuple[OrderLine | None, RoundTrip | None]:
         """The first line that is taken, with its answer; else the last refusal."""
         exchange = None
         for line in islice(lines, _TRIES):
@@ -284,7 +286,7 @@ class Validations:
         report.expect("ITEM-9", "an item's metadata comes back with the order", met, exchange)
 
 
-def food(exchange: Exchange) -> int | None:
+def food(exchange: RoundTrip) -> int | None:
     """``total`` without the fees that are itemised beside it (MONEY-9). That 10.0 is no amount is MONEY-1's to tell."""
     answer = members(exchange)
     total, metadata = answer.get("total"), answer.get("metadata")
@@ -295,5 +297,5 @@ def food(exchange: Exchange) -> int | None:
     return total - sum(amount for amount in amounts if is_integer(amount)) if is_integer(total) else None
 
 
-def _with_last(line: Line, pick: Pick) -> Line:
+def _with_last(line: OrderLine, pick: OptionPick) -> OrderLine:
     return replace(line, picks=(*line.picks[:-1], pick))

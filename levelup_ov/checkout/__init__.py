@@ -10,7 +10,7 @@ from levelup_ov.checkout.client import LevelUpClient
 from levelup_ov.checkout.connections import Connections, Tokens
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.orders import LEDGER_ACCOUNT, Orders
-from levelup_ov.checkout.store import Store
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.config import Settings
 from levelup_ov.ordering.service import Service
 from levelup_ov.transport.session import Transport
@@ -35,7 +35,7 @@ def open_checkout(
     # Like providers with accounts: a LevelUp that hangs may not hold all threads.
     threads = max(settings.threads // 2, 1)
     levelup = LevelUpClient(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
-    store = Store(service.submissions.ledger.database)
+    store = CheckoutStore(service.submissions.ledger.database)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
     leases = Leases(store, service.submissions.ledger.observer, lease)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from levelup_ov.domain.checkout import Check
+from levelup_ov.domain.checkout import OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 
@@ -46,19 +46,19 @@ def calculate(outstanding: int, tax: int, exemption: int, payment: int, applied_
     )
 
 
-def proposed(check: Check) -> Amounts:
+def proposed(check: OrderAmounts) -> Amounts:
     """What is proposed."""
     return calculate(check.outstanding, check.tax, check.exemption, check.payment)
 
 
-def completed(check: Check, discount: Cents) -> Amounts:
+def completed(check: OrderAmounts, discount: Cents) -> Amounts:
     """What is completed, once ``discount`` has been taken off the check, and what falls of the tax with it."""
     tax = check.tax if check.tax_after_discount is None else check.tax_after_discount
     outstanding = check.outstanding - discount - (check.tax - tax)
     return calculate(outstanding, tax, check.exemption, check.payment, discount)
 
 
-def check_amounts(check: Check, discount: Cents | None) -> None:
+def check_amounts(check: OrderAmounts, discount: Cents | None) -> None:
     """Refuse what cannot be right, before anybody is asked.
 
     :raises Failure: ``amounts_do_not_add_up``, ``discount_too_large``.
@@ -83,7 +83,7 @@ def check_amounts(check: Check, discount: Cents | None) -> None:
         raise discount_too_large(discount, most)
 
 
-def applied_discount(check: Check, wanted: Cents | None, offered: Cents) -> Cents:
+def applied_discount(check: OrderAmounts, wanted: Cents | None, offered: Cents) -> Cents:
     """The discount to apply: the one ``wanted``, or all that LevelUp ``offered``.
 
     :raises Failure: ``discount_too_large``: more is wanted than offered.

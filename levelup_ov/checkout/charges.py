@@ -19,9 +19,9 @@ from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, in_progress, problem
-from levelup_ov.checkout.proof import Charge, PastOrder, differences, lookalikes
+from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import Order, Store, UuidTaken, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken, to_ms
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -45,10 +45,10 @@ log = logging.getLogger(__name__)
 class Sending:
     """What comes first in the last look before each attempt of a call that charges (SUB-2): its row."""
 
-    def __init__(self, store: Store, leases: Leases) -> None:
+    def __init__(self, store: CheckoutStore, leases: Leases) -> None:
         self._store = store
         self._leases = leases
-        self.row: Order | None = None
+        self.row: StoredOrder | None = None
         self.is_kept = False
 
     def __call__(self, trace: Mapping[str, Any] | None) -> None:
@@ -69,7 +69,7 @@ class Charges:
 
     def __init__(
         self,
-        store: Store,
+        store: CheckoutStore,
         levelup: LevelUpClient,
         connections: Connections,
         leases: Leases,
@@ -110,7 +110,7 @@ class Charges:
             raise
         return self._believe(sending.row, charge)
 
-    def find(self, order: Order | None, context: RequestContext) -> Settlement | None:
+    def find(self, order: StoredOrder | None, context: RequestContext) -> Settlement | None:
         """What became of a charge; None: it is proven that nothing was charged.
 
         Where the user's orders can be read they are read first: completing the proposed order again charges it, if
@@ -118,11 +118,11 @@ class Charges:
 
         :raises Failure: it cannot be found now.
         """
-        if order is None or order.state == "not_charged" or order.state == "settled" and order.uuid is None:
+        if order is None or order.state == "not_charged":
             return None
-        if order.uuid is not None:
+        if order.uuid is not None or order.state == "settled":
             return settlement(order)
-        merchant, user = self._accesses_again(order)
+        merchant, user = self._accesses_again(order, context)
         is_quiet = self._leases.has_ended(order.sent)
         history = self._unknown_of(order, self._read_history(order, user, context) if is_quiet else None)
         if history == []:
@@ -145,7 +145,7 @@ class Charges:
             raise
         return self._believe(order, charge)
 
-    def void(self, order: Order) -> None:
+    def void(self, order: StoredOrder) -> None:
         """Record that nothing was charged, where that is proven for good."""
         values = {
             "state": "not_charged", "body": None, "look_at": None, "doubt": None, "held": None, "operator_case": None,
@@ -155,15 +155,15 @@ class Charges:
         except LedgerUnavailable:
             log.warning("an order that was not charged is left for reconciliation", extra={"order": order.id})
 
-    def look_again(self, order: Order, context: RequestContext) -> Order:
+    def look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Look for a charge that was ruled out after it was sent.
 
-        One that is known by its UUID has to go back. One that only looks like it is a person's case: no member of a
-        history says which proposal an order comes from.
+        One that is known by its UUID has to go back. Another new order of the user at this place is a person's case: no
+        member of a history says which proposal an order comes from.
 
         :raises Failure: it could not be looked for now.
         """
-        merchant, user = self._accesses_again(order)
+        merchant, user = self._accesses_again(order, context)
         found = self._read_history(order, user, context)
         if found is not None and self._store.is_another_charging(order):
             # What looks like it may be that one, which is settled first.
@@ -186,7 +186,7 @@ class Charges:
                 return self._store.order(order.id) or order
         return self._next_look(order, order.looks + 1)
 
-    def _next_look(self, order: Order, looks: int) -> Order:
+    def _next_look(self, order: StoredOrder, looks: int) -> StoredOrder:
         values: dict[str, Any] = {"looks": looks, "body": None, "look_at": None, "operator_case": None}
         if looks < len(LOOKS):
             look_at = self._now() + LOOKS[looks] // timedelta(milliseconds=1)
@@ -205,7 +205,7 @@ class Charges:
                 self.void(sending.row)
             raise
 
-    def _complete_again(self, order: Order, merchant: Access, user: Access, context: RequestContext) -> Charge:
+    def _complete_again(self, order: StoredOrder, merchant: Access, user: Access, context: RequestContext) -> Charge:
         """Complete the same proposed order once more.
 
         :raises LevelUpRefused: this and every earlier attempt that was answered charged nothing.
@@ -232,7 +232,7 @@ class Charges:
                 self._store.change_order(order.id, ("charging", "not_charged"), held=mark, values=values)
             raise
 
-    def _believe(self, order: Order, charge: Charge) -> Settlement:
+    def _believe(self, order: StoredOrder, charge: Charge) -> Settlement:
         """Take an answer for the charge of ``order``, if it is one with what was asked for.
 
         One that differs is believed when LevelUp tells it twice, on connections of their own; then it has to go back.
@@ -251,7 +251,7 @@ class Charges:
         self._store.change_order(order.id, ("charging",), values={"doubt": told})
         raise broken_protocol(words)
 
-    def _charged(self, order: Order, charge: Charge, why_not: Failure | None) -> Settlement:
+    def _charged(self, order: StoredOrder, charge: Charge, why_not: Failure | None) -> Settlement:
         """Record a charge; ``why_not``: why it has to go back."""
         values = {
             "state": "charged" if why_not is None else "refunding",
@@ -283,10 +283,10 @@ class Charges:
             raise broken_protocol("LevelUp tells of a second charge for this order (uuid)")
         return settlement(now, order.spend + order.tip)
 
-    def _rule_out(self, order: Order, others: list[PastOrder]) -> None:
+    def _rule_out(self, order: StoredOrder, others: list[PastOrder]) -> None:
         """Nothing was charged as far as LevelUp tells; since something was sent, it is looked for again.
 
-        ``others``: orders of the user that only look like it.
+        ``others``: unknown orders of the user at the same place.
         """
         look_at = self._now() + LOOKS[0] // timedelta(milliseconds=1)
         values = {
@@ -295,16 +295,17 @@ class Charges:
         }  # fmt: skip
         self._store.change_order(order.id, ("charging",), values=values)
 
-    def _read_history(self, order: Order, user: Access, context: RequestContext) -> list[PastOrder] | None:
+    def _read_history(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
         """The user's orders that may be this charge; None: they cannot be read.
 
         That there are none is believed when it was read twice: an empty answer is easily another's.
 
         :raises Failure: the platform gives no answer that can be used.
         """
-        return self._read_once(order, user, context) or self._read_once(order, user, context)
+        found = self._read_once(order, user, context)
+        return self._read_once(order, user, context) if found == [] else found
 
-    def _read_once(self, order: Order, user: Access, context: RequestContext) -> list[PastOrder] | None:
+    def _read_once(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
         if "read_user_orders" not in user.connection.permissions.split():
             return None
         read: list[PastOrder] = []
@@ -323,19 +324,19 @@ class Charges:
             if refusal.code == "user_token_refused":
                 return None
             raise
-        return lookalikes(read, location_id=order.location_id, spend=order.spend, tip=order.tip)
+        return may_be_ours(read, location_id=order.location_id)
 
-    def _unknown_of(self, order: Order, history: list[PastOrder] | None) -> list[PastOrder] | None:
+    def _unknown_of(self, order: StoredOrder, history: list[PastOrder] | None) -> list[PastOrder] | None:
         """Those of a history that are no order of ours, and none that was there when this one was ruled out."""
         if not history:
             return history
         known = self._store.known_uuids([each.uuid for each in history]) | set((order.seen or "").split())
         return [each for each in history if each.uuid not in known]
 
-    def _accesses_again(self, order: Order) -> tuple[Access, Access]:
+    def _accesses_again(self, order: StoredOrder, context: RequestContext) -> tuple[Access, Access]:
         try:
-            merchant = self._connections.access_again("merchant", order.merchant)
-            return merchant, self._connections.access_again("user", order.user)
+            merchant = self._connections.access_again("merchant", order.merchant, context)
+            return merchant, self._connections.access_again("user", order.user, context)
         except Failure as failure:
             if failure.code in CUT_OFF:
                 # They may connect again; until then a person can settle it.
@@ -345,10 +346,10 @@ class Charges:
 
     def _new(
         self, order: CheckoutOrder, delivery: Delivery | None, reference: str, proposed_uuid: str, discount: Cents
-    ) -> tuple[Order, dict[str, Any]]:
+    ) -> tuple[StoredOrder, dict[str, Any]]:
         sent = amounts.completed(order.check, discount)
         body = {**body_of(order, sent), "applied_discount_amount": discount, "proposed_order_uuid": proposed_uuid}
-        row = Order(
+        row = StoredOrder(
             id=reference,
             state="charging",
             merchant=order.merchant,
@@ -387,9 +388,9 @@ def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
     }
 
 
-def settlement(order: Order, expected: Cents | None = None) -> Settlement:
-    """What the ledger records of a charge."""
-    uuid = order.uuid or ""
+def settlement(order: StoredOrder, expected: Cents | None = None) -> Settlement:
+    """What the ledger records of a charge, or of what a person has settled: its key charges nothing more."""
+    uuid = order.uuid or f"settled {order.id}"
     expected = order.gross if expected is None else expected
     placed = Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=order.total)
     return Settlement(placed, {"order": order.id})

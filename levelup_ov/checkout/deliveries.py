@@ -16,7 +16,7 @@ from typing import Any
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import Order, Store
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -40,7 +40,7 @@ class Deliveries:
     """All that submits; ``clock`` gives the aware present."""
 
     def __init__(
-        self, store: Store, service: Service, refunds: Refunds, leases: Leases, clock: Callable[[], datetime]
+        self, store: CheckoutStore, service: Service, refunds: Refunds, leases: Leases, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._service = service
@@ -56,7 +56,9 @@ class Deliveries:
             raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
         self._service.check_submission(delivery.provider_location_id, submission_of(delivery, order, 0), context)
 
-    def deliver(self, order: Order, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Order:
+    def deliver(
+        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
+    ) -> StoredOrder:
         """Submit a charged order. :raises Failure: why it was refunded, or that this is not known."""
         if order.state == "submitted":
             return order
@@ -84,7 +86,7 @@ class Deliveries:
             raise
         raise refunded(self._give_up(taken, refusal, context))
 
-    def settle(self, order: Order, context: RequestContext, *, held: bool = False) -> Order:
+    def settle(self, order: StoredOrder, context: RequestContext, *, held: bool = False) -> StoredOrder:
         """Take up an order that was charged and not submitted, as far as is known; nothing is submitted.
 
         ``held``: the caller has just found its charge, and so holds it.
@@ -104,7 +106,7 @@ class Deliveries:
         why = Failure("order_refused", "the order was charged, but never reached the provider")
         return self._give_up(taken, why, context)
 
-    def _submit(self, order: Order, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Any:
+    def _submit(self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Any:
         # The submission carries the order's id in place of the request's, so that it can be found by it. It has the
         # identities of the order too (SUB-3): who sends one of them to the provider's own endpoint gets this meal.
         left = max(context.deadline.remaining() - REFUND_TIME, 0)
@@ -118,7 +120,7 @@ class Deliveries:
             submitted = self._service.submit_order(
                 delivery.provider_location_id,
                 submission_of(delivery, asked, order.discount),
-                f"checkout {order.id}",
+                key_of(order),
                 inner,
                 last_look=look,
             )
@@ -132,7 +134,7 @@ class Deliveries:
             )
         return submitted
 
-    def _check_not_submitted(self, order: Order, failure: Failure) -> None:
+    def _check_not_submitted(self, order: StoredOrder, failure: Failure) -> None:
         """Let only a failure pass after which no provider can have the order.
 
         This try may have ended before the ledger was asked, and one before it may have placed the order.
@@ -144,13 +146,11 @@ class Deliveries:
         if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
             raise outcome_unknown(f"the order may exist, and this could not be settled: {failure.message}")
 
-    def _submitted_before(self, order: Order) -> list[Submission]:
-        """The submissions of an order to its provider, newest first."""
-        ledger = self._service.submissions.ledger
-        found = [each for each in ledger.find(number=order.id) if each.request_id == order.id]
-        return [ledger.show(each.id) or each for each in found if each.account != LEDGER_ACCOUNT]
+    def _submitted_before(self, order: StoredOrder) -> list[Submission]:
+        """The submission of an order to its provider, be it this order's own or one that has an identity of it."""
+        return list(self._service.submitted_under(order.provider_location_id or "", key_of(order)))
 
-    def _find(self, order: Order, context: RequestContext) -> Mapping[str, Any] | None:
+    def _find(self, order: StoredOrder, context: RequestContext) -> Mapping[str, Any] | None:
         """The provider's answer to an order; None: it is proven that it has none.
 
         :raises Failure: it cannot be found now.
@@ -166,7 +166,7 @@ class Deliveries:
                     return settlement.answer
         return None
 
-    def _submitted(self, order: Order, answer: Mapping[str, Any]) -> Order:
+    def _submitted(self, order: StoredOrder, answer: Mapping[str, Any]) -> StoredOrder:
         """Record that the provider has the order, whoever holds it: that is a fact.
 
         :raises Failure: ``outcome_unknown``: its charge was given up meanwhile.
@@ -181,7 +181,7 @@ class Deliveries:
         log.error("submitted_and_refunded: the provider has an order whose charge was given up", extra=facts)
         raise outcome_unknown("the provider has the order, and its charge was given up")
 
-    def _give_up(self, order: Order, failure: Failure, context: RequestContext) -> Order:
+    def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:
         """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``refund_impossible``."""
         taken = self._store.change_order(
             order.id,
@@ -194,6 +194,11 @@ class Deliveries:
         facts = {"order": order.id, "code": failure.code}
         log.warning("an order is refunded: its provider does not have it", extra=facts)
         return self._refunds.take_back(taken, None, context, before=order)
+
+
+def key_of(order: StoredOrder) -> str:
+    """Under which an order is submitted."""
+    return f"checkout {order.id}"
 
 
 def submission_of(delivery: Delivery, order: CheckoutOrder, discount: Cents) -> SubmissionRequest:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from levelup_ov.checkout.store import Order, Store
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.ledger.observer import Observer
 
@@ -19,7 +19,7 @@ from levelup_ov.ledger.observer import Observer
 class Leases:
     """Leases on orders; ``lease``: for how many milliseconds somebody may work on one."""
 
-    def __init__(self, store: Store, observer: Observer, lease: int) -> None:
+    def __init__(self, store: CheckoutStore, observer: Observer, lease: int) -> None:
         self._store = store
         self._observer = observer
         self.lease = lease
@@ -46,8 +46,8 @@ class Leases:
         return 0 if mark is None else max(self.lease - self.age(mark), 0) / 1000
 
     def take(
-        self, order: Order, sources: Sequence[OrderState] | None = None, *, held: bool = False, **values: Any
-    ) -> Order | None:
+        self, order: StoredOrder, sources: Sequence[OrderState] | None = None, *, held: bool = False, **values: Any
+    ) -> StoredOrder | None:
         """``order`` with a new lease of the caller's; None: somebody else works on it, or it is in another state.
 
         ``held``: also where its lease is not over, since whoever holds it has done what it was for.
@@ -58,7 +58,7 @@ class Leases:
             order.id, sources or (order.state,), held=order.held, values={**values, "held": self.new()}
         )
 
-    def still_ours(self, order: Order) -> bool:
+    def still_ours(self, order: StoredOrder) -> bool:
         """Whether nobody else has taken ``order`` up."""
         now = self._store.order(order.id)
         return now is not None and (now.held, now.state) == (order.held, order.state)

@@ -19,7 +19,7 @@ from typing import Any
 from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
-from levelup_ov.checkout.charges import Charges, body_of
+from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
@@ -31,10 +31,10 @@ from levelup_ov.checkout.problems import (
     refund_impossible,
     refunded,
     settled,
-    settlement,
+    settlement_note,
 )
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import Order, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -109,7 +109,7 @@ class Orders:
 
     def __init__(
         self,
-        store: Store,
+        store: CheckoutStore,
         levelup: LevelUpClient,
         connections: Connections,
         service: Service,
@@ -157,7 +157,7 @@ class Orders:
         sent = amounts.completed(order.check, discount)
         return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
 
-    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> Order:
+    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> StoredOrder:
         """Charge ``order`` at most once under ``key``, and submit it where there is a ``delivery``.
 
         ``context.replayed`` says whether it had been charged before.
@@ -195,13 +195,13 @@ class Orders:
             raise settled(charged)
         return charged
 
-    def show(self, id: str) -> Order:
+    def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
         if (order := self._store.order(id)) is None:
             raise Failure("order_not_found", "the service has made no such order")
         return order
 
-    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> Order:
+    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
@@ -219,7 +219,7 @@ class Orders:
             return order
         if order.state == "charging":
             raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
-        if order.state == "not_charged" or order.state == "settled" and order.uuid is None:
+        if order.state == "not_charged":
             raise Failure("order_not_found", "this order was not charged")
         if order.state in ("stuck", "settled"):
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
@@ -233,7 +233,7 @@ class Orders:
             raise in_progress("this order is being worked on")
         return self._refunds.take_back(taken, confirmation, context, before=order)
 
-    def reconcile(self, order: Order, context: RequestContext) -> Order:
+    def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Take up an order that was left unfinished; nothing is submitted, what was not is refunded.
 
         :raises Failure: why it is still unfinished.
@@ -260,20 +260,20 @@ class Orders:
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
         return order
 
-    def unfinished(self, limit: int) -> list[Order]:
+    def unfinished(self, limit: int) -> list[StoredOrder]:
         """What :meth:`reconcile` is for, first what waited longest; nothing that is worked on right now."""
         found = self._store.unfinished_orders(to_ms(self._clock()), limit)
         return [order for order in found if order.operator_case or self._leases.has_ended(order.held)]
 
-    def tried(self, order: Order) -> None:
+    def tried(self, order: StoredOrder) -> None:
         """Let the orders that wait behind this one come first in the next run."""
         self._store.change_order(order.id, (order.state,), values={"tried_at": to_ms(self._clock())})
 
-    def operator_cases(self) -> list[Order]:
+    def operator_cases(self) -> list[StoredOrder]:
         """The orders that a person must settle."""
         return self._store.operator_cases()
 
-    def settle(self, id: str, by: str, why: str, uuid: str | None = None) -> Order:
+    def settle(self, id: str, by: str, why: str, uuid: str | None = None) -> StoredOrder:
         """Close a person's case: ``by`` has settled it, ``why`` says how.
 
         ``uuid``: of the charge that the person has found, for one that nobody could prove; it is then taken up as any
@@ -286,7 +286,7 @@ class Orders:
             raise Failure("invalid_member", f"nobody needs to settle this order; its state is {order.state}")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
-        note = settlement(by, why, self._clock(), order)
+        note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:
             nobody_waits = Failure("charge_refunded", "the charge was found after it was given up")
@@ -297,9 +297,13 @@ class Orders:
         if done is None:
             raise in_progress("this order is being worked on")
         log.warning("an order was settled by a person", extra={"order": order.id, "by": by})
+        submission = self._submissions.ledger.show(order.id)
+        if done.state != "not_charged" and submission is not None and submission.state == "unknown":
+            # So its key charges nothing more, and its content is free for another one.
+            self._submissions.reconcile(submission, lambda _: settlement(done))
         return done
 
-    def _settle_charge(self, order: Order, context: RequestContext) -> Order:
+    def _settle_charge(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         submission = self._submissions.ledger.show(order.id)
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
@@ -316,7 +320,7 @@ class Orders:
             self._charges.void(order)
         return self.show(order.id)
 
-    def _look_up(self, order: Order | None, context: RequestContext) -> Settlement:
+    def _look_up(self, order: StoredOrder | None, context: RequestContext) -> Settlement:
         """What became of a charge.
 
         :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later one is
@@ -326,10 +330,10 @@ class Orders:
             raise Disproved
         return found
 
-    def _is_too_old(self, order: Order) -> bool:
+    def _is_too_old(self, order: StoredOrder) -> bool:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
 
-    def _give_back(self, order: Order) -> Order:
+    def _give_back(self, order: StoredOrder) -> StoredOrder:
         why = Failure("charge_refunded", "the charge was found when nobody waited for it any more")
         values = {"state": "refunding", "problem": problem(why), "held": None}
         return self._store.change_order(order.id, ("charged",), values=values) or self.show(order.id)

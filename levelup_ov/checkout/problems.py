@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
-from levelup_ov.checkout.store import Order
+from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
@@ -24,23 +24,23 @@ def problem(failure: Failure) -> str:
     return json.dumps({"code": failure.code, "message": failure.message})
 
 
-def refunded(order: Order) -> Failure:
+def refunded(order: StoredOrder) -> Failure:
     """Why an order was refunded. It is final: the same request changes nothing, so no code of it invites one."""
     why = json.loads(order.problem or "{}")
     code = "charge_refunded" if KINDS[why["code"]].retryable else why["code"]
     return with_words(Failure(code, why["message"]), "the charge was refunded")
 
 
-def refund_impossible(order: Order) -> Failure:
+def refund_impossible(order: StoredOrder) -> Failure:
     """What is told of an order that a person must settle."""
     why = json.loads(order.problem or "{}").get("message", "LevelUp does not give this charge back")
     told = case_of(order).get("told")
     return Failure("refund_impossible", f"{told or why} ({SUPPORT})")
 
 
-def settled(order: Order) -> Failure:
+def settled(order: StoredOrder) -> Failure:
     """What is told of one that a person has settled."""
-    why = json.loads(order.problem or "{}").get("message", "this order was settled by the operator")
+    why = json.loads(order.problem or "{}").get("message", "it is not known whether this order was charged")
     return Failure("refund_impossible", f"{why} (the operator has settled this order)")
 
 
@@ -59,13 +59,13 @@ def case(kind: str, message: str, **found: Any) -> str:
     return json.dumps({"kind": kind, "message": message, **found})
 
 
-def case_of(order: Order) -> dict[str, Any]:
+def case_of(order: StoredOrder) -> dict[str, Any]:
     """The case that :func:`case` made; empty where there is none."""
     found: dict[str, Any] = json.loads(order.operator_case or '{"kind": "", "message": ""}')
     return found
 
 
-def settlement(by: str, why: str, at: datetime, order: Order) -> str:
+def settlement_note(by: str, why: str, at: datetime, order: StoredOrder) -> str:
     """Who settled a case, when and why, and what it was."""
     when = at.astimezone(timezone.utc).isoformat(timespec="seconds")
     return json.dumps({"by": by, "why": why, "at": when, "case": case_of(order)})

@@ -49,7 +49,7 @@ class PastOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class DocumentedRefusal:
     """A refusal that LevelUp documents. An empty member stands for an error that has none.
 
     ``again``: whether it also proves, as the answer to completing an order *again*, that it was not completed before.
@@ -66,12 +66,12 @@ class Refusal:
 
 _ORDERS = ("order", "completed_order")
 _TOKENS = ("access_token", "order", "completed_order", "")
-NOT_CHARGED: Sequence[Refusal] = (
-    Refusal(422, _ORDERS, ("base",), "orders page: the card cannot be charged", again=True),
-    Refusal(422, _ORDERS, ("applied_discount_amount",), "completed orders page; form decided", again=True),
-    Refusal(401, _TOKENS, ("user_token", "merchant_token"), "orders page: not_authorized"),
-    Refusal(404, _ORDERS, ("location_id",), "orders page: not_found"),
-    Refusal(
+NOT_CHARGED: Sequence[DocumentedRefusal] = (
+    DocumentedRefusal(422, _ORDERS, ("base",), "orders page: the card cannot be charged", again=True),
+    DocumentedRefusal(422, _ORDERS, ("applied_discount_amount",), "completed orders page; form decided", again=True),
+    DocumentedRefusal(401, _TOKENS, ("user_token", "merchant_token"), "orders page: not_authorized"),
+    DocumentedRefusal(404, _ORDERS, ("location_id",), "orders page: not_found"),
+    DocumentedRefusal(
         422, _ORDERS,
         (
             "location_id", "identifier_from_merchant", "spend_amount", "tax_amount", "tip_amount", "exemption_amount",
@@ -83,10 +83,13 @@ NOT_CHARGED: Sequence[Refusal] = (
 """What proves that completing an order charged nothing, as the answer to the only attempt that was sent."""
 
 RefundRefusal = Literal["not_refundable", "unknown_order", "manager"]
-_REFUND: Sequence[tuple[Refusal, RefundRefusal]] = (
-    (Refusal(422, ("order",), ("base",), "refund page: already refunded, or never succeeded"), "not_refundable"),
-    (Refusal(404, ("",), ("",), "refund page: an empty body where the order is unknown"), "unknown_order"),
-    (Refusal(422, ("refund",), ("manager_confirmation",), "refund page"), "manager"),
+_REFUND: Sequence[tuple[DocumentedRefusal, RefundRefusal]] = (
+    (
+        DocumentedRefusal(422, ("order",), ("base",), "refund page: already refunded, or never succeeded"),
+        "not_refundable",
+    ),
+    (DocumentedRefusal(404, ("",), ("",), "refund page: an empty body where the order is unknown"), "unknown_order"),
+    (DocumentedRefusal(422, ("refund",), ("manager_confirmation",), "refund page"), "manager"),
 )
 
 
@@ -100,7 +103,7 @@ def refund_refusal(status: int, object: str, property: str) -> RefundRefusal | N
     return next((kind for each, kind in _REFUND if _matches(each, status, object, property)), None)
 
 
-def _matches(refusal: Refusal, status: int, object: str, property: str) -> bool:
+def _matches(refusal: DocumentedRefusal, status: int, object: str, property: str) -> bool:
     return status == refusal.status and object in refusal.objects and property in refusal.properties
 
 
@@ -117,16 +120,10 @@ def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
     return [f"{member} {what}" for member, (right, what) in told.items() if not right]
 
 
-def lookalikes(history: Iterable[PastOrder], *, location_id: int, spend: Cents, tip: Cents) -> list[PastOrder]:
-    """The orders of a user that may be a charge of ours: the same place and amounts, and not refunded.
+def may_be_ours(history: Iterable[PastOrder], *, location_id: int) -> list[PastOrder]:
+    """The orders of a user that may be a charge of ours: at the same place, and not refunded.
 
-    No documented member of a history ties an order to a proposal, so this is a likeness and no proof. Times are not
-    compared: nobody knows how far LevelUp's clock is from ours.
+    No documented member of a history ties an order to a proposal. Amounts are not compared, since LevelUp may have
+    charged others than were asked for, and times are not, since nobody knows how far its clock is from ours.
     """
-    return [
-        order
-        for order in history
-        if (order.spend, order.tip) == (spend, tip)
-        and order.location_id in (location_id, None)
-        and order.refunded_at is None
-    ]
+    return [each for each in history if each.location_id in (location_id, None) and each.refunded_at is None]

@@ -7,6 +7,7 @@ yet: what it says is read (the order's own ``refunded_at``). What cannot be refu
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
@@ -14,7 +15,7 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import Order, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
@@ -27,26 +28,28 @@ log = logging.getLogger(__name__)
 class Refunds:
     """All that refunds. An order comes here in state ``refunding``, held by the caller."""
 
-    def __init__(self, store: Store, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
+    def __init__(self, store: CheckoutStore, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
         self._store = store
         self._levelup = levelup
         self._connections = connections
         self._leases = leases
 
-    def take(self, order: Order, context: RequestContext) -> Order:
+    def take(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Refund an order that has to go back, or go on with it. :raises Failure: as :meth:`take_back`."""
         taken = self._leases.take(order, ("refunding",))
         if taken is None:
             raise in_progress("this order is being refunded")
         return self.take_back(taken, None, context, before=order)
 
-    def take_back(self, order: Order, confirmation: Secret | None, context: RequestContext, *, before: Order) -> Order:
+    def take_back(
+        self, order: StoredOrder, confirmation: Secret | None, context: RequestContext, *, before: StoredOrder
+    ) -> StoredOrder:
         """Refund ``order``; ``before``: how it was when it was taken up.
 
         :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
         """
         try:
-            merchant = self._connections.access_again("merchant", order.merchant)
+            merchant = self._connections.access_again("merchant", order.merchant, context)
             try:
                 with self._levelup.calls(context.deadline, context.calls) as calls:
                     return self._refund(calls, order, merchant, confirmation, before)
@@ -59,19 +62,19 @@ class Refunds:
             self.release(order)
             raise
 
-    def look(self, order: Order, context: RequestContext) -> Order:
+    def look(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Read an order that could not be refunded: LevelUp may have given it back meanwhile.
 
         :raises Failure: it cannot be read now.
         """
-        merchant = self._connections.access_again("merchant", order.merchant)
+        merchant = self._connections.access_again("merchant", order.merchant, context)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             told = self._read(calls, merchant, order.uuid or "")
         if told is None or told.refunded_at is None or case_of(order)["kind"] != "refund_refused":
             return order
         return self._refunded(order, told)
 
-    def release(self, order: Order) -> None:
+    def release(self, order: StoredOrder) -> None:
         """Let the next request take the order up at once."""
         try:
             self._store.change_order(order.id, ("submitting", "refunding"), held=order.held, values={"held": None})
@@ -79,11 +82,23 @@ class Refunds:
             log.warning("an order is held until its lease ends", extra={"order": order.id})
 
     def _refund(
-        self, calls: LevelUpSession, order: Order, merchant: Access, confirmation: Secret | None, before: Order
-    ) -> Order:
+        self,
+        calls: LevelUpSession,
+        order: StoredOrder,
+        merchant: Access,
+        confirmation: Secret | None,
+        before: StoredOrder,
+    ) -> StoredOrder:
         uuid = order.uuid or ""
-        if before.state == "refunding" and (told := self._read(calls, merchant, uuid)) and told.refunded_at:
-            return self._refunded(order, told)
+        if before.state == "refunding":
+            if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
+                return self._refunded(order, told)
+        elif order.problem is None:
+            # A refund that is refused may have been delivered twice; so it is known what stood before.
+            with suppress(_Unclear):
+                if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
+                    self._refunded(order, told, refund_key=before.refund_key)
+                    raise _Elsewhere("LevelUp: somebody else has refunded this order already")
         # From here on a refund may arrive, as late as a lease allows.
         marked = self._store.change_order(
             order.id, ("refunding",), held=order.held, values={"sent": self._leases.new()}
@@ -102,11 +117,7 @@ class Refunds:
                 raise _Unclear(refusal.message) from None
             found = self._read(calls, merchant, uuid)
             if found is not None and found.refunded_at is not None:
-                refunded = self._refunded(order, found)
-                if before.state == "refunding" or order.problem is not None:
-                    return refunded
-                # Somebody else has given it back; this request has not.
-                raise _Elsewhere(refusal.message) from None
+                return self._refunded(order, found)
             if found is None and merchant.connection.levelup_id is None:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
@@ -128,10 +139,10 @@ class Refunds:
                 return None
             raise _Unclear(refusal.message) from None
 
-    def _undone(self, order: Order, failure: Failure, before: Order) -> Failure:
+    def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> Failure:
         """Record that a refund was not made, and give what is told of it."""
         if isinstance(failure, _Elsewhere):
-            return Failure("refund_refused", failure.message)
+            return failure
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
         if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and is_owed:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
@@ -162,16 +173,18 @@ class Refunds:
             return pending(failure.message)
         return self._put_back(order, failure)
 
-    def _put_back(self, order: Order, failure: Failure) -> Failure:
+    def _put_back(self, order: StoredOrder, failure: Failure) -> Failure:
         """Nothing was refunded, and the site that asked for it is told so: the order is what it was."""
         back = "submitted" if order.submitted is not None else "charged"
         values = {"state": back, "held": None, "refund_key": None}
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         return failure
 
-    def _refunded(self, order: Order, told: PastOrder) -> Order:
+    def _refunded(self, order: StoredOrder, told: PastOrder, **more: str | None) -> StoredOrder:
         assert told.refunded_at is not None
-        values = {"state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None}
+        values = {
+            "state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None, **more,
+        }  # fmt: skip
         refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
         return refunded or self._store.order(order.id) or order
 
@@ -184,10 +197,10 @@ class _Unclear(Failure):
 
 
 class _Elsewhere(Failure):
-    """Somebody else has refunded the order."""
+    """Somebody else had refunded the order before."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("refund_refused", message)
+        super().__init__("already_refunded", message)
 
 
 class _ForGood(Failure):

@@ -131,7 +131,7 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StoredOrder:
     """An order; its id is also that of its charge in the ledger.
 
     ``body``: what completes the proposed order, sealed, until the charge is proven or proven void. ``submitted``: the
@@ -139,7 +139,7 @@ class Order:
     for a refund and of their bodies. ``held``: the mark of who works on it, ``sent``: of the last attempt to charge it.
     ``doubt``: a charge that LevelUp told of once and that is not as asked, as JSON. ``operator_case``: why a person
     must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``: how often a charge that was ruled
-    out was looked for, and when it is next; ``seen``: UUIDs of orders that only look like it. ``tried_at``: when the
+    out was looked for, and when it is next; ``seen``: UUIDs of other orders at its place. ``tried_at``: when the
     command took it up last.
     """
 
@@ -195,7 +195,7 @@ class UuidTaken(Exception):
     """LevelUp's UUID belongs to another order of ours."""
 
 
-class Store:
+class CheckoutStore:
     """The tables in ``database``; raises ``LedgerUnavailable`` where they cannot be used."""
 
     def __init__(self, database: Database) -> None:
@@ -254,11 +254,11 @@ class Store:
         with self._database.connection() as transaction:
             return _connected(transaction.execute(select(CONNECTIONS).where(_C.request_id == request_id)).first())
 
-    def connected_as(self, kind: Kind, levelup_id: int) -> Connected | None:
-        """The newest connection in use of this merchant or user of LevelUp's."""
+    def connected_as(self, kind: Kind, levelup_id: int) -> list[Connected]:
+        """The connections in use of this merchant or user of LevelUp's, newest first."""
         query = select(CONNECTIONS).where(_C.kind == kind, _C.state == "connected", _C.levelup_id == levelup_id)
         with self._database.connection() as transaction:
-            return _connected(transaction.execute(query.order_by(_C.created_at.desc()).limit(1)).first())
+            return [Connected(**row._mapping) for row in transaction.execute(query.order_by(_C.created_at.desc()))]
 
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
@@ -279,7 +279,7 @@ class Store:
 
     # Orders.
 
-    def add_order(self, order: Order) -> None:
+    def add_order(self, order: StoredOrder) -> None:
         """Keep a new order."""
         values, this = _values(order), {"this": order.id}
         insert, find = self._database.prepare(_NEW_ORDER, *values), self._database.prepare(_ORDER)
@@ -290,10 +290,10 @@ class Store:
 
         self._database.run(once, single=True)
 
-    def order(self, id: str) -> Order | None:
+    def order(self, id: str) -> StoredOrder | None:
         """The order with this id of ours or this UUID of LevelUp's."""
         row = self._row(_ORDER, this=id)
-        return Order(**row._asdict()) if row else None
+        return StoredOrder(**row._asdict()) if row else None
 
     def change_order(
         self,
@@ -302,7 +302,7 @@ class Store:
         *,
         held: str | None | EllipsisType = ...,
         values: Mapping[str, Any],
-    ) -> Order | None:
+    ) -> StoredOrder | None:
         """Change an order that is in one of ``sources``, and give it as it is now; None: it was not.
 
         ``held``: and whose mark is still this one.
@@ -327,9 +327,9 @@ class Store:
             row = self._database.run(once, single=True)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
-        return Order(**row._asdict()) if row else None
+        return StoredOrder(**row._asdict()) if row else None
 
-    def unfinished_orders(self, now: int, limit: int) -> list[Order]:
+    def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
         """Orders that somebody began and did not finish, or that a person must settle: first what waited longest.
 
         Some may be worked on right now.
@@ -342,17 +342,19 @@ class Store:
         )
         query = select(ORDERS).where(undone).order_by(_O.tried_at, _O.created_at, _O.id).limit(limit)
         with self._database.connection() as transaction:
-            return [Order(**row._mapping) for row in transaction.execute(query)]
+            return [StoredOrder(**row._mapping) for row in transaction.execute(query)]
 
-    def operator_cases(self) -> list[Order]:
+    def operator_cases(self) -> list[StoredOrder]:
         """The orders that a person must settle, oldest first."""
         query = select(ORDERS).where(_O.operator_case.is_not(None)).order_by(_O.created_at, _O.id)
         with self._database.connection() as transaction:
-            return [Order(**row._mapping) for row in transaction.execute(query)]
+            return [StoredOrder(**row._mapping) for row in transaction.execute(query)]
 
-    def is_another_charging(self, order: Order) -> bool:
-        """Whether another order of the same place and amounts may be charged, with a UUID that is not known yet."""
-        same = (_O.location_id == order.location_id, _O.spend == order.spend, _O.tip == order.tip)
+    def is_another_charging(self, order: StoredOrder) -> bool:
+        """Whether another order of the same user and place may be charged, with a UUID that is not known yet."""
+        whose = select(_C.levelup_id).where(_C.id == order.user).scalar_subquery()
+        anew = select(_C.id).where(_C.kind == "user", _C.levelup_id == whose)
+        same = (_O.location_id == order.location_id, or_(_O.user == order.user, _O.user.in_(anew)))
         query = select(_O.id).where(_O.state == "charging", _O.id != order.id, *same).limit(1)
         with self._database.connection() as transaction:
             return transaction.execute(query).first() is not None
@@ -396,7 +398,7 @@ def to_ms(instant: datetime) -> int:
     return (instant - _EPOCH) // _MILLISECOND
 
 
-def _values(row: Connected | Order) -> dict[str, Any]:
+def _values(row: Connected | StoredOrder) -> dict[str, Any]:
     return {each.name: getattr(row, each.name) for each in fields(row)}
 
 

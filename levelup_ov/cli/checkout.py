@@ -10,7 +10,7 @@ import click
 
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.problems import case_of
-from levelup_ov.checkout.store import Order
+from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import shown, the_checkout, the_settings
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
@@ -72,7 +72,7 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
     workers = max(min(WORKERS, settings.threads // 2, len(found)), 1)
     left = 0
 
-    def work(order: Order) -> tuple[bool, str]:
+    def work(order: StoredOrder) -> tuple[bool, str]:
         if time.monotonic() >= until:
             return False, f"still {order.state}: there was no time for it in this run"
         try:

@@ -17,7 +17,7 @@ OrderState = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class OrderAmounts:
     """The amounts of an order as the site knows them.
 
     ``outstanding``: what is to be paid, with ``tax``, before LevelUp's discount and without ``tip``. ``exemption``:
@@ -45,7 +45,7 @@ class CheckoutOrder:
     merchant: str
     user: str
     location_id: int
-    check: Check
+    check: OrderAmounts
     items: tuple[Mapping[str, Any], ...]
     discount: Cents | None = None
     identifier: str | None = None

@@ -1,4 +1,4 @@
-"""An order as an adapter gets it: parsed, localised, its secrets opened (EP-11)."""
+"""An order as an adapter receives it: parsed, in local time, with its secrets opened (EP-11)."""
 
 from __future__ import annotations
 
@@ -62,11 +62,10 @@ class Order:
     ``desired_ready_time`` is an aware instant, None = as soon as possible (TIME-2).
     ``tip`` and ``merchant_funded_discount`` are cents.
     ``received_at`` is the instant at which the request came in: the clock for relative times (TIME-1).
-    ``account`` holds what the adapter returned as ``account`` for this user earlier (META-1), ``cart``
-    what it returned as ``cart`` from the validation just before (META-2). Both come back as they were
-    given, or not at all.
-    ``reference`` is our own reference, the same for every try of one submission; None in a validation.
-    ``shown`` is what the validation of this order showed; None in a validation, and where there was none.
+    ``customer_account`` holds what the adapter returned under that name for this user earlier (META-1),
+    ``cart`` what it returned with the validation of this order (META-2). Both come back unchanged, or empty.
+    ``reference`` is our own reference, the same for every attempt of one submission; None in a validation.
+    ``shown`` is what the validation of this order showed; None in a validation, or if there was none.
     """
 
     location: Location
@@ -79,7 +78,7 @@ class Order:
     tip: Cents = 0
     merchant_funded_discount: Cents = 0
     delivery_address: DeliveryAddress | None = None
-    account: Mapping[str, Secret] = field(default_factory=dict)
+    customer_account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
     reference: str | None = None
     shown: Shown | None = None

@@ -27,7 +27,7 @@ class Quote:
     ``tip``: what the provider took of the tip sent; None where it took none (MONEY-4).
     ``charged``: the provider's own grand total, None where it states none; the parts must add up to it
     (MONEY-9).
-    ``account`` and ``cart``: what shall come back with later orders of this user, and with the
+    ``customer_account`` and ``cart``: what shall come back with later orders of this user, and with the
     submission of this order; all of it leaves the service sealed (META-1, META-2, META-7).
     """
 
@@ -39,7 +39,7 @@ class Quote:
     provider_funded_discount: Cents = 0
     fees: tuple[Fee, ...] = ()
     ready: Ready = Ready()
-    account: Mapping[str, Secret] = field(default_factory=dict)
+    customer_account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
 
     @property
@@ -75,7 +75,7 @@ class Placed:
     expected_ready_at: datetime | None = None
     expected_charge: Cents | None = None
     charged: Cents | None = None
-    account: Mapping[str, Secret] = field(default_factory=dict)
+    customer_account: Mapping[str, Secret] = field(default_factory=dict)
     duplicates: tuple[str, ...] = ()
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.location import WEEKDAYS, Location, Span
-from levelup_ov.transport.cache import KEPT_FOR, Kept, Store
+from levelup_ov.transport.cache import KEPT_FOR, CacheStore, Kept
 
 _MEMBERS = {field.name for field in fields(Location)}
 
@@ -24,7 +24,7 @@ _MEMBERS = {field.name for field in fields(Location)}
 class KeptLocations:
     """The locations of each account, each with the seconds since 1970 at which it was read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CacheStore) -> None:
         self._store = store
 
     def put(self, adapter: Adapter, locations: Iterable[tuple[Location, float]]) -> None:

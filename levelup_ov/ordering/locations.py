@@ -25,7 +25,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
 from levelup_ov.errors import KINDS, Refused, Unanswered, reading, unreadable
 from levelup_ov.ordering.kept_locations import KeptLocations
-from levelup_ov.transport.cache import MemoryStore, Store
+from levelup_ov.transport.cache import CacheStore, MemoryStore
 from levelup_ov.transport.session import Session
 
 STALE_FOR = 24 * 3600.0
@@ -75,7 +75,7 @@ class Directory:
     location of it, could not be read.
     """
 
-    def __init__(self, accounts: Mapping[str, Adapter], ttl: float, store: Store | None = None) -> None:
+    def __init__(self, accounts: Mapping[str, Adapter], ttl: float, store: CacheStore | None = None) -> None:
         self._accounts = accounts
         self._ttl = ttl
         self._kept = KeptLocations(store or MemoryStore())

@@ -227,7 +227,13 @@ class Service:
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None where it has none of ours (META-8)."""
-        return self._keeper.take_validation_id(_canonical(location_id), request.metadata)
+        return self._keeper.open_validation_id(_canonical(location_id), request.metadata)
+
+    def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
+        """What was submitted under a key last, or was found to be the same order as that."""
+        location, keys = _canonical(location_id), self._identity_keys
+        named = identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
+        return self.submissions.ledger.named(named)
 
     def reconcile(self, submission: Submission, context: RequestContext) -> Settlement | None:
         """Find out what became of an unknown submission; None: no order stands.
@@ -414,13 +420,13 @@ class Service:
             tip=request.tip if location.accepts_tips(request.fulfillment_type) else 0,
             merchant_funded_discount=request.merchant_funded_discount,
             delivery_address=submission.delivery_address if submission else None,
-            account=self._keeper.take_account(account, request.metadata, request.user),
-            cart=self._keeper.take_cart(account, routed.id, request.metadata, request.user) if submission else {},
+            customer_account=self._keeper.open_customer_account(account, request.metadata, request.user),
+            cart=self._keeper.open_cart(account, routed.id, request.metadata, request.user) if submission else {},
             reference=attempt.reference if attempt else None,
         )
         if attempt is not None and attempt.is_new:
             # What may have been placed already is not refused any more.
-            validation = self._keeper.take_validation_id(routed.id, request.metadata)
+            validation = self._keeper.open_validation_id(routed.id, request.metadata)
             order = replace(order, shown=validation.shown if validation else None)
         if order.fulfillment_type not in routed.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location has no {order.fulfillment_type}"
@@ -457,11 +463,11 @@ class Service:
         soonest = ready_time.to_wire(quote.ready.soonest, routed.zone)
         slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
         metadata: dict[str, Any] = {
-            **self._keeper.give_validation_id(
+            **self._keeper.issue_validation_id(
                 routed.id, order.received_at, order.desired_ready_time, quote.ready.soonest
             ),
-            **self._keeper.give_account(account, quote.account, order.user),
-            **self._keeper.give_cart(account, routed.id, quote.cart, order.user),
+            **self._keeper.seal_customer_account(account, quote.customer_account, order.user),
+            **self._keeper.seal_cart(account, routed.id, quote.cart, order.user),
         }
         if quote.fees:
             metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
@@ -481,7 +487,9 @@ class Service:
         answer = SubmittedOrder(
             order_id=placed.order_id,
             expected_ready_at=ready_time.to_wire(placed.expected_ready_at, routed.zone),
-            metadata=self._keeper.give_account(routed.adapter.account.name, placed.account, guest) if guest else {},
+            metadata=self._keeper.seal_customer_account(routed.adapter.account.name, placed.customer_account, guest)
+            if guest
+            else {},
         )
         return Settlement(placed, asdict(answer))
 
@@ -533,7 +541,7 @@ def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, ses
 def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:
     values: list[Any] = list(adapter.account.settings.values())
     if order is not None:
-        values += [*order.account.values(), *order.cart.values()]
+        values += [*order.customer_account.values(), *order.cart.values()]
     if isinstance(tender, CreditCard):
         values += [tender.number, tender.cvv]
     return (value for value in values if isinstance(value, Secret))

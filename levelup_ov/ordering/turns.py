@@ -33,7 +33,7 @@ def of_gone_accounts(submissions: Iterable[Submission]) -> list[str]:
     ]
 
 
-class Run:
+class ReconciliationRun:
     """One run of reconciliation: at most ``seconds`` long, and done with an account whose provider does not answer."""
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:

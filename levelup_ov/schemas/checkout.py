@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from marshmallow import fields, validate
 
 from levelup_ov.domain import money
-from levelup_ov.domain.checkout import Check, CheckoutOrder, Delivery
+from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.schemas.base import Reader, WireSchema, read_root
@@ -93,7 +93,7 @@ class ReturnTo(Reader, fields.String):
         return value
 
 
-class Number(Reader, fields.Integer):
+class LevelUpId(Reader, fields.Integer):
     """An id of LevelUp's."""
 
     documented = {"minimum": 1, "maximum": LARGEST_ID}
@@ -200,7 +200,7 @@ class RefundSchema(WireSchema):
 class AnsweredRequestSchema(WireSchema):
     """A permissions request, of which nothing but the id counts."""
 
-    id = Number(required=True)
+    id = LevelUpId(required=True)
 
 
 class CheckoutOrderSchema(WireSchema):
@@ -208,7 +208,7 @@ class CheckoutOrderSchema(WireSchema):
 
     merchant = Identifier(required=True)
     user = Identifier(required=True)
-    location_id = Number(required=True)
+    location_id = LevelUpId(required=True)
     identifier = _text(10)
     outstanding_amount = Cents(required=True)
     tax_amount = Cents(load_default=0, allow_none=True)
@@ -225,7 +225,7 @@ class CheckoutOrderSchema(WireSchema):
 
     def build(self, values: dict[str, Any]) -> CheckoutOrder:
         outstanding, payment = values["outstanding_amount"], values["payment_amount"]
-        check = Check(
+        check = OrderAmounts(
             outstanding,
             values["tax_amount"] or 0,
             values["exemption_amount"] or 0,

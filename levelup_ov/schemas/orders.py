@@ -108,7 +108,7 @@ class Quantity(Reader, fields.Integer):
         return value
 
 
-class Number(Reader, fields.Integer):
+class FreeInteger(Reader, fields.Integer):
     """An integer that decides nothing."""
 
     def read(self, value: Any) -> int:
@@ -148,7 +148,7 @@ class OrderOptionSchema(WireSchema):
     option_group_id = _text()
     quantity = Quantity(load_default=1, allow_none=True)
     price = Cents(load_default=None, allow_none=True)
-    option_group_display_order = Number(load_default=None, allow_none=True)
+    option_group_display_order = FreeInteger(load_default=None, allow_none=True)
     metadata = Metadata(load_default=None, allow_none=True)
 
     def build(self, values: dict[str, Any]) -> Option:

@@ -61,7 +61,7 @@ MISPRINTS = (
 )
 
 
-class Place(NamedTuple):
+class AmountPath(NamedTuple):
     """Where an amount, or what may be one, stands in an answer."""
 
     path: Path
@@ -73,14 +73,14 @@ class Place(NamedTuple):
         return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
 
 
-def places(answer: Answered) -> list[Place]:
+def places(answer: Answered) -> list[AmountPath]:
     """Every number other than 0 of an answer, also where it is written as text; at most :data:`MOST`."""
-    found = [Place(path, value) for path, value in _walk(read(answer)) if path and _is_number(value)]
+    found = [AmountPath(path, value) for path, value in _walk(read(answer)) if path and _is_number(value)]
     step = -(-len(found) // MOST) or 1
     return found[::step]
 
 
-def changed(answer: Answered, place: Place, value: Any) -> Answered:
+def changed(answer: Answered, place: AmountPath, value: Any) -> Answered:
     """The answer with another value at a place."""
     whole = copy.deepcopy(read(answer))
     owner = whole

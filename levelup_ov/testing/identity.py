@@ -40,7 +40,7 @@ FOREIGN_FORMS: Mapping[str, tuple[Mapping[str, str], bytes]] = {
 STRANGER = User("Bob", "Stranger", "+16175550199", "bob.stranger@example.com")
 
 
-class Identity:
+class Echoes:
     """Only the provider's own words about this very order count."""
 
     @pytest.mark.rule("SUB-8")
@@ -159,12 +159,12 @@ class Identity:
         quote: Quote = bench.validate(ada).answer
         mixed_up = bench.submit(bench.order(sample, user=STRANGER, cart=quote.cart), sample.tender)
         if mixed_up.failure is None:
-            kept = [value.reveal() for value in (*quote.cart.values(), *quote.account.values())]
+            kept = [value.reveal() for value in (*quote.cart.values(), *quote.customer_account.values())]
             for name, sent in _own_headers(bench, mixed_up):
                 assert not any(sent in secret for secret in kept), (
                     f"META-3: an order is placed with the {name} of another guest's cart"
                 )
-        members = {"cart": quote.cart, "account": quote.account, "user": ada.user}
+        members = {"cart": quote.cart, "customer_account": quote.customer_account, "user": ada.user}
         again = bench.submit(bench.order(sample, **members), sample.tender)
         assert again.failure is None, (
             f"META-3: a guest is refused because another one came with the same cart before: {again.failure!r}"

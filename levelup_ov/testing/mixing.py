@@ -217,7 +217,7 @@ def _sell(
     # The submission has a reference; a validation has none.
     quoted = bench.validate(replace(order, reference=None), fault, seconds, **how)
     quote: Quote = _done(quoted, meeting)
-    final = replace(order, cart=quote.cart, account=quote.account or order.account)
+    final = replace(order, cart=quote.cart, customer_account=quote.customer_account or order.customer_account)
     run = bench.submit(final, tender, fault, seconds, **how)
     placed: Placed = _done(run, meeting)
     return Sale(final, quote, placed, len(quoted.exchanges) + len(run.exchanges))

@@ -61,7 +61,11 @@ class Outcomes:
         bench.needs_reactions()
         first = bench.order(sample, special_instructions="ring the blue bell")
         quote: Quote = bench.validate(first).answer
-        members = {"cart": quote.cart, "account": quote.account or first.account, "user": first.user}
+        members = {
+            "cart": quote.cart,
+            "customer_account": quote.customer_account or first.customer_account,
+            "user": first.user,
+        }
         final = bench.order(sample, special_instructions="ring the green bell", **members)
         before = bench.held()
         run = bench.submit(final, sample.tender)

@@ -17,7 +17,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Quote
 from levelup_ov.errors import Refused
-from levelup_ov.testing.amounts import MISPRINTS, Path, Place, changed, places, read, shifted, written
+from levelup_ov.testing.amounts import MISPRINTS, AmountPath, Path, changed, places, read, shifted, written
 from levelup_ov.testing.changes import MOST, Change
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.outcomes import Step, at_step, call_of, record
@@ -45,7 +45,11 @@ class Pricing:
         if quoted is None:
             pytest.skip("the provider's price cannot be changed consistently on the line; give Provider.dearer")
         quote: Quote = quoted.answer
-        members = {"cart": quote.cart, "account": quote.account or order.account, "user": order.user}
+        members = {
+            "cart": quote.cart,
+            "customer_account": quote.customer_account or order.customer_account,
+            "user": order.user,
+        }
         final, before = bench.order(sample, **members), bench.held()
         with dearer():
             run = bench.submit(final, sample.tender)
@@ -123,7 +127,7 @@ class Pricing:
                 named = _named(row, ids)
                 if named is None:
                     continue
-                where = Place((*path, position), row).name
+                where = AmountPath((*path, position), row).name
                 other = _renamed(row, ids[named])
                 for what, changed_rows in (
                     (f"a line more, like {where}, of another item", [*rows, other]),
@@ -184,7 +188,7 @@ def _price(run: Run) -> tuple[int, ...] | None:
     return tuple(getattr(run.value, name) for name in ("total", "tax", "consumer_pays"))
 
 
-def _counts(bench: Bench, baseline: Run, step: Step, place: Place) -> bool:
+def _counts(bench: Bench, baseline: Run, step: Step, place: AmountPath) -> bool:
     """Whether anything depends on an amount: another one there makes another price, or none."""
     value = place.value
     another = str(Decimal(value.replace(",", ".")) + 77) if isinstance(value, str) else value + 77

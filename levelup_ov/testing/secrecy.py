@@ -41,7 +41,7 @@ class Secrecy:
         with caplog.at_level(logging.DEBUG):
             quoted = bench.validate(bench.order(sample))
             quote: Quote = quoted.answer
-            members = {"cart": quote.cart, "account": quote.account} if bench.provider.reacts else {}
+            members = {"cart": quote.cart, "customer_account": quote.customer_account} if bench.provider.reacts else {}
             placed = bench.submit(bench.order(sample, **members), tender)
             placed.answer
             order = bench.order(sample)
@@ -68,7 +68,12 @@ class Secrecy:
             if run.failure is None:
                 continue
             # What the service itself masks, as it does: the account's settings, the card, what came back sealed.
-            known = [*_secrets(bench, tender), *order.account.values(), *order.cart.values(), *run.session.secrets]
+            known = [
+                *_secrets(bench, tender),
+                *order.customer_account.values(),
+                *order.cart.values(),
+                *run.session.secrets,
+            ]
             told = scrub(run.failure.message, known)
             spoken = [Secret(value) for value in _header_secrets(run)]
             spoken += [Secret(value) for value in _made_up(usual, run)]
@@ -78,25 +83,25 @@ class Secrecy:
 
     @pytest.mark.rule("META-1", "META-6")
     def test_no_account_is_taken_over_by_its_address(self, bench: Bench, sample: Sample) -> None:
-        if not bench.provider.adapter.creates_accounts:
-            pytest.skip("the adapter declares creates_accounts = False")
+        if not bench.provider.adapter.creates_customer_accounts:
+            pytest.skip("the adapter declares creates_customer_accounts = False")
         bench.needs_reactions()
         first: Order = bench.order(sample)
         made: Quote = bench.validate(first).answer
-        if not made.account:
+        if not made.customer_account:
             pytest.skip(f"guests can order at {sample.location}: no account was made")
         stranger: Quote = bench.validate(bench.order(sample, user=first.user)).answer
-        assert stranger.account != made.account, (
+        assert stranger.customer_account != made.customer_account, (
             "META-6: somebody with the same e-mail address and no credentials is given the account made before"
         )
-        again = bench.validate(bench.order(sample, user=first.user, account=made.account))
-        kept = again.answer.account or made.account
-        assert kept == made.account, "META-1: the credentials came back, and yet another account was made"
+        again = bench.validate(bench.order(sample, user=first.user, customer_account=made.customer_account))
+        kept = again.answer.customer_account or made.customer_account
+        assert kept == made.customer_account, "META-1: the credentials came back, and yet another account was made"
 
     @pytest.mark.rule("META-7")
     def test_what_comes_back_to_the_adapter_is_a_secret(self, bench: Bench, sample: Sample) -> None:
         quote: Quote = bench.validate(bench.order(sample)).answer
-        for name, value in {**quote.cart, **quote.account}.items():
+        for name, value in {**quote.cart, **quote.customer_account}.items():
             assert isinstance(value, Secret), f"META-7: {name} of a quote is no Secret"
 
 
@@ -116,7 +121,7 @@ def _secrets(bench: Bench, tender: Tender, quoted: Run | None = None) -> list[Se
     if quoted is not None:
         quote: Quote = quoted.answer
         # What a cart holds may be no more than an order's id; an account is credentials, or an address.
-        found += [value for name, value in quote.account.items() if not _is_address(value)]
+        found += [value for name, value in quote.customer_account.items() if not _is_address(value)]
     return found
 
 

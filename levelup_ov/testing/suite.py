@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from levelup_ov.testing.harness import Bench, Clock
-from levelup_ov.testing.identity import Identity
+from levelup_ov.testing.identity import Echoes
 from levelup_ov.testing.mixing import Mixing
 from levelup_ov.testing.outcomes import Outcomes
 from levelup_ov.testing.placing import Placing
@@ -24,7 +24,7 @@ _EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP
 _EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", Item("ITEM", 1)))'
 
 
-class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Pricing, Mixing, Secrecy):
+class AdapterContract(Shape, Translation, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy):
     """What every adapter must do. Subclasses are called ``Test...`` and give data, never tests of their own kind.
 
     ``orders``: orders that the provider takes, by a name for each; with options, nested ones, more than one item.

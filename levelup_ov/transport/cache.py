@@ -44,7 +44,7 @@ class Kept:
     fresh_until: float
 
 
-class Store(Protocol):
+class CacheStore(Protocol):
     """Where answers are kept. A store that fails raises nothing: it has nothing, and keeps nothing."""
 
     def get(self, key: str) -> Kept | None:
@@ -100,7 +100,7 @@ class MemoryStore:
 class ResponseCache:
     """Fresh answers from ``store``, everything else fetched once and kept, if it was understood."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CacheStore) -> None:
         self._store = store
         self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
@@ -108,7 +108,7 @@ class ResponseCache:
         self._understood: OrderedDict[str, int] = OrderedDict()
 
     @property
-    def store(self) -> Store:
+    def store(self) -> CacheStore:
         """Where the answers are kept."""
         return self._store
 

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """A :class:`~levelup_ov.transport.cache.Store` in the Redis at ``url``.
+    """A :class:`~levelup_ov.transport.cache.CacheStore` in the Redis at ``url``.
 
     ``secret`` is known to this deployment alone. Keys are made with it: they give nothing away, and of several
     deployments that share a Redis none reads what another has kept.

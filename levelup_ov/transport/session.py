@@ -33,7 +33,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import MemoryStore, ResponseCache, Store, cache_key
+from levelup_ov.transport.cache import CacheStore, MemoryStore, ResponseCache, cache_key
 from levelup_ov.transport.connections import (
     DeadlineAdapter,
     OwnConnections,
@@ -153,7 +153,7 @@ class Transport:
         pool_size: int,
         in_process: Mapping[str, WSGIApplication] | None = None,
         proxy: str | None = None,
-        store: Store | None = None,
+        store: CacheStore | None = None,
     ) -> None:
         self._pool_size = pool_size
         self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}

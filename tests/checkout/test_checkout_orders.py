@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.checkout.client import LevelUpSession
-from levelup_ov.checkout.store import Store
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.standins.levelup.world import DECLINED_CARD
@@ -223,7 +223,7 @@ def test_a_charge_that_comes_late_counts(site: Site, merchant: str, user: str, m
         ledger = site.app.extensions["levelup_ov"].submissions.ledger
         (submission,) = ledger.open_submissions()
         ruled_out = {"state": "not_charged", "body": None}
-        assert Store(ledger.database).change_order(submission.id, ("charging",), values=ruled_out)
+        assert CheckoutStore(ledger.database).change_order(submission.id, ("charging",), values=ruled_out)
         return charge
 
     monkeypatch.setattr(LevelUpSession, "complete", slow)

@@ -96,7 +96,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def submission(order: Order, quote: Quote, **changes: Any) -> Order:
     """The submission that follows a validation: what was returned comes back."""
-    return replace(order, cart=quote.cart, account=quote.account or order.account, **changes)
+    return replace(order, cart=quote.cart, customer_account=quote.customer_account or order.customer_account, **changes)
 
 
 @pytest.mark.rule("LOC-1", "LOC-2", "PAY-3")
@@ -164,7 +164,7 @@ def test_a_validation_is_one_call_and_accounts_for_every_cent(bench):
     assert quote.provider_funded_discount == 0
     assert quote.ready.soonest == NOON + timedelta(minutes=10)
     assert quote.ready.slots is None
-    assert quote.account == {}
+    assert quote.customer_account == {}
     assert all(isinstance(value, Secret) for value in quote.cart.values())
 
 
@@ -343,7 +343,7 @@ def test_a_cart_of_another_guest_counts_as_absent(bench, place):
     ada = bench.validate(bench.order(place))
     bobs = bench.submit(bench.order(place, user=BOB, cart=ada.cart, reference="bob"))
     assert "POST carts" in bench.calls()
-    own = bench.submit(bench.order(place, cart=ada.cart, account=ada.account, reference="ada"))
+    own = bench.submit(bench.order(place, cart=ada.cart, customer_account=ada.customer_account, reference="ada"))
     assert bench.calls() == ["POST orders"]
     seen = [bench.kitchen_sees(placed.provider_order_id) for placed in (bobs, own)]
     assert [each["customer"]["name"] for each in seen] == ["Bob Eater", "Ada Eater"]
@@ -439,19 +439,19 @@ def test_an_account_is_made_once_and_used_again(bench):
     order = bench.order("account")
     quote = bench.validate(order)
     assert bench.calls() == ["POST carts", "POST accounts", "POST carts"]
-    assert quote.account["email"].reveal() == "ada@example.com"
-    assert len(quote.account["password"].reveal()) >= 24
+    assert quote.customer_account["email"].reveal() == "ada@example.com"
+    assert len(quote.customer_account["password"].reveal()) >= 24
     bench.submit(submission(order, quote))
     assert bench.calls() == ["POST orders"]
-    again = bench.validate(replace(order, account=quote.account))
+    again = bench.validate(replace(order, customer_account=quote.customer_account))
     assert bench.calls() == ["POST carts", "POST sessions", "POST carts"]
-    assert again.account == quote.account
+    assert again.customer_account == quote.customer_account
 
 
 @pytest.mark.rule("META-4", "META-6")
 def test_a_submission_without_validation_returns_its_account(bench):
     placed = bench.submit(bench.order("account"))
-    assert placed.account["email"].reveal() == "ada@example.com"
+    assert placed.customer_account["email"].reveal() == "ada@example.com"
     assert bench.kitchen_sees(placed.provider_order_id)["account"]
 
 
@@ -459,17 +459,17 @@ def test_a_submission_without_validation_returns_its_account(bench):
 @pytest.mark.parametrize("credentials", [{}, {"email": Secret("ada@example.com"), "password": Secret("wrong")}])
 def test_an_existing_account_is_never_taken_over(bench, credentials):
     first = bench.validate(bench.order("account"))
-    quote = bench.validate(replace(bench.order("account"), account=credentials))
-    email = quote.account["email"].reveal()
+    quote = bench.validate(replace(bench.order("account"), customer_account=credentials))
+    email = quote.customer_account["email"].reveal()
     assert email.startswith("ada+") and email.endswith("@example.com")
-    again = bench.validate(replace(bench.order("account"), account=first.account))
-    assert again.account["email"].reveal() == "ada@example.com"
+    again = bench.validate(replace(bench.order("account"), customer_account=first.customer_account))
+    assert again.customer_account["email"].reveal() == "ada@example.com"
 
 
 @pytest.mark.rule("META-6", "META-7")
 def test_half_of_the_credentials_counts_as_none(bench):
-    quote = bench.validate(replace(bench.order("account"), account={"email": Secret("eve@example.com")}))
-    assert quote.account["email"].reveal() == "ada@example.com"
+    quote = bench.validate(replace(bench.order("account"), customer_account={"email": Secret("eve@example.com")}))
+    assert quote.customer_account["email"].reveal() == "ada@example.com"
 
 
 @pytest.mark.rule("META-6")
@@ -670,4 +670,4 @@ def test_nothing_secret_is_in_the_text_of_what_is_returned(bench):
     quote = bench.validate(bench.order("account"))
     token = Cart(*json.loads(quote.cart["cart"].reveal())).token
     assert token not in repr(quote)
-    assert quote.account["password"].reveal() not in repr(quote)
+    assert quote.customer_account["password"].reveal() not in repr(quote)

@@ -70,7 +70,7 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class PlatformLocation:
     """``gateway_id``: its id at the gateway, where an order-ahead service serves it.
 
     ``hours`` are words; ``opens`` are the gateway's own times of each day. ``tips``: whether it takes them on pickup.
@@ -108,7 +108,7 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True)
-class Merchant:
+class PlatformMerchant:
     """``manager_confirmation``: the code without which it refunds nothing; None: none is needed."""
 
     id: int
@@ -166,22 +166,22 @@ OTHER_APP = App(
     2, "Another Shop", "another-api-key", "another-client-secret", ("https://another.example/callback",), None
 )
 
-MERCHANTS: Mapping[int, Merchant] = {
+MERCHANTS: Mapping[int, PlatformMerchant] = {
     merchant.id: merchant
     for merchant in (
-        Merchant(1, "Beacon Sandwiches", Programme("spend", 5000, 500)),
-        Merchant(2, "Harbor Coffee", Programme("visit", 5, 300), manager_confirmation="4321"),
+        PlatformMerchant(1, "Beacon Sandwiches", Programme("spend", 5000, 500)),
+        PlatformMerchant(2, "Harbor Coffee", Programme("visit", 5, 300), manager_confirmation="4321"),
     )
 }
 
-LOCATIONS: Mapping[int, Location] = {
+LOCATIONS: Mapping[int, PlatformLocation] = {
     location.id: location
     for location in (
-        Location(11, 1, "Beacon Sandwiches, Congress Street", "101 Congress Street", "Boston", "MA", "02110",
+        PlatformLocation(11, 1, "Beacon Sandwiches, Congress Street", "101 Congress Street", "Boston", "MA", "02110",
                  42.3576, -71.0571, "(617) 555-0111"),
-        Location(12, 1, "Beacon Sandwiches, Elm Street", "20 Elm Street", "Somerville", "MA", "02144",
+        PlatformLocation(12, 1, "Beacon Sandwiches, Elm Street", "20 Elm Street", "Somerville", "MA", "02144",
                  42.3947, -71.1227, "(617) 555-0112"),
-        Location(21, 2, "Harbor Coffee, Pier Four", "4 Pier Road", "Boston", "MA", "02210",
+        PlatformLocation(21, 2, "Harbor Coffee, Pier Four", "4 Pier Road", "Boston", "MA", "02210",
                  42.3519, -71.0446, "(617) 555-0121"),
     )
 }  # fmt: skip

@@ -48,7 +48,7 @@ _LAST_CART = "max(coalesce((SELECT max(number) FROM carts), 0), coalesce((SELECT
 
 
 @dataclass(frozen=True, slots=True)
-class Cart:
+class EngineCart:
     """A cart that has not expired; ``content`` is the request body it was filled with."""
 
     id: str
@@ -60,7 +60,7 @@ class Cart:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EngineOrder:
     """A placed order. ``details`` is what the kitchen sees beside the other members, ready for JSON."""
 
     id: str
@@ -74,12 +74,12 @@ class Order:
 
 
 class Transaction:
-    """What can be done in one transaction of :meth:`Store.reading` or :meth:`Store.writing`."""
+    """What can be done in one transaction of :meth:`EngineStore.reading` or :meth:`EngineStore.writing`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
 
-    def add_cart(self, cart: Cart) -> None:
+    def add_cart(self, cart: EngineCart) -> None:
         """Keep a new cart, and forget those that have expired by then."""
         expired = (_seconds(cart.created_at - CART_LIFETIME),)
         self._run("DELETE FROM carts WHERE created_at <= ?", expired)
@@ -91,13 +91,13 @@ class Transaction:
             (cart.id, cart.place, cart.account, json.dumps(cart.content), _seconds(cart.created_at)),
         )
 
-    def cart(self, cart_id: str, now: datetime) -> Cart | None:
+    def cart(self, cart_id: str, now: datetime) -> EngineCart | None:
         """The cart, unless it has expired."""
         row = self._run(
             "SELECT id, place, account, content, created_at, ordered FROM carts WHERE id = ? AND created_at > ?",
             (cart_id, _seconds(now - CART_LIFETIME)),
         ).fetchone()
-        return row and Cart(row[0], row[1], row[2], json.loads(row[3]), _instant(row[4]), bool(row[5]))
+        return row and EngineCart(row[0], row[1], row[2], json.loads(row[3]), _instant(row[4]), bool(row[5]))
 
     def fill_cart(self, cart_id: str, content: Any) -> None:
         """Replace what is in a cart."""
@@ -127,7 +127,7 @@ class Transaction:
         """The next ticket number of a place, from 1."""
         return self._run("SELECT coalesce(max(ticket), 0) + 1 FROM orders WHERE place = ?", (place,)).fetchone()[0]
 
-    def add_order(self, order: Order) -> None:
+    def add_order(self, order: EngineOrder) -> None:
         """Keep a placed order."""
         self._run(
             "INSERT INTO orders (id, place, ticket, reference, account, ready_at, placed_at, details) "
@@ -138,11 +138,11 @@ class Transaction:
             ),
         )  # fmt: skip
 
-    def order(self, order_id: str) -> Order | None:
+    def order(self, order_id: str) -> EngineOrder | None:
         """The order with this id."""
         return next(self._orders("id = ?", order_id), None)
 
-    def orders_by_reference(self, place: str, reference: str) -> list[Order]:
+    def orders_by_reference(self, place: str, reference: str) -> list[EngineOrder]:
         """The orders of a place that came with this reference, oldest first."""
         return list(self._orders("place = ? AND reference = ? ORDER BY ticket", place, reference))
 
@@ -179,19 +179,19 @@ class Transaction:
         ).fetchone()
         return row and row[0]
 
-    def _orders(self, condition: str, *values: str) -> Iterator[Order]:
+    def _orders(self, condition: str, *values: str) -> Iterator[EngineOrder]:
         for row in self._run(
             "SELECT id, place, ticket, reference, account, ready_at, placed_at, details FROM orders WHERE " + condition,
             values,
         ):
             order_id, place, ticket, reference, account, ready_at, placed_at, details = row
-            yield Order(
+            yield EngineOrder(
                 order_id, place, ticket, reference, account,
                 None if ready_at is None else _instant(ready_at), _instant(placed_at), json.loads(details),
             )  # fmt: skip
 
 
-class Store(SQLitePool[Transaction]):
+class EngineStore(SQLitePool[Transaction]):
     """The file at ``path``."""
 
     def __init__(self, path: Path) -> None:

@@ -50,7 +50,7 @@ shop = Blueprint("shop", __name__, url_prefix="/shop", template_folder="template
 shop.after_request(VISITS.keep)
 
 
-class Refusal(Exception):
+class ServiceRefusal(Exception):
     """The service's error: ``code`` of its closed list, ``message`` for a person.
 
     ``retryable``: the same call may still succeed; it is no verdict on what was asked.
@@ -99,8 +99,8 @@ def for_all_pages() -> _JSON:
     return {"csrf": VISITS.csrf}
 
 
-@shop.errorhandler(Refusal)
-def show_refusal(refusal: Refusal) -> Answer:
+@shop.errorhandler(ServiceRefusal)
+def show_refusal(refusal: ServiceRefusal) -> Answer:
     return _problem(refusal.message), 502
 
 
@@ -243,7 +243,7 @@ def pay(number: str) -> Answer:
         return _home()
     try:
         uuid = _call("POST", "/checkout/orders", {"order": visit["offer"]["order"]}, key=number)["order"]["uuid"]
-    except Refusal as refusal:
+    except ServiceRefusal as refusal:
         if refusal.retryable:
             _keep(problem=_UNKNOWN)
         else:
@@ -270,7 +270,7 @@ def refund(uuid: str) -> Answer:
     body = {"refund": {"manager_confirmation": confirmation}} if confirmation else {}
     try:
         order = _call("POST", f"/checkout/orders/{uuid}/refund", body, key=key)["order"]
-    except Refusal as refusal:
+    except ServiceRefusal as refusal:
         order = _call("GET", f"/checkout/orders/{uuid}")["order"]
         return _receipt(order, problem=refusal.message, code=refusal.code), 422
     return _receipt(order)
@@ -299,7 +299,7 @@ def _paid_by_card(order: _JSON) -> int | None:
     """What the user's history says; None where it does not, or may not be read."""
     try:
         orders = _call("GET", f"/checkout/users/{order['user']}/orders")["orders"]
-    except Refusal:
+    except ServiceRefusal:
         return None
     found = (entry["order"] for entry in orders)
     return next((past["card_amount"] for past in found if past["uuid"] == order["uuid"]), None)
@@ -324,7 +324,7 @@ def _connected(asked_for: str, kind: str) -> Answer:
 def _try_connecting(path: str, body: _JSON) -> Answer:
     try:
         _keep(user=_call("POST", path, body)["user"]["id"])
-    except Refusal as refusal:
+    except ServiceRefusal as refusal:
         _keep(problem=refusal.message)
     return _home()
 
@@ -338,7 +338,7 @@ def _call(method: str, path: str, body: Any = None, *, key: str | None = None) -
     status, answer = send(method, path, body, {"Idempotency-Key": key} if key else {})
     if status >= 400:
         error = answer["error"]
-        raise Refusal(error["code"], error["message"], error["retryable"] or status >= 500)
+        raise ServiceRefusal(error["code"], error["message"], error["retryable"] or status >= 500)
     return answer
 
 
