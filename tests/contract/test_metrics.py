@@ -25,8 +25,8 @@ from levelup_ov.metrics.shared import SharedParts
 from tests.channel import Channel
 from tests.contract.fakes import FakeAdapter
 from tests.faults.stack import kill
-from tests.faults.test_fault_callers import Gunicorn
 from tests.ledger.things import begin, claim, claimed
+from tests.servers.gateway import Gateway
 from tests.servers.process import from_debian, required
 
 ROOT = Path(__file__).parents[2]
@@ -156,11 +156,8 @@ def test_the_half_that_was_not_written_to_its_end_is_not_read() -> None:
     assert parts.read(1)[0] == b"second"
 
 
-class TwoWorkers(Gunicorn):
+class TwoWorkers(Gateway):
     """The service with two workers."""
-
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), "WEB_CONCURRENCY": "2"}
 
     def scrape(self) -> Samples:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -183,7 +180,7 @@ def until(condition: Callable[[], Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[TwoWorkers]:
-    with TwoWorkers() as server:
+    with TwoWorkers(WEB_CONCURRENCY="2", LEVELUP_OV_THREADS="2") as server:
         yield server
 
 
