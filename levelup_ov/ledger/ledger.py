@@ -198,6 +198,16 @@ class Clash(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """The submissions of an account that are in one state: how many, and the age of the oldest."""
+
+    account: str
+    state: State
+    number: int
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class _Match:
     """An identity that was used before, and by what."""
 
@@ -587,6 +597,15 @@ class Ledger:
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
+
+    def count_open(self, *, limit: int = 20_000) -> tuple[Backlog, ...]:
+        """How many submissions are not settled, by account and state; of the first ``limit`` of them."""
+
+        def work(cursor: Any, _again: bool) -> tuple[Backlog, ...]:
+            rows = self._sql.count_open.all(cursor, {"limit": limit, "now": self._now()})
+            return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * _MILLISECOND) for row in rows)
+
+        return self.database.run(work, single=True)
 
     def find(
         self,
