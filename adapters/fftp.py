@@ -361,7 +361,7 @@ def _price(order: Order, session: Session) -> int:
 
 def _body(order: Order, total: int, key: str) -> dict[str, Any]:
     if order.desired_ready_time is not None:
-        words = "the restaurant makes every order at once, none for a later time"
+        words = "the restaurant prepares every order right away and takes none for later"
         raise Refused("ready_time_unavailable", words, path="$.desired_ready_time")
     lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     if order.special_instructions:

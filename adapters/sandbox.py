@@ -159,7 +159,7 @@ class SandboxAdapter(Adapter):
         content, validated = _content(order), _recorded(order)
         unchanged = validated is not None and validated.digest == _digest(content)
         if validated is not None and not validated.is_own:
-            raise Refused("price_changed", "The price that was shown is that of another order. Validate it again.")
+            raise Refused("price_changed", "The price shown belongs to another order. Validate this one again.")
         if validated is not None:
             try:
                 cart = validated if unchanged else _fill_cart(validated, content, session)
@@ -339,7 +339,7 @@ def _content(order: Order) -> dict[str, Any]:
     """The order as the engine's cart has it."""
     wanted = order.desired_ready_time
     if any(option.provider_id.count(DELIMITER) >= 2 * _DEEPEST for item in order.items for option in item.options):
-        raise Refused("unknown_option", "No option of the menu is nested as deep as one of these.", path="$.items")
+        raise Refused("unknown_option", "An option is nested deeper than any option of the menu.", path="$.items")
     return {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": _customer(order),

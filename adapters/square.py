@@ -164,7 +164,9 @@ class SquareAdapter(Adapter):
         charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
         if state == "CANCELED":
             if charged:
-                raise broken_protocol("the provider has the order as paid and canceled: $.order.state, $.order.tenders")
+                raise broken_protocol(
+                    "the provider reports the order as paid and canceled: $.order.state, $.order.tenders"
+                )
             return None
         settled = charge == 0 and changed
         if not charged and not settled and state != "COMPLETED":
@@ -231,7 +233,7 @@ class SquareAdapter(Adapter):
             settled = reply.object().member("order")
             _check_echo(settled, f"POST {path}", id=order_id, reference_id=reference)
             if settled.text("state") == "CANCELED":
-                raise broken_protocol(f"the provider settled the order and has it as canceled: $.order.state of {path}")
+                raise broken_protocol(f"the provider settled an order but reports it canceled: $.order.state of {path}")
             if settled.text("state") != "COMPLETED" and _version(settled) <= trace["version"]:
                 # The answer to the creation, once more, looks like this.
                 raise broken_protocol(f"the provider's answer does not settle the order: $.order.version of {path}")
@@ -312,7 +314,7 @@ class SquareAdapter(Adapter):
         inclusive = sum(self._cents(each, "applied_money") for each in taxes)
         food = total - tip - tax + discounts - charges
         if gross - food not in (0, inclusive) or charges != sum(fee.amount for fee in fees) or ours > discounts:
-            raise broken_protocol("the provider's price does not add up: its lines make another total")
+            raise broken_protocol("the provider's price does not add up: its lines have another total")
         if ours != order.merchant_funded_discount:
             words = f"Square takes {ours} cents off for a discount of {order.merchant_funded_discount}."
             raise Refused("order_refused", words, path="$.merchant_funded_discount")
@@ -379,7 +381,7 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[JSONObject]:
         if not params["cursor"]:
             return
         if params["cursor"] in cursors:
-            raise broken_protocol("the pages of the provider's catalog go round in a circle")
+            raise broken_protocol("the pages of the provider's catalog form a loop")
         cursors.add(params["cursor"])
 
 

@@ -98,7 +98,7 @@ class ToastAdapter(Adapter):
         self._restaurants = _listed(account, "restaurants")
         self._own = {name: _each(account, name) for name in ("dining_option", "payment_type", "discount")}
         if account.setting("menus_version") not in ("", "v2", "v3"):
-            raise ValueError("menus_version is neither v2 nor v3")
+            raise ValueError("menus_version must be v2 or v3")
         self._login = Login(self._log_in)
         self._unread: frozenset[str] = frozenset()
 

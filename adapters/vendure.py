@@ -91,9 +91,9 @@ class VendureAdapter(Adapter):
         super().__init__(account)
         self._channels = [token for token in (each.strip() for each in account.setting("channels").split(",")) if token]
         if not self._channels:
-            raise ValueError("channels names no channel; write their tokens, comma-separated")
+            raise ValueError("channels is empty; write their tokens, comma-separated")
         if account.setting("checkout") not in ("guest", "account"):
-            raise ValueError("checkout is neither guest nor account")
+            raise ValueError("checkout must be guest or account")
 
     def list_locations(self, session: Session) -> Sequence[Location]:
         currency = self.account.setting("currency")

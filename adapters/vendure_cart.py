@@ -81,7 +81,7 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
         raise Refused("order_refused", words, path="$.merchant_funded_discount")
     ready_at = held.member("customFields").instant("pickupAt", None)
     if ready_at != order.desired_ready_time:
-        raise broken_protocol("the provider does not keep the time that was asked for")
+        raise broken_protocol("the provider does not keep the requested time")
     tip = sum(each.cents("priceWithTax") for each in tips)
     quote = Quote(
         food=sum(line.cents("linePrice") for line in held.each("lines")),
@@ -95,7 +95,7 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
         ready=Ready(ready_at),
     )
     if held.cents("total") != quote.total + tip - merchant - provider:
-        raise broken_protocol("the parts of the provider's price do not make its total")
+        raise broken_protocol("the parts of the provider's price do not add up to its total")
     return quote
 
 
@@ -110,4 +110,4 @@ def _check_lines(held: JSONObject, order: Order) -> None:
         chosen = ((choice.group_id, choice.option_id) for choice in nest(item.options))
         lines[(item.provider_id, frozenset(chosen), item.special_instructions, item.recipient_name)] -= item.quantity
     if any(lines.values()):
-        raise broken_protocol("the provider's cart does not hold what was ordered")
+        raise broken_protocol("the provider's cart does not match the order")

@@ -64,10 +64,10 @@ class AccountsFile:
                 self._found.add(f"{source}, {_key(key)}", "is not a known table", "write accounts as [accounts.NAME]")
         tables = document.get("accounts", {})
         if not isinstance(tables, dict) or not tables:
-            self._found.add(f"{source}, accounts", "names no account", "add a table [accounts.NAME]")
+            self._found.add(f"{source}, accounts", "does not name any account", "add a table [accounts.NAME]")
             return {}
         if len(tables) > MOST_ACCOUNTS:
-            wrong = f"names {len(tables)} accounts, and GET /merchants answers all of them at once"
+            wrong = f"names {len(tables)} accounts; GET /merchants returns all of them at once"
             remedy = f"run a service for each {MOST_ACCOUNTS} of them"
             self._found.add(f"{source}, accounts", wrong, remedy)
             return {}
@@ -96,7 +96,7 @@ class AccountsFile:
             wrong = f"is {shown(str(provider))}" if provider else "is missing"
             remedy = f"set it to one of: {', '.join(self._registry.names)}"
             if offer := isinstance(provider, str) and self._registry.offer(provider):
-                remedy = f"{offer} offers it, and is not enabled: add {provider} to LEVELUP_OV_ADAPTERS"
+                remedy = f"{offer} provides it but is not enabled: add {provider} to LEVELUP_OV_ADAPTERS"
             self._found.add(f"{where}.provider", wrong, remedy)
             return None
         try:
@@ -144,7 +144,7 @@ class AccountsFile:
                 self._found.add(where, "is missing", f"set it: {setting.meaning}")
             return None
         if not is_text(value):
-            self._found.add(where, "is not a text", "write it in quotes")
+            self._found.add(where, "is not a string", "write it in quotes")
             return None
         if value.startswith("env:"):
             value = self._referred(where, value.removeprefix("env:"))
@@ -194,7 +194,7 @@ class AccountsFile:
             return
         for key, value in values.items():
             if declared[key].url and isinstance(value, str) and value.startswith("http:") and not is_private(value):
-                wrong = "is not https, and the account's secrets would go there in the clear"
+                wrong = "is not https, and the account's secrets would travel unencrypted"
                 self._found.add(f"{where}.{key}", wrong, "write it as https://host/path")
 
 
@@ -217,7 +217,7 @@ def _is_zone(value: Any) -> bool:
 
 
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str, str, Any], ...] = (
-    ("name", _is_merchant_name, "is missing or not a text of one line", "set it to the merchant's name", None),
+    ("name", _is_merchant_name, "is missing or is not a one-line string", "set it to the merchant's name", None),
     ("time_zone", _is_zone, "is not a time zone", "use a name such as America/New_York", "UTC"),
     ("accepts_tips", _is_bool, "is not true or false", "write true or false", True),
 )

@@ -353,7 +353,7 @@ class _Loader:
         if not keys:
             self._mistake(
                 name,
-                "is not set, and the service would be open to everybody (EP-6)",
+                "is not set; the service would be open to everybody (EP-6)",
                 "set it to one or more long random keys, comma-separated",
             )
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
@@ -362,7 +362,7 @@ class _Loader:
             if (fault := fault_of_secret(key)) is not None:
                 self._mistake(name, f"key {position} {fault[0]}", fault[1])
             elif len(key) < SHORTEST_API_KEY and not development:
-                wrong = f"key {position} has less than {SHORTEST_API_KEY} characters and could be guessed"
+                wrong = f"key {position} has fewer than {SHORTEST_API_KEY} characters and could be guessed"
                 self._mistake(name, wrong, "set it to a long random key")
         self._check_repeated(name, keys)
         return tuple(Secret(key) for key in keys)
@@ -393,7 +393,7 @@ class _Loader:
 
     def _check_repeated(self, name: str, keys: tuple[str, ...]) -> None:
         if len(set(keys)) < len(keys):
-            self._mistake(name, "holds a key twice", "remove one of the two")
+            self._mistake(name, "contains a key twice", "remove one of the two")
 
     def _kept_keys(self, data_dir: Path) -> tuple[str, ...]:
         """The development key, made once. Two processes that start at once end up with the same."""
@@ -426,7 +426,7 @@ class _Loader:
         if not url and choice != "sqlite" and not development:
             self._mistake(
                 "DATABASE_URL",
-                "is not set; on a temporary disk the record of placed orders would be lost (SUB-2)",
+                "is not set; on a temporary disk, the record of placed orders would be lost (SUB-2)",
                 "set it to postgresql://..., or set LEVELUP_OV_LEDGER=sqlite for one host with a durable disk",
             )
         if url and choice == "sqlite":
@@ -452,7 +452,7 @@ class _Loader:
                 self._found.add(f"ledger {part}", "is a directory", "name a file")
             elif not os.access(part, os.R_OK | os.W_OK):
                 owner = part.stat().st_uid
-                wrong = f"cannot be read and written by this user ({os.getuid()}); it is of user {owner}"
+                wrong = f"cannot be read and written by this user ({os.getuid()}); it belongs to user {owner}"
                 self._found.add(f"ledger {part}", wrong, "change its owner, or run the service as that user")
 
     def _redis(self) -> Secret | None:
@@ -511,7 +511,7 @@ class _Loader:
                 elif not development and not value.startswith("https://") and not is_loopback(value):
                     self._mistake(name, "is not https", "write it as https://host")
             elif not value.isascii() or not value.isprintable():
-                self._mistake(name, "holds characters that no key has", "use printable ASCII")
+                self._mistake(name, "contains characters that are not valid in a key", "use printable ASCII")
             elif (fault := fault_of_secret(value)) is not None:
                 self._mistake(name, *fault)
         url, api_key, client_secret, return_url = values
@@ -547,14 +547,14 @@ class _Loader:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = 3 * threads + DESCRIPTORS
         if hard != resource.RLIM_INFINITY and hard < needed:
-            wrong = f"is {threads}, and a process may open {hard} files while it needs {needed}"
+            wrong = f"is {threads}, and a process may open {hard} files but needs {needed}"
             self._mistake("LEVELUP_OV_THREADS", wrong, "lower it, or raise the limit (ulimit -Hn)")
 
     def _check_reuse(self, settings: Settings) -> None:
         """Whoever has one of the keys must not have two."""
         keys = {key.reveal() for key in settings.api_keys}
         if keys & {key.reveal() for key in settings.secret_keys}:
-            wrong = "holds a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
+            wrong = "contains a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
             self._mistake("LEVELUP_OV_API_KEYS", wrong, "use another key")
         for name, adapter in settings.accounts.items():
             for key, value in adapter.account.settings.items():

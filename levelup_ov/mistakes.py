@@ -44,7 +44,7 @@ class Mistakes:
 def shown(value: str) -> str:
     """``value``, if it may be repeated: one that may be a secret in the wrong place is described."""
     if len(value) > _LONGEST or looks_like_key(value) or clean(value) != value:
-        return f"a text of {len(value)} characters"
+        return f"a string of {len(value)} characters"
     return repr(value)
 
 
@@ -93,7 +93,7 @@ def fault_of_secret(value: str) -> tuple[str, str] | None:
     if value != value.strip():
         return "begins or ends with blanks or a line break", "remove them, the secret does not have them"
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        return "holds control characters", "set it to the secret alone"
+        return "contains control characters", "set it to the secret alone"
     if any("\udc80" <= character <= "\udcff" for character in value):
         return "is not UTF-8", "write it in UTF-8"
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'`":

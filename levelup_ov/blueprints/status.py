@@ -1,4 +1,4 @@
-"""Endpoints for whoever runs the service; they need no key."""
+"""Endpoints for the operator of the service; they need no key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from levelup_ov.domain.failure import Failure
 Check = Callable[[], None]
 
 PATIENCE = 0.25
-"""Seconds for which a caller waits for a check; after that it hears that the check has not ended."""
+"""How many seconds a caller waits for a check before the response says that it has not finished."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def blueprint(checks: Mapping[str, Check], document: Callable[[], dict[str, Any]
     def ready() -> Response:
         results = {name: check.result() for name, check in running.items()}
         sound = all(result.error is None for result in results.values())
-        # What is wrong may name hosts and files: only for those with a key.
+        # The details may name hosts and files, so only callers with a key get them.
         shown = {name: result.told if g.has_key else result.error or "ok" for name, result in results.items()}
         return json_response({"status": "ok" if sound else "not ready", "checks": shown}, 200 if sound else 503)
 
@@ -46,7 +46,7 @@ def blueprint(checks: Mapping[str, Check], document: Callable[[], dict[str, Any]
 
 
 class Result:
-    """What a check found: ``error`` is the kind of what is wrong, None if nothing is; ``told`` is all that is known."""
+    """The result of a check: ``error`` is the kind of fault, None if there is none; ``told`` has the details."""
 
     def __init__(self, error: str | None, told: str) -> None:
         self.error = error
@@ -54,7 +54,7 @@ class Result:
 
 
 class SharedCheck:
-    """Runs a check once for all who ask meanwhile, in a thread of its own: a slow database holds nobody up."""
+    """Runs a check once for all concurrent callers, in its own thread, so a slow database blocks nobody."""
 
     def __init__(self, name: str, check: Check) -> None:
         self._name = name
@@ -84,7 +84,7 @@ class SharedCheck:
             told = error.message if isinstance(error, Failure) else type(error).__name__
             run.result = Result(type(error).__name__, told)
         if run.result.error != self._last:
-            # Once for each change: probes come every few seconds.
+            # Log each change once: probes come every few seconds.
             log.log(
                 logging.INFO if run.result.error is None else logging.ERROR,
                 "readiness_changed",

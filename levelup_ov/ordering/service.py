@@ -259,7 +259,7 @@ class Service:
         """
         routed = self._routed(submission.location, context)
         if routed.adapter.recovery != "look_up":
-            raise Failure("outcome_unknown", "this provider cannot be asked; send the same submission again")
+            raise Failure("outcome_unknown", "this provider cannot look up orders; send the same submission again")
         with self._session(routed.adapter, context, own=True) as session:
             reference = submission.reference
             placed = routed.adapter.find_order(routed.location, reference, submission.trace or {}, session)
@@ -413,7 +413,7 @@ class Service:
             validation = self._keeper.open_validation_id(routed.id, request.metadata)
             order = replace(order, shown=validation.shown if validation else None)
         if order.fulfillment_type not in routed.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
-            words = f"this location has no {order.fulfillment_type}"
+            words = f"this location does not offer {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
         if (desired := order.desired_ready_time) is None:
             return order
@@ -430,13 +430,13 @@ class Service:
         """Refuse a price that cannot be accounted for (MONEY-9)."""
         if quote.merchant_funded_discount != order.merchant_funded_discount:
             discounts = f"{quote.merchant_funded_discount} of {order.merchant_funded_discount} cents"
-            raise broken_protocol(f"the provider took another merchant-funded discount: {discounts}")
+            raise broken_protocol(f"the provider applied a different merchant-funded discount: {discounts}")
         parts = (quote.food, quote.tax, quote.tip or 0, quote.provider_funded_discount)
         amounts = (*parts, *(fee.amount for fee in quote.fees), quote.total)
         if not all(money.is_cents(amount) for amount in amounts):
-            raise broken_protocol("the provider's price holds an amount out of range")
+            raise broken_protocol("the provider's price contains an amount out of range")
         if quote.charged is not None and quote.charged != quote.consumer_pays:
-            sums = f"its parts make {quote.consumer_pays} cents, its total is {quote.charged}"
+            sums = f"its parts add up to {quote.consumer_pays} cents, its total is {quote.charged}"
             raise broken_protocol(f"the provider's price does not add up: {sums}")
         if quote.fees and self._settings.refuse_fees:
             names = ", ".join(fee.name for fee in quote.fees)

@@ -265,7 +265,7 @@ class Submissions:
         :raises Failure: ``ledger_unavailable``: none was free for :data:`CLAIM_PATIENCE`.
         """
         if not self._claiming.acquire(timeout=CLAIM_PATIENCE):
-            raise LedgerUnavailable("too many submissions wait for the ledger already")
+            raise LedgerUnavailable("too many submissions are waiting for the ledger")
         try:
             yield
         finally:
@@ -552,7 +552,7 @@ def _report(finding: Finding, facts: Mapping[str, Any]) -> None:
 
 
 def _too_early(wait: timedelta) -> Failure:
-    return outcome_unknown("the provider has no order yet, one may still arrive", max(wait.total_seconds() + 0.5, 1))
+    return outcome_unknown("the provider has no order yet; one may still arrive", max(wait.total_seconds() + 0.5, 1))
 
 
 def _not_its_own(facts: Mapping[str, Any], settlement: Settlement, clash: Clash) -> Failure:
