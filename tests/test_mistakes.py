@@ -129,8 +129,8 @@ def test_a_sound_address_of_the_ledger(production: dict[str, str], url: str) -> 
         (changed("env:DINER_KEY", TOKEN), 'write "env:NAME"'),
         (changed('provider = "sandbox"', f'provider = "{TOKEN}"'), "a string of 21 characters"),
         (changed("accepts_tips", f"{TOKEN} = 1\naccepts_tips"), "is not a key of an account"),
-        (changed('name = "Diner"', 'name = "Two\\nlines"'), "one line"),
-        (changed('name = "Diner"', f'name = "{"x" * 500}"'), "one line"),
+        (changed('name = "Diner"', 'name = "Two\\nlines"'), "one-line"),
+        (changed('name = "Diner"', f'name = "{"x" * 500}"'), "one-line"),
         (changed("America/New_York", "america/new_york"), "is not a time zone"),
     ],
 )
