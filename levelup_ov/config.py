@@ -1,7 +1,6 @@
-"""The environment, read once into frozen settings; the accounts file beside it is :mod:`levelup_ov.accounts`.
+"""The environment, read once into frozen settings; :mod:`levelup_ov.accounts` reads the accounts file.
 
-Every mistake is found before the first request, and all are reported at once: where it is, what is wrong,
-what to do.
+All mistakes are found before the first request and reported together: where they are, what is wrong, what to do.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ KEY_BYTES = 32
 """Length of a key of ``LEVELUP_OV_SECRET_KEYS``."""
 DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
-"""Characters of a key of the channel's outside development mode."""
+"""The fewest characters of an API key outside development mode."""
 COMMANDS = 3
-"""Connections to PostgreSQL for commands beside the workers: a release, a reconciliation, a person."""
+"""Connections to PostgreSQL for commands, in addition to the workers: a release, a reconciliation, a person."""
 DESCRIPTORS = 256
 """File descriptors of a process besides those of its threads and callers."""
 
 _MISSING_KEY_FILE = "secret-keys"
 _FEWEST_BYTES = 8
-"""Different bytes of a key that is random: 32 random ones have fewer once in 10 to the power of 20."""
+"""The fewest different bytes of a random key: 32 random bytes have fewer once in 10 to the power of 20."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -56,7 +55,7 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 class Variable:
     """One environment variable: its meaning and default are shown in the docs.
 
-    ``field``: the setting that ``read`` makes of its text; without one, the loader has a method for it.
+    ``field``: the setting that ``read`` makes from its text; without one, the loader has a method for it.
     """
 
     name: str
@@ -138,7 +137,7 @@ _BY_NAME = {variable.name: variable for variable in VARIABLES}
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSettings:
-    """LevelUp's API for web checkout, and what this service is there; addresses without a slash at the end."""
+    """LevelUp's API for web checkout, and this service's identity there; addresses without a trailing slash."""
 
     url: str
     api_key: str
@@ -148,7 +147,7 @@ class CheckoutSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration; durations in seconds. What is not given here has the default of its variable."""
+    """The whole configuration; durations in seconds. Defaults come from the variables."""
 
     development: bool
     api_keys: tuple[Secret, ...]
@@ -177,7 +176,7 @@ class Settings:
     accounts_source: str = field(default=EMBEDDED_SOURCE)
 
     def secrets(self) -> Iterator[Secret]:
-        """All that must never be in what goes out, for :func:`levelup_ov.redaction.remember`."""
+        """Everything that must never leave the service, for :func:`levelup_ov.redaction.remember`."""
         yield from self.api_keys
         yield from self.secret_keys
         for address in (self.ledger, self.redis, self.proxy):
@@ -202,11 +201,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def check_ledger(url: str, *, connections: int = 0) -> None:
-    """Refuse to start over a ledger whose schema is not this release's; one that is down may come back.
+    """Refuse to start with a ledger whose schema is not this release's; a ledger that is down may come back.
 
-    ``connections``: as many as all workers may have; a warning says if the server gives fewer.
+    ``connections``: the maximum of all workers; a warning says if the server allows fewer.
 
-    :raises ConfigError: it is missing, older or newer, or will never be there.
+    :raises ConfigError: the ledger is missing, older or newer, or cannot exist.
     """
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():
@@ -230,12 +229,12 @@ def check_ledger(url: str, *, connections: int = 0) -> None:
 
 
 def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
-    """What :func:`levelup_ov.ledger.engine.upgrade` does; a file that it makes is readable by its owner only.
+    """Run :func:`levelup_ov.ledger.engine.upgrade`; only its owner can read a file that it creates.
 
-    To be called before there are threads: the process has one mask for all of them. ``new``: an empty ledger may begin
-    where one was known before; otherwise a mark beside SQLite's file tells that one was.
+    Call it before starting threads, because the process has one file mode mask for all of them. ``new``: an empty
+    ledger may replace a known one; a marker next to SQLite's file records that there was one.
 
-    :raises ConfigError: it may not, and would.
+    :raises ConfigError: it would replace a known ledger without ``new``.
     """
     path = ledger_file(url)
     mark = path and path.with_name(f"{path.name}.known")
@@ -253,7 +252,7 @@ def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
 
 
 def ledger_file(url: str) -> Path | None:
-    """The file of an SQLite ledger; None for another."""
+    """The file of an SQLite ledger; None for other ledgers."""
     if not url.startswith("sqlite") or ":///" not in url:
         return None
     return Path(url.partition(":///")[2].partition("?")[0].removeprefix("file:"))
@@ -280,7 +279,7 @@ class _Loader:
         accounts, source = self._accounts(development)
         api_keys = self._api_keys(development)
         secret_keys = self._secret_keys(development, data_dir)
-        # In the order of the table, so that the mistakes are.
+        # In the order of the table, so that the mistakes come in that order.
         simple = {each.field: self._read(each) for each in VARIABLES if each.field and each.field != "development"}
         settings = Settings(
             development=development,
@@ -292,7 +291,7 @@ class _Loader:
             ledger=self._ledger(development, data_dir),
             redis=self._redis(),
             account_threads=self._account_threads(simple["threads"], len(accounts)),
-            # What others leave idle may be borrowed, unless somebody has set the share.
+            # Idle threads of other accounts may be borrowed, unless the share is set.
             account_most=self._account_threads(simple["threads"], 1),
             proxy=self._proxy(),
             checkout=self._checkout(development),
@@ -310,7 +309,7 @@ class _Loader:
         return self._environ.get(name, "").strip() or _BY_NAME[name].default
 
     def _read(self, variable: Variable) -> Any:
-        """The value of a variable that has a reader; that of its default where it is a mistake."""
+        """The value of a variable that has a reader; its default if the text is a mistake."""
         assert variable.read is not None
         value = self._value(variable.name)
         try:
@@ -337,7 +336,7 @@ class _Loader:
     def _data_dir(self) -> Path:
         path = Path(self._value("LEVELUP_OV_DATA_DIR"))
         where, remedy = f"directory {path}", "set LEVELUP_OV_DATA_DIR to a writable directory"
-        # The first part that exists decides: the rest can be made in it, or not.
+        # The first part that exists decides whether the rest can be created in it.
         there = next((part for part in (path, *path.absolute().parents) if _exists(part)), Path("/"))
         if not there.is_dir():
             self._found.add(where, f"cannot be made or used ({there} is not a directory)", remedy)
@@ -396,7 +395,7 @@ class _Loader:
             self._mistake(name, "contains a key twice", "remove one of the two")
 
     def _kept_keys(self, data_dir: Path) -> tuple[str, ...]:
-        """The development key, made once. Two processes that start at once end up with the same."""
+        """The development key, created once. Two processes that start at the same time get the same key."""
         path = data_dir / _MISSING_KEY_FILE
         try:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -444,7 +443,7 @@ class _Loader:
         return Secret(url)
 
     def _check_file(self, path: Path) -> None:
-        """A ledger that another user made, such as root in a first try, cannot be written."""
+        """A ledger that another user created, such as root in a first try, is not writable."""
         for part in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
             if not _exists(part):
                 continue
@@ -465,7 +464,7 @@ class _Loader:
             if not url.startswith(("redis://", "rediss://")):
                 raise ValueError
             if not re.fullmatch(r"/?\d{0,4}", urlsplit(url).path):
-                # The library would take database 0 without a word.
+                # The library would silently use database 0.
                 self._mistake("REDIS_URL", "names a database that is not a number", f"{remedy}, /NUMBER after it")
             RedisStore(url, b"").close()
         except ImportError:
@@ -475,7 +474,7 @@ class _Loader:
         return Secret(url)
 
     def _account_threads(self, threads: int, accounts: int) -> int:
-        """How many threads are an account's share: half of them, unless there is but one account."""
+        """How many threads an account may use: half of them, unless there is only one account."""
         value = self._value("LEVELUP_OV_ACCOUNT_SHARE")
         if not value:
             return threads if accounts <= 1 else max(threads // 2, 1)
@@ -526,7 +525,7 @@ class _Loader:
             self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "correct or remove the entry")
             return {}, ""
         for entry in enabled:
-            # Also one that no account uses yet: it would fail on the day when one does.
+            # Also adapters that no account uses yet: they would fail as soon as one does.
             try:
                 registry.adapter_class(entry.partition("=")[0])
             except RegistryError as error:
@@ -543,7 +542,7 @@ class _Loader:
         return file.read(path), path or EMBEDDED_SOURCE
 
     def _check_descriptors(self, threads: int) -> None:
-        """A thread may need three: its caller, its provider, the ledger."""
+        """A thread may need three files: its caller, its provider, the ledger."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = 3 * threads + DESCRIPTORS
         if hard != resource.RLIM_INFINITY and hard < needed:
@@ -551,7 +550,7 @@ class _Loader:
             self._mistake("LEVELUP_OV_THREADS", wrong, "lower it, or raise the limit (ulimit -Hn)")
 
     def _check_reuse(self, settings: Settings) -> None:
-        """Whoever has one of the keys must not have two."""
+        """Nobody who has one kind of key may have the other."""
         keys = {key.reveal() for key in settings.api_keys}
         if keys & {key.reveal() for key in settings.secret_keys}:
             wrong = "contains a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
@@ -564,7 +563,7 @@ class _Loader:
 
 
 def _fault_of_database(url: str) -> tuple[str, str] | None:
-    """What is wrong with the address of PostgreSQL, as far as its text tells."""
+    """The faults of a PostgreSQL address that its text shows."""
     if not url.startswith(("postgres://", "postgresql://", "postgresql+psycopg://")):
         return None
     rest = url.partition("://")[2]
