@@ -19,7 +19,7 @@ from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, in_progress, problem
-from levelup_ov.checkout.proof import Charge, PastOrder, differences, lookalikes
+from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken, to_ms
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
@@ -118,11 +118,11 @@ class Charges:
 
         :raises Failure: it cannot be found now.
         """
-        if order is None or order.state == "not_charged" or order.state == "settled" and order.uuid is None:
+        if order is None or order.state == "not_charged":
             return None
-        if order.uuid is not None:
+        if order.uuid is not None or order.state == "settled":
             return settlement(order)
-        merchant, user = self._accesses_again(order)
+        merchant, user = self._accesses_again(order, context)
         is_quiet = self._leases.has_ended(order.sent)
         history = self._unknown_of(order, self._read_history(order, user, context) if is_quiet else None)
         if history == []:
@@ -158,12 +158,12 @@ class Charges:
     def look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Look for a charge that was ruled out after it was sent.
 
-        One that is known by its UUID has to go back. One that only looks like it is a person's case: no member of a
-        history says which proposal an order comes from.
+        One that is known by its UUID has to go back. Another new order of the user at this place is a person's case: no
+        member of a history says which proposal an order comes from.
 
         :raises Failure: it could not be looked for now.
         """
-        merchant, user = self._accesses_again(order)
+        merchant, user = self._accesses_again(order, context)
         found = self._read_history(order, user, context)
         if found is not None and self._store.is_another_charging(order):
             # What looks like it may be that one, which is settled first.
@@ -286,7 +286,7 @@ class Charges:
     def _rule_out(self, order: StoredOrder, others: list[PastOrder]) -> None:
         """Nothing was charged as far as LevelUp tells; since something was sent, it is looked for again.
 
-        ``others``: orders of the user that only look like it.
+        ``others``: unknown orders of the user at the same place.
         """
         look_at = self._now() + LOOKS[0] // timedelta(milliseconds=1)
         values = {
@@ -302,7 +302,8 @@ class Charges:
 
         :raises Failure: the platform gives no answer that can be used.
         """
-        return self._read_once(order, user, context) or self._read_once(order, user, context)
+        found = self._read_once(order, user, context)
+        return self._read_once(order, user, context) if found == [] else found
 
     def _read_once(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
         if "read_user_orders" not in user.connection.permissions.split():
@@ -323,7 +324,7 @@ class Charges:
             if refusal.code == "user_token_refused":
                 return None
             raise
-        return lookalikes(read, location_id=order.location_id, spend=order.spend, tip=order.tip)
+        return may_be_ours(read, location_id=order.location_id)
 
     def _unknown_of(self, order: StoredOrder, history: list[PastOrder] | None) -> list[PastOrder] | None:
         """Those of a history that are no order of ours, and none that was there when this one was ruled out."""
@@ -332,10 +333,10 @@ class Charges:
         known = self._store.known_uuids([each.uuid for each in history]) | set((order.seen or "").split())
         return [each for each in history if each.uuid not in known]
 
-    def _accesses_again(self, order: StoredOrder) -> tuple[Access, Access]:
+    def _accesses_again(self, order: StoredOrder, context: RequestContext) -> tuple[Access, Access]:
         try:
-            merchant = self._connections.access_again("merchant", order.merchant)
-            return merchant, self._connections.access_again("user", order.user)
+            merchant = self._connections.access_again("merchant", order.merchant, context)
+            return merchant, self._connections.access_again("user", order.user, context)
         except Failure as failure:
             if failure.code in CUT_OFF:
                 # They may connect again; until then a person can settle it.
@@ -388,8 +389,8 @@ def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
 
 
 def settlement(order: StoredOrder, expected: Cents | None = None) -> Settlement:
-    """What the ledger records of a charge."""
-    uuid = order.uuid or ""
+    """What the ledger records of a charge, or of what a person has settled: its key charges nothing more."""
+    uuid = order.uuid or f"settled {order.id}"
     expected = order.gross if expected is None else expected
     placed = Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=order.total)
     return Settlement(placed, {"order": order.id})

@@ -114,7 +114,9 @@ class Connections:
         try:
             code = authorization_code(url, state)
             token = self._levelup.exchange(code, self._redirect_uri(kind), context.deadline, context.calls)
-            levelup_id = token.user_id if kind == "user" else self._ask_merchant(token.secret, context)
+            levelup_id = token.user_id
+            if kind == "merchant" or levelup_id is None:
+                levelup_id = self._whose(kind, token.secret, connection.permissions, context)
         except Failure as failure:
             # The person stands between two sites: the shop is told, in the address that it gave.
             log.warning("oauth_ended_without_token", extra={"code": failure.code, "connection": connection.id})
@@ -150,7 +152,7 @@ class Connections:
             request = calls.request_permissions(email, permissions)
         connection = replace(self._new("user", permissions), request_id=request.id)
         self._store.add_connection(connection)
-        return self._answered(connection, request)
+        return self._answered(connection, request, context)
 
     def poll(self, id: str, context: RequestContext) -> Connected:
         """What became of a permissions request. :raises Failure: ``connection_not_found``."""
@@ -158,7 +160,8 @@ class Connections:
         if connection.state != "pending" or connection.request_id is None:
             return connection
         with self._levelup.calls(context.deadline, context.calls) as calls:
-            return self._answered(connection, calls.permissions_request(connection.request_id))
+            request = calls.permissions_request(connection.request_id)
+        return self._answered(connection, request, context)
 
     def permissions_answered(self, request_id: int, context: RequestContext) -> None:
         """Somebody says that a permissions request was answered: LevelUp is asked, whoever it was.
@@ -223,16 +226,25 @@ class Connections:
             raise Failure("not_connected", f"the {kind} is {state}; connect again", path=path)
         return Access(connection, token)
 
-    def access_again(self, kind: Kind, id: str) -> Access:
+    def access_again(self, kind: Kind, id: str, context: RequestContext) -> Access:
         """The same for an order of earlier: the newest connection of the same merchant or user counts.
+
+        One that allows less than the order was begun with counts only where there is no other. Where it is not known
+        whose connection it is, LevelUp is asked: the next one is to be recognised.
 
         :raises Failure: ``connection_not_found``, ``not_connected``.
         """
         connection = self.show(kind, id)
         if connection.levelup_id is not None:
-            newest = self._store.connected_as(kind, connection.levelup_id)
-            return self.access(kind, newest.id if newest else id)
-        return self.access(kind, id)
+            found, needed = self._store.connected_as(kind, connection.levelup_id), set(connection.permissions.split())
+            able = [each for each in found if needed <= set(each.permissions.split())]
+            return self.access(kind, next((each.id for each in able or found), id))
+        access = self.access(kind, id)
+        levelup_id = self._whose(kind, access.token, connection.permissions, context)
+        if levelup_id is None:
+            return access
+        self._store.change_connection(id, ("connected",), levelup_id=levelup_id)
+        return replace(access, connection=replace(connection, levelup_id=levelup_id))
 
     def token_refused(
         self, failure: Failure, merchant: Access, user: Access | None, location_id: int, context: RequestContext
@@ -283,7 +295,9 @@ class Connections:
         access = self.access("user", id)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             profile = calls.profile(access.token)
-        if access.connection.levelup_id is not None and profile.id not in (access.connection.levelup_id, None):
+        if access.connection.levelup_id is None and profile.id is not None:
+            self._store.change_connection(id, ("connected",), levelup_id=profile.id)
+        elif profile.id not in (access.connection.levelup_id, None):
             raise broken_protocol("LevelUp answered about another user (id)")
         return profile
 
@@ -311,14 +325,19 @@ class Connections:
         with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.card_page(access.token, return_to)
 
-    def _ask_merchant(self, token: Secret, context: RequestContext) -> int | None:
-        """LevelUp's id of the merchant that a new token is for; None where it does not tell now."""
+    def _whose(self, kind: Kind, token: Secret, permissions: str, context: RequestContext) -> int | None:
+        """LevelUp's id of who gave a token: a merchant by its locations, a user by the profile.
+
+        None: LevelUp does not tell now, or the user has not allowed to read it.
+        """
+        if kind == "user" and "read_user_basic_info" not in permissions.split():
+            return None
         try:
             with self._levelup.calls(context.deadline, context.calls) as calls:
-                return _merchant_of(calls.managed_locations(token))
+                return calls.profile(token).id if kind == "user" else _merchant_of(calls.managed_locations(token))
         except Failure as failure:
-            # The token is good, and the locations are asked for again before the first order.
-            log.warning("merchant_of_token_unknown", extra={"code": failure.code})
+            # The token is good, and it is asked again before an order of earlier is taken up.
+            log.warning("owner_of_token_unknown", extra={"kind": kind, "code": failure.code})
             return None
 
     def _start(
@@ -333,10 +352,12 @@ class Connections:
         )
         return connection, url
 
-    def _answered(self, connection: Connected, request: PermissionsRequest) -> Connected:
+    def _answered(self, connection: Connected, request: PermissionsRequest, context: RequestContext) -> Connected:
         if request.state == "accepted" and request.token is not None:
             token = self._tokens.seal(request.token, connection.id)
-            self._store.change_connection(connection.id, ("pending",), state="connected", token=token)
+            whose = self._whose("user", request.token, connection.permissions, context)
+            values = {"state": "connected", "token": token, "levelup_id": whose}
+            self._store.change_connection(connection.id, ("pending",), **values)
         elif request.state not in ("pending", "accepted"):
             self._store.change_connection(connection.id, ("pending",), state="refused")
         return self.show("user", connection.id)

@@ -120,7 +120,7 @@ class Deliveries:
             submitted = self._service.submit_order(
                 delivery.provider_location_id,
                 submission_of(delivery, asked, order.discount),
-                f"checkout {order.id}",
+                key_of(order),
                 inner,
                 last_look=look,
             )
@@ -147,10 +147,8 @@ class Deliveries:
             raise outcome_unknown(f"the order may exist, and this could not be determined: {failure.message}")
 
     def _submitted_before(self, order: StoredOrder) -> list[Submission]:
-        """The submissions of an order to its provider, newest first."""
-        ledger = self._service.submissions.ledger
-        found = [each for each in ledger.find(number=order.id) if each.request_id == order.id]
-        return [ledger.show(each.id) or each for each in found if each.account != LEDGER_ACCOUNT]
+        """The submission of an order to its provider, be it this order's own or one that has an identity of it."""
+        return list(self._service.submitted_under(order.provider_location_id or "", key_of(order)))
 
     def _find(self, order: StoredOrder, context: RequestContext) -> Mapping[str, Any] | None:
         """The provider's answer to an order; None: it is proven that it has none.
@@ -196,6 +194,11 @@ class Deliveries:
         facts = {"order": order.id, "code": failure.code}
         log.warning("charge_refunded_order_not_at_provider", extra=facts)
         return self._refunds.take_back(taken, None, context, before=order)
+
+
+def key_of(order: StoredOrder) -> str:
+    """Under which an order is submitted."""
+    return f"checkout {order.id}"
 
 
 def submission_of(delivery: Delivery, order: CheckoutOrder, discount: Cents) -> SubmissionRequest:

@@ -19,7 +19,7 @@ from typing import Any
 from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
-from levelup_ov.checkout.charges import Charges, body_of
+from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
@@ -32,7 +32,7 @@ from levelup_ov.checkout.problems import (
     refund_impossible,
     refunded,
     settled,
-    settlement,
+    settlement_note,
 )
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
@@ -220,7 +220,7 @@ class Orders:
             return order
         if order.state == "charging":
             raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
-        if order.state == "not_charged" or order.state == "settled" and order.uuid is None:
+        if order.state == "not_charged":
             raise Failure("order_not_found", "this order was not charged")
         if order.state in ("stuck", "settled"):
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
@@ -287,7 +287,7 @@ class Orders:
             raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
-        note = settlement(by, why, self._clock(), order)
+        note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:
             nobody_waits = Failure("charge_refunded", "the charge was found after it was abandoned")
@@ -298,6 +298,10 @@ class Orders:
         if done is None:
             raise in_progress("another request is processing this order")
         log.warning("order_settled_by_hand", extra={"order": order.id, "by": by})
+        submission = self._submissions.ledger.show(order.id)
+        if done.state != "not_charged" and submission is not None and submission.state == "unknown":
+            # So its key charges nothing more, and its content is free for another one.
+            self._submissions.reconcile(submission, lambda _: settlement(done))
         return done
 
     def _settle_charge(self, order: StoredOrder, context: RequestContext) -> StoredOrder:

@@ -41,7 +41,7 @@ def refund_impossible(order: StoredOrder) -> Failure:
 
 def settled(order: StoredOrder) -> Failure:
     """What is told of one that a person has settled."""
-    why = json.loads(order.problem or "{}").get("message", "this order was settled by the operator")
+    why = json.loads(order.problem or "{}").get("message", "it is not known whether this order was charged")
     return Failure("refund_impossible", f"{why} (the operator has settled this order)")
 
 
@@ -66,7 +66,7 @@ def case_of(order: StoredOrder) -> dict[str, Any]:
     return found
 
 
-def settlement(by: str, why: str, at: datetime, order: StoredOrder) -> str:
+def settlement_note(by: str, why: str, at: datetime, order: StoredOrder) -> str:
     """Who settled a case, when and why, and what it was."""
     when = at.astimezone(timezone.utc).isoformat(timespec="seconds")
     return json.dumps({"by": by, "why": why, "at": when, "case": case_of(order)})

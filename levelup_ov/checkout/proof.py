@@ -120,16 +120,10 @@ def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
     return [f"{member} {what}" for member, (right, what) in told.items() if not right]
 
 
-def lookalikes(history: Iterable[PastOrder], *, location_id: int, spend: Cents, tip: Cents) -> list[PastOrder]:
-    """The orders of a user that may be a charge of ours: the same place and amounts, and not refunded.
+def may_be_ours(history: Iterable[PastOrder], *, location_id: int) -> list[PastOrder]:
+    """The orders of a user that may be a charge of ours: at the same place, and not refunded.
 
-    No documented member of a history ties an order to a proposal, so this is a likeness and no proof. Times are not
-    compared: nobody knows how far LevelUp's clock is from ours.
+    No documented member of a history ties an order to a proposal. Amounts are not compared, since LevelUp may have
+    charged others than were asked for, and times are not, since nobody knows how far its clock is from ours.
     """
-    return [
-        order
-        for order in history
-        if (order.spend, order.tip) == (spend, tip)
-        and order.location_id in (location_id, None)
-        and order.refunded_at is None
-    ]
+    return [each for each in history if each.location_id in (location_id, None) and each.refunded_at is None]

@@ -7,6 +7,7 @@ yet: what it says is read (the order's own ``refunded_at``). What cannot be refu
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
@@ -48,7 +49,7 @@ class Refunds:
         :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
         """
         try:
-            merchant = self._connections.access_again("merchant", order.merchant)
+            merchant = self._connections.access_again("merchant", order.merchant, context)
             try:
                 with self._levelup.calls(context.deadline, context.calls) as calls:
                     return self._refund(calls, order, merchant, confirmation, before)
@@ -66,7 +67,7 @@ class Refunds:
 
         :raises Failure: it cannot be read now.
         """
-        merchant = self._connections.access_again("merchant", order.merchant)
+        merchant = self._connections.access_again("merchant", order.merchant, context)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             told = self._read(calls, merchant, order.uuid or "")
         if told is None or told.refunded_at is None or case_of(order)["kind"] != "refund_refused":
@@ -89,8 +90,15 @@ class Refunds:
         before: StoredOrder,
     ) -> StoredOrder:
         uuid = order.uuid or ""
-        if before.state == "refunding" and (told := self._read(calls, merchant, uuid)) and told.refunded_at:
-            return self._refunded(order, told)
+        if before.state == "refunding":
+            if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
+                return self._refunded(order, told)
+        elif order.problem is None:
+            # A refund that is refused may have been delivered twice; so it is known what stood before.
+            with suppress(_Unclear):
+                if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
+                    self._refunded(order, told, refund_key=before.refund_key)
+                    raise _Elsewhere("LevelUp: somebody else has refunded this order already")
         # From here on a refund may arrive, as late as a lease allows.
         marked = self._store.change_order(
             order.id, ("refunding",), held=order.held, values={"sent": self._leases.new()}
@@ -109,11 +117,7 @@ class Refunds:
                 raise _Unclear(refusal.message) from None
             found = self._read(calls, merchant, uuid)
             if found is not None and found.refunded_at is not None:
-                refunded = self._refunded(order, found)
-                if before.state == "refunding" or order.problem is not None:
-                    return refunded
-                # Somebody else has given it back; this request has not.
-                raise _Elsewhere(refusal.message) from None
+                return self._refunded(order, found)
             if found is None and merchant.connection.levelup_id is None:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
@@ -138,7 +142,7 @@ class Refunds:
     def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> Failure:
         """Record that a refund was not made, and give what is told of it."""
         if isinstance(failure, _Elsewhere):
-            return Failure("refund_refused", failure.message)
+            return failure
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
         if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and is_owed:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
@@ -175,9 +179,11 @@ class Refunds:
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         return failure
 
-    def _refunded(self, order: StoredOrder, told: PastOrder) -> StoredOrder:
+    def _refunded(self, order: StoredOrder, told: PastOrder, **more: str | None) -> StoredOrder:
         assert told.refunded_at is not None
-        values = {"state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None}
+        values = {
+            "state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None, **more,
+        }  # fmt: skip
         refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
         return refunded or self._store.order(order.id) or order
 
@@ -190,10 +196,10 @@ class _Unclear(Failure):
 
 
 class _Elsewhere(Failure):
-    """Somebody else has refunded the order."""
+    """Somebody else had refunded the order before."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("refund_refused", message)
+        super().__init__("already_refunded", message)
 
 
 class _ForGood(Failure):

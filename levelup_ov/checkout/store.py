@@ -139,7 +139,7 @@ class StoredOrder:
     for a refund and of their bodies. ``held``: the mark of who works on it, ``sent``: of the last attempt to charge it.
     ``doubt``: a charge that LevelUp told of once and that is not as asked, as JSON. ``operator_case``: why a person
     must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``: how often a charge that was ruled
-    out was looked for, and when it is next; ``seen``: UUIDs of orders that only look like it. ``tried_at``: when the
+    out was looked for, and when it is next; ``seen``: UUIDs of other orders at its place. ``tried_at``: when the
     command took it up last.
     """
 
@@ -254,11 +254,11 @@ class CheckoutStore:
         with self._database.connection() as transaction:
             return _connected(transaction.execute(select(CONNECTIONS).where(_C.request_id == request_id)).first())
 
-    def connected_as(self, kind: Kind, levelup_id: int) -> Connected | None:
-        """The newest connection in use of this merchant or user of LevelUp's."""
+    def connected_as(self, kind: Kind, levelup_id: int) -> list[Connected]:
+        """The connections in use of this merchant or user of LevelUp's, newest first."""
         query = select(CONNECTIONS).where(_C.kind == kind, _C.state == "connected", _C.levelup_id == levelup_id)
         with self._database.connection() as transaction:
-            return _connected(transaction.execute(query.order_by(_C.created_at.desc()).limit(1)).first())
+            return [Connected(**row._mapping) for row in transaction.execute(query.order_by(_C.created_at.desc()))]
 
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
@@ -351,8 +351,10 @@ class CheckoutStore:
             return [StoredOrder(**row._mapping) for row in transaction.execute(query)]
 
     def is_another_charging(self, order: StoredOrder) -> bool:
-        """Whether another order of the same place and amounts may be charged, with a UUID that is not known yet."""
-        same = (_O.location_id == order.location_id, _O.spend == order.spend, _O.tip == order.tip)
+        """Whether another order of the same user and place may be charged, with a UUID that is not known yet."""
+        whose = select(_C.levelup_id).where(_C.id == order.user).scalar_subquery()
+        anew = select(_C.id).where(_C.kind == "user", _C.levelup_id == whose)
+        same = (_O.location_id == order.location_id, or_(_O.user == order.user, _O.user.in_(anew)))
         query = select(_O.id).where(_O.state == "charging", _O.id != order.id, *same).limit(1)
         with self._database.connection() as transaction:
             return transaction.execute(query).first() is not None

@@ -311,6 +311,12 @@ class Ledger:
 
         return self.database.run(work)
 
+    def named(self, identities: tuple[Identity, ...]) -> tuple[Submission, ...]:
+        """The submissions that each of these identities was used by last, in any state."""
+        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
+        return tuple({match.submission.id: match.submission for match in matches}.values())
+
     def begin_sending(
         self,
         id: str,

@@ -131,7 +131,7 @@ def test_the_run_ends_where_its_limit_is_reached(service: str) -> None:
     ("address", "key", "locations", "words"),
     [
         ("http://127.0.0.1:9", KEY, (), "cannot be reached"),
-        (None, Secret("another-key"), (), "does not take this key"),
+        (None, Secret("another-key"), (), "does not accept this key"),
         (None, KEY, ("sandbox.nowhere",), "has no location sandbox.nowhere"),
     ],
 )

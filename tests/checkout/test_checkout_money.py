@@ -168,6 +168,54 @@ def test_a_charge_that_nobody_waits_for_is_not_kept(site: Site, merchant: str, c
     assert (site.standing(), len(site.refunded())) == ([], 0 if can_read else 1)
 
 
+@pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize("charged", [1, 535, 1069, 1071])
+def test_another_amount_whose_answer_is_lost_is_found(
+    site: Site, merchant: str, user: str, clock: Clock, charged: int
+) -> None:
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = meal(merchant, user, discount_amount=0)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    with site.levelup.store.writing() as transaction:
+        transaction._run("UPDATE orders SET spend = ?", (charged,))
+    # It is told twice before it is believed, and goes back.
+    for when, status in ((LATER, 1), (TWO_DAYS_LATER, 0)):
+        clock.set(when)
+        assert site.reconcile()[0] == status
+    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    assert site.charge(body, "K").refusal[:2] == (502, "provider_protocol_error")
+
+
+@pytest.mark.rule("WEB-2")
+def test_that_there_is_no_charge_is_read_twice(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    clock.set(LATER)
+    site.line.faults["/users/orders"] = [refusal(401, None, "user_token"), (200, [])]
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-4")
+def test_what_a_person_has_settled_is_not_charged_again(site: Site, merchant: str, clock: Clock) -> None:
+    user = site.connect_user(permissions=PAYMENT)
+    site.line.faults["/completed_orders"] = UNREACHED[:]
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    clock.set(LATER)
+    site.line.faults["/completed_orders"] = [refusal(422, "user", "email")]
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    id = site.command("cases")[1].split()[0]
+    assert site.command("settle", id, "--by", "Olive", "--why", "none at LevelUp")[0] == 0
+    for _ in range(2):
+        answer = site.charge(body, "K")
+        assert answer.refusal == (502, "refund_impossible", None) and "operator has settled" in answer.error["message"]
+    assert site.refund(id).error["code"] == "refund_impossible"
+    assert (site.standing(), site.get(f"/orders/{id}")["order"]["state"]) == ([], "settled")
+    # Its content is free: another key is another order.
+    assert site.charged(body, "L")["uuid"] in site.standing()
+
+
 # What was ruled out is looked for again.
 
 
@@ -421,6 +469,50 @@ def test_a_dead_token_is_told_and_the_newest_settles(
     clock.set(LATER)
     assert site.reconcile()[0] == 0
     assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-7")
+def test_who_answered_a_request_is_known_anew(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    site.call("DELETE", f"/users/{user}")
+    asked = site.request_permissions(permissions=("create_orders", "read_user_basic_info"))["id"]
+    site.answer_request(1)
+    site.post(f"/users/{asked}/poll")
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, asked)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    site.call("DELETE", f"/users/{asked}")
+    # Another person settles nothing.
+    site.connect_user("ben@example.com")
+    clock.set(LATER)
+    assert site.reconcile()[0] == 1
+    site.connect_user()
+    assert site.reconcile()[0] == 0
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-7")
+def test_a_connection_that_allows_less_settles_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    site.connect_user(permissions=("read_user_basic_info",))
+    clock.set(LATER)
+    assert site.reconcile()[0] == 0
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-7")
+def test_whose_a_token_is_is_asked_where_it_was_not_told(site: Site, merchant: str) -> None:
+    site.line.changes["/oauth2/token"] = [{"user_id": None}]
+    first = site.connect_user()
+    site.line.faults["/v15/users"] = [(503, b"")] * 3
+    site.line.changes["/oauth2/token"] = [{"user_id": None}]
+    second = site.connect_user()
+    with closing(sqlite3.connect(ledger_of(site))) as connection:
+        known = dict(connection.execute("SELECT id, levelup_id FROM checkout_connections"))
+        assert (known[first], known[second]) == (1, None)
+        site.get(f"/users/{second}/profile")
+        assert dict(connection.execute("SELECT id, levelup_id FROM checkout_connections"))[second] == 1
 
 
 def test_a_token_that_lacks_a_permission_is_not_dead(site: Site, merchant: str) -> None:
