@@ -37,6 +37,7 @@ from levelup_ov.adapter import (
     Placed,
     Quote,
     Ready,
+    ReferenceFenced,
     Refused,
     Reply,
     Secret,
@@ -70,8 +71,7 @@ CODES: Mapping[str, str] = {
     "customer_refused": "customer_incomplete email_invalid email_taken login_refused session_refused",
     "location_not_found": "place_unknown",
     "order_refused": (
-        "cart_of_another cart_ordered cart_unknown coupon_too_large order_too_large payment_declined "
-        "reference_taken reference_voided"
+        "cart_of_another cart_ordered cart_unknown coupon_too_large order_too_large payment_declined reference_taken"
     ),
 }
 """Our codes, each with the engine's problems that it covers."""
@@ -80,7 +80,7 @@ REFUSING_STATUSES = (401, 404, 409, 422)
 
 _ORDERED = ("cart_ordered", "reference_taken")
 """Perhaps by an earlier delivery of the same call."""
-_UNUSABLE = ("cart_of_another", "cart_unknown", "reference_voided", "session_refused")
+_UNUSABLE = ("cart_of_another", "cart_unknown", "session_refused")
 """The cart cannot be ordered, a new one can."""
 
 _PATHS = (
@@ -178,7 +178,7 @@ class SandboxAdapter(Adapter):
         return _find_order(location.provider_id, reference, trace.get("expected_total"), session)
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Void the reference for all open carts; a new cart can still be ordered under it."""
+        """Void the reference: nothing is ordered under it any more."""
         path = f"/v1/locations/{location.provider_id}/voids"
         answer = session.post(path, {"reference": reference}, repeatable=True).object().member("void")
         _check_echo(answer, f"POST {path}", "$.void", location.provider_id, reference)
@@ -191,6 +191,8 @@ class SandboxAdapter(Adapter):
             code, text, where = problem.text("code"), problem.text("text"), problem.text("where", None)
         except Unanswered:
             return None
+        if code == "reference_voided":
+            return ReferenceFenced()
         return SandboxRefused(code, text, _path(where or "")) if code in _CODE_OF else None
 
 

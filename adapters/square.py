@@ -40,6 +40,7 @@ from levelup_ov.adapter import (
     Placed,
     Quote,
     Ready,
+    ReferenceFenced,
     Refused,
     Reply,
     Secret,
@@ -138,11 +139,14 @@ class SquareAdapter(Adapter):
         trace = {"order_id": order_id, "version": created.integer("version"), "charge": charge}
         try:
             charged, echoed = self._pay(order, reference, trace, session)
-        except Refused:
+        except Refused as refusal:
             # An earlier attempt at this payment may have succeeded; an unpaid order proves that none did.
-            if (placed := self.find_order(order.location, reference, trace, session)) is None:
-                raise
-            return placed
+            held = self._show(order.location, reference, trace, session)
+            if (placed := self._placed(held, trace)) is not None:
+                return placed
+            if refusal.proof and held.text("state") == "CANCELED":
+                raise ReferenceFenced from None
+            raise
         return Placed(
             _number(created),
             order_id,
@@ -159,7 +163,10 @@ class SquareAdapter(Adapter):
 
         An unpaid order proves that nothing was placed, if it is unchanged since its creation, or canceled.
         """
-        known, order = JSONObject(trace), self._show(location, reference, trace, session)
+        return self._placed(self._show(location, reference, trace, session), trace)
+
+    def _placed(self, order: JSONObject, trace: Mapping[str, Any]) -> Placed | None:
+        known = JSONObject(trace)
         charge, state, changed = known.cents("charge"), order.text("state"), _version(order) > _version(known)
         charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
         if state == "CANCELED":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,9 @@ from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
 from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
-from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.ledger import Backlog, Ledger, open_ledger
+from levelup_ov.metrics import METRICS, Metrics
+from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
@@ -60,9 +62,10 @@ def create_app(
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})
-    http.install(app, settings)
+    app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
+    http.install(app, settings, metrics)
     app.register_blueprint(orders.blueprint(service, settings))
-    app.register_blueprint(status.blueprint({"ledger": ledger.ready}, _document(settings)))
+    app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
     app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
     if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
@@ -78,6 +81,12 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     from levelup_ov.standins.sandbox import create_sandbox
 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
+
+
+def _check(ledger: Ledger) -> Sequence[Backlog]:
+    """Whether submissions can be taken; gives what is not settled."""
+    ledger.ready()
+    return ledger.count_open()
 
 
 def _store(settings: Settings) -> CacheStore | None:

@@ -97,6 +97,8 @@ VARIABLES = (
     Variable("LEVELUP_OV_ENV", "production or development", "production",
              "development", partial(_choice, {"production": False, "development": True})),
     Variable("LEVELUP_OV_API_KEYS", "keys of the channel, comma-separated (EP-6)"),
+    Variable("LEVELUP_OV_METRICS_KEYS", "keys that may read /metrics and nothing else, comma-separated; the "
+             "channel's may too"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),
     Variable("LEVELUP_OV_SECRET_KEYS", "sealing keys, newest first, comma-separated (META-7)"),
@@ -151,6 +153,7 @@ class Settings:
 
     development: bool
     api_keys: tuple[Secret, ...]
+    metrics_keys: tuple[Secret, ...]
     secret_keys: tuple[Secret, ...]
     accounts: Mapping[str, Adapter]
     data_dir: Path
@@ -178,6 +181,7 @@ class Settings:
     def secrets(self) -> Iterator[Secret]:
         """Everything that must never leave the service, for :func:`levelup_ov.redaction.remember`."""
         yield from self.api_keys
+        yield from self.metrics_keys
         yield from self.secret_keys
         for address in (self.ledger, self.redis, self.proxy):
             if address is not None:
@@ -278,12 +282,14 @@ class _Loader:
         data_dir = self._data_dir()
         accounts, source = self._accounts(development)
         api_keys = self._api_keys(development)
+        metrics_keys = self._keys_of_callers("LEVELUP_OV_METRICS_KEYS", development)
         secret_keys = self._secret_keys(development, data_dir)
         # In the order of the table, so that the mistakes come in that order.
         simple = {each.field: self._read(each) for each in VARIABLES if each.field and each.field != "development"}
         settings = Settings(
             development=development,
             api_keys=api_keys,
+            metrics_keys=metrics_keys,
             secret_keys=secret_keys,
             accounts=accounts,
             accounts_source=source,
@@ -355,6 +361,11 @@ class _Loader:
                 "is not set; the service would be open to everybody (EP-6)",
                 "set it to one or more long random keys, comma-separated",
             )
+        return self._keys_of_callers(name, development, keys)
+
+    def _keys_of_callers(self, name: str, development: bool, keys: tuple[str, ...] = ()) -> tuple[Secret, ...]:
+        """Keys that come in a header; ``keys`` where there is a default."""
+        keys = keys or split(self._value(name))
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
             self._mistake(name, "contains a key that is not valid in a header", "use printable ASCII")
         for position, key in enumerate(keys, start=1):
@@ -552,6 +563,9 @@ class _Loader:
     def _check_reuse(self, settings: Settings) -> None:
         """Nobody who has one kind of key may have the other."""
         keys = {key.reveal() for key in settings.api_keys}
+        if keys & {key.reveal() for key in settings.metrics_keys}:
+            wrong = "holds a key of LEVELUP_OV_API_KEYS, with which orders can be placed"
+            self._mistake("LEVELUP_OV_METRICS_KEYS", wrong, "use another key")
         if keys & {key.reveal() for key in settings.secret_keys}:
             wrong = "contains a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
             self._mistake("LEVELUP_OV_API_KEYS", wrong, "use another key")

@@ -194,6 +194,16 @@ class Refused(Failure):
     proof = True
 
 
+class ReferenceFenced(Refused):
+    """The provider takes no order under this reference any more, and has none (SUB-10).
+
+    The submission is sent under its next reference then. Where time does not allow it, the channel sends it again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("submission_in_progress", "an earlier attempt was ruled out; send the submission again")
+
+
 class Unanswered(Failure):
     """The provider was not reached, or gave no usable answer.
 

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from contextlib import closing, suppress
+from itertools import count
 from typing import Any, NoReturn
 
 from levelup_ov.checkout import LEDGER_ACCOUNT
@@ -87,6 +88,12 @@ def on_starting(server: Any) -> None:
         else:
             return
         _refuse(ConfigError([f"environment, PORT: {_settings.port} {wrong}; {remedy}"]))
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the lowest number that no other has."""
+    taken = {other.part for other in server.WORKERS.values()}
+    worker.part = next(number for number in count() if number not in taken)
 
 
 def when_ready(server: Any) -> None:

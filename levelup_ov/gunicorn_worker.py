@@ -31,6 +31,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY, POOL_OF_PATH
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
+from levelup_ov.metrics import METRICS, Metrics
 
 Stage = Literal["idle", "head", "body", "answer", "leaving"]
 
@@ -176,7 +177,9 @@ class Connection(TConn):  # type: ignore[misc]
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """``gthread`` with the network in its event loop."""
+    """``gthread`` with the network in its event loop. ``part`` is its number among those that run at a time."""
+
+    part: int | None = None
 
     def init_process(self) -> None:
         """Set up this process; runs the loop and returns when it ends."""
@@ -203,6 +206,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         extensions = getattr(self.wsgi, "extensions", {})
         self._limit: Callable[[str, Any], int] = extensions.get(BODY_LIMIT, lambda path, headers: MAX_BODY)
         self._pool_of_path: Mapping[str, str] = extensions.get(POOL_OF_PATH, {})
+        self._metrics: Metrics | None = extensions.get(METRICS)
+        if self._metrics is not None and self.part is not None:
+            self._metrics.join(self.part, self._in_use)
 
     def run(self) -> None:
         """Serve until stopped; then finish requests in progress."""
@@ -228,6 +234,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.method_queue.close()
         for listener in self.sockets:
             listener.close()
+        if self._metrics is not None:
+            self._metrics.leave()
 
     def accept(self, listener: Any) -> None:
         """Accept a new connection; the request has often arrived already."""
@@ -275,6 +283,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for pool in self._pools.values():
             pool.shutdown(wait=False)
         super().handle_quit(sig, frame)
+
+    def _in_use(self) -> dict[tuple[str, ...], float]:
+        return {
+            ("levelup_ov_threads",): self.cfg.threads,
+            ("levelup_ov_threads_busy",): self._busy,
+            ("levelup_ov_connections",): self.nr_conns,
+        }
 
     def _most_connections(self) -> int:
         """How many callers may be connected: each needs a file descriptor, and so do calls to providers."""

@@ -21,6 +21,7 @@ from werkzeug.wsgi import get_input_stream
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
+from levelup_ov.metrics import Metrics
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean, shield
 from levelup_ov.transport.deadline import Deadline
@@ -44,6 +45,7 @@ OPEN_ENDPOINTS = frozenset(
         "checkout.permissions_callback",
     }
 )
+METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
 
@@ -67,16 +69,17 @@ _MESSAGES = {
 log = logging.getLogger("levelup_ov.request")
 
 
-def install(app: Flask, settings: Settings) -> None:
+def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     """Register hooks and error handlers with ``app``."""
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
+    keys_of = {METRICS_ENDPOINT: keys + tuple(key.reveal().encode() for key in settings.metrics_keys)}
 
     def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
         given = next((value for name, value in headers if name == "AUTHORIZATION"), "")
         return MAX_BODY if _is_key(keys, given) else MAX_OPEN_BODY if path in OPEN_BODIES else 0
 
     app.extensions[BODY_LIMIT] = body_limit
-    app.extensions[POOL_OF_PATH] = {"/health": "health", "/ready": "ready"}
+    app.extensions[POOL_OF_PATH] = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
 
     @app.before_request
     def begin() -> None:
@@ -89,17 +92,25 @@ def install(app: Flask, settings: Settings) -> None:
         g.failure = None
         g.has_key = _is_key(keys, request.headers.get("Authorization", ""))
         if request.endpoint not in OPEN_ENDPOINTS:
-            if not g.has_key:
+            more = keys_of.get(request.endpoint or "", ())
+            if not g.has_key and not _is_key(more, request.headers.get("Authorization", "")):
                 words = "expected the header Authorization: token <key> with a key of this service"
                 raise Failure("unauthorized", words)
         accept = request.headers.get("Accept")
+        if request.endpoint == METRICS_ENDPOINT:
+            return
         if accept and accept not in ("*/*", "application/json") and not accepts_json(request.accept_mimetypes):
             raise Failure("not_acceptable", "responses are application/json")
 
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
-        _log_request(response)
+        context, failure = g.context, g.failure
+        operation = (request.endpoint or "unknown").rpartition(".")[2]
+        outcome = failure.code if failure else "replayed" if context.replayed else "ok"
+        seconds = time.monotonic() - g.started
+        metrics.request(operation, outcome, context.account or context.provider, seconds, context.calls)
+        _log_request(response, operation, outcome, seconds)
         return response
 
     app.register_error_handler(Failure, _failed)
@@ -198,7 +209,7 @@ def _crashed(error: Exception) -> Response:
     return _failed(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
 
-def _log_request(response: Response) -> None:
+def _log_request(response: Response, operation: str, outcome: str, seconds: float) -> None:
     context: RequestContext = g.context
     failure: Failure | None = g.failure
     kind = KINDS[failure.code] if failure else None
@@ -212,10 +223,10 @@ def _log_request(response: Response) -> None:
         "request",
         extra={
             "request_id": g.request_id,
-            "operation": (request.endpoint or "unknown").rpartition(".")[2],
-            "outcome": failure.code if failure else "replayed" if context.replayed else "ok",
+            "operation": operation,
+            "outcome": outcome,
             "status": response.status_code,
-            "milliseconds": round((time.monotonic() - g.started) * 1000),
+            "milliseconds": round(seconds * 1000),
             "account": context.account,
             "location": context.location,
             "provider": context.provider,

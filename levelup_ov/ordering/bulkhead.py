@@ -7,7 +7,7 @@ the reserves can be borrowed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from levelup_ov.domain.failure import Failure
@@ -52,6 +52,12 @@ class Bulkhead:
             with self._lock:
                 self._under_way[account] -= 1
                 self._total -= 1
+
+    @property
+    def in_progress(self) -> Mapping[str, int]:
+        """The requests in progress by account."""
+        with self._lock:
+            return dict(self._under_way)
 
     def _may_borrow(self, account: str, count: int) -> bool:
         if count >= self._most:

@@ -84,6 +84,12 @@ class Directory:
         self._failures: dict[str, _Failed] = {}
         self._locks = {name: threading.Lock() for name in accounts}
 
+    @property
+    def unread(self) -> Mapping[tuple[str, str], str]:
+        """The locations that could not be read when their list was, by account and id: each the code of its failure."""
+        entries = list(self._entries.items())
+        return {(name, id): code for name, entry in entries for id, code in entry.unread.items()}
+
     def merchants(self) -> list[Merchant]:
         """One per account (EP-1)."""
         return [Merchant(name, adapter.account.merchant_name) for name, adapter in self._accounts.items()]

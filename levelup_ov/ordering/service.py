@@ -125,8 +125,18 @@ class Service:
 
     @property
     def location_failures(self) -> Mapping[tuple[str, str], int]:
-        """How often locations could not be read since the start, by account and code: for metrics (LOC-3)."""
+        """How often locations could not be read since the start, by account and code (LOC-3)."""
         return self._directory.failures
+
+    @property
+    def unread_locations(self) -> Mapping[tuple[str, str], str]:
+        """The locations that cannot be read now, by account and id: each the code of its failure (LOC-3)."""
+        return self._directory.unread
+
+    @property
+    def in_progress(self) -> Mapping[str, int]:
+        """The requests that hold a place of the bulkhead, by account."""
+        return self._bulkhead.in_progress
 
     def menu(self, location_id: str, context: RequestContext) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or the provider's failure."""

@@ -17,8 +17,8 @@ from typing import Any, TypeGuard
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
-from levelup_ov.domain.submission import Finding
-from levelup_ov.errors import Refused
+from levelup_ov.domain.submission import Ended, Finding
+from levelup_ov.errors import ReferenceFenced, Refused
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
@@ -56,6 +56,8 @@ REMEDIES: Mapping[Finding, str] = {
 
 log = logging.getLogger(__name__)
 
+MOST_FENCED = 8
+"""References of a submission that are tried in one request, where the provider fences one after the other."""
 CLAIM_PATIENCE = 1.0
 """Seconds that a submission waits for a slot among those waiting for the ledger; a burst is over sooner."""
 
@@ -223,6 +225,7 @@ class Submissions:
         :raises Failure: ``submission_in_progress``, ``idempotency_key_reused``, ``outcome_unknown``,
             ``ledger_unavailable``, or why the order was not placed.
         """
+        fenced = 0
         with limits.within(deadline.remaining() if deadline else self._deadline.total_seconds()):
             while True:
                 with self._claim_room():
@@ -240,7 +243,13 @@ class Submissions:
                     )
                 match claim:
                     case Claimed():
-                        return self._place(claim, key, place_order)
+                        try:
+                            return self._place(claim, key, place_order)
+                        except ReferenceFenced:
+                            # The ledger may have lost the attempt that was ruled out, or it was ruled out just now.
+                            fenced += 1
+                            if fenced == MOST_FENCED:
+                                raise
                     case AlreadyPlaced(submission=submission):
                         return _replay(submission)
                     case InProgress():
@@ -294,7 +303,7 @@ class Submissions:
             settlement = self._look(submission, find_order)
         except Disproved:
             with suppress(Superseded):
-                self.ledger.fail(submission.id, True)
+                self.ledger.fail(submission.id, "refused")
             return None
         if settlement is None:
             if fence_order is None:
@@ -457,7 +466,8 @@ class Submissions:
         except Exception as error:
             refused = isinstance(error, Refused) and error.proof
             if not attempt.order_may_stand or refused:
-                _quietly(lambda: self.ledger.fail(id, refused and attempt.order_may_stand))
+                ended = _ended(error, attempt)
+                _quietly(lambda: self.ledger.fail(id, ended))
                 raise
             _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
@@ -526,6 +536,12 @@ def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
 def _replay(submission: Submission) -> Settlement:
     placed = Placed(submission.order_id or "", submission.provider_order_id or "", reference=submission.id)
     return Settlement(placed, json.loads(submission.answer or "{}"), replayed=True)
+
+
+def _ended(error: Exception, attempt: Attempt) -> Ended:
+    if isinstance(error, ReferenceFenced):
+        return "fenced"
+    return "refused" if attempt.order_may_stand else "unsent"
 
 
 def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
