@@ -136,7 +136,7 @@ class Adapter(ABC):
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Make the provider refuse late requests under ``reference``, as ReferenceFenced; called only if :attr:`fences`.
+        """Make the provider refuse requests under ``reference``, as ReferenceFenced; called only if :attr:`fences`.
 
         After it returns, :meth:`find_order` is conclusive. An order that was placed stays as it is.
         """
