@@ -1,8 +1,7 @@
 """The interface of an ordering provider: one subclass per provider, in a module of its own.
 
-It declares its abilities as data, and it translates. It opens no connections, retries nothing, logs nothing, and
-remembers nothing about an order (META-11): one instance serves one account, from many threads. It refuses what it
-cannot express.
+It declares its abilities as data, and it translates. It opens no connections, retries nothing, logs nothing, refuses
+what it cannot express, and remembers no order (META-11): one instance serves one account, from many threads.
 """
 
 from __future__ import annotations
