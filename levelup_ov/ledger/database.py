@@ -150,6 +150,11 @@ class Database:
         with self.connection() as connection:
             return int(connection.scalar(text(_MOST_CONNECTIONS)))
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections to PostgreSQL are in use, and how many may be."""
+        return self.engine.pool.checkedout(), self._pool_size  # type: ignore[attr-defined]
+
     def check_schema(self) -> None:
         """Make sure that the schema is the one of this release.
 

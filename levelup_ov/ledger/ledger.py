@@ -198,6 +198,16 @@ class Clash(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """The submissions of an account that are in one state: how many, and the age of the oldest."""
+
+    account: str
+    state: State
+    number: int
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class _Match:
     """An identity that was used before, and by what."""
 
@@ -450,15 +460,15 @@ class Ledger:
                 log.error("order_disputed", extra=_facts(holder))
             place()
 
-    def fail(self, id: str, refused: bool = False) -> None:
+    def fail(self, id: str, ended: Ended = "unsent") -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
 
-        For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``refused``: it
-        was sent, and the provider refused it; otherwise nothing was sent.
+        For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``ended``: what
+        proves it.
 
         :raises Superseded: it was settled otherwise.
         """
-        self._change("fail", id, ended="refused" if refused else "unsent")
+        self._change("fail", id, ended=ended)
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         """The owner's call proved nothing. ``trace``, where given, replaces the one left before.
@@ -587,6 +597,15 @@ class Ledger:
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
+
+    def count_open(self, *, limit: int = 20_000) -> tuple[Backlog, ...]:
+        """How many submissions are not settled, by account and state; of the first ``limit`` of them."""
+
+        def work(cursor: Any, _again: bool) -> tuple[Backlog, ...]:
+            rows = self._sql.count_open.all(cursor, {"limit": limit, "now": self._now()})
+            return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * _MILLISECOND) for row in rows)
+
+        return self.database.run(work, single=True)
 
     def find(
         self,

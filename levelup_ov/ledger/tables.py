@@ -163,6 +163,15 @@ class Statements:
         self.open = prepare(
             self.all.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(bindparam("limit", type_=BigInteger))
         )
+        unsettled = (
+            select(_C.account, _C.state, _C.claimed_at)
+            .where(_C.settled_at.is_(None))
+            .limit(bindparam("limit", type_=BigInteger))
+            .subquery()
+        )
+        group = unsettled.c.account, unsettled.c.state
+        oldest = (now - func.min(unsettled.c.claimed_at)).label("age")
+        self.count_open = prepare(select(*group, func.count().label("number"), oldest).group_by(*group))
         self.lock = prepare(_LOCK_IDENTITIES)
         fresh: dict[str, ColumnElement[Any]] = {
             "state": literal("claimed"),

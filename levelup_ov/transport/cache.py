@@ -69,6 +69,11 @@ class MemoryStore:
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._size
+
     def get(self, key: str) -> Kept | None:
         with self._lock:
             if (kept := self._kept.get(key)) is not None:

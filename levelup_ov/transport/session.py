@@ -12,6 +12,7 @@ import json
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -178,6 +179,12 @@ class Transport:
             with self._lock:
                 breaker = self._breakers.setdefault((account, host), Breaker())
         return breaker
+
+    def open_breakers(self) -> Counter[str]:
+        """How many circuit breakers are open, by account; an account has one for each host."""
+        with self._lock:
+            breakers = list(self._breakers.items())
+        return Counter(account for (account, _), breaker in breakers if breaker.is_open)
 
 
 class Session:
