@@ -249,7 +249,7 @@ class Connections:
     def token_refused(
         self, failure: Failure, merchant: Access, user: Access | None, location_id: int, context: RequestContext
     ) -> None:
-        """Forget a token that LevelUp takes no more; called with the failure of an order or a refund.
+        """Forget a token that LevelUp takes no more; called with the failure of a call that it was used for.
 
         LevelUp is asked once more, by a call that needs no permission: the refused one may have lacked one, or have
         been about another merchant's place.
@@ -283,12 +283,16 @@ class Connections:
     def locations(self, id: str, context: RequestContext) -> list[LevelUpLocation]:
         """The locations of a merchant; where LevelUp never told which merchant it is, those of its token."""
         access = self.access("merchant", id)
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            if access.connection.levelup_id is None:
-                places = calls.managed_locations(access.token)
-                self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
-                return places
-            return calls.locations(access.token, access.connection.levelup_id)
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                if access.connection.levelup_id is None:
+                    places = calls.managed_locations(access.token)
+                    self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
+                    return places
+                return calls.locations(access.token, access.connection.levelup_id)
+        except Failure as failure:
+            self.token_refused(failure, access, None, 0, context)
+            raise
 
     def profile(self, id: str, context: RequestContext) -> Profile:
         """A user's basic information."""

@@ -121,6 +121,7 @@ class Orders:
     ) -> None:
         self._store = store
         self._levelup = levelup
+        self._connections = connections
         self._service = service
         self._submissions: Submissions = service.submissions
         self._identity_keys = [sealing.derive(key, "identity") for key in keys]
@@ -137,23 +138,27 @@ class Orders:
         """What ``order`` would trigger. :raises Failure: as :meth:`charge` would."""
         amounts.check_amounts(order.check, order.discount)
         merchant, user = self._charges.accesses(order)
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
-            credit = calls.credit(user.token, order.location_id)
-            try:
-                merchant_credit = calls.merchant_credit(user.token, order.location_id)
-            except Refused:
-                # Who pays is for show, the amounts are not.
-                merchant_credit = None
-            loyalty = None
-            if merchant.connection.levelup_id is not None:
-                loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
-            campaigns = [
-                # The last one listed is the most particular.
-                {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
-                for number, kinds in calls.campaigns(user.token, order.location_id)
-                if kinds
-            ]
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
+                credit = calls.credit(user.token, order.location_id)
+                try:
+                    merchant_credit = calls.merchant_credit(user.token, order.location_id)
+                except Refused:
+                    # Who pays is for show, the amounts are not.
+                    merchant_credit = None
+                loyalty = None
+                if merchant.connection.levelup_id is not None:
+                    loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
+                campaigns = [
+                    # The last one listed is the most particular.
+                    {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
+                    for number, kinds in calls.campaigns(user.token, order.location_id)
+                    if kinds
+                ]
+        except Failure as failure:
+            self._connections.token_refused(failure, merchant, user, order.location_id, context)
+            raise
         discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
         sent = amounts.completed(order.check, discount)
         return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
