@@ -71,14 +71,14 @@ def check_amounts(check: OrderAmounts, discount: Cents | None) -> None:
         rest = check.outstanding - check.tax
         _refuse(f"{check.exemption} cents exempt of {rest} outstanding without tax", "exemption_amount")
     if check.payment > check.outstanding:
-        _refuse(f"{check.payment} cents are to be paid of {check.outstanding} outstanding", "payment_amount")
+        _refuse(f"{check.payment} cents are to be paid out of {check.outstanding} outstanding", "payment_amount")
     after = check.tax_after_discount
     if after is not None and discount is None:
-        _refuse("the tax after the discount needs the discount that it is for", "discount_amount")
+        _refuse("the tax after the discount needs the discount", "discount_amount")
     if after is not None and after > check.tax:
         _refuse(f"{after} cents of tax after the discount, {check.tax} before", "tax_amount_after_discount")
     if after is not None and after < check.tax and not discount:
-        _refuse("without a discount the tax does not change", "tax_amount_after_discount")
+        _refuse("without a discount, the tax cannot change", "tax_amount_after_discount")
     if discount is not None and discount > (most := proposed(check).discountable):
         raise discount_too_large(discount, most)
 
@@ -95,7 +95,7 @@ def applied_discount(check: OrderAmounts, wanted: Cents | None, offered: Cents) 
 
 def discount_too_large(discount: Cents, most: Cents) -> Failure:
     """The failure of a discount that nothing can take, or that LevelUp does not give."""
-    message = f"a discount of {discount} cents was asked for, {most} can be applied"
+    message = f"a discount of {discount} cents was requested, {most} can be applied"
     return Failure("discount_too_large", message, path="$.order.discount_amount")
 
 

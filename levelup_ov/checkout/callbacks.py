@@ -55,5 +55,5 @@ class Callbacks:
 
 
 def _busy(seconds: float) -> Failure:
-    words = "too many callbacks; the user's connection can be polled with a key"
+    words = "too many callbacks in progress; poll the user's connection instead"
     return Failure("provider_busy", words, retry_after=seconds)

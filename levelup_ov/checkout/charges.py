@@ -57,7 +57,7 @@ class Sending:
         now = self._leases.new()
         if self.is_kept:
             if self._store.change_order(self.row.id, ("charging",), values={"held": now, "sent": now}) is None:
-                raise in_progress("this charge was given up")
+                raise in_progress("this charge was abandoned")
         else:
             self.row = replace(self.row, held=now, sent=now)
             self._store.add_order(self.row)
@@ -139,7 +139,7 @@ class Charges:
         except Failure as failure:
             if is_quiet and isinstance(failure, Unproven) and failure.is_over:
                 # LevelUp has spoken, and its words prove nothing.
-                what = case("charge_unproven", f"nobody can tell whether this was charged: {failure.message}")
+                what = case("charge_unproven", f"it is unknown whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
@@ -153,7 +153,7 @@ class Charges:
         try:
             self._store.change_order(order.id, ("charging",), values=values)
         except LedgerUnavailable:
-            log.warning("an order that was not charged is left for reconciliation", extra={"order": order.id})
+            log.warning("charge_left_for_reconciliation", extra={"order": order.id})
 
     def look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Look for a charge that was ruled out after it was sent.
@@ -181,8 +181,8 @@ class Charges:
             except LevelUpRefused:
                 pass
             else:
-                log.error("a charge was found that had been ruled out", extra={"order": order.id, "uuid": charge.uuid})
-                self._charged(order, charge, Failure("charge_refunded", "the charge came after it was ruled out"))
+                log.error("charge_exists_but_ruled_out", extra={"order": order.id, "uuid": charge.uuid})
+                self._charged(order, charge, Failure("charge_refunded", "the charge arrived after it was ruled out"))
                 return self._store.order(order.id) or order
         return self._next_look(order, order.looks + 1)
 
@@ -212,7 +212,7 @@ class Charges:
         :raises Failure: this is not known.
         """
         if (body := self._sealer.open(order.body or "", order.id)) is None:
-            raise outcome_unknown("what would complete the proposed order cannot be opened")
+            raise outcome_unknown("the sealed proposal of this order cannot be opened")
         mark = ""
 
         def look(_: Mapping[str, Any] | None) -> None:
@@ -220,7 +220,7 @@ class Charges:
             mark = self._leases.new()
             values = {"sent": mark, "held": mark}
             if self._store.change_order(order.id, ("charging", "not_charged"), values=values) is None:
-                raise in_progress("this charge was settled meanwhile")
+                raise in_progress("this charge was settled by another request")
 
         try:
             with self._levelup.calls(context.deadline, context.calls, Placement(look)) as calls:
@@ -243,9 +243,9 @@ class Charges:
         if not wrong:
             return self._charged(order, charge, None)
         facts = {"order": order.id, "members": wrong}
-        log.error("charge_differs: LevelUp tells of another charge than was asked for", extra=facts)
+        log.error("charge_differs", extra=facts)
         told = json.dumps(asdict(charge))
-        words = f"LevelUp tells of another charge than was asked for: {'; '.join(wrong)}"
+        words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
         if order.doubt == told and not wrong[0].startswith("uuid"):
             return self._charged(order, charge, Failure("provider_protocol_error", words))
         self._store.change_order(order.id, ("charging",), values={"doubt": told})
@@ -274,13 +274,13 @@ class Charges:
             # A late answer to a charge that was ruled out still counts: the money is gone.
             changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values)
         except UuidTaken:
-            log.error("uuid_seen_before: LevelUp tells of another order's charge", extra={"order": order.id})
-            raise broken_protocol("LevelUp tells of a charge that is another order's (uuid)") from None
+            log.error("charge_of_another_order", extra={"order": order.id})
+            raise broken_protocol("LevelUp reports a charge that belongs to another order (uuid)") from None
         now = changed or self._store.order(order.id)
         if now is None or now.uuid != charge.uuid:
             facts = {"order": order.id, "uuid": charge.uuid}
-            log.error("two_charges: an order has another charge already", extra=facts)
-            raise broken_protocol("LevelUp tells of a second charge for this order (uuid)")
+            log.error("two_charges_for_one_order", extra=facts)
+            raise broken_protocol("LevelUp reports a second charge for this order (uuid)")
         return settlement(now, order.spend + order.tip)
 
     def _rule_out(self, order: StoredOrder, others: list[PastOrder]) -> None:
@@ -340,7 +340,7 @@ class Charges:
         except Failure as failure:
             if failure.code in CUT_OFF:
                 # They may connect again; until then a person can settle it.
-                what = case("not_connected", f"nobody can tell whether this was charged: {failure.message}")
+                what = case("not_connected", f"it is unknown whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging", "not_charged"), values={"operator_case": what})
             raise
 

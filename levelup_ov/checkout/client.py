@@ -214,7 +214,7 @@ class LevelUpClient:
         with session:
             answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).object()
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
-            raise broken_protocol("LevelUp gave a token of an unknown type")
+            raise broken_protocol("LevelUp sent a token of an unknown type")
         secret = _token(answer, "access_token", session)
         return Token(secret, answer.integer("user_id", None))
 
@@ -240,7 +240,7 @@ class LevelUpSession:
         """What became of it."""
         request = self._permissions_request(self._as_app("GET", f"/v15/apps/permissions_requests/{number}"))
         if request.id != number:
-            raise broken_protocol("LevelUp tells of another permissions request than was asked for (id)")
+            raise broken_protocol("LevelUp answered about another permissions request (id)")
         return request
 
     def create_user(self, email: str, first_name: str, last_name: str, permissions: Sequence[str]) -> Token:
@@ -466,14 +466,14 @@ def _token(answer: JSONObject, name: str, session: Session) -> Secret:
     """A token that can stand in a header. :raises Unanswered: ``provider_protocol_error``."""
     token = answer.text(name)
     if not _TOKEN.fullmatch(token):
-        raise broken_protocol("LevelUp gave a token that cannot be one")
+        raise broken_protocol("LevelUp sent a value that cannot be a token")
     return Secret(session.conceal(token))
 
 
 def _expected(reply: Reply) -> JSONObject:
     """The answer, if its status is the documented one. :raises Unanswered: ``provider_protocol_error``."""
     if reply.status not in (200, 201):
-        raise broken_protocol(f"LevelUp answers with status {reply.status}, which says nothing")
+        raise broken_protocol(f"LevelUp answers with status {reply.status}, which proves nothing")
     return reply.object()
 
 
@@ -485,7 +485,7 @@ def _check_currency(answer: JSONObject) -> None:
 def _the_order(reply: Reply, uuid: str) -> PastOrder:
     order = _past_order(_expected(reply).member("order"))
     if order.uuid != uuid:
-        raise broken_protocol("LevelUp tells of another order than was asked for (uuid)")
+        raise broken_protocol("LevelUp answered about another order (uuid)")
     return order
 
 

@@ -106,7 +106,7 @@ class Connections:
         state = arguments.get("state", "")
         connection = self._store.take_state(digest(state), kind, self._now()) if state else None
         if connection is None or connection.return_to is None:
-            raise Failure("invalid_state", "this state was not given out here, was used, or is too old")
+            raise Failure("invalid_state", "this state was not issued here, was used already, or is too old")
         if "error" in arguments:
             self._store.change_connection(connection.id, ("pending",), state="refused")
             error = "access_denied" if arguments["error"] == "access_denied" else "authorization_refused"
@@ -119,7 +119,7 @@ class Connections:
                 levelup_id = self._whose(kind, token.secret, connection.permissions, context)
         except Failure as failure:
             # The person stands between two sites: the shop is told, in the address that it gave.
-            log.warning("OAuth did not end with a token", extra={"code": failure.code, "connection": connection.id})
+            log.warning("oauth_ended_without_token", extra={"code": failure.code, "connection": connection.id})
             self._store.change_connection(connection.id, ("pending",), state="refused")
             return _with_query(connection.return_to, connection=connection.id, error=failure.code)
         confirmation = new_secret()
@@ -210,7 +210,7 @@ class Connections:
                 with self._levelup.calls(context.deadline, context.calls) as calls:
                     calls.revoke(**{kind: token})
             except Failure as failure:
-                log.warning("a forgotten token was not revoked", extra={"connection": id, "code": failure.code})
+                log.warning("token_not_revoked", extra={"connection": id, "code": failure.code})
         return self.show(kind, id)
 
     def access(self, kind: Kind, id: str, *, path: str | None = None) -> Access:
@@ -249,7 +249,7 @@ class Connections:
     def token_refused(
         self, failure: Failure, merchant: Access, user: Access | None, location_id: int, context: RequestContext
     ) -> None:
-        """Forget a token that LevelUp takes no more; called with the failure of an order or a refund.
+        """Forget a token that LevelUp takes no more; called with the failure of a call that it was used for.
 
         LevelUp is asked once more, by a call that needs no permission: the refused one may have lacked one, or have
         been about another merchant's place.
@@ -265,7 +265,7 @@ class Connections:
             return
         if changed:
             facts = {"connection": dead.connection.id, "code": failure.code}
-            log.warning("LevelUp takes this token no more: the connection is disconnected", extra=facts)
+            log.warning("connection_token_refused", extra=facts)
 
     def _is_dead(self, access: Access, location_id: int, refusal: str, context: RequestContext) -> bool:
         try:
@@ -283,12 +283,16 @@ class Connections:
     def locations(self, id: str, context: RequestContext) -> list[LevelUpLocation]:
         """The locations of a merchant; where LevelUp never told which merchant it is, those of its token."""
         access = self.access("merchant", id)
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            if access.connection.levelup_id is None:
-                places = calls.managed_locations(access.token)
-                self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
-                return places
-            return calls.locations(access.token, access.connection.levelup_id)
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                if access.connection.levelup_id is None:
+                    places = calls.managed_locations(access.token)
+                    self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
+                    return places
+                return calls.locations(access.token, access.connection.levelup_id)
+        except Failure as failure:
+            self.token_refused(failure, access, None, 0, context)
+            raise
 
     def profile(self, id: str, context: RequestContext) -> Profile:
         """A user's basic information."""
@@ -298,7 +302,7 @@ class Connections:
         if access.connection.levelup_id is None and profile.id is not None:
             self._store.change_connection(id, ("connected",), levelup_id=profile.id)
         elif profile.id not in (access.connection.levelup_id, None):
-            raise broken_protocol("LevelUp tells of another user than was asked for (id)")
+            raise broken_protocol("LevelUp answered about another user (id)")
         return profile
 
     def addresses(self, id: str, context: RequestContext) -> list[dict[str, Any]]:
@@ -337,7 +341,7 @@ class Connections:
                 return calls.profile(token).id if kind == "user" else _merchant_of(calls.managed_locations(token))
         except Failure as failure:
             # The token is good, and it is asked again before an order of earlier is taken up.
-            log.warning("LevelUp did not tell whose a token is", extra={"kind": kind, "code": failure.code})
+            log.warning("owner_of_token_unknown", extra={"kind": kind, "code": failure.code})
             return None
 
     def _start(

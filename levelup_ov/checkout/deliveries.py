@@ -95,7 +95,7 @@ class Deliveries:
         """
         taken = self._leases.take(order, ("charged", "submitting"), held=held, state="submitting")
         if taken is None:
-            raise in_progress("this order is being worked on")
+            raise in_progress("another request is processing this order")
         try:
             answer = self._find(taken, context)
         except BaseException:
@@ -114,7 +114,7 @@ class Deliveries:
 
         def look() -> None:
             if not self._leases.still_ours(order):
-                raise in_progress("somebody else has taken this order up")
+                raise in_progress("another request is processing this order")
 
         try:
             submitted = self._service.submit_order(
@@ -144,7 +144,7 @@ class Deliveries:
         if failure.code in UNDECIDED:
             raise failure
         if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
-            raise outcome_unknown(f"the order may exist, and this could not be settled: {failure.message}")
+            raise outcome_unknown(f"the order may exist, and this could not be determined: {failure.message}")
 
     def _submitted_before(self, order: StoredOrder) -> list[Submission]:
         """The submission of an order to its provider, be it this order's own or one that has an identity of it."""
@@ -178,8 +178,8 @@ class Deliveries:
         if now.state == "submitted":
             return now
         facts = {"order": order.id, "state": now.state}
-        log.error("submitted_and_refunded: the provider has an order whose charge was given up", extra=facts)
-        raise outcome_unknown("the provider has the order, and its charge was given up")
+        log.error("submitted_and_refunded", extra=facts)
+        raise outcome_unknown("the provider has the order, but its charge was abandoned")
 
     def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:
         """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``refund_impossible``."""
@@ -190,9 +190,9 @@ class Deliveries:
             values={"state": "refunding", "problem": problem(failure), "held": self._leases.new()},
         )
         if taken is None:
-            raise in_progress("somebody else has taken this order up")
+            raise in_progress("another request is processing this order")
         facts = {"order": order.id, "code": failure.code}
-        log.warning("an order is refunded: its provider does not have it", extra=facts)
+        log.warning("charge_refunded_order_not_at_provider", extra=facts)
         return self._refunds.take_back(taken, None, context, before=order)
 
 

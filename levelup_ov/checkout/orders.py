@@ -25,6 +25,7 @@ from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import (
+    SETTLE,
     case_of,
     in_progress,
     problem,
@@ -120,6 +121,7 @@ class Orders:
     ) -> None:
         self._store = store
         self._levelup = levelup
+        self._connections = connections
         self._service = service
         self._submissions: Submissions = service.submissions
         self._identity_keys = [sealing.derive(key, "identity") for key in keys]
@@ -136,23 +138,27 @@ class Orders:
         """What ``order`` would trigger. :raises Failure: as :meth:`charge` would."""
         amounts.check_amounts(order.check, order.discount)
         merchant, user = self._charges.accesses(order)
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
-            credit = calls.credit(user.token, order.location_id)
-            try:
-                merchant_credit = calls.merchant_credit(user.token, order.location_id)
-            except Refused:
-                # Who pays is for show, the amounts are not.
-                merchant_credit = None
-            loyalty = None
-            if merchant.connection.levelup_id is not None:
-                loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
-            campaigns = [
-                # The last one listed is the most particular.
-                {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
-                for number, kinds in calls.campaigns(user.token, order.location_id)
-                if kinds
-            ]
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
+                credit = calls.credit(user.token, order.location_id)
+                try:
+                    merchant_credit = calls.merchant_credit(user.token, order.location_id)
+                except Refused:
+                    # Who pays is for show, the amounts are not.
+                    merchant_credit = None
+                loyalty = None
+                if merchant.connection.levelup_id is not None:
+                    loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
+                campaigns = [
+                    # The last one listed is the most particular.
+                    {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
+                    for number, kinds in calls.campaigns(user.token, order.location_id)
+                    if kinds
+                ]
+        except Failure as failure:
+            self._connections.token_refused(failure, merchant, user, order.location_id, context)
+            raise
         discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
         sent = amounts.completed(order.check, discount)
         return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
@@ -198,7 +204,7 @@ class Orders:
     def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
         if (order := self._store.order(id)) is None:
-            raise Failure("order_not_found", "the service has made no such order")
+            raise Failure("order_not_found", "no such order was made through this service")
         return order
 
     def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
@@ -211,7 +217,7 @@ class Orders:
         # Whoever asked while it was not known yet is told what became of it. Of older rows the body is not known.
         asked = dict(each.partition("=")[::2] for each in (order.refund_key or "").split())
         if asked.get(digest(key), "") not in ("", self._body_digest(confirmation)):
-            raise Failure("idempotency_key_reused", "this refund was asked for before with a different body")
+            raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
         if order.state == "refunded":
             if digest(key) not in asked:
                 raise Failure("already_refunded", "this order has been refunded")
@@ -230,7 +236,7 @@ class Orders:
         done = order.state in ("charged", "submitted")
         taken = None if waiting else self._leases.take(order, held=done, **values)
         if taken is None:
-            raise in_progress("this order is being worked on")
+            raise in_progress("another request is processing this order")
         return self._refunds.take_back(taken, confirmation, context, before=order)
 
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
@@ -254,8 +260,8 @@ class Orders:
         if order.operator_case is not None:
             what = case_of(order)
             log.error(
-                "an order waits for a person: settle it with `levelup-ov checkout settle`",
-                extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"]},
+                "order_needs_settling",
+                extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"], "remedy": SETTLE},
             )
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
         return order
@@ -283,20 +289,20 @@ class Orders:
         """
         order = self.show(id)
         if order.operator_case is None:
-            raise Failure("invalid_member", f"nobody needs to settle this order; its state is {order.state}")
+            raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:
-            nobody_waits = Failure("charge_refunded", "the charge was found after it was given up")
+            nobody_waits = Failure("charge_refunded", "the charge was found after it was abandoned")
             values |= {"state": "refunding", "uuid": uuid, "total": order.gross, "problem": problem(nobody_waits)}
         elif order.state != "not_charged":
             values["state"] = "settled"
         done = self._store.change_order(order.id, (order.state,), values=values)
         if done is None:
-            raise in_progress("this order is being worked on")
-        log.warning("an order was settled by a person", extra={"order": order.id, "by": by})
+            raise in_progress("another request is processing this order")
+        log.warning("order_settled_by_hand", extra={"order": order.id, "by": by})
         submission = self._submissions.ledger.show(order.id)
         if done.state != "not_charged" and submission is not None and submission.state == "unknown":
             # So its key charges nothing more, and its content is free for another one.
@@ -334,7 +340,7 @@ class Orders:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
 
     def _give_back(self, order: StoredOrder) -> StoredOrder:
-        why = Failure("charge_refunded", "the charge was found when nobody waited for it any more")
+        why = Failure("charge_refunded", "the charge was found after its request had ended")
         values = {"state": "refunding", "problem": problem(why), "held": None}
         return self._store.change_order(order.id, ("charged",), values=values) or self.show(order.id)
 

@@ -10,7 +10,8 @@ from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
-SUPPORT = "the charge could not be given back; support has been told"
+SETTLE = "settle it with `levelup-ov checkout settle`"
+SUPPORT = "the charge could not be refunded; support has been notified"
 
 
 def with_words(failure: Failure, words: str) -> Failure:
@@ -33,7 +34,7 @@ def refunded(order: StoredOrder) -> Failure:
 
 def refund_impossible(order: StoredOrder) -> Failure:
     """What is told of an order that a person must settle."""
-    why = json.loads(order.problem or "{}").get("message", "LevelUp does not give this charge back")
+    why = json.loads(order.problem or "{}").get("message", "LevelUp does not refund this charge")
     told = case_of(order).get("told")
     return Failure("refund_impossible", f"{told or why} ({SUPPORT})")
 

@@ -111,9 +111,9 @@ def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
     """The members of an answer that are not what was asked for; empty: the charge is the one that was asked for."""
     told = {
         "uuid": (UUID.fullmatch(charge.uuid) is not None, "is none"),
-        "spend_amount": (charge.spend == spend, f"is {charge.spend}, asked were {spend}"),
-        "tip_amount": (charge.tip == tip, f"is {charge.tip}, asked were {tip}"),
-        "total_amount": (charge.total == spend + tip, f"is {charge.total}, asked were {spend + tip}"),
+        "spend_amount": (charge.spend == spend, f"is {charge.spend}, {spend} was requested"),
+        "tip_amount": (charge.tip == tip, f"is {charge.tip}, {tip} was requested"),
+        "total_amount": (charge.total == spend + tip, f"is {charge.total}, {spend + tip} was requested"),
         "gift_card_total_amount": (charge.gift_card_total <= spend + tip, f"is {charge.gift_card_total}"),
         "gift_card_tip_amount": (charge.gift_card_tip <= charge.gift_card_total, f"is {charge.gift_card_tip}"),
     }

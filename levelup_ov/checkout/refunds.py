@@ -12,7 +12,7 @@ from contextlib import suppress
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
+from levelup_ov.checkout.problems import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
@@ -79,7 +79,7 @@ class Refunds:
         try:
             self._store.change_order(order.id, ("submitting", "refunding"), held=order.held, values={"held": None})
         except LedgerUnavailable:
-            log.warning("an order is held until its lease ends", extra={"order": order.id})
+            log.warning("order_lease_not_released", extra={"order": order.id})
 
     def _refund(
         self,
@@ -104,7 +104,7 @@ class Refunds:
             order.id, ("refunding",), held=order.held, values={"sent": self._leases.new()}
         )
         if marked is None:
-            raise in_progress("somebody else has taken this refund up")
+            raise in_progress("another request is processing this refund")
         try:
             told = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
@@ -151,8 +151,7 @@ class Refunds:
             values = {"state": "stuck", "operator_case": what, "held": None}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
-                "refund_impossible: a charge cannot be refunded; settle it with `levelup-ov checkout settle`",
-                extra={"order": order.id, "uuid": order.uuid, "kind": kind},
+                "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
             )
             return refund_impossible(stuck or order) if stuck else pending(failure.message)
         if isinstance(failure, _ForGood):
@@ -162,12 +161,12 @@ class Refunds:
                 return pending(failure.message)
             return self._put_back(order, _told(failure))
         if failure.code in CUT_OFF and (is_owed or asked_before):
-            what = case("not_connected", f"a charge has to go back: {failure.message}", uuid=order.uuid)
+            what = case("not_connected", f"this charge must be refunded: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
         if is_owed:
             self.release(order)
-            log.error("an order is charged, but neither submitted nor refunded", extra={"order": order.id})
-            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
+            log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
+            return pending(f"the order was not placed, and its charge is not refunded yet: {failure.message}")
         if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
             self.release(order)
             return pending(failure.message)
@@ -215,7 +214,7 @@ class _InPart(Failure):
     """LevelUp says that it gave back another amount than the whole."""
 
     def __init__(self, refunded: int, charged: int) -> None:
-        super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
+        super().__init__("refund_impossible", f"LevelUp refunded {refunded} of {charged} cents")
 
 
 def _told(failure: _ForGood) -> Failure:

@@ -6,6 +6,7 @@ gets it. Times are milliseconds since 1970 in UTC, amounts cents. Tokens and bod
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
@@ -184,6 +185,14 @@ class StoredOrder:
     def user_pays(self) -> Cents:
         """What is left of it with the discount."""
         return self.gross - self.discount
+
+    @property
+    def told_problem(self) -> str | None:
+        """Why it is refunded, or why it cannot be, as JSON."""
+        if self.problem is None and self.state == "stuck":
+            case = json.loads(self.operator_case or "{}")
+            return json.dumps({"code": "refund_impossible", "message": case.get("told") or case.get("message", "")})
+        return self.problem
 
     @property
     def is_to_be_submitted(self) -> bool:

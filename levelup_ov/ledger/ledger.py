@@ -460,15 +460,15 @@ class Ledger:
                 log.error("order_disputed", extra=_facts(holder))
             place()
 
-    def fail(self, id: str, refused: bool = False) -> None:
+    def fail(self, id: str, ended: Ended = "unsent") -> None:
         """Settle: the owner's own call proves that no order stands. Its identities are free again.
 
-        For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``refused``: it
-        was sent, and the provider refused it; otherwise nothing was sent.
+        For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``ended``: what
+        proves it.
 
         :raises Superseded: it was settled otherwise.
         """
-        self._change("fail", id, ended="refused" if refused else "unsent")
+        self._change("fail", id, ended=ended)
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         """The owner's call proved nothing. ``trace``, where given, replaces the one left before.

@@ -212,6 +212,7 @@ class World:
         self.channel = Process("channel")
         self.kitchen = Process("provider")
         self.services: dict[str, Service] = {}
+        self.transports: list[session.Transport] = []
         self.stories: list[Story] = []
         self.planned: list[tuple[str, str, int]] = []
         """Kind of call, fault, how many calls of the kind are let through before."""
@@ -502,6 +503,7 @@ class World:
         """The service of a host; a new one after a kill."""
         if (service := self.services.get(name)) is None:
             transport = session.Transport(pool_size=2)
+            self.transports.append(transport)
             ledger = self.things.ledgers[name]
             ledger.observer = self.observer(name)
             service = Service(self.things.settings, transport, ledger, _wall_time)
@@ -647,6 +649,11 @@ class World:
             self.rows = self.things.rows()
         finally:
             self.kernel.end()
+            for transport in self.transports:
+                # urllib3 would keep their connections, and with them all of this world.
+                for adapter in transport._pools.values():
+                    for pool in adapter._origins.values():
+                        pool.close()
             World.current = Lock.kernel = None
 
     def _calm(self) -> None:
