@@ -1,4 +1,4 @@
-"""Charging: what is asked of LevelUp, what is believed of its answer, and how a lost one is found.
+"""Charging: the call to LevelUp, what its answer proves, and how a lost answer is reconciled.
 
 A charge is a submission of the ledger's (SUB-2 to SUB-5). Its row is written at the last look, immediately before the
 bytes that charge; every later attempt is marked there too. What an answer proves is decided by
@@ -35,15 +35,15 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement
 
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""When a charge that was ruled out after it was sent is looked for again, each time from the one before."""
+"""When to look again for a charge that was ruled out after it was sent, each from the previous look."""
 MOST_PAGES = 20
-"""Pages of a user's orders that are read for one look."""
+"""The most pages of a user's orders read for one look."""
 
 log = logging.getLogger(__name__)
 
 
 class Sending:
-    """What comes first in the last look before each attempt of a call that charges (SUB-2): its row."""
+    """The first part of the last look before each attempt to charge (SUB-2): writing the order's row."""
 
     def __init__(self, store: CheckoutStore, leases: Leases) -> None:
         self._store = store
@@ -65,7 +65,7 @@ class Sending:
 
 
 class Charges:
-    """All that charges; ``clock`` gives the aware present."""
+    """Charges orders; ``clock`` returns the current time, aware."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Charges:
         deadline: Deadline,
         context: RequestContext,
     ) -> Settlement:
-        """Charge. :raises Failure: nothing was charged, or it is not known."""
+        """Charge. :raises Failure: nothing was charged, or it is unknown."""
         merchant, user = self.accesses(order)
         attempt.first = sending = Sending(self._store, self._leases)
         try:
@@ -111,7 +111,7 @@ class Charges:
         return self._believe(sending.row, charge)
 
     def find(self, order: StoredOrder | None, context: RequestContext) -> Settlement | None:
-        """What became of a charge; None: it is proven that nothing was charged.
+        """The outcome of a charge; None: it is proven that nothing was charged.
 
         Where the user's orders can be read they are read first: completing the proposed order again charges it, if
         nothing did before.
@@ -138,7 +138,7 @@ class Charges:
             raise outcome_unknown(f"an earlier attempt may still arrive: {refusal.message}", wait) from None
         except Failure as failure:
             if is_quiet and isinstance(failure, Unproven) and failure.is_over:
-                # LevelUp has spoken, and its words prove nothing.
+                # LevelUp has answered, but the answer proves nothing.
                 what = case("charge_unproven", f"it is unknown whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
@@ -146,7 +146,7 @@ class Charges:
         return self._believe(order, charge)
 
     def void(self, order: StoredOrder) -> None:
-        """Record that nothing was charged, where that is proven for good."""
+        """Record that nothing was charged, if that is finally proven."""
         values = {
             "state": "not_charged", "body": None, "look_at": None, "doubt": None, "held": None, "operator_case": None,
         }  # fmt: skip
@@ -166,7 +166,7 @@ class Charges:
         merchant, user = self._accesses_again(order, context)
         found = self._read_history(order, user, context)
         if found is not None and self._store.is_another_charging(order):
-            # What looks like it may be that one, which is settled first.
+            # A similar order may be that one, which is settled first.
             return self._next_look(order, order.looks)
         found = self._unknown_of(order, found)
         if found:
@@ -206,7 +206,7 @@ class Charges:
             raise
 
     def _complete_again(self, order: StoredOrder, merchant: Access, user: Access, context: RequestContext) -> Charge:
-        """Complete the same proposed order once more.
+        """Complete the same proposed order again.
 
         :raises LevelUpRefused: this and every earlier attempt that was answered charged nothing.
         :raises Failure: this is not known.
@@ -227,13 +227,13 @@ class Charges:
                 return calls.complete(merchant.token, user.token, json.loads(body), again=True)
         except (LevelUpRefused, Unproven) as refusal:
             if mark and getattr(refusal, "is_over", True):
-                # It was answered: nothing of it can arrive later.
+                # Every attempt was answered, so nothing can arrive later.
                 values = {"sent": order.sent, "held": order.held}
                 self._store.change_order(order.id, ("charging", "not_charged"), held=mark, values=values)
             raise
 
     def _believe(self, order: StoredOrder, charge: Charge) -> Settlement:
-        """Take an answer for the charge of ``order``, if it is one with what was asked for.
+        """Accept an answer as the charge of ``order``, if it matches the request.
 
         One that differs is believed when LevelUp tells it twice, on connections of their own; then it has to go back.
 
@@ -252,7 +252,7 @@ class Charges:
         raise broken_protocol(words)
 
     def _charged(self, order: StoredOrder, charge: Charge, why_not: Failure | None) -> Settlement:
-        """Record a charge; ``why_not``: why it has to go back."""
+        """Record a charge; ``why_not``: why it must be refunded."""
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -271,7 +271,7 @@ class Charges:
         if why_not is not None:
             values["held"] = None
         try:
-            # A late answer to a charge that was ruled out still counts: the money is gone.
+            # A late answer to a charge that was ruled out still counts: the money was taken.
             changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values)
         except UuidTaken:
             log.error("charge_of_another_order", extra={"order": order.id})
@@ -327,7 +327,7 @@ class Charges:
         return may_be_ours(read, location_id=order.location_id)
 
     def _unknown_of(self, order: StoredOrder, history: list[PastOrder] | None) -> list[PastOrder] | None:
-        """Those of a history that are no order of ours, and none that was there when this one was ruled out."""
+        """The orders of a history that are not ours, and were not there when this one was ruled out."""
         if not history:
             return history
         known = self._store.known_uuids([each.uuid for each in history]) | set((order.seen or "").split())
@@ -339,7 +339,7 @@ class Charges:
             return merchant, self._connections.access_again("user", order.user, context)
         except Failure as failure:
             if failure.code in CUT_OFF:
-                # They may connect again; until then a person can settle it.
+                # The user may connect again; until then, a person can settle it.
                 what = case("not_connected", f"it is unknown whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging", "not_charged"), values={"operator_case": what})
             raise
@@ -372,7 +372,7 @@ class Charges:
 
 
 def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
-    """What LevelUp is sent for an order."""
+    """The body sent to LevelUp for an order."""
     return {
         "location_id": order.location_id,
         "identifier_from_merchant": order.identifier,
@@ -380,7 +380,7 @@ def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
         "tax_amount": sent.tax,
         "tip_amount": order.check.tip,
         "exemption_amount": sent.exemption,
-        # A part of a payment would leave an order that is charged, but not paid.
+        # A partial payment would leave an order that is charged but not paid.
         "partial_authorization_allowed": False,
         "discount_only": False,
         **(order.details or {}),
