@@ -26,7 +26,7 @@ from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
 
 SANDBOX_HOST = "sandbox.internal"
-"""The host name under which the embedded sandbox is reached without a port."""
+"""The host name of the embedded sandbox, which is called in process instead of over a port."""
 
 
 def create_app(
@@ -36,9 +36,9 @@ def create_app(
     ledger: Ledger | None = None,
     in_process: Mapping[str, WSGIApplication] | None = None,
 ) -> Flask:
-    """The WSGI application. ``clock`` and ``ledger`` stand in for the real ones in tests.
+    """The WSGI application. Tests replace ``clock`` and ``ledger``.
 
-    ``in_process``: further applications by host name that are reached without a port.
+    ``in_process``: further applications by host name, called in process instead of over a port.
 
     :raises levelup_ov.config.ConfigError: with every mistake of the configuration.
     """
@@ -75,7 +75,7 @@ def create_app(
 
 
 def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, WSGIApplication]:
-    """The embedded engine, where an account uses it: a production process without one loads no stand-in."""
+    """The embedded engine, if an account uses it. Otherwise a production process loads no stand-in."""
     if SANDBOX_HOST not in (urlsplit(adapter.base_url).hostname for adapter in settings.accounts.values()):
         return {}
     from levelup_ov.standins.sandbox import create_sandbox

@@ -1,4 +1,4 @@
-"""All that an adapter may import; everything else may change without notice.
+"""Everything that an adapter may import. Everything else may change without notice.
 
 :mod:`~levelup_ov.adapter.interface` is what an adapter implements. The other names are what it works with.
 """

@@ -1,4 +1,4 @@
-"""Endpoints for whoever runs the service."""
+"""Endpoints for the operator of the service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from levelup_ov.redaction import shield
 Check = Callable[[], Any]
 
 PATIENCE = 0.25
-"""Seconds for which a caller waits for a check; after that it hears that the check has not ended."""
+"""How many seconds a caller waits for a check before the response says that it has not finished."""
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _of_ledger(result: Result) -> dict[Key, float]:
 
 
 class SharedCheck:
-    """Runs a check once for all who ask meanwhile, in a thread of its own: a slow database holds nobody up."""
+    """Runs a check once for all concurrent callers, in its own thread, so a slow database blocks nobody."""
 
     def __init__(self, name: str, check: Check) -> None:
         self._name = name
@@ -114,7 +114,7 @@ class SharedCheck:
             told = error.message if isinstance(error, Failure) else type(error).__name__
             run.result = Result(type(error).__name__, told, time.monotonic() - run.started)
         if run.result.error != self._last:
-            # Once for each change: probes come every few seconds.
+            # Log each change once: probes come every few seconds.
             log.log(
                 logging.INFO if run.result.error is None else logging.ERROR,
                 "readiness_changed",

@@ -337,10 +337,10 @@ def test_the_catalog_is_read_page_by_page_and_kept(bench: Bench) -> None:
 
 
 @pytest.mark.rule("ERR-3")
-def test_pages_that_go_round_in_a_circle_are_a_broken_protocol(bench: Bench) -> None:
+def test_pages_that_form_a_loop_are_a_broken_protocol(bench: Bench) -> None:
     bench.square.change = lambda path, body: {**body, "cursor": "6"} if path == CATALOG else body
 
-    with pytest.raises(Unanswered, match="circle"):
+    with pytest.raises(Unanswered, match="loop"):
         bench.menu()
 
 
