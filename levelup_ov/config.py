@@ -40,6 +40,8 @@ KEY_BYTES = 32
 DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
 """The fewest characters of an API key outside development mode."""
+FEWEST_CONNECTIONS = 2
+"""Connections to PostgreSQL that a worker needs: one records what became of orders, one is for all else."""
 COMMANDS = 3
 """Connections to PostgreSQL for commands, in addition to the workers: a release, a reconciliation, a person."""
 DESCRIPTORS = 256
@@ -116,7 +118,7 @@ VARIABLES = (
              "response_envelope", partial(_choice, _TRUE_OR_FALSE)),
     Variable("DATABASE_URL", "address of the ledger: postgresql://... for several processes and hosts (SUB-2)"),
     Variable("LEVELUP_OV_LEDGER_CONNECTIONS", "connections of each worker process to PostgreSQL, at most", "8",
-             "ledger_connections", partial(_whole, 2, 1024)),
+             "ledger_connections", partial(_whole, FEWEST_CONNECTIONS, 1024)),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds for which a submission may go on after its deadline", "30",
@@ -204,12 +206,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return _Loader(os.environ if environ is None else environ).load()
 
 
-def check_ledger(url: str, *, connections: int = 0) -> None:
+def check_ledger(url: str, *, workers: int, connections: int) -> int:
     """Refuse to start with a ledger whose schema is not this release's; a ledger that is down may come back.
 
-    ``connections``: the maximum of all workers; a warning says if the server allows fewer.
+    Gives the connections that each of ``workers`` may have: ``connections``, or as many as the server has for it when
+    commands get theirs.
 
-    :raises ConfigError: the ledger is missing, older or newer, or cannot exist.
+    :raises ConfigError: the ledger is missing, older or newer, cannot exist, or gives too few connections.
     """
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():
@@ -218,10 +221,15 @@ def check_ledger(url: str, *, connections: int = 0) -> None:
     try:
         ledger.ready()
         most = ledger.database.most_connections()
-        if most is not None and connections + COMMANDS > most:
-            wrong = f"it gives {most} connections, the workers may take {connections} and commands need {COMMANDS}"
-            remedy = "lower LEVELUP_OV_LEDGER_CONNECTIONS or WEB_CONCURRENCY"
-            click.echo(f"warning: the ledger's database is too small: {wrong}; {remedy}", err=True)
+        if most is None or workers * connections + COMMANDS <= most:
+            return connections
+        share, given = (most - COMMANDS) // workers, f"the ledger's database gives {most} connections"
+        if share < FEWEST_CONNECTIONS:
+            needed = f"{workers} workers need {FEWEST_CONNECTIONS} each, and commands {COMMANDS}"
+            raise ConfigError([f"{given}: {needed}; lower WEB_CONCURRENCY or take a larger database"])
+        wrong = f"{workers} workers with {connections} each and commands with {COMMANDS} need more"
+        click.echo(f"warning: {given}: {wrong}; each worker takes {share}", err=True)
+        return share
     except SchemaMismatch as mismatch:
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
@@ -230,6 +238,7 @@ def check_ledger(url: str, *, connections: int = 0) -> None:
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
+    return connections
 
 
 def upgrade_ledger(url: str, *, new: bool = True) -> str | None:

@@ -37,7 +37,11 @@ def _name_gone_accounts() -> None:
 try:
     _settings = load_settings()
     if not _settings.development:
-        check_ledger(_settings.ledger.reveal(), connections=_settings.workers * _settings.ledger_connections)
+        _connections = check_ledger(
+            _settings.ledger.reveal(), workers=_settings.workers, connections=_settings.ledger_connections
+        )
+        # The application reads the environment again.
+        os.environ["LEVELUP_OV_LEDGER_CONNECTIONS"] = str(_connections)
         _name_gone_accounts()
 except ConfigError as error:
     _refuse(error)
