@@ -80,7 +80,8 @@ _REFUSALS: Sequence[tuple[str, str | None]] = (
 )
 """How ``CODE field detail`` of an error begins, and our code; None: it proves nothing, or the fault is ours."""
 _EXTENSION = re.compile(
-    r"[\s,;]*(?:\b(?:extension|extensi[oó]n|extn|ext|anexo|interno|int|poste)\b|x|#)[.:=\s]*([0-9]{1,9})\s*$", re.IGNORECASE
+    r"[\s,;]*(?:\b(?:extension|extensi[oó]n|extn|ext|anexo|interno|int|poste)\b|x|#)[.:=\s]*([0-9]{1,9})\s*$",
+    re.IGNORECASE,
 )
 """How people write the extension of a telephone number, behind it."""
 _REFUSING = ("INVALID_REQUEST_ERROR", "PAYMENT_METHOD_ERROR")

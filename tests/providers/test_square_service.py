@@ -181,11 +181,14 @@ def test_what_no_content_has_may_change_before_the_payment(channel: Channel, squ
     items = [item("VBURGER", "MSIDE:OFRIES"), item("VCOOKIE")]
     first: dict[str, Any] = {"items": items, "user": USER, "order_number": "n-1"}
     for_ada = [items[0], item("VCOOKIE", recipient_name="Ada")]
-    again = first | {
-        "for somebody": {"items": for_ada},
-        "lines turned": {"items": items[::-1]},
-        "name written otherwise": {"user": {**USER, "name": USER["name"].upper()}},
-    }[change]
+    again = (
+        first
+        | {
+            "for somebody": {"items": for_ada},
+            "lines turned": {"items": items[::-1]},
+            "name written otherwise": {"user": {**USER, "name": USER["name"].upper()}},
+        }[change]
+    )
     square.faults.extend([Fault(ORDERS, "after")] * 3)
     assert channel.submit(BOSTON, **first).status == 503
 

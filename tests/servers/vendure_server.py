@@ -91,6 +91,8 @@ class VendureServer(Server):
         self._password = secrets.token_urlsafe(16)
         self._staff = requests.Session()
         self._staff.trust_env = False
+        # Node closes a connection that rests for five seconds, perhaps just when it is used again.
+        self._staff.headers["Connection"] = "close"
 
     def command(self, directory: Path) -> Sequence[str | Path]:
         return ["node", CONFIGURATION / "index.js"]
