@@ -15,8 +15,9 @@ export LEVELUP_OV_ENV ?= development
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
 
+# Runs on every core, each file on one of them, in the order of tests/conftest.py.
 test: $(VENV)/development lint
-	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest $(ARGS)
+	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The suite with the share of lines that it runs. Ends with an error below the floor in setup.cfg.
 coverage: $(VENV)/development
@@ -67,7 +68,8 @@ matrix: $(VENV)/runtime
 faults: $(VENV)/development
 	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql) --provider $(or $(PROVIDER),sandbox) $(ARGS)
 
-# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it.
+# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it. ARGS=--checkout: with
+# LevelUp in it.
 simulate: $(VENV)/development
 	$(BIN)/python -m tests.simulation $(or $(N),20000) $(or $(SEED),1) $(ARGS)
 

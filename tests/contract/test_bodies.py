@@ -5,15 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from tests.channel import Channel, item, order
+from tests.servers.gateway import Gateway
 from tests.servers.process import Server
 
 pytestmark = pytest.mark.rule("EP-9")
@@ -180,28 +179,9 @@ def test_a_number_beyond_all_bounds_is_out_of_range(
         assert answer.refusal == (422, "invalid_member", f"$.order_validation.{path}")
 
 
-class Gunicorn(Server):
-    """The service as it runs in earnest."""
-
-    name = "levelup_ov"
-    ready_path = "/health"
-
-    def command(self, directory: Path) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"]
-
-    def environment(self) -> dict[str, str]:
-        return {
-            "LEVELUP_OV_ENV": "development",
-            "LEVELUP_OV_DATA_DIR": str(self.directory / "data"),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "PORT": str(self.port),
-            "WEB_CONCURRENCY": "1",
-        }
-
-
 @pytest.fixture(scope="module")
 def gunicorn() -> Iterator[Server]:
-    with Gunicorn() as server:
+    with Gateway() as server:
         yield server
 
 

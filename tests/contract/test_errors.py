@@ -259,7 +259,7 @@ def test_what_a_provider_repeats_of_a_secret_is_taken_out(
     fake: MakeFake, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider, channel = fake()
-    provider.quote = Quote(1000, 70, 0, None, account={"password": Secret("pass word/1")})
+    provider.quote = Quote(1000, 70, 0, None, customer_account={"password": Secret("pass word/1")})
     metadata = channel.validate("fake.one").order["metadata"]
     with caplog.at_level(logging.DEBUG):
         for number, failure in enumerate(

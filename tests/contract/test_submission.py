@@ -38,7 +38,9 @@ def test_numbers_are_strings_or_integers_and_times_may_be_null(
 ) -> None:
     provider, channel = fake()
     account = {"id": Secret("x")}
-    provider.placed = Placed(order_id, "technical-1", reference=None, expected_ready_at=expected, account=account)
+    provider.placed = Placed(
+        order_id, "technical-1", reference=None, expected_ready_at=expected, customer_account=account
+    )
     answer = channel.submit("fake.one").order
     assert (answer["order_id"], answer["expected_ready_at"]) == (order_id, sent)
     assert type(answer["order_id"]) is type(order_id)

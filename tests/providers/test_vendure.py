@@ -626,12 +626,12 @@ class Keeper:
 
     def with_another_session(self, metadata: Mapping[str, Any]) -> dict[str, str]:
         """The cart of a validation, as if the shop had forgotten its session."""
-        cart = json.loads(self._keeper.take_cart("boston", CONGRESS, metadata, self._guest)["cart"].reveal())
+        cart = json.loads(self._keeper.open_cart("boston", CONGRESS, metadata, self._guest)["cart"].reveal())
         cart[1] = cart[1][::-1]
-        return self._keeper.give_cart("boston", CONGRESS, {"cart": Secret(json.dumps(cart))}, self._guest)
+        return self._keeper.seal_cart("boston", CONGRESS, {"cart": Secret(json.dumps(cart))}, self._guest)
 
     def credentials(self, metadata: Mapping[str, Any]) -> dict[str, str]:
-        opened = self._keeper.take_account("club", metadata, self._guest)
+        opened = self._keeper.open_customer_account("club", metadata, self._guest)
         return {name: value.reveal() for name, value in opened.items()}
 
 

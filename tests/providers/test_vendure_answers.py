@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.vendure import VendureAdapter
-from adapters.vendure_refusals import CODES, Problem
+from adapters.vendure_refusals import CODES, VendureRefused
 from levelup_ov.adapter import Account
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
@@ -370,7 +370,7 @@ def test_a_refusal_of_another_status_is_none(status: int) -> None:
 def test_a_refusal_is_told_in_the_shops_words(answer: dict[str, Any], code: str, words: str, path: str | None) -> None:
     refusal = ADAPTER.error_from(Reply(200, {}, json.dumps(answer).encode()))
 
-    assert isinstance(refusal, Problem)
+    assert isinstance(refusal, VendureRefused)
     assert (refusal.code, refusal.message, refusal.path) == (code, words, path)
 
 

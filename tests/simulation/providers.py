@@ -172,7 +172,7 @@ class Sandbox(Provider):
     def __init__(self, *, merges: bool) -> None:
         super().__init__(merges=merges)
         self._carts: dict[str, dict[str, Any]] = {}
-        self._voids: dict[str, int] = {}
+        self._voids: set[str] = set()
 
     def kind_of(self, request: Request) -> str:
         match request.method, request.path.split("/")[1:]:
@@ -203,14 +203,13 @@ class Sandbox(Provider):
                 wanted = request.query["reference"][0]
                 return 200, {"orders": [order.said for order in self.kept if order.reference == wanted]}
             case "void":
-                self._voids[body["reference"]] = len(self._carts)
+                self._voids.add(body["reference"])
                 return 200, {"void": {"location": place, "reference": body["reference"]}}
             case "cart":
                 if body["lines"][0]["dish"] != "soup":
                     return _problem(422, "dish_unknown", "We do not have this dish.")
                 id = f"cart{len(self._carts) + 1}"
-                self._carts[id] = {"guest": body["customer"]["name"], "number": len(self._carts) + 1,
-                                   "ordered": False, "content": body}  # fmt: skip
+                self._carts[id] = {"guest": body["customer"]["name"], "ordered": False, "content": body}
                 return 201, {"cart": {"id": id}, "quote": _quote(body, now)}
         cart = self._carts.get(request.path.split("/")[3])
         if cart is None:
@@ -230,8 +229,8 @@ class Sandbox(Provider):
             return _problem(409, "cart_ordered", "This cart has been ordered.")
         if self.merges and any(order.reference == reference for order in self.kept):
             return _problem(409, "reference_taken", "There is an order with this reference already.")
-        if self._voids.get(reference, 0) >= cart["number"]:
-            return _problem(409, "reference_voided", "This cart cannot be ordered under this reference any more.")
+        if reference in self._voids:
+            return _problem(409, "reference_voided", "Nothing is ordered under this reference any more.")
         quote = _quote(cart["content"], now)
         if request.body["expected_total"] != quote["grand_total"]:
             return _problem(409, "price_changed", "The price has changed.")

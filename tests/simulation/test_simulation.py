@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
 from tests.simulation.faults import LOOKING_UP, PLACING
 from tests.simulation.mutants import MUTANTS, QUICK
-from tests.simulation.runner import Report, run, story
+from tests.simulation.runner import CHECKOUT, Report, run, story
 from tests.simulation.world import Things
 
 TRIALS = 1500
@@ -19,6 +20,14 @@ def things() -> Iterator[Things]:
     made = Things()
     yield made
     made.close()
+
+
+CHECKOUTS = 100
+
+
+@pytest.fixture(scope="module")
+def checkouts(things: Things) -> Report:
+    return run([f"ci/{number}" for number in range(CHECKOUTS)], things, CHECKOUT)
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +61,16 @@ def test_a_seed_alone_repeats_a_failure_as_a_story(things: Things) -> None:
         told, again = story(seed, things), story(seed, things)
     assert f"FAILURE, {kind}: {words}" in told
     assert told == again
+
+
+@pytest.mark.rule("WEB-1", "WEB-2", "WEB-3", "WEB-4", "WEB-5", "WEB-7")
+def test_what_was_charged_is_what_was_eaten(checkouts: Report) -> None:
+    assert checkouts.failures == []
+    assert {"killed", "sold out", "frozen LevelUp", "token died", "another amount"} <= set(checkouts.met)
+    assert {"charged", "refunded", "card_declined", "outcome_unknown", "charge_refunded"} <= set(checkouts.told)
+
+
+@pytest.mark.parametrize("mutant", CHECKOUT_QUICK)
+def test_a_rule_of_money_put_back_is_noticed(mutant: str, things: Things) -> None:
+    with CHECKOUT_MUTANTS[mutant]():
+        assert run([f"ci/{n}" for n in range(CHECKOUTS)], things, CHECKOUT, until_failure=True).failures

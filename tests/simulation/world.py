@@ -199,6 +199,7 @@ class World:
     """One trial, decided by its seed."""
 
     current: World | None = None
+    end = END
 
     def __init__(self, seed: str, things: Things, *, talk: bool = False) -> None:
         self.seed = seed
@@ -212,6 +213,7 @@ class World:
         self.channel = Process("channel")
         self.kitchen = Process("provider")
         self.services: dict[str, Service] = {}
+        self.transports: list[session.Transport] = []
         self.stories: list[Story] = []
         self.planned: list[tuple[str, str, int]] = []
         """Kind of call, fault, how many calls of the kind are let through before."""
@@ -472,8 +474,16 @@ class World:
             self.say(f"provider: {request} -> {answer[0]}")
         return answer
 
+    def read_request(self, server: str, top: bytes, body: bytes) -> Request:
+        """A request as the one at ``server`` reads it."""
+        return self.provider.request(top, body)
+
+    def fault_named(self, name: str, request: Request) -> faults.Fault:
+        """What goes wrong with a request."""
+        return faults.LOOKING_UP.get(name) or faults.PLACING.get(name) or faults.none
+
     def _serve(self, connection: Connection, top: bytes, body: bytes) -> None:
-        request = self.provider.request(top, body)
+        request = self.read_request(connection.name, top, body)
         name = ""
         for position, (kind, fault, skip) in enumerate(self.planned):
             if kind == request.kind:
@@ -488,7 +498,7 @@ class World:
         if self.lines is not None:
             self.say(f"{connection.client.process.name} -> {request}" + (f"  [{name}]" if name else ""))
         exchange = faults.Exchange(self, connection, request)
-        fault = faults.LOOKING_UP.get(name) or faults.PLACING.get(name) or faults.none
+        fault = self.fault_named(name, request)
 
         def work() -> None:
             for data in connection.leftovers:
@@ -502,6 +512,7 @@ class World:
         """The service of a host; a new one after a kill."""
         if (service := self.services.get(name)) is None:
             transport = session.Transport(pool_size=2)
+            self.transports.append(transport)
             ledger = self.things.ledgers[name]
             ledger.observer = self.observer(name)
             service = Service(self.things.settings, transport, ledger, _wall_time)
@@ -627,27 +638,43 @@ class World:
         """Let it all happen."""
         World.current, Lock.kernel = self, self.kernel
         random.seed(self.seed)
-        self.things.forget(all=True)
-        for database in self.things.databases.values():
-            database.forget_waiting()
+        self._begin()
         try:
             for trouble in self._trouble:
                 trouble()
-            twins = self.dice.random() < 0.25 and not self.stories[0].rekeys
-            for number, story in enumerate(self.stories):
-                for twin in (False, True) if twins and number == 0 else (False,):
-                    self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
+            self._spawn_clients()
             clients = list(self.kernel.tasks)
             while not all(task.dead for task in clients) and self.kernel.now < CLIENTS_END * 3:
                 self.kernel.run(self.kernel.now + 5.0)
             self._calm()
             operator = self.kernel.spawn(self.channel, self._operator)
-            while not operator.dead and self.kernel.now < END + 100:
-                self.kernel.run(self.kernel.now + 25.0)
+            while not operator.dead and self.kernel.now < self.end + 100:
+                self.kernel.run(self.kernel.now + max(25.0, self.kernel.now / 20))
             self.rows = self.things.rows()
         finally:
             self.kernel.end()
+            for transport in self.transports:
+                # urllib3 would keep their connections, and with them all of this world.
+                for adapter in transport._pools.values():
+                    for pool in adapter._origins.values():
+                        pool.close()
             World.current = Lock.kernel = None
+
+    def _begin(self) -> None:
+        """Forget the trial before."""
+        self.things.forget(all=True)
+        for database in self.things.databases.values():
+            database.forget_waiting()
+
+    def _spawn_clients(self) -> None:
+        twins = self.dice.random() < 0.25 and not self.stories[0].rekeys
+        for number, story in enumerate(self.stories):
+            for twin in (False, True) if twins and number == 0 else (False,):
+                self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
+
+    def told(self) -> list[str]:
+        """The codes of all answers."""
+        return [code or "placed" for story in self.stories for code, _ in story.told]
 
     def _calm(self) -> None:
         """Nothing goes wrong any more."""

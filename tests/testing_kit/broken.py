@@ -137,7 +137,7 @@ class StaleCart(SandboxAdapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         before = self.validated.get(order.cart["cart"].reveal()) if order.cart else None
         if before is not None:
-            order = replace(before, cart=order.cart, account=order.account, reference=order.reference)
+            order = replace(before, cart=order.cart, customer_account=order.customer_account, reference=order.reference)
         return super().submit_order(order, tender, session)
 
 
@@ -354,8 +354,10 @@ class TakenOver(SandboxAdapter):
     known: dict[str | None, Mapping[str, Secret]] = {}
 
     def validate_order(self, order: Order, session: Session) -> Quote:
-        quote = super().validate_order(replace(order, account=self.known.get(order.user.email, order.account)), session)
-        self.known[order.user.email] = quote.account
+        quote = super().validate_order(
+            replace(order, customer_account=self.known.get(order.user.email, order.customer_account)), session
+        )
+        self.known[order.user.email] = quote.customer_account
         return quote
 
 
