@@ -187,8 +187,8 @@ KINDS: Mapping[str, Kind] = {
 class Refused(Failure):
     """The provider said no, and its answer proves that nothing was placed.
 
-    ``proof`` is False where it proves nothing: it was the answer to another call, and the one that places the
-    order had begun (SUB-5).
+    ``proof`` is False if it proves nothing: it answered another call, and the placing call had begun (SUB-5). Only
+    ``Session`` knows that: it sets it once, just before it raises the refusal that the adapter made.
     """
 
     proof = True
@@ -207,9 +207,10 @@ class ReferenceFenced(Refused):
 class Unanswered(Failure):
     """The provider was not reached, or gave no usable answer.
 
-    ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went
-    out, or was turned away at the door (401, 403, 429).
-    ``status``: the HTTP status, where there was one.
+    ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went out, or
+    was refused before it was processed (401, 403, 429). It counts all attempts of a call: ``Session`` adds up the
+    earlier ones before it raises the failure of the last.
+    ``status``: the HTTP status, if there was one.
     """
 
     def __init__(

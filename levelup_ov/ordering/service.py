@@ -6,9 +6,7 @@ A failure's path begins at the order (``$.items[0].item``), as in adapters; the 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -36,13 +34,11 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
-from levelup_ov.redaction import clean, mask_id, scrub
+from levelup_ov.redaction import clean, mask_id
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
 
 log = logging.getLogger(__name__)
-
-_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 
 
 @dataclass(slots=True)
@@ -356,7 +352,6 @@ class Service:
         context.location = routed.id
         return routed
 
-    @contextmanager
     def _session(
         self,
         adapter: Adapter,
@@ -365,12 +360,12 @@ class Service:
         tender: Tender | None = None,
         attempt: Attempt | None = None,
         own: bool = False,
-    ) -> Iterator[Session]:
-        """Calls to one account's provider; their failures are safe to show afterwards.
+    ) -> Session:
+        """Calls to one account's provider.
 
         ``own``: over separate connections, as for every call that decides the outcome of an order.
         """
-        session = Session(
+        return Session(
             self.transport,
             adapter.account.name,
             base_url=adapter.base_url,
@@ -380,22 +375,8 @@ class Service:
             calls=context.calls,
             own=own,
             placement=attempt.placement if attempt else None,
+            known=_secrets(adapter, order, tender),
         )
-        try:
-            yield session
-        except Failure as failure:
-            secrets = [*_secrets(adapter, order, tender), *session.secrets]
-            told: BaseException | None = failure
-            while told is not None:
-                # Also the exceptions that caused it: a traceback shows the whole chain.
-                if isinstance(told, Failure):
-                    told.message = scrub(told.message, secrets)
-                    # A path that is not a path in an order comes from the provider.
-                    told.path = told.path if told.path is None or _OF_ORDER.fullmatch(told.path) else None
-                told = told.__context__
-            raise
-        finally:
-            session.close()
 
     def _order(
         self,
