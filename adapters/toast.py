@@ -1,16 +1,15 @@
 """Toast: a point of sale in restaurants (guest checkout, LevelUp as tender, modifiers nested in modifiers).
 
-Read in Toast's public API specification and developer guide (orders 2.9, menus 2.4, restaurants 1.0, order
-management configuration 1.0; 2026-11), never seen on a live account:
+From Toast's public API specification and developer guide (orders 2.9, menus 2.4, restaurants 1.0, order management
+configuration 1.0; 2026-11); not verified on a live account:
 
 - A client logs in once for all its restaurants; a token lasts a day, and logging in earlier than a minute
-  before its end gives the same token again. The restaurant of a call stands in a header.
-- ``/prices`` takes an order without its payment and keeps nothing. What a payment must amount to is known
-  from there alone. A ready time may be missing there; the guide adds ``takeoutPrepTime`` and
-  ``takeoutThrottlingTime`` up instead.
+  before its end returns the same token. A header names the restaurant of a call.
+- ``/prices`` takes an order without its payment and stores nothing. It is the only source of the amount to pay.
+  It may lack a ready time; the guide then adds ``takeoutPrepTime`` and ``takeoutThrottlingTime``.
 - An order is found by its ``externalId``, which is unique and begins with a name that Toast gave the client.
 - The quantity of a modifier must be that of its item: a modifier wanted twice is listed twice.
-- A guest has a phone number and an e-mail address. Words for the kitchen are a modifier without an item.
+- A guest needs a phone number and an e-mail address. A note for the kitchen is a modifier without an item.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ from levelup_ov.adapter import (
 )
 
 MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
-"""Seconds for which menus, and a restaurant's hours and preparation times, are kept."""
+"""Seconds for which menus, and a restaurant's hours and preparation times, are cached."""
 
 _REFUSALS = (
     (r"promised|opened ?date", "ready_time_unavailable"),
@@ -63,16 +62,16 @@ _REFUSALS = (
     (r"modifier|option ?group|selection", "invalid_choices"),
     (r"customer|e-?mail|phone|(first|last) ?name", "customer_refused"),
 )
-"""What stands in Toast's refusals, as patterns, and the code of each; any other is ``order_refused``."""
+"""Patterns for the text of Toast's refusals, and our code for each; any other is ``order_refused``."""
 _DUPLICATE = re.compile(r"external ?id", re.IGNORECASE)
-"""An order under this id stands: no refusal, but a question for :meth:`ToastAdapter.find_order`."""
+"""An order with this id exists: not a refusal, but a question for :meth:`ToastAdapter.find_order`."""
 
 _OF_GATEWAYS = ("error", "path", "timestamp")
-"""Members of a 404 that servers on Toast's way give for an address that they do not know."""
+"""Members of a 404 from servers in front of Toast, for an unknown address."""
 
 
 class NotFound(Refused):
-    """Toast does not know the order, or something that is named in it."""
+    """Toast does not know the order, or something named in it."""
 
 
 class ToastAdapter(Adapter):
@@ -98,12 +97,12 @@ class ToastAdapter(Adapter):
         self._restaurants = _listed(account, "restaurants")
         self._own = {name: _each(account, name) for name in ("dining_option", "payment_type", "discount")}
         if account.setting("menus_version") not in ("", "v2", "v3"):
-            raise ValueError("menus_version is neither v2 nor v3")
+            raise ValueError("menus_version must be v2 or v3")
         self._login = Login(self._log_in)
         self._unread: frozenset[str] = frozenset()
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        # Those that failed the last time come last: they take no time from the others.
+        # Read those that failed last time at the end, so that they take no time from the others.
         guids = sorted(self._restaurants, key=lambda guid: guid in self._unread)
         listed = read_each((guid, partial(self._hurried_location, guid, session)) for guid in guids)
         self._unread = frozenset(listed.unread)
@@ -142,7 +141,7 @@ class ToastAdapter(Adapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """Only Toast's own 404 proves that there is none: an id that it does not take is a 400."""
+        """Only Toast's own 404 proves that there is none: an invalid id is a 400."""
         external_id = self._external_id(reference)
         path = f"/orders/v2/orders/{quote(external_id, safe=':')}"
         try:
@@ -195,7 +194,7 @@ class ToastAdapter(Adapter):
             return Location(guid, guid, active=False, terminated=True, fulfills_pickups=False)
 
     def _order(self, order: Order, session: Session) -> tuple[dict[str, Any], Ready]:
-        """The order as Toast has it, without a payment, and when it can be ready."""
+        """The order in Toast's form, without a payment, and when it can be ready."""
         guid = order.location.provider_id
         path = "/ordermgmt-config/v1/published/orderingSchedule"
         with reading():
@@ -228,7 +227,7 @@ class ToastAdapter(Adapter):
 
 
 def _estimated(priced: JSONObject, body: Mapping[str, Any], ready: Ready) -> Ready:
-    """When an order can be ready; of one for as soon as possible Toast may know better."""
+    """When an order can be ready; for "as soon as possible", Toast may know better."""
     estimate = priced.instant("estimatedFulfillmentDate", None)
     return ready if "promisedDate" in body or estimate is None else Ready(estimate, ready.slots)
 
@@ -238,7 +237,7 @@ def _listed(account: Account, name: str) -> list[str]:
 
 
 def _each(account: Account, name: str) -> Mapping[str, str]:
-    """A setting for each restaurant, from one value for all of them or one each in their order."""
+    """A setting for each restaurant, from one value for all, or one value each in the same order."""
     restaurants, values = _listed(account, "restaurants"), _listed(account, name)
     if account.setting(name) and len(values) not in (1, len(restaurants)):
         raise ValueError(f"{name} holds {len(values)} ids for {len(restaurants)} restaurants")

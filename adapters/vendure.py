@@ -1,11 +1,11 @@
 """Vendure, a commerce server, with the plugin of ``plugins/vendure``: guests, accounts, both tenders.
 
-What version 3.7.3 does with version 2 of the plugin, read in their source and seen on the running server (2026-11):
+How version 3.7.3 behaves with version 2 of the plugin, from their source and on a running server (2026-11):
 
-- A location is a channel, named by its token in a header. The token is no secret: every storefront sends it.
-- Each call of the plugin is one transaction. One that is refused leaves nothing, but for attempts to pay.
-- A cart belongs to one order of one guest. Its token opens it; no session does, and no login finds it.
-- An order is placed with the price that was shown, or not at all. Tips are no part of what is discounted or taxed.
+- A location is a channel, named by its token in a header. The token is not a secret: every storefront sends it.
+- Each call of the plugin is one transaction. A refused call leaves nothing behind, except attempts to pay.
+- A cart belongs to one order of one guest. Only its token opens it: no session does, and no login finds it.
+- An order is placed with the price that was shown, or not at all. Tips are neither discounted nor taxed.
 - References are unique in the shop, in all channels. Once one is fenced, only carts opened later are placed under it.
 - Vendure knows no preparation times, hours or slots. The desired time is kept with the order as its pickup time.
 """
@@ -43,7 +43,7 @@ from levelup_ov.adapter import (
 )
 
 MENU_LIFETIME = 60.0
-"""Seconds for which a menu is kept."""
+"""Seconds for which a menu is cached."""
 REFUSAL = "refusal { kind message item }"
 OPEN = "mutation Open($input: LevelUpOpenInput!) { cart: levelUpOpen(input: $input) { " + REFUSAL + CART + "} }"
 PLACE = (
@@ -63,7 +63,7 @@ FENCE = (
 
 
 class Cart(NamedTuple):
-    """A cart. ``token`` opens it; ``total``: the cents it costs without the tip; ``digest``: of its content."""
+    """A cart. ``token`` opens it; ``total``: its price in cents without the tip; ``digest`` is of its content."""
 
     code: str
     token: str
@@ -91,9 +91,9 @@ class VendureAdapter(Adapter):
         super().__init__(account)
         self._channels = [token for token in (each.strip() for each in account.setting("channels").split(",")) if token]
         if not self._channels:
-            raise ValueError("channels names no channel; write their tokens, comma-separated")
+            raise ValueError("channels is empty; write their tokens, comma-separated")
         if account.setting("checkout") not in ("guest", "account"):
-            raise ValueError("checkout is neither guest nor account")
+            raise ValueError("checkout must be guest or account")
 
     def list_locations(self, session: Session) -> Sequence[Location]:
         currency = self.account.setting("currency")
@@ -110,12 +110,12 @@ class VendureAdapter(Adapter):
     def show_menu(self, location: Location, session: Session) -> Menu:
         pages, changed = self._pages(location, session, cache_for=MENU_LIFETIME)
         if changed:
-            # Pages of different times make no menu: all are read again, and what they are then is what there is.
+            # Pages from different times do not form a menu, so all are read again, and that result counts.
             pages, changed = self._pages(location, session, repeatable=True)
         return read_menu(location, pages)
 
     def _pages(self, location: Location, session: Session, **how: Any) -> tuple[list[Page], bool]:
-        """All pages, and whether products came or went between them."""
+        """All pages, and whether products were added or removed in between."""
         pages: list[Page] = []
         check = partial(_check_page, location) if "cache_for" in how else None
         while True:
@@ -145,7 +145,7 @@ class VendureAdapter(Adapter):
         return _placed(_ask(session, location.provider_id, FIND, {"reference": reference}), reference)
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """No cart that is open now will be placed under the reference. An order that is there already stays."""
+        """No open cart will be placed under the reference any more. An existing order stays."""
         variables = {"reference": reference, "key": self.account.setting("tender_key")}
         _placed(_ask(session, location.provider_id, FENCE, variables), reference, fenced=True)
 
@@ -155,8 +155,8 @@ class VendureAdapter(Adapter):
     def _order_cart(self, cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed | None:
         """Order a cart with the submission's final values (META-5), if it costs ``total`` and the tip.
 
-        None: it is gone. Where that may be because it was ordered, which is so for a request that the network
-        delivered twice, the order is looked for.
+        None: the cart no longer exists. If it may have been ordered, because the network delivered a request twice,
+        the order is looked up.
         """
         place, amount = order.location.provider_id, total + order.tip
         variables = {
@@ -224,17 +224,17 @@ class VendureAdapter(Adapter):
 
 
 def _ask(session: Session, channel: str, query: str, variables: Mapping[str, Any] | None = None, **how: Any) -> Reply:
-    """Send one document. All but the one that places the order may be sent again: a lost cart costs nothing."""
-    # The channel's token is no secret, but no word for people either.
+    """Send one document. All except the one that places the order may be repeated: a lost cart costs nothing."""
+    # The channel's token is not a secret, but it means nothing to people.
     headers = {"vendure-token": session.conceal(channel)}
     how = how or {"repeatable": True}
     return session.call("POST", "/shop-api", body={"query": query, "variables": variables}, headers=headers, **how)
 
 
 def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | None:
-    """The order that the shop holds under ``reference``; None is proof that it holds none.
+    """The order that the shop has under ``reference``; None proves that it has none.
 
-    :raises Unanswered: the answer is about something else, or is not whole.
+    :raises Unanswered: the answer is about something else, or is incomplete.
     """
     held = _data(reply).member("held")
     if (echoed := held.text("reference")) != reference:
@@ -254,7 +254,7 @@ def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | N
 
 
 def _check_page(location: Location, answer: JSONObject) -> None:
-    """:raises Unanswered: it is no page of a menu."""
+    """:raises Unanswered: it is not a page of a menu."""
     read_menu(location, [read_page(_data_of(answer))])
 
 
@@ -263,14 +263,14 @@ def _data(reply: Reply) -> JSONObject:
 
 
 def _data_of(answer: JSONObject) -> JSONObject:
-    """What was asked for; with any error beside it, a null in it proves nothing."""
+    """The requested data; if there is also an error, a null proves nothing."""
     if answer.has("errors"):
         raise broken_protocol("the provider reports an internal error")
     return answer.member("data")
 
 
 def _customers(order: Order, guest: bool) -> Iterator[dict[str, Any]]:
-    """The customers that the order may run on, one to be tried after the other; no account is taken over."""
+    """The customer accounts to try for the order, one after the other; no account is taken over."""
     user, stored = order.user, order.customer_account
     if user.email is None:
         raise Refused("customer_refused", "this shop needs an e-mail address", path="$.user.email")
@@ -283,7 +283,7 @@ def _customers(order: Order, guest: bool) -> Iterator[dict[str, Any]]:
 
 
 def _recorded(order: Order) -> Cart | None:
-    """The cart of the validation before, if it was for this order (META-4)."""
+    """The cart of the validation, if it was for this order (META-4)."""
     try:
         cart = Cart(*json.loads(order.cart["cart"].reveal()))
     except (KeyError, TypeError, ValueError):

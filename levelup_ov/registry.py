@@ -1,8 +1,8 @@
 """Which adapter class serves which provider name.
 
-Three sources, by one rule each: the built-in table; ``LEVELUP_OV_ADAPTERS`` entries ``name=module:Class``;
-and entry points of the group ``levelup_ov.adapters``, of which only those that ``LEVELUP_OV_ADAPTERS`` lists
-by name are loaded. Nothing that happens to be installed is run unasked.
+There are three sources: the built-in table; ``LEVELUP_OV_ADAPTERS`` entries ``name=module:Class``; and entry points of
+the group ``levelup_ov.adapters``, but only those that ``LEVELUP_OV_ADAPTERS`` lists by name. Nothing that merely
+happens to be installed is run.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class Registry:
         return tuple(sorted(self._references))
 
     def offer(self, name: str) -> str:
-        """The installed distribution that offers the adapter ``name`` and is not enabled; empty if none does."""
+        """The installed distribution that provides ``name`` but is not enabled; empty if there is none."""
         found = [] if name in self._references else [point for point in _offered() if point.name == name]
         return " and ".join(_owner(point) for point in found)
 
     def adapter_class(self, name: str) -> type[Adapter]:
-        """The class that serves ``name``.
+        """The adapter class for ``name``.
 
         :raises RegistryError: it cannot be imported, is not an adapter, was built for another interface, or contradicts
             itself.
@@ -102,7 +102,7 @@ class Registry:
 
 
 def _misfit(adapter: type[Adapter], owner: str) -> str:
-    """Why an adapter is not of this interface; empty if it is."""
+    """Why an adapter does not fit this interface; empty if it does."""
     version = getattr(adapter, "interface_version", None)
     if version is None:
         return (
@@ -122,7 +122,7 @@ def _misfit(adapter: type[Adapter], owner: str) -> str:
 
 
 def _contradiction(adapter: type[Adapter]) -> str:
-    """What an adapter declares that cannot be so; empty if nothing."""
+    """The contradiction in what an adapter declares; empty if there is none."""
     statement, fences = adapter.echoes_nothing, adapter.fences
     declared = any("echoes_nothing" in vars(base) for base in adapter.__mro__ if base is not Adapter)
     if not isinstance(statement, str) or (declared and not statement.strip()):
@@ -138,7 +138,7 @@ def _contradiction(adapter: type[Adapter]) -> str:
 
 
 def check_adapters_package() -> None:
-    """Make sure that ``adapters`` is our package: the public index has another of that name.
+    """Make sure that ``adapters`` is our package: the public index has another one with that name.
 
     :raises RegistryError: it is not.
     """
@@ -165,7 +165,7 @@ def _installed(names: set[str]) -> dict[str, EntryPoint]:
 
 
 def _offered() -> list[EntryPoint]:
-    """What installed distributions offer. One that is broken itself has nothing to offer."""
+    """The entry points of installed distributions. A broken distribution has none."""
     return list(entry_points(group=ENTRY_POINT_GROUP))
 
 

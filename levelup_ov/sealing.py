@@ -1,7 +1,7 @@
-"""Sealing what is given away and comes back (META-7), with keys that can be rotated.
+"""Sealing values that leave the service and come back (META-7), with keys that can be rotated.
 
-A sealed value is AES-256-GCM under a key derived for one purpose, bound to one context (an account). The
-newest key seals, every key opens. What does not open counts as absent, never as an error.
+A sealed value is AES-256-GCM under a key derived for one purpose, bound to one context (an account). The newest key
+seals, every key opens. What does not open counts as absent, never as an error.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Sealer:
         self._ciphers = tuple(AESGCM(derive(key, purpose)) for key in keys)
 
     def seal(self, text: str, context: str) -> str:
-        """``text`` readable only by us, and only with the same ``context``."""
+        """``text``, sealed: only we can open it, and only with the same ``context``."""
         nonce = os.urandom(_NONCE)
         sealed = nonce + self._ciphers[0].encrypt(nonce, text.encode(), context.encode())
         return PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, sealed: str, context: str) -> str | None:
-        """What was sealed for ``context``, or None: forged, foreign, damaged, or under a key we no longer have."""
+        """The text that was sealed for ``context``; None if forged, foreign, damaged, or under a key that is gone."""
         encoded = sealed.removeprefix(PREFIX)
         try:
             raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
@@ -49,7 +49,7 @@ class Sealer:
 
 
 def is_sealed(value: str) -> bool:
-    """Whether ``value`` has the form that :meth:`Sealer.seal` gives."""
+    """Whether ``value`` has the form of a sealed value."""
     return value.startswith(PREFIX)
 
 

@@ -202,8 +202,8 @@ def changed(old: str, new: str) -> str:
 @pytest.mark.parametrize(
     "accounts, key, said",
     [
-        ("", "accounts", "names no account"),
-        ("accounts = 1", "accounts", "names no account"),
+        ("", "accounts", "does not name any account"),
+        ("accounts = 1", "accounts", "does not name any account"),
         ("[accounts]\ndiner = 1", "accounts.diner", "[accounts.NAME]"),
         (ACCOUNTS + "[other]\n", "other", "[accounts.NAME]"),
         ("[accounts", "", "is not TOML"),

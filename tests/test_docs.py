@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,12 @@ def test_every_link_within_the_pages_leads_somewhere(site: Path) -> None:
             if not found.exists() or (anchor and found in pages and unquote(anchor) not in pages[found].anchors):
                 broken.append(f"{path.relative_to(site)}: {link}")
     assert broken == []
+
+
+def test_the_guide_of_each_alert_is_a_paragraph(site: Path) -> None:
+    guides = re.findall(r"guide: (\S+)#(\S+)", (DOCS / "operating" / "alerts.yml").read_text(encoding="utf-8"))
+    assert len(guides) > 10
+    assert [(page, anchor) for page, anchor in guides if anchor not in Links(site / page).anchors] == []
 
 
 def test_the_id_of_a_rule_leads_to_the_rule(site: Path) -> None:

@@ -18,7 +18,7 @@ __all__ = ["tools"]
 PAGE = (DOCS / "package.rst").read_text(encoding="utf-8")
 SAYS = (
     "diner/levelup_ov_diner.py", "diner = levelup_ov_diner:DinerAdapter", "interface_version = 2", " passed",
-    "levelup_ov-diner 0.1.0 offers it, and is not enabled: add diner to LEVELUP_OV_ADAPTERS",
+    "levelup_ov-diner 0.1.0 provides it but is not enabled: add diner to LEVELUP_OV_ADAPTERS",
     "(diner, http://127.0.0.1:", "recorded in diner/tests/recordings", "./wheels/levelup_ov-", "-r pinned.txt",
     '"total":2700', "3 orders were placed",
 )  # fmt: skip

@@ -196,7 +196,7 @@ def test_an_installed_adapter_that_is_not_enabled_is_offered(distribute: Callabl
     accounts.write_text('[accounts.main]\nprovider = "shop"\nname = "Shop"\n')
     with pytest.raises(ConfigError) as caught:
         load_settings({"LEVELUP_OV_ENV": "development", "LEVELUP_OV_ACCOUNTS": str(accounts)})
-    assert "acme 1.2 offers it, and is not enabled: add shop to LEVELUP_OV_ADAPTERS" in str(caught.value)
+    assert "acme 1.2 provides it but is not enabled: add shop to LEVELUP_OV_ADAPTERS" in str(caught.value)
 
 
 def _fence(*_: Any) -> None:

@@ -1,7 +1,7 @@
 """The interface of an ordering provider: one subclass per provider, in a module of its own.
 
-It declares what it can do as data and translates; it sets up no HTTP, retries nothing, logs nothing, and remembers
-nothing of an order (META-11): one instance serves one account, from many threads. What it cannot say it refuses.
+It declares its abilities as data, and it translates. It opens no connections, retries nothing, logs nothing, refuses
+what it cannot express, and remembers no order (META-11): one instance serves one account, from many threads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
 
 INTERFACE_VERSION = 2
-"""Goes up when an adapter that was right may no longer be; one built for another version stops the boot."""
+"""Goes up when a correct adapter may no longer be correct; an adapter for another version stops the startup."""
 
 Recovery = Literal["look_up", "replay"]
 """``look_up``: :meth:`Adapter.find_order` asks the provider. ``replay``: :meth:`Adapter.submit_order` is called
@@ -47,7 +47,7 @@ class Setting:
 class Account:
     """One entry of the accounts file, checked against the adapter's declared settings.
 
-    ``time_zone`` and ``accepts_tips`` stand in where the provider does not say.
+    ``time_zone`` and ``accepts_tips`` apply where the provider does not say.
     """
 
     name: str
@@ -81,16 +81,16 @@ class Adapter(ABC):
     schedules: ClassVar[bool] = False
     """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""
     recovery: ClassVar[Recovery] = "look_up"
-    """How it is found out whether an order stands whose answer was lost (SUB-5)."""
+    """How an order is reconciled after its answer was lost (SUB-5)."""
     echoes_nothing: ClassVar[str] = ""
-    """Where the provider documents that it never says our reference back: that statement, and its source (SUB-8)."""
+    """If the provider documents that it never returns our reference: that statement, and its source (SUB-8)."""
     fences: ClassVar[bool] = False
-    """Whether :meth:`fence_order` is written (SUB-10)."""
+    """Whether :meth:`fence_order` is implemented (SUB-10)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
-    """The keys that an account's ``settings`` table may have; any other is a mistake told at boot."""
+    """The keys that an account's ``settings`` table may have; any other key is reported at startup."""
 
     def __init__(self, account: Account) -> None:
-        """:raises ValueError: settings that do not fit together; told at boot like all mistakes."""
+        """:raises ValueError: the settings contradict one another; reported at startup like all mistakes."""
         self.account = account
 
     @property
@@ -106,7 +106,7 @@ class Adapter(ABC):
     def list_locations(self, session: Session) -> Sequence[Location]:
         """All locations of the account (LOC-1), with the provider's own ids.
 
-        Read one by one by :func:`~levelup_ov.domain.location.read_each`, one that cannot be read takes none away.
+        Use :func:`~levelup_ov.domain.location.read_each`, so that a location that cannot be read hides no other.
         """
 
     @abstractmethod
@@ -122,22 +122,22 @@ class Adapter(ABC):
         """Place the order, paid with ``tender`` (EP-5).
 
         The one call that commits the provider to the order says ``places_order=True``. A ``Refused`` from here
-        proves that there is no order. What a later call contradicts is raised as unknown (SUB-8).
+        proves that there is no order. If a later call contradicts it, raise it as unknown (SUB-8).
         """
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """The order that was placed under ``reference``; None proves that there is none: all pages, every row read.
+        """The order placed under ``reference``. None proves that there is none: read all pages and every row.
 
-        ``trace`` is what the placing call left. Not asked where :attr:`recovery` is ``replay``.
+        ``trace`` is what the placing call recorded. Not called if :attr:`recovery` is ``replay``.
         """
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Make the provider refuse what may still arrive under ``reference``; asked only where :attr:`fences`.
+        """Make the provider refuse requests under ``reference``, as ReferenceFenced; called only if :attr:`fences`.
 
-        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is.
+        After it returns, :meth:`find_order` is conclusive. An order that was placed stays as it is.
         """
         raise LookupError(f"{type(self).__name__} cannot fence orders")
 
@@ -145,5 +145,5 @@ class Adapter(ABC):
     def error_from(self, reply: Reply) -> Refused | None:
         """The refusal that ``reply`` expresses, in the provider's words; None if it is none. Pure.
 
-        Asked for every reply first. 401, 403, 429 and 5xx that it leaves are :class:`~levelup_ov.errors.Unanswered`.
+        Called first for every reply. For 401, 403, 429 and 5xx, None means :class:`~levelup_ov.errors.Unanswered`.
         """

@@ -63,7 +63,7 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
 
 @contextmanager
 def _rooted(root: str) -> Iterator[None]:
-    """Adapters know an order without its envelope: complete the paths that begin at the order (ERR-1, EP-10)."""
+    """Adapters see an order without its root member, so prepend it to paths that begin at the order (ERR-1, EP-10)."""
     try:
         yield
     except Failure as failure:
@@ -73,7 +73,7 @@ def _rooted(root: str) -> Iterator[None]:
 
 
 def _conditional(content: dict[str, Any]) -> Response:
-    """The answer with its ETag, or 304 where the caller has it already (MENU-4)."""
+    """The response with its ETag, or 304 if the caller already has it (MENU-4)."""
     response = json_response(content)
     response.add_etag()
     response.cache_control.no_cache = True

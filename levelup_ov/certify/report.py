@@ -1,4 +1,4 @@
-"""What a run found: checks by rule, each passed, failed or not applicable, with the exchanges that failed."""
+"""The results of a run: checks by rule, each passed, failed or not applicable, with the failed round trips."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ PRICED = "an order made from the menu is priced"
 UNSEEN: Mapping[str, str] = {
     "EP-4": "no order could be made from a menu",
     "LOC-3": "a location that cannot be read needs a provider that fails",
-    "EP-14": "what a provider needs of a user is known there only",
-    "MENU-7": "what is sold out is known at the provider only; the adapter's contract suite has a refusal for it",
-    "MONEY-10": "a price that changes needs a provider that changes it; the adapter's contract suite has one",
-    "MONEY-11": "what a provider takes off is seen there only",
-    "MENU-6": "what was left out of a menu is seen at the provider only",
-    "TIME-11": "hours that change between validation and submission are seen at the provider only",
-    "META-3": "what carts there are is seen at the provider only",
+    "EP-14": "only the provider knows what it needs from a user",
+    "MENU-7": "only the provider knows what is sold out; the adapter's contract suite has a refusal for it",
+    "MONEY-10": "this needs a provider that changes its price; the adapter's contract suite has one",
+    "MONEY-11": "discounts are visible only at the provider",
+    "MENU-6": "what a menu leaves out is visible only at the provider",
+    "TIME-11": "a change of hours between validation and submission is visible only at the provider",
+    "META-3": "carts are visible only at the provider",
     "META-6": "the service returned no account",
     "META-7": "the service returned no account",
-    "PAY-4": "what is charged is seen at the provider only",
-    "EP-13": "what is kept of a provider is seen there only",
-    "META-10": "whose values are opened is seen where the service uses them only",
-    "SUB-7": "connections to the provider are seen there only",
-    "SUB-8": "whose order an answer is about is seen at the provider only; the adapter's contract suite has cases",
-    "SUB-9": "what is sent late is seen at the provider only",
-    "SUB-10": "an order that is ruled out needs a provider that fails; the adapter's contract suite has one",
-    "SUB-11": "clocks that are set need more than one host",
-    "SUB-12": "what is found late is seen at the provider only",
-    "SUB-13": "how the ledger is kept is seen by its operator only",
-    **{f"WEB-{number}": "no call of the channel takes part in web checkout" for number in range(1, 8)},
-    "SUB-5": "an outcome that is not known needs a provider that fails; the adapter's contract suite has one",
+    "PAY-4": "charges are visible only at the provider",
+    "EP-13": "caching is visible only at the provider",
+    "META-10": "only the service sees whose values it opens",
+    "SUB-7": "connections are visible only at the provider",
+    "SUB-8": "only the provider shows whose order an answer is about; the adapter's contract suite has cases",
+    "SUB-9": "late requests are visible only at the provider",
+    "SUB-10": "this needs a provider that fails; the adapter's contract suite has one",
+    "SUB-11": "this needs more than one host",
+    "SUB-12": "late findings are visible only at the provider",
+    "SUB-13": "the ledger is visible only to its operator",
+    **{f"WEB-{number}": "web checkout is not part of the channel's interface" for number in range(1, 8)},
+    "SUB-5": "an unknown outcome needs a provider that fails; the adapter's contract suite has one",
 }
-"""Why a rule cannot be seen from the channel, or could not be this time."""
-_NO_OCCASION = "no location gave an occasion to check it"
-_NEEDS_SUBMIT = "orders are placed with --submit only"
+"""Why the channel cannot check a rule, or could not this time."""
+_NO_OCCASION = "no location allowed this check"
+_NEEDS_SUBMIT = "orders are placed only with --submit"
 _OF_SUBMISSIONS = frozenset(
     {"EP-5", "META-2", "META-4", "META-5", "PAY-1", "PAY-2", "PAY-3", "SUB-1", "SUB-2", "SUB-3", "SUB-4"}
 )
@@ -51,7 +51,7 @@ _OF_SUBMISSIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CheckFailure:
-    """One time that a check failed. ``location`` is None where it concerns the whole service."""
+    """One failure of a check. ``location`` is None if it concerns the whole service."""
 
     location: str | None
     detail: str
@@ -60,9 +60,9 @@ class CheckFailure:
 
 @dataclass(slots=True)
 class Check:
-    """What a rule asks for in one respect, over all locations.
+    """One requirement of a rule, over all locations.
 
-    ``decision``: the form is this project's decision, and another would not harm channel or user.
+    ``decision``: this project chose the form; another would not harm channel or user.
     ``reasons``: why it did not apply, by location.
     """
 
@@ -82,7 +82,7 @@ class Check:
 
 
 class Report:
-    """Collects the results of a run. ``location`` is the one that is being checked, None for the whole service."""
+    """Collects the results of a run. ``location`` is the one being checked, None for the whole service."""
 
     def __init__(self) -> None:
         self.location: str | None = None
@@ -100,7 +100,7 @@ class Report:
         *,
         decision: bool = False,
     ) -> bool:
-        """Record that ``met`` decides a check; gives it back."""
+        """Record ``met`` as the result of a check; returns it."""
         check = self._check(rule, title, decision)
         if met:
             check.passes += 1
@@ -121,12 +121,12 @@ class Report:
             yield rule, result, checks, None if checks else self._reason(id)
 
     def refusals(self) -> dict[str | None, str]:
-        """The locations that took no order at all, with the words in which they refused the last."""
+        """The locations that accepted no order at all, with their last refusal."""
         check = self.checks.get(("EP-4", PRICED, False))
         return dict(check.reasons) if check else {}
 
     def broken(self) -> set[str]:
-        """The rules that something breaks."""
+        """The broken rules."""
         return {check.rule for check in self.checks.values() if check.failures}
 
     def counts(self) -> Counter[Result]:
@@ -138,7 +138,7 @@ class Report:
         return Counter(result for _, result, _, _ in self.by_rule())
 
     def not_judged(self) -> Iterator[tuple[str, str, str]]:
-        """Rule, check and reason of everything that could not be seen, the rules without a check first."""
+        """Rule, check and reason of everything that could not be checked, rules without a check first."""
         for rule, _, checks, reason in self.by_rule():
             if not checks:
                 yield rule.id, "", reason or ""

@@ -1,4 +1,4 @@
-"""One run: the channel's part played against a service, from merchants to orders."""
+"""One run: acts as the channel against a service, from merchants to orders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. ``locations``: only these; none named: the active ones, :data:`MAX_LOCATIONS` at most."""
+    """What to run. ``locations``: only these; if empty, the active ones, :data:`MAX_LOCATIONS` at most."""
 
     url: str
     key: Secret
@@ -39,9 +39,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``places`` are the ids that were checked, ``left_out`` how many active ones were not.
+    """``places`` are the checked ids, ``left_out`` is how many active ones were not checked.
 
-    ``stopped``: why the run ended early, where it did.
+    ``stopped``: why the run stopped early, if it did.
     """
 
     report: Report
@@ -56,10 +56,10 @@ def run(
     progress: Callable[[str], object] = lambda step: None,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Outcome:
-    """Hold a service to the contract. ``progress`` hears what is being done, ``clock`` is the service's.
+    """Check a service against the contract. ``progress`` is called for each step, ``clock`` is the service's.
 
-    :raises CannotRun: the service is not reached, refuses the key, or does not have a location.
-    :raises ValueError: ``plan.url`` is no address of a service.
+    :raises CannotRun: the service is not reachable, refuses the key, or does not have a location.
+    :raises ValueError: ``plan.url`` is not the address of a service.
     """
     report = Report()
     report.submits = plan.submit
@@ -82,7 +82,7 @@ def run(
                 bodies_done |= _check_place(talk, place, plan, progress, clock, bodies=not bodies_done)
                 places.append(place)
             report.location = None
-            title = "at least one location takes an order made from its menu"
+            title = "at least one location accepts an order from its menu"
             report.expect("EP-4", title, bodies_done, detail="none does")
         except LimitReached:
             stopped = f"the limit of {plan.requests} requests or {plan.seconds:g} seconds is reached"
@@ -98,7 +98,7 @@ def _check_place(
     *,
     bodies: bool,
 ) -> bool:
-    """Whether the place took an order. ``bodies``: whether to try requests that are wrong in themselves, too."""
+    """Whether the location accepted an order. ``bodies``: whether to try invalid requests, too."""
     progress(f"{place.id}: menu")
     place = endpoints.read_menu(talk, place)
     now = clock()

@@ -1,4 +1,4 @@
-"""LevelUp web checkout: connect merchants and users, charge, refund. Its interface is told in ``docs/checkout.rst``."""
+"""LevelUp web checkout: connect merchants and users, charge, refund. ``docs/checkout.rst`` describes its interface."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Checkout:
 def open_checkout(
     settings: Settings, transport: Transport, service: Service, clock: Callable[[], datetime]
 ) -> Checkout | None:
-    """The web checkout, where it is configured. ``clock`` gives the aware present."""
+    """The web checkout, if it is configured. ``clock`` returns the current time, aware."""
     if (ours := settings.checkout) is None:
         return None
-    # Like providers with accounts: a LevelUp that hangs may not hold all threads.
+    # As for providers: a hanging LevelUp must not block all threads.
     threads = max(settings.threads // 2, 1)
     levelup = LevelUpClient(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
     store = CheckoutStore(service.submissions.ledger.database)

@@ -1,4 +1,4 @@
-"""Connecting merchants and users: OAuth, permissions requests, accounts of record; and what is read of a user."""
+"""Connecting merchants and users: OAuth, permissions requests, accounts of record; and reading a user's data."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from levelup_ov.sealing import Sealer
 STATE_LIFETIME = timedelta(minutes=10)
 """How long a person may take on LevelUp's pages."""
 CONFIRMATION_LIFETIME = timedelta(minutes=10)
-"""How long a site may take to confirm that it was its visitor who came back."""
+"""How long a site may take to confirm that its visitor came back."""
 SEALED_FOR = "levelup checkout token"
 CUT_OFF = ("connection_not_found", "not_connected")
-"""Failures of what only a person who connects again, or an operator, can bring to an end."""
+"""Failures that only a new connection or an operator can resolve."""
 
 _PREFIXES: Mapping[Kind, str] = {"merchant": "mer_", "user": "usr_"}
 _CALLBACKS: Mapping[Kind, str] = {"merchant": "/checkout/merchants/callback", "user": "/checkout/users/callback"}
@@ -44,14 +44,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A connection that can be used, with its token opened."""
+    """A usable connection, with its token opened."""
 
     connection: Connected
     token: Secret
 
 
 class Tokens:
-    """Seals and opens tokens, each for its own connection; one under an older key is sealed again when it is used."""
+    """Seals and opens tokens, each bound to its connection; a token under an older key is resealed when used."""
 
     def __init__(self, store: CheckoutStore, keys: Sequence[Secret]) -> None:
         self._store = store
@@ -62,7 +62,7 @@ class Tokens:
         return self._sealer.seal(token.reveal(), connection)
 
     def open(self, connection: Connected) -> Secret | None:
-        """The token; None if there is none, or it was sealed under a key that we no longer have."""
+        """The token; None if there is none, or if its key is gone."""
         if connection.token is None or (token := self._sealer.open(connection.token, connection.id)) is None:
             return None
         if self._newest.open(connection.token, connection.id) is None:
@@ -71,7 +71,7 @@ class Tokens:
 
 
 class Connections:
-    """All that concerns connections. ``return_url``: our own public address; ``clock`` gives the aware present."""
+    """Everything about connections. ``return_url``: our public address; ``clock`` returns the current time, aware."""
 
     def __init__(
         self,
@@ -98,15 +98,15 @@ class Connections:
         return self._start("user", return_to, permissions, hints)
 
     def come_back(self, kind: Kind, url: str, context: RequestContext) -> str:
-        """A browser comes back from LevelUp to ``url``; the address to send it on to.
+        """A browser returns from LevelUp to ``url``; returns the URL to redirect it to.
 
-        :raises Failure: ``invalid_state``: nobody knows whose request this answers.
+        :raises Failure: ``invalid_state``: it is unknown whose request this answers.
         """
         arguments = dict(parse_qsl(urlsplit(url).query))
         state = arguments.get("state", "")
         connection = self._store.take_state(digest(state), kind, self._now()) if state else None
         if connection is None or connection.return_to is None:
-            raise Failure("invalid_state", "this state was not given out here, was used, or is too old")
+            raise Failure("invalid_state", "this state was not issued here, was used already, or is too old")
         if "error" in arguments:
             self._store.change_connection(connection.id, ("pending",), state="refused")
             error = "access_denied" if arguments["error"] == "access_denied" else "authorization_refused"
@@ -118,8 +118,8 @@ class Connections:
             if kind == "merchant" or levelup_id is None:
                 levelup_id = self._whose(kind, token.secret, connection.permissions, context)
         except Failure as failure:
-            # The person stands between two sites: the shop is told, in the address that it gave.
-            log.warning("OAuth did not end with a token", extra={"code": failure.code, "connection": connection.id})
+            # The person is between two sites: report it to the shop, in the URL that it gave.
+            log.warning("oauth_ended_without_token", extra={"code": failure.code, "connection": connection.id})
             self._store.change_connection(connection.id, ("pending",), state="refused")
             return _with_query(connection.return_to, connection=connection.id, error=failure.code)
         confirmation = new_secret()
@@ -135,7 +135,7 @@ class Connections:
         return _with_query(connection.return_to, connection=connection.id, confirmation=confirmation)
 
     def confirm(self, kind: Kind, id: str, confirmation: str) -> Connected:
-        """Make a connection usable whose person came back to the site that began it.
+        """Make a connection usable after its person came back to the site that started it.
 
         :raises Failure: ``connection_not_found``, ``invalid_confirmation``.
         """
@@ -155,7 +155,7 @@ class Connections:
         return self._answered(connection, request, context)
 
     def poll(self, id: str, context: RequestContext) -> Connected:
-        """What became of a permissions request. :raises Failure: ``connection_not_found``."""
+        """The state of a permissions request. :raises Failure: ``connection_not_found``."""
         connection = self.show("user", id)
         if connection.state != "pending" or connection.request_id is None:
             return connection
@@ -164,7 +164,7 @@ class Connections:
         return self._answered(connection, request, context)
 
     def permissions_answered(self, request_id: int, context: RequestContext) -> None:
-        """Somebody says that a permissions request was answered: LevelUp is asked, whoever it was.
+        """A caller claims that a permissions request was answered: ask LevelUp, whoever it was.
 
         :raises Failure: ``connection_not_found``.
         """
@@ -175,7 +175,7 @@ class Connections:
     def create_user(
         self, email: str, first_name: str, last_name: str, permissions: Sequence[str], context: RequestContext
     ) -> Connected:
-        """Make an account of record at LevelUp. :raises Failure: ``email_taken``, among others."""
+        """Create an account of record at LevelUp. :raises Failure: ``email_taken``, among others."""
         with self._levelup.calls(context.deadline, context.calls) as calls:
             token = calls.create_user(email, first_name, last_name, permissions)
         connection = self._new("user", permissions)
@@ -184,19 +184,19 @@ class Connections:
         self._store.add_connection(connection)
         return connection
 
-    def show(self, kind: Kind, id: str) -> Connected:
+    def show(self, kind: Kind, id: str, path: str | None = None) -> Connected:
         """A connection, whatever its state. :raises Failure: ``connection_not_found``."""
         connection = self._store.connection(id)
         if connection is None or connection.kind != kind:
-            raise _not_found()
+            raise _not_found(path)
         return connection
 
     def merchants(self) -> list[Connected]:
-        """The merchants that are connected."""
+        """The connected merchants."""
         return self._store.connections("merchant", "connected")
 
     def disconnect(self, kind: Kind, id: str, context: RequestContext) -> Connected:
-        """Forget the token, and revoke it at LevelUp if that can be reached.
+        """Forget the token, and revoke it at LevelUp if possible.
 
         :raises Failure: ``connection_not_found``.
         """
@@ -210,16 +210,12 @@ class Connections:
                 with self._levelup.calls(context.deadline, context.calls) as calls:
                     calls.revoke(**{kind: token})
             except Failure as failure:
-                log.warning("a forgotten token was not revoked", extra={"connection": id, "code": failure.code})
+                log.warning("token_not_revoked", extra={"connection": id, "code": failure.code})
         return self.show(kind, id)
 
     def access(self, kind: Kind, id: str, *, path: str | None = None) -> Access:
-        """A connection that can be used. :raises Failure: ``connection_not_found``, ``not_connected``."""
-        try:
-            connection = self.show(kind, id)
-        except Failure as failure:
-            failure.path = path
-            raise
+        """A usable connection. :raises Failure: ``connection_not_found``, ``not_connected``."""
+        connection = self.show(kind, id, path)
         token = self._tokens.open(connection) if connection.state == "connected" else None
         if token is None:
             state = "connected, but its token cannot be opened" if connection.state == "connected" else connection.state
@@ -249,7 +245,7 @@ class Connections:
     def token_refused(
         self, failure: Failure, merchant: Access, user: Access | None, location_id: int, context: RequestContext
     ) -> None:
-        """Forget a token that LevelUp takes no more; called with the failure of an order or a refund.
+        """Forget a token that LevelUp no longer accepts; called with the failure of a call that used it.
 
         LevelUp is asked once more, by a call that needs no permission: the refused one may have lacked one, or have
         been about another merchant's place.
@@ -265,7 +261,7 @@ class Connections:
             return
         if changed:
             facts = {"connection": dead.connection.id, "code": failure.code}
-            log.warning("LevelUp takes this token no more: the connection is disconnected", extra=facts)
+            log.warning("connection_token_refused", extra=facts)
 
     def _is_dead(self, access: Access, location_id: int, refusal: str, context: RequestContext) -> bool:
         try:
@@ -278,17 +274,21 @@ class Connections:
             return failure.code == refusal
         return False
 
-    # What LevelUp knows of a connection.
+    # Data at LevelUp.
 
     def locations(self, id: str, context: RequestContext) -> list[LevelUpLocation]:
         """The locations of a merchant; where LevelUp never told which merchant it is, those of its token."""
         access = self.access("merchant", id)
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            if access.connection.levelup_id is None:
-                places = calls.managed_locations(access.token)
-                self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
-                return places
-            return calls.locations(access.token, access.connection.levelup_id)
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                if access.connection.levelup_id is None:
+                    places = calls.managed_locations(access.token)
+                    self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
+                    return places
+                return calls.locations(access.token, access.connection.levelup_id)
+        except Failure as failure:
+            self.token_refused(failure, access, None, 0, context)
+            raise
 
     def profile(self, id: str, context: RequestContext) -> Profile:
         """A user's basic information."""
@@ -298,7 +298,7 @@ class Connections:
         if access.connection.levelup_id is None and profile.id is not None:
             self._store.change_connection(id, ("connected",), levelup_id=profile.id)
         elif profile.id not in (access.connection.levelup_id, None):
-            raise broken_protocol("LevelUp tells of another user than was asked for (id)")
+            raise broken_protocol("LevelUp answered about another user (id)")
         return profile
 
     def addresses(self, id: str, context: RequestContext) -> list[dict[str, Any]]:
@@ -308,7 +308,7 @@ class Connections:
             return calls.addresses(access.token)
 
     def add_address(self, id: str, address: Mapping[str, str | None], context: RequestContext) -> dict[str, Any]:
-        """Add an address, and give it with its id."""
+        """Add an address; returns it with its id."""
         access = self.access("user", id)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.add_address(access.token, address)
@@ -326,9 +326,9 @@ class Connections:
             return calls.card_page(access.token, return_to)
 
     def _whose(self, kind: Kind, token: Secret, permissions: str, context: RequestContext) -> int | None:
-        """LevelUp's id of who gave a token: a merchant by its locations, a user by the profile.
+        """LevelUp's id of the owner of a token: a merchant by its locations, a user by the profile.
 
-        None: LevelUp does not tell now, or the user has not allowed to read it.
+        None: LevelUp does not answer now, or the user has not allowed reading it.
         """
         if kind == "user" and "read_user_basic_info" not in permissions.split():
             return None
@@ -336,8 +336,8 @@ class Connections:
             with self._levelup.calls(context.deadline, context.calls) as calls:
                 return calls.profile(token).id if kind == "user" else _merchant_of(calls.managed_locations(token))
         except Failure as failure:
-            # The token is good, and it is asked again before an order of earlier is taken up.
-            log.warning("LevelUp did not tell whose a token is", extra={"kind": kind, "code": failure.code})
+            # The token is valid, and LevelUp is asked again before an earlier order is continued.
+            log.warning("owner_of_token_unknown", extra={"kind": kind, "code": failure.code})
             return None
 
     def _start(
@@ -374,7 +374,7 @@ class Connections:
 
 
 def _merchant_of(places: Sequence[LevelUpLocation]) -> int | None:
-    """The one merchant whose locations these are; None for none or several."""
+    """The merchant of these locations; None if there are none or several."""
     merchants = {place.merchant_id for place in places}
     return merchants.pop() if len(merchants) == 1 else None
 
@@ -384,5 +384,5 @@ def _with_query(url: str, **members: str) -> str:
     return parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *members.items()])).geturl()
 
 
-def _not_found() -> Failure:
-    return Failure("connection_not_found", "there is no such connection")
+def _not_found(path: str | None = None) -> Failure:
+    return Failure("connection_not_found", "there is no such connection", path=path)

@@ -1,7 +1,7 @@
-"""Refunding: a whole order, once, and never told before LevelUp has told it.
+"""Refunding: a whole order, once, and never reported before LevelUp has confirmed it.
 
-A refund is proven by the order that was asked for, with ``refunded_at`` and all of its amount. A refusal proves nothing
-yet: what it says is read (the order's own ``refunded_at``). What cannot be refunded for good is a person's case.
+A refund is proven by the requested order with ``refunded_at`` and its whole amount. A refusal alone proves nothing, so
+the order's own ``refunded_at`` is read. What finally cannot be refunded is a case for a person.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
+from levelup_ov.checkout.problems import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Refunds:
-    """All that refunds. An order comes here in state ``refunding``, held by the caller."""
+    """Refunds orders. An order comes here in state ``refunding``, with its lease held by the caller."""
 
     def __init__(self, store: CheckoutStore, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class Refunds:
         self._leases = leases
 
     def take(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
-        """Refund an order that has to go back, or go on with it. :raises Failure: as :meth:`take_back`."""
+        """Refund an order that must be refunded, or continue doing so. :raises Failure: see :meth:`take_back`."""
         taken = self._leases.take(order, ("refunding",))
         if taken is None:
             raise in_progress("this order is being refunded")
@@ -44,9 +44,9 @@ class Refunds:
     def take_back(
         self, order: StoredOrder, confirmation: Secret | None, context: RequestContext, *, before: StoredOrder
     ) -> StoredOrder:
-        """Refund ``order``; ``before``: how it was when it was taken up.
+        """Refund ``order``; ``before``: the order when the caller got it.
 
-        :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
+        :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site requested.
         """
         try:
             merchant = self._connections.access_again("merchant", order.merchant, context)
@@ -63,7 +63,7 @@ class Refunds:
             raise
 
     def look(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
-        """Read an order that could not be refunded: LevelUp may have given it back meanwhile.
+        """Read an order that could not be refunded: LevelUp may have refunded it in the meantime.
 
         :raises Failure: it cannot be read now.
         """
@@ -75,11 +75,11 @@ class Refunds:
         return self._refunded(order, told)
 
     def release(self, order: StoredOrder) -> None:
-        """Let the next request take the order up at once."""
+        """Release the lease, so that the next request can process the order right away."""
         try:
             self._store.change_order(order.id, ("submitting", "refunding"), held=order.held, values={"held": None})
         except LedgerUnavailable:
-            log.warning("an order is held until its lease ends", extra={"order": order.id})
+            log.warning("order_lease_not_released", extra={"order": order.id})
 
     def _refund(
         self,
@@ -94,17 +94,17 @@ class Refunds:
             if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
                 return self._refunded(order, told)
         elif order.problem is None:
-            # A refund that is refused may have been delivered twice; so it is known what stood before.
+            # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
                 if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
                     self._refunded(order, told, refund_key=before.refund_key)
                     raise _Elsewhere("LevelUp: somebody else has refunded this order already")
-        # From here on a refund may arrive, as late as a lease allows.
+        # From here on, a refund may arrive at any time within the lease.
         marked = self._store.change_order(
             order.id, ("refunding",), held=order.held, values={"sent": self._leases.new()}
         )
         if marked is None:
-            raise in_progress("somebody else has taken this refund up")
+            raise in_progress("another request is processing this refund")
         try:
             told = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
@@ -122,7 +122,7 @@ class Refunds:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
         if told.total < order.gross:
-            # Where the amount of the charge was doubtful itself, the order says what it was.
+            # If the amount of the charge was itself doubtful, the order says what it was.
             found = self._read(calls, merchant, uuid) if order.doubt is not None else None
             if found is None or found.refunded_at is None or found.total > told.total:
                 raise _InPart(told.total, order.gross)
@@ -140,7 +140,7 @@ class Refunds:
             raise _Unclear(refusal.message) from None
 
     def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> Failure:
-        """Record that a refund was not made, and give what is told of it."""
+        """Record that a refund was not made; returns the failure to report."""
         if isinstance(failure, _Elsewhere):
             return failure
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
@@ -151,30 +151,29 @@ class Refunds:
             values = {"state": "stuck", "operator_case": what, "held": None}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
-                "refund_impossible: a charge cannot be refunded; settle it with `levelup-ov checkout settle`",
-                extra={"order": order.id, "uuid": order.uuid, "kind": kind},
+                "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
             )
             return refund_impossible(stuck or order) if stuck else pending(failure.message)
         if isinstance(failure, _ForGood):
             if asked_before and not self._leases.has_ended(before.sent):
-                # An earlier attempt had no answer: it may still arrive, and give the charge back.
+                # An earlier attempt was not answered: it may still arrive and refund the charge.
                 self.release(order)
                 return pending(failure.message)
             return self._put_back(order, _told(failure))
         if failure.code in CUT_OFF and (is_owed or asked_before):
-            what = case("not_connected", f"a charge has to go back: {failure.message}", uuid=order.uuid)
+            what = case("not_connected", f"this charge must be refunded: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
         if is_owed:
             self.release(order)
-            log.error("an order is charged, but neither submitted nor refunded", extra={"order": order.id})
-            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
+            log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
+            return pending(f"the order was not placed, and its charge is not refunded yet: {failure.message}")
         if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
             self.release(order)
             return pending(failure.message)
         return self._put_back(order, failure)
 
     def _put_back(self, order: StoredOrder, failure: Failure) -> Failure:
-        """Nothing was refunded, and the site that asked for it is told so: the order is what it was."""
+        """Nothing was refunded: the order gets its former state, and the site gets the refusal."""
         back = "submitted" if order.submitted is not None else "charged"
         values = {"state": back, "held": None, "refund_key": None}
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
@@ -190,21 +189,21 @@ class Refunds:
 
 
 class _Unclear(Failure):
-    """LevelUp has spoken, and its words prove nothing."""
+    """LevelUp has answered, but the answer proves nothing."""
 
     def __init__(self, message: str) -> None:
         super().__init__("refund_pending", message)
 
 
 class _Elsewhere(Failure):
-    """Somebody else had refunded the order before."""
+    """The order had already been refunded by somebody else."""
 
     def __init__(self, message: str) -> None:
         super().__init__("already_refunded", message)
 
 
 class _ForGood(Failure):
-    """LevelUp refuses in a documented form, and the order is read as not refunded."""
+    """LevelUp refuses in a documented form, and the order is not refunded."""
 
     def __init__(self, refusal: LevelUpRefused, kind: str) -> None:
         super().__init__(refusal.code, refusal.message)
@@ -212,12 +211,12 @@ class _ForGood(Failure):
 
 
 class _InPart(Failure):
-    """LevelUp says that it gave back another amount than the whole."""
+    """LevelUp reports a refund of less or more than the whole amount."""
 
     def __init__(self, refunded: int, charged: int) -> None:
-        super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
+        super().__init__("refund_impossible", f"LevelUp refunded {refunded} of {charged} cents")
 
 
 def _told(failure: _ForGood) -> Failure:
-    """A refusal in the words of a refund: a charge of ours did succeed, so ``base`` speaks of the refund."""
+    """Rewrites a refusal for a refund: our charge did succeed, so ``base`` refers to the refund."""
     return Failure("refund_refused" if failure.kind == "not_refundable" else failure.code, failure.message)

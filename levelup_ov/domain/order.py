@@ -40,7 +40,7 @@ class Item:
     special_instructions: str | None = None
     recipient_name: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What our menu put there, keys ``integration_*`` (ITEM-9)."""
+    """What our menu put there; keys are ``integration_*`` (ITEM-9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Order:
     shown: Shown | None = None
 
     def check_ready(self, ready_at: datetime | None) -> None:
-        """Called before an order is placed, with the time for which it would be ready (TIME-11).
+        """Call this before placing an order, with the time at which it would be ready (TIME-11).
 
         :raises Failure: ``ready_time_unavailable``: the user was shown another time.
         """
@@ -95,5 +95,5 @@ class Order:
 
     @property
     def ready_window(self) -> tuple[datetime, datetime] | None:
-        """Between which instants the order may be ready when it is placed; None where any time will do (TIME-11)."""
+        """The earliest and latest instant at which the order may be ready; None if any time is fine (TIME-11)."""
         return ready_window(self.shown, self.desired_ready_time, self.received_at)

@@ -1,4 +1,4 @@
-"""The ledger's tables, and the statements that it runs on them."""
+"""The ledger's tables and statements."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from levelup_ov.ledger.statements import Statement
 
 PURGED_AT_ONCE = 500
 PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
-"""Submissions; small parts, so that claims are not kept waiting."""
+"""How many submissions are deleted in one step; small, so that claims do not wait."""
 
 METADATA = MetaData()
 SUBMISSIONS = Table(
@@ -81,10 +81,10 @@ COMPATIBILITY = Table(
     Column("oldest", Text, nullable=False),
 )
 """Which release a newer schema still serves (see the migration 0005)."""
-"""Times are milliseconds since 1970 in UTC, for people; amounts cents; the migrations make the table.
+"""Times are milliseconds since 1970 in UTC, for people; amounts are cents; the migrations create the table.
 
-``boot``, ``since`` and ``lease`` are what proofs go by: the clock of the last change, its time then, and for how long
-the owner has the row from then on, in milliseconds.
+Proofs use ``boot``, ``since`` and ``lease``: the clock of the last change, its time then, and for how many
+milliseconds from then the owner has the row.
 """
 SIGHTS = Table(
     "sights",
@@ -94,7 +94,7 @@ SIGHTS = Table(
     Column("boot", Text, primary_key=True),
     Column("since", BigInteger, nullable=False),
 )
-"""Since when an observer has seen something of a submission, by its own clock."""
+"""When an observer first saw something of a submission, by its own clock."""
 IDENTITIES = Table(
     "identities",
     METADATA,
@@ -102,10 +102,10 @@ IDENTITIES = Table(
     Column("kind", Text, nullable=False),
     Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
 )
-"""Which submission used an identity last; whether it still counts follows from that submission's state."""
+"""The last submission that used an identity; that submission's state says whether it still counts."""
 
 _C = SUBMISSIONS.c
-# Taken in one order by all, these locks make claims of a common identity wait for one another.
+# All take these locks in the same order, so that claims for a common identity wait for one another.
 _LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
 _CLOCK: Mapping[str, BindParameter[Any]] = {
@@ -121,11 +121,11 @@ _SET_BY: Mapping[str, Sequence[str]] = {
     "fail": ("ended",),
     "rule_out": ("ended", "finding", "settled_by"),
 }
-"""The columns that a change sets beside the state and the times."""
+"""The columns that a change sets in addition to the state and the times."""
 
 
 class Statements:
-    """Every statement of the ledger but an operator's search; ``now`` is the database's clock or a parameter."""
+    """Every statement of the ledger except an operator's search; ``now`` is the database's clock or a parameter."""
 
     def __init__(self, database: Database, *, own_clock: bool) -> None:
         now: ColumnElement[int] = bindparam("now", type_=BigInteger)
@@ -163,6 +163,15 @@ class Statements:
         self.open = prepare(
             self.all.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(bindparam("limit", type_=BigInteger))
         )
+        unsettled = (
+            select(_C.account, _C.state, _C.claimed_at)
+            .where(_C.settled_at.is_(None))
+            .limit(bindparam("limit", type_=BigInteger))
+            .subquery()
+        )
+        group = unsettled.c.account, unsettled.c.state
+        oldest = (now - func.min(unsettled.c.claimed_at)).label("age")
+        self.count_open = prepare(select(*group, func.count().label("number"), oldest).group_by(*group))
         self.lock = prepare(_LOCK_IDENTITIES)
         fresh: dict[str, ColumnElement[Any]] = {
             "state": literal("claimed"),
@@ -230,9 +239,9 @@ class Statements:
         self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
-        """The insertion of a row that is not made where one like it may have been placed.
+        """Inserts a row unless a similar one may have been placed.
 
-        The digests that it may be known by, so many, are the parameters ``digest_0`` and on.
+        Its ``digests`` digests are the parameters ``digest_0`` and following.
         """
         if (prepared := self._insertions.get(digests)) is None:
             same = or_(*(_C.alike.contains(bindparam(f"digest_{number}")) for number in range(digests)))
@@ -244,7 +253,7 @@ class Statements:
 
 
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:
-    """The rows of a location whose order may stand, as far as is known."""
+    """The rows of a location whose order may exist."""
     return _C.location == bindparam("location"), _C.settled_at.is_(None), _C.state.in_(("sending", "unknown"))
 
 

@@ -1,9 +1,9 @@
-"""What the channel keeps for us and brings back: account data, carts, validation ids (META-1 to META-9).
+"""Data that we seal into ``metadata`` and read from the next request: account data, carts, ids (META-1 to META-9).
 
-Everything an adapter returns for keeping is sealed, bound to the account, the member's name and the guest, carts to
-the location too: it comes back as it was given, or counts as absent. So nothing in it can be read on the way, forged,
-or used for another account, and what is mixed up on the way serves no other guest (META-10). Older seals are bound
-to account and name alone; they stay valid.
+Everything that an adapter returns for this is sealed and bound to the account, the member's name and the guest, and
+carts also to the location. It comes back unchanged, or counts as absent. So the channel cannot read or forge it, or
+use it for another account, and data mixed up on the way works for no other guest (META-10). Older seals are bound
+only to account and name; they stay valid.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VALIDATION_ID = "order_validation_id"
 
 @dataclass(frozen=True, slots=True)
 class ValidationId:
-    """A verified id of an order validation, when it was given out, and what was shown with it (TIME-11)."""
+    """A verified id of an order validation, when it was issued, and what was shown with it (TIME-11)."""
 
     value: str
     issued_at: datetime
@@ -44,7 +44,7 @@ class MetadataKeeper:
     def __init__(self, keys: Sequence[Secret]) -> None:
         self._kept = Sealer(keys, "metadata of a guest")
         self._unbound = Sealer(keys, "metadata")
-        # Each is copied for use: to begin with a key takes longer than all the rest.
+        # Each is copied for use, because starting with a key takes longer than everything else.
         self._guest_keys = [hmac.new(derive(key, "guest"), digestmod="sha256") for key in keys]
         self._validation_ids = Sealer(keys, VALIDATION_ID)
 
@@ -82,7 +82,7 @@ class MetadataKeeper:
             return None
         value, issued, *times = opened.split(" ")
         issued_at = datetime.fromtimestamp(int(issued), timezone.utc)
-        # Ids that were given out before they carried times have none.
+        # Older ids were issued without times.
         return ValidationId(value, issued_at, Shown(issued_at, *map(_instant, times)) if times else None)
 
     def _seal(
@@ -113,7 +113,7 @@ class MetadataKeeper:
 
 
 def _marks(key: hmac.HMAC, guest: User) -> list[str]:
-    """What a guest is known by: each of e-mail address and telephone, for people change one of them."""
+    """What identifies a guest: e-mail address and telephone separately, because people change one of them."""
     email = (guest.email or "").strip().casefold()
     phone = "".join(filter(str.isdigit, guest.phone or ""))
     known = [f"{kind} {value}" for kind, value in (("email", email), ("phone", phone)) if value]

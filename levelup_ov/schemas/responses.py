@@ -1,4 +1,4 @@
-"""Writing answers: merchants, locations, menus, validated and submitted orders, errors."""
+"""Writing responses: merchants, locations, menus, validated and submitted orders, errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from levelup_ov.domain.menu import Menu
 
 
 class Wrapper(Schema):
-    """An object of one member that holds the thing itself: ``{"item": {...}}``."""
+    """An object whose one member contains the thing itself: ``{"item": {...}}``."""
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         return obj
@@ -168,7 +168,7 @@ class MenuSchema(Schema):
 
 
 class ValidatedOrderSchema(Schema):
-    """What stands in the answer of EP-4."""
+    """The object in the response of EP-4."""
 
     total = fields.Integer(required=True)
     tax = fields.Integer(required=True)
@@ -182,7 +182,7 @@ class ValidatedOrderSchema(Schema):
 
 
 class SubmittedOrderSchema(Schema):
-    """What stands in the answer of EP-5 (SUB-1)."""
+    """The object in the response of EP-5 (SUB-1)."""
 
     order_id = fields.Raw(required=True)
     expected_ready_at = fields.String(required=True, allow_none=True)

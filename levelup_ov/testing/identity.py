@@ -1,6 +1,6 @@
-"""Whose order an answer is about: nobody is told a stranger's, and nothing else proves that there is none (SUB-8).
+"""Whose order an answer is about: never report a stranger's order, and accept only real proof of none (SUB-8).
 
-The adapter's own exchanges are played back with one answer that the network, a cache or the provider mixed up.
+The adapter's own exchanges are played back, with one answer mixed up by the network, a cache or the provider.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player
 
 OTHER_SUCCESSES = (202, 203, 204, 205, 206, 226)
-"""2xx that say less than "done", or come from something on the way."""
+"""2xx that say less than "done", or come from an intermediary."""
 REFUSING_STATUSES = (400, 404, 405, 409, 410, 422)
 _JSON = {"Content-Type": "application/json"}
 _FOREIGN = {"timestamp": "2026-11-22T17:00:00.000Z", "status": 404, "error": "Not Found", "path": "/"}
@@ -41,7 +41,7 @@ STRANGER = User("Bob", "Stranger", "+16175550199", "bob.stranger@example.com")
 
 
 class Echoes:
-    """Only the provider's own words about this very order count."""
+    """Only the provider's own answer about this very order counts."""
 
     @pytest.mark.rule("SUB-8")
     def test_an_order_says_its_reference_back(self, bench: Bench, sample: Sample) -> None:
@@ -73,17 +73,17 @@ class Echoes:
                 continue
             told: Placed = run.answer
             assert told.reference != baseline.order.reference or told.provider_order_id != theirs, (
-                f"SUB-8: the answer to {call_of(step)} is another guest's order ({theirs}), and it is told as ours: "
+                f"SUB-8: the answer to {call_of(step)} is another guest's order ({theirs}), but is reported as ours: "
                 "read Placed.reference from that answer"
             )
 
     @pytest.mark.rule("SUB-5", "SUB-8")
     def test_an_order_that_the_provider_does_not_keep(self, bench: Bench, sample: Sample) -> None:
-        """The placing call is confirmed; the calls after it are answered by the provider, who has no such order."""
+        """The placing call is confirmed, but in the calls after it the provider does not have the order."""
         bench.needs_reactions()
         baseline, steps = record(bench, sample, submitting=True)
         if not any(step.placed for step in steps):
-            pytest.skip("no call follows the one that places the order, so none can contradict it")
+            pytest.skip("no call follows the placing call, so none can contradict it")
         order, placed = bench.order(sample), baseline.answer
         changed = {baseline.order.reference: order.reference or "", placed.provider_order_id: _made_up(placed)}
         confirmed = [_renamed(step.exchange, changed) for step in steps if not step.placed]
@@ -98,8 +98,8 @@ class Echoes:
 
         run = bench.submit(order, sample.tender, play)
         assert run.failure is not None, (
-            f"SUB-8: the provider confirmed the order and does not have it, as the answer to "
-            f"{_last(run)} tells; it is told as placed. {run.story()}"
+            f"SUB-8: the provider confirmed the order but does not have it, as the answer to "
+            f"{_last(run)} shows; it is reported as placed. {run.story()}"
         )
         _check_unknown(run, f"an order that {_last(run)} does not know")
 
@@ -112,7 +112,7 @@ class Echoes:
                     continue
                 run = bench.submit(baseline.order, sample.tender, _instead(baseline, step, with_status(step, status)))
                 what = f"status {status} to {call_of(step)}"
-                assert run.failure is not None, f"SUB-8: {what} is not documented as its success; told as placed"
+                assert run.failure is not None, f"SUB-8: {what} is not documented as success, but is reported as placed"
                 _check_unknown(run, what)
 
     @pytest.mark.rule("SUB-5", "SUB-8")
@@ -145,15 +145,15 @@ class Echoes:
                     f"SUB-5: with {what} in the answer to {call_of(step)}, the look-up says that there is no order; "
                     "only the documented answer may"
                 )
-                # An adapter may ask again, and then go by what it is told.
+                # An adapter may ask again, and then rely on that answer.
                 asked_again = len(run.exchanges) > number + 1 and _says(run.exchanges[-1], order.reference or "")
                 assert not told or asked_again or run.value.reference != order.reference, (
-                    f"SUB-8: with {what} in the answer to {call_of(step)}, the order is told as ours"
+                    f"SUB-8: with {what} in the answer to {call_of(step)}, the order is reported as ours"
                 )
 
     @pytest.mark.rule("META-3", "META-5")
     def test_a_cart_stays_with_its_guest(self, bench: Bench, sample: Sample) -> None:
-        """The channel mixes up what two guests' validations returned; see META-3."""
+        """The channel mixes up the results of two guests' validations; see META-3."""
         bench.needs_reactions()
         ada = bench.order(sample)
         quote: Quote = bench.validate(ada).answer
@@ -167,7 +167,7 @@ class Echoes:
         members = {"cart": quote.cart, "customer_account": quote.customer_account, "user": ada.user}
         again = bench.submit(bench.order(sample, **members), sample.tender)
         assert again.failure is None, (
-            f"META-3: a guest is refused because another one came with the same cart before: {again.failure!r}"
+            f"META-3: a guest is refused because another guest used the same cart before: {again.failure!r}"
         )
 
     @pytest.mark.rule("SUB-10")
@@ -187,14 +187,16 @@ class Echoes:
         run = bench.submit(order, sample.tender, hold_back)
         assert run.traces, f"SUB-2: no call of the submission says places_order=True. {run.story()}"
         bench.fence(order, run.traces[-1]).answer
-        assert bench.find(order, run.traces[-1]).answer is None, "SUB-10: fenced, an order that nobody placed is found"
+        assert bench.find(order, run.traces[-1]).answer is None, (
+            "SUB-10: after a fence, an order is found that was not placed"
+        )
         answer = late[0]()
         assert bench.held() == before, f"SUB-10: after the fence the placing call still places: status {answer.status}"
         placed = bench.submit(kept := bench.order(sample), sample.tender)
         placed.answer
         bench.fence(kept, placed.traces[-1]).answer
         found = bench.find(kept, placed.traces[-1]).answer
-        assert isinstance(found, Placed), "SUB-10: a fence takes away an order that was placed"
+        assert isinstance(found, Placed), "SUB-10: a fence removes a placed order"
 
 
 def _check_echo(adapter: type[Adapter], placed: Placed, reference: str | None) -> None:
@@ -217,7 +219,7 @@ def _from_placing(steps: list[Step]) -> list[Step]:
 
 
 def _of_another(step: Step, reference: str) -> Iterator[tuple[Answered, str]]:
-    """The answer with another reference, and without one, wherever it says it; with the path of the member."""
+    """The answer with a different reference, and without one, wherever it occurs; with the path of the member."""
     answer = step.exchange.answer
     assert answer is not None
     try:
@@ -258,10 +260,10 @@ def _check_not_believed(run: Run, reference: str, what: str) -> None:
         _check_unknown(run, what)
         return
     check_placed(run.answer, after_fault=True)
-    # An adapter may ask again, and then go by what it is told.
+    # An adapter may ask again, and then rely on that answer.
     asked_again = _says(run.exchanges[-1], reference)
     assert asked_again or run.answer.reference != reference, (
-        f"SUB-8: {what}, and the order is told as ours: Placed.reference must come from that answer, not from the order"
+        f"SUB-8: {what}, but the order is reported as ours: take Placed.reference from that answer, not from the order"
     )
 
 
@@ -271,7 +273,7 @@ def _says(exchange: Exchange, reference: str) -> bool:
 
 def _check_unknown(run: Run, what: str) -> None:
     assert run.failure is not None and not run.proves_no_order, (
-        f"SUB-5: {what} proves nothing, an order may exist; it is told as {run.failure!r}"
+        f"SUB-5: {what} proves nothing, an order may exist; but it is reported as {run.failure!r}"
     )
 
 
@@ -309,9 +311,9 @@ def _foreign_refusals() -> Iterator[tuple[str, Answered]]:
 
 
 def _unproven(step: Step, reference: str, found: Run) -> Iterator[tuple[str, Answered, bool, bool]]:
-    """Answers to a look-up that do not prove that there is none.
+    """Answers to a look-up that do not prove that there is no order.
 
-    And whether they do not prove an order either; and whether they may be read as a list without ours.
+    Also whether they prove an order, and whether they may be read as a list without ours.
     """
     answer = step.exchange.answer
     assert answer is not None
@@ -323,18 +325,18 @@ def _unproven(step: Step, reference: str, found: Run) -> Iterator[tuple[str, Ans
         if not member.startswith("no "):
             yield member, another, True, _is_list(answer)
     for change in changes(answer):
-        # A row less is another list; a null may be the documented answer.
+        # One row less is a different list; a null may be the documented answer.
         if not change.what.endswith("is null") and not change.what.endswith("] is missing"):
             yield change.what, change.answer, False, False
 
 
 def _is_list(answer: Answered) -> bool:
-    """Whether a row may be a stranger's: then it is passed over."""
+    """Whether a row may be a stranger's; the adapter then skips it."""
     return answer.body.lstrip().startswith(b"[")
 
 
 def _own_headers(bench: Bench, run: Run) -> Iterator[tuple[str, str]]:
-    """Headers of a run that are not those of the account."""
+    """Headers of a run that the account does not set."""
     usual: Callable[[], Mapping[str, str]] = bench.adapter().headers
     for exchange in run.exchanges:
         for name, value in exchange.headers.items():

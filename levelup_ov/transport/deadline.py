@@ -1,4 +1,4 @@
-"""One clock for a whole request: how much of its time is left."""
+"""The deadline of a whole request: how much time is left."""
 
 from __future__ import annotations
 

@@ -321,7 +321,7 @@ def test_another_amount_than_asked_for_is_told_of(
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     answer = site.charge(body, "K")
     assert answer.refusal == (502, "provider_protocol_error", None)
-    assert "spend_amount is 1071, asked were 1070" in answer.error["message"]
+    assert "spend_amount is 1071, 1070 was requested" in answer.error["message"]
     assert "charge_mismatch" in caplog.messages
     assert (site.standing(), len(site.refunded())) == ([], 1)
 

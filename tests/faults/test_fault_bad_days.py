@@ -125,7 +125,7 @@ def test_a_refused_connection_says_so() -> None:
 def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("not a database, whatever its name is" * 200)
     with pytest.raises(ConfigError, match="not a database"):
-        check_ledger(f"sqlite:///{tmp_path}/ledger.db")
+        check_ledger(f"sqlite:///{tmp_path}/ledger.db", workers=1, connections=8)
 
 
 # A file that changes under the service.

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 import psycopg
 import pytest
 
+from levelup_ov.config import COMMANDS, ConfigError, check_ledger
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import KEPT, LedgerUnavailable, upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
@@ -141,6 +142,20 @@ def test_no_connection_is_held_through_the_call(url: str) -> None:
         for id in ids:
             place(ledger, id)
         assert {shown(ledger, id).state for id in ids} == {"placed"}
+
+
+def test_workers_leave_commands_their_connections(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_ledger(url, workers=1, connections=3) == 3
+    assert capsys.readouterr().err == ""
+    assert check_ledger(url, workers=1, connections=8) == ROOM - COMMANDS
+    assert f"gives {ROOM} connections: 1 workers with 8 each and commands with {COMMANDS} need more" in (
+        capsys.readouterr().err
+    )
+
+
+def test_too_many_workers_for_a_server_do_not_start(url: str) -> None:
+    with pytest.raises(ConfigError, match=f"gives {ROOM} connections: 2 workers need 2 each.*lower WEB_CONCURRENCY"):
+        check_ledger(url, workers=2, connections=8)
 
 
 def test_a_server_that_gives_none_says_so(url: str) -> None:

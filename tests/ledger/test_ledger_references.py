@@ -123,7 +123,7 @@ def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock
     first, content = named(ledger), b"a burger"
     if how == "refused":
         ledger.begin_sending(first.id, lease=LEASE)
-        ledger.fail(first.id, refused=True)
+        ledger.fail(first.id, "refused")
     elif how == "window over":
         ledger.begin_sending(first.id, lease=LEASE)
         place(ledger, first.id)
@@ -136,7 +136,7 @@ def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock
     assert second.reference not in (None, first.reference) and second.received_at is None
     assert shown(ledger, second.id).generation == 1
     ledger.begin_sending(second.id, lease=LEASE)
-    ledger.fail(second.id, refused=True)
+    ledger.fail(second.id, "refused")
     assert len({first.reference, second.reference, named(ledger, content).reference}) == 3
 
 
@@ -297,10 +297,10 @@ def test_looks_that_were_missed_are_made_up_for_by_one(ledger: Ledger, clock: Cl
 
 @pytest.mark.rule("SUB-12")
 def test_what_was_not_sent_or_was_refused_is_not_looked_up_again(ledger: Ledger, clock: Clock) -> None:
-    for refused in (True, False):
+    for ended in ("refused", "unsent"):
         id = claimed(claim(ledger))
         begin(ledger, id)
-        ledger.fail(id, refused=refused)
+        ledger.fail(id, ended)
     claimed(claim(ledger))
     clock.advance(timedelta(days=2))
     ledger.open_submissions()

@@ -193,7 +193,7 @@ def test_a_later_time_is_refused(
     tomorrow = order(desired_ready_time=NOW + timedelta(days=1))
 
     for call in both_calls(adapter, tomorrow, session):
-        with pytest.raises(Refused, match="none for a later time") as refusal:
+        with pytest.raises(Refused, match="takes none for later") as refusal:
             call()
         assert refusal.value.code == "ready_time_unavailable"
     assert restaurant.orders() == before

@@ -22,7 +22,7 @@ from levelup_ov.domain.outcome import Quote
 from levelup_ov.domain.ready_time import available_at, to_wire
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp, Tender
-from levelup_ov.errors import KINDS, Refused, Unanswered
+from levelup_ov.errors import KINDS, ReferenceFenced, Refused, Unanswered
 from levelup_ov.standins.sandbox import create_sandbox, magic
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement
@@ -372,15 +372,17 @@ def fence(bench: Bench, place: str = "congress") -> None:
 
 @pytest.mark.rule("SUB-10")
 @pytest.mark.parametrize("place", ["congress", "account"])
-def test_after_the_fence_late_orders_fail_and_new_ones_pass(bench, place):
+def test_nothing_is_ordered_under_a_fenced_reference(bench, place):
     order = bench.order(place)
     quote = bench.validate(order)
     fence(bench, place)
     assert bench.find(place) is None
-    again = bench.submit(submission(order, quote))
-    # The cart of before is refused; a new one is opened, at the price that was validated.
-    assert bench.calls()[0] == "POST orders" and bench.calls()[-1] == "POST orders"
-    assert (bench.orders(place), again.reference, again.charged) == (1, "ref-1", 1070)
+    for again in (order, submission(order, quote)):
+        with pytest.raises(ReferenceFenced):
+            bench.submit(again)
+    # The cart of the validation serves the next reference.
+    placed = bench.submit(replace(submission(order, quote), reference="ref-2"))
+    assert (bench.orders(place), placed.reference, placed.charged) == (0, "ref-2", 1070)
 
 
 @pytest.mark.rule("SUB-10")

@@ -28,7 +28,7 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
-from levelup_ov.errors import KINDS, Refused, Unanswered
+from levelup_ov.errors import KINDS, ReferenceFenced, Refused, Unanswered
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.placement import Placement
@@ -337,10 +337,10 @@ def test_the_catalog_is_read_page_by_page_and_kept(bench: Bench) -> None:
 
 
 @pytest.mark.rule("ERR-3")
-def test_pages_that_go_round_in_a_circle_are_a_broken_protocol(bench: Bench) -> None:
+def test_pages_that_form_a_loop_are_a_broken_protocol(bench: Bench) -> None:
     bench.square.change = lambda path, body: {**body, "cursor": "6"} if path == CATALOG else body
 
-    with pytest.raises(Unanswered, match="circle"):
+    with pytest.raises(Unanswered, match="loop"):
         bench.menu()
 
 
@@ -705,7 +705,7 @@ def test_a_payment_that_comes_after_the_fence_is_refused(bench: Bench) -> None:
         fence(bench)
     late = bench.submit_again()
 
-    assert isinstance(late, Refused) and bench.square.payments == []
+    assert isinstance(late, ReferenceFenced) and bench.square.payments == []
     assert bench.square.orders["order-1"]["state"] == "CANCELED"
     assert look(bench) is None
     assert bench.square.violations == []

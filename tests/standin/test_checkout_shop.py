@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup import create_levelup, levelup_server, over_http
@@ -143,6 +144,17 @@ def test_a_person_is_asked_by_a_permissions_request(person: Person) -> None:
     person.press("Check again")
     assert value(person, "email") == "dora@example.com"
     pay_and_refund(person, "$15.26")
+    person.open("/shop")
+    Select(person.chrome.find_element(By.ID, "tip")).select_by_value("9907")
+    person.press("Update the basket")
+    # Food 12.50, tax 0.88, tip 99.07.
+    person.press("Pay $112.45 with LevelUp")
+    person.press("Refund this order")
+    assert "LevelUp gave back 669 of 11245 cents" in person.text() and "support has been told" in person.text()
+    person.open("/account")
+    person.press("Disconnect Sample Shop")
+    person.open("/shop")
+    assert "LevelUp does not let this shop charge you any more." in person.text()
 
 
 def test_a_new_person_gets_an_account_and_adds_a_card(person: Person) -> None:

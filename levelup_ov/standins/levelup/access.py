@@ -118,7 +118,8 @@ def new_token(
     merchant_id: int | None = None,
 ) -> str:
     """A token that does not expire: a merchant's, a user's or, with neither, the app's own. Only its hash is kept."""
-    token = secrets.token_urlsafe(32)
+    # None may begin as a code does.
+    token = f"t{secrets.token_urlsafe(32)}"
     kind = "merchant" if merchant_id else "user" if user_id else "app"
     transaction.add_token(
         StoredToken(hashed(token), kind, app_id, user_id, merchant_id, permissions, now)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ _NOT_REFUNDED = {
 _UNKNOWN, _NEVER_MADE = 9904, 9906
 UNTOLD, IN_PART = (9905, 9906), 9907
 """Tips for which a refund is answered by 202 without a time, and for which it gives only a part back."""
+_ELSEWHERE = 9908
 
 
 def merchant_of(transaction: Transaction, location_id: int) -> PlatformMerchant:
@@ -125,6 +126,8 @@ def charge(transaction: Transaction, app_id: int, user: PlatformUser, draft: Dra
         now,
     )
     transaction.add_order(order)
+    if draft.tip_amount == _ELSEWHERE:
+        transaction.refund(order.uuid, now)
     return order
 
 

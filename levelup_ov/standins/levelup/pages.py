@@ -25,6 +25,8 @@ from levelup_ov.standins.levelup.world import (
     PERMISSIONS,
     REFUND_TIPS,
     SHOP_APP,
+    SILENCE,
+    SILENT_TIP,
     App,
 )
 
@@ -301,6 +303,8 @@ def show_world() -> Answer:
         maintenance=maintenance,
         cards={"is charged": GOOD_CARD, "is declined": DECLINED_CARD, "loses the answer": LOST_ANSWER_CARD},
         refund_tips=REFUND_TIPS,
+        silent_tip=SILENT_TIP,
+        silence=SILENCE,
         base_url=request.url_root.rstrip("/"),
     )
 

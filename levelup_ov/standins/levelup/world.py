@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from levelup_ov.standins.levelup.funds import Programme
@@ -53,8 +54,12 @@ REFUND_TIPS: Mapping[int, str] = {
     9905: "is accepted (202) and made, without saying when",
     9906: "is accepted (202) and never made",
     9907: "gives a part back",
+    9908: "was made by somebody else before",
 }
 """What becomes of the refund of an order by its tip, in cents."""
+SILENT_TIP = 9911
+SILENCE = timedelta(seconds=20)
+"""An order with this tip is charged, but for so long no answer says so."""
 
 
 @dataclass(frozen=True, slots=True)

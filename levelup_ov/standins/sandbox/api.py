@@ -5,8 +5,8 @@ session in ``X-Sandbox-Session``. Bodies and answers are JSON, amounts are cents
 minutes after midnight by weekday (0 is Monday). A refusal is ``{"problem": {"code", "text", "where"}}``.
 
 A reference belongs to one order of a location at the most: a second one is refused with ``reference_taken``.
-``POST /locations/{id}/voids`` makes the engine refuse what is still on its way: no cart that was opened until then
-is ordered under that reference. A cart keeps the customer who opened it: the e-mail address or the telephone number
+``POST /locations/{id}/voids`` makes the engine refuse what is still on its way: nothing is ordered under that
+reference any more. A cart keeps the customer who opened it: the e-mail address or the telephone number
 stays the same. An order that names its ``customer`` is refused with ``cart_of_another`` where the cart is not theirs.
 """
 
@@ -206,7 +206,7 @@ def void_reference(place_id: str) -> _JSON:
     if reference is None:
         raise malformed("reference", "a text")
     with engine.store.writing() as transaction:
-        transaction.void_reference(place.id, reference, engine.clock())
+        transaction.void_reference(place.id, reference)
     return {"void": {"location": place.id, "reference": reference}}
 
 
@@ -293,8 +293,8 @@ def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[Engine
 def _check_reference(transaction: Transaction, cart: EngineCart, reference: str) -> None:
     if transaction.orders_by_reference(cart.place, reference):
         raise EngineError("reference_taken", "There is an order with this reference already.", "reference")
-    if transaction.is_void(cart.id, reference):
-        raise EngineError("reference_voided", "This cart cannot be ordered under this reference any more.", "reference")
+    if transaction.is_void(cart.place, reference):
+        raise EngineError("reference_voided", "Nothing is ordered under this reference any more.", "reference")
 
 
 def _account(transaction: Transaction, place: places.Place, now: datetime) -> str | None:

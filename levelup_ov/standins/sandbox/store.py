@@ -33,18 +33,11 @@ CREATE TABLE IF NOT EXISTS accounts (
 CREATE TABLE IF NOT EXISTS sessions (
     token_hash TEXT PRIMARY KEY, account TEXT NOT NULL, expires_at INTEGER NOT NULL
 );
-"""
-
-_VOIDS = """
-ALTER TABLE carts ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX carts_by_number ON carts (number);
-CREATE TABLE voids (
-    place TEXT NOT NULL, reference TEXT NOT NULL, newest_cart INTEGER NOT NULL, made_at INTEGER NOT NULL,
-    PRIMARY KEY (place, reference)
+CREATE TABLE IF NOT EXISTS voided_references (
+    place TEXT NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (place, reference)
 );
 """
-"""Since 2026-11: carts are numbered as they are opened, and a reference can be voided."""
-_LAST_CART = "max(coalesce((SELECT max(number) FROM carts), 0), coalesce((SELECT max(newest_cart) FROM voids), 0))"
+_NEWEST_TABLE = "voided_references"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +76,8 @@ class Transaction:
         """Keep a new cart, and forget those that have expired by then."""
         expired = (_seconds(cart.created_at - CART_LIFETIME),)
         self._run("DELETE FROM carts WHERE created_at <= ?", expired)
-        # The carts that a void is about are gone by then.
-        self._run("DELETE FROM voids WHERE made_at <= ?", expired)
         self._run(
-            "INSERT INTO carts (id, place, account, content, created_at, number) "
-            f"SELECT ?, ?, ?, ?, ?, {_LAST_CART} + 1",
+            "INSERT INTO carts (id, place, account, content, created_at) VALUES (?, ?, ?, ?, ?)",
             (cart.id, cart.place, cart.account, json.dumps(cart.content), _seconds(cart.created_at)),
         )
 
@@ -107,21 +97,14 @@ class Transaction:
         """Mark a cart as ordered."""
         self._run("UPDATE carts SET ordered = 1 WHERE id = ?", (cart_id,))
 
-    def void_reference(self, place: str, reference: str, now: datetime) -> None:
-        """No cart that was opened before is ordered under ``reference`` any more."""
-        self._run(
-            f"INSERT OR REPLACE INTO voids (place, reference, newest_cart, made_at) SELECT ?, ?, {_LAST_CART}, ?",
-            (place, reference, _seconds(now)),
-        )
+    def void_reference(self, place: str, reference: str) -> None:
+        """Nothing is ordered under ``reference`` any more."""
+        self._run("INSERT OR IGNORE INTO voided_references (place, reference) VALUES (?, ?)", (place, reference))
 
-    def is_void(self, cart_id: str, reference: str) -> bool:
-        """Whether the reference was voided after the cart was opened."""
-        found = self._run(
-            "SELECT 1 FROM carts JOIN voids USING (place) "
-            "WHERE carts.id = ? AND reference = ? AND number <= newest_cart",
-            (cart_id, reference),
-        ).fetchone()
-        return found is not None
+    def is_void(self, place: str, reference: str) -> bool:
+        """Whether the reference was voided."""
+        query = "SELECT 1 FROM voided_references WHERE place = ? AND reference = ?"
+        return self._run(query, (place, reference)).fetchone() is not None
 
     def next_ticket(self, place: str) -> int:
         """The next ticket number of a place, from 1."""
@@ -199,13 +182,13 @@ class EngineStore(SQLitePool[Transaction]):
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    if _has(connection, "voids"):
+    if _has(connection, _NEWEST_TABLE):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been first.
-        if not _has(connection, "voids"):
-            for statement in f"{_SCHEMA}{_VOIDS}".split(";"):
+        if not _has(connection, _NEWEST_TABLE):
+            for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:

@@ -21,6 +21,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.store import hashed
 from levelup_ov.standins.levelup.visits import Visits
+from levelup_ov.standins.levelup.world import REFUND_TIPS, SILENT_TIP
 
 GOODS: Mapping[str, tuple[str, int]] = {
     "sandwich": ("Sandwich", 950),
@@ -32,6 +33,14 @@ TAX = 700
 """Hundredths of a percent."""
 MOST = 9
 TIPS = (0, 10, 15, 20)
+"""Percents."""
+REHEARSALS: Mapping[int, str] = {
+    **{tip: f"the refund {what}" for tip, what in REFUND_TIPS.items()},
+    SILENT_TIP: "nobody says at first whether it is paid",
+}
+"""Tips in cents for which LevelUp's stand-in has something go wrong, with what."""
+CUT_OFF = ("user_token_refused", "not_connected")
+"""Codes that say that the visitor has to connect again."""
 PERMISSIONS = ("create_orders", "read_user_basic_info", "manage_user_addresses", "read_user_orders")
 PATIENCE = 40.0
 """Seconds that it waits for the service."""
@@ -123,6 +132,7 @@ def show_shop() -> Answer:
         "merchant": merchant,
         "goods": GOODS,
         "tips": TIPS,
+        "rehearsals": REHEARSALS,
         "most": MOST,
         "basket": basket,
         "prices": _prices(basket),
@@ -131,29 +141,41 @@ def show_shop() -> Answer:
         "latest": visit.get("latest"),
     }
     if person and person["state"] == "connected":
-        user = person["id"]
-        if "read_user_basic_info" in person["permissions"]:
-            shown["profile"] = _call("GET", f"/checkout/users/{user}/profile")["profile"]
-        if "manage_user_addresses" in person["permissions"]:
-            addresses = _call("GET", f"/checkout/users/{user}/addresses")["addresses"]
-            shown["addresses"] = [entry["address"] for entry in addresses]
-        if _prices(basket)["subtotal"]:
-            order = _order(merchant, user, basket)
-            shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
-            order["discount_amount"] = shown["preview"]["discount_amount"]
-            offer = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
-            # Meanwhile another page may have accepted the offer before.
-            standing = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
-            shown["number"] = standing["offer"]["number"]
+        try:
+            shown |= _offer(merchant, person, basket)
+        except ServiceRefusal as refusal:
+            if refusal.code not in CUT_OFF:
+                raise
+            shown["person"] = {**person, "state": "disconnected"}
     _keep(problem=None)
     return render_template("shop.html", **shown)
+
+
+def _offer(merchant: _JSON, person: _JSON, basket: _JSON) -> _JSON:
+    """What LevelUp tells of a visitor, and what they would pay."""
+    shown: _JSON = {}
+    user = person["id"]
+    if "read_user_basic_info" in person["permissions"]:
+        shown["profile"] = _call("GET", f"/checkout/users/{user}/profile")["profile"]
+    if "manage_user_addresses" in person["permissions"]:
+        addresses = _call("GET", f"/checkout/users/{user}/addresses")["addresses"]
+        shown["addresses"] = [entry["address"] for entry in addresses]
+    if _prices(basket)["subtotal"]:
+        order = _order(merchant, user, basket)
+        shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
+        order["discount_amount"] = shown["preview"]["discount_amount"]
+        offer = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
+        # Meanwhile another page may have accepted the offer before.
+        standing = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
+        shown["number"] = standing["offer"]["number"]
+    return shown
 
 
 @shop.post("/basket")
 def fill_basket() -> Answer:
     amounts = {name: min(MOST, max(0, request.form.get(name, 0, int))) for name in GOODS}
     tip = request.form.get("tip", 0, int)
-    basket = {**amounts, "tip": tip if tip in TIPS else 0}
+    basket = {**amounts, "tip": tip if tip in TIPS or tip in REHEARSALS else 0}
     _change(lambda now: None if _undecided(now) else now.update(basket=basket))
     return _home()
 
@@ -348,14 +370,20 @@ def _merchant() -> _JSON | None:
     if not merchants:
         return None
     merchant = merchants[0]["merchant"]
-    locations = _call("GET", f"/checkout/merchants/{merchant['id']}/locations")["locations"]
+    try:
+        locations = _call("GET", f"/checkout/merchants/{merchant['id']}/locations")["locations"]
+    except ServiceRefusal as refusal:
+        if refusal.code != "merchant_token_refused":
+            raise
+        return None
     first = locations[0]["location"]
     return {"id": merchant["id"], "location": first["id"], "name": first["name"]}
 
 
 def _prices(basket: _JSON) -> _JSON:
     subtotal = sum(GOODS[name][1] * basket[name] for name in GOODS)
-    return {"subtotal": subtotal, "tax": percentage(subtotal, TAX), "tip": percentage(subtotal, basket["tip"] * 100)}
+    tip = basket["tip"] if basket["tip"] in REHEARSALS else percentage(subtotal, basket["tip"] * 100)
+    return {"subtotal": subtotal, "tax": percentage(subtotal, TAX), "tip": tip}
 
 
 def _order(merchant: _JSON, user: str, basket: _JSON) -> _JSON:

@@ -30,6 +30,7 @@ from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, unautho
 from levelup_ov.standins.levelup.qr import read_code
 from levelup_ov.standins.levelup.reading import ObjectReader
 from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, StoredToken, Transaction
+from levelup_ov.standins.levelup.world import SILENCE, SILENT_TIP
 from levelup_ov.standins.lost_answer import lose_answer
 
 # Charging.
@@ -47,8 +48,11 @@ def propose_order() -> JSON:
 def complete_order() -> JSON:
     with writing() as (transaction, caller):
         app_id, user, draft = _ordered_by(transaction, caller, read_completion(body()))
-        order, new = orders.complete(transaction, app_id, user, draft, platform().clock())
-        if new:
+        now = platform().clock()
+        order, new = orders.complete(transaction, app_id, user, draft, now)
+        if order.payment.tip == SILENT_TIP and now - order.created_at < SILENCE:
+            lose_answer(request.environ)
+        elif new:
             _maybe_lose_answer(transaction, order)
     payment = order.payment
     return {
