@@ -20,6 +20,8 @@ account:
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -51,6 +53,7 @@ from levelup_ov.adapter import (
     Setting,
     Tender,
     Unanswered,
+    User,
     broken_protocol,
     check_basket,
     in_minutes,
@@ -89,6 +92,11 @@ _SINCE = {
     "FAILED, rejected": "rejected_at",
 }
 """The member of a pickup with the time at which its fulfillment came to a state."""
+_EXTENSION = re.compile(
+    r"[\s,;]*(?:\b(?:extension|extensi[oó]n|extn|ext|anexo|interno|int|poste)\b|x|#)[.:=\s]*([0-9]{1,9})\s*$",
+    re.IGNORECASE,
+)
+"""How people write the extension of a telephone number, behind it."""
 _REFUSING = ("INVALID_REQUEST_ERROR", "PAYMENT_METHOD_ERROR")
 _REFUSING_STATUSES = (400, 402, 404, 409, 422)
 
@@ -149,10 +157,14 @@ class SquareAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         order.check_ready(self._ready(order)[1])
         reference = order.reference or str(uuid4())
-        body = {"idempotency_key": _key(reference, "order"), "order": {**self._order(order), "reference_id": reference}}
+        content, validated = {**self._order(order), "reference_id": reference}, order.cart.get("validated")
+        # A try after one that created and did not pay may differ in what the ledger does not compare: for whom an item
+        # is, the sequence of the lines, the price that was shown. It is another order, under the same key of payment.
+        key = _key(reference, f"order:{_digest(content, validated and validated.reveal())}")
+        body = {"idempotency_key": key, "order": content}
         created = session.post("/v2/orders", body, repeatable=True).object().member("order")
         _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
-        quoted, validated = self._quote(created, order), order.cart.get("validated")
+        quoted = self._quote(created, order)
         if validated not in (None, quoted.cart["validated"]):
             raise Refused("price_changed", "The price has changed since the validation.")
         order_id, charge = created.identifier("id"), quoted.consumer_pays
@@ -224,7 +236,7 @@ class SquareAdapter(Adapter):
             "fulfillments": [{"uid": each.text("uid"), "state": "CANCELED"} for each in order.each("fulfillments", [])],
         }
         path = f"/v2/orders/{quote(order.identifier('id'), safe='')}"
-        body = {"idempotency_key": _key(reference, "cancel"), "order": canceled}
+        body = {"idempotency_key": _key(reference, f"cancel:{order.identifier('id')}"), "order": canceled}
         after = session.call("PUT", path, body=body, repeatable=True).object().member("order")
         _check_echo(after, f"PUT {path}", id=order.identifier("id"), reference_id=reference)
         if after.text("state") != "CANCELED":
@@ -300,12 +312,7 @@ class SquareAdapter(Adapter):
         """The order in Square's members."""
         scheduled, ready_at = self._ready(order)
         pickup_at = ready_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if scheduled and ready_at else ""
-        user, discount = order.user, order.merchant_funded_discount
-        phone = re.sub(r"[\s().-]", "", user.phone or "")
-        for member, value, most in (("name", user.name, 255), ("phone", phone, 17), ("email", user.email or "", 255)):
-            if len(value) > most:
-                words = f"Square takes at most {most} characters of it."
-                raise Refused("customer_refused", words, path=f"$.user.{member}")
+        discount = order.merchant_funded_discount
         return _given(
             location_id=order.location.provider_id,
             source={"name": "LevelUp"},
@@ -315,7 +322,7 @@ class SquareAdapter(Adapter):
                 "amount_money": self._money(discount),
             }],
             fulfillments=[{"type": "PICKUP", "state": "PROPOSED", "pickup_details": _given(
-                recipient=_given(display_name=user.name, phone_number=phone, email_address=user.email),
+                recipient=_recipient(order.user),
                 schedule_type="SCHEDULED" if scheduled else "ASAP",
                 pickup_at=pickup_at,
                 prep_time_duration=self._prep and f"PT{self._prep}M",
@@ -447,6 +454,24 @@ def _line(item: Item, path: str) -> dict[str, Any]:
     return line | _given(modifiers=modifiers, note=" / ".join(note for note in notes if note))
 
 
+def _recipient(user: User) -> dict[str, Any]:
+    """Who picks the order up; the extension of a telephone, for which Square has no member, is told with the name.
+
+    :raises Refused: ``customer_refused``: Square has no room for a member.
+    """
+    written = user.phone or ""
+    extension = _EXTENSION.search(written)
+    phone = re.sub(r"[\s()./\u2010-\u2015-]", "", written[: extension.start()] if extension else written)
+    name = f"{user.name} (ext. {extension[1]})" if extension else user.name
+    for member, value, most in (("name", name, 255), ("phone", phone, 17), ("email", user.email or "", 255)):
+        if len(value) > most:
+            words = f"Square takes at most {most} characters of it."
+            raise Refused("customer_refused", words, path=f"$.user.{member}")
+    if phone and not re.fullmatch(r"\+?[0-9]+", phone):
+        raise Refused("customer_refused", "Square takes the digits of a telephone number.", path="$.user.phone")
+    return _given(display_name=name, phone_number=phone, email_address=user.email)
+
+
 def _note(words: str | None, path: str) -> str | None:
     if words is not None and len(words) > NOTE_LIMIT:
         limit = f"Special instructions may have {NOTE_LIMIT} characters."
@@ -486,6 +511,10 @@ def _status(order: JSONObject) -> tuple[str, JSONObject | None]:
 def _given(**members: Any) -> dict[str, Any]:
     """The members that have a value."""
     return {name: value for name, value in members.items() if value}
+
+
+def _digest(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _key(reference: str, call: str) -> str:

@@ -177,6 +177,13 @@ def leaks(found: Json, request: Request, response: Response) -> None:
         found["error"]["message"] += f" (card {number[1].decode()})"
 
 
+def next_week(found: Json, request: Request, response: Response) -> None:
+    """An order is placed for the same time a week later."""
+    order = found.get("order_submission", {})
+    if ready_at := order.get("expected_ready_at"):
+        order["expected_ready_at"] = f"{datetime.fromisoformat(ready_at) + timedelta(days=7):%Y-%m-%dT%H:%M}"
+
+
 def no_estimate(found: Json, request: Request, response: Response) -> None:
     if "order_submission" in found:
         del found["order_submission"]["expected_ready_at"]
@@ -322,6 +329,7 @@ WRONG: Mapping[str, Wrong] = {
     "a submission without an estimate": _wrong("SUB-1", answer=no_estimate),
     "a status of a word of its own": _wrong("STAT-2", answer=own_stage),
     "a status does not tell since when": _wrong("STAT-1", answer=no_since),
+    "an order is placed for another time": _wrong("TIME-11", answer=next_week),
     "malformed JSON is a fault": _wrong("ERR-3", "EP-9", instead=crash),
     "unknown members are refused": _wrong("EP-8", instead=strict_members),
     "no key is needed": _wrong("EP-6", request=open_to_all),

@@ -1155,12 +1155,34 @@ def test_a_catalog_of_hundreds_of_items_is_read_whole() -> None:
     ("members", "path"),
     [
         ({"phone": "+1 617 555 0199 9999999"}, "$.user.phone"),
+        ({"phone": "call me maybe"}, "$.user.phone"),
+        ({"phone": "617 555 0199 or 0198"}, "$.user.phone"),
         ({"first_name": "A" * 250}, "$.user.name"),
         ({"email": "a" * 250 + "@b.com"}, "$.user.email"),
     ],
 )
 def test_a_guest_that_square_does_not_take_is_refused_at_once(bench: Bench, members: dict[str, str], path: str) -> None:
     assert bench.refusal(user=replace(ADA, **members)) == ("customer_refused", path)
+
+
+@pytest.mark.rule("EP-11", "META-5")
+@pytest.mark.parametrize(
+    ("written", "phone", "name"),
+    [
+        ("617-555-0199 extension 5", "6175550199", "Ada Eater (ext. 5)"),
+        ("+1 (617) 555-0199 ext. 12345", "+16175550199", "Ada Eater (ext. 12345)"),
+        ("617.555.0199 x5", "6175550199", "Ada Eater (ext. 5)"),
+        ("617 555 0199, EXT: 5", "6175550199", "Ada Eater (ext. 5)"),
+        ("617 555 0199#5", "6175550199", "Ada Eater (ext. 5)"),
+        ("617-555-0199", "6175550199", "Ada Eater"),
+    ],
+)
+def test_an_extension_is_told_with_the_name(bench: Bench, written: str, phone: str, name: str) -> None:
+    """Square has no member for it, and takes no letters in a number."""
+    bench.validate(user=replace(ADA, phone=written))
+
+    recipient = bench.square.bodies[-1]["order"]["fulfillments"][0]["pickup_details"]["recipient"]
+    assert (recipient["phone_number"], recipient["display_name"]) == (phone, name)
 
 
 @pytest.mark.rule("TIME-11", "META-5")

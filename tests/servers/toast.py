@@ -49,7 +49,8 @@ class ToastServer:
 
     ``calls`` counts what was asked for, ``orders`` are those that stand, by external id. ``faults`` are consumed
     one by one, by path: a status is answered before anything happens, ``lost`` drops the connection and ``garbled``
-    spoils the answer after it has. ``overrides`` are whole answers by path, ``answers`` the last ones given.
+    spoils the answer after it has. ``overrides`` are whole answers or refusals, by path, ``answers`` the last ones
+    given.
     """
 
     def __init__(self) -> None:
@@ -317,8 +318,10 @@ def _application(server: ToastServer) -> Flask:
         if effects and isinstance(effects[0], int):
             status = effects.pop(0)
             return make_response(jsonify(_problem(int(status), "injected")), status)
-        if request.path in server.overrides:
-            return make_response(jsonify(server.overrides[request.path]))
+        if (answer := server.overrides.get(request.path)) is not None:
+            if isinstance(answer, Refusal):
+                raise answer
+            return make_response(jsonify(answer))
         if not request.path.startswith("/authentication"):
             restaurant_guid = request.headers.get("Toast-Restaurant-External-ID", "")
             server.check_access(request.headers.get("Authorization", ""), restaurant_guid)

@@ -142,6 +142,13 @@ class StaleCart(SandboxAdapter):
         return super().submit_order(order, tender, session)
 
 
+class AnyTime(Translating):
+    """Places an order whenever it will be ready."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return super().submit_order(replace(order, shown=None), tender, session)
+
+
 class PlacedTwice(SandboxAdapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         try:
@@ -403,6 +410,7 @@ MISTAKES = (
     Mistake(ForgottenTax, "test_a_validation_gives_a_price_that_adds_up", "MONEY-9"),
     Mistake(OpenCart, "test_what_comes_back_to_the_adapter_is_a_secret", "META-7"),
     Mistake(StaleCart, "test_the_final_values_of_a_validated_order_count", "META-5"),
+    Mistake(AnyTime, "test_an_order_is_placed_for_the_time_that_was_shown", "TIME-11"),
     Mistake(PlacedTwice, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-2"),
     Mistake(NothingPlaces, "test_an_order_is_accepted", "SUB-2"),
     Mistake(Bypass, "test_an_order_is_accepted", "SUB-6"),
