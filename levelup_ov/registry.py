@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import get_args
+from typing import Any, get_args
 
 from levelup_ov.adapter import INTERFACE_VERSION, Adapter
 from levelup_ov.domain.status import STAGES
@@ -182,7 +182,9 @@ def _described(point: EntryPoint) -> str:
 
 def _owner(point: EntryPoint) -> str:
     """The distribution of an entry point, with its version."""
-    try:
-        return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
-    except (KeyError, TypeError, AttributeError):
-        return "a distribution without metadata"
+    if point.dist is None:
+        return "an unknown distribution"
+    # Not dist.name: since Python 3.13 it warns, and will raise, where there are no metadata.
+    found: Any = point.dist.metadata or {}
+    name, version = found.get("Name"), found.get("Version")
+    return f"{name} {version}" if name and version else "a distribution without metadata"

@@ -44,6 +44,8 @@ LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1),
 """How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
+REFERENCES = "references"
+"""The name of the key that references are made with."""
 ABSENT = "absent"
 """The sight of a provider that has no order."""
 
@@ -237,6 +239,7 @@ class Ledger:
         """Whether statements ask the database for the time, and not :meth:`now`."""
         self._sql = Statements(database, own_clock=self.own_clock)
         self._host = socket.gethostname()
+        self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def claim(
@@ -309,6 +312,20 @@ class Ledger:
             return self.database.run(once)
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
+
+    def reference_key(self, first: bytes) -> bytes:
+        """The key that references are made with (SUB-11): the ``first`` one that somebody named, from then on.
+
+        So it stays when the keys of the configuration are changed, and is the same in every copy of the ledger.
+        """
+        if self._reference_key is None:
+
+            def work(cursor: Any, _again: bool) -> str:
+                self._sql.keep_key.run(cursor, {"name": REFERENCES, "value": first.hex()})
+                return str(self._sql.key.first(cursor, {"name": REFERENCES}).value)
+
+            self._reference_key = bytes.fromhex(self.database.run(work))
+        return self._reference_key
 
     def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
         """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""

@@ -95,6 +95,13 @@ SIGHTS = Table(
     Column("since", BigInteger, nullable=False),
 )
 """When an observer first saw something of a submission, by its own clock."""
+KEYS = Table(
+    "ledger_keys",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Keys that stay when those of the configuration are changed, as hex."""
 IDENTITIES = Table(
     "identities",
     METADATA,
@@ -237,6 +244,9 @@ class Statements:
             .values(look_again_at=bindparam("next", type_=BigInteger)),
             *("looked_again", "finding"),
         )
+        self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
+        keys = (postgresql if database.is_postgresql else sqlite).insert(KEYS)
+        self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))
         self.note = prepare(update(SUBMISSIONS).where(this), "finding")
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)

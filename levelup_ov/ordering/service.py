@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -104,8 +105,8 @@ class Service:
             most=settings.account_most,
         )
         self._keeper = MetadataKeeper(settings.secret_keys)
-        self._reference_key = sealing.derive(settings.secret_keys[0], "reference")
         self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
+        self._reference_key = partial(ledger.reference_key, sealing.derive(settings.secret_keys[0], "reference"))
         self.submissions = Submissions(
             ledger,
             deadline=settings.submission_deadline,
