@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -32,4 +32,4 @@ def upgrade() -> None:
         sqlite_where=numbered, postgresql_where=numbered,
     )  # fmt: skip
     # It only adds: the release of revision 0005 works beside it.
-    op.execute("INSERT INTO ledger_compatibility (revision, oldest) VALUES ('0006', '0005')")
+    op.execute("INSERT INTO ledger_compatibility (revision, oldest) VALUES ('0007', '0005')")
