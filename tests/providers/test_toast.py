@@ -245,6 +245,11 @@ BROKEN_MENUS: dict[str, tuple[Any, str]] = {
 }
 
 LEFT_OUT: dict[str, tuple[Any, str, str]] = {
+    "more choices than options": (
+        lambda menus: menus["modifierGroupReferences"]["1"].update(minSelections=5, maxSelections=9),
+        "item needs choices",
+        "lunch:mains:burger",
+    ),
     "open price": (
         lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
         "price by the strategy OPEN_PRICE can't be represented item_provider_id=lunch:mains:burger",
