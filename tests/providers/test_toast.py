@@ -142,6 +142,18 @@ def test_a_removed_restaurant_is_terminated_and_hides_no_other(toast: ToastServe
     ]
 
 
+@pytest.mark.rule("LOC-1", "MONEY-1")
+def test_a_restaurant_with_another_currency_is_not_active(toast: ToastServer) -> None:
+    toast.restaurants[CAMBRIDGE]["general"]["currencyCode"] = "CAD"
+
+    def active(**settings: str) -> list[bool]:
+        bench = Bench(toast, **settings)
+        return [place.active for place in bench.adapter.list_locations(bench.session)]
+
+    assert active() == [True, False]
+    assert active(currency="CAD") == [False, True]
+
+
 def test_settings_for_each_restaurant_are_given_in_their_order(toast: ToastServer) -> None:
     bench = Bench(toast, dining_option=f"no-such-option, {TAKEOUT}")
 
