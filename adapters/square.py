@@ -11,6 +11,8 @@ account:
   ``UpdateOrder``), and an update names the version that it changes: canceling an unpaid version makes Square refuse
   a later payment. ``CancelPaymentByIdempotencyKey`` is not such a fence: "if no payment with the specified
   idempotency key is found, no action is taken and the endpoint returns successfully".
+- The fulfillment of an order has its status; a canceled order is itself ``CANCELED``. A fulfillment that ``FAILED`` was
+  rejected if it has ``rejected_at``; else nobody may have picked it up.
 - A line names an item variation, so a variation is an item of our menu. A modifier is named without its list.
 - Orders are accepted for any time; the location's hours tell when an order for "as soon as possible" is due (TIME-4).
   The documents do not say that the Orders API enforces numbers of modifiers (ITEM-7) or refuses what is sold out.
@@ -39,6 +41,7 @@ from levelup_ov.adapter import (
     Location,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -80,6 +83,15 @@ _REFUSALS: Sequence[tuple[str, str | None]] = (
     ("", "order_refused"),
 )
 """Patterns for ``CODE field detail`` of an error, and our code; None: it proves nothing, or the fault is ours."""
+_SINCE = {
+    "PROPOSED": "placed_at",
+    "RESERVED": "accepted_at",
+    "PREPARED": "ready_at",
+    "COMPLETED": "picked_up_at",
+    "CANCELED": "canceled_at",
+    "FAILED, rejected": "rejected_at",
+}
+"""The member of a pickup with the time at which its fulfillment came to a state."""
 _EXTENSION = re.compile(
     r"[\s,;]*(?:\b(?:extension|extensi[oó]n|extn|ext|anexo|interno|int|poste)\b|x|#)[.:=\s]*([0-9]{1,9})\s*$",
     re.IGNORECASE,
@@ -100,6 +112,14 @@ class SquareAdapter(Adapter):
     tenders = frozenset({"levelup"})
     schedules = True
     fences = True
+    order_status = {
+        "PROPOSED": "placed",
+        "RESERVED": "preparing",
+        "PREPARED": "ready",
+        "COMPLETED": "picked_up",
+        "CANCELED": "cancelled",
+        "FAILED, rejected": "refused",
+    }
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
         "environment": Setting("production or sandbox", default="production"),
@@ -155,7 +175,7 @@ class SquareAdapter(Adapter):
             charged, echoed = self._pay(order, reference, trace, session)
         except Refused as refusal:
             # An earlier attempt at this payment may have succeeded; an unpaid order proves that none did.
-            held = self._show(order.location, reference, trace, session)
+            held = self._show(order.location, order_id, reference, session)
             if (placed := self._placed(held, trace)) is not None:
                 return placed
             if refusal.proof and held.text("state") == "CANCELED":
@@ -177,7 +197,8 @@ class SquareAdapter(Adapter):
 
         An unpaid order proves that nothing was placed, if it is unchanged since its creation, or canceled.
         """
-        return self._placed(self._show(location, reference, trace, session), trace)
+        order_id = JSONObject(trace).identifier("order_id")
+        return self._placed(self._show(location, order_id, reference, session), trace)
 
     def _placed(self, order: JSONObject, trace: Mapping[str, Any]) -> Placed | None:
         known = JSONObject(trace)
@@ -206,7 +227,8 @@ class SquareAdapter(Adapter):
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
         """Cancel the unpaid version of the order: Square then refuses to take a payment for it."""
-        order, created = self._show(location, reference, trace, session), _version(JSONObject(trace))
+        known = JSONObject(trace)
+        order, created = self._show(location, known.identifier("order_id"), reference, session), _version(known)
         if order.text("state") != "OPEN" or order.each("tenders", []) or _version(order) > created:
             return
         canceled = {
@@ -222,8 +244,18 @@ class SquareAdapter(Adapter):
         if after.text("state") != "CANCELED":
             raise broken_protocol(f"the provider did not cancel the order: $.order.state in the answer to PUT {path}")
 
-    def _show(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> JSONObject:
-        order_id = JSONObject(trace).identifier("order_id")
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        order = self._show(location, provider_order_id, reference, session)
+        word, pickup = _status(order)
+        since = _SINCE.get(word)
+        return OrderStatus(
+            word,
+            reference=order.text("reference_id"),
+            changed_at=pickup.instant(since, None) if pickup is not None and since is not None else None,
+            expected_ready_at=_pickup_at(order),
+        )
+
+    def _show(self, location: Location, order_id: str, reference: str, session: Session) -> JSONObject:
         path = f"/v2/orders/{quote(order_id, safe='')}"
         order = session.get(path).object().member("order")
         echoed = {"id": order_id, "reference_id": reference, "location_id": location.provider_id}
@@ -461,6 +493,21 @@ def _pickup_at(order: JSONObject) -> datetime | None:
         if pickup.text("schedule_type", "") == "SCHEDULED" or pickup.has("prep_time_duration"):
             return pickup.instant("pickup_at", None)
     return None
+
+
+def _status(order: JSONObject) -> tuple[str, JSONObject | None]:
+    """The state of an order's fulfillment, and its pickup; the order's own state if it has none or is canceled.
+
+    An order with several fulfillments, which only the seller can make, has the states of all of them.
+    """
+    fulfillments = order.each("fulfillments", [])
+    if order.text("state") == "CANCELED" or not fulfillments:
+        return order.text("state"), None
+    states = sorted({each.text("state") for each in fulfillments})
+    pickup = fulfillments[0].member("pickup_details") if len(fulfillments) == 1 else None
+    if states == ["FAILED"] and pickup is not None and pickup.has("rejected_at"):
+        states.append("rejected")
+    return ", ".join(states), pickup
 
 
 def _given(**members: Any) -> dict[str, Any]:

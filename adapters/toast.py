@@ -9,6 +9,8 @@ configuration 1.0; 2026-11); not verified on a live account:
   It may lack a ready time; the guide then adds ``takeoutPrepTime`` and ``takeoutThrottlingTime``.
 - An order is found by its ``externalId``, which is unique and begins with a name that Toast gave the client.
 - The quantity of a modifier must be that of its item: a modifier wanted twice is listed twice.
+- Employees approve an order or not (``approvalStatus``). An approved order has the kitchen's ``guestOrderStatus``, a
+  voided one ``voided``.
 - A guest needs a phone number and an e-mail address. A note for the kitchen is a modifier without an item.
 """
 
@@ -22,6 +24,7 @@ from urllib.parse import quote
 
 from adapters.toast_menu import MenuReader
 from adapters.toast_orders import (
+    ORDER_STATUS,
     check_price,
     check_selections,
     customer,
@@ -29,6 +32,7 @@ from adapters.toast_orders import (
     payment,
     read_placed,
     read_quote,
+    read_status,
     refuse_notes,
 )
 from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
@@ -40,6 +44,7 @@ from levelup_ov.adapter import (
     Login,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -89,6 +94,7 @@ class ToastAdapter(Adapter):
     interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
+    order_status = ORDER_STATUS
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
         "client_id": Setting("the client's id", required=True),
@@ -163,6 +169,11 @@ class ToastAdapter(Adapter):
                 raise broken_protocol(words) from None
             return None
         return read_placed(order, external_id, None, f"GET {path}")
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        path = f"/orders/v2/orders/{quote(provider_order_id, safe='')}"
+        order = self._call(session, "GET", path, location.provider_id).object()
+        return read_status(order, provider_order_id, self._external_id(reference), f"GET {path}")
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in (400, 404):

@@ -60,6 +60,11 @@ KINDS: Mapping[str, Kind] = {
     "location_not_found": _request(
         404, "No account has a location with this id.", "Read the ids from GET /merchants/:id/locations."
     ),
+    "order_not_found": _request(
+        404,
+        "There is no such order, or not of this app.",
+        "Use the order_id that the submission returned, or the UUID that the charge returned.",
+    ),
     "method_not_allowed": _request(
         405, "The address does not support this method.", "See the endpoints in the contract."
     ),
@@ -79,6 +84,11 @@ KINDS: Mapping[str, Kind] = {
         "The location does not fulfill orders in this way.",
         "See fulfills_pickups and fulfills_deliveries of the location.",
     ),
+    "status_not_supported": _request(
+        422,
+        "The location's provider does not report the status of orders.",
+        "Ask the restaurant; the README lists which providers report it.",
+    ),
     "order_validation_expired": _request(
         422, "The order was validated more than 7 days ago.", "Validate the order again."
     ),
@@ -94,7 +104,6 @@ KINDS: Mapping[str, Kind] = {
         "No merchant or user was connected under this id.",
         "Use the id that starting the connection returned.",
     ),
-    "order_not_found": _request(404, "There is no such order of this app.", "Use the UUID that the charge returned."),
     "invalid_confirmation": _request(
         422, "The confirmation is not the connection's, or it is too old.", "Start the connection again."
     ),

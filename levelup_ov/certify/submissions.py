@@ -10,6 +10,7 @@ from levelup_ov.certify.conversation import fresh as new
 from levelup_ov.certify.endpoints import refused_as
 from levelup_ov.certify.orders import order
 from levelup_ov.certify.shapes import is_integer
+from levelup_ov.certify.statuses import check_status
 from levelup_ov.certify.times import read_time
 from levelup_ov.certify.validations import ValidationChecks
 from levelup_ov.domain.ready_time import SHOWN_TIME_TOLERANCE
@@ -54,6 +55,7 @@ class SubmissionChecks:
         placed, changes = self._after_validation(key)
         if placed is None:
             return
+        check_status(self.talk, self.place.id, _id(placed), key)
         self._replay(key, placed, changes)
         self._wrong()
         second = self._from_scratch()

@@ -23,6 +23,7 @@ from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Fee, Quote
 from levelup_ov.domain.ready_time import Shown, available_at, to_wire
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
@@ -1043,3 +1044,52 @@ def test_hours_that_cannot_be_read_are_unknown(bench: Bench, change: dict[str, A
 
     assert set(boston.hours.values()) == {None} and None not in cambridge.hours.values()
     assert bench.validate().food == 300
+
+
+def told(bench: Bench, reference: str = "ref-1") -> OrderStatus:
+    [order] = bench.toast.orders.values()
+    location = bench.adapter.list_locations(bench.new_session())[0]
+    return bench.adapter.show_status(location, order["guid"], reference, bench.new_session())
+
+
+@pytest.mark.rule("STAT-2", "STAT-4")
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, ("NEEDS_APPROVAL", "placed")),
+        ({"approvalStatus": "FUTURE", "guestOrderStatus": "RECEIVED"}, ("FUTURE", "placed")),
+        ({"approvalStatus": "APPROVED"}, ("APPROVED", "accepted")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "RECEIVED"}, ("APPROVED", "accepted")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "IN_PREPARATION"}, ("IN_PREPARATION", "preparing")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "READY_FOR_PICKUP"}, ("READY_FOR_PICKUP", "ready")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "CLOSED"}, ("CLOSED", "picked_up")),
+        ({"approvalStatus": "NOT_APPROVED"}, ("NOT_APPROVED", "refused")),
+        ({"approvalStatus": "APPROVED", "voided": True, "voidDate": "2026-11-20T17:05:00.000+0000"},
+         ("voided", "cancelled")),
+        ({"approvalStatus": "APPROVED", "deleted": True}, ("deleted", None)),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "IN_THE_OVEN"}, ("IN_THE_OVEN", None)),
+    ],
+)  # fmt: skip
+def test_an_order_tells_what_became_of_it(
+    bench: Bench, members: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    bench.submit()
+    [order] = bench.toast.orders.values()
+    order |= members
+
+    status = told(bench)
+
+    assert (status.word, bench.adapter.order_status.get(status.word), status.reference) == (*expected, "ref-1")
+    voided_at = datetime(2026, 11, 20, 17, 5, tzinfo=timezone.utc)
+    assert status.changed_at == (voided_at if "voidDate" in members else None)
+    assert [call.path for call in bench.session.calls] == [f"{ORDERS}/{order['guid']}"]
+
+
+@pytest.mark.rule("STAT-3")
+@pytest.mark.parametrize("members", [{"externalId": "LEVELUP:ref-2"}, {"externalId": None}, {"guid": "another"}])
+def test_the_status_of_another_order_is_none(bench: Bench, members: dict[str, Any]) -> None:
+    bench.submit()
+    [order] = bench.toast.orders.values()
+    bench.toast.overrides[f"{ORDERS}/{order['guid']}"] = {**order, **members}
+    with pytest.raises(Unanswered, match="another order"):
+        told(bench)

@@ -175,7 +175,7 @@ class ToastServer:
             number = len(self.orders) + 1
             times = self.restaurants[BOSTON]["prepTimes"]
             ready = self.now + timedelta(minutes=times["takeoutPrepTime"] + times["takeoutThrottlingTime"])
-            priced |= {"guid": guid(0x1000 + number), "approvalStatus": "NEEDS_APPROVAL"}
+            priced |= {"guid": guid(0x1000 + number), "approvalStatus": "NEEDS_APPROVAL", "voided": False}
             priced["estimatedFulfillmentDate"] = order.get("promisedDate") or stamp(ready)
             check |= {"guid": guid(0x2000 + number), "displayNumber": str(number), "payments": [payment]}
             self.orders[external_id or ""] = priced
@@ -371,9 +371,11 @@ def _application(server: ToastServer) -> Flask:
 
     @app.get("/orders/v2/orders/<key>")
     def show_order(key: str) -> Any:
-        if key not in server.orders:
+        """An order by its GUID, as the specification has it, or by its external id."""
+        found = next((each for name, each in server.orders.items() if key in (name, each["guid"])), None)
+        if found is None:
             raise Refusal(404, "Order not found")
-        return server.orders[key]
+        return found
 
     return app
 

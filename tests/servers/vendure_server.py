@@ -152,6 +152,31 @@ class VendureServer(Server):
         )["items"]
         return orders
 
+    def move(self, order_id: str, state: str) -> None:
+        """Move a placed order on: ``Shipped`` is made ready, ``Delivered`` is fetched, ``Cancelled`` is called off."""
+        if state == "Cancelled":
+            query = "mutation($id: ID!) { cancelOrder(input: {orderId: $id}) { __typename ... on Order { id } } }"
+            moved = self.admin(query, id=order_id)
+        else:
+            if state == "Shipped":
+                self._fulfil(order_id)
+            found = self.admin("query($id: ID!) { order(id: $id) { fulfillments { id } } }", id=order_id)
+            query = """mutation($id: ID!, $state: String!) {
+              transitionFulfillmentToState(id: $id, state: $state) { __typename ... on Fulfillment { id } } }"""
+            moved = self.admin(query, id=found["fulfillments"][0]["id"], state=state)
+        if "id" not in moved:
+            raise RuntimeError(f"the order was not moved: {moved}")
+
+    def _fulfil(self, order_id: str) -> None:
+        lines = self.admin("query($id: ID!) { order(id: $id) { lines { id quantity } } }", id=order_id)["lines"]
+        handler = _operation("manual-fulfillment", method="counter", trackingCode="")
+        query = """mutation($input: FulfillOrderInput!) {
+          addFulfillmentToOrder(input: $input) { __typename ... on Fulfillment { id } } }"""
+        wanted = [{"orderLineId": line["id"], "quantity": line["quantity"]} for line in lines]
+        fulfilled = self.admin(query, input={"lines": wanted, "handler": handler})
+        if "id" not in fulfilled:
+            raise RuntimeError(f"the order was not fulfilled: {fulfilled}")
+
     def customers(self) -> list[dict[str, Any]]:
         """All customers: name, telephone and address, and the login if they have an account."""
         query = """{ customers(options: {sort: {id: ASC}}) { items {

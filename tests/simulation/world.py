@@ -141,6 +141,8 @@ class Things:
         self._connection.execute("PRAGMA foreign_keys = ON")
         self.databases = {name: _SimulatedDatabase(url, pool_size=2) for name in HOSTS}
         self.ledgers = {name: Ledger(self.databases[name]) for name in HOSTS}
+        for ledger in self.ledgers.values():
+            ledger.reference_key(b"the simulation's references")
         fftp = FftpAdapter(Account("deli", "fftp", "Deli", {
             "base_url": f"http://{Fftp.host}", "admin_token": Secret("token of the counter"),
         }))  # fmt: skip

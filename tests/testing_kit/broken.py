@@ -17,6 +17,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
@@ -388,6 +389,22 @@ class FlatIds(SandboxAdapter):
         return replace(menu, option_groups=tuple(groups))
 
 
+class TrustingStatus(SandboxAdapter):
+    """The reference of a status is the one that was asked about."""
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        state = session.get(f"/v1/orders/{provider_order_id}/state").object().member("state")
+        return OrderStatus(state.text("word"), reference=reference)
+
+
+class GuessedStatus(SandboxAdapter):
+    """A word that is not in the table is taken for the first of it."""
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        told = super().show_status(location, provider_order_id, reference, session)
+        return told if told.word in self.order_status else replace(told, word="confirmed")
+
+
 MISTAKES = (
     Mistake(DroppedOption, "test_every_item_and_option_is_sent", "ITEM-1"),
     Mistake(DroppedQuantity, "test_the_quantity_of_every_item_is_sent", "ITEM-6"),
@@ -437,4 +454,6 @@ MISTAKES = (
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
+    Mistake(TrustingStatus, "test_the_status_of_another_order_is_not_ours", "STAT-3"),
+    Mistake(GuessedStatus, "test_a_word_that_nobody_knows_is_kept", "STAT-2"),
 )
