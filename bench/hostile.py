@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     many = commands.add_parser("many")
     many.add_argument("--number", type=int, default=200_000)
     given = parser.parse_args(arguments)
+    # The service that is attacked ends with this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if given.command == "bodies":
         show_bodies()
     elif given.command == "connections":
