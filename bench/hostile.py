@@ -143,7 +143,7 @@ def served(directory: Path, **variables: str) -> Iterator[tuple[int, subprocess.
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
         try:
-            for _ in range(200):
+            for _ in range(600):
                 with suppress(OSError):
                     if ask(port, "GET", "/health")[0] == 200:
                         break
