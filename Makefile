@@ -68,7 +68,8 @@ matrix: $(VENV)/runtime
 faults: $(VENV)/development
 	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql) --provider $(or $(PROVIDER),sandbox) $(ARGS)
 
-# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it.
+# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it. ARGS=--checkout: with
+# LevelUp in it.
 simulate: $(VENV)/development
 	$(BIN)/python -m tests.simulation $(or $(N),20000) $(or $(SEED),1) $(ARGS)
 

@@ -45,6 +45,7 @@ from levelup_ov.adapter import (
     MenuOption,
     OptionGroup,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -100,6 +101,13 @@ class FftpAdapter(Adapter):
 
     interface_version = 2
     tenders = frozenset({"levelup"})
+    order_status = {
+        "received": "placed",
+        "preparing": "preparing",
+        "ready": "ready",
+        "completed": "picked_up",
+        "cancelled": "cancelled",
+    }
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
         "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),
@@ -158,6 +166,7 @@ class FftpAdapter(Adapter):
             raise broken_protocol("the provider answers POST /fftp/v1/orders with 404") from None
         placed = reply.object()
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
+        _check_kept(placed, "POST /fftp/v1/orders")
         _check_lines(placed, body, "POST /fftp/v1/orders")
         # 200 is an earlier order; its minutes count from that time.
         made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
@@ -179,6 +188,13 @@ class FftpAdapter(Adapter):
         placed = self._finish(first, first.instant("created_at"), session, customer=customer, discounted=None)
         others = tuple(row.identifier("order_id") for row in found if row is not first)
         return replace(placed, duplicates=others)
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        """FFTP does not say when a status changed."""
+        path = _path(provider_order_id)
+        order = session.get(path).object()
+        _check_echo(order, f"GET {path}", reference, customer=None, order_id=provider_order_id)
+        return OrderStatus(order.text("status"), reference=order.text("payment_proof").removeprefix(PROOF))
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status == 409:
@@ -235,7 +251,7 @@ class FftpAdapter(Adapter):
 
     def _kept(self, order_id: str, reference: str, customer: str | None, session: Session) -> JSONObject:
         """The order as FFTP has it after marking it as paid; if that failed, as it is."""
-        path = f"/fftp/v1/orders/{quote(order_id, safe='')}"
+        path = _path(order_id)
         call = f"POST {path}/paid"
         try:
             try:
@@ -253,13 +269,18 @@ class FftpAdapter(Adapter):
         except NotFound:
             raise broken_protocol(f"the provider confirmed an order, and answers {call} with 404") from None
         _check_echo(kept, call, reference, customer=customer, order_id=order_id)
+        _check_kept(kept, call)
         return kept
+
+
+def _path(order_id: str) -> str:
+    return f"/fftp/v1/orders/{quote(order_id, safe='')}"
 
 
 def _check_echo(
     order: JSONObject, call: str, reference: str, *, customer: str | None, order_id: str | None = None
 ) -> None:
-    """Check that FFTP's answer to ``call`` is about the requested order, and that it was not canceled.
+    """Check that FFTP's answer to ``call`` is about the requested order.
 
     :raises Unanswered: ``provider_protocol_error``, with the call and the member.
     """
@@ -271,6 +292,10 @@ def _check_echo(
     for member, (said, wanted) in echoed.items():
         if wanted is not None and said != wanted:
             raise broken_protocol(f"the provider's answer to {call} is about another order: $.{member} is not ours")
+
+
+def _check_kept(order: JSONObject, call: str) -> None:
+    """Check that an order that was just placed is not canceled. :raises Unanswered: it is."""
     if order.text("status", "") == "cancelled":
         raise broken_protocol(f"the provider's answer to {call} says that the order was cancelled: $.status")
 

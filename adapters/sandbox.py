@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from levelup_ov.adapter import (
     DELIMITER,
@@ -34,6 +35,7 @@ from levelup_ov.adapter import (
     MenuOption,
     OptionGroup,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -134,6 +136,15 @@ class SandboxAdapter(Adapter):
     creates_customer_accounts = True
     schedules = True
     fences = True
+    order_status = {
+        "taken": "placed",
+        "confirmed": "accepted",
+        "cooking": "preparing",
+        "waiting": "ready",
+        "collected": "picked_up",
+        "called-off": "cancelled",
+        "turned-down": "refused",
+    }
     settings = {
         "base_url": Setting("address of the engine", default="http://sandbox.internal", url=True),
         "api_key": Setting("the engine's key; the embedded one has the default", default="sandbox", secret=True),
@@ -182,6 +193,17 @@ class SandboxAdapter(Adapter):
         path = f"/v1/locations/{location.provider_id}/voids"
         answer = session.post(path, {"reference": reference}, repeatable=True).object().member("void")
         _check_echo(answer, f"POST {path}", "$.void", location.provider_id, reference)
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        path = f"/v1/orders/{quote(provider_order_id, safe='')}/state"
+        state = session.get(path).object().member("state")
+        _check_echo(state, f"GET {path}", "$.state", location.provider_id, reference)
+        return OrderStatus(
+            state.text("word"),
+            reference=state.text("reference"),
+            changed_at=state.instant("since"),
+            expected_ready_at=state.member("ready").instant("at", None),
+        )
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in REFUSING_STATUSES:

@@ -11,6 +11,8 @@ account:
   ``UpdateOrder``), and an update names the version that it changes: canceling an unpaid version makes Square refuse
   a later payment. ``CancelPaymentByIdempotencyKey`` is not such a fence: "if no payment with the specified
   idempotency key is found, no action is taken and the endpoint returns successfully".
+- The fulfillment of an order has its status; a canceled order is itself ``CANCELED``. A fulfillment that ``FAILED`` was
+  rejected if it has ``rejected_at``; else nobody may have picked it up.
 - A line names an item variation, so a variation is an item of our menu. A modifier is named without its list.
 - Orders are accepted for any time; the location's hours tell when an order for "as soon as possible" is due (TIME-4).
   The documents do not say that the Orders API enforces numbers of modifiers (ITEM-7) or refuses what is sold out.
@@ -18,6 +20,8 @@ account:
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -37,6 +41,7 @@ from levelup_ov.adapter import (
     Location,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -48,6 +53,7 @@ from levelup_ov.adapter import (
     Setting,
     Tender,
     Unanswered,
+    User,
     broken_protocol,
     check_basket,
     in_minutes,
@@ -77,6 +83,20 @@ _REFUSALS: Sequence[tuple[str, str | None]] = (
     ("", "order_refused"),
 )
 """Patterns for ``CODE field detail`` of an error, and our code; None: it proves nothing, or the fault is ours."""
+_SINCE = {
+    "PROPOSED": "placed_at",
+    "RESERVED": "accepted_at",
+    "PREPARED": "ready_at",
+    "COMPLETED": "picked_up_at",
+    "CANCELED": "canceled_at",
+    "FAILED, rejected": "rejected_at",
+}
+"""The member of a pickup with the time at which its fulfillment came to a state."""
+_EXTENSION = re.compile(
+    r"[\s,;]*(?:\b(?:extension|extensi[oó]n|extn|ext|anexo|interno|int|poste)\b|x|#)[.:=\s]*([0-9]{1,9})\s*$",
+    re.IGNORECASE,
+)
+"""How people write the extension of a telephone number, behind it."""
 _REFUSING = ("INVALID_REQUEST_ERROR", "PAYMENT_METHOD_ERROR")
 _REFUSING_STATUSES = (400, 402, 404, 409, 422)
 
@@ -92,6 +112,14 @@ class SquareAdapter(Adapter):
     tenders = frozenset({"levelup"})
     schedules = True
     fences = True
+    order_status = {
+        "PROPOSED": "placed",
+        "RESERVED": "preparing",
+        "PREPARED": "ready",
+        "COMPLETED": "picked_up",
+        "CANCELED": "cancelled",
+        "FAILED, rejected": "refused",
+    }
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
         "environment": Setting("production or sandbox", default="production"),
@@ -129,10 +157,14 @@ class SquareAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         order.check_ready(self._ready(order)[1])
         reference = order.reference or str(uuid4())
-        body = {"idempotency_key": _key(reference, "order"), "order": {**self._order(order), "reference_id": reference}}
+        content, validated = {**self._order(order), "reference_id": reference}, order.cart.get("validated")
+        # A try after one that created and did not pay may differ in what the ledger does not compare: for whom an item
+        # is, the sequence of the lines, the price that was shown. It is another order, under the same key of payment.
+        key = _key(reference, f"order:{_digest(content, validated and validated.reveal())}")
+        body = {"idempotency_key": key, "order": content}
         created = session.post("/v2/orders", body, repeatable=True).object().member("order")
         _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
-        quoted, validated = self._quote(created, order), order.cart.get("validated")
+        quoted = self._quote(created, order)
         if validated not in (None, quoted.cart["validated"]):
             raise Refused("price_changed", "The price has changed since the validation.")
         order_id, charge = created.identifier("id"), quoted.consumer_pays
@@ -141,7 +173,7 @@ class SquareAdapter(Adapter):
             charged, echoed = self._pay(order, reference, trace, session)
         except Refused as refusal:
             # An earlier attempt at this payment may have succeeded; an unpaid order proves that none did.
-            held = self._show(order.location, reference, trace, session)
+            held = self._show(order.location, order_id, reference, session)
             if (placed := self._placed(held, trace)) is not None:
                 return placed
             if refusal.proof and held.text("state") == "CANCELED":
@@ -163,7 +195,8 @@ class SquareAdapter(Adapter):
 
         An unpaid order proves that nothing was placed, if it is unchanged since its creation, or canceled.
         """
-        return self._placed(self._show(location, reference, trace, session), trace)
+        order_id = JSONObject(trace).identifier("order_id")
+        return self._placed(self._show(location, order_id, reference, session), trace)
 
     def _placed(self, order: JSONObject, trace: Mapping[str, Any]) -> Placed | None:
         known = JSONObject(trace)
@@ -192,7 +225,8 @@ class SquareAdapter(Adapter):
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
         """Cancel the unpaid version of the order: Square then refuses to take a payment for it."""
-        order, created = self._show(location, reference, trace, session), _version(JSONObject(trace))
+        known = JSONObject(trace)
+        order, created = self._show(location, known.identifier("order_id"), reference, session), _version(known)
         if order.text("state") != "OPEN" or order.each("tenders", []) or _version(order) > created:
             return
         canceled = {
@@ -202,14 +236,24 @@ class SquareAdapter(Adapter):
             "fulfillments": [{"uid": each.text("uid"), "state": "CANCELED"} for each in order.each("fulfillments", [])],
         }
         path = f"/v2/orders/{quote(order.identifier('id'), safe='')}"
-        body = {"idempotency_key": _key(reference, "cancel"), "order": canceled}
+        body = {"idempotency_key": _key(reference, f"cancel:{order.identifier('id')}"), "order": canceled}
         after = session.call("PUT", path, body=body, repeatable=True).object().member("order")
         _check_echo(after, f"PUT {path}", id=order.identifier("id"), reference_id=reference)
         if after.text("state") != "CANCELED":
             raise broken_protocol(f"the provider did not cancel the order: $.order.state in the answer to PUT {path}")
 
-    def _show(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> JSONObject:
-        order_id = JSONObject(trace).identifier("order_id")
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        order = self._show(location, provider_order_id, reference, session)
+        word, pickup = _status(order)
+        since = _SINCE.get(word)
+        return OrderStatus(
+            word,
+            reference=order.text("reference_id"),
+            changed_at=pickup.instant(since, None) if pickup is not None and since is not None else None,
+            expected_ready_at=_pickup_at(order),
+        )
+
+    def _show(self, location: Location, order_id: str, reference: str, session: Session) -> JSONObject:
         path = f"/v2/orders/{quote(order_id, safe='')}"
         order = session.get(path).object().member("order")
         echoed = {"id": order_id, "reference_id": reference, "location_id": location.provider_id}
@@ -268,12 +312,7 @@ class SquareAdapter(Adapter):
         """The order in Square's members."""
         scheduled, ready_at = self._ready(order)
         pickup_at = ready_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if scheduled and ready_at else ""
-        user, discount = order.user, order.merchant_funded_discount
-        phone = re.sub(r"[\s().-]", "", user.phone or "")
-        for member, value, most in (("name", user.name, 255), ("phone", phone, 17), ("email", user.email or "", 255)):
-            if len(value) > most:
-                words = f"Square takes at most {most} characters of it."
-                raise Refused("customer_refused", words, path=f"$.user.{member}")
+        discount = order.merchant_funded_discount
         return _given(
             location_id=order.location.provider_id,
             source={"name": "LevelUp"},
@@ -283,7 +322,7 @@ class SquareAdapter(Adapter):
                 "amount_money": self._money(discount),
             }],
             fulfillments=[{"type": "PICKUP", "state": "PROPOSED", "pickup_details": _given(
-                recipient=_given(display_name=user.name, phone_number=phone, email_address=user.email),
+                recipient=_recipient(order.user),
                 schedule_type="SCHEDULED" if scheduled else "ASAP",
                 pickup_at=pickup_at,
                 prep_time_duration=self._prep and f"PT{self._prep}M",
@@ -415,6 +454,24 @@ def _line(item: Item, path: str) -> dict[str, Any]:
     return line | _given(modifiers=modifiers, note=" / ".join(note for note in notes if note))
 
 
+def _recipient(user: User) -> dict[str, Any]:
+    """Who picks the order up; the extension of a telephone, for which Square has no member, is told with the name.
+
+    :raises Refused: ``customer_refused``: Square has no room for a member.
+    """
+    written = user.phone or ""
+    extension = _EXTENSION.search(written)
+    phone = re.sub(r"[\s()./\u2010-\u2015-]", "", written[: extension.start()] if extension else written)
+    name = f"{user.name} (ext. {extension[1]})" if extension else user.name
+    for member, value, most in (("name", name, 255), ("phone", phone, 17), ("email", user.email or "", 255)):
+        if len(value) > most:
+            words = f"Square takes at most {most} characters of it."
+            raise Refused("customer_refused", words, path=f"$.user.{member}")
+    if phone and not re.fullmatch(r"\+?[0-9]+", phone):
+        raise Refused("customer_refused", "Square takes the digits of a telephone number.", path="$.user.phone")
+    return _given(display_name=name, phone_number=phone, email_address=user.email)
+
+
 def _note(words: str | None, path: str) -> str | None:
     if words is not None and len(words) > NOTE_LIMIT:
         limit = f"Special instructions may have {NOTE_LIMIT} characters."
@@ -436,9 +493,28 @@ def _pickup_at(order: JSONObject) -> datetime | None:
     return None
 
 
+def _status(order: JSONObject) -> tuple[str, JSONObject | None]:
+    """The state of an order's fulfillment, and its pickup; the order's own state if it has none or is canceled.
+
+    An order with several fulfillments, which only the seller can make, has the states of all of them.
+    """
+    fulfillments = order.each("fulfillments", [])
+    if order.text("state") == "CANCELED" or not fulfillments:
+        return order.text("state"), None
+    states = sorted({each.text("state") for each in fulfillments})
+    pickup = fulfillments[0].member("pickup_details") if len(fulfillments) == 1 else None
+    if states == ["FAILED"] and pickup is not None and pickup.has("rejected_at"):
+        states.append("rejected")
+    return ", ".join(states), pickup
+
+
 def _given(**members: Any) -> dict[str, Any]:
     """The members that have a value."""
     return {name: value for name, value in members.items() if value}
+
+
+def _digest(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _key(reference: str, call: str) -> str:

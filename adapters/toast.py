@@ -9,6 +9,8 @@ configuration 1.0; 2026-11); not verified on a live account:
   It may lack a ready time; the guide then adds ``takeoutPrepTime`` and ``takeoutThrottlingTime``.
 - An order is found by its ``externalId``, which is unique and begins with a name that Toast gave the client.
 - The quantity of a modifier must be that of its item: a modifier wanted twice is listed twice.
+- Employees approve an order or not (``approvalStatus``). An approved order has the kitchen's ``guestOrderStatus``, a
+  voided one ``voided``.
 - A guest needs a phone number and an e-mail address. A note for the kitchen is a modifier without an item.
 """
 
@@ -22,6 +24,7 @@ from urllib.parse import quote
 
 from adapters.toast_menu import MenuReader
 from adapters.toast_orders import (
+    ORDER_STATUS,
     check_price,
     check_selections,
     customer,
@@ -29,6 +32,7 @@ from adapters.toast_orders import (
     payment,
     read_placed,
     read_quote,
+    read_status,
     refuse_notes,
 )
 from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
@@ -40,6 +44,7 @@ from levelup_ov.adapter import (
     Login,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -49,6 +54,7 @@ from levelup_ov.adapter import (
     Session,
     Setting,
     Tender,
+    broken_protocol,
     read_each,
     reading,
 )
@@ -59,19 +65,27 @@ MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
 _REFUSALS = (
     (r"promised|opened ?date", "ready_time_unavailable"),
     (r"out of stock|sold out|unavailable|86'?d", "item_unavailable"),
+    (r"(dining ?option|payment|discount).*not found", "order_refused"),
+    (r"(modifier|option).*not found", "unknown_option"),
+    (r"item.*not found", "unknown_item"),
     (r"modifier|option ?group|selection", "invalid_choices"),
     (r"customer|e-?mail|phone|(first|last) ?name", "customer_refused"),
 )
-"""Patterns for the text of Toast's refusals, and our code for each; any other is ``order_refused``."""
+"""Patterns for the text of Toast's refusals, and our code for each; any other is ``order_refused``.
+
+A 404 is read as if it ended with *not found*.
+"""
 _DUPLICATE = re.compile(r"external ?id", re.IGNORECASE)
 """An order with this id exists: not a refusal, but a question for :meth:`ToastAdapter.find_order`."""
 
 _OF_GATEWAYS = ("error", "path", "timestamp")
 """Members of a 404 from servers in front of Toast, for an unknown address."""
+_OF_AN_ORDER = re.compile(r"(?!.*(restaurant|location|merchant))(?=.*\border\b).*", re.IGNORECASE | re.DOTALL)
+"""The text of a 404 about an order; one about the restaurant proves nothing about its orders."""
 
 
 class NotFound(Refused):
-    """Toast does not know the order, or something named in it."""
+    """Toast does not know the order, the restaurant, or something named in an order."""
 
 
 class ToastAdapter(Adapter):
@@ -80,6 +94,7 @@ class ToastAdapter(Adapter):
     interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
+    order_status = ORDER_STATUS
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
         "client_id": Setting("the client's id", required=True),
@@ -141,14 +156,22 @@ class ToastAdapter(Adapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """Only Toast's own 404 proves that there is none: an invalid id is a 400."""
+        """Only Toast's own 404 about the order proves that there is none: an invalid id is a 400."""
         external_id = self._external_id(reference)
         path = f"/orders/v2/orders/{quote(external_id, safe=':')}"
         try:
             order = self._call(session, "GET", path, location.provider_id).object()
-        except NotFound:
+        except NotFound as refusal:
+            if not _OF_AN_ORDER.fullmatch(refusal.message):
+                words = f"the provider's 404 to GET {path} is not about the order: {refusal.message}"
+                raise broken_protocol(words) from None
             return None
         return read_placed(order, external_id, None, f"GET {path}")
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        path = f"/orders/v2/orders/{quote(provider_order_id, safe='')}"
+        order = self._call(session, "GET", path, location.provider_id).object()
+        return read_status(order, provider_order_id, self._external_id(reference), f"GET {path}")
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in (400, 404):
@@ -158,11 +181,10 @@ class ToastAdapter(Adapter):
         if reply.status == 404:
             # A gateway's 404 is not Toast's, and must not prove that there is no order.
             own = problem.identifier("status", "") == "404" and not any(map(problem.has, _OF_GATEWAYS))
-            return NotFound("unknown_item", words) if own else None
+            return NotFound(_code_of(f"{words} not found"), words) if own else None
         if _DUPLICATE.search(words):
             return None
-        codes = (code for pattern, code in _REFUSALS if re.search(pattern, words, re.IGNORECASE))
-        return Refused(next(codes, "order_refused"), words)
+        return Refused(_code_of(words), words)
 
     def _call(self, session: Session, method: str, path: str, restaurant: str, **more: Any) -> Reply:
         return self._login.call(session, method, path, headers={"Toast-Restaurant-External-ID": restaurant}, **more)
@@ -224,6 +246,10 @@ class ToastAdapter(Adapter):
 
     def _external_id(self, reference: str) -> str:
         return f"{self.account.setting('naming_authority')}:{reference}"
+
+
+def _code_of(words: str) -> str:
+    return next((code for pattern, code in _REFUSALS if re.search(pattern, words, re.IGNORECASE)), "order_refused")
 
 
 def _estimated(priced: JSONObject, body: Mapping[str, Any], ready: Ready) -> Ready:

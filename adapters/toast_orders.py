@@ -16,11 +16,13 @@ from levelup_ov.adapter import (
     Item,
     JSONObject,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
     Refused,
     Secret,
+    Stage,
     User,
     broken_protocol,
     check_basket,
@@ -36,6 +38,17 @@ MOST_OF_EMAIL = 53
 """The most characters of a guest's e-mail address."""
 NO_LAST_NAME = "Guest"
 """The last name of a guest who has only one name: Toast requires two."""
+ORDER_STATUS: Mapping[str, Stage] = {
+    "NEEDS_APPROVAL": "placed",
+    "FUTURE": "placed",
+    "APPROVED": "accepted",
+    "NOT_APPROVED": "refused",
+    "IN_PREPARATION": "preparing",
+    "READY_FOR_PICKUP": "ready",
+    "CLOSED": "picked_up",
+    "voided": "cancelled",
+}
+"""The values of ``approvalStatus`` and ``guestOrderStatus``, and the member ``voided``."""
 _US = "1"
 """The calling code of the United States; Toast requires the code for all other numbers."""
 
@@ -241,8 +254,7 @@ def read_placed(order: JSONObject, external_id: str, expected: Cents | None, cal
 
     :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or a voided one.
     """
-    if order.text("externalId", None) != external_id:
-        raise broken_protocol(f"the provider's answer to {call} is another order: $.externalId is not ours")
+    _check_echo(order, external_id, call)
     for member in ("voided", "deleted"):
         if order.boolean(member, False):
             raise broken_protocol(f"the provider's answer to {call} contradicts the order: $.{member}")
@@ -258,6 +270,32 @@ def read_placed(order: JSONObject, external_id: str, expected: Cents | None, cal
         expected_charge=expected,
         charged=check.dollars("totalAmount") + tips,
     )
+
+
+def read_status(order: JSONObject, guid: str, external_id: str, call: str) -> OrderStatus:
+    """The status of an order: the kitchen's for an approved order, except ``RECEIVED``, which all have at first.
+
+    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order.
+    """
+    _check_echo(order, external_id, call)
+    if order.identifier("guid") != guid:
+        raise broken_protocol(f"the provider's answer to {call} is another order: $.guid is not ours")
+    word, in_kitchen = order.text("approvalStatus"), order.text("guestOrderStatus", "")
+    if word == "APPROVED" and in_kitchen not in ("", "RECEIVED"):
+        word = in_kitchen
+    gone = next((member for member in ("voided", "deleted") if order.boolean(member, False)), None)
+    return OrderStatus(
+        gone or word,
+        reference=order.text("externalId").rpartition(":")[2],
+        changed_at=order.instant("voidDate", None) if gone == "voided" else None,
+        expected_ready_at=order.instant("estimatedFulfillmentDate", None),
+    )
+
+
+def _check_echo(order: JSONObject, external_id: str, call: str) -> None:
+    """:raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order."""
+    if order.text("externalId", None) != external_id:
+        raise broken_protocol(f"the provider's answer to {call} is another order: $.externalId is not ours")
 
 
 def _stamp(instant: datetime) -> str:

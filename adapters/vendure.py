@@ -1,6 +1,6 @@
 """Vendure, a commerce server, with the plugin of ``plugins/vendure``: guests, accounts, both tenders.
 
-How version 3.7.3 behaves with version 2 of the plugin, from their source and on a running server (2026-11):
+How version 3.7.3 behaves with version 2.1 of the plugin, from their source and on a running server (2026-11):
 
 - A location is a channel, named by its token in a header. The token is not a secret: every storefront sends it.
 - Each call of the plugin is one transaction. A refused call leaves nothing behind, except attempts to pay.
@@ -30,6 +30,7 @@ from levelup_ov.adapter import (
     Location,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Refused,
@@ -54,6 +55,8 @@ PLACE = (
 )
 HELD = "{ reference fences order { id code pickupAt } others }"
 FIND = "query Find($reference: String!) { held: levelUpFind(reference: $reference) " + HELD + " }"
+STATUS = """query Status($reference: String!) {
+  held: levelUpFind(reference: $reference) { reference order { id state stateSince pickupAt } } }"""
 FENCE = (
     """mutation Fence($reference: String!, $key: String!) {
   held: levelUpFence(reference: $reference, key: $key) """
@@ -79,6 +82,15 @@ class VendureAdapter(Adapter):
     creates_customer_accounts = True
     schedules = True
     fences = True
+    order_status = {
+        "PaymentAuthorized": "placed",
+        "PaymentSettled": "placed",
+        "PartiallyShipped": "preparing",
+        "Shipped": "ready",
+        "PartiallyDelivered": "ready",
+        "Delivered": "picked_up",
+        "Cancelled": "cancelled",
+    }
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
@@ -148,6 +160,19 @@ class VendureAdapter(Adapter):
         """No open cart will be placed under the reference any more. An existing order stays."""
         variables = {"reference": reference, "key": self.account.setting("tender_key")}
         _placed(_ask(session, location.provider_id, FENCE, variables), reference, fenced=True)
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        """The order's state. The plugin has it since version 2.1."""
+        held = _data(_ask(session, location.provider_id, STATUS, {"reference": reference})).member("held")
+        order = held.member("order")
+        if held.text("reference") != reference or order.identifier("id") != provider_order_id:
+            raise broken_protocol("the provider's answer is about another order")
+        return OrderStatus(
+            order.text("state"),
+            reference=held.text("reference"),
+            changed_at=order.instant("stateSince", None),
+            expected_ready_at=order.instant("pickupAt", None),
+        )
 
     def error_from(self, reply: Reply) -> Refused | None:
         return problem_in(reply.object()) if reply.status == 200 else None

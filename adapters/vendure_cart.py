@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from datetime import timezone
 from typing import Any
@@ -12,7 +13,7 @@ from levelup_ov.adapter import Choice, Fee, Item, JSONObject, Order, Quote, Read
 
 CART = """
   token merchantDiscount providerDiscount
-  order { code total totalWithTax customFields { pickupAt } taxSummary { taxTotal }
+  order { code total totalWithTax customFields { pickupAt guestName guestPhone guestEmail } taxSummary { taxTotal }
     lines { quantity linePrice productVariant { id }
       customFields { instructions recipient modifiers { id facet { id } } } }
     surcharges { sku description price priceWithTax } }
@@ -69,9 +70,10 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
     the sum of its discounts is reported as the shop's own discount, so that the parts add up.
 
     :raises Refused: the shop does not apply the whole merchant-funded discount.
-    :raises Unanswered: the cart does not match the order.
+    :raises Unanswered: the cart does not match the order, or belongs to another guest.
     """
     held = cart.member("order")
+    _check_guest(held.member("customFields"), order.user)
     _check_lines(held, order)
     tips = [each for each in held.each("surcharges") if each.text("sku") == "tip"]
     fees = [each for each in held.each("surcharges") if each.text("sku") != "tip"]
@@ -97,6 +99,18 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
     if held.cents("total") != quote.total + tip - merchant - provider:
         raise broken_protocol("the parts of the provider's price do not add up to its total")
     return quote
+
+
+def _check_guest(fields: JSONObject, user: User) -> None:
+    """An answer that came back to the wrong request may hold the very same lines (SUB-8)."""
+    said = (fields.text("guestName"), fields.text("guestPhone", None), fields.text("guestEmail", None))
+    # The plugin trims names, and does not count the same characters as blank.
+    if (_unspaced(said[0]), *said[1:]) != (_unspaced(user.name), user.phone, user.email):
+        raise broken_protocol("the provider's cart is another guest's: $.order.customFields of the answer")
+
+
+def _unspaced(name: str) -> str:
+    return re.sub(r"[\s\ufeff]", "", name)
 
 
 def _check_lines(held: JSONObject, order: Order) -> None:

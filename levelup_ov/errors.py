@@ -60,6 +60,11 @@ KINDS: Mapping[str, Kind] = {
     "location_not_found": _request(
         404, "No account has a location with this id.", "Read the ids from GET /merchants/:id/locations."
     ),
+    "order_not_found": _request(
+        404,
+        "There is no such order, or not of this app.",
+        "Use the order_id that the submission returned, or the UUID that the charge returned.",
+    ),
     "method_not_allowed": _request(
         405, "The address does not support this method.", "See the endpoints in the contract."
     ),
@@ -79,6 +84,11 @@ KINDS: Mapping[str, Kind] = {
         "The location does not fulfill orders in this way.",
         "See fulfills_pickups and fulfills_deliveries of the location.",
     ),
+    "status_not_supported": _request(
+        422,
+        "The location's provider does not report the status of orders.",
+        "Ask the restaurant; the README lists which providers report it.",
+    ),
     "order_validation_expired": _request(
         422, "The order was validated more than 7 days ago.", "Validate the order again."
     ),
@@ -94,7 +104,6 @@ KINDS: Mapping[str, Kind] = {
         "No merchant or user was connected under this id.",
         "Use the id that starting the connection returned.",
     ),
-    "order_not_found": _request(404, "There is no such order of this app.", "Use the UUID that the charge returned."),
     "invalid_confirmation": _request(
         422, "The confirmation is not the connection's, or it is too old.", "Start the connection again."
     ),
@@ -187,8 +196,8 @@ KINDS: Mapping[str, Kind] = {
 class Refused(Failure):
     """The provider said no, and its answer proves that nothing was placed.
 
-    ``proof`` is False where it proves nothing: it was the answer to another call, and the one that places the
-    order had begun (SUB-5).
+    ``proof`` is False if it proves nothing: it answered another call, and the placing call had begun (SUB-5). Only
+    ``Session`` knows that: it sets it once, just before it raises the refusal that the adapter made.
     """
 
     proof = True
@@ -207,9 +216,10 @@ class ReferenceFenced(Refused):
 class Unanswered(Failure):
     """The provider was not reached, or gave no usable answer.
 
-    ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went
-    out, or was turned away at the door (401, 403, 429).
-    ``status``: the HTTP status, where there was one.
+    ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went out, or
+    was refused before it was processed (401, 403, 429). It counts all attempts of a call: ``Session`` adds up the
+    earlier ones before it raises the failure of the last.
+    ``status``: the HTTP status, if there was one.
     """
 
     def __init__(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import get_args
+from typing import Any, get_args
 
 from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+from levelup_ov.domain.status import STAGES
 from levelup_ov.domain.tender import TenderKind
 
 BUILT_IN: Mapping[str, str] = {
@@ -134,6 +135,11 @@ def _contradiction(adapter: type[Adapter]) -> str:
         return "fences must be True or False"
     if fences != (adapter.fence_order is not Adapter.fence_order):
         return "fences = True and fence_order() go together: declare both or neither"
+    words = adapter.order_status
+    if not isinstance(words, Mapping) or not all(stage in STAGES for stage in words.values()):
+        return f"order_status must map the provider's words to stages, each one of {', '.join(STAGES)}"
+    if bool(words) != (adapter.show_status is not Adapter.show_status):
+        return "order_status and show_status() go together: declare both or neither"
     return ""
 
 
@@ -176,7 +182,9 @@ def _described(point: EntryPoint) -> str:
 
 def _owner(point: EntryPoint) -> str:
     """The distribution of an entry point, with its version."""
-    try:
-        return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
-    except (KeyError, TypeError, AttributeError):
-        return "a distribution without metadata"
+    if point.dist is None:
+        return "an unknown distribution"
+    # Not dist.name: since Python 3.13 it warns, and will raise, where there are no metadata.
+    found: Any = point.dist.metadata or {}
+    name, version = found.get("Name"), found.get("Version")
+    return f"{name} {version}" if name and version else "a distribution without metadata"

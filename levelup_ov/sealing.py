@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import os
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from levelup_ov.domain.secret import Secret
 
@@ -48,15 +49,10 @@ class Sealer:
         return None
 
 
-def is_sealed(value: str) -> bool:
-    """Whether ``value`` has the form of a sealed value."""
-    return value.startswith(PREFIX)
-
-
 def derive(key: Secret, purpose: str) -> bytes:
-    """A 32-byte key of its own for each purpose, so that no key is used in two ways.
+    """A separate 32-byte key for each purpose, so that no key is used in two ways.
 
-    The keys are random and as long as the hash, so one HMAC is a sound derivation (RFC 5869, expand only).
+    The keys are random and as long as the hash, so no extraction is needed (RFC 5869).
     """
     material = base64.b64decode(key.reveal(), altchars=b"-_")
-    return hmac.digest(material, f"levelup_ov {purpose}".encode() + b"\x01", "sha256")
+    return HKDFExpand(SHA256(), 32, f"levelup_ov {purpose}".encode()).derive(material)

@@ -23,6 +23,7 @@ DECLARED: Mapping[str, Callable[[type[Adapter]], str]] = {
     "Customer accounts (META-6)": lambda adapter: _yes(adapter.creates_customer_accounts),
     "Orders for later (TIME-4)": lambda adapter: _yes(adapter.schedules),
     "Delivery (EP-12)": lambda adapter: _yes("delivery" in adapter.fulfillments),
+    "Order status (STAT-1)": lambda adapter: _yes(bool(adapter.order_status)),
     "A lost answer (SUB-5)": lambda adapter: {"look_up": "look-up", "replay": "replay"}[adapter.recovery],
 }
 """Abilities that the adapter's class declares."""

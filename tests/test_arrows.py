@@ -28,7 +28,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger",
+        "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger", "statuses",
         "backup", "migrations",
     ),
 }  # fmt: skip

@@ -200,7 +200,7 @@ def test_an_installed_adapter_that_is_not_enabled_is_offered(distribute: Callabl
 
 
 def _fence(*_: Any) -> None:
-    """Fences nothing."""
+    """Fences nothing, and reports nothing."""
 
 
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -210,6 +210,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "none": ({"echoes_nothing": None}, "echoes_nothing must quote"),
     "fence not declared": ({"fence_order": _fence}, "declare both or neither"),
     "fence not written": ({"fences": True}, "declare both or neither"),
+    "status not declared": ({"show_status": _fence}, "order_status and show_status() go together"),
+    "status not written": ({"order_status": {"done": "ready"}}, "order_status and show_status() go together"),
+    "a stage of its own": ({"order_status": {"done": "done"}, "show_status": _fence}, "each one of placed, accepted"),
+    "no table": ({"order_status": True, "show_status": _fence}, "each one of placed, accepted"),
     "fences not a boolean": ({"fences": "yes", "fence_order": _fence}, "fences must be True or False"),
 }
 
@@ -225,7 +229,8 @@ def test_an_adapter_that_contradicts_itself(module: ModuleType, case: str) -> No
 
 @pytest.mark.rule("SUB-8", "SUB-10")
 def test_an_adapter_that_declares_soundly(module: ModuleType) -> None:
-    members = {"echoes_nothing": "guide, section 4: no reference", "fences": True, "fence_order": _fence}
+    members = {"echoes_nothing": "guide, section 4: no reference", "fences": True, "fence_order": _fence,
+               "order_status": {"done": "ready"}, "show_status": _fence}  # fmt: skip
     module.Partner = type("Partner", (module.Partner,), members)  # type: ignore[attr-defined]
     assert Registry(("mine=partner_adapter:Partner",)).adapter_class("mine") is module.Partner
 

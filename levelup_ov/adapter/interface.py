@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from levelup_ov.adapter.account import Account, Setting
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus, Stage
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
@@ -26,41 +26,6 @@ INTERFACE_VERSION = 2
 Recovery = Literal["look_up", "replay"]
 """``look_up``: :meth:`Adapter.find_order` asks the provider. ``replay``: :meth:`Adapter.submit_order` is called
 again with the same reference, for a provider that promises the same order for the same idempotency key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One key of an account's ``settings`` table in the accounts file.
-
-    ``secret``: given only as ``env:NAME``, handed over as :class:`~levelup_ov.domain.secret.Secret`.
-    ``url``: must be an absolute http(s) address; its trailing slash is removed.
-    """
-
-    meaning: str
-    required: bool = False
-    default: str | None = None
-    secret: bool = False
-    url: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One entry of the accounts file, checked against the adapter's declared settings.
-
-    ``time_zone`` and ``accepts_tips`` apply where the provider does not say.
-    """
-
-    name: str
-    provider: str
-    merchant_name: str
-    settings: Mapping[str, str | Secret] = field(default_factory=dict)
-    time_zone: str | None = None
-    accepts_tips: bool | None = None
-
-    def setting(self, name: str) -> str:
-        """A setting's value, or the empty string; secrets are revealed, so only into a request."""
-        value = self.settings.get(name, "")
-        return value.reveal() if isinstance(value, Secret) else value
 
 
 class Adapter(ABC):
@@ -86,6 +51,10 @@ class Adapter(ABC):
     """If the provider documents that it never returns our reference: that statement, and its source (SUB-8)."""
     fences: ClassVar[bool] = False
     """Whether :meth:`fence_order` is implemented (SUB-10)."""
+    order_status: ClassVar[Mapping[str, Stage]] = {}
+    """The provider's words for the status of an order, each with its stage; :meth:`show_status` is implemented then.
+
+    A word that is not in it is passed on as it is and never guessed (STAT-2)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The keys that an account's ``settings`` table may have; any other key is reported at startup."""
 
@@ -140,6 +109,13 @@ class Adapter(ABC):
         After it returns, :meth:`find_order` is conclusive. An order that was placed stays as it is.
         """
         raise LookupError(f"{type(self).__name__} cannot fence orders")
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        """The status of a placed order, in the provider's word; called only where there is an :attr:`order_status`.
+
+        One call to the provider. Here a refusal, such as "no such order", is the provider's fault (STAT-3).
+        """
+        raise LookupError(f"{type(self).__name__} reports no order status")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:

@@ -1,4 +1,4 @@
-"""EP-1 to EP-5."""
+"""EP-1 to EP-5, and STAT-1."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
         if g.context.replayed:
             response.headers["Idempotency-Replayed"] = "true"
         return response
+
+    @orders.get("/locations/<path:location_id>/orders/<order_id>")
+    def show_order(location_id: str, order_id: str) -> Response:
+        key = read_idempotency_key()
+        return _conditional(responses.order(service.order_status(location_id, order_id, key, g.context)))
 
     def respond(root: str, answer: Any) -> Response:
         members = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}

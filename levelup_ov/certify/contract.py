@@ -26,7 +26,7 @@ def rules() -> Mapping[str, Rule]:
 
 
 def table(name: str) -> Mapping[str, str]:
-    """The type of every member of ``validation``, ``submission``, ``location`` or ``menu``, by its path."""
+    """The type of every member of ``validation``, ``submission``, ``status``, ``location`` or ``menu``, by its path."""
     return _data()["tables"][name]
 
 

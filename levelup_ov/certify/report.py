@@ -24,7 +24,6 @@ UNSEEN: Mapping[str, str] = {
     "MONEY-10": "this needs a provider that changes its price; the adapter's contract suite has one",
     "MONEY-11": "discounts are visible only at the provider",
     "MENU-6": "what a menu leaves out is visible only at the provider",
-    "TIME-11": "a change of hours between validation and submission is visible only at the provider",
     "META-3": "carts are visible only at the provider",
     "META-6": "the service returned no account",
     "META-7": "the service returned no account",
@@ -38,6 +37,9 @@ UNSEEN: Mapping[str, str] = {
     "SUB-11": "this needs more than one host",
     "SUB-12": "late findings are visible only at the provider",
     "SUB-13": "the ledger is visible only to its operator",
+    "STAT-3": "only the provider shows whose status an answer is; the adapter's contract suite has cases",
+    "STAT-4": "only the provider knows when a status changed",
+    "STAT-5": "watching orders is a command of the operator",
     **{f"WEB-{number}": "web checkout is not part of the channel's interface" for number in range(1, 8)},
     "SUB-5": "an unknown outcome needs a provider that fails; the adapter's contract suite has one",
 }
@@ -45,8 +47,11 @@ UNSEEN: Mapping[str, str] = {
 _NO_OCCASION = "no location allowed this check"
 _NEEDS_SUBMIT = "orders are placed only with --submit"
 _OF_SUBMISSIONS = frozenset(
-    {"EP-5", "META-2", "META-4", "META-5", "PAY-1", "PAY-2", "PAY-3", "SUB-1", "SUB-2", "SUB-3", "SUB-4"}
-)
+    {
+        "EP-5", "META-2", "META-4", "META-5", "PAY-1", "PAY-2", "PAY-3", "STAT-1", "STAT-2", "SUB-1", "SUB-2", "SUB-3",
+        "SUB-4", "TIME-11",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ from levelup_ov.certify.conversation import fresh as new
 from levelup_ov.certify.endpoints import refused_as
 from levelup_ov.certify.orders import order
 from levelup_ov.certify.shapes import is_integer
+from levelup_ov.certify.statuses import check_status
+from levelup_ov.certify.times import read_time
 from levelup_ov.certify.validations import ValidationChecks
+from levelup_ov.domain.ready_time import SHOWN_TIME_TOLERANCE
 
 _ROOT = "order_submission"
 _ELSEWHERE = {"order_validation_id": "sealed.1.Zm9yZ2Vk"}
@@ -52,6 +55,7 @@ class SubmissionChecks:
         placed, changes = self._after_validation(key)
         if placed is None:
             return
+        check_status(self.talk, self.place.id, _id(placed), key)
         self._replay(key, placed, changes)
         self._wrong()
         second = self._from_scratch()
@@ -86,6 +90,7 @@ class SubmissionChecks:
         if not report.expect("EP-5", title, placed.ok, placed):
             return None, changes
         self._placed(placed)
+        self._keeps_the_time(validated, placed)
         if any(name.startswith("order_") for name in changes["metadata"]):
             report.expect("META-2", "order_ members are accepted in the submission", True, placed)
         title = "tip and instructions may change between validation and submission"
@@ -101,6 +106,19 @@ class SubmissionChecks:
         self.report.orders.append((self.place.id, order_id))
         given = (isinstance(order_id, str) and bool(order_id.strip())) or is_integer(order_id)
         self.report.expect("SUB-1", "an order has a number", given, exchange, f"order_id is {order_id!r}")
+
+    def _keeps_the_time(self, validated: RoundTrip, placed: RoundTrip) -> None:
+        """TIME-11."""
+        title = "an order is placed for the time that was shown"
+        zone = self.place.zone
+        shown = read_time(members(validated).get("soonest_available_at"), zone)
+        ready = read_time(members(placed).get("expected_ready_at"), zone)
+        if shown is None or ready is None:
+            self.report.not_applicable("TIME-11", title, "the provider names no real time (TIME-7)")
+            return
+        words = f"{shown:%Y-%m-%dT%H:%M} was shown, {ready:%Y-%m-%dT%H:%M} is when it is ready"
+        met = abs(ready - shown) <= SHOWN_TIME_TOLERANCE
+        self.report.expect("TIME-11", title, met, placed, words, decision=True)
 
     def _replay(self, key: str, placed: RoundTrip, changes: dict[str, Any]) -> None:
         report = self.report

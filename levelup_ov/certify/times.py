@@ -33,16 +33,8 @@ class Times:
         self.soonest = self.read(members(validations.answer).get("soonest_available_at"))
 
     def read(self, text: Any) -> datetime | None:
-        """The instant of an outgoing time in any form (TIME-1 checks the form); None if it is not a time."""
-        if not isinstance(text, str):
-            return None
-        try:
-            value = ready_time.parse(text)
-        except ValueError:
-            return None
-        if value.tzinfo is None:
-            return ready_time.localize(value, self.zone) if self.zone else None
-        return value
+        """As :func:`read_time`, in the place's zone."""
+        return read_time(text, self.zone)
 
     def ask(self, desired: datetime | str) -> RoundTrip:
         """Validate for a time, an instant or a text."""
@@ -222,6 +214,19 @@ class Times:
             met = exists and instant == self.read(expected)
             words = f"{text} was requested, {given} returned, not {expected}"
             report.expect("TIME-9", name, met, exchange, words, decision=True)
+
+
+def read_time(text: Any, zone: BaseTzInfo | None) -> datetime | None:
+    """The instant of an outgoing time in any form (TIME-1 checks the form); None if it is not a time."""
+    if not isinstance(text, str):
+        return None
+    try:
+        value = ready_time.parse(text)
+    except ValueError:
+        return None
+    if value.tzinfo is None:
+        return ready_time.localize(value, zone) if zone else None
+    return value
 
 
 def _changes(zone: BaseTzInfo, now: datetime) -> Iterator[tuple[str, datetime]]:

@@ -23,7 +23,6 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ordering.bulkhead import Bulkhead
-from levelup_ov.redaction import scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.json_object import MAX_INTEGER, JSONObject
 from levelup_ov.transport.placement import Placement
@@ -171,18 +170,18 @@ class LevelUpClient:
             calls=log,
             own=True,
             placement=placement,
+            known=[self._client_secret],
         )
-        session.conceal(self._client_secret.reveal())
-        try:
-            with self._bulkhead.room(POOL):
+        with self._bulkhead.room(POOL), session:
+            try:
                 yield LevelUpSession(self, session)
-        except Failure as failure:
-            if maintenance and failure.code == "provider_unavailable":
-                failure.message = f"LevelUp: {maintenance[0]}"
-            failure.message = scrub(failure.message, session.secrets)
-            raise
-        finally:
-            session.close()
+            except Unanswered as failure:
+                if not maintenance or failure.code != "provider_unavailable":
+                    raise
+                words, status = f"LevelUp: {maintenance[0]}", failure.status
+                raise Unanswered(
+                    failure.code, words, sent=failure.sent, status=status, retry_after=failure.retry_after
+                ) from failure
 
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
         """The app's token; a new one if ``refused`` is still the newest."""
@@ -209,7 +208,7 @@ class LevelUpClient:
         """
         session = Session(
             self._transport, POOL, base_url=self.base_url, headers=basic(self.api_key, self._client_secret),
-            error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True,
+            error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True, known=[self._client_secret],
         )  # fmt: skip
         with session:
             answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).object()

@@ -184,11 +184,11 @@ class Connections:
         self._store.add_connection(connection)
         return connection
 
-    def show(self, kind: Kind, id: str) -> Connected:
+    def show(self, kind: Kind, id: str, path: str | None = None) -> Connected:
         """A connection, whatever its state. :raises Failure: ``connection_not_found``."""
         connection = self._store.connection(id)
         if connection is None or connection.kind != kind:
-            raise _not_found()
+            raise _not_found(path)
         return connection
 
     def merchants(self) -> list[Connected]:
@@ -215,11 +215,7 @@ class Connections:
 
     def access(self, kind: Kind, id: str, *, path: str | None = None) -> Access:
         """A usable connection. :raises Failure: ``connection_not_found``, ``not_connected``."""
-        try:
-            connection = self.show(kind, id)
-        except Failure as failure:
-            failure.path = path
-            raise
+        connection = self.show(kind, id, path)
         token = self._tokens.open(connection) if connection.state == "connected" else None
         if token is None:
             state = "connected, but its token cannot be opened" if connection.state == "connected" else connection.state
@@ -388,5 +384,5 @@ def _with_query(url: str, **members: str) -> str:
     return parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *members.items()])).geturl()
 
 
-def _not_found() -> Failure:
-    return Failure("connection_not_found", "there is no such connection")
+def _not_found(path: str | None = None) -> Failure:
+    return Failure("connection_not_found", "there is no such connection", path=path)

@@ -14,12 +14,6 @@ SETTLE = "settle it with `levelup-ov checkout settle`"
 SUPPORT = "the charge could not be refunded; support has been notified"
 
 
-def with_words(failure: Failure, words: str) -> Failure:
-    """The failure with a longer message."""
-    failure.message = f"{failure.message} ({words})"
-    return failure
-
-
 def problem(failure: Failure) -> str:
     """The stored form of why an order is refunded."""
     return json.dumps({"code": failure.code, "message": failure.message})
@@ -29,7 +23,7 @@ def refunded(order: StoredOrder) -> Failure:
     """Why an order was refunded. It is final, so no code invites a retry."""
     why = json.loads(order.problem or "{}")
     code = "charge_refunded" if KINDS[why["code"]].retryable else why["code"]
-    return with_words(Failure(code, why["message"]), "the charge was refunded")
+    return Failure(code, f"{why['message']} (the charge was refunded)")
 
 
 def refund_impossible(order: StoredOrder) -> Failure:

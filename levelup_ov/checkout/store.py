@@ -215,6 +215,11 @@ class CheckoutStore:
         prepared = self._database.prepare(statement)
         return self._database.run(lambda cursor, _: prepared.first(cursor, parameters), single=True)
 
+    def _rows(self, statement: Executable, **parameters: Any) -> Any:
+        """All rows that a statement finds."""
+        prepared = self._database.prepare(statement)
+        return self._database.run(lambda cursor, _: prepared.all(cursor, parameters), single=True)
+
     # Connections.
 
     def add_connection(self, connection: Connected, state: str | None = None, expires_at: int = 0) -> None:
@@ -265,9 +270,7 @@ class CheckoutStore:
 
     def connected_as(self, kind: Kind, levelup_id: int) -> list[Connected]:
         """The connections of this LevelUp merchant or user that are in use, newest first."""
-        query = select(CONNECTIONS).where(_C.kind == kind, _C.state == "connected", _C.levelup_id == levelup_id)
-        with self._database.connection() as transaction:
-            return [Connected(**row._mapping) for row in transaction.execute(query.order_by(_C.created_at.desc()))]
+        return [Connected(**row._asdict()) for row in self._rows(_CONNECTED_AS, kind=kind, whose=levelup_id)]
 
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
@@ -343,15 +346,7 @@ class CheckoutStore:
 
         Some may be processed right now.
         """
-        undone = or_(
-            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
-            and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
-            and_(_O.state == "not_charged", _O.look_at <= now),
-            _O.operator_case.is_not(None),
-        )
-        query = select(ORDERS).where(undone).order_by(_O.tried_at, _O.created_at, _O.id).limit(limit)
-        with self._database.connection() as transaction:
-            return [StoredOrder(**row._mapping) for row in transaction.execute(query)]
+        return [StoredOrder(**row._asdict()) for row in self._rows(_UNFINISHED, now=now, limit=limit)]
 
     def operator_cases(self) -> list[StoredOrder]:
         """The orders that a person must settle, oldest first."""
@@ -391,6 +386,24 @@ class CheckoutStore:
 
 
 _CONNECTION = select(CONNECTIONS).where(_C.id == bindparam("this"))
+_CONNECTED_AS = (
+    select(CONNECTIONS)
+    .where(_C.kind == bindparam("kind"), _C.state == "connected", _C.levelup_id == bindparam("whose"))
+    .order_by(_C.created_at.desc())
+)
+_UNFINISHED = (
+    select(ORDERS)
+    .where(
+        or_(
+            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
+            and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
+            and_(_O.state == "not_charged", _O.look_at <= bindparam("now")),
+            _O.operator_case.is_not(None),
+        )
+    )
+    .order_by(_O.tried_at, _O.created_at, _O.id)
+    .limit(bindparam("limit"))
+)
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}

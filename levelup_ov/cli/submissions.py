@@ -15,7 +15,7 @@ from levelup_ov.domain.submission import State
 from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import REMEDIES
-from levelup_ov.ordering.turns import ReconciliationRun, in_turns, of_gone_accounts
+from levelup_ov.ordering.turns import BoundedRun, in_turns, of_gone_accounts
 from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
@@ -86,7 +86,7 @@ def reconcile(limit: int, seconds: float) -> None:
     found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
     # Charges belong to `checkout reconcile`.
     unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
-    everything, run = len(unknown), ReconciliationRun(seconds)
+    everything, run = len(unknown), BoundedRun(seconds)
     for line in of_gone_accounts([each for each in unknown if each.account not in accounts]):
         click.echo(line, err=True)
     unknown = in_turns((each for each in unknown if each.account in accounts), limit)

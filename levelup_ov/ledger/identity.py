@@ -63,7 +63,7 @@ def period_of(now: datetime) -> int:
 def reference_of(
     location: str,
     *,
-    key: bytes,
+    key: Callable[[], bytes],
     period: int = 0,
     idempotency_key: str | None = None,
     order_number: str | None = None,
@@ -73,8 +73,8 @@ def reference_of(
     """Returns the function from a generation to our reference (SUB-11); None: the channel names no identity.
 
     The reference is derived only from the strongest identity, so that every attempt has the same one, on any host and
-    whatever the ledger has lost. ``key`` is derived for this purpose; ``period`` comes from :func:`period_of`; for the
-    others see :func:`identities`.
+    whatever the ledger has lost. ``key`` gives the key, when it is needed; ``period`` comes from :func:`period_of`; for
+    the others see :func:`identities`.
     """
     values = (idempotency_key, order_number, grubhub_order_number, order_validation_id)
     strongest = next(((kind, value) for kind, value in zip(NAMED, values, strict=True) if value is not None), None)
@@ -84,7 +84,7 @@ def reference_of(
 
     def reference(generation: int) -> str:
         when = (str(generation).encode(), str(period).encode())
-        (digest,) = _digests((key,), location, f"reference {kind}", value.encode(), *when)
+        (digest,) = _digests((key(),), location, f"reference {kind}", value.encode(), *when)
         # In the form of a custom UUID (RFC 9562, version 8), because providers accept UUIDs as keys.
         variant = "89ab"[int(digest[16], 16) & 3]
         return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"

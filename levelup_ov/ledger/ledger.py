@@ -44,6 +44,8 @@ LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1),
 """How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
+REFERENCES = "references"
+"""The name of the key that references are made with."""
 ABSENT = "absent"
 """The sight of a provider that has no order."""
 
@@ -228,13 +230,16 @@ class Ledger:
     ) -> None:
         self.database = database
         if observer is None:
-            observer = this_host() if clock is None else Observer("clock", lambda: _to_ms(clock()))
+            observer = this_host() if clock is None else Observer("clock", lambda: to_ms(clock()))
         self.observer = observer
         self._now: Callable[[], int | None] = _no_clock if database.is_postgresql else _host_clock
         if clock is not None:
-            self._now = lambda: _to_ms(clock())
-        self._sql = Statements(database, own_clock=self._now is _no_clock)
+            self._now = lambda: to_ms(clock())
+        self.own_clock = self._now is _no_clock
+        """Whether statements ask the database for the time, and not :meth:`now`."""
+        self._sql = Statements(database, own_clock=self.own_clock)
         self._host = socket.gethostname()
+        self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def claim(
@@ -300,13 +305,27 @@ class Ledger:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
                 raise _Seen
-            return Claimed(this, row["reference"], row["received_at"] and _from_ms(row["received_at"]))
+            return Claimed(this, row["reference"], row["received_at"] and from_ms(row["received_at"]))
 
         try:
             # Nearly every submission is new, and then nothing needs to be read.
             return self.database.run(once)
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
+
+    def reference_key(self, first: bytes) -> bytes:
+        """The key that references are made with (SUB-11): the ``first`` one that somebody named, from then on.
+
+        So it stays when the keys of the configuration are changed, and is the same in every copy of the ledger.
+        """
+        if self._reference_key is None:
+
+            def work(cursor: Any, _again: bool) -> str:
+                self._sql.keep_key.run(cursor, {"name": REFERENCES, "value": first.hex()})
+                return str(self._sql.key.first(cursor, {"name": REFERENCES}).value)
+
+            self._reference_key = bytes.fromhex(self.database.run(work))
+        return self._reference_key
 
     def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
         """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""
@@ -344,7 +363,7 @@ class Ledger:
         values = {
             "term": lease // _MILLISECOND,
             "left": _trace(trace),
-            "received": received_at and _to_ms(received_at),
+            "received": received_at and to_ms(received_at),
         }
         # Nobody else knows the id, so if the row is in its new state, the first try changed it.
         self._change("begin_sending", id, lambda _, again: again, durably=True, **values)
@@ -382,7 +401,7 @@ class Ledger:
             "request_id": request_id,
             "reference": reference,
             "generation": 0,
-            "received_at": received_at and _to_ms(received_at),
+            "received_at": received_at and to_ms(received_at),
             "previous": None,
             "card": int(card),
             "term": lease // _MILLISECOND,
@@ -485,7 +504,7 @@ class Ledger:
         """
         asked = self.observer.now_ms() if asked_at is None else asked_at
         try:
-            first = self.database.run(lambda cursor, _: self._first_sight(cursor, submission, _absence(submission)))
+            first = self.database.run(lambda cursor, _: self.first_sight(cursor, submission.id, _absence(submission)))
         except self._integrity_error:
             raise Superseded("rule_out", None) from None
         return grace - max(asked - first, 0) * _MILLISECOND
@@ -546,7 +565,7 @@ class Ledger:
             "this": submission.id,
             "was": submission.looked_again,
             "looked_again": count,
-            "next": following and _to_ms(following),
+            "next": following and to_ms(following),
             "finding": finding or submission.finding,
         }
         self.database.run(lambda cursor, _: self._sql.look_again.run(cursor, values), single=True)
@@ -568,7 +587,7 @@ class Ledger:
             last = waiting.pop()
             values = {
                 "account": last.account,
-                "after": _to_ms(last.claimed_at) - RETENTION // _MILLISECOND,
+                "after": to_ms(last.claimed_at) - RETENTION // _MILLISECOND,
                 "this": last.id,
                 "now": self._now(),
             }
@@ -692,6 +711,10 @@ class Ledger:
         self.database.run(rehearse)
         self.database.force()
 
+    def now(self) -> int | None:
+        """The parameter ``now`` of statements; None where they ask the database."""
+        return self._now()
+
     def close(self) -> None:
         """Close all connections."""
         self.database.close()
@@ -757,17 +780,17 @@ class Ledger:
         """For how long this observer has known the submission in its current state (SUB-13)."""
         since = submission.since
         if not self._is_mine(submission):
-            since = self._first_sight(cursor, submission, submission.version)
+            since = self.first_sight(cursor, submission.id, submission.version)
         return (self.observer.now_ms() - since) * _MILLISECOND
 
-    def _first_sight(self, cursor: Any, submission: Submission, change: str) -> int:
-        """When this observer first saw ``change``; now, if it never did."""
+    def first_sight(self, cursor: Any, id: str, change: str) -> int:
+        """When this observer first saw ``change`` of a submission; now, if it never did."""
         boot, now = self.observer.boot, self.observer.now_ms()
-        values = {"this": submission.id, "change": change, "boot": boot}
+        values = {"this": id, "change": change, "boot": boot}
         first = self._sql.sight.first(cursor, values)
         if first is not None and first.since <= now:
             return int(first.since)
-        self._sql.see.run(cursor, {"submission": submission.id, "change": change, "boot": boot, "since": now})
+        self._sql.see.run(cursor, {"submission": id, "change": change, "boot": boot, "since": now})
         return now
 
     def _lock(self, cursor: Any, digests: Mapping[str, Kind]) -> None:
@@ -873,10 +896,10 @@ def _submission(row: Any) -> Submission:
         alike=tuple(row.alike.split()),
         owner=row.owner,
         request_id=row.request_id,
-        claimed_at=_from_ms(row.claimed_at),
-        lease_until=_from_ms(row.lease_until),
-        sending_at=row.sending_at and _from_ms(row.sending_at),
-        settled_at=row.settled_at and _from_ms(row.settled_at),
+        claimed_at=from_ms(row.claimed_at),
+        lease_until=from_ms(row.lease_until),
+        sending_at=row.sending_at and from_ms(row.sending_at),
+        settled_at=row.settled_at and from_ms(row.settled_at),
         trace=row.trace and json.loads(row.trace),
         provider_order_id=row.provider_order_id,
         order_id=row.order_id and json.loads(row.order_id),
@@ -886,7 +909,7 @@ def _submission(row: Any) -> Submission:
         # Releases before 0003 know none of the rest.
         reference=row.reference or row.id,
         generation=row.generation,
-        received_at=row.received_at and _from_ms(row.received_at),
+        received_at=row.received_at and from_ms(row.received_at),
         boot=row.boot,
         since=row.since,
         lease=(row.lease or row.lease_until - (row.sending_at or row.claimed_at)) * _MILLISECOND,
@@ -895,10 +918,10 @@ def _submission(row: Any) -> Submission:
         previous=row.previous,
         card=bool(row.card),
         looked_again=row.looked_again,
-        look_again_at=row.look_again_at and _from_ms(row.look_again_at),
+        look_again_at=row.look_again_at and from_ms(row.look_again_at),
         finding=row.finding,
         settled_by=row.settled_by,
-        seen_at=_from_ms(row.seen_at),
+        seen_at=from_ms(row.seen_at),
     )
 
 
@@ -918,7 +941,7 @@ def _following(
     latest = max(match.submission.generation for match in matches)
     if any(_is_over(match.submission, content, alike) for match in matches):
         return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
-    received = before.received_at and _to_ms(before.received_at)
+    received = before.received_at and to_ms(before.received_at)
     return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
 
 
@@ -958,11 +981,13 @@ def _advisory_key(digest: str) -> int:
     return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
 
 
-def _to_ms(instant: datetime) -> int:
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since 1970 of an aware instant."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
-def _from_ms(milliseconds: int) -> datetime:
+def from_ms(milliseconds: int) -> datetime:
+    """The instant, in UTC."""
     return _EPOCH + milliseconds * _MILLISECOND
 
 

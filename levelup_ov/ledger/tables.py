@@ -95,6 +95,13 @@ SIGHTS = Table(
     Column("since", BigInteger, nullable=False),
 )
 """When an observer first saw something of a submission, by its own clock."""
+KEYS = Table(
+    "ledger_keys",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Keys that stay when those of the configuration are changed, as hex."""
 IDENTITIES = Table(
     "identities",
     METADATA,
@@ -103,6 +110,22 @@ IDENTITIES = Table(
     Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
 )
 """The last submission that used an identity; that submission's state says whether it still counts."""
+ORDER_STATUSES = Table(
+    "order_statuses",
+    METADATA,
+    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), primary_key=True),
+    Column("stage", Text),
+    Column("word", Text),
+    Column("changed_at", BigInteger),
+    Column("asked_at", BigInteger),
+    Column("mark", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+)
+"""The last known status of a placed order; the first request for it makes the row. Every change sets another ``mark``.
+
+``lease``: for how many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
 
 _C = SUBMISSIONS.c
 # All take these locks in the same order, so that claims for a common identity wait for one another.
@@ -128,9 +151,7 @@ class Statements:
     """Every statement of the ledger except an operator's search; ``now`` is the database's clock or a parameter."""
 
     def __init__(self, database: Database, *, own_clock: bool) -> None:
-        now: ColumnElement[int] = bindparam("now", type_=BigInteger)
-        if own_clock:
-            now = cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+        now = present(own_clock)
         term = bindparam("term", type_=BigInteger)
         lease_end = now + term
         this = _C.id == bindparam("this")
@@ -223,6 +244,9 @@ class Statements:
             .values(look_again_at=bindparam("next", type_=BigInteger)),
             *("looked_again", "finding"),
         )
+        self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
+        keys = (postgresql if database.is_postgresql else sqlite).insert(KEYS)
+        self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))
         self.note = prepare(update(SUBMISSIONS).where(this), "finding")
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
@@ -250,6 +274,13 @@ class Statements:
             prepared = self._prepare(SUBMISSIONS.insert().from_select([*self._inserted], row))
             self._insertions[digests] = prepared
         return prepared
+
+
+def present(own_clock: bool) -> ColumnElement[int]:
+    """The present in milliseconds: the database's own clock, or the parameter ``now``."""
+    if own_clock:
+        return cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+    return bindparam("now", type_=BigInteger)
 
 
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:

@@ -6,11 +6,11 @@ A failure's path begins at the order (``$.items[0].item``), as in adapters; the 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,22 +26,24 @@ from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
-from levelup_ov.ledger import identity
+from levelup_ov.ledger import identity, limits
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
+from levelup_ov.ordering.tracking import LONGEST_WORD, OrderTracking, ReportedStatus, TrackedOrder, shown
 from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
 
 log = logging.getLogger(__name__)
-
-_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 
 
 @dataclass(slots=True)
@@ -103,14 +105,15 @@ class Service:
             most=settings.account_most,
         )
         self._keeper = MetadataKeeper(settings.secret_keys)
-        self._reference_key = sealing.derive(settings.secret_keys[0], "reference")
         self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
+        self._reference_key = partial(ledger.reference_key, sealing.derive(settings.secret_keys[0], "reference"))
         self.submissions = Submissions(
             ledger,
             deadline=settings.submission_deadline,
             grace=settings.reconcile_grace,
             claims=max(settings.threads // 2, 1),
         )
+        self.tracking = OrderTracking(ledger)
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
@@ -214,6 +217,47 @@ class Service:
             )
         context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
+
+    def order_status(
+        self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
+    ) -> TrackedOrder:
+        """STAT-1. ``idempotency_key``: that of the submission; without it the number may belong to several orders.
+
+        :raises Failure: ``status_not_supported``, ``order_not_found``, or why the status is not known.
+        """
+        adapter = self._account_of(location_id, context)
+        if not adapter.order_status:
+            raise Failure("status_not_supported", f"{adapter.account.provider} does not report the status of orders")
+        location, key = _canonical(location_id), tuple[identity.Identity, ...]()
+        if idempotency_key is not None:
+            key = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
+        with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
+            routed = self._routed(location_id, context, adapter)
+            order = self.tracking.find(location, order_id, key)
+            status = self._ask_status(routed, order, context)
+            with suppress(LedgerUnavailable):
+                # The next request records it.
+                self.tracking.record(order, status)
+        return shown(order, status, routed.zone)
+
+    def watch_order(self, order: PlacedOrder, context: RequestContext, *, lease: timedelta) -> ReportedStatus | None:
+        """Ask the provider once for the status of an order and record it (STAT-5); None: somebody else does.
+
+        :raises Failure: why the status is not known.
+        """
+        return self.tracking.ask(
+            order,
+            lambda claimed: self._ask_status(self._routed(order.location, context), claimed, context),
+            lease=lease,
+        )
+
+    def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
+        adapter = routed.adapter
+        with self._session(adapter, context, own=True) as session, reading():
+            told = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
+            _check_identity(told, order.reference, adapter, session)
+            word = scrub(told.word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
+        return ReportedStatus(adapter.order_status.get(told.word), word, told.changed_at, told.expected_ready_at)
 
     def check_submission(self, location_id: str, request: SubmissionRequest, context: RequestContext) -> None:
         """Refuse what can be refused before anything is sent or charged: location, tender, fulfillment and time.
@@ -355,7 +399,6 @@ class Service:
         context.location = routed.id
         return routed
 
-    @contextmanager
     def _session(
         self,
         adapter: Adapter,
@@ -364,12 +407,12 @@ class Service:
         tender: Tender | None = None,
         attempt: Attempt | None = None,
         own: bool = False,
-    ) -> Iterator[Session]:
-        """Calls to one account's provider; their failures are safe to show afterwards.
+    ) -> Session:
+        """Calls to one account's provider.
 
         ``own``: over separate connections, as for every call that decides the outcome of an order.
         """
-        session = Session(
+        return Session(
             self.transport,
             adapter.account.name,
             base_url=adapter.base_url,
@@ -379,22 +422,8 @@ class Service:
             calls=context.calls,
             own=own,
             placement=attempt.placement if attempt else None,
+            known=_secrets(adapter, order, tender),
         )
-        try:
-            yield session
-        except Failure as failure:
-            secrets = [*_secrets(adapter, order, tender), *session.secrets]
-            told: BaseException | None = failure
-            while told is not None:
-                # Also the exceptions that caused it: a traceback shows the whole chain.
-                if isinstance(told, Failure):
-                    told.message = scrub(told.message, secrets)
-                    # A path that is not a path in an order comes from the provider.
-                    told.path = told.path if told.path is None or _OF_ORDER.fullmatch(told.path) else None
-                told = told.__context__
-            raise
-        finally:
-            session.close()
 
     def _order(
         self,
@@ -508,27 +537,27 @@ def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
 
 
-def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, session: Session) -> None:
+def _check_identity(told: Placed | OrderStatus, reference: str | None, adapter: Adapter, session: Session) -> None:
     """Accept an order only if the provider returns our reference (SUB-8).
 
     :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say which one.
     """
-    echoed: object = placed.reference
+    echoed: object = told.reference
     if echoed == reference or (echoed is None and adapter.echoes_nothing):
         return
-    name = type(adapter).__name__
+    name, member = type(adapter).__name__, f"{type(told).__name__}.reference"
     if echoed is None:
         event, words = (
             "order_without_reference",
             (
                 f"{name} returned an order without its reference: read it from the provider's answer into "
-                "Placed.reference, or declare echoes_nothing with the provider's own statement"
+                f"{member}, or declare echoes_nothing with the provider's own statement"
             ),
         )
     elif not isinstance(echoed, str):
         event, words = (
             "order_without_reference",
-            (f"{name} returned Placed.reference as {type(echoed).__name__}: it must be the string that was sent"),
+            (f"{name} returned {member} as {type(echoed).__name__}: it must be the string that was sent"),
         )
     else:
         event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"

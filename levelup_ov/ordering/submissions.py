@@ -145,7 +145,7 @@ class Attempt:
                 elif self._check is not None:
                     self._check()
             except Superseded:
-                raise _in_progress() from None
+                raise in_progress() from None
             self._begun = True
         if self.also is not None:
             self.also()
@@ -253,7 +253,7 @@ class Submissions:
                     case AlreadyPlaced(submission=submission):
                         return _replay(submission)
                     case InProgress():
-                        raise _in_progress()
+                        raise in_progress()
                     case Reused():
                         message = "this submission was sent before with a different order (SUB-4)"
                         raise Failure("idempotency_key_reused", message)
@@ -548,7 +548,8 @@ def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
     return submission is not None and submission.state == "placed"
 
 
-def _in_progress() -> Failure:
+def in_progress() -> Failure:
+    """The failure of a submission that somebody is placing."""
     return Failure("submission_in_progress", "the same submission is being placed right now", retry_after=1)
 
 

@@ -1,4 +1,4 @@
-"""The order and time limits of reconciliation: a provider that is down must not starve the others."""
+"""The order and time limits of reconciliation and watching: a provider that is down must not starve the others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
+from typing import Protocol, TypeVar
 
 from levelup_ov.ledger.ledger import Submission
 
@@ -15,11 +16,22 @@ FAILURES = 3
 """So does this many failed look-ups in a row."""
 
 
-def in_turns(submissions: Iterable[Submission], limit: int) -> list[Submission]:
-    """At most ``limit`` submissions, one of each account in turn, oldest first."""
-    accounts: dict[str, list[Submission]] = {}
-    for submission in submissions:
-        accounts.setdefault(submission.account, []).append(submission)
+class OfAccount(Protocol):
+    """What belongs to an account."""
+
+    @property
+    def account(self) -> str:
+        """Its name."""
+
+
+T = TypeVar("T", bound=OfAccount)
+
+
+def in_turns(things: Iterable[T], limit: int) -> list[T]:
+    """At most ``limit`` of them, one of each account in turn, those of one account in their order."""
+    accounts: dict[str, list[T]] = {}
+    for thing in things:
+        accounts.setdefault(thing.account, []).append(thing)
     rows = zip_longest(*accounts.values())
     return [each for row in rows for each in row if each is not None][:limit]
 
@@ -33,8 +45,8 @@ def of_gone_accounts(submissions: Iterable[Submission]) -> list[str]:
     ]
 
 
-class ReconciliationRun:
-    """One run of reconciliation: at most ``seconds`` long; it skips an account whose provider does not answer."""
+class BoundedRun:
+    """One run of a command: at most ``seconds`` long, it skips an account whose provider does not answer."""
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -42,13 +54,13 @@ class ReconciliationRun:
         self._failures: dict[str, int] = {}
         self.skipped = 0
 
-    def due(self, submissions: Iterable[Submission]) -> Iterator[Submission]:
-        """The submissions to process; the others are counted as skipped."""
-        for submission in submissions:
-            if self._now() >= self._end or self._failures.get(submission.account, 0) >= FAILURES:
+    def due(self, things: Iterable[T]) -> Iterator[T]:
+        """Those to process; the others are counted as skipped."""
+        for thing in things:
+            if self._now() >= self._end or self._failures.get(thing.account, 0) >= FAILURES:
                 self.skipped += 1
             else:
-                yield submission
+                yield thing
 
     def answered(self, account: str) -> None:
         """Its provider answered."""

@@ -82,7 +82,7 @@ def asked(root: str, schema: Schema | type[Schema], *, required: bool = True) ->
 
 
 def contract(*, envelope: bool) -> list[Operation]:
-    """EP-1 to EP-5, for responses with or without their root member (EP-10)."""
+    """EP-1 to EP-5 and STAT-1, for responses with or without their root member (EP-10)."""
 
     def answer(root: str, schema: type[Schema]) -> type[Schema]:
         return rooted(root, schema) if envelope else schema
@@ -106,5 +106,14 @@ def contract(*, envelope: bool) -> list[Operation]:
             "post", "/locations/{location_id}/order_submissions", "EP-5",
             answer("order_submission", responses.SubmittedOrderSchema), CALL | ORDER | PLACING,
             asked("order_submission", orders.OrderSubmissionSchema), idempotency_key="optional",
+        ),
+        Operation(
+            "get", "/locations/{location_id}/orders/{order_id}", "STAT-1",
+            rooted("order", responses.TrackedOrderSchema),
+            CALL | {
+                "location_not_found", "order_not_found", "status_not_supported", "submission_in_progress",
+                "outcome_unknown", "ledger_unavailable",
+            },
+            idempotency_key="optional", conditional=True,
         ),
     ]  # fmt: skip

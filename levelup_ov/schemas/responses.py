@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from datetime import timezone
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Merchant
 from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.status import STAGES
 
 
 class Wrapper(Schema):
@@ -189,6 +190,16 @@ class SubmittedOrderSchema(Schema):
     metadata = fields.Dict(required=True)
 
 
+class TrackedOrderSchema(Schema):
+    """What stands in the answer of STAT-1."""
+
+    order_id = fields.Raw(required=True)
+    status = fields.String(required=True, allow_none=True, validate=validate.OneOf(STAGES))
+    provider_status = fields.String(required=True)
+    changed_at = fields.String(required=True, allow_none=True)
+    expected_ready_at = fields.String(required=True, allow_none=True)
+
+
 class ErrorSchema(Schema):
     """ERR-1."""
 
@@ -209,6 +220,7 @@ class ErrorAnswerSchema(Schema):
 _MERCHANTS = MerchantsSchema()
 _LOCATION = LocationSchema(exclude=("provider_id", "hours"))
 _MENU = MenuSchema()
+_ORDER = TrackedOrderSchema()
 
 
 def merchants(found: Iterable[Merchant]) -> dict[str, Any]:
@@ -232,6 +244,11 @@ def locations(found: Iterable[tuple[str, Location]]) -> dict[str, Any]:
 def menu(found: Menu) -> dict[str, Any]:
     """The answer of EP-3."""
     return {"menu": _MENU.dump(found)}
+
+
+def order(found: Any) -> dict[str, Any]:
+    """The answer of STAT-1."""
+    return {"order": _ORDER.dump(found)}
 
 
 def _hours(hours: Hours) -> dict[str, Any]:

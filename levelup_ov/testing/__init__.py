@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
             "pricing",
             "mixing",
             "secrecy",
+            "tracking",
         )
     )
 )

@@ -179,6 +179,16 @@ class Bench:
             own=True,
         )
 
+    def status(self, order: Order, provider_order_id: str, fault: Fault | None = None) -> Run:
+        """One request for the status of an order."""
+        reference = order.reference or ""
+        return self.do(
+            lambda adapter, session: adapter.show_status(order.location, provider_order_id, reference, session),
+            order=order,
+            fault=fault,
+            own=True,
+        )
+
     def places(self) -> dict[str, RoutedLocation]:
         """The locations as the service sees them, by the provider's own ids; read once."""
         kept = self.provider.kept

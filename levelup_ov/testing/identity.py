@@ -17,6 +17,7 @@ import pytest
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.order import User
 from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.testing.changes import changes
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.outcomes import Step, at_step, call_of, check_placed, record, with_status
@@ -46,14 +47,14 @@ class Echoes:
     @pytest.mark.rule("SUB-8")
     def test_an_order_says_its_reference_back(self, bench: Bench, sample: Sample) -> None:
         placed: Placed = bench.submit(order := bench.order(sample), sample.tender).answer
-        _check_echo(bench.provider.adapter, placed, order.reference)
+        check_echo(bench.provider.adapter, placed, order.reference)
 
     @pytest.mark.rule("SUB-5", "SUB-8")
     def test_an_answer_with_another_reference_is_not_ours(self, bench: Bench, sample: Sample) -> None:
         _needs_echo(bench)
         baseline, steps = record(bench, sample, submitting=True)
         for step in _from_placing(steps):
-            for answer, member in _of_another(step, baseline.order.reference):
+            for answer, member in of_another(step, baseline.order.reference):
                 run = bench.submit(baseline.order, sample.tender, _instead(baseline, step, answer))
                 _check_not_believed(run, baseline.order.reference, f"{member} in the answer to {call_of(step)}")
 
@@ -134,11 +135,11 @@ class Echoes:
         trace = placed.traces[-1] if placed.traces else None
         found = bench.find(order, trace)
         assert isinstance(found.answer, Placed), "SUB-5: an order that was just placed is not found"
-        _check_echo(bench.provider.adapter, found.answer, order.reference)
+        check_echo(bench.provider.adapter, found.answer, order.reference)
         for number, exchange in enumerate(found.exchanges):
             step = Step(number, exchange, False)
             for what, answer, told, absent in _unproven(step, order.reference or "", found):
-                run = bench.find(order, trace, at_step(found, number, _answering(answer)))
+                run = bench.find(order, trace, at_step(found, number, answering(answer)))
                 if run.failure is not None or (absent and run.value is None):
                     continue
                 assert run.value is not None, (
@@ -199,14 +200,16 @@ class Echoes:
         assert isinstance(found, Placed), "SUB-10: a fence removes a placed order"
 
 
-def _check_echo(adapter: type[Adapter], placed: Placed, reference: str | None) -> None:
-    if placed.reference is None:
+def check_echo(adapter: type[Adapter], told: Placed | OrderStatus, reference: str | None) -> None:
+    """Check that what the adapter returns has the order's reference, or that the adapter declares why it has none."""
+    member = f"{type(told).__name__}.reference"
+    if told.reference is None:
         assert adapter.echoes_nothing, (
-            "SUB-8: Placed.reference is None: read it from the provider's answer, or declare echoes_nothing with the "
+            f"SUB-8: {member} is None: read it from the provider's answer, or declare echoes_nothing with the "
             "statement of the provider's documentation"
         )
         return
-    assert placed.reference == reference, f"SUB-8: Placed.reference is {placed.reference!r}, not that of the order"
+    assert told.reference == reference, f"SUB-8: {member} is {told.reference!r}, not that of the order"
 
 
 def _needs_echo(bench: Bench) -> None:
@@ -218,7 +221,7 @@ def _from_placing(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step.placed or step.exchange.places_order]
 
 
-def _of_another(step: Step, reference: str) -> Iterator[tuple[Answered, str]]:
+def of_another(step: Step, reference: str) -> Iterator[tuple[Answered, str]]:
     """The answer with a different reference, and without one, wherever it occurs; with the path of the member."""
     answer = step.exchange.answer
     assert answer is not None
@@ -247,12 +250,13 @@ def _holding(value: Any, text: str, path: str = "$") -> Iterator[str]:
         yield path
 
 
-def _answering(answer: Answered) -> Fault:
+def answering(answer: Answered) -> Fault:
+    """A fault: this is the answer, whatever was asked."""
     return lambda exchange, forward: answer
 
 
 def _instead(baseline: Run, step: Step, answer: Answered) -> Fault:
-    return at_step(baseline, step.number, _answering(answer))
+    return at_step(baseline, step.number, answering(answer))
 
 
 def _check_not_believed(run: Run, reference: str, what: str) -> None:
@@ -321,7 +325,7 @@ def _unproven(step: Step, reference: str, found: Run) -> Iterator[tuple[str, Ans
         yield f"status {status}", with_status(step, status), True, False
         yield f"status {status} and nothing", Answered(status, _JSON, b"[]"), True, False
     yield "its second half cut off", answer._replace(body=answer.body[: len(answer.body) // 2]), True, False
-    for another, member in _of_another(step, reference):
+    for another, member in of_another(step, reference):
         if not member.startswith("no "):
             yield member, another, True, _is_list(answer)
     for change in changes(answer):

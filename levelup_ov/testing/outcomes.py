@@ -7,18 +7,21 @@ nothing behind at the provider.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import pytest
 
 from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.testing.changes import BROKEN, DOOR, Change, changes, extended
 from levelup_ov.testing.harness import CARD, Bench, Run
 from levelup_ov.testing.provider import Refusal, Sample
 from levelup_ov.testing.translation import check_quote
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player, silent
 
+MOVED = timedelta(hours=3)
+"""By how much a ready time changes: more than may be told to nobody."""
 SHORT = 0.2
 """Seconds of the deadline in tests of it."""
 GRACE = 0.4
@@ -73,6 +76,33 @@ class Outcomes:
         text = "\n".join(value for exchange in run.exchanges for value in exchange.values())
         assert "ring the green bell" in text, "META-5: the submission does not send its final special instructions"
         assert before is None or bench.held() == before + 1, "META-5: a validated order is placed once"
+
+    @pytest.mark.rule("TIME-11", "META-5")
+    def test_an_order_is_placed_for_the_time_that_was_shown(self, bench: Bench, sample: Sample) -> None:
+        """Since the validation, the time at which the kitchen would be ready has moved by hours."""
+        bench.needs_reactions()
+        for moved in (timedelta(0), MOVED, -MOVED):
+            order = bench.order(sample)
+            quote: Quote = bench.validate(order).answer
+            if quote.ready.soonest is None or order.desired_ready_time is not None:
+                pytest.skip("the provider names no ready time of its own: none was shown that could change (TIME-7)")
+            shown = Shown(order.received_at, None, quote.ready.soonest - moved)
+            members = {
+                "cart": quote.cart,
+                "customer_account": quote.customer_account or order.customer_account,
+                "user": order.user,
+            }
+            before = bench.held()
+            run = bench.submit(bench.order(sample, shown=shown, **members), sample.tender)
+            if not moved:
+                run.answer
+                continue
+            what = f"TIME-11: ready {abs(moved)} {'after' if moved > timedelta(0) else 'before'} what was shown"
+            assert run.failure is not None and run.failure.code == "ready_time_unavailable", (
+                f"{what}, an order is told as {run.value or run.failure!r}: call order.check_ready(...) before it is "
+                "placed, or have the provider compare with order.ready_window"
+            )
+            assert run.proves_no_order and bench.held() == before, f"{what}, an order was placed"
 
     @pytest.mark.rule("ERR-2", "ITEM-7", "SUB-5")
     def test_a_refusal_has_its_code_and_leaves_nothing(self, bench: Bench, refusal: Refusal) -> None:

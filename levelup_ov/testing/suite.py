@@ -16,6 +16,7 @@ from levelup_ov.testing.pricing import Pricing
 from levelup_ov.testing.provider import Provider, Refusal, Sample
 from levelup_ov.testing.secrecy import Secrecy
 from levelup_ov.testing.shape import Shape
+from levelup_ov.testing.tracking import StatusAnswers
 from levelup_ov.testing.translation import Translation
 from levelup_ov.transport import net
 from levelup_ov.transport import session as transport
@@ -24,7 +25,7 @@ _EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP
 _EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", Item("ITEM", 1)))'
 
 
-class AdapterContract(Shape, Translation, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy):
+class AdapterContract(Shape, Translation, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy, StatusAnswers):
     """What every adapter must do. Subclasses are called ``Test...`` and contain data, not tests.
 
     ``orders``: orders that the provider accepts, by name; with options, nested options, several items.

@@ -13,7 +13,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -31,6 +31,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.redaction import scrub
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
 from levelup_ov.transport.cache import CacheStore, MemoryStore, ResponseCache, cache_key
@@ -63,6 +64,7 @@ _READING = ("GET", "HEAD")
 _FRESH = "no-cache"
 _SUCCESS = {"GET": (200,), "HEAD": (200,)}
 """The statuses of an expected answer (RFC 9110, 15.3); for all other methods :data:`_ACCEPTED`."""
+_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 _ACCEPTED = (200, 201)
 _STATUSES = {
     401: "provider_credentials_refused",
@@ -190,11 +192,14 @@ class Transport:
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them, ``secrets`` has what :meth:`conceal` received.
+    ``calls`` lists them, ``secrets`` has what :meth:`conceal` received, ``known`` are further secrets.
+
+    Use it in a ``with`` statement, whose failures are then safe to show: this is the one place that takes secrets out
+    of them (ERR-4). It also closes the session.
 
     ``own``: the session has its own connections. Nobody else uses them, and none is reused after an attempt without
     the expected answer, so that a late answer is never read as the answer to another call. For everything that must
-    not be mixed up: orders, their look-ups, money. Close the session at the end.
+    not be mixed up: orders, their look-ups, money.
 
     ``placement`` knows whether an order may exist. Its last look is taken for each attempt to send the placing call:
     after the name look-up, the connection, TLS and the proxy, immediately before the first byte. If it raises, or
@@ -213,6 +218,7 @@ class Session:
         calls: list[Call] | None = None,
         own: bool = False,
         placement: Placement | None = None,
+        known: Iterable[Secret] = (),
     ) -> None:
         self._transport = transport
         self._account = account
@@ -225,6 +231,7 @@ class Session:
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
+        self._known = known
 
     @property
     def placing(self) -> bool:
@@ -234,8 +241,17 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
         self.close()
+        if isinstance(failure, Failure):
+            secrets = [*self._known, *self.secrets]
+            while failure is not None:
+                # Also the exceptions that caused it: a traceback shows the whole chain.
+                if isinstance(failure, Failure):
+                    failure.message = scrub(failure.message, secrets)
+                    # A path that is not a path in an order comes from the provider.
+                    failure.path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
+                failure = failure.__context__
 
     def close(self) -> None:
         """Close the session's own connections."""

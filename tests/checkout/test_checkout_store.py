@@ -15,7 +15,6 @@ from levelup_ov.ledger.engine import LedgerUnavailable
 from tests.ledger.conftest import (  # noqa: F401
     migrated_database,
     migrated_file,
-    postgres,
     postgresql_url,
     sqlite_url,
     url,

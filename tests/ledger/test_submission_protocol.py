@@ -87,8 +87,8 @@ class World:
         names = {"idempotency_key": key}
         return SubmissionKey(
             "deli", LOCATION, identities(LOCATION, content=content, keys=KEYS, **names),  # type: ignore[arg-type]
-            content_digests(LOCATION, content, KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names), card,
-            self.wall.now,
+            content_digests(LOCATION, content, KEYS), "req-1",
+            reference_of(LOCATION, key=lambda: KEYS[0], **names), card, self.wall.now,
         )  # fmt: skip
 
     def find_order(self, submission: Submission) -> Settlement | None:

@@ -673,3 +673,20 @@ def test_nothing_secret_is_in_the_text_of_what_is_returned(bench):
     token = Cart(*json.loads(quote.cart["cart"].reveal())).token
     assert token not in repr(quote)
     assert quote.customer_account["password"].reveal() not in repr(quote)
+
+
+@pytest.mark.rule("STAT-2", "STAT-3")
+def test_the_status_is_the_kitchens_and_of_this_order_alone(bench):
+    placed = bench.submit(bench.order())
+    status = bench.adapter.show_status(
+        bench.locations["congress"], placed.provider_order_id, "ref-1", bench.new_session()
+    )
+    assert (status.word, status.reference, status.changed_at) == ("taken", "ref-1", NOON)
+    assert status.expected_ready_at == placed.expected_ready_at
+    assert bench.calls() == ["GET state"]
+    state = {"word": "taken", "since": NOON.isoformat(), "location": "congress", "reference": "ref-1", "ready": {}}
+    for member in ("location", "reference"):
+        with pytest.raises(Unanswered, match=rf"another order: \$\.state\.{member}"):
+            bench.adapter.show_status(
+                bench.locations["congress"], "o-1", "ref-1", Said({"state": {**state, member: "x"}})
+            )

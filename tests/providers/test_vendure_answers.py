@@ -433,6 +433,26 @@ def test_a_cart_that_is_not_the_order_is_a_broken_protocol(
     assert channel.validate(PLACE, **ORDER).refusal[:2] == (502, "provider_protocol_error")
 
 
+GUEST = {"guestName": "Robin Example", "guestPhone": "617-555-0142", "guestEmail": "robin@example.com"}
+
+
+@pytest.mark.rule("SUB-8", "META-11")
+@pytest.mark.parametrize("member", GUEST)
+@pytest.mark.parametrize("told", ["Ada Other", None])
+def test_the_cart_of_another_guest_is_not_ours(member: str, told: str | None, shop: Shop, channel: Channel) -> None:
+    """The lines, the time and the price are the same: only whose they are differs."""
+    shop.answers = {"Open": cart(lambda theirs: theirs["customFields"].update({member: told}))}
+
+    assert channel.validate(PLACE, **ORDER).refusal[:2] == (502, "provider_protocol_error")
+
+
+@pytest.mark.rule("SUB-8", "EP-11")
+def test_the_shop_may_trim_a_name(shop: Shop, channel: Channel) -> None:
+    shop.answers = {"Open": cart(lambda ours: ours["customFields"].update(guestName="Robin  Example "))}
+
+    assert channel.validate(PLACE, **ORDER).status == 200
+
+
 @pytest.mark.rule("MONEY-6", "MONEY-9")
 @pytest.mark.parametrize("members", [{"providerDiscount": -30}, {"merchantDiscount": -100}, {"token": None}])
 def test_a_cart_that_makes_no_sense_is_a_broken_protocol(members: Any, shop: Shop, channel: Channel) -> None:

@@ -281,7 +281,11 @@ class CheckoutWorld(World):
                 self.kernel.wait(dice.uniform(30, 250))
             elif dice.random() < 0.4:
                 return
-            if last.code != "card_declined" or dice.random() < 0.5:
+            # A request that was not answered may still rest at a host: whoever takes another key then orders twice.
+            answered = all(told.code != "connection broken" for told in diner.told if told.key == key)
+            if last.code != "card_declined" and not answered:
+                return
+            if last.code != "card_declined" or (answered and dice.random() < 0.5):
                 key = f"key-{diner.name}-{attempt}"
 
     def _pay(self, diner: Diner, key: str, dice: Random, gone: bool) -> Told | None:
@@ -293,7 +297,8 @@ class CheckoutWorld(World):
                              lambda it: it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
             if gone or last.is_final or self.kernel.now > CLIENTS_END:
                 return last
-            self.kernel.wait(dice.uniform(0.2, 8.0) + (20.0 if tries > 8 else 0))
+            longest = 30.0 if last.code in ("outcome_unknown", "submission_in_progress") else 8.0
+            self.kernel.wait(dice.uniform(0.2, longest) + (20.0 if tries > 8 else 0))
         return last
 
     def _take_back(self, diner: Diner, order: StoredOrder, dice: Random) -> None:
@@ -362,7 +367,10 @@ class CheckoutWorld(World):
 
     def _is_settled(self) -> bool:
         open_states = ("charging", "submitting", "refunding", "stuck")
-        return not any(order.state in open_states or order.operator_case for order in self.orders())
+        return not any(
+            order.state in open_states or order.operator_case or (order.state == "charged" and order.is_to_be_submitted)
+            for order in self.orders()
+        )
 
     def _settle(self) -> None:
         """A person looks at LevelUp's own pages, pays back what has to go back, and says so."""
@@ -378,7 +386,7 @@ class CheckoutWorld(World):
             self.ask("A", lambda it, id=order.id, uuid=found: it.orders.settle(id, "Olive", "looked", uuid))
 
     def told(self) -> list[str]:
-        return [each.code or f"{each.asked}d" for diner in self.diners for each in diner.told]
+        return [each.code or (each.order.state if each.order else "") for diner in self.diners for each in diner.told]
 
     def _spawn_clients(self) -> None:
         for diner in self.diners:

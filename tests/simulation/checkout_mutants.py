@@ -217,3 +217,5 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
         identity_unasked, dead_tokens_unnoticed, settled_charges_again,
     )
 }  # fmt: skip
+CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")
+"""Those that are found within a hundred trials."""

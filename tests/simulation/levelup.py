@@ -6,6 +6,7 @@ stay: a refund that is refused for good is refused again.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -234,8 +235,6 @@ def link_of(request: Request, answer: Answer) -> str:
 
 
 def _read(body: bytes, is_form: bool) -> Any:
-    import json
-
     if is_form:
         return {name: values[0] for name, values in parse_qs(body.decode()).items()}
     return json.loads(body) if body else None
@@ -307,11 +306,17 @@ def _misread(it: Exchange) -> None:
 
 
 def _proves_nothing(it: Exchange) -> None:
-    """A status that says nothing, with a body that says all; it was done or not."""
-    kind = it.request.kind
-    body: Any = [] if kind == "history" else {"order": {"uuid": "nobody", "spend_amount": 1, "total_amount": 1}}
-    if it.dice.random() < 0.6:
-        body = it.forward()[1]
+    """A status that says nothing, with a body that says all; it was done, or not."""
+    if it.dice.random() < 0.4:
+        it.say(it.dice.choice(PROVES_NOTHING), it.forward()[1])
+        return
+    body: Any = []
+    if it.request.kind == "complete":
+        spend = it.request.body["completed_order"]["spend_amount"]
+        body = {"order": {"uuid": "nobody's", "spend_amount": spend, "tip_amount": 0, "total_amount": spend}}
+    elif it.request.kind in ("refund", "read"):
+        made = _of(it).charged(it.request.path.split("/")[-2 if it.request.kind == "refund" else -1])
+        body = {"order": {**made.said(), "refunded_at": _time(it.world.kernel.now)}} if made is not None else {}
     it.say(it.dice.choice(PROVES_NOTHING), body)
 
 

@@ -17,6 +17,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
@@ -139,6 +140,13 @@ class StaleCart(SandboxAdapter):
         if before is not None:
             order = replace(before, cart=order.cart, customer_account=order.customer_account, reference=order.reference)
         return super().submit_order(order, tender, session)
+
+
+class AnyTime(Translating):
+    """Places an order whenever it will be ready."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return super().submit_order(replace(order, shown=None), tender, session)
 
 
 class PlacedTwice(SandboxAdapter):
@@ -369,6 +377,22 @@ class FlatIds(SandboxAdapter):
         return replace(menu, option_groups=tuple(groups))
 
 
+class TrustingStatus(SandboxAdapter):
+    """The reference of a status is the one that was asked about."""
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        state = session.get(f"/v1/orders/{provider_order_id}/state").object().member("state")
+        return OrderStatus(state.text("word"), reference=reference)
+
+
+class GuessedStatus(SandboxAdapter):
+    """A word that is not in the table is taken for the first of it."""
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        told = super().show_status(location, provider_order_id, reference, session)
+        return told if told.word in self.order_status else replace(told, word="confirmed")
+
+
 MISTAKES = (
     Mistake(DroppedOption, "test_every_item_and_option_is_sent", "ITEM-1"),
     Mistake(DroppedQuantity, "test_the_quantity_of_every_item_is_sent", "ITEM-6"),
@@ -386,6 +410,7 @@ MISTAKES = (
     Mistake(ForgottenTax, "test_a_validation_gives_a_price_that_adds_up", "MONEY-9"),
     Mistake(OpenCart, "test_what_comes_back_to_the_adapter_is_a_secret", "META-7"),
     Mistake(StaleCart, "test_the_final_values_of_a_validated_order_count", "META-5"),
+    Mistake(AnyTime, "test_an_order_is_placed_for_the_time_that_was_shown", "TIME-11"),
     Mistake(PlacedTwice, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-2"),
     Mistake(NothingPlaces, "test_an_order_is_accepted", "SUB-2"),
     Mistake(Bypass, "test_an_order_is_accepted", "SUB-6"),
@@ -415,4 +440,6 @@ MISTAKES = (
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
+    Mistake(TrustingStatus, "test_the_status_of_another_order_is_not_ours", "STAT-3"),
+    Mistake(GuessedStatus, "test_a_word_that_nobody_knows_is_kept", "STAT-2"),
 )

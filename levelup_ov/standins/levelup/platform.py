@@ -74,6 +74,7 @@ def post_notice(url: str, body: dict[str, Any]) -> bool:
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json", "Accept": "application/json"}
     )
+    # The standard library, because only the transport of the service may use requests (tests/test_arrows.py).
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=NOTICE_TIMEOUT) as answer:

@@ -29,7 +29,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from levelup_ov.domain.money import is_cents
 from levelup_ov.standins.lost_answer import LosesAnswers, lose_answer
-from levelup_ov.standins.sandbox import dishes, places, slots
+from levelup_ov.standins.sandbox import dishes, kitchen, places, slots
 from levelup_ov.standins.sandbox.content import (
     Content,
     instant_of,
@@ -50,6 +50,8 @@ DEVELOPMENT_KEY = "sandbox"
 LARGEST_BODY = 1024 * 1024
 SHORTEST_PASSWORD = 8
 REFERENCE_LIMIT = 255
+PASSWORD_HASH = "pbkdf2:sha256:1000"
+"""Adapters make these passwords up, and nothing of value is behind them: a slow hash would only cost time."""
 
 _JSON = dict[str, Any]
 
@@ -213,12 +215,18 @@ def void_reference(place_id: str) -> _JSON:
 @v1.get("/orders/<order_id>")
 def show_order(order_id: str) -> _JSON:
     """The order as the kitchen sees it."""
-    with _engine().store.reading() as transaction:
-        order = transaction.order(order_id)
-    if order is None:
-        raise EngineError("order_unknown", "We have no such order.")
+    order = _order(order_id)
     placed_at = slots.write(places.PLACES[order.place], order.placed_at)
     return {"order": {**order.details, **_receipt_as_json(order), "account": order.account, "placed_at": placed_at}}
+
+
+@v1.get("/orders/<order_id>/state")
+def show_state(order_id: str) -> _JSON:
+    """The state of the order in the kitchen, without the customer."""
+    order = _order(order_id)
+    state, receipt = kitchen.state_of(order, _engine().clock()), _receipt_as_json(order)
+    told = {"word": state.word, "since": slots.write(places.PLACES[order.place], state.since)}
+    return {"state": {**told, **{name: receipt[name] for name in ("id", "location", "reference", "ready")}}}
 
 
 @v1.post("/accounts")
@@ -232,7 +240,7 @@ def open_account() -> tuple[_JSON, int]:
         raise EngineError("password_too_short", f"A password has at least {SHORTEST_PASSWORD} characters.", "password")
     if name is None:
         raise EngineError("customer_incomplete", "We need a name for an account.", "name")
-    account, password_hash = str(uuid.uuid4()), generate_password_hash(password)
+    account, password_hash = str(uuid.uuid4()), generate_password_hash(password, PASSWORD_HASH)
     with engine.store.writing() as transaction:
         if not transaction.add_account(account, _canonical(email), password_hash, name, phone):
             raise EngineError("email_taken", "There is an account with this e-mail address already.", "email")
@@ -276,6 +284,14 @@ def _place(place_id: str) -> places.Place:
     if (place := places.PLACES.get(place_id)) is None:
         raise EngineError("place_unknown", "We have no such location.")
     return place
+
+
+def _order(order_id: str) -> EngineOrder:
+    with _engine().store.reading() as transaction:
+        order = transaction.order(order_id)
+    if order is None:
+        raise EngineError("order_unknown", "We have no such order.")
+    return order
 
 
 def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[EngineCart, places.Place]:

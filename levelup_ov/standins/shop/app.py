@@ -74,6 +74,7 @@ class ServiceRefusal(Exception):
 
 def over_http(service_url: str, key: Secret) -> Send:
     """Calls of the service at ``service_url`` with one of its API keys."""
+    # The standard library, because only the transport of the service may use requests (tests/test_arrows.py).
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def send(method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, Any]:
