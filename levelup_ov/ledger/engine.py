@@ -237,8 +237,8 @@ def sqlite_file(url: str) -> str:
 def _refuse_missing(path: str, *_: object) -> None:
     """SQLite itself would begin an empty file, which knows of no order."""
     if not os.path.exists(path):
-        raise LedgerUnavailable(
-            f"the ledger's file is gone: restore it and restart (the first time: `{UPGRADE_COMMAND}`)"
+        raise SchemaMismatch(
+            f"the ledger's file is missing and has no schema yet: run `{UPGRADE_COMMAND}`, or restore it"
         )
 
 
