@@ -22,8 +22,8 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache", "placement",
-        "session",
+        "net", "deadline", "exchange", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache",
+        "placement", "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (

@@ -1,7 +1,8 @@
 """What the transport needs of the operating system: clock, resolver and sockets, in one place.
 
 Everything else of the transport runs unchanged over other functions under these names, such as those of a
-simulated network. A socket is used by its ``settimeout``, ``sendall``, ``makefile("rb")`` and ``close`` only.
+simulated network. A socket is used by its ``settimeout``, ``sendall``, ``recv_into``, ``makefile("rb")`` and ``close``
+only.
 """
 
 from __future__ import annotations
