@@ -27,8 +27,8 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger",
-        "backup", "migrations",
+        "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
+        "ledger", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""

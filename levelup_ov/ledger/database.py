@@ -363,7 +363,7 @@ def _is_passing(error: BaseException) -> bool:
         return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
     if isinstance(error, ConnectionLost):
         # Who has waited for all its time does not wait once more.
-        return not isinstance(error.__cause__, limits.NoAnswer)
+        return not isinstance(error.__cause__, limits.OutOfTime)
     return getattr(error, "sqlstate", None) in _REPEATED
 
 
