@@ -10,13 +10,14 @@ SETUPTOOLS = $(shell sed -n 's/^\(setuptools==[^ ]*\).*/\1/p' requirements-dev.t
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults faults-outer simulate simulate-mutants bench soak clean
+.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults faults-outer faults-checkout simulate simulate-mutants bench soak clean
 
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
 
+# Runs on every core, each file on one of them, in the order of tests/conftest.py.
 test: $(VENV)/development lint
-	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest $(ARGS)
+	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The suite with the share of lines that it runs. Ends with an error below the floor in setup.cfg.
 coverage: $(VENV)/development
@@ -67,7 +68,8 @@ matrix: $(VENV)/runtime
 faults: $(VENV)/development
 	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql) --provider $(or $(PROVIDER),sandbox) $(ARGS)
 
-# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it.
+# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it. ARGS=--checkout: with
+# LevelUp in it.
 simulate: $(VENV)/development
 	$(BIN)/python -m tests.simulation $(or $(N),20000) $(or $(SEED),1) $(ARGS)
 
@@ -78,6 +80,10 @@ simulate-mutants: $(VENV)/development
 # The same from a phone's app to the provider: N orders ahead, every link failing.
 faults-outer: $(VENV)/development
 	$(BIN)/python -m tests.faults.outer $(or $(N),2000) $(or $(SEED),1)
+
+# The same for web checkout: N orders that are charged and submitted, every link failing, workers killed.
+faults-checkout: $(VENV)/development
+	$(BIN)/python -m tests.faults.checkout $(or $(N),2000) $(or $(SEED),1) --provider $(or $(PROVIDER),sandbox)
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.run $(ARGS)

@@ -2,22 +2,22 @@
 
 What version 0.4.0 does, read in its source and seen on the running server (2026-11):
 
-- A server is one restaurant. Its one location here is ``main``, since its name may change. It does not
-  say its time zone and hours. It has no tax, tips, discounts and accounts, and makes every order at once.
-  It delivers to an address in one line, without a phone number: too little to be offered here (EP-12).
-- There is no quote. An order with a wrong total is answered with the right one and not stored, so a total
-  that no order has asks for the price. It comes without a time; ``eta_minutes`` of every order is the
-  menu's ``default_prep_minutes``.
-- A key used before gives the first order again, whatever the body. But the key is looked up, and kept, in
-  steps of its own: two requests at once make two orders, and a fault can leave an order without its key.
-  Placing is therefore not repeatable, and an order is found by its ``payment_proof``, kept together with it.
-- Every order says its ``payment_proof``, ``customer_name`` and ``status`` back. Of orders placed at once some are
-  answered with 201 and not kept (one SQLite connection serves all threads): only the answer to ``/paid``, or the
-  order itself, tells that it was.
-- ``pickup_notes`` is taken and thrown away. The notes of a line reach the kitchen.
+- A server is one restaurant. Its one location here is ``main``, because its name may change. It does not
+  publish its time zone or hours. It has no tax, tips, discounts or accounts, and prepares every order right away.
+  It delivers to a one-line address without a phone number: not enough to offer delivery here (EP-12).
+- There is no quote. An order with a wrong total is refused with the right one and not stored, so sending an
+  impossible total asks for the price. The refusal has no time; ``eta_minutes`` of every order is the menu's
+  ``default_prep_minutes``.
+- A key used before returns the first order, whatever the body. But the key is looked up and stored in separate
+  steps: two simultaneous requests make two orders, and a fault can leave an order without its key. So placing
+  is not repeatable, and an order is found by its ``payment_proof``, which is stored together with it.
+- Every order returns its ``payment_proof``, ``customer_name`` and ``status``. Some simultaneous orders are
+  answered with 201 but not stored (one SQLite connection serves all threads): only the answer to ``/paid``, or the
+  order itself, shows that it was stored.
+- ``pickup_notes`` is accepted and discarded. The notes of a line reach the kitchen.
 - An option is named without its group, and counts once however often it is named.
 
-A merchant-funded discount has no member at FFTP and changes no tax there: it is only echoed (MONEY-5).
+FFTP has no member for a merchant-funded discount, and the discount changes no tax there: it is only echoed (MONEY-5).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from levelup_ov.adapter import (
     MenuOption,
     OptionGroup,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -65,11 +66,11 @@ from levelup_ov.adapter import (
 
 LOCATION_ID = "main"
 MENU_TTL = 60.0
-"""Seconds for which a menu is kept; the counter may change it at any time, and a validation asks for the price."""
+"""Seconds for which a menu is cached; the counter may change it at any time, but a validation asks for the price."""
 IMPOSSIBLE_TOTAL = 10**15
 """Cents that no order costs."""
 PROOF = "LevelUp "
-"""What our reference follows in ``payment_proof``."""
+"""The prefix of our reference in ``payment_proof``."""
 
 _REFUSALS = (
     ("unknown item_id", "unknown_item"),
@@ -100,9 +101,17 @@ class FftpAdapter(Adapter):
 
     interface_version = 2
     tenders = frozenset({"levelup"})
+    order_status = {
+        "received": "placed",
+        "preparing": "preparing",
+        "ready": "ready",
+        "completed": "picked_up",
+        "cancelled": "cancelled",
+    }
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
         "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),
+        "currency": Setting("ISO 4217 code of the currency that prices are in", default="USD"),
     }
 
     def list_locations(self, session: Session) -> Sequence[Location]:
@@ -112,7 +121,7 @@ class FftpAdapter(Adapter):
         return [Location(LOCATION_ID, name, street_address=address, time_zone=self.account.time_zone)]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        menu = _ask_menu(session)
+        menu = self._menu(session)
         categories: dict[str, list[MenuItem]] = {}
         groups: list[OptionGroup] = []
         for item in menu.each("items"):
@@ -135,15 +144,15 @@ class FftpAdapter(Adapter):
             tip=None,
             charged=None if order.merchant_funded_discount else total,
             merchant_funded_discount=order.merchant_funded_discount,
-            ready=Ready(_ready_at(order, session)),
+            ready=Ready(self._ready_at(order, session)),
             cart={"validated": Secret(json.dumps({"total": total}))},
         )
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
-        # Lists nothing, but is refused without the right token: what could not be marked as paid is not placed.
+        # Lists nothing, but needs the right token: an order that cannot be marked as paid must not be placed.
         session.get("/fftp/v1/orders", params={"status": "none"}, headers=self._admin())
         if order.ready_window is not None:
-            order.check_ready(_ready_at(order, session))
+            order.check_ready(self._ready_at(order, session))
         validated = order.cart.get("validated")
         total = json.loads(validated.reveal())["total"] if isinstance(validated, Secret) else _price(order, session)
         reference = order.reference or uuid4().hex
@@ -154,12 +163,13 @@ class FftpAdapter(Adapter):
             _check_total(refusal, total)
             raise
         except NotFound:
-            # It is no refusal of this call: FFTP says so of an order that is asked for by its id.
+            # Not a refusal of this call: FFTP answers this for an order that is requested by its id.
             raise broken_protocol("the provider answers POST /fftp/v1/orders with 404") from None
         placed = reply.object()
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
+        _check_kept(placed, "POST /fftp/v1/orders")
         _check_lines(placed, body, "POST /fftp/v1/orders")
-        # 200 is an order made earlier, and its minutes count from then.
+        # 200 is an earlier order; its minutes count from that time.
         made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
         discounted = order.merchant_funded_discount > 0
         return self._finish(placed, made_at, session, customer=order.user.name, discounted=discounted, body=body)
@@ -169,7 +179,7 @@ class FftpAdapter(Adapter):
     ) -> Placed | None:
         """The order placed under ``reference``, now marked as paid; None proves that there is none (SUB-5)."""
         rows = JSONObject({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
-        # Every row is read: one that does not say whose it is may be the one that is looked for.
+        # Read every row: a row without a payment_proof may be the order in question.
         proofs = [(row.text("payment_proof"), row.identifier("order_id")) for row in rows]
         found = [row for row, (proof, _) in zip(rows, proofs) if proof == PROOF + reference]
         if not found:
@@ -179,6 +189,13 @@ class FftpAdapter(Adapter):
         placed = self._finish(first, first.instant("created_at"), session, customer=customer, discounted=None)
         others = tuple(row.identifier("order_id") for row in found if row is not first)
         return replace(placed, duplicates=others)
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        """FFTP does not say when a status changed."""
+        path = _path(provider_order_id)
+        order = session.get(path).object()
+        _check_echo(order, f"GET {path}", reference, customer=None, order_id=provider_order_id)
+        return OrderStatus(order.text("status"), reference=order.text("payment_proof").removeprefix(PROOF))
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status == 409:
@@ -195,6 +212,19 @@ class FftpAdapter(Adapter):
             return NotFound("order_refused", "order not found")
         return None
 
+    def _menu(self, session: Session) -> JSONObject:
+        """The menu as FFTP has it; nothing is converted from another currency."""
+        menu = session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).object()
+        currency = self.account.setting("currency") or "USD"
+        if (own := menu.text("currency", currency)) != currency:
+            raise broken_protocol(f"the restaurant's prices are in {own}; the account's currency is {currency}")
+        return menu
+
+    def _ready_at(self, order: Order, session: Session) -> datetime:
+        """When FFTP says that every order is ready."""
+        with reading():
+            return in_minutes(self._menu(session).integer("default_prep_minutes"), order.received_at)
+
     def _admin(self) -> Mapping[str, str]:
         return {"x-admin-token": self.account.setting("admin_token")}
 
@@ -210,16 +240,16 @@ class FftpAdapter(Adapter):
     ) -> Placed:
         """Mark a placed order as paid with LevelUp (PAY-1), which also shows that FFTP kept it (SUB-8).
 
-        One that FFTP keeps and holds as unpaid is reported as charged with 0 (PAY-4). What is paid for one with
-        a discount, or perhaps with one, FFTP cannot say.
+        An order that FFTP stored but did not mark as paid is reported as charged with 0 (PAY-4). FFTP cannot say
+        what was paid for an order with a discount.
 
-        :raises Unanswered: FFTP does not have the order, has cancelled it, or gives no answer that shows it.
+        :raises Unanswered: FFTP does not have the order, has canceled it, or gives no answer that shows it.
         """
         order_id = placed.identifier("order_id")
         ready_at = in_minutes(placed.integer("eta_minutes"), made_at)
         ticket, total = placed.identifier("ticket_number"), placed.cents("total_cents")
         kept = self._kept(order_id, placed.text("payment_proof").removeprefix(PROOF), customer, session)
-        # The number that the counter has, whatever the answer to the placing call said.
+        # The counter's number, whatever the answer to the placing call said.
         ticket = kept.identifier("ticket_number", ticket)
         if body is not None:
             _check_lines(kept, body, f"POST /fftp/v1/orders/{order_id}/paid")
@@ -234,8 +264,8 @@ class FftpAdapter(Adapter):
         )
 
     def _kept(self, order_id: str, reference: str, customer: str | None, session: Session) -> JSONObject:
-        """The order as FFTP has it once it was marked as paid; where that failed, as it is."""
-        path = f"/fftp/v1/orders/{quote(order_id, safe='')}"
+        """The order as FFTP has it after marking it as paid; if that failed, as it is."""
+        path = _path(order_id)
         call = f"POST {path}/paid"
         try:
             try:
@@ -243,7 +273,7 @@ class FftpAdapter(Adapter):
                 kept = reply.object()
                 told = kept.boolean("paid") or kept.text("status", "") == "cancelled"
                 if reply.status != 200 or not told:
-                    # The placing call's own answer, once more, looks like this: it does not show that FFTP kept it.
+                    # The placing call's answer looks the same, so this does not show that FFTP stored the order.
                     raise broken_protocol("the provider's answer does not mark the order as paid")
             except NotFound:
                 raise
@@ -253,13 +283,18 @@ class FftpAdapter(Adapter):
         except NotFound:
             raise broken_protocol(f"the provider confirmed an order, and answers {call} with 404") from None
         _check_echo(kept, call, reference, customer=customer, order_id=order_id)
+        _check_kept(kept, call)
         return kept
+
+
+def _path(order_id: str) -> str:
+    return f"/fftp/v1/orders/{quote(order_id, safe='')}"
 
 
 def _check_echo(
     order: JSONObject, call: str, reference: str, *, customer: str | None, order_id: str | None = None
 ) -> None:
-    """That FFTP's answer to ``call`` is about the order that was asked about, and that it was not cancelled.
+    """Check that FFTP's answer to ``call`` is about the requested order.
 
     :raises Unanswered: ``provider_protocol_error``, with the call and the member.
     """
@@ -271,12 +306,16 @@ def _check_echo(
     for member, (said, wanted) in echoed.items():
         if wanted is not None and said != wanted:
             raise broken_protocol(f"the provider's answer to {call} is about another order: $.{member} is not ours")
+
+
+def _check_kept(order: JSONObject, call: str) -> None:
+    """Check that an order that was just placed is not canceled. :raises Unanswered: it is."""
     if order.text("status", "") == "cancelled":
         raise broken_protocol(f"the provider's answer to {call} says that the order was cancelled: $.status")
 
 
 def _check_lines(held: JSONObject, body: Mapping[str, Any], call: str) -> None:
-    """That an order holds the lines of ``body``, where FFTP shows them (ITEM-11)."""
+    """Check that an order has the lines of ``body``, if FFTP shows them (ITEM-11)."""
     if held.has("lines"):
         ordered = ((line["item_id"], line["quantity"], *sorted(line["modifiers"])) for line in body["lines"])
         lines = ((each.identifier("item_id"), each.integer("quantity"), *sorted(each.identifiers("modifiers", [])))
@@ -285,14 +324,10 @@ def _check_lines(held: JSONObject, body: Mapping[str, Any], call: str) -> None:
 
 
 def _check_total(refusal: PriceDiffers, total: int) -> None:
-    """:raises Unanswered: ``provider_protocol_error``: the refusal is about an order of another total."""
+    """:raises Unanswered: ``provider_protocol_error``: the refusal is about an order with a different total."""
     if refusal.sent_total not in (None, total):
         words = "the provider refuses an order of another total: $.detail.client_total_cents is not ours"
         raise broken_protocol(words)
-
-
-def _ask_menu(session: Session) -> JSONObject:
-    return session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).object()
 
 
 def _check_menu(menu: JSONObject) -> None:
@@ -300,12 +335,6 @@ def _check_menu(menu: JSONObject) -> None:
     menu.integer("default_prep_minutes")
     for item in menu.each("items"):
         _menu_item(item, _option_groups(item))
-
-
-def _ready_at(order: Order, session: Session) -> datetime:
-    """When FFTP says that every order is ready."""
-    with reading():
-        return in_minutes(_ask_menu(session).integer("default_prep_minutes"), order.received_at)
 
 
 def _menu_item(item: JSONObject, groups: Sequence[OptionGroup]) -> MenuItem:
@@ -319,9 +348,9 @@ def _menu_item(item: JSONObject, groups: Sequence[OptionGroup]) -> MenuItem:
 
 
 def _option_groups(item: JSONObject) -> tuple[OptionGroup, ...]:
-    """The item's groups. FFTP's ids of groups are unique within one item, so ours hold the item's id too.
+    """The item's groups. FFTP's group ids are unique only within one item, so ours contain the item's id too.
 
-    :raises Unanswered: ``menu_invalid``: an option id stands in two groups; FFTP would choose both.
+    :raises Unanswered: ``menu_invalid``: an option id is in two groups; FFTP would choose both.
     """
     item_id, groups = item.identifier("id"), item.each("modifiers", [])
     ids = [option.identifier("id") for group in groups for option in group.each("options", [])]
@@ -350,7 +379,7 @@ def _option_group(group_id: str, group: JSONObject) -> OptionGroup:
 
 
 def _price(order: Order, session: Session) -> int:
-    """What FFTP wants for the order, in cents, by asking for one that it cannot accept."""
+    """FFTP's price of the order, in cents, from an order that it cannot accept."""
     try:
         session.post("/fftp/v1/orders", _body(order, IMPOSSIBLE_TOTAL, uuid4().hex), repeatable=True)
     except PriceDiffers as refusal:
@@ -361,7 +390,7 @@ def _price(order: Order, session: Session) -> int:
 
 def _body(order: Order, total: int, key: str) -> dict[str, Any]:
     if order.desired_ready_time is not None:
-        words = "the restaurant makes every order at once, none for a later time"
+        words = "the restaurant prepares every order right away and takes none for later"
         raise Refused("ready_time_unavailable", words, path="$.desired_ready_time")
     lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     if order.special_instructions:
@@ -385,7 +414,7 @@ def _line(item: Item, path: str) -> dict[str, Any]:
 
 
 def _modifier(item: Item, choice: Choice, path: str) -> str:
-    """The option as FFTP takes it: without its group, once, with nothing below it."""
+    """The option as FFTP takes it: without its group, once, without nested options."""
     if not choice.group_id.startswith(encode_path(item.provider_id) + DELIMITER):
         words = f"{item.provider_id} has no option {choice.option_id} in {choice.group_id}"
         raise Refused("unknown_option", words, path=path)
@@ -402,7 +431,7 @@ def _notes(*notes: str | None) -> str:
 
 
 def _words(body: JSONObject) -> str:
-    """FFTP's own words: a sentence, or a list of what is wrong and where."""
+    """FFTP's own message: a sentence, or a list of faults with their places."""
     if type(body.value.get("detail")) is str:
         return body.text("detail")
     if not (problems := body.each("detail")):

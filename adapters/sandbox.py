@@ -1,9 +1,9 @@
 """The embedded sandbox engine (:mod:`levelup_ov.standins.sandbox`), in-process or served on a port.
 
-A validation is one call, the submission after it one more. Where the engine serves members only, it refuses
-the guest, and the order is made on an account (META-6). A cart is ordered once at the most, and a reference belongs
-to one order of a location. The engine says the reference back with every order, and can be made to refuse what is
-still on its way under one (SUB-10).
+A validation is one call, and its submission is one more. Where the engine serves only members, it refuses the
+guest, and the order is made with an account (META-6). A cart is ordered at most once, and a reference belongs to one
+order of a location. The engine returns the reference with every order, and can be told to refuse late requests under
+a reference (SUB-10).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from levelup_ov.adapter import (
     DELIMITER,
@@ -34,9 +35,11 @@ from levelup_ov.adapter import (
     MenuOption,
     OptionGroup,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
+    ReferenceFenced,
     Refused,
     Reply,
     Secret,
@@ -70,17 +73,16 @@ CODES: Mapping[str, str] = {
     "customer_refused": "customer_incomplete email_invalid email_taken login_refused session_refused",
     "location_not_found": "place_unknown",
     "order_refused": (
-        "cart_of_another cart_ordered cart_unknown coupon_too_large order_too_large payment_declined "
-        "reference_taken reference_voided"
+        "cart_of_another cart_ordered cart_unknown coupon_too_large order_too_large payment_declined reference_taken"
     ),
 }
-"""Our codes, and the engine's problems that each means."""
+"""Our codes, each with the engine's problems that it covers."""
 REFUSING_STATUSES = (401, 404, 409, 422)
-"""The engine's statuses of a refusal; another one is not the engine's."""
+"""The statuses of the engine's refusals; any other status is not from the engine."""
 
 _ORDERED = ("cart_ordered", "reference_taken")
 """Perhaps by an earlier delivery of the same call."""
-_UNUSABLE = ("cart_of_another", "cart_unknown", "reference_voided", "session_refused")
+_UNUSABLE = ("cart_of_another", "cart_unknown", "session_refused")
 """The cart cannot be ordered, a new one can."""
 
 _PATHS = (
@@ -91,18 +93,18 @@ _PATHS = (
     (r"wanted_at$", "$.desired_ready_time"),
     (r"coupon$", "$.merchant_funded_discount"),
 )
-"""Places in the engine's cart, and the members of our order that they are."""
+"""Paths in the engine's cart, and the corresponding members of our order."""
 
 _CODE_OF = {problem: code for code, problems in CODES.items() for problem in problems.split()}
 _PAYMENTS: Mapping[str, TenderKind] = {"external": "levelup", "card": "credit_card"}
 _SESSION = "X-Sandbox-Session"
-# No menu nests so deep; a chain of made-up options must not exhaust the stack.
+# No menu nests this deeply; a hostile chain of options must not exhaust the stack.
 _DEEPEST = 8
 
 Credentials = Mapping[str, Secret]
 
 
-class Problem(Refused):
+class SandboxRefused(Refused):
     """A refusal of the engine, with its own code as ``problem``."""
 
     def __init__(self, problem: str, message: str, path: str | None) -> None:
@@ -111,10 +113,10 @@ class Problem(Refused):
 
 
 class Cart(NamedTuple):
-    """A cart of the engine: what it holds by ``digest``, what it costs in cents, the ``token`` of its owner.
+    """A cart of the engine: the ``digest`` of its content, its price in cents, the ``token`` of its owner.
 
-    ``guest``: digests of the e-mail address and the telephone number that it was opened for. ``is_own``: whether the
-    engine said that it holds what was put into it; its id alone may be another guest's, in an answer that came twice.
+    ``guest``: digests of the guest's e-mail address and telephone number. ``is_own``: whether the engine confirmed
+    its content; the id alone may be another guest's, in an answer that was delivered twice.
     """
 
     id: str
@@ -127,13 +129,22 @@ class Cart(NamedTuple):
 
 
 class SandboxAdapter(Adapter):
-    """Guest checkout and, where the engine asks for it, accounts; both tenders."""
+    """Guest checkout and, if the engine asks for them, accounts; both tenders."""
 
     interface_version = 2
     tenders = frozenset({"levelup", "credit_card"})
-    creates_accounts = True
+    creates_customer_accounts = True
     schedules = True
     fences = True
+    order_status = {
+        "taken": "placed",
+        "confirmed": "accepted",
+        "cooking": "preparing",
+        "waiting": "ready",
+        "collected": "picked_up",
+        "called-off": "cancelled",
+        "turned-down": "refused",
+    }
     settings = {
         "base_url": Setting("address of the engine", default="http://sandbox.internal", url=True),
         "api_key": Setting("the engine's key; the embedded one has the default", default="sandbox", secret=True),
@@ -152,25 +163,25 @@ class SandboxAdapter(Adapter):
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)
-        # Sealed as a whole: it comes back as it was, or not at all.
+        # Sealed as a whole, so it comes back unchanged or not at all.
         return _quote(answer.member("quote"), credentials, {"cart": Secret(json.dumps(cart))})
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         content, validated = _content(order), _recorded(order)
         unchanged = validated is not None and validated.digest == _digest(content)
         if validated is not None and not validated.is_own:
-            raise Refused("price_changed", "The price that was shown is that of another order. Validate it again.")
+            raise Refused("price_changed", "The price shown belongs to another order. Validate this one again.")
         if validated is not None:
             try:
                 cart = validated if unchanged else _fill_cart(validated, content, session)
                 return _place_order(cart, cart.total, order, tender, session)
-            except Problem as problem:
+            except SandboxRefused as problem:
                 if problem.problem not in _UNUSABLE:
                     raise
                 session.nothing_placed()
         _, cart, credentials = _open_cart(order, content, session)
         total = validated.total if validated is not None and unchanged else cart.total
-        return replace(_place_order(cart, total, order, tender, session), account=credentials)
+        return replace(_place_order(cart, total, order, tender, session), customer_account=credentials)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
@@ -178,10 +189,21 @@ class SandboxAdapter(Adapter):
         return _find_order(location.provider_id, reference, trace.get("expected_total"), session)
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Void the reference for all carts that are open now; a new cart can be ordered under it."""
+        """Void the reference: nothing is ordered under it any more."""
         path = f"/v1/locations/{location.provider_id}/voids"
         answer = session.post(path, {"reference": reference}, repeatable=True).object().member("void")
         _check_echo(answer, f"POST {path}", "$.void", location.provider_id, reference)
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        path = f"/v1/orders/{quote(provider_order_id, safe='')}/state"
+        state = session.get(path).object().member("state")
+        _check_echo(state, f"GET {path}", "$.state", location.provider_id, reference)
+        return OrderStatus(
+            state.text("word"),
+            reference=state.text("reference"),
+            changed_at=state.instant("since"),
+            expected_ready_at=state.member("ready").instant("at", None),
+        )
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in REFUSING_STATUSES:
@@ -191,22 +213,24 @@ class SandboxAdapter(Adapter):
             code, text, where = problem.text("code"), problem.text("text"), problem.text("where", None)
         except Unanswered:
             return None
-        return Problem(code, text, _path(where or "")) if code in _CODE_OF else None
+        if code == "reference_voided":
+            return ReferenceFenced()
+        return SandboxRefused(code, text, _path(where or "")) if code in _CODE_OF else None
 
 
 def _path(where: str) -> str | None:
-    """The member of our order that the engine means."""
+    """The member of our order that the engine's path refers to."""
     return next((found.expand(path) for pattern, path in _PATHS if (found := re.match(pattern, where))), None)
 
 
 def _open_cart(order: Order, content: Any, session: Session) -> tuple[JSONObject, Cart, Credentials]:
-    """A new cart (META-3): the answer that quotes it, the cart, and the account that it was opened with."""
+    """A new cart (META-3): the answer with its price, the cart, and its account."""
     place, token = order.location.provider_id, ""
     credentials: Credentials = {}
     path = f"/v1/locations/{place}/carts"
     try:
         answer = session.post(path, content, repeatable=True).object()
-    except Problem as problem:
+    except SandboxRefused as problem:
         if problem.problem != "session_refused":
             raise
         token, credentials = _sign_in(order, session)
@@ -228,7 +252,7 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
 
 
 def _check_lines(answer: JSONObject, content: Any, call: str) -> None:
-    """That the cart has the lines of ``content``, where the engine shows them (ITEM-11)."""
+    """Check that the cart has the lines of ``content``, if the engine shows them (ITEM-11)."""
     if (cart := answer.member("cart")).has("content"):
         ordered = (_chosen(JSONObject(line)) for line in content["lines"])
         held = map(_chosen, cart.member("content").each("lines"))
@@ -236,7 +260,7 @@ def _check_lines(answer: JSONObject, content: Any, call: str) -> None:
 
 
 def _chosen(line: JSONObject) -> tuple[Any, ...]:
-    """What a line, or a pick of one, is of; how much; and what was picked for it."""
+    """The id of a line or pick, its quantity, and its picks."""
     what = [line.identifier(name, "") for name in ("dish", "group", "choice")]
     return *what, line.integer("count"), *sorted(map(_chosen, line.each("picks", [])))
 
@@ -245,7 +269,7 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
     """Order the cart, if it still costs ``total``."""
     path = f"/v1/carts/{cart.id}/orders"
     body = {"payment": _payment(tender), "reference": order.reference, "expected_total": total}
-    # The answer that gave the cart does not say whose it is, and may have been another guest's.
+    # The answer with the cart does not say whose it is, and may have been another guest's.
     body["customer"] = _customer(order)
     if (window := order.ready_window) is not None:
         body |= {name: _stamp(instant) for name, instant in zip(("earliest", "latest"), window, strict=True)}
@@ -257,8 +281,8 @@ def _place_order(cart: Cart, total: int, order: Order, tender: Tender, session: 
             places_order=True,
             trace={"expected_total": total},
         )
-    except Problem as problem:
-        # A network may deliver a call twice and this answer the second: then it was ordered by the first.
+    except SandboxRefused as problem:
+        # A network may deliver a call twice. If this answers the second one, the first one ordered the cart.
         reference = order.reference if problem.problem in _ORDERED else None
         if reference is None or (placed := _find_order(cart.place, reference, total, session)) is None:
             raise
@@ -279,7 +303,7 @@ def _find_order(place: str, reference: str, expected: int | None, session: Sessi
 
 
 def _check_echo(answer: JSONObject, call: str, where: str, place: str, reference: str | None) -> None:
-    """That an answer to ``call`` is about our order.
+    """Check that an answer to ``call`` is about our order.
 
     :raises Unanswered: ``provider_protocol_error``, with the call and the member.
     """
@@ -290,7 +314,7 @@ def _check_echo(answer: JSONObject, call: str, where: str, place: str, reference
 
 
 def _is_said(sent: Any, told: Any) -> bool:
-    """Whether an answer has what was sent; it may have more members (EP-8)."""
+    """Whether an answer contains what was sent; it may have further members (EP-8)."""
     if isinstance(sent, dict):
         return isinstance(told, dict) and all(_is_said(value, told.get(name)) for name, value in sent.items())
     if isinstance(sent, list):
@@ -303,14 +327,16 @@ def _login(token: str, session: Session) -> Mapping[str, str]:
 
 
 def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
-    """A session token and the credentials to give back.
+    """A session token, and the credentials to return.
 
     Without credentials that work, a new account is made, under a derived address if the user's own is taken:
     no account is taken over (META-6).
     """
     attempts: list[tuple[str, dict[str, Any]]] = []
-    if "email" in order.account and "password" in order.account:
-        attempts.append(("/v1/sessions", {name: order.account[name].reveal() for name in ("email", "password")}))
+    if "email" in order.customer_account and "password" in order.customer_account:
+        attempts.append(
+            ("/v1/sessions", {name: order.customer_account[name].reveal() for name in ("email", "password")})
+        )
     if order.user.email is not None:
         password = session.conceal(secrets.token_urlsafe(24))
         person = {"password": password, "name": order.user.name, "phone": order.user.phone}
@@ -324,7 +350,7 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
             if answer.member("account").text("email") != body["email"]:
                 words = "is about another guest: $.account.email is not the one that was sent"
                 raise broken_protocol(f"the provider's answer to POST {path} {words}")
-        except Problem as problem:
+        except SandboxRefused as problem:
             if problem.problem not in ("login_refused", "email_taken"):
                 raise
         else:
@@ -334,10 +360,10 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
 
 
 def _content(order: Order) -> dict[str, Any]:
-    """The order as the engine's cart has it."""
+    """The order as content of an engine cart."""
     wanted = order.desired_ready_time
     if any(option.provider_id.count(DELIMITER) >= 2 * _DEEPEST for item in order.items for option in item.options):
-        raise Refused("unknown_option", "No option of the menu is nested as deep as one of these.", path="$.items")
+        raise Refused("unknown_option", "An option is nested deeper than any option of the menu.", path="$.items")
     return {
         "lines": [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
         "customer": _customer(order),
@@ -380,7 +406,7 @@ def _digest(content: Any) -> str:
 
 
 def _recorded(order: Order) -> Cart | None:
-    """The cart of the validation before, if it is one of this location and this guest (META-4)."""
+    """The cart of the validation, if it belongs to this location and this guest (META-4)."""
     try:
         cart = Cart(*json.loads(order.cart["cart"].reveal()))
     except (KeyError, TypeError, ValueError):
@@ -389,7 +415,7 @@ def _recorded(order: Order) -> Cart | None:
 
 
 def _guest(order: Order) -> list[str]:
-    """Digests of how the guest is reached: one of them is the same for the same guest (META-3)."""
+    """Digests of the guest's e-mail address and phone number; the same guest shares at least one (META-3)."""
     email, phone = (order.user.email or "").strip().casefold(), re.sub(r"[\s().-]", "", order.user.phone or "")
     return [_digest([kind, value]) for kind, value in (("email", email), ("phone", phone)) if value]
 
@@ -402,7 +428,7 @@ def _quote(answer: JSONObject, credentials: Credentials, cart: Credentials) -> Q
         charged=answer.cents("grand_total"),
         merchant_funded_discount=discounts.cents("coupon"), provider_funded_discount=discounts.cents("house"),
         ready=Ready(ready.instant("at", None), slots),
-        account=credentials, cart=cart,
+        customer_account=credentials, cart=cart,
     )  # fmt: skip
 
 
@@ -454,7 +480,7 @@ def _category(heading: JSONObject, groups: dict[str, OptionGroup]) -> Category:
 
 
 def _publish(owner: JSONObject, above: tuple[str, ...], groups: dict[str, OptionGroup]) -> tuple[str, ...]:
-    """Put the groups of a dish or a choice into ``groups``, once for each path (MENU-5); their ids."""
+    """Add the groups of a dish or choice to ``groups``, once per path (MENU-5); returns their ids."""
     paths = []
     for position, group in enumerate(owner.each("groups")):
         ids = (*above, group.identifier("id"))

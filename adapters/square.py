@@ -1,23 +1,27 @@
 """Square: guest checkout through the Orders API, LevelUp as tender.
 
-Read in Square's official specification (release 2025-08-20) and developer guides (2026-11), never seen on a
-live account:
+From Square's official specification (release 2025-08-20) and developer guides (2026-11); not verified on a live
+account:
 
-- ``/orders/calculate`` prices an order and creates nothing. A created order reaches the kitchen when it is
-  paid, not before: the payment is the call that places. Both are made under idempotency keys of their own.
-- A tip is a member of the payment; no order has one before. Square takes no payment of nothing: an order
-  that costs nothing is settled by ``/pay``, which leaves no tender, only a higher version.
-- Orders and payments say our ``reference_id`` back. A canceled order is not paid and cannot be updated any more
-  (``OrderState``, ``UpdateOrder``), and an update names the version that it changes: canceling a version that nobody
-  paid makes Square refuse a payment that comes later. ``CancelPaymentByIdempotencyKey`` is no such fence: "if no
-  payment with the specified idempotency key is found, no action is taken and the endpoint returns successfully".
-- A line names an item variation, a modifier is named without its list: a variation is an item of our menu.
-- Orders are taken for any time; the location's hours tell when one for "as soon as possible" is due (TIME-4).
-  It is not said that the Orders API enforces numbers of modifiers (ITEM-7), or that nothing is sold out.
+- ``/orders/calculate`` prices an order and creates nothing. A created order reaches the kitchen only when it is
+  paid, so the payment is the call that places. Creation and payment have separate idempotency keys.
+- The tip is a member of the payment, not of the order. Square accepts no payment of zero: an order that costs
+  nothing is settled by ``/pay``, which leaves no tender, only a higher version.
+- Orders and payments return our ``reference_id``. A canceled order cannot be paid or updated (``OrderState``,
+  ``UpdateOrder``), and an update names the version that it changes: canceling an unpaid version makes Square refuse
+  a later payment. ``CancelPaymentByIdempotencyKey`` is not such a fence: "if no payment with the specified
+  idempotency key is found, no action is taken and the endpoint returns successfully".
+- The fulfillment of an order has its status; a canceled order is itself ``CANCELED``. A fulfillment that ``FAILED`` was
+  rejected if it has ``rejected_at``; else nobody may have picked it up.
+- A line names an item variation, so a variation is an item of our menu. A modifier is named without its list.
+- Orders are accepted for any time; the location's hours tell when an order for "as soon as possible" is due (TIME-4).
+  The documents do not say that the Orders API enforces numbers of modifiers (ITEM-7) or refuses what is sold out.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -37,9 +41,11 @@ from levelup_ov.adapter import (
     Location,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
+    ReferenceFenced,
     Refused,
     Reply,
     Secret,
@@ -47,6 +53,7 @@ from levelup_ov.adapter import (
     Setting,
     Tender,
     Unanswered,
+    User,
     broken_protocol,
     check_basket,
     in_minutes,
@@ -56,12 +63,12 @@ from levelup_ov.adapter import (
 )
 
 API_VERSION = "2025-08-20"
-"""Square-Version: the release that all of this was read in."""
+"""Square-Version: the release that this adapter was written against."""
 HOSTS = {"production": "https://connect.squareup.com", "sandbox": "https://connect.squareupsandbox.com"}
 MENU_TTL = 300.0
-"""Seconds for which the pages of a catalog are kept."""
+"""Seconds for which the pages of a catalog are cached."""
 DISCOUNT = "levelup"
-"""The ``uid`` of the discount that LevelUp brings (MONEY-5)."""
+"""The ``uid`` of LevelUp's discount (MONEY-5)."""
 
 _REFUSALS: Sequence[tuple[str, str | None]] = (
     ("IDEMPOTENCY_KEY_REUSED|CONFLICT|GONE|REQUEST_TIMEOUT", None),
@@ -75,7 +82,21 @@ _REFUSALS: Sequence[tuple[str, str | None]] = (
     (".*(quantity|modifier)", "invalid_choices"),
     ("", "order_refused"),
 )
-"""How ``CODE field detail`` of an error begins, and our code; None: it proves nothing, or the fault is ours."""
+"""Patterns for ``CODE field detail`` of an error, and our code; None: it proves nothing, or the fault is ours."""
+_SINCE = {
+    "PROPOSED": "placed_at",
+    "RESERVED": "accepted_at",
+    "PREPARED": "ready_at",
+    "COMPLETED": "picked_up_at",
+    "CANCELED": "canceled_at",
+    "FAILED, rejected": "rejected_at",
+}
+"""The member of a pickup with the time at which its fulfillment came to a state."""
+_EXTENSION = re.compile(
+    r"[\s,;]*(?:\b(?:extension|extensi[oó]n|extn|ext|anexo|interno|int|poste)\b|x|#)[.:=\s]*([0-9]{1,9})\s*$",
+    re.IGNORECASE,
+)
+"""How people write the extension of a telephone number, behind it."""
 _REFUSING = ("INVALID_REQUEST_ERROR", "PAYMENT_METHOD_ERROR")
 _REFUSING_STATUSES = (400, 402, 404, 409, 422)
 
@@ -91,6 +112,14 @@ class SquareAdapter(Adapter):
     tenders = frozenset({"levelup"})
     schedules = True
     fences = True
+    order_status = {
+        "PROPOSED": "placed",
+        "RESERVED": "preparing",
+        "PREPARED": "ready",
+        "COMPLETED": "picked_up",
+        "CANCELED": "cancelled",
+        "FAILED, rejected": "refused",
+    }
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
         "environment": Setting("production or sandbox", default="production"),
@@ -105,6 +134,8 @@ class SquareAdapter(Adapter):
         for name, form in forms.items():
             if not re.fullmatch(form, account.setting(name)):
                 raise ValueError(f"{name} is not as expected: {self.settings[name].meaning}")
+        if account.setting("currency") == "JPY":
+            raise ValueError("currency has no cents: all amounts of the channel are hundredths (MONEY-1)")
         self._prep, self._currency = int(account.setting("prep_minutes") or 0), account.setting("currency")
 
     @property
@@ -128,21 +159,28 @@ class SquareAdapter(Adapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         order.check_ready(self._ready(order)[1])
         reference = order.reference or str(uuid4())
-        body = {"idempotency_key": _key(reference, "order"), "order": {**self._order(order), "reference_id": reference}}
+        content, validated = {**self._order(order), "reference_id": reference}, order.cart.get("validated")
+        # A try after one that created and did not pay may differ in what the ledger does not compare: for whom an item
+        # is, the sequence of the lines, the price that was shown. It is another order, under the same key of payment.
+        key = _key(reference, f"order:{_digest(content, validated and validated.reveal())}")
+        body = {"idempotency_key": key, "order": content}
         created = session.post("/v2/orders", body, repeatable=True).object().member("order")
         _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
-        quoted, validated = self._quote(created, order), order.cart.get("validated")
+        quoted = self._quote(created, order)
         if validated not in (None, quoted.cart["validated"]):
             raise Refused("price_changed", "The price has changed since the validation.")
         order_id, charge = created.identifier("id"), quoted.consumer_pays
         trace = {"order_id": order_id, "version": created.integer("version"), "charge": charge}
         try:
             charged, echoed = self._pay(order, reference, trace, session)
-        except Refused:
-            # An earlier try of this payment may have come through; that the order is unpaid proves that none did.
-            if (placed := self.find_order(order.location, reference, trace, session)) is None:
-                raise
-            return placed
+        except Refused as refusal:
+            # An earlier attempt at this payment may have succeeded; an unpaid order proves that none did.
+            held = self._show(order.location, order_id, reference, session)
+            if (placed := self._placed(held, trace)) is not None:
+                return placed
+            if refusal.proof and held.text("state") == "CANCELED":
+                raise ReferenceFenced from None
+            raise
         return Placed(
             _number(created),
             order_id,
@@ -155,16 +193,22 @@ class SquareAdapter(Adapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """The order that ``trace`` names, if it is paid: none is placed before (SUB-5).
+        """The order that ``trace`` names, if it is paid: an order is placed by its payment (SUB-5).
 
-        An unpaid one proves that none is placed while it is as it was created, or canceled.
+        An unpaid order proves that nothing was placed, if it is unchanged since its creation, or canceled.
         """
-        known, order = JSONObject(trace), self._show(location, reference, trace, session)
+        order_id = JSONObject(trace).identifier("order_id")
+        return self._placed(self._show(location, order_id, reference, session), trace)
+
+    def _placed(self, order: JSONObject, trace: Mapping[str, Any]) -> Placed | None:
+        known = JSONObject(trace)
         charge, state, changed = known.cents("charge"), order.text("state"), _version(order) > _version(known)
         charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
         if state == "CANCELED":
             if charged:
-                raise broken_protocol("the provider has the order as paid and canceled: $.order.state, $.order.tenders")
+                raise broken_protocol(
+                    "the provider reports the order as paid and canceled: $.order.state, $.order.tenders"
+                )
             return None
         settled = charge == 0 and changed
         if not charged and not settled and state != "COMPLETED":
@@ -182,8 +226,9 @@ class SquareAdapter(Adapter):
         )
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Cancel the order in the version in which nobody has paid it: Square refuses to pay it from then on."""
-        order, created = self._show(location, reference, trace, session), _version(JSONObject(trace))
+        """Cancel the unpaid version of the order: Square then refuses to take a payment for it."""
+        known = JSONObject(trace)
+        order, created = self._show(location, known.identifier("order_id"), reference, session), _version(known)
         if order.text("state") != "OPEN" or order.each("tenders", []) or _version(order) > created:
             return
         canceled = {
@@ -193,14 +238,24 @@ class SquareAdapter(Adapter):
             "fulfillments": [{"uid": each.text("uid"), "state": "CANCELED"} for each in order.each("fulfillments", [])],
         }
         path = f"/v2/orders/{quote(order.identifier('id'), safe='')}"
-        body = {"idempotency_key": _key(reference, "cancel"), "order": canceled}
+        body = {"idempotency_key": _key(reference, f"cancel:{order.identifier('id')}"), "order": canceled}
         after = session.call("PUT", path, body=body, repeatable=True).object().member("order")
         _check_echo(after, f"PUT {path}", id=order.identifier("id"), reference_id=reference)
         if after.text("state") != "CANCELED":
             raise broken_protocol(f"the provider did not cancel the order: $.order.state in the answer to PUT {path}")
 
-    def _show(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> JSONObject:
-        order_id = JSONObject(trace).identifier("order_id")
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        order = self._show(location, provider_order_id, reference, session)
+        word, pickup = _status(order)
+        since = _SINCE.get(word)
+        return OrderStatus(
+            word,
+            reference=order.text("reference_id"),
+            changed_at=pickup.instant(since, None) if pickup is not None and since is not None else None,
+            expected_ready_at=_pickup_at(order),
+        )
+
+    def _show(self, location: Location, order_id: str, reference: str, session: Session) -> JSONObject:
         path = f"/v2/orders/{quote(order_id, safe='')}"
         order = session.get(path).object().member("order")
         echoed = {"id": order_id, "reference_id": reference, "location_id": location.provider_id}
@@ -231,9 +286,9 @@ class SquareAdapter(Adapter):
             settled = reply.object().member("order")
             _check_echo(settled, f"POST {path}", id=order_id, reference_id=reference)
             if settled.text("state") == "CANCELED":
-                raise broken_protocol(f"the provider settled the order and has it as canceled: $.order.state of {path}")
+                raise broken_protocol(f"the provider settled an order but reports it canceled: $.order.state of {path}")
             if settled.text("state") != "COMPLETED" and _version(settled) <= trace["version"]:
-                # The answer to the creation, once more, looks like this.
+                # A repeated answer to the creation looks like this.
                 raise broken_protocol(f"the provider's answer does not settle the order: $.order.version of {path}")
             return self._cents(settled, "total_money"), settled.text("reference_id")
         body = {
@@ -259,12 +314,7 @@ class SquareAdapter(Adapter):
         """The order in Square's members."""
         scheduled, ready_at = self._ready(order)
         pickup_at = ready_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if scheduled and ready_at else ""
-        user, discount = order.user, order.merchant_funded_discount
-        phone = re.sub(r"[\s().-]", "", user.phone or "")
-        for member, value, most in (("name", user.name, 255), ("phone", phone, 17), ("email", user.email or "", 255)):
-            if len(value) > most:
-                words = f"Square takes at most {most} characters of it."
-                raise Refused("customer_refused", words, path=f"$.user.{member}")
+        discount = order.merchant_funded_discount
         return _given(
             location_id=order.location.provider_id,
             source={"name": "LevelUp"},
@@ -274,7 +324,7 @@ class SquareAdapter(Adapter):
                 "amount_money": self._money(discount),
             }],
             fulfillments=[{"type": "PICKUP", "state": "PROPOSED", "pickup_details": _given(
-                recipient=_given(display_name=user.name, phone_number=phone, email_address=user.email),
+                recipient=_recipient(order.user),
                 schedule_type="SCHEDULED" if scheduled else "ASAP",
                 pickup_at=pickup_at,
                 prep_time_duration=self._prep and f"PT{self._prep}M",
@@ -284,7 +334,7 @@ class SquareAdapter(Adapter):
         )  # fmt: skip
 
     def _ready(self, order: Order) -> tuple[bool, datetime | None]:
-        """Whether the order is for a set time, and when it is ready; None where nobody knows (TIME-3 to TIME-7)."""
+        """Whether the order is for a set time, and when it is ready; None if unknown (TIME-3 to TIME-7)."""
         if order.desired_ready_time is not None:
             return True, order.desired_ready_time
         if (opening := next_opening(order.location, order.received_at)) is not None:
@@ -292,7 +342,7 @@ class SquareAdapter(Adapter):
         return False, in_minutes(self._prep, order.received_at) if self._prep else None
 
     def _quote(self, priced: JSONObject, order: Order) -> Quote:
-        """What Square makes of an order, accounted for by its lines to the last cent (MONEY-9).
+        """Square's price of an order, checked against its lines to the cent (MONEY-9).
 
         :raises Refused: ``order_refused``: Square cannot take the whole discount off.
         """
@@ -312,7 +362,7 @@ class SquareAdapter(Adapter):
         inclusive = sum(self._cents(each, "applied_money") for each in taxes)
         food = total - tip - tax + discounts - charges
         if gross - food not in (0, inclusive) or charges != sum(fee.amount for fee in fees) or ours > discounts:
-            raise broken_protocol("the provider's price does not add up: its lines make another total")
+            raise broken_protocol("the provider's price does not add up: its lines have another total")
         if ours != order.merchant_funded_discount:
             words = f"Square takes {ours} cents off for a discount of {order.merchant_funded_discount}."
             raise Refused("order_refused", words, path="$.merchant_funded_discount")
@@ -330,7 +380,7 @@ class SquareAdapter(Adapter):
 
 
 def _check_echo(answer: JSONObject, call: str, **wanted: str) -> None:
-    """That Square's answer to ``call`` is about our order.
+    """Check that Square's answer to ``call`` is about our order.
 
     :raises Unanswered: ``provider_protocol_error``, with the call and the member.
     """
@@ -341,7 +391,7 @@ def _check_echo(answer: JSONObject, call: str, **wanted: str) -> None:
 
 
 def _check_lines(held: JSONObject, order: Order) -> None:
-    """That Square's order has the lines of ours (ITEM-11)."""
+    """Check that Square's order has the lines of ours (ITEM-11)."""
     ordered = [_line(item, "$") for item in order.items]
     lines = ((each.text("catalog_object_id", ""), each.text("quantity", ""), *_modifiers(each))
              for each in held.each("line_items"))  # fmt: skip
@@ -359,7 +409,7 @@ def _version(order: JSONObject) -> int:
 
 
 def _objects(session: Session) -> list[JSONObject]:
-    """The seller's catalog. A cursor lives for some minutes: if one is refused, the pages are read anew, once."""
+    """The seller's catalog. A cursor is valid for some minutes: if one is refused, the pages are read again, once."""
     try:
         return list(_pages(session, MENU_TTL))
     except CursorRefused:
@@ -379,12 +429,12 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[JSONObject]:
         if not params["cursor"]:
             return
         if params["cursor"] in cursors:
-            raise broken_protocol("the pages of the provider's catalog go round in a circle")
+            raise broken_protocol("the pages of the provider's catalog form a loop")
         cursors.add(params["cursor"])
 
 
 def _page(page: JSONObject) -> tuple[list[JSONObject], str]:
-    """The objects of a page, and the cursor of the next. An answer with neither is of an empty catalog, if empty."""
+    """The objects of a page, and the cursor of the next page. An empty answer is an empty catalog."""
     if page.checked().value and not (page.has("objects") or page.has("cursor")):
         raise broken_protocol("the provider's answer is not a page of the catalog")
     objects = page.each("objects", [])
@@ -406,6 +456,24 @@ def _line(item: Item, path: str) -> dict[str, Any]:
     return line | _given(modifiers=modifiers, note=" / ".join(note for note in notes if note))
 
 
+def _recipient(user: User) -> dict[str, Any]:
+    """Who picks the order up; the extension of a telephone, for which Square has no member, is told with the name.
+
+    :raises Refused: ``customer_refused``: Square has no room for a member.
+    """
+    written = user.phone or ""
+    extension = _EXTENSION.search(written)
+    phone = re.sub(r"[\s()./\u2010-\u2015-]", "", written[: extension.start()] if extension else written)
+    name = f"{user.name} (ext. {extension[1]})" if extension else user.name
+    for member, value, most in (("name", name, 255), ("phone", phone, 17), ("email", user.email or "", 255)):
+        if len(value) > most:
+            words = f"Square takes at most {most} characters of it."
+            raise Refused("customer_refused", words, path=f"$.user.{member}")
+    if phone and not re.fullmatch(r"\+?[0-9]+", phone):
+        raise Refused("customer_refused", "Square takes the digits of a telephone number.", path="$.user.phone")
+    return _given(display_name=name, phone_number=phone, email_address=user.email)
+
+
 def _note(words: str | None, path: str) -> str | None:
     if words is not None and len(words) > NOTE_LIMIT:
         limit = f"Special instructions may have {NOTE_LIMIT} characters."
@@ -414,12 +482,12 @@ def _note(words: str | None, path: str) -> str | None:
 
 
 def _number(order: JSONObject) -> str:
-    """The order's number at the counter, where it has one (SUB-1)."""
+    """The order's number at the counter, if it has one (SUB-1)."""
     return order.text("ticket_name", "") or order.identifier("id")
 
 
 def _pickup_at(order: JSONObject) -> datetime | None:
-    """Square's own ready time; without a preparation time, an ASAP order's is no more than its placing."""
+    """Square's own ready time; without a preparation time, Square reports the placing time for an ASAP order."""
     for fulfillment in order.each("fulfillments", []):
         pickup = fulfillment.member("pickup_details")
         if pickup.text("schedule_type", "") == "SCHEDULED" or pickup.has("prep_time_duration"):
@@ -427,9 +495,28 @@ def _pickup_at(order: JSONObject) -> datetime | None:
     return None
 
 
+def _status(order: JSONObject) -> tuple[str, JSONObject | None]:
+    """The state of an order's fulfillment, and its pickup; the order's own state if it has none or is canceled.
+
+    An order with several fulfillments, which only the seller can make, has the states of all of them.
+    """
+    fulfillments = order.each("fulfillments", [])
+    if order.text("state") == "CANCELED" or not fulfillments:
+        return order.text("state"), None
+    states = sorted({each.text("state") for each in fulfillments})
+    pickup = fulfillments[0].member("pickup_details") if len(fulfillments) == 1 else None
+    if states == ["FAILED"] and pickup is not None and pickup.has("rejected_at"):
+        states.append("rejected")
+    return ", ".join(states), pickup
+
+
 def _given(**members: Any) -> dict[str, Any]:
     """The members that have a value."""
     return {name: value for name, value in members.items() if value}
+
+
+def _digest(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _key(reference: str, call: str) -> str:

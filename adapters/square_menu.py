@@ -1,11 +1,11 @@
 """Square's locations and catalog in the contract's terms (LOC-1, LOC-2, MENU-1 to MENU-5).
 
-An item's variation is an item of ours: it is what an order names, and what has a price. Left out is what cannot
-be told: a price made when it is sold, a quantity that is no count, an item that needs words of the customer, and
-what is no food. What is sold out or not present at the location is no part of its menu; references to it, as to
-deleted objects, lead nowhere and are dropped.
+An item's variation is an item of ours: an order names it, and it has the price. The menu leaves out what the contract
+cannot express: prices set at the sale, quantities that are not counts, items that need the customer's words, and
+things that are not food. What is sold out or not present at the location is not part of its menu; references to it,
+or to deleted objects, are dropped.
 
-Minimum and maximum of a modifier list: 0 is none, -1 is not set; both -1 at an item are the list's own.
+Minimum and maximum of a modifier list: 0 is none, -1 is not set; if an item has -1 for both, the list's own apply.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from levelup_ov.adapter import (
 KINDS = ("ITEM", "MODIFIER_LIST", "CATEGORY", "IMAGE")
 """The objects of a catalog that a menu is made of."""
 PRODUCTS = ("REGULAR", "FOOD_AND_BEV")
-"""The kinds of item that are made and picked up; the others are gift cards, bookings, donations."""
+"""The kinds of item that are prepared and picked up; the others are gift cards, bookings, donations."""
 NOTE_LIMIT = 500
 """Characters of a pickup's note. A line's may have 2,000, but a menu states one limit."""
 
@@ -49,7 +49,7 @@ _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::[0-5][0-9])?")
 def cents(answer: JSONObject, name: str, currency: str, *default: Cents) -> Cents:
     """An amount of money.
 
-    :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is none, or in another currency.
+    :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: not an amount, or in another currency.
     """
     if default and not answer.has(name):
         return default[0]
@@ -60,7 +60,7 @@ def cents(answer: JSONObject, name: str, currency: str, *default: Cents) -> Cent
 
 
 def read_location(answer: JSONObject, currency: str) -> Location:
-    """A location of the seller (LOC-1); whether it takes tips Square does not say.
+    """A location of the seller (LOC-1). Square does not say whether it takes tips.
 
     One with prices in another currency than the account's is not active: nothing is converted.
     """
@@ -190,7 +190,7 @@ class Catalog:
         return self._location.provider_id in thing.texts("present_at_location_ids", [])
 
     def _price(self, data: JSONObject, place: str, *default: int) -> int | None:
-        """The price at the location, in cents; None for what is sold out, priced when it is sold, or not in cents."""
+        """The price at the location, in cents; None if sold out, priced at the sale, or not in cents."""
         overrides = data.each("location_overrides", [])
         here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
         for layer in (*here, data):
@@ -208,7 +208,7 @@ class Catalog:
 
 
 def _limits(answer: JSONObject) -> tuple[int, int]:
-    """Least and most choices as Square states them; -1 for what is not set."""
+    """Minimum and maximum of choices as Square states them; -1 if not set."""
     return _whole(answer, "min_selected_modifiers", -1), _whole(answer, "max_selected_modifiers", -1)
 
 
@@ -217,7 +217,7 @@ def _ordinal(answer: JSONObject) -> int:
 
 
 def _whole(answer: JSONObject, name: str, default: int) -> int:
-    """A count; all that are negative mean the same."""
+    """A count; all negative values mean the same."""
     value = answer.value.get(name)
     return default if type(value) is int and value < 0 else answer.integer(name, default)
 
@@ -227,7 +227,7 @@ def _switch(answer: JSONObject, name: str, otherwise: bool) -> bool:
 
 
 def _hours(periods: Sequence[JSONObject]) -> Hours:
-    """The hours of business; none stated, or one that cannot be read, is unknown (LOC-2)."""
+    """The business hours; missing or unreadable hours are unknown (LOC-2)."""
     spans = []
     for period in periods:
         day = _DAYS.get(period.text("day_of_week", ""))

@@ -1,16 +1,17 @@
 """Toast: a point of sale in restaurants (guest checkout, LevelUp as tender, modifiers nested in modifiers).
 
-Read in Toast's public API specification and developer guide (orders 2.9, menus 2.4, restaurants 1.0, order
-management configuration 1.0; 2026-11), never seen on a live account:
+From Toast's public API specification and developer guide (orders 2.9, menus 2.4, restaurants 1.0, order management
+configuration 1.0; 2026-11); not verified on a live account:
 
 - A client logs in once for all its restaurants; a token lasts a day, and logging in earlier than a minute
-  before its end gives the same token again. The restaurant of a call stands in a header.
-- ``/prices`` takes an order without its payment and keeps nothing. What a payment must amount to is known
-  from there alone. A ready time may be missing there; the guide adds ``takeoutPrepTime`` and
-  ``takeoutThrottlingTime`` up instead.
+  before its end returns the same token. A header names the restaurant of a call.
+- ``/prices`` takes an order without its payment and stores nothing. It is the only source of the amount to pay.
+  It may lack a ready time; the guide then adds ``takeoutPrepTime`` and ``takeoutThrottlingTime``.
 - An order is found by its ``externalId``, which is unique and begins with a name that Toast gave the client.
 - The quantity of a modifier must be that of its item: a modifier wanted twice is listed twice.
-- A guest has a phone number and an e-mail address. Words for the kitchen are a modifier without an item.
+- Employees approve an order or not (``approvalStatus``). An approved order has the kitchen's ``guestOrderStatus``, a
+  voided one ``voided``.
+- A guest needs a phone number and an e-mail address. A note for the kitchen is a modifier without an item.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from urllib.parse import quote
 
 from adapters.toast_menu import MenuReader
 from adapters.toast_orders import (
+    ORDER_STATUS,
     check_price,
     check_selections,
     customer,
@@ -30,6 +32,7 @@ from adapters.toast_orders import (
     payment,
     read_placed,
     read_quote,
+    read_status,
     refuse_notes,
 )
 from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
@@ -41,6 +44,7 @@ from levelup_ov.adapter import (
     Login,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
@@ -50,29 +54,38 @@ from levelup_ov.adapter import (
     Session,
     Setting,
     Tender,
+    broken_protocol,
     read_each,
     reading,
 )
 
 MENU_TTL, CONFIGURATION_TTL = 300.0, 60.0
-"""Seconds for which menus, and a restaurant's hours and preparation times, are kept."""
+"""Seconds for which menus, and a restaurant's hours and preparation times, are cached."""
 
 _REFUSALS = (
     (r"promised|opened ?date", "ready_time_unavailable"),
     (r"out of stock|sold out|unavailable|86'?d", "item_unavailable"),
+    (r"(dining ?option|payment|discount).*not found", "order_refused"),
+    (r"(modifier|option).*not found", "unknown_option"),
+    (r"item.*not found", "unknown_item"),
     (r"modifier|option ?group|selection", "invalid_choices"),
     (r"customer|e-?mail|phone|(first|last) ?name", "customer_refused"),
 )
-"""What stands in Toast's refusals, as patterns, and the code of each; any other is ``order_refused``."""
+"""Patterns for the text of Toast's refusals, and our code for each; any other is ``order_refused``.
+
+A 404 is read as if it ended with *not found*.
+"""
 _DUPLICATE = re.compile(r"external ?id", re.IGNORECASE)
-"""An order under this id stands: no refusal, but a question for :meth:`ToastAdapter.find_order`."""
+"""An order with this id exists: not a refusal, but a question for :meth:`ToastAdapter.find_order`."""
 
 _OF_GATEWAYS = ("error", "path", "timestamp")
-"""Members of a 404 that servers on Toast's way give for an address that they do not know."""
+"""Members of a 404 from servers in front of Toast, for an unknown address."""
+_OF_AN_ORDER = re.compile(r"(?!.*(restaurant|location|merchant))(?=.*\border\b).*", re.IGNORECASE | re.DOTALL)
+"""The text of a 404 about an order; one about the restaurant proves nothing about its orders."""
 
 
 class NotFound(Refused):
-    """Toast does not know the order, or something that is named in it."""
+    """Toast does not know the order, the restaurant, or something named in an order."""
 
 
 class ToastAdapter(Adapter):
@@ -81,6 +94,7 @@ class ToastAdapter(Adapter):
     interface_version = 2
     tenders = frozenset({"levelup"})
     schedules = True
+    order_status = ORDER_STATUS
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
         "client_id": Setting("the client's id", required=True),
@@ -90,6 +104,7 @@ class ToastAdapter(Adapter):
         "dining_option": Setting("GUID of the takeout dining option: one for all, or one each", required=True),
         "payment_type": Setting("GUID of the alternate payment type for LevelUp: one for all, or each", required=True),
         "discount": Setting("GUID of an open amount check discount, for merchant-funded ones: one for all, or each"),
+        "currency": Setting("ISO 4217 code of the currency that prices are in", default="USD"),
         "menus_version": Setting("v3 for ordering partners, v2 for other clients", default="v3"),
     }
 
@@ -98,12 +113,13 @@ class ToastAdapter(Adapter):
         self._restaurants = _listed(account, "restaurants")
         self._own = {name: _each(account, name) for name in ("dining_option", "payment_type", "discount")}
         if account.setting("menus_version") not in ("", "v2", "v3"):
-            raise ValueError("menus_version is neither v2 nor v3")
+            raise ValueError("menus_version must be v2 or v3")
+        self._currency = account.setting("currency") or "USD"
         self._login = Login(self._log_in)
         self._unread: frozenset[str] = frozenset()
 
     def list_locations(self, session: Session) -> Sequence[Location]:
-        # Those that failed the last time come last: they take no time from the others.
+        # Read those that failed last time at the end, so that they take no time from the others.
         guids = sorted(self._restaurants, key=lambda guid: guid in self._unread)
         listed = read_each((guid, partial(self._hurried_location, guid, session)) for guid in guids)
         self._unread = frozenset(listed.unread)
@@ -142,14 +158,22 @@ class ToastAdapter(Adapter):
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """Only Toast's own 404 proves that there is none: an id that it does not take is a 400."""
+        """Only Toast's own 404 about the order proves that there is none: an invalid id is a 400."""
         external_id = self._external_id(reference)
         path = f"/orders/v2/orders/{quote(external_id, safe=':')}"
         try:
             order = self._call(session, "GET", path, location.provider_id).object()
-        except NotFound:
+        except NotFound as refusal:
+            if not _OF_AN_ORDER.fullmatch(refusal.message):
+                words = f"the provider's 404 to GET {path} is not about the order: {refusal.message}"
+                raise broken_protocol(words) from None
             return None
         return read_placed(order, external_id, None, f"GET {path}")
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        path = f"/orders/v2/orders/{quote(provider_order_id, safe='')}"
+        order = self._call(session, "GET", path, location.provider_id).object()
+        return read_status(order, provider_order_id, self._external_id(reference), f"GET {path}")
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in (400, 404):
@@ -159,11 +183,10 @@ class ToastAdapter(Adapter):
         if reply.status == 404:
             # A gateway's 404 is not Toast's, and must not prove that there is no order.
             own = problem.identifier("status", "") == "404" and not any(map(problem.has, _OF_GATEWAYS))
-            return NotFound("unknown_item", words) if own else None
+            return NotFound(_code_of(f"{words} not found"), words) if own else None
         if _DUPLICATE.search(words):
             return None
-        codes = (code for pattern, code in _REFUSALS if re.search(pattern, words, re.IGNORECASE))
-        return Refused(next(codes, "order_refused"), words)
+        return Refused(_code_of(words), words)
 
     def _call(self, session: Session, method: str, path: str, restaurant: str, **more: Any) -> Reply:
         return self._login.call(session, method, path, headers={"Toast-Restaurant-External-ID": restaurant}, **more)
@@ -180,7 +203,7 @@ class ToastAdapter(Adapter):
         path = f"/restaurants/v1/restaurants/{quote(guid, safe='')}"
 
         def check(restaurant: JSONObject) -> None:
-            read_location(guid, restaurant)
+            read_location(guid, restaurant, self._currency)
             takes_notes(restaurant)
 
         return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).object()
@@ -190,12 +213,12 @@ class ToastAdapter(Adapter):
 
     def _location(self, guid: str, session: Session) -> Location:
         try:
-            return read_location(guid, self._restaurant(guid, session))
+            return read_location(guid, self._restaurant(guid, session), self._currency)
         except NotFound:
             return Location(guid, guid, active=False, terminated=True, fulfills_pickups=False)
 
     def _order(self, order: Order, session: Session) -> tuple[dict[str, Any], Ready]:
-        """The order as Toast has it, without a payment, and when it can be ready."""
+        """The order in Toast's form, without a payment, and when it can be ready."""
         guid = order.location.provider_id
         path = "/ordermgmt-config/v1/published/orderingSchedule"
         with reading():
@@ -227,8 +250,12 @@ class ToastAdapter(Adapter):
         return f"{self.account.setting('naming_authority')}:{reference}"
 
 
+def _code_of(words: str) -> str:
+    return next((code for pattern, code in _REFUSALS if re.search(pattern, words, re.IGNORECASE)), "order_refused")
+
+
 def _estimated(priced: JSONObject, body: Mapping[str, Any], ready: Ready) -> Ready:
-    """When an order can be ready; of one for as soon as possible Toast may know better."""
+    """When an order can be ready; for "as soon as possible", Toast may know better."""
     estimate = priced.instant("estimatedFulfillmentDate", None)
     return ready if "promisedDate" in body or estimate is None else Ready(estimate, ready.slots)
 
@@ -238,7 +265,7 @@ def _listed(account: Account, name: str) -> list[str]:
 
 
 def _each(account: Account, name: str) -> Mapping[str, str]:
-    """A setting for each restaurant, from one value for all of them or one each in their order."""
+    """A setting for each restaurant, from one value for all, or one value each in the same order."""
     restaurants, values = _listed(account, "restaurants"), _listed(account, name)
     if account.setting(name) and len(values) not in (1, len(restaurants)):
         raise ValueError(f"{name} holds {len(values)} ids for {len(restaurants)} restaurants")

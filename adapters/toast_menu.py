@@ -1,9 +1,9 @@
 """Toast's menus, versions 2 and 3, in the contract's terms (MENU-1 to MENU-5).
 
-Groups and options stand once in a menu, by ``referenceId``, and are referred to from items and options. One
-group may stand there more than once, with other prices: another reference, the same GUID. Its id here then has
-``@`` and the reference behind the GUID. Premodifiers (EXTRA, ON THE SIDE) and portions (halves) are not
-published: no order needs them. What has a price that is not one amount in cents is left out (MENU-6).
+A menu lists groups and options once, by ``referenceId``; items and options refer to them. A group may be listed more
+than once, with different prices: different references, the same GUID. Its id here then is the GUID, ``@`` and the
+reference. Premodifiers (EXTRA, ON THE SIDE) and portions (halves) are not published, because no order needs them.
+Whatever has a price that is not one amount in cents is left out (MENU-6).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from levelup_ov.adapter import (
 )
 
 MOST_GROUPS = 5000
-"""How many groups a menu may have, each counted once for each path to it."""
+"""How many groups a menu may have, each counted once per path to it."""
 
 _GROUPS, _OPTIONS = "modifierGroupReferences", "modifierOptionReferences"
 _ONE_PRICE = ("BASE_PRICE", "MENU_SPECIFIC_PRICE", "TIME_SPECIFIC_PRICE", "GROUP_PRICE")
-"""Strategies with an amount in ``price``. That of a time of day is the one outside it; ``/prices`` knows better."""
+"""Strategies with an amount in ``price``. A time-of-day price is the one outside that time; ``/prices`` is exact."""
 
 
 def group_guid(group_id: str) -> str:
-    """The GUID of a modifier group, from its part of an option's id."""
+    """The GUID of a modifier group, from its part of an option id."""
     return group_id.partition("@")[0]
 
 
 class MenuReader:
-    """A menu, its groups published once for each path (MENU-5), and what of it cannot be told (MENU-3)."""
+    """A menu, its groups published once per path (MENU-5), and what it cannot express (MENU-3)."""
 
     def __init__(self, menus: JSONObject, *, only_visible: bool) -> None:
         self._menus, self._only_visible = menus, only_visible
@@ -53,7 +53,7 @@ class MenuReader:
         self._left_out: dict[str, None] = {}
 
     def menu(self, location: Location, takes_notes: bool) -> Menu:
-        """:raises Unanswered: ``menu_invalid``, with what is wrong and where."""
+        """:raises Unanswered: ``menu_invalid``, with the faults and their places."""
         menus = [menu for menu in self._menus.each("menus") if self._visible(menu)]
         categories = tuple(category for menu in menus for category in self._categories(menu))
         if problems := list(self._problems):
@@ -83,7 +83,7 @@ class MenuReader:
                 )  # fmt: skip
 
     def _item(self, item: JSONObject, above: tuple[str, str]) -> MenuItem:
-        """Its id names menu and group too: the group is asked for in an order, the menu makes the id unique."""
+        """The id also names menu and group: an order needs the group, and the menu makes the id unique."""
         item_id = encode_path(*above, item.identifier("guid"))
         place = f"item_provider_id={item_id}"
         groups, price = self._publish(item, (), (), place), None
@@ -101,7 +101,7 @@ class MenuReader:
         if strategy in _ONE_PRICE:
             return thing.price_in_dollars("price")
         if strategy == "SIZE_PRICE":
-            # The sizes are a modifier group that holds the whole price.
+            # The sizes are a modifier group that has the whole price.
             rules = thing.member("pricingRules") if thing.has("pricingRules") else JSONObject({})
             size = rules.identifier("sizeSpecificPricingGuid", None)
             if any(group_guid(decode_path(group)[-1]) == size for group in groups):
@@ -112,7 +112,7 @@ class MenuReader:
     def _publish(
         self, owner: JSONObject, above: tuple[str, ...], references: tuple[str, ...], place: str
     ) -> tuple[str, ...]:
-        """Put the groups of an item or an option into the menu; their paths."""
+        """Add the groups of an item or option to the menu; returns their paths."""
         paths: dict[str, None] = {}
         for reference in owner.identifiers(_GROUPS, []):
             group = self._referred(_GROUPS, reference, place)
@@ -151,7 +151,7 @@ class MenuReader:
     ) -> Iterator[MenuOption]:
         if (charge := group.text("defaultOptionsChargePrice", "YES")) not in ("YES", "NO"):
             self._left_out[f"prices of defaults by {charge} can't be represented {place}"] = None
-        # The options of a group with prices of its own have none.
+        # If the group has its own prices, its options have none.
         priced = group.text("pricingStrategy", "NONE") == "NONE"
         for reference in group.identifiers(_OPTIONS, []):
             option = self._referred(_OPTIONS, reference, place)
@@ -178,5 +178,5 @@ class MenuReader:
         return None
 
     def _visible(self, entity: JSONObject) -> bool:
-        """Version 3 gives only what the client may show; version 2 says of each entity where it may be shown."""
+        """Version 3 contains only what the client may show; version 2 says for each entity where it may be shown."""
         return not self._only_visible or "ORDERING_PARTNERS" in entity.texts("visibility")

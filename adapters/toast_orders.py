@@ -1,4 +1,4 @@
-"""Toast's orders in the contract's terms and back: what is asked for, what it costs, what was placed."""
+"""Toast's orders in the contract's terms and back: the request, its price, the placed order."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from levelup_ov.adapter import (
     Item,
     JSONObject,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Ready,
     Refused,
     Secret,
+    Stage,
     User,
     broken_protocol,
     check_basket,
@@ -31,19 +33,30 @@ from levelup_ov.adapter import (
 )
 
 MOST_MODIFIERS = 200
-"""How many modifiers an item of an order may have."""
+"""The most modifiers that an item of an order may have."""
 MOST_OF_EMAIL = 53
-"""Characters of a guest's e-mail address."""
+"""The most characters of a guest's e-mail address."""
 NO_LAST_NAME = "Guest"
-"""The last name of a guest who has one name: Toast wants two."""
+"""The last name of a guest who has only one name: Toast requires two."""
+ORDER_STATUS: Mapping[str, Stage] = {
+    "NEEDS_APPROVAL": "placed",
+    "FUTURE": "placed",
+    "APPROVED": "accepted",
+    "NOT_APPROVED": "refused",
+    "IN_PREPARATION": "preparing",
+    "READY_FOR_PICKUP": "ready",
+    "CLOSED": "picked_up",
+    "voided": "cancelled",
+}
+"""The values of ``approvalStatus`` and ``guestOrderStatus``, and the member ``voided``."""
 _US = "1"
-"""The calling code of the United States: Toast wants that of all other numbers."""
+"""The calling code of the United States; Toast requires the code for all other numbers."""
 
 
 def customer(user: User, region: str) -> dict[str, Any]:
-    """The guest as Toast wants one, which it says when an order is placed, and not when one is priced.
+    """The guest as Toast requires one; it checks that when an order is placed, not when it is priced.
 
-    ``region`` is the restaurant's country. A number of another one goes out in two parts.
+    ``region`` is the restaurant's country. A number from another country is sent in two parts.
 
     :raises Refused: ``customer_refused``.
     """
@@ -66,7 +79,7 @@ def customer(user: User, region: str) -> dict[str, Any]:
 def order_body(
     order: Order, guest: Mapping[str, Any], dining_option: str, discount: str, promised: datetime | None
 ) -> dict[str, Any]:
-    """The order as Toast has it, without a payment."""
+    """The order in Toast's form, without a payment."""
     selections = [_selection(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     if order.special_instructions:
         selections[0]["modifiers"].append(_note(f"whole order: {order.special_instructions}", order.items[0].quantity))
@@ -103,7 +116,7 @@ def _selection(item: Item, path: str) -> dict[str, Any]:
 
 
 def _size(choice: Choice) -> int:
-    """How many modifiers an option and those below it are."""
+    """How many modifiers an option and its nested options are."""
     return choice.quantity * (1 + sum(map(_size, choice.children)))
 
 
@@ -121,7 +134,7 @@ def _note(words: str, quantity: int) -> dict[str, Any]:
 
 
 def refuse_notes(order: Order) -> None:
-    """Refuse an order with words for a kitchen that wants none (ITEM-8)."""
+    """Refuse an order with a note for a kitchen that accepts none (ITEM-8)."""
     for path, words in (
         ("$.special_instructions", order.special_instructions),
         *((f"$.items[{n}].item.special_instructions", item.special_instructions) for n, item in enumerate(order.items)),
@@ -131,11 +144,11 @@ def refuse_notes(order: Order) -> None:
 
 
 def read_quote(priced: JSONObject, order: Order, discount: str, ready: Ready, body: Mapping[str, Any]) -> Quote:
-    """The price of an order; a check's ``amount`` holds its service charges, and discounts are off it already.
+    """The price of an order. A check's ``amount`` includes its service charges, and discounts are already subtracted.
 
-    A service charge that is a gratuity is not in the amount by Toast's specification, which says of the total only
-    that it holds discounts and taxes. Where the selections show that the amount holds it, they are believed. It is a
-    fee in any case, and paid as part of the tip if the total does not hold it.
+    By Toast's specification the amount excludes a service charge that is a gratuity, and the total includes discounts
+    and taxes. If the selections show that the amount includes it, that counts. It is a fee in any case, and is paid as
+    part of the tip if the total excludes it.
 
     :raises Unanswered: ``provider_protocol_error``: it does not add up (MONEY-9).
     """
@@ -163,21 +176,21 @@ def read_quote(priced: JSONObject, order: Order, discount: str, ready: Ready, bo
 
 
 def check_selections(answer: JSONObject, body: Mapping[str, Any], call: str) -> None:
-    """That Toast's order holds the items and options of ``body``, where it shows them (ITEM-11)."""
+    """Check that Toast's order has the items and options of ``body``, if it shows them (ITEM-11)."""
     if (check := _check(answer)).has("selections"):
         ordered, held = JSONObject(body["checks"][0]).each("selections"), check.each("selections")
         check_basket(map(_chosen, ordered), map(_chosen, held), f"$.checks[0].selections in the answer to {call}")
 
 
 def _chosen(selection: JSONObject) -> tuple[Any, ...]:
-    """What a selection is of, how much, and the options below it."""
+    """The item of a selection, its quantity, and its options."""
     item = selection.member("item").identifier("guid", "") if selection.has("item") else ""
     options = sorted(_chosen(each) for each in selection.each("modifiers", []) if each.has("item"))
     return item, str(selection.decimal("quantity").normalize()), *options
 
 
 def _gross(check: JSONObject) -> Cents | None:
-    """What the selections cost before discounts; None where one does not say."""
+    """The price of the selections before discounts; None if one does not say."""
     prices = [each.dollars("preDiscountPrice", None) for each in check.each("selections", [])]
     known = [price for price in prices if price is not None]
     return sum(known) if len(known) == len(prices) else None
@@ -191,14 +204,14 @@ def _check(order: JSONObject) -> JSONObject:
 
 
 def _discounts(check: JSONObject, own_guid: str) -> tuple[Cents, Cents]:
-    """What the merchant-funded discount took off, and all others (MONEY-5, MONEY-6)."""
+    """The merchant-funded discount, and the sum of all others (MONEY-5, MONEY-6)."""
     own = others = 0
     waiting = [check]
     while waiting:
         owner = waiting.pop()
         waiting += [*owner.each("selections", []), *owner.each("modifiers", [])]
         for applied in owner.each("appliedDiscounts", []):
-            # Where a price includes its tax, discountAmount does so too, and a check's amount does not.
+            # If a price includes its tax, so does discountAmount, but a check's amount does not.
             amount = applied.dollars("nonTaxDiscountAmount", None)
             amount = applied.dollars("discountAmount") if amount is None else amount
             guid = applied.member("discount").identifier("guid") if applied.has("discount") else ""
@@ -214,12 +227,12 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 
 def _due(quote: Quote) -> Cents:
-    """What the payment must amount to: everything but the tip."""
+    """The amount to pay: everything except the tip."""
     return quote.consumer_pays - (quote.tip or 0)
 
 
 def check_price(quote: Quote, order: Order, body: Mapping[str, Any]) -> None:
-    """Refuse a price that is no longer the one of the validation just before, of the very same order (META-2)."""
+    """Refuse a price that differs from the validation of the very same order (META-2)."""
     if (kept := order.cart.get("shown")) is None:
         return
     shown = json.loads(kept.reveal())
@@ -229,20 +242,19 @@ def check_price(quote: Quote, order: Order, body: Mapping[str, Any]) -> None:
 
 
 def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
-    """LevelUp's payment, of everything and the tip (PAY-1, PAY-4)."""
-    # The payment matches the check's total; a gratuity that is not in it is paid like a tip.
+    """LevelUp's payment, tip included (PAY-1, PAY-4)."""
+    # The payment matches the check's total; a gratuity outside the total is paid like a tip.
     total = json.loads(quote.cart["shown"].reveal())["total"]
     amounts = {"amount": to_decimal(total), "tipAmount": to_decimal(_due(quote) - total + order.tip)}
     return {"type": "OTHER", "otherPayment": {"guid": payment_type}, **amounts, "paidDate": _stamp(order.received_at)}
 
 
 def read_placed(order: JSONObject, external_id: str, expected: Cents | None, call: str) -> Placed:
-    """An order that Toast has, by the number that the restaurant calls out (SUB-1).
+    """An order at Toast, with the number that the restaurant calls out (SUB-1).
 
-    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or one that was voided.
+    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or a voided one.
     """
-    if order.text("externalId", None) != external_id:
-        raise broken_protocol(f"the provider's answer to {call} is another order: $.externalId is not ours")
+    _check_echo(order, external_id, call)
     for member in ("voided", "deleted"):
         if order.boolean(member, False):
             raise broken_protocol(f"the provider's answer to {call} contradicts the order: $.{member}")
@@ -258,6 +270,32 @@ def read_placed(order: JSONObject, external_id: str, expected: Cents | None, cal
         expected_charge=expected,
         charged=check.dollars("totalAmount") + tips,
     )
+
+
+def read_status(order: JSONObject, guid: str, external_id: str, call: str) -> OrderStatus:
+    """The status of an order: the kitchen's for an approved order, except ``RECEIVED``, which all have at first.
+
+    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order.
+    """
+    _check_echo(order, external_id, call)
+    if order.identifier("guid") != guid:
+        raise broken_protocol(f"the provider's answer to {call} is another order: $.guid is not ours")
+    word, in_kitchen = order.text("approvalStatus"), order.text("guestOrderStatus", "")
+    if word == "APPROVED" and in_kitchen not in ("", "RECEIVED"):
+        word = in_kitchen
+    gone = next((member for member in ("voided", "deleted") if order.boolean(member, False)), None)
+    return OrderStatus(
+        gone or word,
+        reference=order.text("externalId").rpartition(":")[2],
+        changed_at=order.instant("voidDate", None) if gone == "voided" else None,
+        expected_ready_at=order.instant("estimatedFulfillmentDate", None),
+    )
+
+
+def _check_echo(order: JSONObject, external_id: str, call: str) -> None:
+    """:raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order."""
+    if order.text("externalId", None) != external_id:
+        raise broken_protocol(f"the provider's answer to {call} is another order: $.externalId is not ours")
 
 
 def _stamp(instant: datetime) -> str:

@@ -1,7 +1,7 @@
-"""Toast's restaurants in the contract's terms: the place, its hours, and when an order can be ready.
+"""Toast's restaurants in the contract's terms: the location, its hours, and when an order can be ready.
 
-Hours are not enforced at Toast: an order for a closed restaurant is accepted, so they are respected here. The
-ordering schedule gives hours without slots; ours are the full quarters of an hour within them.
+Toast does not enforce hours: it accepts an order for a closed restaurant, so the adapter enforces them. The ordering
+schedule has hours without slots; our slots are the quarters of an hour within them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from levelup_ov.adapter import (
 )
 
 MOST_DAYS = 60
-"""How many days ahead slots are looked for, whatever the restaurant allows."""
+"""The most days ahead to look for slots, whatever the restaurant allows."""
 
 _TIME = re.compile(r"([01]\d|2[0-4]):([0-5]\d)(:\d\d(\.\d+)?)?Z?")
 _MIDNIGHT = 24 * 60
@@ -40,13 +40,14 @@ _REGIONS = {"USD": "US", "CAD": "CA", "EUR": "IE", "GBP": "GB", "AUD": "AU"}
 _DAYS = {day.upper(): day for day in WEEKDAYS}
 
 
-def read_location(guid: str, restaurant: JSONObject) -> Location:
-    """LOC-1. An archived restaurant is terminated."""
+def read_location(guid: str, restaurant: JSONObject, currency: str) -> Location:
+    """LOC-1. An archived restaurant is terminated, and one with prices in another currency is not active."""
     general, place = restaurant.member("general"), restaurant.member("location")
     names = (general.text("name"), general.text("locationName", ""))
     archived = general.boolean("archived", False)
+    active = not archived and general.text("currencyCode", currency) == currency
     return Location(
-        guid, " - ".join(name for name in names if name), active=not archived, terminated=archived,
+        guid, " - ".join(name for name in names if name), active=active, terminated=archived,
         fulfills_pickups=not archived,
         street_address=place.text("address1", None), extended_address=place.text("address2", None),
         locality=place.text("city", None), postal_code=place.text("zipCode", None),
@@ -58,9 +59,9 @@ def read_location(guid: str, restaurant: JSONObject) -> Location:
 
 
 def _hours(restaurant: JSONObject) -> Hours:
-    """A day that names no schedule is closed; hours that cannot be read are unknown (LOC-2).
+    """A day without a schedule is closed; unreadable hours are unknown (LOC-2).
 
-    They are shown and no more: orders keep to the ordering schedule.
+    They are only shown: orders follow the ordering schedule.
     """
     try:
         schedules = restaurant.member("schedules")
@@ -84,17 +85,17 @@ def _minutes(answer: JSONObject, name: str) -> int:
 
 
 def region(restaurant: JSONObject) -> str:
-    """The restaurant's country by its two letters, as its currency tells: there is no list of words for countries."""
+    """The restaurant's country as two letters, derived from its currency: country names are not standardized."""
     return _REGIONS.get(restaurant.member("general").text("currencyCode", "USD"), "US")
 
 
 def takes_notes(restaurant: JSONObject) -> bool:
-    """Whether the restaurant wants words for the kitchen (ITEM-8)."""
+    """Whether the restaurant accepts notes for the kitchen (ITEM-8)."""
     return not restaurant.has("onlineOrdering") or restaurant.member("onlineOrdering").boolean("specialRequests", True)
 
 
 def plan(order: Order, restaurant: JSONObject, schedule: JSONObject) -> tuple[datetime | None, Ready]:
-    """The time to promise, None for as soon as possible, and when the order can be ready (TIME-4, TIME-5).
+    """The promised time (None for as soon as possible), and when the order can be ready (TIME-4, TIME-5).
 
     :raises Refused: ``location_closed`` or ``ready_time_unavailable``.
     """
@@ -120,7 +121,7 @@ def plan(order: Order, restaurant: JSONObject, schedule: JSONObject) -> tuple[da
 
 
 def read_timetable(location: Location, schedule: JSONObject, times: JSONObject) -> Timetable:
-    """When takeout orders are taken: within the schedule, without its margins after opening and before closing."""
+    """When takeout orders are accepted: the schedule without its margins after opening and before closing."""
     margins = [timedelta(minutes=times.integer(f"takeoutTime{when}", 0)) for when in ("AfterOpen", "BeforeClose")]
     zone = location.time_zone or schedule.text("timeZoneId")
     if zone not in pytz.all_timezones_set:

@@ -1,11 +1,11 @@
 """Vendure, a commerce server, with the plugin of ``plugins/vendure``: guests, accounts, both tenders.
 
-What version 3.7.3 does with version 2 of the plugin, read in their source and seen on the running server (2026-11):
+How version 3.7.3 behaves with version 2.1 of the plugin, from their source and on a running server (2026-11):
 
-- A location is a channel, named by its token in a header. The token is no secret: every storefront sends it.
-- Each call of the plugin is one transaction. One that is refused leaves nothing, but for attempts to pay.
-- A cart belongs to one order of one guest. Its token opens it; no session does, and no login finds it.
-- An order is placed with the price that was shown, or not at all. Tips are no part of what is discounted or taxed.
+- A location is a channel, named by its token in a header. The token is not a secret: every storefront sends it.
+- Each call of the plugin is one transaction. A refused call leaves nothing behind, except attempts to pay.
+- A cart belongs to one order of one guest. Only its token opens it: no session does, and no login finds it.
+- An order is placed with the price that was shown, or not at all. Tips are neither discounted nor taxed.
 - References are unique in the shop, in all channels. Once one is fenced, only carts opened later are placed under it.
 - Vendure knows no preparation times, hours or slots. The desired time is kept with the order as its pickup time.
 """
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, Page, read_location, read_menu, read_page
-from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, Problem, problem_in
+from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, VendureRefused, problem_in
 from levelup_ov.adapter import (
     Account,
     Adapter,
@@ -30,6 +30,7 @@ from levelup_ov.adapter import (
     Location,
     Menu,
     Order,
+    OrderStatus,
     Placed,
     Quote,
     Refused,
@@ -43,7 +44,7 @@ from levelup_ov.adapter import (
 )
 
 MENU_LIFETIME = 60.0
-"""Seconds for which a menu is kept."""
+"""Seconds for which a menu is cached."""
 REFUSAL = "refusal { kind message item }"
 OPEN = "mutation Open($input: LevelUpOpenInput!) { cart: levelUpOpen(input: $input) { " + REFUSAL + CART + "} }"
 PLACE = (
@@ -54,6 +55,8 @@ PLACE = (
 )
 HELD = "{ reference fences order { id code pickupAt } others }"
 FIND = "query Find($reference: String!) { held: levelUpFind(reference: $reference) " + HELD + " }"
+STATUS = """query Status($reference: String!) {
+  held: levelUpFind(reference: $reference) { reference order { id state stateSince pickupAt } } }"""
 FENCE = (
     """mutation Fence($reference: String!, $key: String!) {
   held: levelUpFence(reference: $reference, key: $key) """
@@ -63,7 +66,7 @@ FENCE = (
 
 
 class Cart(NamedTuple):
-    """A cart. ``token`` opens it; ``total``: the cents it costs without the tip; ``digest``: of its content."""
+    """A cart. ``token`` opens it; ``total``: its price in cents without the tip; ``digest`` is of its content."""
 
     code: str
     token: str
@@ -76,9 +79,18 @@ class VendureAdapter(Adapter):
 
     interface_version = 2
     tenders = frozenset(METHODS.values())
-    creates_accounts = True
+    creates_customer_accounts = True
     schedules = True
     fences = True
+    order_status = {
+        "PaymentAuthorized": "placed",
+        "PaymentSettled": "placed",
+        "PartiallyShipped": "preparing",
+        "Shipped": "ready",
+        "PartiallyDelivered": "ready",
+        "Delivered": "picked_up",
+        "Cancelled": "cancelled",
+    }
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
@@ -91,9 +103,9 @@ class VendureAdapter(Adapter):
         super().__init__(account)
         self._channels = [token for token in (each.strip() for each in account.setting("channels").split(",")) if token]
         if not self._channels:
-            raise ValueError("channels names no channel; write their tokens, comma-separated")
+            raise ValueError("channels is empty; write their tokens, comma-separated")
         if account.setting("checkout") not in ("guest", "account"):
-            raise ValueError("checkout is neither guest nor account")
+            raise ValueError("checkout must be guest or account")
 
     def list_locations(self, session: Session) -> Sequence[Location]:
         currency = self.account.setting("currency")
@@ -110,12 +122,12 @@ class VendureAdapter(Adapter):
     def show_menu(self, location: Location, session: Session) -> Menu:
         pages, changed = self._pages(location, session, cache_for=MENU_LIFETIME)
         if changed:
-            # Pages of different times make no menu: all are read again, and what they are then is what there is.
+            # Pages from different times do not form a menu, so all are read again, and that result counts.
             pages, changed = self._pages(location, session, repeatable=True)
         return read_menu(location, pages)
 
     def _pages(self, location: Location, session: Session, **how: Any) -> tuple[list[Page], bool]:
-        """All pages, and whether products came or went between them."""
+        """All pages, and whether products were added or removed in between."""
         pages: list[Page] = []
         check = partial(_check_page, location) if "cache_for" in how else None
         while True:
@@ -137,7 +149,7 @@ class VendureAdapter(Adapter):
         placed = self._order_cart(cart, validated.total if validated else cart.total, order, tender, session)
         if placed is None:
             raise Refused("order_refused", "the shop does not keep its carts")
-        return replace(placed, account=quote.account)
+        return replace(placed, customer_account=quote.customer_account)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
@@ -145,9 +157,22 @@ class VendureAdapter(Adapter):
         return _placed(_ask(session, location.provider_id, FIND, {"reference": reference}), reference)
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """No cart that is open now will be placed under the reference. An order that is there already stays."""
+        """No open cart will be placed under the reference any more. An existing order stays."""
         variables = {"reference": reference, "key": self.account.setting("tender_key")}
         _placed(_ask(session, location.provider_id, FENCE, variables), reference, fenced=True)
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        """The order's state. The plugin has it since version 2.1."""
+        held = _data(_ask(session, location.provider_id, STATUS, {"reference": reference})).member("held")
+        order = held.member("order")
+        if held.text("reference") != reference or order.identifier("id") != provider_order_id:
+            raise broken_protocol("the provider's answer is about another order")
+        return OrderStatus(
+            order.text("state"),
+            reference=held.text("reference"),
+            changed_at=order.instant("stateSince", None),
+            expected_ready_at=order.instant("pickupAt", None),
+        )
 
     def error_from(self, reply: Reply) -> Refused | None:
         return problem_in(reply.object()) if reply.status == 200 else None
@@ -155,8 +180,8 @@ class VendureAdapter(Adapter):
     def _order_cart(self, cart: Cart, total: int, order: Order, tender: Tender, session: Session) -> Placed | None:
         """Order a cart with the submission's final values (META-5), if it costs ``total`` and the tip.
 
-        None: it is gone. Where that may be because it was ordered, which is so for a request that the network
-        delivered twice, the order is looked for.
+        None: the cart no longer exists. If it may have been ordered, because the network delivered a request twice,
+        the order is looked up.
         """
         place, amount = order.location.provider_id, total + order.tip
         variables = {
@@ -171,7 +196,7 @@ class VendureAdapter(Adapter):
         }
         try:
             reply = _ask(session, place, PLACE, {"input": variables}, places_order=True, trace={"code": cart.code})
-        except Problem as problem:
+        except VendureRefused as problem:
             if problem.name not in PERHAPS_ORDERED:
                 raise
             placed = self.find_order(order.location, order.reference or "", {}, session)
@@ -208,14 +233,14 @@ class VendureAdapter(Adapter):
             variables = {"input": {"key": key, "customer": customer, **content}}
             try:
                 reply = _ask(session, order.location.provider_id, OPEN, variables)
-            except Problem as problem:
+            except VendureRefused as problem:
                 refusal = problem
                 if problem.name not in NOT_THIS_CUSTOMER:
                     raise
             else:
                 answer = _data(reply).member("cart")
                 account = {} if guest else {name: Secret(customer[name]) for name in ("email", "password")}
-                quote = replace(read_quote(answer, order), account=account)
+                quote = replace(read_quote(answer, order), customer_account=account)
                 held = answer.member("order")
                 total = held.cents("totalWithTax") - (quote.tip or 0)
                 cart = Cart(held.text("code"), session.conceal(answer.text("token")), total, digest_of(order))
@@ -224,17 +249,17 @@ class VendureAdapter(Adapter):
 
 
 def _ask(session: Session, channel: str, query: str, variables: Mapping[str, Any] | None = None, **how: Any) -> Reply:
-    """Send one document. All but the one that places the order may be sent again: a lost cart costs nothing."""
-    # The channel's token is no secret, but no word for people either.
+    """Send one document. All except the one that places the order may be repeated: a lost cart costs nothing."""
+    # The channel's token is not a secret, but it means nothing to people.
     headers = {"vendure-token": session.conceal(channel)}
     how = how or {"repeatable": True}
     return session.call("POST", "/shop-api", body={"query": query, "variables": variables}, headers=headers, **how)
 
 
 def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | None:
-    """The order that the shop holds under ``reference``; None is proof that it holds none.
+    """The order that the shop has under ``reference``; None proves that it has none.
 
-    :raises Unanswered: the answer is about something else, or is not whole.
+    :raises Unanswered: the answer is about something else, or is incomplete.
     """
     held = _data(reply).member("held")
     if (echoed := held.text("reference")) != reference:
@@ -254,7 +279,7 @@ def _placed(reply: Reply, reference: str, *, fenced: bool = False) -> Placed | N
 
 
 def _check_page(location: Location, answer: JSONObject) -> None:
-    """:raises Unanswered: it is no page of a menu."""
+    """:raises Unanswered: it is not a page of a menu."""
     read_menu(location, [read_page(_data_of(answer))])
 
 
@@ -263,15 +288,15 @@ def _data(reply: Reply) -> JSONObject:
 
 
 def _data_of(answer: JSONObject) -> JSONObject:
-    """What was asked for; with any error beside it, a null in it proves nothing."""
+    """The requested data; if there is also an error, a null proves nothing."""
     if answer.has("errors"):
         raise broken_protocol("the provider reports an internal error")
     return answer.member("data")
 
 
 def _customers(order: Order, guest: bool) -> Iterator[dict[str, Any]]:
-    """The customers that the order may run on, one to be tried after the other; no account is taken over."""
-    user, stored = order.user, order.account
+    """The customer accounts to try for the order, one after the other; no account is taken over."""
+    user, stored = order.user, order.customer_account
     if user.email is None:
         raise Refused("customer_refused", "this shop needs an e-mail address", path="$.user.email")
     local, _, domain = user.email.rpartition("@")
@@ -283,7 +308,7 @@ def _customers(order: Order, guest: bool) -> Iterator[dict[str, Any]]:
 
 
 def _recorded(order: Order) -> Cart | None:
-    """The cart of the validation before, if it was for this order (META-4)."""
+    """The cart of the validation, if it was for this order (META-4)."""
     try:
         cart = Cart(*json.loads(order.cart["cart"].reveal()))
     except (KeyError, TypeError, ValueError):

@@ -1,9 +1,10 @@
-"""An order as a Vendure cart has it, and what the cart says it costs."""
+"""An order in the form of a Vendure cart, and the cart's price."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from datetime import timezone
 from typing import Any
@@ -12,16 +13,16 @@ from levelup_ov.adapter import Choice, Fee, Item, JSONObject, Order, Quote, Read
 
 CART = """
   token merchantDiscount providerDiscount
-  order { code total totalWithTax customFields { pickupAt } taxSummary { taxTotal }
+  order { code total totalWithTax customFields { pickupAt guestName guestPhone guestEmail } taxSummary { taxTotal }
     lines { quantity linePrice productVariant { id }
       customFields { instructions recipient modifiers { id facet { id } } } }
     surcharges { sku description price priceWithTax } }
 """
-"""Asks for what :func:`read_quote` reads. Amounts are without tax where their names do not say otherwise."""
+"""Requests what :func:`read_quote` reads. Amounts exclude tax unless their names say otherwise."""
 
 
 def content_of(order: Order) -> dict[str, Any]:
-    """The order as the shop takes it."""
+    """The order in the shop's form."""
     lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     discount = {"merchantFundedDiscount": order.merchant_funded_discount}
     return {"reference": order.reference, "items": lines, "guest": _guest(order.user), **discount, **changing(order)}
@@ -48,7 +49,7 @@ def _line(item: Item, path: str) -> dict[str, Any]:
 
 
 def _option(choice: Choice, path: str) -> dict[str, str]:
-    """The option as the shop's lines have it: once, with nothing below it."""
+    """The option in the form of the shop's lines: once, without nested options."""
     if choice.children:
         raise Refused("unknown_option", f"option {choice.option_id} of {choice.group_id} has no options", path=path)
     if choice.quantity > 1:
@@ -57,21 +58,22 @@ def _option(choice: Choice, path: str) -> dict[str, str]:
 
 
 def digest_of(order: Order) -> str:
-    """Of what does not change between a validation and its submission (META-5)."""
+    """The digest of what does not change between a validation and its submission (META-5)."""
     content = [order.location.provider_id, repr(order.user), order.merchant_funded_discount, content_of(order)["items"]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def read_quote(cart: JSONObject, order: Order) -> Quote:
-    """What the cart costs.
+    """The price of the cart.
 
-    Discounts and tax are the shop's. Where prices include tax, the shop rounds each line without it; the cents by
-    which that differs from the sum of its discounts are told as its own discount, so that the parts add up.
+    Discounts and tax are the shop's. If prices include tax, the shop rounds each line without it; the difference to
+    the sum of its discounts is reported as the shop's own discount, so that the parts add up.
 
-    :raises Refused: the merchant-funded discount is not taken off whole.
-    :raises Unanswered: the cart does not hold the order.
+    :raises Refused: the shop does not apply the whole merchant-funded discount.
+    :raises Unanswered: the cart does not match the order, or belongs to another guest.
     """
     held = cart.member("order")
+    _check_guest(held.member("customFields"), order.user)
     _check_lines(held, order)
     tips = [each for each in held.each("surcharges") if each.text("sku") == "tip"]
     fees = [each for each in held.each("surcharges") if each.text("sku") != "tip"]
@@ -81,7 +83,7 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
         raise Refused("order_refused", words, path="$.merchant_funded_discount")
     ready_at = held.member("customFields").instant("pickupAt", None)
     if ready_at != order.desired_ready_time:
-        raise broken_protocol("the provider does not keep the time that was asked for")
+        raise broken_protocol("the provider does not keep the requested time")
     tip = sum(each.cents("priceWithTax") for each in tips)
     quote = Quote(
         food=sum(line.cents("linePrice") for line in held.each("lines")),
@@ -91,12 +93,24 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
         merchant_funded_discount=merchant,
         provider_funded_discount=provider,
         fees=tuple(Fee(fee.text("description"), fee.cents("price")) for fee in fees),
-        # Any time will do (TIME-6); as soon as possible has none here (TIME-7).
+        # Any time is fine (TIME-6); "as soon as possible" has no time here (TIME-7).
         ready=Ready(ready_at),
     )
     if held.cents("total") != quote.total + tip - merchant - provider:
-        raise broken_protocol("the parts of the provider's price do not make its total")
+        raise broken_protocol("the parts of the provider's price do not add up to its total")
     return quote
+
+
+def _check_guest(fields: JSONObject, user: User) -> None:
+    """An answer that came back to the wrong request may hold the very same lines (SUB-8)."""
+    said = (fields.text("guestName"), fields.text("guestPhone", None), fields.text("guestEmail", None))
+    # The plugin trims names, and does not count the same characters as blank.
+    if (_unspaced(said[0]), *said[1:]) != (_unspaced(user.name), user.phone, user.email):
+        raise broken_protocol("the provider's cart is another guest's: $.order.customFields of the answer")
+
+
+def _unspaced(name: str) -> str:
+    return re.sub(r"[\s\ufeff]", "", name)
 
 
 def _check_lines(held: JSONObject, order: Order) -> None:
@@ -110,4 +124,4 @@ def _check_lines(held: JSONObject, order: Order) -> None:
         chosen = ((choice.group_id, choice.option_id) for choice in nest(item.options))
         lines[(item.provider_id, frozenset(chosen), item.special_instructions, item.recipient_name)] -= item.quantity
     if any(lines.values()):
-        raise broken_protocol("the provider's cart does not hold what was ordered")
+        raise broken_protocol("the provider's cart does not match the order")

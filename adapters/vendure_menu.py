@@ -1,7 +1,7 @@
 """A Vendure shop's channels and products in the contract's terms (LOC-1, MENU-1 to MENU-5).
 
-A variant of a product is an item, a facet an option group, its values are the options. The channel's custom
-fields tell what Vendure has no members for. An item stands in the first of its product's collections.
+A variant of a product is an item, a facet is an option group, and its values are the options. The channel's custom
+fields contain what Vendure has no members for. An item is listed in the first collection of its product.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from levelup_ov.adapter import (
 METHODS: Mapping[str, TenderKind] = {"levelup": "levelup", "card": "credit_card"}
 """Codes of the shop's payment methods."""
 PLUGIN = "2."
-"""How versions of the shop's plugin begin that the adapter knows."""
+"""The prefix of the plugin versions that the adapter supports."""
 LOCATION = """query Location {
   levelUp { version }
   activeChannel { defaultCurrencyCode customFields {
@@ -41,13 +41,13 @@ MENU = """query Menu($skip: Int!) {
     customFields { modifierGroups { id name customFields { minimum maximum }
       values { id name customFields { price } } } } } }
 }"""
-"""One page: as many products as the shop gives at most."""
+"""One page: as many products as the shop returns at most."""
 
 
 def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
-    """A channel as a location, and the code of the currency of its prices.
+    """A channel as a location, and the currency code of its prices.
 
-    :raises Unanswered: the shop has another version of the plugin.
+    :raises Unanswered: the shop has a different version of the plugin.
     """
     if not (version := data.member("levelUp").text("version")).startswith(PLUGIN):
         raise broken_protocol(f"the shop's plugin has version {version}; this adapter needs version {PLUGIN}x")
@@ -65,12 +65,12 @@ def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
 
 
 class Page(NamedTuple):
-    """A page of the menu; ``total``: how many products all pages have."""
+    """A page of the menu; ``total``: the number of products on all pages."""
 
     products: Sequence[JSONObject]
     total: int
     price: str
-    """The member of a variant that is its price: with tax where the channel's prices include it."""
+    """The name of the price member of a variant: with tax if the channel's prices include it."""
 
 
 def read_page(data: JSONObject) -> Page:
@@ -97,7 +97,7 @@ def read_menu(location: Location, pages: Iterable[Page]) -> Menu:
 
 
 def _plain(text: str) -> str:
-    """2026-11: descriptions are written with a rich text editor, and kept as HTML."""
+    """2026-11: descriptions are written with a rich text editor and stored as HTML."""
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())
 
 

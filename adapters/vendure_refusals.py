@@ -1,4 +1,4 @@
-"""What a Vendure shop says when it says no: with HTTP 200, as a refusal of the plugin or as a thrown error."""
+"""A Vendure shop's refusals: with HTTP 200, from the plugin or as a thrown error."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _WORDS = (
     ("the key of the tender LevelUp is wrong", "provider_credentials_refused"),
     ("the order costs", "price_changed"),
 )
-"""How words begin that say more than the kind that they come with, as patterns."""
+"""Patterns for messages that are more specific than their kind."""
 NOT_THIS_CUSTOMER = ("EmailAddressConflictError", "InvalidCredentialsError", "NotThisGuest", "NotVerifiedError")
-"""Problems that another address may not have."""
+"""Problems that a different address may solve."""
 CART_GONE = "CartGone"
 PERHAPS_ORDERED = (CART_GONE, "ReferenceTaken")
-"""Problems of a cart that an order may be behind."""
+"""Problems of a cart that an existing order may cause."""
 
 
-class Problem(Refused):
-    """A refusal of the shop: ``name`` is its kind, or the code of a thrown error."""
+class VendureRefused(Refused):
+    """A refusal by the shop: ``name`` is its kind, or the code of a thrown error."""
 
     def __init__(self, name: str, words: str, item: int | None = None) -> None:
         said = next((code for beginning, code in _WORDS if re.match(beginning, words)), None)
@@ -57,21 +57,21 @@ class Problem(Refused):
         self.name = name
 
 
-def problem_in(answer: JSONObject) -> Problem | None:
-    """The refusal that an answer expresses; None if it is none, or proves nothing.
+def problem_in(answer: JSONObject) -> VendureRefused | None:
+    """The refusal in an answer; None if there is none, or if it proves nothing.
 
-    A refusal of the plugin undoes all that its call did. A thrown error of a call that places proves nothing.
+    A refusal by the plugin undoes everything that its call did. A thrown error of a placing call proves nothing.
     """
     if answer.has("errors") and not answer.has("data"):
         errors = answer.each("errors")
         name, path = errors[0].member("extensions").text("code"), errors[0].value.get("path")
         placing = path == ["placed"] or len(errors) > 1
-        return Problem(name, errors[0].text("message")) if name in CODES and not placing else None
+        return VendureRefused(name, errors[0].text("message")) if name in CODES and not placing else None
     if answer.has("errors"):
         return None
     told = [each for each in answer.member("data").value.values() if type(each) is dict and each.get("refusal")]
-    # Beside anything else, a refusal proves nothing.
+    # If there is anything else in the answer, a refusal proves nothing.
     if len(told) != 1 or any(told[0].get(name) is not None for name in ("order", "reference", "token")):
         return None
     refusal = JSONObject(told[0]).member("refusal")
-    return Problem(refusal.text("kind"), refusal.text("message"), refusal.integer("item", None))
+    return VendureRefused(refusal.text("kind"), refusal.text("message"), refusal.integer("item", None))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flask import Flask, Response
 
-from levelup_ov.standins.levelup.ahead.gateway import Reply
+from levelup_ov.standins.levelup.ahead.gateway import GatewayReply
 from tests.standin.ahead import Phones, line
 from tests.standin.visitors import ADA
 
@@ -69,7 +69,7 @@ def main() -> None:
         spent = [0.0]
         reach = phones.gateway
 
-        def measured(*arguments: object, **named: object) -> Reply:
+        def measured(*arguments: object, **named: object) -> GatewayReply:
             started = time.process_time()
             try:
                 return reach(*arguments, **named)  # type: ignore[arg-type]

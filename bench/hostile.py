@@ -4,6 +4,7 @@
 ``python -m bench.hostile connections``: the 95th percentile of friendly callers, alone and beside 2,000 that
 are idle, stop within their head, or send a byte now and then.
 ``python -m bench.hostile soak``: hostile and friendly callers mixed, for some minutes; memory and answers.
+``python -m bench.hostile many``: as many hostile requests as the service answers, of all kinds; memory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +56,15 @@ def main(arguments: list[str] | None = None) -> None:
     connections.add_argument("--requests", type=int, default=400)
     soak = commands.add_parser("soak")
     soak.add_argument("--minutes", type=float, default=10)
+    many = commands.add_parser("many")
+    many.add_argument("--number", type=int, default=200_000)
     given = parser.parse_args(arguments)
     if given.command == "bodies":
         show_bodies()
     elif given.command == "connections":
         show_connections(given.number, given.requests)
+    elif given.command == "many":
+        show_many(given.number)
     else:
         show_soak(given.minutes)
 
@@ -319,6 +326,73 @@ def show_soak(minutes: float) -> None:
         crowd.stop()
         if start:
             print(f"memory at the end against the beginning: {resident(process.pid) / start:.2f}")
+
+
+# Many requests.
+
+
+def hostile_requests() -> Iterator[bytes]:
+    """Whole requests as they are sent, each wrong in its own way; one in ten is expensive."""
+    chance = random.Random(1)
+    expensive = [body for _, body in expensive_bodies()] + [body for *_, body in repeated_members(3000)]
+    while True:
+        made_up, body = f"{chance.getrandbits(64):x}", BODY
+        name = chance.choice(("X-Request-ID", "Idempotency-Key", "Accept", "Cookie", "Content-Type", "X-Forwarded-For"))
+        fields, path = f"{KEY}{name}: {made_up}\r\n", PATH
+        match chance.randrange(10):
+            case 0:
+                body = chance.choice(expensive)
+            case 1:
+                fields = f"Authorization: token {made_up}\r\n"
+            case 2:
+                path = f"/locations/sandbox.{made_up}/order_validations"
+            case 3:
+                path = f"/{made_up}"
+            case 4:
+                body = body.replace(b"sandwich", made_up.encode())
+            case 5:
+                body = json.dumps({"order_validation": {**ORDER, made_up: made_up * 20}}).encode()
+            case 6:
+                body = body[: chance.randrange(len(body))]
+            case 7:
+                body = bytes(chance.choices(range(256), k=200))
+            case 8:
+                fields += f"Transfer-Encoding: {made_up}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Type: application/json\r\n"
+        yield f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def show_many(number: int) -> None:
+    """Send them, eight at a time; print the memory of the workers after each twentieth part."""
+    answers: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as directory, served(Path(directory)) as (port, process):
+
+        def attack(requests: list[bytes]) -> None:
+            for request in requests:
+                answers[exchange(port, request)] += 1
+
+        supply, start = hostile_requests(), 0
+        with ThreadPoolExecutor(8) as callers:
+            for _ in range(20):
+                list(callers.map(attack, [list(islice(supply, number // 160)) for _ in range(8)]))
+                memory = resident(process.pid)
+                # Threads, pools and caches have come to their sizes with the first part.
+                start = start or memory
+                print(
+                    f"  {memory / 1024:.0f} MB, {answers.total()} requests, {dict(sorted(answers.items()))}", flush=True
+                )
+        print(f"memory at the end against the beginning: {memory / start:.3f}")
+
+
+def exchange(port: int, request: bytes) -> str:
+    """Send a request as it is; the status of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as caller, suppress(ConnectionError):
+        caller.sendall(request)
+        received = b""
+        while chunk := caller.recv(65536):
+            received += chunk
+        return received[9:12].decode()
+    return "cut off"
 
 
 def resident(parent: int) -> int:

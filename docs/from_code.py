@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 from levelup_ov.config import VARIABLES
 from levelup_ov.domain.submission import TRANSITIONS
 from levelup_ov.errors import KINDS
+from levelup_ov.metrics.families import FAMILIES
 from levelup_ov.standins.sandbox.magic import CARDS, TOKENS
 
 DOCS = Path(__file__).resolve().parent
@@ -41,6 +42,13 @@ def variables() -> Iterator[str]:
     """The environment variables of the service."""
     yield from _table("Variable", "Meaning", "Default", widths="34 50 16")
     yield from (_row(f"``{each.name}``", each.meaning, each.default and f"``{each.default}``") for each in VARIABLES)
+
+
+def metrics() -> Iterator[str]:
+    """What ``/metrics`` shows."""
+    yield from _table("Metric", "Labels", "Meaning", widths="40 22 38")
+    for name, family in FAMILIES.items():
+        yield _row(f"``{name}``", ", ".join(family.labels), f"{family.kind}: {family.meaning}")
 
 
 def magic_values() -> Iterator[str]:
@@ -131,6 +139,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register it all with Sphinx."""
     tables = {
         "variables": variables,
+        "metrics": metrics,
         "magic-values": magic_values,
         "submission-states": states,
         "error-codes": errors,

@@ -1,4 +1,4 @@
-"""The accounts file: TOML, read once into adapters, with every mistake in it reported at once."""
+"""The accounts file: TOML, read once into adapters; all mistakes are reported together."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ name = "Sandbox Diner"
 """
 EMBEDDED_SOURCE = "the embedded sandbox"
 MOST_ACCOUNTS = 1000
-"""EP-1 answers all accounts at once, and each has menus, connections and a share of the threads."""
+"""EP-1 returns all accounts in one response, and each has menus, connections and a share of the threads."""
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "settings")
 _LONGEST_NAME = 200
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TELLING_VARIABLE = re.compile(r"[A-Z]{1,15}(?:_(?:[A-Z]{1,15}|\d{1,3}))*\d{0,2}")
-"""Names that people give to variables; another may be the secret itself, and is not repeated."""
+"""Usual names of variables. Any other text may be the secret itself, so it is never repeated."""
 
 
 class AccountsFile:
-    """Reads accounts. ``environ`` has what ``env:NAME`` refers to; ``found`` collects the mistakes."""
+    """Reads accounts. ``environ`` resolves ``env:NAME``; ``found`` collects the mistakes."""
 
     def __init__(self, environ: Mapping[str, str], found: Mistakes, registry: Registry, *, development: bool) -> None:
         self._environ = environ
@@ -44,10 +44,10 @@ class AccountsFile:
         self._development = development
 
     def read(self, path: str) -> dict[str, Adapter]:
-        """The accounts of the file at ``path``, by name; the embedded sandbox where it is empty."""
+        """The accounts of the file at ``path``, by name; the embedded sandbox if ``path`` is empty."""
         source = path or EMBEDDED_SOURCE
         try:
-            # Some editors begin a file with a byte order mark.
+            # Some editors start a file with a byte order mark.
             document = tomllib.loads(Path(path).read_text(encoding="utf-8-sig") if path else EMBEDDED_ACCOUNTS)
         except (OSError, ValueError) as error:
             if isinstance(error, (tomllib.TOMLDecodeError, UnicodeDecodeError)):
@@ -64,10 +64,10 @@ class AccountsFile:
                 self._found.add(f"{source}, {_key(key)}", "is not a known table", "write accounts as [accounts.NAME]")
         tables = document.get("accounts", {})
         if not isinstance(tables, dict) or not tables:
-            self._found.add(f"{source}, accounts", "names no account", "add a table [accounts.NAME]")
+            self._found.add(f"{source}, accounts", "does not name any account", "add a table [accounts.NAME]")
             return {}
         if len(tables) > MOST_ACCOUNTS:
-            wrong = f"names {len(tables)} accounts, and GET /merchants answers all of them at once"
+            wrong = f"names {len(tables)} accounts; GET /merchants returns all of them at once"
             remedy = f"run a service for each {MOST_ACCOUNTS} of them"
             self._found.add(f"{source}, accounts", wrong, remedy)
             return {}
@@ -96,13 +96,17 @@ class AccountsFile:
             wrong = f"is {shown(str(provider))}" if provider else "is missing"
             remedy = f"set it to one of: {', '.join(self._registry.names)}"
             if offer := isinstance(provider, str) and self._registry.offer(provider):
-                remedy = f"{offer} offers it, and is not enabled: add {provider} to LEVELUP_OV_ADAPTERS"
+                remedy = f"{offer} provides it but is not enabled: add {provider} to LEVELUP_OV_ADAPTERS"
             self._found.add(f"{where}.provider", wrong, remedy)
             return None
         try:
             adapter_class = self._registry.adapter_class(provider)
         except RegistryError as error:
-            self._found.add(f"{where}.provider", clean(str(error)), "repair or remove the adapter")
+            words = clean(str(error))
+            if any(words in mistake for mistake in self._found.found):
+                self._found.add(f"{where}.provider", f"adapter {provider!r} cannot be used", "see LEVELUP_OV_ADAPTERS")
+            else:
+                self._found.add(f"{where}.provider", words, "repair or remove the adapter")
             return None
         settings = self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class)
         account = Account(
@@ -137,14 +141,14 @@ class AccountsFile:
         return values
 
     def _read_setting(self, where: str, given: Any, setting: Setting) -> str | None:
-        """The value of a setting; None where there is none, or it is a mistake."""
+        """The value of a setting; None if it is missing or a mistake."""
         value = setting.default if given is None else given
         if value is None:
             if setting.required:
                 self._found.add(where, "is missing", f"set it: {setting.meaning}")
             return None
         if not is_text(value):
-            self._found.add(where, "is not a text", "write it in quotes")
+            self._found.add(where, "is not a string", "write it in quotes")
             return None
         if value.startswith("env:"):
             value = self._referred(where, value.removeprefix("env:"))
@@ -174,7 +178,7 @@ class AccountsFile:
             return None
         address = urlsplit(value)
         if "@" in address.netloc:
-            # An address is shown and logged; and nothing would send these.
+            # An address is shown and logged, and credentials in it would not be sent anyway.
             self._found.add(where, "holds credentials", "take them out of the address")
             return None
         if address.query or address.fragment or "?" in value or "#" in value:
@@ -189,17 +193,17 @@ class AccountsFile:
         given: Mapping[str, Any],
         declared: Mapping[str, Setting],
     ) -> None:
-        """Secrets do not travel in the clear; within this host or a network of one's own they may."""
+        """Secrets must not travel unencrypted, except within this host or a private network."""
         if self._development or not any(declared[key].secret and key in given for key in values):
             return
         for key, value in values.items():
             if declared[key].url and isinstance(value, str) and value.startswith("http:") and not is_private(value):
-                wrong = "is not https, and the account's secrets would go there in the clear"
+                wrong = "is not https, and the account's secrets would travel unencrypted"
                 self._found.add(f"{where}.{key}", wrong, "write it as https://host/path")
 
 
 def _key(name: str) -> str:
-    """A key of the file, as a place: a secret may have been written there by mistake."""
+    """A key of the file, safe to print: a secret may have been written there by mistake."""
     told = shown(name)
     return name if told == repr(name) else told
 
@@ -217,8 +221,8 @@ def _is_zone(value: Any) -> bool:
 
 
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str, str, Any], ...] = (
-    ("name", _is_merchant_name, "is missing or not a text of one line", "set it to the merchant's name", None),
+    ("name", _is_merchant_name, "is missing or is not a one-line string", "set it to the merchant's name", None),
     ("time_zone", _is_zone, "is not a time zone", "use a name such as America/New_York", "UTC"),
     ("accepts_tips", _is_bool, "is not true or false", "write true or false", True),
 )
-"""Keys of an account with what is right, wrong and to do; the last one is taken where the key is missing."""
+"""Keys of an account: the check, the fault, the remedy, and the value to use if the key is missing."""

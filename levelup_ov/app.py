@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,17 +14,19 @@ from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
 from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
-from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.ledger import Backlog, Ledger, open_ledger
+from levelup_ov.metrics import METRICS, Metrics
+from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
 from levelup_ov.schemas.openapi import document
-from levelup_ov.transport.cache import Store
+from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
 
 SANDBOX_HOST = "sandbox.internal"
-"""The host name under which the embedded sandbox is reached without a port."""
+"""The host name of the embedded sandbox, which is called in process instead of over a port."""
 
 
 def create_app(
@@ -34,9 +36,9 @@ def create_app(
     ledger: Ledger | None = None,
     in_process: Mapping[str, WSGIApplication] | None = None,
 ) -> Flask:
-    """The WSGI application. ``clock`` and ``ledger`` stand in for the real ones in tests.
+    """The WSGI application. Tests replace ``clock`` and ``ledger``.
 
-    ``in_process``: further applications by host name that are reached without a port.
+    ``in_process``: further applications by host name, called in process instead of over a port.
 
     :raises levelup_ov.config.ConfigError: with every mistake of the configuration.
     """
@@ -60,9 +62,10 @@ def create_app(
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})
-    http.install(app, settings)
+    app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
+    http.install(app, settings, metrics)
     app.register_blueprint(orders.blueprint(service, settings))
-    app.register_blueprint(status.blueprint({"ledger": ledger.ready}, _document(settings)))
+    app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
     app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
     if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
@@ -72,7 +75,7 @@ def create_app(
 
 
 def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, WSGIApplication]:
-    """The embedded engine, where an account uses it: a production process without one loads no stand-in."""
+    """The embedded engine, if an account uses it. Otherwise a production process loads no stand-in."""
     if SANDBOX_HOST not in (urlsplit(adapter.base_url).hostname for adapter in settings.accounts.values()):
         return {}
     from levelup_ov.standins.sandbox import create_sandbox
@@ -80,7 +83,13 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
-def _store(settings: Settings) -> Store | None:
+def _check(ledger: Ledger) -> Sequence[Backlog]:
+    """Whether submissions can be taken; gives what is not settled."""
+    ledger.ready()
+    return ledger.count_open()
+
+
+def _store(settings: Settings) -> CacheStore | None:
     if settings.redis is None:
         return None
     from levelup_ov.transport.redis_cache import RedisStore  # its library is an extra

@@ -1,7 +1,6 @@
-"""The environment, read once into frozen settings; the accounts file beside it is :mod:`levelup_ov.accounts`.
+"""The environment, read once into frozen settings; :mod:`levelup_ov.accounts` reads the accounts file.
 
-Every mistake is found before the first request, and all are reported at once: where it is, what is wrong,
-what to do.
+All mistakes are found before the first request and reported together: where they are, what is wrong, what to do.
 """
 
 from __future__ import annotations
@@ -40,15 +39,17 @@ KEY_BYTES = 32
 """Length of a key of ``LEVELUP_OV_SECRET_KEYS``."""
 DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
-"""Characters of a key of the channel's outside development mode."""
+"""The fewest characters of an API key outside development mode."""
+FEWEST_CONNECTIONS = 2
+"""Connections to PostgreSQL that a worker needs: one records what became of orders, one is for all else."""
 COMMANDS = 3
-"""Connections to PostgreSQL for commands beside the workers: a release, a reconciliation, a person."""
+"""Connections to PostgreSQL for commands, in addition to the workers: a release, a reconciliation, a person."""
 DESCRIPTORS = 256
 """File descriptors of a process besides those of its threads and callers."""
 
 _MISSING_KEY_FILE = "secret-keys"
 _FEWEST_BYTES = 8
-"""Different bytes of a key that is random: 32 random ones have fewer once in 10 to the power of 20."""
+"""The fewest different bytes of a random key: 32 random bytes have fewer once in 10 to the power of 20."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -56,7 +57,7 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 class Variable:
     """One environment variable: its meaning and default are shown in the docs.
 
-    ``field``: the setting that ``read`` makes of its text; without one, the loader has a method for it.
+    ``field``: the setting that ``read`` makes from its text; without one, the loader has a method for it.
     """
 
     name: str
@@ -98,6 +99,8 @@ VARIABLES = (
     Variable("LEVELUP_OV_ENV", "production or development", "production",
              "development", partial(_choice, {"production": False, "development": True})),
     Variable("LEVELUP_OV_API_KEYS", "keys of the channel, comma-separated (EP-6)"),
+    Variable("LEVELUP_OV_METRICS_KEYS", "keys that may read /metrics and nothing else, comma-separated; the "
+             "channel's may too"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),
     Variable("LEVELUP_OV_SECRET_KEYS", "sealing keys, newest first, comma-separated (META-7)"),
@@ -115,7 +118,7 @@ VARIABLES = (
              "response_envelope", partial(_choice, _TRUE_OR_FALSE)),
     Variable("DATABASE_URL", "address of the ledger: postgresql://... for several processes and hosts (SUB-2)"),
     Variable("LEVELUP_OV_LEDGER_CONNECTIONS", "connections of each worker process to PostgreSQL, at most", "8",
-             "ledger_connections", partial(_whole, 2, 1024)),
+             "ledger_connections", partial(_whole, FEWEST_CONNECTIONS, 1024)),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds for which a submission may go on after its deadline", "30",
@@ -138,7 +141,7 @@ _BY_NAME = {variable.name: variable for variable in VARIABLES}
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSettings:
-    """LevelUp's API for web checkout, and what this service is there; addresses without a slash at the end."""
+    """LevelUp's API for web checkout, and this service's identity there; addresses without a trailing slash."""
 
     url: str
     api_key: str
@@ -148,10 +151,11 @@ class CheckoutSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration; durations in seconds. What is not given here has the default of its variable."""
+    """The whole configuration; durations in seconds. Defaults come from the variables."""
 
     development: bool
     api_keys: tuple[Secret, ...]
+    metrics_keys: tuple[Secret, ...]
     secret_keys: tuple[Secret, ...]
     accounts: Mapping[str, Adapter]
     data_dir: Path
@@ -177,8 +181,9 @@ class Settings:
     accounts_source: str = field(default=EMBEDDED_SOURCE)
 
     def secrets(self) -> Iterator[Secret]:
-        """All that must never be in what goes out, for :func:`levelup_ov.redaction.remember`."""
+        """Everything that must never leave the service, for :func:`levelup_ov.redaction.remember`."""
         yield from self.api_keys
+        yield from self.metrics_keys
         yield from self.secret_keys
         for address in (self.ledger, self.redis, self.proxy):
             if address is not None:
@@ -201,12 +206,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return _Loader(os.environ if environ is None else environ).load()
 
 
-def check_ledger(url: str, *, connections: int = 0) -> None:
-    """Refuse to start over a ledger whose schema is not this release's; one that is down may come back.
+def check_ledger(url: str, *, workers: int, connections: int) -> int:
+    """Refuse to start with a ledger whose schema is not this release's; a ledger that is down may come back.
 
-    ``connections``: as many as all workers may have; a warning says if the server gives fewer.
+    Gives the connections that each of ``workers`` may have: ``connections``, or as many as the server has for it when
+    commands get theirs.
 
-    :raises ConfigError: it is missing, older or newer, or will never be there.
+    :raises ConfigError: the ledger is missing, older or newer, cannot exist, or gives too few connections.
     """
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():
@@ -215,10 +221,15 @@ def check_ledger(url: str, *, connections: int = 0) -> None:
     try:
         ledger.ready()
         most = ledger.database.most_connections()
-        if most is not None and connections + COMMANDS > most:
-            wrong = f"it gives {most} connections, the workers may take {connections} and commands need {COMMANDS}"
-            remedy = "lower LEVELUP_OV_LEDGER_CONNECTIONS or WEB_CONCURRENCY"
-            click.echo(f"warning: the ledger's database is too small: {wrong}; {remedy}", err=True)
+        if most is None or workers * connections + COMMANDS <= most:
+            return connections
+        share, given = (most - COMMANDS) // workers, f"the ledger's database gives {most} connections"
+        if share < FEWEST_CONNECTIONS:
+            needed = f"{workers} workers need {FEWEST_CONNECTIONS} each, and commands {COMMANDS}"
+            raise ConfigError([f"{given}: {needed}; lower WEB_CONCURRENCY or take a larger database"])
+        wrong = f"{workers} workers with {connections} each and commands with {COMMANDS} need more"
+        click.echo(f"warning: {given}: {wrong}; each worker takes {share}", err=True)
+        return share
     except SchemaMismatch as mismatch:
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
@@ -227,15 +238,16 @@ def check_ledger(url: str, *, connections: int = 0) -> None:
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
+    return connections
 
 
 def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
-    """What :func:`levelup_ov.ledger.engine.upgrade` does; a file that it makes is readable by its owner only.
+    """Run :func:`levelup_ov.ledger.engine.upgrade`; only its owner can read a file that it creates.
 
-    To be called before there are threads: the process has one mask for all of them. ``new``: an empty ledger may begin
-    where one was known before; otherwise a mark beside SQLite's file tells that one was.
+    Call it before starting threads, because the process has one file mode mask for all of them. ``new``: an empty
+    ledger may replace a known one; a marker next to SQLite's file records that there was one.
 
-    :raises ConfigError: it may not, and would.
+    :raises ConfigError: it would replace a known ledger without ``new``.
     """
     path = ledger_file(url)
     mark = path and path.with_name(f"{path.name}.known")
@@ -253,7 +265,7 @@ def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
 
 
 def ledger_file(url: str) -> Path | None:
-    """The file of an SQLite ledger; None for another."""
+    """The file of an SQLite ledger; None for other ledgers."""
     if not url.startswith("sqlite") or ":///" not in url:
         return None
     return Path(url.partition(":///")[2].partition("?")[0].removeprefix("file:"))
@@ -279,12 +291,14 @@ class _Loader:
         data_dir = self._data_dir()
         accounts, source = self._accounts(development)
         api_keys = self._api_keys(development)
+        metrics_keys = self._keys_of_callers("LEVELUP_OV_METRICS_KEYS", development)
         secret_keys = self._secret_keys(development, data_dir)
-        # In the order of the table, so that the mistakes are.
+        # In the order of the table, so that the mistakes come in that order.
         simple = {each.field: self._read(each) for each in VARIABLES if each.field and each.field != "development"}
         settings = Settings(
             development=development,
             api_keys=api_keys,
+            metrics_keys=metrics_keys,
             secret_keys=secret_keys,
             accounts=accounts,
             accounts_source=source,
@@ -292,7 +306,7 @@ class _Loader:
             ledger=self._ledger(development, data_dir),
             redis=self._redis(),
             account_threads=self._account_threads(simple["threads"], len(accounts)),
-            # What others leave idle may be borrowed, unless somebody has set the share.
+            # Idle threads of other accounts may be borrowed, unless the share is set.
             account_most=self._account_threads(simple["threads"], 1),
             proxy=self._proxy(),
             checkout=self._checkout(development),
@@ -310,7 +324,7 @@ class _Loader:
         return self._environ.get(name, "").strip() or _BY_NAME[name].default
 
     def _read(self, variable: Variable) -> Any:
-        """The value of a variable that has a reader; that of its default where it is a mistake."""
+        """The value of a variable that has a reader; its default if the text is a mistake."""
         assert variable.read is not None
         value = self._value(variable.name)
         try:
@@ -337,7 +351,7 @@ class _Loader:
     def _data_dir(self) -> Path:
         path = Path(self._value("LEVELUP_OV_DATA_DIR"))
         where, remedy = f"directory {path}", "set LEVELUP_OV_DATA_DIR to a writable directory"
-        # The first part that exists decides: the rest can be made in it, or not.
+        # The first part that exists decides whether the rest can be created in it.
         there = next((part for part in (path, *path.absolute().parents) if _exists(part)), Path("/"))
         if not there.is_dir():
             self._found.add(where, f"cannot be made or used ({there} is not a directory)", remedy)
@@ -353,16 +367,21 @@ class _Loader:
         if not keys:
             self._mistake(
                 name,
-                "is not set, and the service would be open to everybody (EP-6)",
+                "is not set; the service would be open to everybody (EP-6)",
                 "set it to one or more long random keys, comma-separated",
             )
+        return self._keys_of_callers(name, development, keys)
+
+    def _keys_of_callers(self, name: str, development: bool, keys: tuple[str, ...] = ()) -> tuple[Secret, ...]:
+        """Keys that come in a header; ``keys`` where there is a default."""
+        keys = keys or split(self._value(name))
         if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
             self._mistake(name, "contains a key that is not valid in a header", "use printable ASCII")
         for position, key in enumerate(keys, start=1):
             if (fault := fault_of_secret(key)) is not None:
                 self._mistake(name, f"key {position} {fault[0]}", fault[1])
             elif len(key) < SHORTEST_API_KEY and not development:
-                wrong = f"key {position} has less than {SHORTEST_API_KEY} characters and could be guessed"
+                wrong = f"key {position} has fewer than {SHORTEST_API_KEY} characters and could be guessed"
                 self._mistake(name, wrong, "set it to a long random key")
         self._check_repeated(name, keys)
         return tuple(Secret(key) for key in keys)
@@ -393,10 +412,10 @@ class _Loader:
 
     def _check_repeated(self, name: str, keys: tuple[str, ...]) -> None:
         if len(set(keys)) < len(keys):
-            self._mistake(name, "holds a key twice", "remove one of the two")
+            self._mistake(name, "contains a key twice", "remove one of the two")
 
     def _kept_keys(self, data_dir: Path) -> tuple[str, ...]:
-        """The development key, made once. Two processes that start at once end up with the same."""
+        """The development key, created once. Two processes that start at the same time get the same key."""
         path = data_dir / _MISSING_KEY_FILE
         try:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -426,7 +445,7 @@ class _Loader:
         if not url and choice != "sqlite" and not development:
             self._mistake(
                 "DATABASE_URL",
-                "is not set; on a temporary disk the record of placed orders would be lost (SUB-2)",
+                "is not set; on a temporary disk, the record of placed orders would be lost (SUB-2)",
                 "set it to postgresql://..., or set LEVELUP_OV_LEDGER=sqlite for one host with a durable disk",
             )
         if url and choice == "sqlite":
@@ -444,7 +463,7 @@ class _Loader:
         return Secret(url)
 
     def _check_file(self, path: Path) -> None:
-        """A ledger that another user made, such as root in a first try, cannot be written."""
+        """A ledger that another user created, such as root in a first try, is not writable."""
         for part in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
             if not _exists(part):
                 continue
@@ -452,7 +471,7 @@ class _Loader:
                 self._found.add(f"ledger {part}", "is a directory", "name a file")
             elif not os.access(part, os.R_OK | os.W_OK):
                 owner = part.stat().st_uid
-                wrong = f"cannot be read and written by this user ({os.getuid()}); it is of user {owner}"
+                wrong = f"cannot be read and written by this user ({os.getuid()}); it belongs to user {owner}"
                 self._found.add(f"ledger {part}", wrong, "change its owner, or run the service as that user")
 
     def _redis(self) -> Secret | None:
@@ -465,7 +484,7 @@ class _Loader:
             if not url.startswith(("redis://", "rediss://")):
                 raise ValueError
             if not re.fullmatch(r"/?\d{0,4}", urlsplit(url).path):
-                # The library would take database 0 without a word.
+                # The library would silently use database 0.
                 self._mistake("REDIS_URL", "names a database that is not a number", f"{remedy}, /NUMBER after it")
             RedisStore(url, b"").close()
         except ImportError:
@@ -475,7 +494,7 @@ class _Loader:
         return Secret(url)
 
     def _account_threads(self, threads: int, accounts: int) -> int:
-        """How many threads are an account's share: half of them, unless there is but one account."""
+        """How many threads an account may use: half of them, unless there is only one account."""
         value = self._value("LEVELUP_OV_ACCOUNT_SHARE")
         if not value:
             return threads if accounts <= 1 else max(threads // 2, 1)
@@ -511,7 +530,7 @@ class _Loader:
                 elif not development and not value.startswith("https://") and not is_loopback(value):
                     self._mistake(name, "is not https", "write it as https://host")
             elif not value.isascii() or not value.isprintable():
-                self._mistake(name, "holds characters that no key has", "use printable ASCII")
+                self._mistake(name, "contains characters that are not valid in a key", "use printable ASCII")
             elif (fault := fault_of_secret(value)) is not None:
                 self._mistake(name, *fault)
         url, api_key, client_secret, return_url = values
@@ -526,7 +545,7 @@ class _Loader:
             self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "correct or remove the entry")
             return {}, ""
         for entry in enabled:
-            # Also one that no account uses yet: it would fail on the day when one does.
+            # Also adapters that no account uses yet: they would fail as soon as one does.
             try:
                 registry.adapter_class(entry.partition("=")[0])
             except RegistryError as error:
@@ -543,18 +562,21 @@ class _Loader:
         return file.read(path), path or EMBEDDED_SOURCE
 
     def _check_descriptors(self, threads: int) -> None:
-        """A thread may need three: its caller, its provider, the ledger."""
+        """A thread may need three files: its caller, its provider, the ledger."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = 3 * threads + DESCRIPTORS
         if hard != resource.RLIM_INFINITY and hard < needed:
-            wrong = f"is {threads}, and a process may open {hard} files while it needs {needed}"
+            wrong = f"is {threads}, and a process may open {hard} files but needs {needed}"
             self._mistake("LEVELUP_OV_THREADS", wrong, "lower it, or raise the limit (ulimit -Hn)")
 
     def _check_reuse(self, settings: Settings) -> None:
-        """Whoever has one of the keys must not have two."""
+        """Nobody who has one kind of key may have the other."""
         keys = {key.reveal() for key in settings.api_keys}
+        if keys & {key.reveal() for key in settings.metrics_keys}:
+            wrong = "holds a key of LEVELUP_OV_API_KEYS, with which orders can be placed"
+            self._mistake("LEVELUP_OV_METRICS_KEYS", wrong, "use another key")
         if keys & {key.reveal() for key in settings.secret_keys}:
-            wrong = "holds a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
+            wrong = "contains a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
             self._mistake("LEVELUP_OV_API_KEYS", wrong, "use another key")
         for name, adapter in settings.accounts.items():
             for key, value in adapter.account.settings.items():
@@ -564,7 +586,7 @@ class _Loader:
 
 
 def _fault_of_database(url: str) -> tuple[str, str] | None:
-    """What is wrong with the address of PostgreSQL, as far as its text tells."""
+    """The faults of a PostgreSQL address that its text shows."""
     if not url.startswith(("postgres://", "postgresql://", "postgresql+psycopg://")):
         return None
     rest = url.partition("://")[2]

@@ -16,9 +16,9 @@ ErrorType = Literal["request", "provider", "service"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a code stands for.
+    """The meaning of a code.
 
-    ``retryable``: the very same request may succeed later, without anybody changing anything.
+    ``retryable``: the same request may succeed later, without any change.
     """
 
     status: int
@@ -53,15 +53,20 @@ KINDS: Mapping[str, Kind] = {
     ),
     "bad_request": _request(400, "The request cannot be read as HTTP.", _ASK_CHANNEL),
     "unauthorized": _request(
-        401, "The API key is missing or not one of the service's.", "Send `Authorization: token <key>`."
+        401, "The API key is missing or is not a key of this service.", "Send `Authorization: token <key>`."
     ),
     "not_found": _request(404, "There is nothing at this address.", "See the endpoints in the contract."),
     "merchant_not_found": _request(404, "No account has this id.", "Read the ids from GET /merchants."),
     "location_not_found": _request(
         404, "No account has a location with this id.", "Read the ids from GET /merchants/:id/locations."
     ),
+    "order_not_found": _request(
+        404,
+        "There is no such order, or not of this app.",
+        "Use the order_id that the submission returned, or the UUID that the charge returned.",
+    ),
     "method_not_allowed": _request(
-        405, "The address does not answer this method.", "See the endpoints in the contract."
+        405, "The address does not support this method.", "See the endpoints in the contract."
     ),
     "not_acceptable": _request(406, "The caller accepts no JSON.", "Send `Accept: application/json`."),
     "payload_too_large": _request(413, "The body is over 1 MiB or 125,000 JSON values.", _ASK_CHANNEL),
@@ -76,8 +81,13 @@ KINDS: Mapping[str, Kind] = {
     "tender_not_accepted": _request(422, "The location does not take this tender.", "Pay with the other tender."),
     "fulfillment_not_supported": _request(
         422,
-        "The location does not fulfil orders in this way.",
+        "The location does not fulfill orders in this way.",
         "See fulfills_pickups and fulfills_deliveries of the location.",
+    ),
+    "status_not_supported": _request(
+        422,
+        "The location's provider does not report the status of orders.",
+        "Ask the restaurant; the README lists which providers report it.",
     ),
     "order_validation_expired": _request(
         422, "The order was validated more than 7 days ago.", "Validate the order again."
@@ -90,9 +100,10 @@ KINDS: Mapping[str, Kind] = {
         400, "The state of an OAuth callback is forged, used or too old.", "Start the connection again."
     ),
     "connection_not_found": _request(
-        404, "No merchant or user was connected under this id.", "Use the id that the start of the connection gave."
+        404,
+        "No merchant or user was connected under this id.",
+        "Use the id that starting the connection returned.",
     ),
-    "order_not_found": _request(404, "There is no such order of this app.", "Use the UUID that the charge answered."),
     "invalid_confirmation": _request(
         422, "The confirmation is not the connection's, or it is too old.", "Start the connection again."
     ),
@@ -107,7 +118,7 @@ KINDS: Mapping[str, Kind] = {
     "submission_in_progress": _request_retryable(409, "The same submission is being placed right now.", _WAIT),
     # What the ordering provider said.
     "unknown_item": _provider(422, "The provider does not know the item.", "Read the menu again."),
-    "unknown_option": _provider(422, "The provider does not know the option, or not there.", "Read the menu again."),
+    "unknown_option": _provider(422, "The provider does not know the option in this position.", "Read the menu again."),
     "item_unavailable": _provider(422, "The item or option is sold out.", _ASK_USER),
     "invalid_choices": _provider(422, "Too few, too many or wrong options, or a wrong quantity.", _ASK_USER),
     "ready_time_unavailable": _provider(
@@ -174,7 +185,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     # Our own faults.
     "ledger_unavailable": _service_retryable(
-        503, "Submissions cannot be recorded, so none is sent. Validations go on.", "Restore the database; see /ready."
+        503,
+        "Submissions cannot be recorded, so none is sent. Validations still work.",
+        "Restore the database; see /ready.",
     ),
     "internal_error": _service(500, "An error in the service.", "Report the request id to the service's operator."),
 }
@@ -183,19 +196,30 @@ KINDS: Mapping[str, Kind] = {
 class Refused(Failure):
     """The provider said no, and its answer proves that nothing was placed.
 
-    ``proof`` is False where it proves nothing: it was the answer to another call, and the one that places the
-    order had begun (SUB-5).
+    ``proof`` is False if it proves nothing: it answered another call, and the placing call had begun (SUB-5). Only
+    ``Session`` knows that: it sets it once, just before it raises the refusal that the adapter made.
     """
 
     proof = True
 
 
-class Unanswered(Failure):
-    """The provider was not reached, or gave no answer that can be used.
+class ReferenceFenced(Refused):
+    """The provider takes no order under this reference any more, and has none (SUB-10).
 
-    ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went
-    out, or was turned away at the door (401, 403, 429).
-    ``status``: the HTTP status, where there was one.
+    The submission is sent under its next reference then. Where time does not allow it, the channel sends it again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("submission_in_progress", "an earlier attempt was ruled out; send the submission again")
+
+
+class Unanswered(Failure):
+    """The provider was not reached, or gave no usable answer.
+
+    ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went out, or
+    was refused before it was processed (401, 403, 429). It counts all attempts of a call: ``Session`` adds up the
+    earlier ones before it raises the failure of the last.
+    ``status``: the HTTP status, if there was one.
     """
 
     def __init__(
@@ -213,14 +237,14 @@ class Unanswered(Failure):
 
 
 def unreadable(refusal: Failure) -> Unanswered:
-    """The provider refuses to show something: its fault, or the account's, and never that of an order (ERR-3)."""
+    """The provider refused a read: that is its own fault or the account's, never the order's (ERR-3)."""
     words = f"the provider refused a read: {refusal.message}"
     return Unanswered("provider_protocol_error", words, sent=True)
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Calls that read a menu, locations or a schedule: a refusal of one is :func:`unreadable` (ERR-3)."""
+    """For calls that read a menu, locations or a schedule: turns a refusal into :func:`unreadable` (ERR-3)."""
     try:
         yield
     except Refused as refusal:
@@ -228,18 +252,18 @@ def reading() -> Iterator[None]:
 
 
 def check_basket(ordered: Iterable[Hashable], held: Iterable[Hashable], where: str) -> None:
-    """Compare what a provider says that it holds with what was ordered, line by line, in any order (ITEM-11).
+    """Compare the provider's copy of an order with what was ordered, line by line, in any order (ITEM-11).
 
-    Each line as one value, such as a tuple of id, quantity and options. ``where`` names the call and the member.
+    Each line is one value, such as a tuple of id, quantity and options. ``where`` names the call and the member.
 
-    :raises Unanswered: ``provider_protocol_error``: it holds something else.
+    :raises Unanswered: ``provider_protocol_error``: they differ.
     """
     if Counter(ordered) != Counter(held):
-        raise broken_protocol(f"the provider does not hold what was ordered: {where}")
+        raise broken_protocol(f"the provider's copy does not match the order: {where}")
 
 
 def broken_protocol(message: str) -> Unanswered:
-    """The provider answered something that its own interface does not allow (502)."""
+    """The provider's answer violates its own interface (502)."""
     return Unanswered("provider_protocol_error", message, sent=True)
 
 

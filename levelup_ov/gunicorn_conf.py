@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from contextlib import closing, suppress
+from itertools import count
 from typing import Any, NoReturn
 
 from levelup_ov.checkout import LEDGER_ACCOUNT
@@ -24,7 +25,7 @@ def _refuse(mistake: ConfigError) -> NoReturn:
 
 
 def _name_gone_accounts() -> None:
-    """Orders of an account that left the accounts file are looked up by nobody any more."""
+    """Warn about orders of an account that is no longer in the accounts file: nobody looks them up."""
     ledger = open_ledger(_settings.ledger.reveal())
     with closing(ledger), suppress(LedgerUnavailable):
         found = ledger.open_submissions(limit=20_000)
@@ -36,7 +37,11 @@ def _name_gone_accounts() -> None:
 try:
     _settings = load_settings()
     if not _settings.development:
-        check_ledger(_settings.ledger.reveal(), connections=_settings.workers * _settings.ledger_connections)
+        _connections = check_ledger(
+            _settings.ledger.reveal(), workers=_settings.workers, connections=_settings.ledger_connections
+        )
+        # The application reads the environment again.
+        os.environ["LEVELUP_OV_LEDGER_CONNECTIONS"] = str(_connections)
         _name_gone_accounts()
 except ConfigError as error:
     _refuse(error)
@@ -45,19 +50,19 @@ bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{_settings.port}"
 workers = _settings.workers
 worker_class = "levelup_ov.gunicorn_worker.Worker"
 threads = _settings.threads
-# Callers that may be connected to a worker; those that have sent no whole request cost no thread.
+# The most callers connected to a worker; a caller without a complete request uses no thread.
 worker_connections = 4096
-# A kept-alive connection that the caller uses again while its worker leaves is a failed request; a new
-# connection costs little beside an order.
+# A kept-alive connection that a caller reuses while its worker stops is a failed request. A new connection costs
+# little compared with an order.
 keepalive = 0
-# No header of a caller says where the application is mounted.
+# A caller's header must not decide where the application is mounted.
 forwarder_headers = ""
 sendfile = False
-# Orders that were accepted are answered, also while the service is restarted.
+# Accepted orders are answered, even during a restart.
 graceful_timeout = (
     int(max(_settings.submission_deadline, _settings.validation_deadline, _settings.reading_deadline)) + 5
 )
-# A sign of life of the worker, not a limit for requests: those keep deadlines of their own.
+# A liveness check of the worker, not a limit for requests: those have their own deadlines.
 timeout = graceful_timeout + 30
 preload_app = True
 accesslog = None
@@ -73,7 +78,7 @@ logconfig_dict = {
 
 
 def on_starting(server: Any) -> None:
-    """Report a port that cannot be had at once; gunicorn would try for five seconds, and not name PORT."""
+    """Report an unavailable port immediately; gunicorn would try for five seconds, and would not mention PORT."""
     inherited = "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ
     if server.cfg.bind != [bind] or inherited:
         return
@@ -89,8 +94,14 @@ def on_starting(server: Any) -> None:
         _refuse(ConfigError([f"environment, PORT: {_settings.port} {wrong}; {remedy}"]))
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the lowest number that no other has."""
+    taken = {other.part for other in server.WORKERS.values()}
+    worker.part = next(number for number in count() if number not in taken)
+
+
 def when_ready(server: Any) -> None:
-    """Everything loaded so far is shared by the workers: keep the collector's hands off it."""
+    """The workers share everything loaded so far: keep the garbage collector from touching it."""
     gc.collect()
     gc.freeze()
     if _settings.development:

@@ -1,11 +1,11 @@
 """gunicorn's threaded worker, whose threads never wait for a caller.
 
-One event loop receives heads and bodies and sends what callers are slow to take. A thread gets a request when all of
-it is there, and is free again when its answer is made. So connections that are idle, half open or send a byte now and
-then cost a file descriptor and some memory, and no thread. What is not HTTP gets an error of the contract too (ERR-1).
+One event loop receives heads and bodies, and sends responses to slow callers. A thread gets a request once it is
+complete, and is free again when its response is made. So connections that are idle, half open or send a byte now and
+then use a file descriptor and some memory, but no thread. What is not HTTP gets an error of the contract too (ERR-1).
 
-Written against gunicorn 27.0.1: ``accept``, ``run``, ``handle`` and ``finish_request`` of its ``ThreadWorker`` are
-replaced; its parser and its WSGI side are used. TLS belongs to the router in front.
+Written against gunicorn 27.0.1: it replaces ``accept``, ``run``, ``handle`` and ``finish_request`` of its
+``ThreadWorker``, and uses its parser and its WSGI code. TLS is up to the router in front.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY, POOL_OF_PATH
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
+from levelup_ov.metrics import METRICS, Metrics
 
 Stage = Literal["idle", "head", "body", "answer", "leaving"]
 
@@ -42,26 +43,26 @@ SECONDS: dict[Stage, float] = {
     "answer": 20.0,
     "leaving": 5.0,
 }
-"""How long a connection may take for each of its stages, all in all: to begin, to send the head of its request and the
-body, to take the answer, and to stop sending what nobody reads."""
+"""How long each stage of a connection may take in total: starting, sending the head and the body of its request,
+receiving the response, and stopping to send what is not read."""
 LARGEST_HEAD = 32 * 1024
 FRAMING = 64 * 1024
-"""Bytes that the chunks of a body may take besides what is in them."""
+"""The most bytes that the framing of a chunked body may take."""
 DISCARDED = 8 * 1024 * 1024
-"""Bytes that are thrown away of a body that nobody reads, so that a caller that sends it all first gets the answer."""
+"""How many bytes of an unread body are discarded, so that a caller that first sends all of it gets the response."""
 POOLS = {"requests": 0, "health": 2, "ready": 2}
-"""The threads beside those for requests, which answer certain paths whatever the others are busy with."""
+"""Extra pools of threads that serve certain paths, however busy the request threads are."""
 
 _RECEIVED_AT_ONCE = 64 * 1024
 _ACCEPTED_AT_ONCE = 32
 _PAUSE = 0.1
-"""Seconds between two looks at the door while all threads are busy: another worker may be free."""
+"""Seconds between attempts to accept while all threads are busy: another worker may be free."""
 
 log = logging.getLogger("levelup_ov.request")
 
 
 class _Received(Unreader):  # type: ignore[misc]
-    """What has arrived of a request, for gunicorn's parser; ``failure`` is what happens after its end."""
+    """The received part of a request, for gunicorn's parser; ``failure`` is raised at its end."""
 
     def __init__(self, head: bytes) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class _Received(Unreader):  # type: ignore[misc]
 
 
 class _Answer:
-    """The socket as gunicorn's response sees it: it takes everything and waits for nothing."""
+    """A socket for gunicorn's response: it buffers everything and never blocks."""
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -108,14 +109,14 @@ class _Answer:
 
 
 class _Chunks:
-    """Follows the chunks of a body that is still arriving, each byte once."""
+    """Scans the chunks of an arriving body, each byte once."""
 
     def __init__(self) -> None:
         self._at = 0
         self._last = False
 
     def ended(self, content: bytearray) -> bool:
-        """Whether ``content`` has the whole body, or shows that it is none."""
+        """Whether ``content`` has the whole body, or is not a chunked body at all."""
         while not self._last:
             end = content.find(b"\r\n", self._at)
             if end < 0:
@@ -132,7 +133,7 @@ class _Chunks:
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A caller, from the accepted connection to its end: it sends one request and gets one answer."""
+    """A caller's connection, from acceptance to its end: one request and one response."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
@@ -158,14 +159,14 @@ class Connection(TConn):  # type: ignore[misc]
         return found + 4 if found >= 0 else -1
 
     def has_body(self) -> bool:
-        """Whether all of the body that anybody would read is there."""
+        """Whether the part of the body that will be read has arrived."""
         if self.chunks is not None:
             return self.limit == 0 or len(self.received) > self.limit + FRAMING or self.chunks.ended(self.received)
         length = self.length or 0
         return length > self.limit or len(self.received) >= length
 
     def flush(self) -> bool:
-        """Send what can be sent at once; whether that was all. :raises OSError: the caller is gone."""
+        """Send what can be sent without blocking; whether that was all. :raises OSError: the caller disconnected."""
         content = self.answer.content
         while content:
             try:
@@ -176,10 +177,12 @@ class Connection(TConn):  # type: ignore[misc]
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """``gthread`` with the network in its event loop."""
+    """``gthread`` with the network in its event loop. ``part`` is its number among those that run at a time."""
+
+    part: int | None = None
 
     def init_process(self) -> None:
-        """Set up what a process needs of its own; runs the loop and returns at its end."""
+        """Set up this process; runs the loop and returns when it ends."""
         self.cfg.set("keepalive", 0)
         self._waiting: dict[Stage, dict[Connection, float]] = {stage: {} for stage in SECONDS}
         self._busy = 0
@@ -193,7 +196,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """:raises RuntimeError: gunicorn is to speak TLS."""
+        """:raises RuntimeError: gunicorn is configured for TLS."""
         if cfg.is_ssl:
             raise RuntimeError("this worker does not speak TLS: leave it to the router in front")
 
@@ -203,9 +206,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         extensions = getattr(self.wsgi, "extensions", {})
         self._limit: Callable[[str, Any], int] = extensions.get(BODY_LIMIT, lambda path, headers: MAX_BODY)
         self._pool_of_path: Mapping[str, str] = extensions.get(POOL_OF_PATH, {})
+        self._metrics: Metrics | None = extensions.get(METRICS)
+        if self._metrics is not None and self.part is not None:
+            self._metrics.join(self.part, self._in_use)
 
     def run(self) -> None:
-        """Serve until told to stop; then finish what has begun."""
+        """Serve until stopped; then finish requests in progress."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         while self.alive and self.is_parent_alive():
             self.notify()
@@ -228,13 +234,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.method_queue.close()
         for listener in self.sockets:
             listener.close()
+        if self._metrics is not None:
+            self._metrics.leave()
 
     def accept(self, listener: Any) -> None:
-        """Take a new connection; the request has often arrived with it."""
+        """Accept a new connection; the request has often arrived already."""
         self._accept(listener)
 
     def handle(self, conn: Any) -> Any:
-        """Make the answer, in a thread, and send what the caller takes at once."""
+        """Make the response, in a thread, and send what can be sent without blocking."""
         try:
             self.handle_request(conn.request, _View(conn))
         except StopIteration:
@@ -245,7 +253,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             if conn.flush() and conn.is_read and not conn.sock.recv(1, socket.MSG_PEEK):
                 conn.is_over = True
         except (BlockingIOError, InterruptedError):
-            # All is sent and nothing is left unread, which would make the system reset the connection.
+            # Everything is sent and read; unread data would make the system reset the connection.
             conn.is_over = not conn.answer.content
         except OSError:
             conn.is_over = True
@@ -254,7 +262,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return False
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """See to the rest of the answer, in the event loop."""
+        """Send the rest of the response, in the event loop."""
         self._busy -= 1
         if conn.is_over:
             self.nr_conns -= 1
@@ -264,7 +272,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._part(conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a request that gunicorn could not read; it never reached the application."""
+        """Respond to a request that gunicorn could not read; it never reached the application."""
         if not isinstance(exc, ParseException) or isinstance(exc, ConfigurationProblem):
             super().handle_error(req, client, addr, exc)
             return
@@ -275,6 +283,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for pool in self._pools.values():
             pool.shutdown(wait=False)
         super().handle_quit(sig, frame)
+
+    def _in_use(self) -> dict[tuple[str, ...], float]:
+        return {
+            ("levelup_ov_threads",): self.cfg.threads,
+            ("levelup_ov_threads_busy",): self._busy,
+            ("levelup_ov_connections",): self.nr_conns,
+        }
 
     def _most_connections(self) -> int:
         """How many callers may be connected: each needs a file descriptor, and so do calls to providers."""
@@ -301,7 +316,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def _accept_late(self) -> None:
-        """Let in what no other worker has taken while all threads are busy: some of it needs none of these."""
+        """Accept what no other worker has accepted while all threads are busy: some requests need none of them."""
         for listener in self.sockets:
             listener.setblocking(False)
             for _ in range(_ACCEPTED_AT_ONCE):
@@ -309,7 +324,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                     break
 
     def _make_room(self) -> None:
-        """End the connection that has taken the longest to say anything."""
+        """Close the connection that has been silent the longest."""
         for stage in ("idle", "head", "leaving", "answer", "body"):
             if (conn := next(iter(self._waiting[stage]), None)) is not None:
                 self._drop(conn)
@@ -320,7 +335,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return bool(begun or (self._waiting["idle"] and time.monotonic() < idle))
 
     def _await(self, conn: Connection, stage: Stage) -> None:
-        """Put a connection into a stage: the loop sees to it when it is ready, or late."""
+        """Put a connection into a stage: the loop handles it when it is ready, or late."""
         self._waiting[stage][conn] = time.monotonic() + SECONDS[stage]
         event = selectors.EVENT_WRITE if stage == "answer" else selectors.EVENT_READ
         if conn.stage is None:
@@ -342,7 +357,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     def _on_ready(self, conn: Connection, _sock: Any) -> None:
-        # An event of one connection may have ended another whose event is in the same list.
+        # Handling one event may have closed a connection whose event is in the same list.
         if conn.stage is None:
             return
         if conn.stage != "answer":
@@ -409,7 +424,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._await(conn, "body")
 
     def _plan(self, conn: Connection, request: Any) -> None:
-        """What of the body is awaited: nothing of what the application would not read."""
+        """Decide how much of the body to wait for: nothing that the application would not read."""
         for name, value in request.headers:
             if name == "CONTENT-LENGTH":
                 conn.length = int(value)
@@ -419,7 +434,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.limit = self._limit(request.path, request.headers)
 
     def _serve(self, conn: Connection, failure: OSError | None = None) -> None:
-        """Hand a request to a thread, with what there is of its body."""
+        """Pass a request to a thread, with the received part of its body."""
         self._take(conn)
         unreader, request = conn.unreader, conn.request
         assert unreader is not None
@@ -458,7 +473,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._await(conn, "answer")
 
     def _part(self, conn: Connection) -> None:
-        """Say that nothing more comes; close when the caller does, for unread data would cost it the answer."""
+        """Stop sending, and close when the caller does: closing with unread data would lose the response."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:

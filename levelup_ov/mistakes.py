@@ -1,4 +1,4 @@
-"""Mistakes in the configuration: each says where it is, what is wrong and what to do, and repeats no secret (ERR-4)."""
+"""Configuration mistakes: each says where it is, what is wrong and what to do, without repeating secrets (ERR-4)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import click
 from levelup_ov.redaction import clean, looks_like_key
 
 _LONGEST = 32
-"""Characters of a value that are repeated in a mistake."""
+"""The most characters of a value that a mistake repeats."""
 
 
 class ConfigError(click.ClickException):
-    """The configuration has mistakes; ``mistakes`` holds one line each."""
+    """The configuration has mistakes; ``mistakes`` has one line for each."""
 
     exit_code = 78  # EX_CONFIG
 
@@ -32,7 +32,7 @@ class Mistakes:
         self.found: list[str] = []
 
     def add(self, where: str, wrong: str, remedy: str) -> None:
-        """``where`` has no colon, so that the line can be taken apart."""
+        """``where`` has no colon, so that the line can be split."""
         self.found.append(f"{where}: {wrong}; {remedy}")
 
     def refuse(self) -> None:
@@ -42,14 +42,14 @@ class Mistakes:
 
 
 def shown(value: str) -> str:
-    """``value``, if it may be repeated: one that may be a secret in the wrong place is described."""
+    """``value``, if it is safe to repeat; a value that may be a misplaced secret is only described."""
     if len(value) > _LONGEST or looks_like_key(value) or clean(value) != value:
-        return f"a text of {len(value)} characters"
+        return f"a string of {len(value)} characters"
     return repr(value)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The remedy for a name that is not known."""
+    """The remedy for an unknown name."""
     known = list(known)
     if close := difflib.get_close_matches(name, known, n=1):
         return f"did you mean {close[0]}?"
@@ -62,7 +62,7 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def is_text(value: object) -> bool:
-    """Whether ``value`` is a text that says something."""
+    """Whether ``value`` is a string that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
@@ -81,19 +81,19 @@ def is_loopback(value: str) -> bool:
 
 
 def is_private(value: str) -> bool:
-    """Whether an address stays on this host or, by its name, within a network of one's own."""
+    """Whether an address stays on this host or, judging by its name, within a private network."""
     host = urlsplit(value).hostname or ""
     return is_loopback(value) or host.endswith((".internal", ".localhost"))
 
 
 def fault_of_secret(value: str) -> tuple[str, str] | None:
-    """What is wrong with the value of a secret, and what to do; None if nothing can be told."""
+    """The fault of a secret's value, and the remedy; None if there is no visible fault."""
     if not value.strip():
         return "is blank", "set it to the secret"
     if value != value.strip():
         return "begins or ends with blanks or a line break", "remove them, the secret does not have them"
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        return "holds control characters", "set it to the secret alone"
+        return "contains control characters", "set it to the secret alone"
     if any("\udc80" <= character <= "\udcff" for character in value):
         return "is not UTF-8", "write it in UTF-8"
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'`":
@@ -104,7 +104,7 @@ def fault_of_secret(value: str) -> tuple[str, str] | None:
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether ``value`` is what a template has in place of a value."""
+    """Whether ``value`` is a placeholder from a template."""
     bare = value.strip().lower()
     words = ("changeme", "change-me", "change_me", "todo", "replace-me", "replaceme", "your-key", "your-api-key")
     wrapped = any(

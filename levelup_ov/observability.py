@@ -20,9 +20,9 @@ _CHATTY = ("alembic", "requests", "urllib3", "werkzeug")
 
 
 class JsonFormatter(logging.Formatter):
-    """One line per record: time, level, logger, message, and whatever ``extra=`` gave.
+    """One line per record: time, level, logger, message, and the fields from ``extra=``.
 
-    A traceback is given by its frames and its exception's class; the exception's own text may hold what
+    A traceback is reduced to its frames and the exception's class, because the exception's text may contain what
     must not be logged (ERR-4).
     """
 
@@ -44,12 +44,12 @@ class JsonFormatter(logging.Formatter):
         try:
             return orjson.dumps(line, default=str).decode()
         except TypeError:
-            # Half a surrogate pair, or an integer of more than 64 bits: a line is written all the same.
+            # Half a surrogate pair, or an integer of more than 64 bits: still write a line.
             return json.dumps(line, default=str)
 
 
 def _cleaned(value: Any) -> Any:
-    """``value`` without secrets, wherever in it: what is logged may come from callers and providers (ERR-4)."""
+    """``value`` without secrets at any depth: what is logged may come from callers and providers (ERR-4)."""
     if isinstance(value, str):
         return clean(value)
     if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < _LARGE):
@@ -66,7 +66,7 @@ def _cleaned(value: Any) -> Any:
 def configure_logging(level: str) -> None:
     """Send every record of the process to standard error as JSON; standard output is for what commands print.
 
-    HTTP libraries log addresses with their query strings at DEBUG, keys included: they are kept at WARNING.
+    At DEBUG, HTTP libraries log addresses with query strings and keys, so their level is WARNING.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())

@@ -1,7 +1,7 @@
-"""Taking secrets out of every text on its way out: log lines, answers, recordings, the ledger (ERR-4, PAY-2).
+"""Removing secrets from every text that leaves the service: logs, responses, recordings, the ledger (ERR-4, PAY-2).
 
-What was masked is not only the secret as it is: also as addresses, forms, JSON and base64 write it, twice over too, and
-card numbers that nobody named, whatever is put between their digits.
+It masks a secret in plain form, and as URLs, forms, JSON and base64 encode it, also doubly encoded. It also masks
+unknown card numbers, whatever separates their digits.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from levelup_ov.domain.secret import Secret
 MASK = "***"
 
 _SHORT = 6
-"""A secret shorter than this, such as a CVV, is only masked where it is a word of its own."""
+"""A secret shorter than this, such as a CVV, is masked only as a separate word."""
 _TELLING = 8
 """A secret shorter than this may be part of an id by chance."""
 _DEPTH = 3
-"""Encodings within one another that are seen through."""
+"""How many nested encodings are decoded."""
 _MANY = 200
-"""Words that are looked for one by one."""
+"""Up to this many words are searched one by one."""
 _LARGEST = 256 * 1024
-"""Characters of a text whose encodings are seen through; a longer one that is encoded is masked as a whole."""
+"""Encodings are decoded in texts up to this many characters; a longer encoded text is masked as a whole."""
 _CACHED = 256
-"""Characters of a text whose cleaned form is kept."""
+"""The cleaned form of a text is cached up to this many characters."""
 _BETWEEN = "(?:[\\s.,_/+-]|[\u00ad\u200b-\u200d\u2010-\u2015\u2060\u2212\ufeff])"
 _DIGITS = re.compile(rf"\d(?:{_BETWEEN}{{0,3}}\d){{11,}}")
 _GROUP = re.compile(r"\d+")
@@ -51,20 +51,20 @@ _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
 def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """``text`` without card numbers, ``secrets`` and what :func:`remember` was given."""
+    """``text`` without card numbers, ``secrets`` and what :func:`remember` received."""
     values = tuple(sorted(value for secret in secrets if (value := secret.reveal())))
     return _scrub(text, _Values(values)) if values else clean(text)
 
 
 def clean(text: str) -> str:
-    """``text`` without card numbers and what :func:`remember` was given; quick for a text that was seen before."""
+    """``text`` without card numbers and what :func:`remember` received; fast for a text that was seen before."""
     return _clean(text, _known) if len(text) <= _CACHED else _scrub(text, _known)
 
 
 def mask_id(text: str, secrets: Iterable[Secret]) -> str:
-    """``text``, an id that a provider made up, as it is; with a fingerprint in its place where it holds a secret.
+    """``text``, a provider's id, unchanged; if it contains a secret, a fingerprint instead.
 
-    Ids of digits are taken for nothing else, and short secrets are found in them by chance.
+    Ids of digits are not treated as card numbers, and short secrets may occur in ids by chance.
     """
     values = tuple(value for secret in secrets if len(value := secret.reveal()) >= _TELLING)
     if not (_Values(values) if values else _known).found(text, cards=False):
@@ -73,22 +73,22 @@ def mask_id(text: str, secrets: Iterable[Secret]) -> str:
 
 
 def holds(text: str, secrets: Iterable[Secret]) -> bool:
-    """Whether ``text`` holds one of ``secrets``, in whatever form."""
+    """Whether ``text`` contains one of ``secrets``, in any form."""
     values = tuple(value for secret in secrets if (value := secret.reveal()))
     return _Values(values).found(text, cards=False) if values else False
 
 
 def remember(secrets: Iterable[Secret]) -> None:
-    """Secrets of the process, such as its keys: no text that goes out may hold them. Replaces what was given before.
+    """Remember the secrets of the process, such as its keys: no outgoing text may contain them. Replaces earlier ones.
 
-    What is shorter than a word is left to whoever calls :func:`scrub`.
+    Very short secrets are up to the callers of :func:`scrub`.
     """
     global _known
     _known = _Values(tuple(sorted({value for secret in secrets if len(value := secret.reveal()) >= _SHORT})))
 
 
 def shield(content: bytes) -> bytes:
-    """An answer without the secrets that :func:`remember` was given, should a provider have put one into its data."""
+    """An answer without the secrets that :func:`remember` received, in case a provider put one into its data."""
     for value in _known.plain_bytes:
         if value in content:
             content = content.replace(value, MASK.encode())
@@ -96,7 +96,7 @@ def shield(content: bytes) -> bytes:
 
 
 def in_address(address: str) -> Iterator[Secret]:
-    """What of an address may be a secret: credentials, the query's values, and path segments that look like keys."""
+    """The parts of a URL that may be secret: credentials, query values, and path segments that look like keys."""
     url = urlsplit(address)
     for part in (url.password, url.username if url.password is None else None):
         if part:
@@ -110,7 +110,7 @@ def in_address(address: str) -> Iterator[Secret]:
 
 
 def looks_like_key(word: str) -> bool:
-    """Whether ``word`` is more likely a key than a name: long, and of letters and digits mixed, or of both cases."""
+    """Whether ``word`` looks like a key rather than a name: long, with letters and digits, or both cases, mixed."""
     if len(word) < 16 or not re.fullmatch(r"[\w.~+=-]+", word):
         return False
     digits, mixed = sum(map(str.isdigit, word)), word != word.lower() and word != word.upper()
@@ -127,10 +127,10 @@ def passes_luhn(digits: str) -> bool:
 
 
 class _Values:
-    """Secrets, prepared for being found."""
+    """Secrets, prepared for searching."""
 
     def __init__(self, values: tuple[str, ...]) -> None:
-        # The longest first: a secret may be part of another, and the rest of that must not remain.
+        # Longest first: if a secret is part of another, the rest of the other must not remain.
         plain = sorted(set(values), key=_longest_first)
         forms = sorted({form for value in values for form in _forms(value)}, key=_longest_first)
         self._plain, self._forms = _Finder(plain), _Finder(forms)
@@ -139,15 +139,15 @@ class _Values:
         self._shortest = min(map(len, plain), default=sys.maxsize)
 
     def mask(self, text: str) -> str:
-        """``text`` with all that is written in a common form masked."""
+        """``text`` with the common forms masked."""
         if self._written is None or not self._forms.is_in(text):
             return text
         return self._written.sub(MASK, text)
 
     def found(self, text: str, *, cards: bool = True, depth: int = _DEPTH) -> bool:
-        """Whether ``text`` holds one, or a card number, under up to ``depth`` encodings."""
+        """Whether ``text`` contains a secret or a card number, under up to ``depth`` encodings."""
         if not cards and len(text) < self._shortest:
-            # No encoding is shorter than what it stands for.
+            # No encoding is shorter than the plain text.
             return False
         if self._plain.is_in(text):
             return True
@@ -159,7 +159,7 @@ class _Values:
 
 
 class _Finder:
-    """Tells whether a text holds one of many words, in a time that does not grow with their number."""
+    """Finds whether a text contains one of many words, in a time that does not grow with their number."""
 
     def __init__(self, words: list[str]) -> None:
         special = [word for word in words if len(word) < _SHORT or word.isdecimal()]
@@ -214,7 +214,7 @@ def _scrub(text: str, values: _Values) -> str:
         return values.found(word) or (values is not _known and _known.found(word))
 
     text = _TOKEN.sub(lambda token: MASK if _ENCODED.search(token[0]) and found(token[0]) else token[0], text)
-    # What is left are encodings with blanks in them, and base64 in lines.
+    # This leaves encodings with blanks, and base64 in lines.
     is_left = _ESCAPES.search(text) or _LINES.search(text)
     return MASK if is_left and found(text) else text
 
@@ -234,7 +234,7 @@ def _mask_cards(text: str) -> str:
 
 
 def _cards(run: str) -> Iterator[tuple[int, int]]:
-    """Where card numbers are in a run of digits and what is put between them: all of it, or some of its groups."""
+    """Where card numbers are in a run of digits with separators: the whole run, or some of its groups."""
     groups = [match.span() for match in _GROUP.finditer(run)]
     position = 0
     while position < len(groups):
@@ -243,7 +243,7 @@ def _cards(run: str) -> Iterator[tuple[int, int]]:
             digits += run[start:end]
             sizes.add(end - start)
             is_all = position == 0 and end == len(run)
-            # As people write it, or digit by digit: other groups are more likely a list of numbers.
+            # Grouped as people write it, or digit by digit: other groupings are more likely a list of numbers.
             if 12 <= len(digits) <= 19 and (is_all or min(sizes) >= 3 or sizes == {1}) and passes_luhn(digits):
                 yield groups[position][0], end
                 position = groups.index((start, end))
@@ -252,7 +252,7 @@ def _cards(run: str) -> Iterator[tuple[int, int]]:
 
 
 def _pattern(form: str) -> str:
-    # Digits are also found in groups, and next to letters: `cvv123`.
+    # Digits also match in groups, and next to letters: `cvv123`.
     decimal = form.isdecimal()
     pattern, edge = (f"{_BETWEEN}?".join(form), r"\d") if decimal else (re.escape(form), r"\w")
     return f"(?<!{edge}){pattern}(?!{edge})" if len(form) < _SHORT else pattern
@@ -271,7 +271,7 @@ def _forms(value: str) -> set[str]:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """What ``text`` may be an encoding of, whole or in part."""
+    """The texts that ``text`` may encode, as a whole or in part."""
     if "%" in text or "+" in text:
         for inner in {unquote(text), unquote_plus(text)} - {text}:
             yield inner
@@ -284,7 +284,7 @@ def _decoded(text: str) -> Iterator[str]:
         for start in range(4):
             usable = word[start : len(word) - ((len(word) - start) % 4 == 1)]
             raw = binascii.a2b_base64(usable + b"==="[: -len(usable) % 4])
-            # Two thirds of the bytes of what is not base64 are those of no text.
+            # If it is not base64, two thirds of the decoded bytes are not text.
             if len(raw.translate(None, _PRINTABLE)) * 5 < len(raw) * 2:
                 yield raw.decode("utf-8", "ignore")
     for match in _HEX.finditer(text):

@@ -1,8 +1,8 @@
 """Which adapter class serves which provider name.
 
-Three sources, by one rule each: the built-in table; ``LEVELUP_OV_ADAPTERS`` entries ``name=module:Class``;
-and entry points of the group ``levelup_ov.adapters``, of which only those that ``LEVELUP_OV_ADAPTERS`` lists
-by name are loaded. Nothing that happens to be installed is run unasked.
+There are three sources: the built-in table; ``LEVELUP_OV_ADAPTERS`` entries ``name=module:Class``; and entry points of
+the group ``levelup_ov.adapters``, but only those that ``LEVELUP_OV_ADAPTERS`` lists by name. Nothing that merely
+happens to be installed is run.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import get_args
+from typing import Any, get_args
 
 from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+from levelup_ov.domain.status import STAGES
 from levelup_ov.domain.tender import TenderKind
 
 BUILT_IN: Mapping[str, str] = {
@@ -68,12 +69,12 @@ class Registry:
         return tuple(sorted(self._references))
 
     def offer(self, name: str) -> str:
-        """The installed distribution that offers the adapter ``name`` and is not enabled; empty if none does."""
+        """The installed distribution that provides ``name`` but is not enabled; empty if there is none."""
         found = [] if name in self._references else [point for point in _offered() if point.name == name]
         return " and ".join(_owner(point) for point in found)
 
     def adapter_class(self, name: str) -> type[Adapter]:
-        """The class that serves ``name``.
+        """The adapter class for ``name``.
 
         :raises RegistryError: it cannot be imported, is not an adapter, was built for another interface, or contradicts
             itself.
@@ -102,7 +103,7 @@ class Registry:
 
 
 def _misfit(adapter: type[Adapter], owner: str) -> str:
-    """Why an adapter is not of this interface; empty if it is."""
+    """Why an adapter does not fit this interface; empty if it does."""
     version = getattr(adapter, "interface_version", None)
     if version is None:
         return (
@@ -122,7 +123,7 @@ def _misfit(adapter: type[Adapter], owner: str) -> str:
 
 
 def _contradiction(adapter: type[Adapter]) -> str:
-    """What an adapter declares that cannot be so; empty if nothing."""
+    """The contradiction in what an adapter declares; empty if there is none."""
     statement, fences = adapter.echoes_nothing, adapter.fences
     declared = any("echoes_nothing" in vars(base) for base in adapter.__mro__ if base is not Adapter)
     if not isinstance(statement, str) or (declared and not statement.strip()):
@@ -134,11 +135,16 @@ def _contradiction(adapter: type[Adapter]) -> str:
         return "fences must be True or False"
     if fences != (adapter.fence_order is not Adapter.fence_order):
         return "fences = True and fence_order() go together: declare both or neither"
+    words = adapter.order_status
+    if not isinstance(words, Mapping) or not all(stage in STAGES for stage in words.values()):
+        return f"order_status must map the provider's words to stages, each one of {', '.join(STAGES)}"
+    if bool(words) != (adapter.show_status is not Adapter.show_status):
+        return "order_status and show_status() go together: declare both or neither"
     return ""
 
 
 def check_adapters_package() -> None:
-    """Make sure that ``adapters`` is our package: the public index has another of that name.
+    """Make sure that ``adapters`` is our package: the public index has another one with that name.
 
     :raises RegistryError: it is not.
     """
@@ -165,7 +171,7 @@ def _installed(names: set[str]) -> dict[str, EntryPoint]:
 
 
 def _offered() -> list[EntryPoint]:
-    """What installed distributions offer. One that is broken itself has nothing to offer."""
+    """The entry points of installed distributions. A broken distribution has none."""
     return list(entry_points(group=ENTRY_POINT_GROUP))
 
 
@@ -176,7 +182,9 @@ def _described(point: EntryPoint) -> str:
 
 def _owner(point: EntryPoint) -> str:
     """The distribution of an entry point, with its version."""
-    try:
-        return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
-    except (KeyError, TypeError, AttributeError):
-        return "a distribution without metadata"
+    if point.dist is None:
+        return "an unknown distribution"
+    # Not dist.name: since Python 3.13 it warns, and will raise, where there are no metadata.
+    found: Any = point.dist.metadata or {}
+    name, version = found.get("Name"), found.get("Version")
+    return f"{name} {version}" if name and version else "a distribution without metadata"

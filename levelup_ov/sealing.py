@@ -1,19 +1,20 @@
-"""Sealing what is given away and comes back (META-7), with keys that can be rotated.
+"""Sealing values that leave the service and come back (META-7), with keys that can be rotated.
 
-A sealed value is AES-256-GCM under a key derived for one purpose, bound to one context (an account). The
-newest key seals, every key opens. What does not open counts as absent, never as an error.
+A sealed value is AES-256-GCM under a key derived for one purpose, bound to one context (an account). The newest key
+seals, every key opens. What does not open counts as absent, never as an error.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import os
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from levelup_ov.domain.secret import Secret
 
@@ -28,13 +29,13 @@ class Sealer:
         self._ciphers = tuple(AESGCM(derive(key, purpose)) for key in keys)
 
     def seal(self, text: str, context: str) -> str:
-        """``text`` readable only by us, and only with the same ``context``."""
+        """``text``, sealed: only we can open it, and only with the same ``context``."""
         nonce = os.urandom(_NONCE)
         sealed = nonce + self._ciphers[0].encrypt(nonce, text.encode(), context.encode())
         return PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, sealed: str, context: str) -> str | None:
-        """What was sealed for ``context``, or None: forged, foreign, damaged, or under a key we no longer have."""
+        """The text that was sealed for ``context``; None if forged, foreign, damaged, or under a key that is gone."""
         encoded = sealed.removeprefix(PREFIX)
         try:
             raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
@@ -48,15 +49,10 @@ class Sealer:
         return None
 
 
-def is_sealed(value: str) -> bool:
-    """Whether ``value`` has the form that :meth:`Sealer.seal` gives."""
-    return value.startswith(PREFIX)
-
-
 def derive(key: Secret, purpose: str) -> bytes:
-    """A 32-byte key of its own for each purpose, so that no key is used in two ways.
+    """A separate 32-byte key for each purpose, so that no key is used in two ways.
 
-    The keys are random and as long as the hash, so one HMAC is a sound derivation (RFC 5869, expand only).
+    The keys are random and as long as the hash, so no extraction is needed (RFC 5869).
     """
     material = base64.b64decode(key.reveal(), altchars=b"-_")
-    return hmac.digest(material, f"levelup_ov {purpose}".encode() + b"\x01", "sha256")
+    return HKDFExpand(SHA256(), 32, f"levelup_ov {purpose}".encode()).derive(material)

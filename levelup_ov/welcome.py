@@ -1,10 +1,10 @@
-"""What a newcomer sees when the service starts in development mode."""
+"""The banner of a service in development mode."""
 
 from __future__ import annotations
 
 
 def welcome(base_url: str, key: str | None, accounts: tuple[str, ...]) -> str:
-    """Where the service is, a key, and a line to paste."""
+    """The address of the service, a key, and a command to paste."""
     shown = key or "$KEY"
     lines = [
         "",

@@ -6,51 +6,36 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.servers.process import Server, SystemMissing, http  # noqa: E402
+from tests.servers.gateway import Gateway  # noqa: E402
+from tests.servers.process import SystemMissing, http  # noqa: E402
 
 LINES_SHOWN = 40
 WIDTH = 110
 
 
-class OrderAhead(Server):
-    """The service itself, as it is deployed: gunicorn over ``wsgi:app``.
+class OrderAhead(Gateway):
+    """The service itself.
 
     ``accounts`` is the text of its accounts file, ``variables`` are the secrets that it refers to.
     """
 
-    name = "levelup_ov"
-    ready_path = "/health"
-
     def __init__(self, accounts: str, **variables: str) -> None:
-        super().__init__()
         self.key = secrets.token_urlsafe(16)
         self._accounts = accounts
-        self._variables = variables
+        super().__init__(LEVELUP_OV_API_KEYS=self.key, **variables)
 
     def prepare(self, directory: Path) -> None:
         (directory / "accounts.toml").write_text(self._accounts)
 
-    def command(self, directory: Path) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"]
-
     def environment(self) -> dict[str, str]:
-        return {
-            "PYTHONPATH": str(ROOT),
-            "PORT": str(self.port),
-            "WEB_CONCURRENCY": "1",
-            "LEVELUP_OV_ENV": "development",
-            "LEVELUP_OV_API_KEYS": self.key,
-            "LEVELUP_OV_ACCOUNTS": str(self.directory / "accounts.toml"),
-            "LEVELUP_OV_DATA_DIR": str(self.directory / "data"),
-            **self._variables,
-        }
+        return {**super().environment(), "LEVELUP_OV_ACCOUNTS": str(self.directory / "accounts.toml")}
 
     def __enter__(self) -> OrderAhead:
         super().__enter__()

@@ -20,9 +20,10 @@ PAGES = ROOT / "docs" / "providers"
 DECLARED: Mapping[str, Callable[[type[Adapter]], str]] = {
     "LevelUp as tender (PAY-1)": lambda adapter: _yes("levelup" in adapter.tenders),
     "Single-use card (PAY-2)": lambda adapter: _yes("credit_card" in adapter.tenders),
-    "Customer accounts (META-6)": lambda adapter: _yes(adapter.creates_accounts),
+    "Customer accounts (META-6)": lambda adapter: _yes(adapter.creates_customer_accounts),
     "Orders for later (TIME-4)": lambda adapter: _yes(adapter.schedules),
     "Delivery (EP-12)": lambda adapter: _yes("delivery" in adapter.fulfillments),
+    "Order status (STAT-1)": lambda adapter: _yes(bool(adapter.order_status)),
     "A lost answer (SUB-5)": lambda adapter: {"look_up": "look-up", "replay": "replay"}[adapter.recovery],
 }
 """Abilities that the adapter's class declares."""

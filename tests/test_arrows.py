@@ -15,8 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "transport", "ledger",
-    "adapter", "registry", "mistakes", "accounts", "config", "ordering", "checkout", "standins", "schemas",
-    "blueprints", "certify", "scaffold", "cli", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
+    "adapter", "registry", "mistakes", "accounts", "config", "ordering", "checkout", "standins", "metrics",
+    "schemas", "blueprints", "certify", "scaffold", "cli", "app", "gunicorn_worker", "gunicorn_conf", "__main__",
+    "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -28,7 +29,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "ledger", "backup", "migrations",
+        "ledger", "statuses", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
@@ -49,6 +50,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "sqlalchemy": frozenset({"ledger", "checkout"}),
     "alembic": frozenset({"ledger"}),
     "redis": frozenset({"transport"}),
+    "prometheus_client": frozenset({"metrics"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
 }

@@ -20,7 +20,13 @@ from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
 from levelup_ov.errors import KINDS
 from levelup_ov.schemas import body
 from levelup_ov.schemas.orders import OrderSubmissionSchema, OrderValidationSchema, read_submission, read_validation
-from levelup_ov.schemas.responses import LocationSchema, MenuSchema, SubmittedOrderSchema, ValidatedOrderSchema
+from levelup_ov.schemas.responses import (
+    LocationSchema,
+    MenuSchema,
+    SubmittedOrderSchema,
+    TrackedOrderSchema,
+    ValidatedOrderSchema,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -174,6 +180,7 @@ def test_the_tables_of_requests_are_the_schemas() -> None:
     [
         ("Members of the answer to an order validation", ValidatedOrderSchema),
         ("Members of the answer to an order submission", SubmittedOrderSchema),
+        ("Members of the answer to an order status", TrackedOrderSchema),
         ("Members of a location", LocationSchema),
         ("Members of a menu", MenuSchema),
     ],
@@ -197,10 +204,11 @@ def test_an_example_request_is_valid_without_unknown_members(name: str) -> None:
     assert set(members(request[root])) <= {*table(VALIDATION), *table("Further members of an order submission")}
 
 
-@pytest.mark.parametrize("root", ["order_validation", "order_submission"])
-def test_an_example_of_an_answer_has_every_member(root: str) -> None:
-    title = f"Members of the answer to an {root.replace('_', ' ')}"
-    assert list(example(f"answers/{root}.json")[root]) == list(table(title))
+@pytest.mark.parametrize("name", ["order_validation", "order_submission", "order_status"])
+def test_an_example_of_an_answer_has_every_member(name: str) -> None:
+    title = f"Members of the answer to an {name.replace('_', ' ')}"
+    (members,) = example(f"answers/{name}.json").values()
+    assert list(members) == list(table(title))
 
 
 def test_the_example_of_an_error_is_one_the_service_can_give() -> None:

@@ -6,26 +6,21 @@ import ast
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import textwrap
-import time
 from collections.abc import Iterator, Set
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import unquote
 
 import pytest
 
 from levelup_ov.domain.submission import TRANSITIONS
 from levelup_ov.errors import KINDS
-from tests.servers.fftp import install
-from tests.servers.process import SystemMissing, free_port, http, required
+from tests.pages import DOCS, ROOT, Shell, check_said, directives, tools
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
+__all__ = ["tools"]
+
 TUTORIAL = (DOCS / "tutorial.rst").read_text(encoding="utf-8")
 DINER = (DOCS / "tutorial" / "diner.py").read_text(encoding="utf-8")
 
@@ -44,31 +39,6 @@ SAYS = {
     "certification": ("3 orders were placed", "menu.json: healthy", "without its parent option"),
 }  # fmt: skip
 """What the commands of a page must print, in this order."""
-
-
-class Directive(NamedTuple):
-    """A directive of a page, such as ``code-block:: console``."""
-
-    name: str
-    options: dict[str, str]
-    text: str
-
-    @property
-    def commands(self) -> str:
-        return "\n".join(line.removeprefix("$ ") for line in self.text.splitlines())
-
-    @property
-    def apart(self) -> bool:
-        """Whether the commands get a terminal of their own, where they keep running."""
-        return self.options.get("caption") == "another terminal"
-
-
-def directives(page: str) -> Iterator[Directive]:
-    """The commands and included files of a page, in order."""
-    head = r"^\.\. (code-block:: console|literalinclude:: .*)\n((?:   :[a-z-]+:.*\n)*)\n?((?:(?:   .*)?\n)*)"
-    for match in re.finditer(head, page, re.MULTILINE):
-        options = dict(re.findall(r"^   :([a-z-]+): ?(.*)$", match[2], re.MULTILINE))
-        yield Directive(match[1], options, textwrap.dedent(match[3]).strip())
 
 
 def shown_lines(options: dict[str, str]) -> range:
@@ -144,6 +114,12 @@ def test_every_link_within_the_pages_leads_somewhere(site: Path) -> None:
     assert broken == []
 
 
+def test_the_guide_of_each_alert_is_a_paragraph(site: Path) -> None:
+    guides = re.findall(r"guide: (\S+)#(\S+)", (DOCS / "operating" / "alerts.yml").read_text(encoding="utf-8"))
+    assert len(guides) > 10
+    assert [(page, anchor) for page, anchor in guides if anchor not in Links(site / page).anchors] == []
+
+
 def test_the_id_of_a_rule_leads_to_the_rule(site: Path) -> None:
     assert "contract.html#time-4" in Links(site / "operating.html").links | Links(site / "interface.html").links
     assert "../contract.html#pay-1" in Links(site / "providers" / "square.html").links
@@ -172,8 +148,8 @@ def test_the_tutorial_keeps_its_word_on_size() -> None:
     assert len((DOCS / "tutorial" / "test_diner.py").read_text(encoding="utf-8").splitlines()) <= 40
 
 
-class Terminal:
-    """A copy of the checkout with a shell that remembers its variables, and terminals of their own beside it."""
+class Terminal(Shell):
+    """A shell in a copy of the checkout."""
 
     def __init__(self, directory: Path) -> None:
         self.checkout = directory / "checkout"
@@ -184,78 +160,24 @@ class Terminal:
             shutil.copy(ROOT / name, self.checkout)
         (self.checkout / "tests" / "providers").mkdir()
         (self.checkout / ".cache").symlink_to(ROOT / ".cache")
-        self.port = 0
         commands = directory / "commands"
         commands.mkdir()
         command = commands / "levelup-ov"  # of this copy, not the installed one
         command.write_text(f'#!/bin/sh\nexec {sys.executable} -m levelup_ov "$@"\n')
         command.chmod(0o755)
-        self.env = {
-            "PATH": f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "HOME": str(directory),
-            "WEB_CONCURRENCY": "1",
-        }
-        self._variables = directory / "variables"
-        self._apart: list[subprocess.Popen[bytes]] = []
-
-    def run(self, block: Directive) -> str:
-        """Run a block; what it prints."""
-        commands = block.commands.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
-        if block.apart:
-            return self._start(commands)
-        script = f"set -eu\n{commands}\nenv -0 > {self._variables}"
-        arguments = ["bash", "-c", script]
-        ran = subprocess.run(arguments, cwd=self.checkout, env=self.env, capture_output=True, text=True, timeout=120)
-        assert ran.returncode == 0, f"{commands}\n{ran.stdout}\n{ran.stderr}"
-        entries = self._variables.read_text().rstrip("\0").split("\0")
-        self.env |= dict(entry.split("=", 1) for entry in entries)
-        return ran.stdout + ran.stderr
+        path = f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        super().__init__(self.checkout, {"PATH": path, "HOME": str(directory)})
 
     def _start(self, command: str) -> str:
-        """Start what keeps running, and wait until it is there."""
         # `make run` without setting up an environment: a test below says that this is what it does then.
-        command = f"LEVELUP_OV_ENV=development exec {SERVE}" if command == "make run" else f"exec {command}"
-        self.port = free_port()
-        log = self.checkout.parent / f"log{len(self._apart)}"
-        environ = {**self.env, "PORT": str(self.port)}
-        with open(log, "wb") as stream:
-            self._apart.append(
-                subprocess.Popen(["bash", "-c", command], cwd=self.checkout, env=environ, stdout=stream, stderr=stream)
-            )
-        for _ in range(300):
-            said = log.read_text(errors="replace")
-            if line := re.search(r"^export (.+)$", said, re.MULTILINE):
-                self.env |= dict(each.split("=", 1) for each in line[1].split())
-                return said
-            if self._answers():
-                return said
-            assert self._apart[-1].poll() is None, f"{command} ended: {said}"
-            time.sleep(0.1)
-        raise AssertionError(f"{command} is not ready: {said}")
-
-    def _answers(self) -> bool:
-        try:
-            return bool(http("GET", f"http://127.0.0.1:{self.port}/health").ok)
-        except OSError:
-            return False
-
-    def close(self) -> None:
-        for process in reversed(self._apart):
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=20)
+        return super()._start(f"env LEVELUP_OV_ENV=development {SERVE}" if command == "make run" else command)
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Terminal]:
-    with required(request, "the guides' commands"):
-        if missing := [tool for tool in ("bash", "curl", "sed") if shutil.which(tool) is None]:
-            raise SystemMissing(f"no {', '.join(missing)}")
-        install()
+def terminal(tmp_path: Path, tools: None) -> Iterator[Terminal]:
     opened = Terminal(tmp_path)
-    try:
-        yield opened
-    finally:
-        opened.close()
+    yield opened
+    opened.close()
 
 
 @pytest.mark.parametrize("page", sorted(SAYS))
@@ -272,10 +194,7 @@ def test_the_commands_of_a_guide_do_what_it_says(page: str, terminal: Terminal) 
                 module.write_text(module_so_far(shown, scaffold), encoding="utf-8")
             said += terminal.run(directive)
     assert not shown or module.read_text(encoding="utf-8").split() == DINER.split()
-    place = 0
-    for words in SAYS[page]:
-        place = said.find(words, place)
-        assert place >= 0, f"{words} is not said, or too early:\n{said}"
+    check_said(said, SAYS[page])
 
 
 def test_make_run_serves_as_the_guides_are_tested() -> None:

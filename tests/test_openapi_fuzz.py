@@ -23,6 +23,7 @@ from levelup_ov.blueprints.http import OPEN_ENDPOINTS
 from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
 from levelup_ov.errors import KINDS
 from levelup_ov.schemas.checkout_operations import CHECKOUT
+from tests.channel import Channel
 from tests.checkout.site import HOST, VARIABLES, Line, Site, order
 from tests.standin.visitors import LevelUp
 
@@ -62,7 +63,8 @@ def real(site: Site) -> dict[str, str]:
     """Ids that exist, by the path segment or parameter that they are for."""
     merchant, user = site.connect_merchant(), site.connect_user()
     charged = site.charged(order(merchant, user))["id"]
-    ordering = {"location_id": "sandbox.congress", "merchant_id": "sandbox"}
+    placed = Channel(site.app).submit().order["order_id"]
+    ordering = {"location_id": "sandbox.congress", "merchant_id": "sandbox", "order_id": str(placed)}
     return {**ordering, "merchants": merchant, "users": user, "orders": charged}
 
 
@@ -86,6 +88,7 @@ ENDPOINTS = [
     ("GET", "/locations/{location_id}/menu"),
     ("POST", "/locations/{location_id}/order_validations"),
     ("POST", "/locations/{location_id}/order_submissions"),
+    ("GET", "/locations/{location_id}/orders/{order_id}"),
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/openapi.json"),
@@ -96,7 +99,7 @@ FIXED = {("GET", path) for path in ("/health", "/ready", "/openapi.json", "/chec
 """What takes no input, so that none of it can be wrong."""
 CHECKOUT_CODES = {
     "charge_refunded", "refund_impossible",
-    "invalid_state", "connection_not_found", "order_not_found", "invalid_confirmation", "not_connected",
+    "invalid_state", "connection_not_found", "invalid_confirmation", "not_connected",
     "amounts_do_not_add_up", "discount_too_large", "already_refunded", "user_token_refused", "merchant_token_refused",
     "email_taken", "manager_confirmation_required", "refund_refused", "refund_pending", "levelup_refused",
 }  # fmt: skip
@@ -160,7 +163,8 @@ def test_the_document_tells_who_takes_an_idempotency_key(api: schemathesis.BaseS
         if parameter["name"] == "Idempotency-Key"
     }
     charge, refund = ("/checkout/orders", True), ("/checkout/orders/{id}/refund", True)
-    assert takes == {("/locations/{location_id}/order_submissions", False), charge, refund}
+    status = ("/locations/{location_id}/orders/{order_id}", False)
+    assert takes == {("/locations/{location_id}/order_submissions", False), status, charge, refund}
 
 
 def codes(document: Any) -> set[str]:
@@ -215,6 +219,9 @@ PATHS = [
     "/locations/sandbox.%ff%fe/menu",
     "/locations/sandbox.congress/menu",
     "/locations//menu",
+    "/locations/sandbox.congress/orders/%00",
+    "/locations/sandbox.congress/orders/%ED%A0%80",
+    "/locations/sandbox.congress/orders/" + "9" * 5_000,
     "/locations/../merchants",
     "/merchants",
     "/merchants/%E2%80%AE/locations",

@@ -165,6 +165,14 @@ def distribute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
         (ADAPTER.format(version=INTERFACE_VERSION - 1), "install a release of acme 1.2 that was built for"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero: repair acme 1.2"),
         ("raise SystemExit(3)", "cannot be imported: SystemExit: 3: repair acme 1.2, or uninstall it"),
+        (
+            ADAPTER.format(version=INTERFACE_VERSION).replace("tenders", "tender"),
+            "tenders must say what orders are paid",
+        ),
+        (
+            ADAPTER.format(version=0).replace("interface_version", "version"),
+            "does not say which interface it was built",
+        ),
         ("Shop = 17", "is not a subclass of levelup_ov.adapter.Adapter: correct acme 1.2"),
         ("", "has no attribute 'Shop': repair acme 1.2"),
         ("import no_such_library", "No module named 'no_such_library': repair acme 1.2"),
@@ -190,17 +198,28 @@ def test_a_distribution_without_metadata_stops_nothing(distribute: Callable[...,
     assert "adapter 'shop'" in refused("shop", load="shop")
 
 
+def test_a_broken_adapter_is_explained_once(distribute: Callable[..., None], tmp_path: Path) -> None:
+    distribute("acme", "1 / 0")
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text("".join(f'[accounts.{name}]\nprovider = "shop"\nname = "Shop"\n' for name in ("one", "two")))
+    environ = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_ACCOUNTS": str(accounts), "LEVELUP_OV_ADAPTERS": "shop"}
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ)
+    assert str(caught.value).count("ZeroDivisionError") == 1
+    assert str(caught.value).count("adapter 'shop' cannot be used; see LEVELUP_OV_ADAPTERS") == 2
+
+
 def test_an_installed_adapter_that_is_not_enabled_is_offered(distribute: Callable[..., None], tmp_path: Path) -> None:
     distribute("acme", ADAPTER.format(version=INTERFACE_VERSION))
     accounts = tmp_path / "accounts.toml"
     accounts.write_text('[accounts.main]\nprovider = "shop"\nname = "Shop"\n')
     with pytest.raises(ConfigError) as caught:
         load_settings({"LEVELUP_OV_ENV": "development", "LEVELUP_OV_ACCOUNTS": str(accounts)})
-    assert "acme 1.2 offers it, and is not enabled: add shop to LEVELUP_OV_ADAPTERS" in str(caught.value)
+    assert "acme 1.2 provides it but is not enabled: add shop to LEVELUP_OV_ADAPTERS" in str(caught.value)
 
 
 def _fence(*_: Any) -> None:
-    """Fences nothing."""
+    """Fences nothing, and reports nothing."""
 
 
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -210,6 +229,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "none": ({"echoes_nothing": None}, "echoes_nothing must quote"),
     "fence not declared": ({"fence_order": _fence}, "declare both or neither"),
     "fence not written": ({"fences": True}, "declare both or neither"),
+    "status not declared": ({"show_status": _fence}, "order_status and show_status() go together"),
+    "status not written": ({"order_status": {"done": "ready"}}, "order_status and show_status() go together"),
+    "a stage of its own": ({"order_status": {"done": "done"}, "show_status": _fence}, "each one of placed, accepted"),
+    "no table": ({"order_status": True, "show_status": _fence}, "each one of placed, accepted"),
     "fences not a boolean": ({"fences": "yes", "fence_order": _fence}, "fences must be True or False"),
 }
 
@@ -225,7 +248,8 @@ def test_an_adapter_that_contradicts_itself(module: ModuleType, case: str) -> No
 
 @pytest.mark.rule("SUB-8", "SUB-10")
 def test_an_adapter_that_declares_soundly(module: ModuleType) -> None:
-    members = {"echoes_nothing": "guide, section 4: no reference", "fences": True, "fence_order": _fence}
+    members = {"echoes_nothing": "guide, section 4: no reference", "fences": True, "fence_order": _fence,
+               "order_status": {"done": "ready"}, "show_status": _fence}  # fmt: skip
     module.Partner = type("Partner", (module.Partner,), members)  # type: ignore[attr-defined]
     assert Registry(("mine=partner_adapter:Partner",)).adapter_class("mine") is module.Partner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -91,15 +92,15 @@ class DinerAdapter(Adapter):
         return None
 
     def validate_order(self, order: Order, session: Session) -> Quote:
-        total = _price(order, session)
-        minutes = session.get("/fftp/v1/menu").object().integer("default_prep_minutes")
-        ready, discount = Ready(in_minutes(minutes, order.received_at)), order.merchant_funded_discount
+        total, discount = _price(order, session), order.merchant_funded_discount
+        ready = Ready(_ready_at(order, session))
         cart, charged = {"total": Secret(str(total))}, None if discount else total
         return Quote(total, 0, None, charged, merchant_funded_discount=discount, ready=ready, cart=cart)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         # Lists nothing, but is refused without the right token: what cannot be marked as paid is not placed.
         session.get("/fftp/v1/orders", params={"status": "none"})
+        order.check_ready(_ready_at(order, session))
         total = int(order.cart["total"].reveal()) if "total" in order.cart else _price(order, session)
         reference = order.reference or uuid4().hex
         body = _body(order, total, reference)
@@ -144,6 +145,11 @@ def _price(order: Order, session: Session) -> int:
     except PriceDiffers as refusal:
         return refusal.total
     raise broken_protocol("the server accepted a total that no order has")
+
+
+def _ready_at(order: Order, session: Session) -> datetime:
+    minutes = session.get("/fftp/v1/menu").object().integer("default_prep_minutes")
+    return in_minutes(minutes, order.received_at)
 
 
 def _body(order: Order, total: int, key: str) -> dict[str, Any]:

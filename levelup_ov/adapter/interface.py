@@ -1,66 +1,31 @@
 """The interface of an ordering provider: one subclass per provider, in a module of its own.
 
-It declares what it can do as data and translates; it sets up no HTTP, retries nothing, logs nothing, and remembers
-nothing of an order (META-11): one instance serves one account, from many threads. What it cannot say it refuses.
+It declares its abilities as data, and it translates. It opens no connections, retries nothing, logs nothing, refuses
+what it cannot express, and remembers no order (META-11): one instance serves one account, from many threads.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from levelup_ov.adapter.account import Account, Setting
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
-from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus, Stage
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
 
 INTERFACE_VERSION = 2
-"""Goes up when an adapter that was right may no longer be; one built for another version stops the boot."""
+"""Goes up when a correct adapter may no longer be correct; an adapter for another version stops the startup."""
 
 Recovery = Literal["look_up", "replay"]
 """``look_up``: :meth:`Adapter.find_order` asks the provider. ``replay``: :meth:`Adapter.submit_order` is called
 again with the same reference, for a provider that promises the same order for the same idempotency key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One key of an account's ``settings`` table in the accounts file.
-
-    ``secret``: given only as ``env:NAME``, handed over as :class:`~levelup_ov.domain.secret.Secret`.
-    ``url``: must be an absolute http(s) address; its trailing slash is removed.
-    """
-
-    meaning: str
-    required: bool = False
-    default: str | None = None
-    secret: bool = False
-    url: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One entry of the accounts file, checked against the adapter's declared settings.
-
-    ``time_zone`` and ``accepts_tips`` stand in where the provider does not say.
-    """
-
-    name: str
-    provider: str
-    merchant_name: str
-    settings: Mapping[str, str | Secret] = field(default_factory=dict)
-    time_zone: str | None = None
-    accepts_tips: bool | None = None
-
-    def setting(self, name: str) -> str:
-        """A setting's value, or the empty string; secrets are revealed, so only into a request."""
-        value = self.settings.get(name, "")
-        return value.reveal() if isinstance(value, Secret) else value
 
 
 class Adapter(ABC):
@@ -76,21 +41,25 @@ class Adapter(ABC):
     """What the provider can be paid with (PAY-1, PAY-2)."""
     fulfillments: ClassVar[frozenset[str]] = frozenset({"pickup"})
     """How orders may reach the customer: ``pickup``, ``delivery`` (EP-12)."""
-    creates_accounts: ClassVar[bool] = False
+    creates_customer_accounts: ClassVar[bool] = False
     """Whether orders run on a customer's account at the provider (META-6)."""
     schedules: ClassVar[bool] = False
     """Whether an order can be placed for a later time (TIME-4 to TIME-6)."""
     recovery: ClassVar[Recovery] = "look_up"
-    """How it is found out whether an order stands whose answer was lost (SUB-5)."""
+    """How an order is reconciled after its answer was lost (SUB-5)."""
     echoes_nothing: ClassVar[str] = ""
-    """Where the provider documents that it never says our reference back: that statement, and its source (SUB-8)."""
+    """If the provider documents that it never returns our reference: that statement, and its source (SUB-8)."""
     fences: ClassVar[bool] = False
-    """Whether :meth:`fence_order` is written (SUB-10)."""
+    """Whether :meth:`fence_order` is implemented (SUB-10)."""
+    order_status: ClassVar[Mapping[str, Stage]] = {}
+    """The provider's words for the status of an order, each with its stage; :meth:`show_status` is implemented then.
+
+    A word that is not in it is passed on as it is and never guessed (STAT-2)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
-    """The keys that an account's ``settings`` table may have; any other is a mistake told at boot."""
+    """The keys that an account's ``settings`` table may have; any other key is reported at startup."""
 
     def __init__(self, account: Account) -> None:
-        """:raises ValueError: settings that do not fit together; told at boot like all mistakes."""
+        """:raises ValueError: the settings contradict one another; reported at startup like all mistakes."""
         self.account = account
 
     @property
@@ -106,7 +75,7 @@ class Adapter(ABC):
     def list_locations(self, session: Session) -> Sequence[Location]:
         """All locations of the account (LOC-1), with the provider's own ids.
 
-        Read one by one by :func:`~levelup_ov.domain.location.read_each`, one that cannot be read takes none away.
+        Use :func:`~levelup_ov.domain.location.read_each`, so that a location that cannot be read hides no other.
         """
 
     @abstractmethod
@@ -122,28 +91,35 @@ class Adapter(ABC):
         """Place the order, paid with ``tender`` (EP-5).
 
         The one call that commits the provider to the order says ``places_order=True``. A ``Refused`` from here
-        proves that there is no order. What a later call contradicts is raised as unknown (SUB-8).
+        proves that there is no order. If a later call contradicts it, raise it as unknown (SUB-8).
         """
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
-        """The order that was placed under ``reference``; None proves that there is none: all pages, every row read.
+        """The order placed under ``reference``. None proves that there is none: read all pages and every row.
 
-        ``trace`` is what the placing call left. Not asked where :attr:`recovery` is ``replay``.
+        ``trace`` is what the placing call recorded. Not called if :attr:`recovery` is ``replay``.
         """
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Make the provider refuse what may still arrive under ``reference``; asked only where :attr:`fences`.
+        """Make the provider refuse requests under ``reference``, as ReferenceFenced; called only if :attr:`fences`.
 
-        Once it returns, :meth:`find_order` is conclusive at once. An order that was placed stays as it is.
+        After it returns, :meth:`find_order` is conclusive. An order that was placed stays as it is.
         """
         raise LookupError(f"{type(self).__name__} cannot fence orders")
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        """The status of a placed order, in the provider's word; called only where there is an :attr:`order_status`.
+
+        One call to the provider. Here a refusal, such as "no such order", is the provider's fault (STAT-3).
+        """
+        raise LookupError(f"{type(self).__name__} reports no order status")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:
         """The refusal that ``reply`` expresses, in the provider's words; None if it is none. Pure.
 
-        Asked for every reply first. 401, 403, 429 and 5xx that it leaves are :class:`~levelup_ov.errors.Unanswered`.
+        Called first for every reply. For 401, 403, 429 and 5xx, None means :class:`~levelup_ov.errors.Unanswered`.
         """

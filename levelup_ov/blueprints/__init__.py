@@ -1,1 +1,1 @@
-"""The HTTP interface: thin, it parses, calls the service and dumps."""
+"""The HTTP interface, a thin layer: parse the request, call the service, write the response."""

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Redirect
 from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
 from levelup_ov.checkout import Checkout
 from levelup_ov.checkout.callbacks import Callbacks
-from levelup_ov.checkout.store import Connected, Kind, Order
+from levelup_ov.checkout.store import Connected, Kind, StoredOrder
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas.body import parse
@@ -162,7 +162,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     def _come_back(kind: Kind) -> Redirect:
         answer = redirect(connections.come_back(kind, request.url, g.context), 303)
-        # The address holds a confirmation: it goes nowhere but to the site.
+        # The URL contains a confirmation, so only the site may see it.
         answer.headers["Referrer-Policy"] = "no-referrer"
         answer.headers["Cache-Control"] = "no-store"
         return answer
@@ -175,7 +175,7 @@ def _body() -> Any:
 
 
 def _optional_body(root: str) -> Any:
-    """The body; where it is missing or has no ``root``, as if that were empty."""
+    """The body. A missing body or a missing ``root`` counts as an empty one."""
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return {root: {}}
     body = _body()
@@ -184,7 +184,7 @@ def _optional_body(root: str) -> Any:
 
 def _required_key() -> str:
     if (key := read_idempotency_key()) is None:
-        raise Failure("invalid_idempotency_key", "money moves here: expected the header Idempotency-Key")
+        raise Failure("invalid_idempotency_key", "this request moves money: expected the header Idempotency-Key")
     return key
 
 
@@ -200,7 +200,7 @@ def _respond(answer: str, content: Any) -> Response:
     return json_response(ANSWERS[answer].dump(content))
 
 
-def _replayable(call: Callable[[], Order]) -> Response:
+def _replayable(call: Callable[[], StoredOrder]) -> Response:
     response = _respond("order", call())
     if g.context.replayed:
         response.headers["Idempotency-Replayed"] = "true"

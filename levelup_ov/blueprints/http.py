@@ -21,6 +21,7 @@ from werkzeug.wsgi import get_input_stream
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
+from levelup_ov.metrics import Metrics
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean, shield
 from levelup_ov.transport.deadline import Deadline
@@ -30,9 +31,9 @@ MAX_BODY = 1024 * 1024
 MAX_OPEN_BODY = 16 * 1024
 """Bytes of the largest body that is accepted from a caller without a key."""
 BODY_LIMIT = "levelup_ov.body_limit"
-"""The extension for the server: how many bytes of a body to await, by path and headers; 0 is to read none."""
+"""The app extension that tells the server how many bytes of a body to wait for, by path and headers; 0 reads none."""
 POOL_OF_PATH = "levelup_ov.pool_of_path"
-"""The extension for the server: paths that threads of their own answer, whatever the others are busy with."""
+"""The app extension that names the paths served by a separate pool of threads, however busy the others are."""
 OPEN_ENDPOINTS = frozenset(
     {
         "status.health",
@@ -44,8 +45,9 @@ OPEN_ENDPOINTS = frozenset(
         "checkout.permissions_callback",
     }
 )
+METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
-"""Where a body is read of a caller without a key."""
+"""Paths that read a body from a caller without a key."""
 
 _CHUNK = 32 * 1024
 """Bytes of a body that are read at once."""
@@ -61,45 +63,54 @@ _CODES = {
 }
 _MESSAGES = {
     "not_found": "there is nothing at this address",
-    "method_not_allowed": "this address does not answer this method",
+    "method_not_allowed": "this address does not support this method",
 }
 
 log = logging.getLogger("levelup_ov.request")
 
 
-def install(app: Flask, settings: Settings) -> None:
-    """Hook it all into ``app``."""
+def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
+    """Register hooks and error handlers with ``app``."""
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
+    keys_of = {METRICS_ENDPOINT: keys + tuple(key.reveal().encode() for key in settings.metrics_keys)}
 
     def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
         given = next((value for name, value in headers if name == "AUTHORIZATION"), "")
         return MAX_BODY if _is_key(keys, given) else MAX_OPEN_BODY if path in OPEN_BODIES else 0
 
     app.extensions[BODY_LIMIT] = body_limit
-    app.extensions[POOL_OF_PATH] = {"/health": "health", "/ready": "ready"}
+    app.extensions[POOL_OF_PATH] = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
 
     @app.before_request
     def begin() -> None:
         g.started = time.monotonic()
         given = request.headers.get("X-Request-ID", "")
-        # A caller may have put anything into it, and it is repeated in many places.
+        # A caller can put anything into it, and it is repeated in many places.
         usable = _REQUEST_ID.fullmatch(given) and clean(given) == given
         g.request_id = given if usable else str(uuid.uuid4())
         g.context = RequestContext(Deadline(settings.reading_deadline), g.request_id)
         g.failure = None
         g.has_key = _is_key(keys, request.headers.get("Authorization", ""))
         if request.endpoint not in OPEN_ENDPOINTS:
-            if not g.has_key:
+            more = keys_of.get(request.endpoint or "", ())
+            if not g.has_key and not _is_key(more, request.headers.get("Authorization", "")):
                 words = "expected the header Authorization: token <key> with a key of this service"
                 raise Failure("unauthorized", words)
         accept = request.headers.get("Accept")
+        if request.endpoint == METRICS_ENDPOINT:
+            return
         if accept and accept not in ("*/*", "application/json") and not accepts_json(request.accept_mimetypes):
-            raise Failure("not_acceptable", "the answers are application/json")
+            raise Failure("not_acceptable", "responses are application/json")
 
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
-        _log_request(response)
+        context, failure = g.context, g.failure
+        operation = (request.endpoint or "unknown").rpartition(".")[2]
+        outcome = failure.code if failure else "replayed" if context.replayed else "ok"
+        seconds = time.monotonic() - g.started
+        metrics.request(operation, outcome, context.account or context.provider, seconds, context.calls)
+        _log_request(response, operation, outcome, seconds)
         return response
 
     app.register_error_handler(Failure, _failed)
@@ -110,7 +121,7 @@ def install(app: Flask, settings: Settings) -> None:
 def accepts_json(accepted: Iterable[tuple[str, float]]) -> bool:
     """Whether a caller that accepts these types, each with its quality, takes JSON (EP-9).
 
-    Parameters say nothing about a type that has none of its own (RFC 8259, 11). The most exact name counts.
+    application/json defines no parameters (RFC 8259, 11), so they are ignored. The most specific name counts.
     """
     qualities: dict[str, float] = {}
     for value, quality in accepted:
@@ -140,11 +151,11 @@ def read_body() -> bytes:
     too_large = Failure("payload_too_large", f"expected a body of at most {limit} bytes")
     if (request.content_length or 0) > limit:
         raise too_large
-    # Werkzeug's own limit cuts a chunked body off without a word.
+    # Werkzeug's own limit silently truncates a chunked body.
     content = bytearray()
     try:
         stream = get_input_stream(request.environ)
-        # A read makes room for all that it is asked for: of a whole limit, that costs as much as the order itself.
+        # A read allocates everything it asks for: with the whole limit, that costs as much as the order itself.
         while len(content) <= limit and (chunk := stream.read(min(_CHUNK, limit + 1 - len(content)))):
             content += chunk
     except (OSError, ParseException) as error:
@@ -194,11 +205,11 @@ def _http_failed(error: HTTPException) -> Response:
 
 
 def _crashed(error: Exception) -> Response:
-    log.error("internal error", exc_info=error, extra={"request_id": g.request_id})
+    log.error("internal_error", exc_info=error, extra={"request_id": g.request_id})
     return _failed(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
 
-def _log_request(response: Response) -> None:
+def _log_request(response: Response, operation: str, outcome: str, seconds: float) -> None:
     context: RequestContext = g.context
     failure: Failure | None = g.failure
     kind = KINDS[failure.code] if failure else None
@@ -212,10 +223,10 @@ def _log_request(response: Response) -> None:
         "request",
         extra={
             "request_id": g.request_id,
-            "operation": (request.endpoint or "unknown").rpartition(".")[2],
-            "outcome": failure.code if failure else "replayed" if context.replayed else "ok",
+            "operation": operation,
+            "outcome": outcome,
             "status": response.status_code,
-            "milliseconds": round((time.monotonic() - g.started) * 1000),
+            "milliseconds": round(seconds * 1000),
             "account": context.account,
             "location": context.location,
             "provider": context.provider,

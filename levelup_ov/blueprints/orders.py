@@ -1,4 +1,4 @@
-"""EP-1 to EP-5."""
+"""EP-1 to EP-5, and STAT-1."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
             response.headers["Idempotency-Replayed"] = "true"
         return response
 
+    @orders.get("/locations/<path:location_id>/orders/<order_id>")
+    def show_order(location_id: str, order_id: str) -> Response:
+        key = read_idempotency_key()
+        return _conditional(responses.order(service.order_status(location_id, order_id, key, g.context)))
+
     def respond(root: str, answer: Any) -> Response:
         members = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
         return json_response({root: members} if settings.response_envelope else members)
@@ -63,7 +68,7 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
 
 @contextmanager
 def _rooted(root: str) -> Iterator[None]:
-    """Adapters know an order without its envelope: complete the paths that begin at the order (ERR-1, EP-10)."""
+    """Adapters see an order without its root member, so prepend it to paths that begin at the order (ERR-1, EP-10)."""
     try:
         yield
     except Failure as failure:
@@ -73,7 +78,7 @@ def _rooted(root: str) -> Iterator[None]:
 
 
 def _conditional(content: dict[str, Any]) -> Response:
-    """The answer with its ETag, or 304 where the caller has it already (MENU-4)."""
+    """The response with its ETag, or 304 if the caller already has it (MENU-4)."""
     response = json_response(content)
     response.add_etag()
     response.cache_control.no_cache = True

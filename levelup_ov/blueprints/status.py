@@ -1,30 +1,37 @@
-"""Endpoints for whoever runs the service; they need no key."""
+"""Endpoints for the operator of the service."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 
 from levelup_ov.blueprints.http import json_response
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ledger.ledger import Backlog
+from levelup_ov.metrics import Metrics
+from levelup_ov.metrics.tally import Key
+from levelup_ov.redaction import shield
 
-Check = Callable[[], None]
+Check = Callable[[], Any]
 
 PATIENCE = 0.25
-"""Seconds for which a caller waits for a check; after that it hears that the check has not ended."""
+"""How many seconds a caller waits for a check before the response says that it has not finished."""
 
 log = logging.getLogger(__name__)
 
 
-def blueprint(checks: Mapping[str, Check], document: Callable[[], dict[str, Any]]) -> Blueprint:
-    """``checks`` raise what is wrong; ``document`` is the OpenAPI document."""
+def blueprint(
+    check_ledger: Callable[[], Sequence[Backlog]], document: Callable[[], dict[str, Any]], metrics: Metrics
+) -> Blueprint:
+    """``check_ledger`` raises what is wrong, or gives what is not settled; ``document`` is the OpenAPI document."""
     status = Blueprint("status", __name__)
-    running = {name: SharedCheck(name, check) for name, check in checks.items()}
+    ledger = SharedCheck("ledger", check_ledger)
 
     @status.get("/health")
     def health() -> Response:
@@ -32,11 +39,16 @@ def blueprint(checks: Mapping[str, Check], document: Callable[[], dict[str, Any]
 
     @status.get("/ready")
     def ready() -> Response:
-        results = {name: check.result() for name, check in running.items()}
-        sound = all(result.error is None for result in results.values())
+        result = ledger.result()
+        sound = result.error is None
         # What is wrong may name hosts and files: only for those with a key.
-        shown = {name: result.told if g.has_key else result.error or "ok" for name, result in results.items()}
+        shown = {"ledger": result.told if g.has_key else result.error or "ok"}
         return json_response({"status": "ok" if sound else "not ready", "checks": shown}, 200 if sound else 503)
+
+    @status.get("/metrics")
+    def show_metrics() -> Response:
+        content, media_type = metrics.page(request.headers.get("Accept", ""), _of_ledger(ledger.result()))
+        return Response(shield(content), content_type=media_type)
 
     @status.get("/openapi.json")
     def openapi() -> Response:
@@ -45,16 +57,34 @@ def blueprint(checks: Mapping[str, Check], document: Callable[[], dict[str, Any]
     return status
 
 
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What a check found: ``error`` is the kind of what is wrong, None if nothing is; ``told`` is all that is known."""
+    """What a check found: ``error`` is the kind of what is wrong, None if nothing is; ``told`` is all that is known.
 
-    def __init__(self, error: str | None, told: str) -> None:
-        self.error = error
-        self.told = told
+    ``value`` is what the check gave, ``seconds`` how long it took.
+    """
+
+    error: str | None
+    told: str
+    seconds: float
+    value: Any = None
+
+
+def _of_ledger(result: Result) -> dict[Key, float]:
+    """What a check of the ledger says, for Prometheus."""
+    found: dict[Key, float] = {
+        ("levelup_ov_ready",): result.error is None,
+        ("levelup_ov_ledger_seconds",): result.seconds,
+    }
+    for backlog in result.value or ():
+        found["levelup_ov_submissions", backlog.account, backlog.state] = backlog.number
+        age = backlog.age.total_seconds()
+        found["levelup_ov_submissions_oldest_seconds", backlog.account, backlog.state] = age
+    return found
 
 
 class SharedCheck:
-    """Runs a check once for all who ask meanwhile, in a thread of its own: a slow database holds nobody up."""
+    """Runs a check once for all concurrent callers, in its own thread, so a slow database blocks nobody."""
 
     def __init__(self, name: str, check: Check) -> None:
         self._name = name
@@ -73,18 +103,18 @@ class SharedCheck:
         run.done.wait(max(run.started + PATIENCE - time.monotonic(), 0))
         if run.result is None:
             seconds = time.monotonic() - run.started
-            return Result("Timeout", f"no answer after {seconds:.1f} seconds")
+            return Result("Timeout", f"no answer after {seconds:.1f} seconds", seconds)
         return run.result
 
     def _find(self, run: _Run) -> None:
         try:
-            self._check()
-            run.result = Result(None, "ok")
+            value = self._check()
+            run.result = Result(None, "ok", time.monotonic() - run.started, value)
         except Exception as error:
             told = error.message if isinstance(error, Failure) else type(error).__name__
-            run.result = Result(type(error).__name__, told)
+            run.result = Result(type(error).__name__, told, time.monotonic() - run.started)
         if run.result.error != self._last:
-            # Once for each change: probes come every few seconds.
+            # Log each change once: probes come every few seconds.
             log.log(
                 logging.INFO if run.result.error is None else logging.ERROR,
                 "readiness_changed",

@@ -1,11 +1,10 @@
-"""Certification: the channel's side of the contract, played against any service that claims to speak it.
+"""Certification: acts as the channel, and checks any service that claims to implement the contract.
 
-Every check belongs to a rule and is of one of two grades. A failed one is a *violation* where the documents or
-their later edition ask for it, or where it would cost a user money or an order; it is a *deviation* where another
-form was possible and this project chose one: statuses and codes of errors, ETags, names. ``--strict`` makes no
-difference between them.
+Every check belongs to a rule and has one of two grades. A failed check is a *violation* if LevelUp's documents or
+their later edition ask for it, or if it would cost a user money or an order. It is a *deviation* if another form was
+possible and this project chose one: statuses and codes of errors, ETags, names. ``--strict`` treats both alike.
 
-It knows of this project only ``domain`` and the list of errors, and speaks HTTP by itself.
+This package imports only ``domain`` and the list of errors from this project, and has its own HTTP client.
 """
 
 from levelup_ov.certify.client import CannotRun

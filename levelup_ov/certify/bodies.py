@@ -1,4 +1,4 @@
-"""Requests that are wrong in themselves, each made from an order that the location takes (EP-8, EP-9, EP-11)."""
+"""Invalid requests, each made from an order that the location accepts (EP-8, EP-9, EP-11)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import Conversation, members
-from levelup_ov.certify.endpoints import Place, refused_as
+from levelup_ov.certify.endpoints import LocationUnderTest, refused_as
 
 _ROOT = "order_validation"
 _ITEM = "items[0].item"
@@ -19,7 +19,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Text that is written into the body as it is."""
+    """Text that is written into the body unchanged."""
 
     text: str
 
@@ -45,14 +45,14 @@ WRONG_MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("TIME-2", "desired_ready_time", "2030-02-30T12:00"),
     ("TIME-2", "desired_ready_time", 1_900_000_000),
 )
-"""Rule, member and a value that is refused, naming the member."""
+"""Rule, member, and a value that must be refused with an error that names the member."""
 
 _DECIDED = frozenset({100_000_000, 10_000})
-"""Values that are out of a range that this project chose."""
+"""Values outside a range that this project chose."""
 
 
-def check_bodies(talk: Conversation, place: Place, sound: Mapping[str, Any], answer: Exchange) -> None:
-    """``sound`` is an order that ``place`` takes, ``answer`` what it answered."""
+def check_bodies(talk: Conversation, place: LocationUnderTest, sound: Mapping[str, Any], answer: RoundTrip) -> None:
+    """``sound`` is an order that ``place`` accepts, ``answer`` its answer."""
     for rule, member, value in WRONG_MEMBERS:
         wrong = changed(sound, member, value)
         replaced = {"\x00raw": value.text} if isinstance(value, Raw) else {}
@@ -72,7 +72,7 @@ def check_bodies(talk: Conversation, place: Place, sound: Mapping[str, Any], ans
 
 
 def changed(sound: Mapping[str, Any], member: str, value: Any) -> dict[str, Any]:
-    """``sound`` with another value at ``member``."""
+    """``sound`` with a different value at ``member``."""
     result = copy.deepcopy(dict(sound))
     *above, name = member.replace("[0]", ".0").split(".")
     inner: Any = result
@@ -85,7 +85,7 @@ def changed(sound: Mapping[str, Any], member: str, value: Any) -> dict[str, Any]
     return result
 
 
-def _unknown_members(talk: Conversation, place: Place, sound: Mapping[str, Any], answer: Exchange) -> None:
+def _unknown_members(talk: Conversation, place: LocationUnderTest, sound: Mapping[str, Any], answer: RoundTrip) -> None:
     novelty = {"certify_novelty": {"deep": [1, None, {"a": True}]}}
     order = {**copy.deepcopy(dict(sound)), **novelty}
     order["user"] = {**order["user"], **novelty}
@@ -97,10 +97,10 @@ def _unknown_members(talk: Conversation, place: Place, sound: Mapping[str, Any],
             option["option"] |= novelty
             option |= novelty
     exchange = talk.order(place.id, _ROOT, order)
-    talk.report.expect("EP-8", "unknown members are ignored wherever they stand", exchange.ok, exchange)
+    talk.report.expect("EP-8", "unknown members are ignored everywhere", exchange.ok, exchange)
     if exchange.ok:
         same = members(exchange).get("total") == members(answer).get("total")
-        talk.report.expect("EP-8", "unknown members change nothing", same, exchange, "the total is another")
+        talk.report.expect("EP-8", "unknown members change nothing", same, exchange, "the total is different")
         title = "unknown members of metadata are not echoed"
         echoed = "certify_novelty" in (members(exchange).get("metadata") or {})
         talk.report.expect("META-9", title, not echoed, exchange, "they are", decision=True)
@@ -109,7 +109,7 @@ def _unknown_members(talk: Conversation, place: Place, sound: Mapping[str, Any],
     talk.report.expect("EP-8", "unknown members are ignored beside the root", exchange.ok, exchange)
 
 
-def _unreadable(talk: Conversation, place: Place, sound: Mapping[str, Any]) -> None:
+def _unreadable(talk: Conversation, place: LocationUnderTest, sound: Mapping[str, Any]) -> None:
     body = json.dumps({_ROOT: sound}).encode()
     for title, content, headers, status, code, decision in _unreadable_bodies(body):
         exchange = talk.raw(place.id, _ROOT, content, headers)
@@ -117,7 +117,7 @@ def _unreadable(talk: Conversation, place: Place, sound: Mapping[str, Any]) -> N
         refused_as(talk, "EP-9", title, exchange, status, code)
     for title, content in (
         ("a body without the root member is refused", json.dumps(sound).encode()),
-        ("a root member that is no object is refused", json.dumps({_ROOT: [sound]}).encode()),
+        ("a root member that is not an object is refused", json.dumps({_ROOT: [sound]}).encode()),
     ):
         exchange = talk.raw(place.id, _ROOT, content)
         talk.report.expect("EP-10", title, exchange.refused, exchange)
@@ -135,7 +135,7 @@ def _unreadable_bodies(body: bytes) -> Iterator[tuple[str, bytes, Mapping[str, s
         b'{"%s": %s' % (_ROOT.encode(), twice), {}, 400, "duplicate_member", True,
     )  # fmt: skip
     half = body.replace(b'"Certification"', b'"\\ud800"')
-    yield "half of a surrogate pair is refused", half, {}, 400, "malformed_json", True
+    yield "half a surrogate pair is refused", half, {}, 400, "malformed_json", True
     control = body.replace(b'"Certification"', b'"Certi\\u0000fication"')
     yield "a control character is refused", control, {}, 422, "invalid_member", True
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
@@ -143,7 +143,7 @@ def _unreadable_bodies(body: bytes) -> Iterator[tuple[str, bytes, Mapping[str, s
     zipped = {"Content-Encoding": "gzip"}
     yield "a body declared as compressed is refused", body, zipped, 415, "unsupported_media_type", True
     big = body[:-1] + b" " * (1024 * 1024) + b"}"
-    yield "a body over 1 MiB is refused and hears so", big, {}, 413, "payload_too_large", True
+    yield "a body over 1 MiB is refused with an answer", big, {}, 413, "payload_too_large", True
 
 
 def _words(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""The channel's HTTP client: one request at a time but where two must meet, bounded, and able to send anything.
+"""The channel's HTTP client: one request at a time, except for simultaneous orders; limited; able to send anything.
 
-It is the standard library's, because the service's own transport refuses to send what is broken.
+It uses the standard library, because the service's own transport refuses to send broken requests.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from levelup_ov.certify.shapes import MISSING
 from levelup_ov.domain.secret import Secret
 
 MAX_ANSWER = 32 * 1024 * 1024
-"""Bytes that are read of an answer; menus of a thousand items stay far below."""
+"""The most bytes read of an answer; menus of a thousand items are far smaller."""
 
 
 class CannotRun(Exception):
-    """The service cannot be certified at all: not reached, or the key is not taken."""
+    """The service cannot be certified at all: it is not reachable, or does not accept the key."""
 
 
 class LimitReached(Exception):
-    """As many requests, or as much time, as the run may take."""
+    """The run reached its limit of requests or time."""
 
 
 @dataclass(frozen=True)
-class Exchange:
+class RoundTrip:
     """A request and its answer. ``failure`` says why there was none; ``status`` is then 0.
 
     ``headers`` are those of the answer, names in lower case; ``sent`` those of the request that matter, without the
@@ -52,7 +52,7 @@ class Exchange:
 
     @cached_property
     def json(self) -> Any:
-        """The parsed answer, or :data:`MISSING` where it is no JSON."""
+        """The parsed answer, or :data:`MISSING` if it is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
@@ -65,13 +65,13 @@ class Exchange:
 
     @property
     def error(self) -> Mapping[str, Any]:
-        """The error in the answer, empty where there is none (ERR-1)."""
+        """The error in the answer, empty if there is none (ERR-1)."""
         found = self.json.get("error") if isinstance(self.json, dict) else None
         return found if isinstance(found, dict) else {}
 
     @property
     def refused(self) -> bool:
-        """Whether the request was refused as a fault of its own or of the order."""
+        """Whether the request or its order was refused as faulty."""
         return 400 <= self.status < 500
 
     @property
@@ -86,9 +86,9 @@ class Exchange:
 class Client:
     """Calls with ``key`` to the service at ``url``.
 
-    ``requests`` and ``seconds`` bound the run, ``timeout`` is what one answer may take, in seconds.
+    ``requests`` and ``seconds`` limit the run; ``timeout`` is the limit for one answer, in seconds.
 
-    :raises ValueError: ``url`` is no http(s) address, or holds credentials.
+    :raises ValueError: ``url`` is not an http(s) address, or contains credentials.
     """
 
     def __init__(self, url: str, key: Secret | None, *, requests: int, seconds: float, timeout: float = 95) -> None:
@@ -101,7 +101,7 @@ class Client:
         self.count = 0
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
         self._connection, self._used = None, False
@@ -115,10 +115,10 @@ class Client:
         *,
         key: Secret | None | bool = True,
         scheme: str = "token",
-    ) -> Exchange:
-        """One request. ``key``: True for the run's own, None for none. No answer is an exchange, too.
+    ) -> RoundTrip:
+        """Send one request. ``key``: True for the run's own, None for none. Returns even without an answer.
 
-        :raises LimitReached: the run has used up what it may.
+        :raises LimitReached: the run reached its limit.
         """
         if self._left <= 0 or time.monotonic() >= self._deadline:
             raise LimitReached
@@ -136,18 +136,18 @@ class Client:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             words = f"no answer: {type(error).__name__}{f', {error}' if str(error) else ''}"
-            return Exchange(method, path, sent, body, 0, seconds=time.monotonic() - begun, failure=words)
-        return Exchange(method, path, sent, body, status, answered, content, time.monotonic() - begun)
+            return RoundTrip(method, path, sent, body, 0, seconds=time.monotonic() - begun, failure=words)
+        return RoundTrip(method, path, sent, body, status, answered, content, time.monotonic() - begun)
 
-    def together(self, path: str, bodies: Sequence[bytes]) -> list[Exchange]:
-        """A POST of each body, all at once, each over a connection of its own.
+    def together(self, path: str, bodies: Sequence[bytes]) -> list[RoundTrip]:
+        """POST all bodies at the same time, each over its own connection.
 
-        :raises LimitReached: the run has used up what it may.
+        :raises LimitReached: the run reached its limit.
         """
         if self._left < len(bodies):
             raise LimitReached
 
-        def send(body: bytes) -> Exchange:
+        def send(body: bytes) -> RoundTrip:
             beside = copy.copy(self)
             beside._connection, beside._used = None, False
             try:
@@ -172,7 +172,7 @@ class Client:
                 break
             except (http.client.RemoteDisconnected, ConnectionError):
                 self.close()
-                if not reused:  # An idle connection that the server has closed is no answer of its.
+                if not reused:  # A closed idle connection is not an answer.
                     raise
         self._used = True
         content = response.read(MAX_ANSWER)
@@ -200,7 +200,7 @@ class Client:
         except ConnectionError:
             if len(body or b"") <= 65536:
                 raise
-            # A large body may be turned away before all of it is sent; the answer can be there all the same.
+            # A large body may be refused before all of it is sent; there can be an answer all the same.
 
     def _connect(self) -> http.client.HTTPConnection:
         timeout = max(min(self._timeout, self._deadline - time.monotonic()), 0.1)

@@ -1,4 +1,4 @@
-"""The contract's own words, shipped with the package: ``contract.json`` is drawn from docs/contract.rst."""
+"""The text of the contract, shipped with the package: ``contract.json`` is made from docs/contract.rst."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``sources`` are among documents, later edition and decision; ``text`` is plain."""
+    """``sources`` are some of documents, later edition and decision; ``text`` is plain text."""
 
     id: str
     sources: tuple[str, ...]
@@ -26,7 +26,7 @@ def rules() -> Mapping[str, Rule]:
 
 
 def table(name: str) -> Mapping[str, str]:
-    """The type of every member of ``validation``, ``submission``, ``location`` or ``menu``, by its path."""
+    """The type of every member of ``validation``, ``submission``, ``status``, ``location`` or ``menu``, by its path."""
     return _data()["tables"][name]
 
 

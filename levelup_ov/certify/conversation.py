@@ -1,4 +1,4 @@
-"""Requests of the contract, each answer of which is held to the rules that every answer must meet."""
+"""Sends requests, and checks every answer against the rules for all answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from pytz.tzinfo import BaseTzInfo
 
-from levelup_ov.certify.client import Client, Exchange
+from levelup_ov.certify.client import Client, RoundTrip
 from levelup_ov.certify.contract import table
 from levelup_ov.certify.report import Report
 from levelup_ov.certify.shapes import MISSING, flaws, is_integer, is_time
@@ -24,9 +24,9 @@ TEST_CARD = Secret("4111111111111111")
 
 _ROOTS = {"order_validation": "validation", "order_submission": "submission"}
 _SHORTEST_SECRET = 12
-"""Characters; a shorter key may be a word that answers hold by chance."""
+"""Characters; a shorter key may occur in answers by chance."""
 _PATIENCE = {"order_validation": (15, 14), "order_submission": (90, 25)}
-"""Seconds that the channel waits, and that this project's services take at most (SUB-6)."""
+"""How many seconds the channel waits; this project's services answer within them (SUB-6)."""
 _MONEY_RULES = {
     "tax": "MONEY-2", "provider_funded_discount": "MONEY-6", "merchant_funded_discount": "MONEY-5",
 }  # fmt: skip
@@ -39,7 +39,7 @@ _ERROR_TYPES = frozenset(kind.type for kind in KINDS.values())
 class Conversation:
     """The channel, talking to the service through ``client`` and writing to ``report``.
 
-    ``zone`` is that of the location that is being checked, where it is known.
+    ``zone`` is the zone of the location being checked, if known.
     """
 
     def __init__(self, client: Client, report: Report, key: Secret) -> None:
@@ -50,17 +50,17 @@ class Conversation:
             "first_name": "Certification", "last_name": "Test", "phone": "617-555-0142",
             "email": f"{fresh('certify')}@example.com",
         }  # fmt: skip
-        """New with every run, so that no earlier one has a part in it."""
+        """A new one for every run, so that earlier runs do not interfere."""
         self.zone: BaseTzInfo | None = None
 
-    def get(self, path: str, **headers: str) -> Exchange:
-        """Read something."""
+    def get(self, path: str, **headers: str) -> RoundTrip:
+        """Send a GET."""
         return self.held(self.client.send("GET", path, headers=headers))
 
     def order(
         self, location: str, root: str, members: Any, *, key: str | None = None, replaced: Mapping[str, str] = {}
-    ) -> Exchange:
-        """Send an order to the endpoint of ``root``, wrapped in it.
+    ) -> RoundTrip:
+        """Send an order to the endpoint of ``root``, wrapped in that member.
 
         ``key``: the Idempotency-Key. ``replaced``: JSON strings that become raw text, to write what JSON libraries
         do not.
@@ -70,21 +70,21 @@ class Conversation:
             body = body.replace(json.dumps(placeholder), raw)
         return self.raw(location, root, body.encode(), {"Idempotency-Key": key} if key is not None else {})
 
-    def at_once(self, location: str, root: str, orders: Sequence[Any]) -> list[Exchange]:
-        """Several orders at the same time."""
+    def at_once(self, location: str, root: str, orders: Sequence[Any]) -> list[RoundTrip]:
+        """Send several orders at the same time."""
         bodies = [json.dumps({root: members}).encode() for members in orders]
         return [self.held(answer, root) for answer in self.client.together(f"/locations/{location}/{root}s", bodies)]
 
-    def raw(self, location: str, root: str, body: bytes, headers: Mapping[str, str] = {}) -> Exchange:
-        """Send a body as it is."""
+    def raw(self, location: str, root: str, body: bytes, headers: Mapping[str, str] = {}) -> RoundTrip:
+        """Send a body unchanged."""
         return self.held(self.client.send("POST", f"/locations/{location}/{root}s", body, headers), root)
 
-    def held(self, exchange: Exchange, root: str | None = None) -> Exchange:
-        """``exchange``, its answer held to what holds for every answer."""
+    def held(self, exchange: RoundTrip, root: str | None = None) -> RoundTrip:
+        """Check the answer against the rules for all answers; returns ``exchange``."""
         if exchange.failure:
             return exchange
         self._no_secrets(exchange)
-        title = "a fault of the service is never seen"
+        title = "no answer is a fault of the service"
         self.report.expect("ERR-3", title, exchange.status not in (500, 501, 505), exchange)
         if exchange.status >= 400:
             self._error(exchange)
@@ -92,15 +92,17 @@ class Conversation:
             self._answer(exchange, root)
         return exchange
 
-    def _no_secrets(self, exchange: Exchange) -> None:
-        title = "no answer holds the API key or a card number"
+    def _no_secrets(self, exchange: RoundTrip) -> None:
+        title = "no answer contains the API key or a card number"
         leaked = any(secret.encode() in exchange.content for secret in self.secrets if len(secret) >= _SHORTEST_SECRET)
-        self.report.expect("ERR-4", title, not leaked, exchange, "the answer holds a secret of the request")
+        self.report.expect("ERR-4", title, not leaked, exchange, "the answer contains a secret of the request")
         if exchange.status >= 400:
-            title = "no error holds a stack trace"
-            self.report.expect("ERR-4", title, not _STACK.search(exchange.content), exchange, "it holds a stack trace")
+            title = "no error contains a stack trace"
+            self.report.expect(
+                "ERR-4", title, not _STACK.search(exchange.content), exchange, "it contains a stack trace"
+            )
 
-    def _error(self, exchange: Exchange) -> None:
+    def _error(self, exchange: RoundTrip) -> None:
         report, error = self.report, exchange.error
         message = error.get("message")
         sound = isinstance(error.get("type"), str) and isinstance(message, str) and bool(message.strip())
@@ -118,27 +120,27 @@ class Conversation:
             if not right
         ]
         title = "an error has code, path, retryable and request_id"
-        words = f"missing or of another form: {', '.join(wrong)}"
+        words = f"missing or malformed: {', '.join(wrong)}"
         if report.expect("ERR-1", title, not wrong, exchange, words, decision=True):
             title = "an error names the request id of its header"
             same = error["request_id"] == exchange.headers.get("x-request-id")
-            report.expect("ERR-1", title, same, exchange, "X-Request-ID is another", decision=True)
+            report.expect("ERR-1", title, same, exchange, "X-Request-ID is different", decision=True)
         words = f"type is {error['type']!r}"
         report.expect("ERR-2", "an error is one of three types", error["type"] in _ERROR_TYPES, exchange, words,
                       decision=True)  # fmt: skip
         if not isinstance(error.get("code"), str):
             return
-        title = "code, status, type and retryable go together as in the table"
+        title = "code, status, type and retryable match the table"
         kind = KINDS.get(error["code"])
         given = (exchange.status, error["type"], error.get("retryable"))
         words = f"{error['code']!r} is not in the table"
         if kind is not None:
             expected = (kind.status, kind.type, kind.retryable)
-            words = f"{error['code']} stands for {expected}, not {given}"
+            words = f"{error['code']} means {expected}, not {given}"
         right = kind is not None and given == (kind.status, kind.type, kind.retryable)
         report.expect("ERR-3", title, right, exchange, words, decision=True)
 
-    def _answer(self, exchange: Exchange, root: str) -> None:
+    def _answer(self, exchange: RoundTrip, root: str) -> None:
         report = self.report
         for seconds, decision in zip(_PATIENCE[root], (False, True)):
             title = f"{root} is answered within {seconds} seconds"
@@ -151,7 +153,7 @@ class Conversation:
         report.expect("EP-10", title, wrapped, exchange, "it is not", decision=True)
         answer = members(exchange)
         self._shape(exchange, answer, root)
-        title = "no answer holds upsells"
+        title = "no answer contains upsells"
         offers = [name for name in _names(answer) if _UPSELL.search(name)]
         report.expect("ITEM-10", title, not offers, exchange, f"it has {', '.join(offers)}")
         self._metadata(exchange, answer.get("metadata"))
@@ -159,12 +161,12 @@ class Conversation:
             self._times(exchange, answer)
             self._sums(exchange, answer)
 
-    def _shape(self, exchange: Exchange, answer: Mapping[str, Any], root: str) -> None:
+    def _shape(self, exchange: RoundTrip, answer: Mapping[str, Any], root: str) -> None:
         own = {"order_validation": "EP-11", "order_submission": "SUB-1"}[root]
         found = {flaw.member: flaw for flaw in flaws(table(_ROOTS[root]), dict(answer))}
         for member, kind in table(_ROOTS[root]).items():
             flaw = found.get(member)
-            # Both documents that give the OS are silent about its metadata.
+            # Neither document of the order submission mentions its metadata.
             decision = root == "order_submission" and member == "metadata"
             there = flaw is None or not flaw.missing
             report = self.report
@@ -179,7 +181,7 @@ class Conversation:
                     rule = "TIME-1"
                 report.expect(rule, f"{member}: {kind}", flaw is None, exchange, str(flaw))
 
-    def _metadata(self, exchange: Exchange, metadata: Any) -> None:
+    def _metadata(self, exchange: RoundTrip, metadata: Any) -> None:
         if not isinstance(metadata, dict):
             return
         title = "members of metadata start with user_ or order_, or the channel keeps none of them"
@@ -198,7 +200,7 @@ class Conversation:
             title = "order_fees is a list of names and amounts"
             self.report.expect("MONEY-9", title, sound, exchange, "it is not", decision=True)
 
-    def _times(self, exchange: Exchange, answer: Mapping[str, Any]) -> None:
+    def _times(self, exchange: RoundTrip, answer: Mapping[str, Any]) -> None:
         title = "ready_at is the same as soonest_available_at"
         soonest, ready = answer.get("soonest_available_at", MISSING), answer.get("ready_at", MISSING)
         if MISSING not in (soonest, ready):
@@ -212,7 +214,7 @@ class Conversation:
                 local = not text.endswith("Z") or ready_time.to_wire(ready_time.parse(text), self.zone) == text
                 self.report.expect("TIME-1", title, local, exchange, f"{text} is in UTC", decision=True)
 
-    def _sums(self, exchange: Exchange, answer: Mapping[str, Any]) -> None:
+    def _sums(self, exchange: RoundTrip, answer: Mapping[str, Any]) -> None:
         amounts = [answer.get(name) for name in ("total", "tax", "tip")]
         discounts = [answer.get(name) for name in ("merchant_funded_discount", "provider_funded_discount")]
         pays = sum(amount for amount in amounts if is_integer(amount))
@@ -222,8 +224,8 @@ class Conversation:
         self.report.expect("MONEY-7", title, not further, exchange, f"{', '.join(further)} is")
 
 
-def members(exchange: Exchange) -> dict[str, Any]:
-    """What stands in an answer to an order, wrapped or not (EP-10)."""
+def members(exchange: RoundTrip) -> dict[str, Any]:
+    """The object in an answer to an order, wrapped or not (EP-10)."""
     answer = exchange.json
     if not isinstance(answer, dict):
         return {}
@@ -234,7 +236,7 @@ def members(exchange: Exchange) -> dict[str, Any]:
 
 
 def fresh(name: str) -> str:
-    """An id that no run has used."""
+    """An id that no other run uses."""
     return f"{name}-{uuid.uuid4().hex[:16]}"
 
 

@@ -11,7 +11,7 @@ import pytz
 from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.certify import wire_menu
-from levelup_ov.certify.client import CannotRun, Exchange
+from levelup_ov.certify.client import CannotRun, RoundTrip
 from levelup_ov.certify.contract import table
 from levelup_ov.certify.conversation import Conversation, fresh
 from levelup_ov.certify.shapes import flaws
@@ -26,8 +26,8 @@ _OPEN = ("/health", "/ready", "/openapi.json")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A location with its menu. ``wire`` is the location as EP-2 gave it, ``zone`` None where it is not known."""
+class LocationUnderTest:
+    """A location with its menu. ``wire`` is the location in the answer of EP-2; ``zone`` is None if unknown."""
 
     id: str
     wire: Mapping[str, Any] = field(default_factory=dict)
@@ -41,26 +41,26 @@ class Place:
 
     @property
     def tips(self) -> bool | None:
-        """Whether pickups may carry a tip; None where nobody says."""
+        """Whether pickups may carry a tip; None if unknown."""
         taken = self.wire.get("accepts_tips_on_pickup")
         return taken if isinstance(taken, bool) else None
 
 
 def check_keys(talk: Conversation) -> None:
-    """Who may come in (EP-6), and what is not there (EP-7, ERR-3)."""
+    """Authentication (EP-6), and ids that do not exist (EP-7, ERR-3)."""
     send, report = talk.client.send, talk.report
     for title, key in (
-        ("without a key nothing is told", None),
-        ("with a wrong key nothing is told", Secret(fresh("wrong"))),
+        ("nothing is revealed without a key", None),
+        ("nothing is revealed with a wrong key", Secret(fresh("wrong"))),
     ):
         exchange = talk.held(send("GET", "/merchants", key=key))
         report.expect("EP-6", title, exchange.status in (401, 403, 404), exchange)
         refused_as(talk, "EP-6", title, exchange, 401, "unauthorized")
     exchange = talk.held(send("POST", "/locations/x/order_validations", b"{}", key=None))
-    title = "without a key no order is looked at"
+    title = "no order is read without a key"
     report.expect("EP-6", title, exchange.status in (401, 403, 404), exchange)
     exchange = talk.held(send("GET", "/merchants", scheme="Bearer"))
-    report.expect("EP-6", "Authorization: Bearer is taken as well", exchange.ok, exchange, decision=True)
+    report.expect("EP-6", "Authorization: Bearer is accepted too", exchange.ok, exchange, decision=True)
     for path in _OPEN:
         exchange = send("GET", path, key=None)
         report.expect("EP-6", f"{path} needs no key", exchange.status in (200, 503), exchange, decision=True)
@@ -73,7 +73,7 @@ def check_keys(talk: Conversation) -> None:
     request_id = fresh("certify")
     exchange = talk.get("/merchants", **{"X-Request-ID": request_id})
     same = exchange.headers.get("x-request-id") == request_id
-    report.expect("ERR-1", "X-Request-ID comes back", same, exchange, "it does not", decision=True)
+    report.expect("ERR-1", "X-Request-ID is returned", same, exchange, "it does not", decision=True)
     for kind, path in (("merchant", "/merchants/{}/locations"), ("location", "/locations/{}/menu")):
         exchange = talk.get(path.format(fresh("unknown")))
         title = f"an unknown {kind} is not found"
@@ -82,13 +82,13 @@ def check_keys(talk: Conversation) -> None:
 
 
 def refused_as(
-    talk: Conversation, rule: str, title: str, exchange: Exchange, status: int, code: str, path: str | None = None
+    talk: Conversation, rule: str, title: str, exchange: RoundTrip, status: int, code: str, path: str | None = None
 ) -> None:
-    """The decided form of a refusal, for one that was refused at all."""
+    """Check the form of a refusal, which is a decision of this project."""
     if not exchange.refused:
         return
     words = f"{exchange.words}; expected {status} {code}"
-    # That there is a code at all is ERR-1's.
+    # ERR-1 checks that there is a code at all.
     as_decided = exchange.status == status and exchange.error.get("code", code) == code
     talk.report.expect(rule, f"{title}: {status} {code}", as_decided, exchange, words, decision=True)
     if path is not None and as_decided and "path" in exchange.error:
@@ -103,7 +103,7 @@ def read_merchants(talk: Conversation) -> list[str]:
     if exchange.failure:
         raise CannotRun(f"the service cannot be reached: {exchange.failure}")
     if exchange.status in (401, 403):
-        raise CannotRun(f"the service does not take this key: {exchange.words}")
+        raise CannotRun(f"the service does not accept this key: {exchange.words}")
     talk.held(exchange)
     wire = exchange.json if isinstance(exchange.json, dict) else {}
     merchants = _unwrapped(wire.get("merchants"), "merchant")
@@ -115,8 +115,8 @@ def read_merchants(talk: Conversation) -> list[str]:
     return ids
 
 
-def read_locations(talk: Conversation, merchant: str) -> list[Place]:
-    """The locations of EP-2, held to LOC-1 and LOC-2."""
+def read_locations(talk: Conversation, merchant: str) -> list[LocationUnderTest]:
+    """The locations of EP-2, checked against LOC-1 and LOC-2."""
     report = talk.report
     exchange = talk.get(f"/merchants/{merchant}/locations")
     wire = exchange.json if isinstance(exchange.json, dict) else {}
@@ -141,43 +141,43 @@ def read_locations(talk: Conversation, merchant: str) -> list[Place]:
         report.expect("LOC-2", title, not wrong, exchange, "; ".join(wrong[:5]))
         report.location = None
         if isinstance(location.get("provider_id"), str):
-            places.append(Place(location["provider_id"], location))
+            places.append(LocationUnderTest(location["provider_id"], location))
     _ids(talk, exchange, [place.id for place in places], "locations")
     _conditional(talk, f"/merchants/{merchant}/locations", exchange)
     return places
 
 
-def read_menu(talk: Conversation, place: Place) -> Place:
-    """``place`` with its menu (EP-3), held to MENU-1 to MENU-5."""
+def read_menu(talk: Conversation, place: LocationUnderTest) -> LocationUnderTest:
+    """``place`` with its menu (EP-3), checked against MENU-1 to MENU-5."""
     report, path = talk.report, f"/locations/{place.id}/menu"
     exchange = talk.get(path)
     wire = exchange.json.get("menu") if isinstance(exchange.json, dict) else None
     title = "the menu of a location is shown"
     if exchange.error.get("code") == "menu_invalid":
-        report.expect("MENU-3", "the menu is sound", False, exchange)
+        report.expect("MENU-3", "the menu follows the rules", False, exchange)
         return place
     if not report.expect("EP-3", title, exchange.ok and isinstance(wire, dict), exchange):
         return place
     found = list(wire_menu.menu_flaws(wire))
     for rule, inner in (("MENU-1", False), ("MENU-2", True)):
-        # Members that may be null say nothing by their absence that null would not say.
+        # For members that may be null, absent means the same as null.
         own = [flaw for flaw in found if ("." in flaw.member) is inner]
         absent = [str(flaw) for flaw in own if flaw.missing and "null" in table("menu")[flaw.member]]
         wrong = [str(flaw) for flaw in own if str(flaw) not in absent]
         part = "every part of the menu" if inner else "the menu"
         report.expect(rule, f"{part} has members of the right types", not wrong, exchange, "; ".join(wrong[:5]))
-        title = f"{part} has also the members that may be null"
+        title = f"{part} also has the members that may be null"
         report.expect(rule, title, not absent, exchange, "; ".join(absent[:5]), decision=True)
     broken = wire_menu.rule_problems(wire)
-    report.expect("MENU-3", "the menu is sound", not broken, exchange, "; ".join(broken[:5]))
+    report.expect("MENU-3", "the menu follows the rules", not broken, exchange, "; ".join(broken[:5]))
     menu = wire_menu.read(wire)
     _paths(talk, exchange, menu)
     _conditional(talk, path, exchange)
-    return Place(place.id, place.wire, menu)
+    return LocationUnderTest(place.id, place.wire, menu)
 
 
-def _paths(talk: Conversation, exchange: Exchange, menu: Menu) -> None:
-    """How nesting is written into ids (ITEM-3, ITEM-4, MENU-5)."""
+def _paths(talk: Conversation, exchange: RoundTrip, menu: Menu) -> None:
+    """Check how ids express nesting (ITEM-3, ITEM-4, MENU-5)."""
     nested = [(option, below) for group in menu.option_groups for option in group.options
               for below in option.option_groups]  # fmt: skip
     inside = {below for _, below in nested}
@@ -187,7 +187,7 @@ def _paths(talk: Conversation, exchange: Exchange, menu: Menu) -> None:
         title = "an option's id is its group's, a colon and its own"
         talk.report.expect("ITEM-4", title, not wrong, exchange, ", ".join(wrong[:5]), decision=True)
         if group.provider_id in inside:
-            # The documents leave the delimiter open, but the parents come first in any case.
+            # The documents do not fix the delimiter, but parents come first in any case.
             parents = [option.provider_id for option, below in nested if below == group.provider_id]
             wrong = [option.provider_id for option in group.options
                      if not any(option.provider_id.startswith(parent) for parent in parents)]  # fmt: skip
@@ -202,15 +202,15 @@ def _paths(talk: Conversation, exchange: Exchange, menu: Menu) -> None:
         talk.report.not_applicable("ITEM-3", "the id of a nested option begins with its parents", "no nested options")
 
 
-def _conditional(talk: Conversation, path: str, exchange: Exchange) -> None:
+def _conditional(talk: Conversation, path: str, exchange: RoundTrip) -> None:
     """MENU-4."""
     report, etag = talk.report, exchange.headers.get("etag")
     if report.expect("MENU-4", "there is an ETag", bool(etag), exchange, "there is none", decision=True):
         again = talk.get(path, **{"If-None-Match": etag or ""})
-        report.expect("MENU-4", "what has not changed is answered 304", again.status == 304, again, decision=True)
+        report.expect("MENU-4", "an unchanged menu is answered with 304", again.status == 304, again, decision=True)
 
 
-def _ids(talk: Conversation, exchange: Exchange, ids: Sequence[str], kind: str) -> None:
+def _ids(talk: Conversation, exchange: RoundTrip, ids: Sequence[str], kind: str) -> None:
     unsafe = [id for id in ids if not _URL_SAFE.fullmatch(id)]
     talk.report.expect("EP-7", f"ids of {kind} are URL-safe", not unsafe, exchange, ", ".join(map(repr, unsafe[:5])))
     twice = sorted({id for id in ids if ids.count(id) > 1})
@@ -219,7 +219,7 @@ def _ids(talk: Conversation, exchange: Exchange, ids: Sequence[str], kind: str) 
 
 def _wrong_hours(hours: Any) -> list[str]:
     if not isinstance(hours, dict):
-        return ["hours is no object"]
+        return ["hours is not an object"]
     wrong = []
     for day in WEEKDAYS:
         value = hours.get(day, "")

@@ -1,4 +1,4 @@
-"""Menus to be checked, from a service, an address or a file (MENU-3)."""
+"""Menus to check, from a service, an address or a file (MENU-3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from levelup_ov.certify import endpoints
-from levelup_ov.certify.client import CannotRun, Client, Exchange
+from levelup_ov.certify.client import CannotRun, Client, RoundTrip
 from levelup_ov.certify.conversation import Conversation
 from levelup_ov.certify.report import Report
 from levelup_ov.certify.wire_menu import problems
@@ -22,8 +22,8 @@ _REQUESTS, _SECONDS = 1000, 300.0
 def check(source: str, key: Secret | None, locations: Sequence[str] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each menu's name and what breaks a rule in it.
 
-    ``source``: a file, the address of a menu (``.../menu``), or that of a service, of which all menus are read, or
-    those of ``locations``.
+    ``source``: a file, the address of a menu (``.../menu``), or the address of a service, whose menus are all read,
+    or only those of ``locations``.
 
     :raises CannotRun: there is no menu to read.
     """
@@ -53,11 +53,11 @@ def _ids(client: Client, key: Secret | None, locations: Sequence[str]) -> list[s
     return ids
 
 
-def _problems(exchange: Exchange) -> tuple[str, ...]:
+def _problems(exchange: RoundTrip) -> tuple[str, ...]:
     if exchange.ok:
         return problems(exchange.json)
     if exchange.error.get("code") == "menu_invalid":
-        # The service has checked it already, and says what it found in the same words.
+        # The service has checked it already, and reports the same messages.
         return tuple(str(exchange.error.get("message")).split("; "))
     raise CannotRun(f"the menu cannot be read: {exchange.words}")
 

@@ -1,4 +1,4 @@
-"""What a run found, for people, for programs and for CI.
+"""The results of a run, for people, programs and CI.
 
 The JSON document (``"format": 1``; members may be added, none changes its meaning)::
 
@@ -13,10 +13,10 @@ The JSON document (``"format": 1``; members may be added, none changes its meani
                             "failures": [{"location": "...", "detail": "...", "request": "...", "answer": "..."}],
                             "reasons": [{"location": "...", "reason": "..."}]}]}]}
 
-``counts`` are of checks, ``rule_counts`` of rules; a rule has any number of checks, and the worst of their results.
-``not_judged``: what could not be seen, the rules without any check first. ``status`` is the exit status; ``result``
-one of the names in ``counts``; ``grade`` is ``required`` or ``decision``; a location is null where it is the whole
-service. The key, the card number and values of ``user_`` members appear nowhere in it.
+``counts`` counts checks, ``rule_counts`` rules; the result of a rule is the worst result of its checks.
+``not_judged``: what could not be checked, rules without any check first. ``status`` is the exit status; ``result`` is
+one of the names in ``counts``; ``grade`` is ``required`` or ``decision``; a location is null for the whole service.
+The key, the card number and values of ``user_`` members never appear.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import TEST_CARD
 from levelup_ov.certify.report import RESULTS, Check, Result
 from levelup_ov.certify.run import Outcome, Plan
@@ -46,7 +46,7 @@ _SYMBOLS: dict[Result, str] = {"pass": "✓", "violation": "✗", "deviation": "
 
 @dataclass(frozen=True)
 class Findings:
-    """An outcome with what it was run by; ``seconds`` is how long it took."""
+    """An outcome with its plan; ``seconds`` is how long the run took."""
 
     plan: Plan
     outcome: Outcome
@@ -55,14 +55,14 @@ class Findings:
 
     @property
     def status(self) -> int:
-        """0: all passed. 1: violations, with ``strict`` deviations too. 2: it ended before its end."""
+        """0: all passed. 1: violations, with ``strict`` also deviations. 2: the run stopped early."""
         counts = self.outcome.report.counts()
         if counts["violation"] or (self.strict and counts["deviation"]):
             return 1
         return 2 if self.outcome.stopped else 0
 
     def as_json(self) -> str:
-        """The document that the head of this module describes."""
+        """The document that this module's docstring describes."""
         outcome, counts = self.outcome, self.outcome.report.counts()
         document = {
             "format": 1,
@@ -126,12 +126,12 @@ class Findings:
                 words = check.failures[0].detail if check.failures else "; ".join(dict.fromkeys(check.reasons.values()))
                 ElementTree.SubElement(case, "skipped", message=self._xml(f"{check.result}: {words}"))
         if self.outcome.stopped:
-            case = ElementTree.SubElement(suite, "testcase", classname="run", name="the run comes to its end")
+            case = ElementTree.SubElement(suite, "testcase", classname="run", name="the run completes")
             ElementTree.SubElement(case, "error", message=self.outcome.stopped)
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
 
     def lines(self, style: Style, width: int | None = None) -> Iterator[str]:
-        """The table, what failed with request, answer and the rule's text, and a summary."""
+        """The table; failures with request, answer and the rule's text; and a summary."""
         width = width or shutil.get_terminal_size((100, 24)).columns
         for rule, result, checks, reason in self.outcome.report.by_rule():
             about = reason or self._about(checks, result) or rule.text
@@ -160,7 +160,7 @@ class Findings:
                 if ids := [str(id) for location, id in outcome.report.orders if location == place]:
                     yield self._clean(f"  {place}: {', '.join(ids)}")
         for location, words in outcome.report.refusals().items():
-            yield self._clean(f"{location} took no order: {words}")
+            yield self._clean(f"{location} accepted no order: {words}")
         if outcome.left_out:
             yield f"{outcome.left_out} locations were left out; name them with --location"
         if outcome.stopped:
@@ -214,16 +214,16 @@ class Findings:
             ],
         }
 
-    def _request(self, exchange: Exchange) -> str:
+    def _request(self, exchange: RoundTrip) -> str:
         told = ("Content-Type", "Content-Encoding", "Idempotency-Key", "If-None-Match")
         headers = "".join(f" {name}: {exchange.sent[name]}" for name in told if name in exchange.sent)
         return self._clean(f"{exchange.method} {exchange.path}{headers}{_body(exchange.body or b'')}")
 
-    def _answer(self, exchange: Exchange) -> str:
+    def _answer(self, exchange: RoundTrip) -> str:
         return self._clean(f"{exchange.failure or exchange.status}{_body(exchange.content)}")
 
     def _clean(self, text: str) -> str:
-        """``text`` without secrets, also where the service sent one back."""
+        """``text`` without secrets, even if the service sent one back."""
         for secret, name in ((self.plan.key, "[key]"), (TEST_CARD, "[test card]")):
             text = text.replace(secret.reveal(), name)
         return _USER_VALUE.sub(r'\1"[credential]"', text)

@@ -1,4 +1,4 @@
-"""What a run found: checks by rule, each passed, failed or not applicable, with the exchanges that failed."""
+"""The results of a run: checks by rule, each passed, failed or not applicable, with the failed round trips."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.contract import Rule, rules
 
 Result = Literal["pass", "violation", "deviation", "not applicable"]
@@ -19,50 +19,55 @@ PRICED = "an order made from the menu is priced"
 UNSEEN: Mapping[str, str] = {
     "EP-4": "no order could be made from a menu",
     "LOC-3": "a location that cannot be read needs a provider that fails",
-    "EP-14": "what a provider needs of a user is known there only",
-    "MENU-7": "what is sold out is known at the provider only; the adapter's contract suite has a refusal for it",
-    "MONEY-10": "a price that changes needs a provider that changes it; the adapter's contract suite has one",
-    "MONEY-11": "what a provider takes off is seen there only",
-    "MENU-6": "what was left out of a menu is seen at the provider only",
-    "TIME-11": "hours that change between validation and submission are seen at the provider only",
-    "META-3": "what carts there are is seen at the provider only",
+    "EP-14": "only the provider knows what it needs from a user",
+    "MENU-7": "only the provider knows what is sold out; the adapter's contract suite has a refusal for it",
+    "MONEY-10": "this needs a provider that changes its price; the adapter's contract suite has one",
+    "MONEY-11": "discounts are visible only at the provider",
+    "MENU-6": "what a menu leaves out is visible only at the provider",
+    "META-3": "carts are visible only at the provider",
     "META-6": "the service returned no account",
     "META-7": "the service returned no account",
-    "PAY-4": "what is charged is seen at the provider only",
-    "EP-13": "what is kept of a provider is seen there only",
-    "META-10": "whose values are opened is seen where the service uses them only",
-    "SUB-7": "connections to the provider are seen there only",
-    "SUB-8": "whose order an answer is about is seen at the provider only; the adapter's contract suite has cases",
-    "SUB-9": "what is sent late is seen at the provider only",
-    "SUB-10": "an order that is ruled out needs a provider that fails; the adapter's contract suite has one",
-    "SUB-11": "clocks that are set need more than one host",
-    "SUB-12": "what is found late is seen at the provider only",
-    "SUB-13": "how the ledger is kept is seen by its operator only",
-    **{f"WEB-{number}": "no call of the channel takes part in web checkout" for number in range(1, 8)},
-    "SUB-5": "an outcome that is not known needs a provider that fails; the adapter's contract suite has one",
+    "PAY-4": "charges are visible only at the provider",
+    "EP-13": "caching is visible only at the provider",
+    "META-10": "only the service sees whose values it opens",
+    "SUB-7": "connections are visible only at the provider",
+    "SUB-8": "only the provider shows whose order an answer is about; the adapter's contract suite has cases",
+    "SUB-9": "late requests are visible only at the provider",
+    "SUB-10": "this needs a provider that fails; the adapter's contract suite has one",
+    "SUB-11": "this needs more than one host",
+    "SUB-12": "late findings are visible only at the provider",
+    "SUB-13": "the ledger is visible only to its operator",
+    "STAT-3": "only the provider shows whose status an answer is; the adapter's contract suite has cases",
+    "STAT-4": "only the provider knows when a status changed",
+    "STAT-5": "watching orders is a command of the operator",
+    **{f"WEB-{number}": "web checkout is not part of the channel's interface" for number in range(1, 8)},
+    "SUB-5": "an unknown outcome needs a provider that fails; the adapter's contract suite has one",
 }
-"""Why a rule cannot be seen from the channel, or could not be this time."""
-_NO_OCCASION = "no location gave an occasion to check it"
-_NEEDS_SUBMIT = "orders are placed with --submit only"
+"""Why the channel cannot check a rule, or could not this time."""
+_NO_OCCASION = "no location allowed this check"
+_NEEDS_SUBMIT = "orders are placed only with --submit"
 _OF_SUBMISSIONS = frozenset(
-    {"EP-5", "META-2", "META-4", "META-5", "PAY-1", "PAY-2", "PAY-3", "SUB-1", "SUB-2", "SUB-3", "SUB-4"}
-)
+    {
+        "EP-5", "META-2", "META-4", "META-5", "PAY-1", "PAY-2", "PAY-3", "STAT-1", "STAT-2", "SUB-1", "SUB-2", "SUB-3",
+        "SUB-4", "TIME-11",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One time that a check failed. ``location`` is None where it concerns the whole service."""
+class CheckFailure:
+    """One failure of a check. ``location`` is None if it concerns the whole service."""
 
     location: str | None
     detail: str
-    exchange: Exchange | None
+    exchange: RoundTrip | None
 
 
 @dataclass(slots=True)
 class Check:
-    """What a rule asks for in one respect, over all locations.
+    """One requirement of a rule, over all locations.
 
-    ``decision``: the form is this project's decision, and another would not harm channel or user.
+    ``decision``: this project chose the form; another would not harm channel or user.
     ``reasons``: why it did not apply, by location.
     """
 
@@ -70,7 +75,7 @@ class Check:
     title: str
     decision: bool
     passes: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[CheckFailure] = field(default_factory=list)
     reasons: dict[str | None, str] = field(default_factory=dict)
 
     @property
@@ -82,7 +87,7 @@ class Check:
 
 
 class Report:
-    """Collects the results of a run. ``location`` is the one that is being checked, None for the whole service."""
+    """Collects the results of a run. ``location`` is the one being checked, None for the whole service."""
 
     def __init__(self) -> None:
         self.location: str | None = None
@@ -95,18 +100,18 @@ class Report:
         rule: str,
         title: str,
         met: bool,
-        exchange: Exchange | None = None,
+        exchange: RoundTrip | None = None,
         detail: str = "",
         *,
         decision: bool = False,
     ) -> bool:
-        """Record that ``met`` decides a check; gives it back."""
+        """Record ``met`` as the result of a check; returns it."""
         check = self._check(rule, title, decision)
         if met:
             check.passes += 1
         else:
             words = detail or (exchange.words if exchange else "")
-            check.failures.append(Failure(self.location, words, exchange))
+            check.failures.append(CheckFailure(self.location, words, exchange))
         return met
 
     def not_applicable(self, rule: str, title: str, reason: str, *, decision: bool = False) -> None:
@@ -121,12 +126,12 @@ class Report:
             yield rule, result, checks, None if checks else self._reason(id)
 
     def refusals(self) -> dict[str | None, str]:
-        """The locations that took no order at all, with the words in which they refused the last."""
+        """The locations that accepted no order at all, with their last refusal."""
         check = self.checks.get(("EP-4", PRICED, False))
         return dict(check.reasons) if check else {}
 
     def broken(self) -> set[str]:
-        """The rules that something breaks."""
+        """The broken rules."""
         return {check.rule for check in self.checks.values() if check.failures}
 
     def counts(self) -> Counter[Result]:
@@ -138,7 +143,7 @@ class Report:
         return Counter(result for _, result, _, _ in self.by_rule())
 
     def not_judged(self) -> Iterator[tuple[str, str, str]]:
-        """Rule, check and reason of everything that could not be seen, the rules without a check first."""
+        """Rule, check and reason of everything that could not be checked, rules without a check first."""
         for rule, _, checks, reason in self.by_rule():
             if not checks:
                 yield rule.id, "", reason or ""

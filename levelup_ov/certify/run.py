@@ -1,4 +1,4 @@
-"""One run: the channel's part played against a service, from merchants to orders."""
+"""One run: acts as the channel against a service, from merchants to orders."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from levelup_ov.certify.baskets import Baskets
 from levelup_ov.certify.bodies import check_bodies
 from levelup_ov.certify.client import CannotRun, Client, LimitReached
 from levelup_ov.certify.conversation import Conversation
-from levelup_ov.certify.endpoints import Place
+from levelup_ov.certify.endpoints import LocationUnderTest
 from levelup_ov.certify.orders import order
 from levelup_ov.certify.report import Report
-from levelup_ov.certify.submissions import Submissions
+from levelup_ov.certify.submissions import SubmissionChecks
 from levelup_ov.certify.times import Times
-from levelup_ov.certify.validations import Validations
+from levelup_ov.certify.validations import ValidationChecks
 from levelup_ov.domain.secret import Secret
 
 MAX_LOCATIONS = 10
@@ -27,7 +27,7 @@ MAX_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. ``locations``: only these; none named: the active ones, :data:`MAX_LOCATIONS` at most."""
+    """What to run. ``locations``: only these; if empty, the active ones, :data:`MAX_LOCATIONS` at most."""
 
     url: str
     key: Secret
@@ -39,9 +39,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``places`` are the ids that were checked, ``left_out`` how many active ones were not.
+    """``places`` are the checked ids, ``left_out`` is how many active ones were not checked.
 
-    ``stopped``: why the run ended early, where it did.
+    ``stopped``: why the run stopped early, if it did.
     """
 
     report: Report
@@ -56,14 +56,14 @@ def run(
     progress: Callable[[str], object] = lambda step: None,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Outcome:
-    """Hold a service to the contract. ``progress`` hears what is being done, ``clock`` is the service's.
+    """Check a service against the contract. ``progress`` is called for each step, ``clock`` is the service's.
 
-    :raises CannotRun: the service is not reached, refuses the key, or does not have a location.
-    :raises ValueError: ``plan.url`` is no address of a service.
+    :raises CannotRun: the service is not reachable, refuses the key, or does not have a location.
+    :raises ValueError: ``plan.url`` is not the address of a service.
     """
     report = Report()
     report.submits = plan.submit
-    places: list[Place] = []
+    places: list[LocationUnderTest] = []
     active, stopped = 0, None
     with closing(Client(plan.url, plan.key, requests=plan.requests, seconds=plan.seconds)) as client:
         talk = Conversation(client, report, plan.key)
@@ -82,7 +82,7 @@ def run(
                 bodies_done |= _check_place(talk, place, plan, progress, clock, bodies=not bodies_done)
                 places.append(place)
             report.location = None
-            title = "at least one location takes an order made from its menu"
+            title = "at least one location accepts an order from its menu"
             report.expect("EP-4", title, bodies_done, detail="none does")
         except LimitReached:
             stopped = f"the limit of {plan.requests} requests or {plan.seconds:g} seconds is reached"
@@ -91,18 +91,18 @@ def run(
 
 def _check_place(
     talk: Conversation,
-    place: Place,
+    place: LocationUnderTest,
     plan: Plan,
     progress: Callable[[str], object],
     clock: Callable[[], datetime],
     *,
     bodies: bool,
 ) -> bool:
-    """Whether the place took an order. ``bodies``: whether to try requests that are wrong in themselves, too."""
+    """Whether the location accepted an order. ``bodies``: whether to try invalid requests, too."""
     progress(f"{place.id}: menu")
     place = endpoints.read_menu(talk, place)
     now = clock()
-    validations = Validations.begin(talk, place)
+    validations = ValidationChecks.begin(talk, place)
     if validations is None:
         return False
     if bodies:
@@ -116,17 +116,17 @@ def _check_place(
     Times(validations, now).check()
     if plan.submit:
         progress(f"{place.id}: submissions")
-        Submissions(validations).check()
+        SubmissionChecks(validations).check()
     return True
 
 
-def _chosen(found: list[Place], wanted: Collection[str], *, listed: bool) -> list[Place]:
+def _chosen(found: list[LocationUnderTest], wanted: Collection[str], *, listed: bool) -> list[LocationUnderTest]:
     by_id = {place.id: place for place in found}
     if not wanted:
         return [place for place in found if place.wire.get("active") and not place.wire.get("terminated")]
     unknown = [id for id in wanted if id not in by_id]
     if unknown and not listed:
-        return [by_id.get(id, Place(id)) for id in dict.fromkeys(wanted)]
+        return [by_id.get(id, LocationUnderTest(id)) for id in dict.fromkeys(wanted)]
     if unknown:
         raise CannotRun(f"the service has no location {', '.join(unknown)}; it has {', '.join(by_id) or 'none'}")
     return [by_id[id] for id in dict.fromkeys(wanted)]

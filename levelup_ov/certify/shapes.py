@@ -1,4 +1,4 @@
-"""Parsed JSON against the tables of the contract: which member is missing or of another type."""
+"""Compares parsed JSON with the tables of the contract: which members are missing or have the wrong type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """``member`` is the path in the table, ``path`` the JSONPath of this one, ``missing`` that it is not there."""
+    """``member`` is the path in the table, ``path`` the JSONPath in this answer; ``missing``: it is absent."""
 
     member: str
     path: str
@@ -62,7 +62,7 @@ _MEANINGS = {
 
 
 def flaws(table: Mapping[str, str], value: Any, path: str = "$") -> Iterator[Flaw]:
-    """What in ``value`` is not as ``table`` says. A member below a missing one is not told again."""
+    """Where ``value`` differs from ``table``. Members below a missing one are not reported."""
     if not isinstance(value, dict):
         yield Flaw("", path, f"expected an object, got {shown(value)}", value is MISSING)
         return
@@ -78,7 +78,7 @@ def flaws(table: Mapping[str, str], value: Any, path: str = "$") -> Iterator[Fla
 
 
 def nodes(value: Any, member: str, path: str = "$") -> Iterator[tuple[str, Any]]:
-    """Every place of ``member`` (``items[].item.price``) in ``value``, with what stands there or :data:`MISSING`."""
+    """Every occurrence of ``member`` (``items[].item.price``) in ``value``, with its value or :data:`MISSING`."""
     name, dot, rest = member.partition(".")
     if not isinstance(value, dict):
         return
@@ -94,7 +94,7 @@ def nodes(value: Any, member: str, path: str = "$") -> Iterator[tuple[str, Any]]
 
 
 def shown(value: Any) -> str:
-    """``value`` in a few words."""
+    """``value``, shortened."""
     text = {None: "null", True: "true", False: "false"}.get(value) if value in (None, True, False) else None
     if type(value) in (dict, list):
         return "an object" if type(value) is dict else "a list"

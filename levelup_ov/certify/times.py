@@ -8,23 +8,23 @@ from typing import Any
 
 from pytz.tzinfo import BaseTzInfo
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import members
 from levelup_ov.certify.endpoints import refused_as
-from levelup_ov.certify.validations import Validations
+from levelup_ov.certify.validations import ValidationChecks
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.location import WEEKDAYS
 
 _SKEW = timedelta(minutes=5)
-"""By how much the service's clock may differ from ours."""
+"""How much the service's clock may differ from ours."""
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _LOCAL = "%Y-%m-%dT%H:%M"
 
 
 class Times:
-    """The times of one place, as of ``now``."""
+    """The times of one location, as of ``now``."""
 
-    def __init__(self, validations: Validations, now: datetime) -> None:
+    def __init__(self, validations: ValidationChecks, now: datetime) -> None:
         self.validations = validations
         self.report = validations.report
         self.zone = validations.place.zone
@@ -33,18 +33,10 @@ class Times:
         self.soonest = self.read(members(validations.answer).get("soonest_available_at"))
 
     def read(self, text: Any) -> datetime | None:
-        """The instant of an outgoing time, whatever its form (which is TIME-1's); None where it is none."""
-        if not isinstance(text, str):
-            return None
-        try:
-            value = ready_time.parse(text)
-        except ValueError:
-            return None
-        if value.tzinfo is None:
-            return ready_time.localize(value, self.zone) if self.zone else None
-        return value
+        """As :func:`read_time`, in the place's zone."""
+        return read_time(text, self.zone)
 
-    def ask(self, desired: datetime | str) -> Exchange:
+    def ask(self, desired: datetime | str) -> RoundTrip:
         """Validate for a time, an instant or a text."""
         text = desired if isinstance(desired, str) else desired.astimezone(self.zone).strftime(_LOCAL)
         return self.validations.send(desired_ready_time=text)
@@ -53,7 +45,7 @@ class Times:
         """All of them."""
         self.check_past()
         if self.zone is None:
-            self.report.not_applicable("TIME-3", "as soon as possible is a real time", "the time zone is not known")
+            self.report.not_applicable("TIME-3", "as soon as possible has a real time", "the time zone is not known")
             return
         self.check_soonest()
         slots = members(self.validations.answer).get("available_at")
@@ -77,9 +69,9 @@ class Times:
         answer = self.validations.answer
         open_now = _is_open(self.hours, self.now, self.zone)
         rule = "TIME-4" if open_now is False else "TIME-3"
-        title = "closed: the soonest time is real" if open_now is False else "as soon as possible is a real time"
+        title = "when closed, the soonest time is real" if open_now is False else "as soon as possible has a real time"
         if self.soonest is None:
-            self.report.not_applicable(rule, title, "the provider names no real time (TIME-7)")
+            self.report.not_applicable(rule, title, "the provider gives no real time (TIME-7)")
             return
         words = f"{self.soonest:%Y-%m-%dT%H:%M%z} has passed"
         self.report.expect(rule, title, self.soonest >= self.now - _SKEW, answer, words)
@@ -87,7 +79,7 @@ class Times:
             served = _is_open(self.hours, self.soonest, self.zone) or _is_open(
                 self.hours, self.soonest - _MINUTE, self.zone
             )
-            title = "the soonest time lies within the hours"
+            title = "the soonest time is within the hours"
             words = f"the location is closed at {self.soonest:%A %H:%M}"
             self.report.expect(rule, title, bool(served), answer, words)
 
@@ -98,36 +90,38 @@ class Times:
         every = sorted({*slots, *([self.soonest] if self.soonest else [])})
         if len(every) < 3:
             reason = f"{len(every)} slots are too few"
-            self.report.not_applicable("TIME-5", "the soonest slot after a desired time is given", reason)
+            self.report.not_applicable("TIME-5", "the soonest slot after a desired time is returned", reason)
             return
         before, slot = every[len(every) // 2 - 1 : len(every) // 2 + 1]
         exact = self.ask(slot)
         title = "a slot at the desired time itself counts"
         if exact.ok:
             given = self.read(members(exact).get("soonest_available_at"))
-            words = f"{slot:%H:%M} was asked for, {given} given"
+            words = f"{slot:%H:%M} was requested, {given} returned"
             self.report.expect("TIME-5", title, given == slot, exact, words, decision=True)
             self._listed(exact, members(exact).get("available_at"), slot)
             self.check_forms(slot, given)
-        title = "the soonest slot after a desired time is given"
+        title = "the soonest slot after a desired time is returned"
         if slot - before <= _MINUTE:
             return
         between = self.ask(slot - _MINUTE)
         given = self.read(members(between).get("soonest_available_at"))
-        words = between.words if not between.ok else f"{slot - _MINUTE:%H:%M} was asked for, {given} given, not {slot}"
+        words = (
+            between.words if not between.ok else f"{slot - _MINUTE:%H:%M} was requested, {given} returned, not {slot}"
+        )
         self.report.expect("TIME-5", title, between.ok and given == slot, between, words)
 
     def check_free(self) -> None:
         """TIME-6, TIME-9, TIME-10."""
         desired = self._open_time()
-        title = "a desired time is given back where any time will do"
+        title = "a desired time is returned where any time is possible"
         exchange = self.ask(desired)
         given = members(exchange).get("soonest_available_at")
         if not exchange.ok or given is None:
-            reason = exchange.words if not exchange.ok else "the provider names no real time (TIME-7)"
+            reason = exchange.words if not exchange.ok else "the provider gives no real time (TIME-7)"
             self.report.not_applicable("TIME-6", title, reason)
             return
-        words = f"{desired:%Y-%m-%dT%H:%M} was asked for, {given} given"
+        words = f"{desired:%Y-%m-%dT%H:%M} was requested, {given} returned"
         if not self.report.expect("TIME-6", title, self.read(given) == desired, exchange, words):
             return
         self.check_forms(desired, desired)
@@ -135,7 +129,7 @@ class Times:
         self._clock_changes()
 
     def check_forms(self, desired: datetime, expected: datetime | None) -> None:
-        """TIME-2: the same time in other words."""
+        """TIME-2: the same time, written differently."""
         local = desired.astimezone(self.zone)
         offset = local.strftime("%z")
         texts = {
@@ -146,33 +140,33 @@ class Times:
         for form, text in texts.items():
             exchange = self.ask(text)
             met = exchange.ok and self.read(members(exchange).get("soonest_available_at")) == expected
-            words = exchange.words if not exchange.ok else f"{text} means another time"
+            words = exchange.words if not exchange.ok else f"{text} means a different time"
             self.report.expect("TIME-2", f"a desired time {form} means the same", met, exchange, words)
 
-    def _listed(self, exchange: Exchange, texts: Any, desired: datetime | None) -> list[datetime]:
-        """The slots of an answer, held to TIME-8."""
+    def _listed(self, exchange: RoundTrip, texts: Any, desired: datetime | None) -> list[datetime]:
+        """The slots of an answer, checked against TIME-8."""
         if not isinstance(texts, list):
             return []
         report = self.report
         slots = [slot for slot in map(self.read, texts) if slot is not None]
-        title = "available times stand in order, each once"
-        report.expect("TIME-8", title, slots == sorted(set(slots)), exchange, "they do not", decision=True)
+        title = "available times are in order and unique"
+        report.expect("TIME-8", title, slots == sorted(set(slots)), exchange, "they are not", decision=True)
         first = self.read(members(exchange).get("soonest_available_at"))
         start = max(time for time in (first, desired, self.now - _SKEW) if time is not None)
         early = [slot for slot in slots if slot < start]
-        title = "no available time lies before the desired one or the soonest"
-        report.expect("TIME-8", title, not early, exchange, f"{len(early)} of {len(slots)} do")
+        title = "no available time is before the desired or the soonest time"
+        report.expect("TIME-8", title, not early, exchange, f"{len(early)} of {len(slots)} are")
         end = self.now + _DAY + _SKEW
         if first is not None and first > end:
             end = first + _DAY
         late = [slot for slot in slots if slot > end]
-        title = "no available time lies over 24 hours ahead"
-        words = f"{len(late)} of {len(slots)} do, up to {max(late, default=end):%Y-%m-%dT%H:%M}"
+        title = "no available time is over 24 hours ahead"
+        words = f"{len(late)} of {len(slots)} are, up to {max(late, default=end):%Y-%m-%dT%H:%M}"
         report.expect("TIME-8", title, not late, exchange, words)
         return slots
 
     def _open_time(self) -> datetime:
-        """A whole minute, some hours ahead, at which the location is open, well before it closes."""
+        """A whole minute, some hours ahead, when the location is open and not about to close."""
         start = (self.soonest or self.now).replace(second=0, microsecond=0) + 2 * _HOUR
         candidates = (start + step * timedelta(minutes=30) for step in range(2 * 48))
         for time in candidates:
@@ -181,12 +175,12 @@ class Times:
         return start
 
     def _closed_time(self) -> None:
-        title = "no other time is put in place of one that cannot be served"
+        title = "an impossible time is not replaced by another"
         start = self.now.replace(minute=0, second=0, microsecond=0) + 3 * _HOUR
         closed = (start + step * _HOUR for step in range(7 * 24))
         desired = next((time for time in closed if _is_open(self.hours, time, self.zone) is False), None)
         if desired is None:
-            self.report.not_applicable("TIME-10", title, "the location is never closed, or its hours are not known")
+            self.report.not_applicable("TIME-10", title, "the location is never closed, or its hours are unknown")
             return
         exchange = self.ask(desired)
         given = self.read(members(exchange).get("soonest_available_at"))
@@ -196,7 +190,7 @@ class Times:
     def _clock_changes(self) -> None:
         """TIME-9, at the next gap and the next fold."""
         zone, report = self.zone, self.report
-        title = "a local time that does not exist means the first instant after"
+        title = "a local time in a gap means the first instant after it"
         changes = dict(_changes(zone, self.now)) if zone else {}
         if zone is None or set(changes) != {"gap", "fold"}:
             report.not_applicable("TIME-9", title, "the location's clocks do not change", decision=True)
@@ -207,8 +201,8 @@ class Times:
         after = ready_time.localize(gap, zone)
         for name, text, expected in (
             (title, gap.strftime(_LOCAL), after.strftime(_LOCAL)),
-            ("a local time that exists twice means the earlier", fold.strftime(_LOCAL), first.strftime(_LOCAL)),
-            ("the second pass of a repeated hour is given with Z", utc, utc),
+            ("a repeated local time means the earlier one", fold.strftime(_LOCAL), first.strftime(_LOCAL)),
+            ("the second pass of a repeated hour is written with Z", utc, utc),
         ):
             exchange = self.ask(text)
             given = members(exchange).get("soonest_available_at")
@@ -218,8 +212,21 @@ class Times:
             instant = self.read(given)
             exists = given.endswith("Z") or ready_time.to_wire(instant, zone) == given[:16]
             met = exists and instant == self.read(expected)
-            words = f"{text} was asked for, {given} given, not {expected}"
+            words = f"{text} was requested, {given} returned, not {expected}"
             report.expect("TIME-9", name, met, exchange, words, decision=True)
+
+
+def read_time(text: Any, zone: BaseTzInfo | None) -> datetime | None:
+    """The instant of an outgoing time in any form (TIME-1 checks the form); None if it is not a time."""
+    if not isinstance(text, str):
+        return None
+    try:
+        value = ready_time.parse(text)
+    except ValueError:
+        return None
+    if value.tzinfo is None:
+        return ready_time.localize(value, zone) if zone else None
+    return value
 
 
 def _changes(zone: BaseTzInfo, now: datetime) -> Iterator[tuple[str, datetime]]:
@@ -240,7 +247,7 @@ def _changes(zone: BaseTzInfo, now: datetime) -> Iterator[tuple[str, datetime]]:
 
 
 def _is_open(hours: Any, instant: datetime, zone: BaseTzInfo | None) -> bool | None:
-    """Whether the published hours (LOC-2) hold ``instant``; None where they do not say."""
+    """Whether the published hours (LOC-2) include ``instant``; None if they do not say."""
     if not isinstance(hours, Mapping) or zone is None:
         return None
     local = instant.astimezone(zone)

@@ -1,4 +1,4 @@
-"""What an order validation answers to orders made from the menu: money, options, instructions, metadata."""
+"""Validations of orders made from the menu: money, options, instructions, metadata."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from levelup_ov.certify.client import Exchange
+from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import Conversation, fresh, members
-from levelup_ov.certify.endpoints import Place, refused_as
-from levelup_ov.certify.orders import Kitchen, Line, Pick, order
+from levelup_ov.certify.endpoints import LocationUnderTest, refused_as
+from levelup_ov.certify.orders import Kitchen, OptionPick, OrderLine, order
 from levelup_ov.certify.report import PRICED
 from levelup_ov.certify.shapes import is_integer
 
 _ROOT = "order_validation"
 _TRIES = 6
-"""Items that are tried until one is taken: a menu does not say what is sold out."""
+"""How many items are tried until one is accepted: a menu does not say what is sold out."""
 _TIP, _DISCOUNT = 200, 100
 
 
-class Validations:
-    """Orders at one place; ``line`` is an item that it took, ``answer`` what it answered."""
+class ValidationChecks:
+    """Validations at one location; ``line`` is an item that it accepted, ``answer`` its answer."""
 
-    def __init__(self, talk: Conversation, place: Place, kitchen: Kitchen, line: Line, answer: Exchange) -> None:
+    def __init__(
+        self, talk: Conversation, place: LocationUnderTest, kitchen: Kitchen, line: OrderLine, answer: RoundTrip
+    ) -> None:
         self.talk = talk
         self.report = talk.report
         self.place = place
@@ -32,13 +34,13 @@ class Validations:
         self.answer = answer
 
     @classmethod
-    def begin(cls, talk: Conversation, place: Place) -> Validations | None:
-        """An order of the least that can be ordered; None where the place takes none, which is reported."""
+    def begin(cls, talk: Conversation, place: LocationUnderTest) -> ValidationChecks | None:
+        """The smallest possible order; None if the location accepts none, which is reported."""
         if place.menu is None:
-            talk.report.not_applicable("EP-4", PRICED, "there is no menu to order from")
+            talk.report.not_applicable("EP-4", PRICED, "the location has no menu")
             return None
         kitchen = Kitchen(place.menu)
-        exchange: Exchange | None = None
+        exchange: RoundTrip | None = None
         for line in islice(kitchen.lines(), _TRIES):
             exchange = talk.order(place.id, _ROOT, order(line.wire(), user=talk.user))
             if exchange.ok:
@@ -47,17 +49,17 @@ class Validations:
             if exchange.status != 422 and not exchange.error.get("retryable"):
                 talk.report.expect("EP-4", PRICED, False, exchange)
                 return None
-        reason = exchange.words if exchange else "the menu has nothing that can be ordered"
+        reason = exchange.words if exchange else "nothing on the menu can be ordered"
         talk.report.not_applicable("EP-4", PRICED, reason)
         return None
 
-    def send(self, *items: dict[str, Any], **further: Any) -> Exchange:
-        """Validate an order of ``items``, or of the line that was taken."""
+    def send(self, *items: dict[str, Any], **further: Any) -> RoundTrip:
+        """Validate an order for ``items``, or for the accepted line."""
         members_given = {"user": self.talk.user, **further}
         return self.talk.order(self.place.id, _ROOT, order(*(items or (self.line.wire(),)), **members_given))
 
     def check(self) -> None:
-        """Everything about this place but times."""
+        """Everything about this location except times."""
         self.check_money()
         self.check_options()
         self.check_instructions()
@@ -69,16 +71,16 @@ class Validations:
         report, bare = self.report, self.answer
         total = food(bare)
         if self.line.price is None:
-            report.not_applicable("MONEY-3", "total is the food by the menu's prices", "some choices are free")
+            report.not_applicable("MONEY-3", "total is the food at the menu's prices", "some choices are free")
         else:
-            words = f"total without fees is {total}, the menu's prices make {self.line.price}"
+            words = f"total without fees is {total}, the menu's prices add up to {self.line.price}"
             met = total == self.line.price
-            report.expect("MONEY-3", "total is the food by the menu's prices", met, bare, words)
+            report.expect("MONEY-3", "total is the food at the menu's prices", met, bare, words)
         self._expect_tip(bare, 0, "a missing tip")
         tipped = self.send(tip=_TIP)
-        if report.expect("MONEY-4", "an order with a tip is priced, whether tips are taken or not", tipped.ok, tipped):
+        if report.expect("MONEY-4", "an order with a tip is priced, accepted or not", tipped.ok, tipped):
             words = f"{food(tipped)} with a tip, {total} without"
-            report.expect("MONEY-3", "total is without the tip", food(tipped) == total, tipped, words)
+            report.expect("MONEY-3", "total excludes the tip", food(tipped) == total, tipped, words)
             self._expect_tip(tipped, _TIP, "a tip")
         reduced = self.send(merchant_funded_discount=_DISCOUNT)
         title = "merchant_funded_discount is echoed"
@@ -108,15 +110,15 @@ class Validations:
             words = f"{food(double)} for two, {total} for one"
             report.expect("ITEM-6", "two cost twice as much as one", food(double) == 2 * total, double, words)
 
-    def _expect_tip(self, exchange: Exchange, sent: int, what: str) -> None:
+    def _expect_tip(self, exchange: RoundTrip, sent: int, what: str) -> None:
         tip, taken = members(exchange).get("tip", ""), self.place.tips
         if taken is None:
-            self.report.not_applicable("MONEY-4", f"{what} is echoed", "nobody says whether tips are taken here")
+            self.report.not_applicable("MONEY-4", f"{what} is echoed", "it is unknown whether tips are accepted here")
         elif taken:
-            self.report.expect("MONEY-4", f"{what} is echoed where tips are taken", tip == sent and tip is not None,
+            self.report.expect("MONEY-4", f"{what} is echoed where tips are accepted", tip == sent and tip is not None,
                                exchange, f"tip is {tip!r}, not {sent}", decision=not sent)  # fmt: skip
         else:
-            self.report.expect("MONEY-4", f"{what} is null where no tips are taken", tip is None, exchange,
+            self.report.expect("MONEY-4", f"{what} is null where tips are not accepted", tip is None, exchange,
                                f"tip is {tip!r}, not null", decision=not sent)  # fmt: skip
 
     def _worked_example(self) -> None:
@@ -140,11 +142,11 @@ class Validations:
         nested, exchange = self._first(self.kitchen.nested())
         flat, flat_exchange = (nested, exchange) if nested else self._first(self._with_options())
         if nested is not None and exchange is not None:
-            report.expect("ITEM-2", "flattened nested options are taken", True, exchange)
+            report.expect("ITEM-2", "flattened nested options are accepted", True, exchange)
             self._orphan(nested)
         else:
             reason = exchange.words if exchange else "the menu has no nested options"
-            report.not_applicable("ITEM-2", "flattened nested options are taken", reason)
+            report.not_applicable("ITEM-2", "flattened nested options are accepted", reason)
             report.not_applicable("ITEM-5", "an option without its parent is refused", reason)
         if flat is None or flat_exchange is None:
             reason = flat_exchange.words if flat_exchange else "the menu has no options"
@@ -160,10 +162,10 @@ class Validations:
             over = self.send(line.wire())
             report.expect("ITEM-7", "more of an option than the menu allows is refused", over.refused, over)
 
-    def _chosen(self, line: Line, exchange: Exchange) -> None:
+    def _chosen(self, line: OrderLine, exchange: RoundTrip) -> None:
         report, total = self.report, food(exchange)
         if line.price is not None:
-            words = f"total without fees is {total}, the menu's prices make {line.price}"
+            words = f"total without fees is {total}, the menu's prices add up to {line.price}"
             report.expect("ITEM-1", "chosen options are priced", total == line.price, exchange, words)
         backwards = self.send(replace(line, picks=line.picks[::-1]).wire())
         met = backwards.ok and food(backwards) == total
@@ -181,7 +183,7 @@ class Validations:
         report.expect("ITEM-6", "an option's quantity of 0 is refused", none.refused, none)
         self._twice(line)
 
-    def _twice(self, line: Line) -> None:
+    def _twice(self, line: OrderLine) -> None:
         """An option listed twice counts with the sum of its quantities."""
         title = "an option listed twice counts with the sum"
         last = line.picks[-1]
@@ -193,7 +195,7 @@ class Validations:
         met = twice.ok and food(twice) == food(once)
         self.report.expect("ITEM-2", title, met, twice, decision=True)
 
-    def _orphan(self, line: Line) -> None:
+    def _orphan(self, line: OrderLine) -> None:
         child = next(pick for pick in line.picks if pick.parent is not None)
         kept = tuple(pick for pick in line.picks if pick.option.provider_id != child.parent)
         exchange = self.send(replace(line, picks=kept).wire())
@@ -201,13 +203,13 @@ class Validations:
         self.report.expect("ITEM-5", title, exchange.refused, exchange)
         refused_as(self.talk, "ITEM-5", title, exchange, 422, "orphan_option")
 
-    def _with_options(self) -> Iterator[Line]:
+    def _with_options(self) -> Iterator[OrderLine]:
         for item, _, option in self.kitchen.options():
             if (line := self.kitchen.line(item, option.provider_id)) is not None:
                 yield line
 
-    def _first(self, lines: Iterator[Line]) -> tuple[Line | None, Exchange | None]:
-        """The first line that is taken, with its answer; else the last refusal."""
+    def _first(self, lines: Iterator[OrderLine]) -> tuple[OrderLine | None, RoundTrip | None]:
+        """The first accepted line, with its answer; otherwise the last refusal."""
         exchange = None
         for line in islice(lines, _TRIES):
             exchange = self.send(line.wire())
@@ -221,12 +223,12 @@ class Validations:
         limit = menu.special_instructions_character_limit
         if not menu.allows_special_instructions:
             exchange = self.send(special_instructions="Please.")
-            title = "instructions are refused where the menu allows none"
+            title = "instructions are refused if the menu allows none"
             report.expect("ITEM-8", title, exchange.refused, exchange)
             refused_as(self.talk, "ITEM-8", title, exchange, 422, "special_instructions_not_allowed")
             return
         fitting = self.send(special_instructions="x" * min(limit if limit is not None else 40, 2000))
-        report.expect("ITEM-8", "instructions within the limit are taken", fitting.ok, fitting)
+        report.expect("ITEM-8", "instructions within the limit are accepted", fitting.ok, fitting)
         if limit is not None and limit < 100_000:
             long = self.send(special_instructions="x" * (limit + 1))
             title = "instructions over the limit are refused"
@@ -244,7 +246,7 @@ class Validations:
         refused_as(self.talk, "ITEM-1", title, unknown, 422, "unknown_item")
         for title, id in (
             ("an unknown option is refused", f"{fresh('group')}:unknown"),
-            ("an id that no menu has published is refused", "unknown"),
+            ("an unpublished id is refused", "unknown"),
         ):
             wire = self.line.wire()
             wire["item"]["options"].append({"option": {"provider_id": id, "quantity": 1}})
@@ -267,13 +269,13 @@ class Validations:
             return
         again = self.send()
         ids = [(members(answer).get("metadata") or {}).get("order_validation_id") for answer in (self.answer, again)]
-        title = "every answer has an order_validation_id, a fresh one"
+        title = "every answer has a new order_validation_id"
         met = all(isinstance(id, str) and id for id in ids) and ids[0] != ids[1]
-        report.expect("META-8", title, met, again, "it has none, or the same", decision=True)
+        report.expect("META-8", title, met, again, "it has none, or an old one", decision=True)
         kept = {name: value for name, value in metadata.items() if name.startswith("user_")}
         if kept:
             exchange = self.send(metadata=kept)
-            report.expect("META-1", "user_ members that come back are taken", exchange.ok, exchange)
+            report.expect("META-1", "returned user_ members are accepted", exchange.ok, exchange)
             strange = self.send(metadata=dict.fromkeys(kept, "sealed.1.Zm9yZ2Vk"))
             title = "credentials that do not open count as absent"
             report.expect("META-7", title, strange.ok, strange, decision=True)
@@ -281,11 +283,11 @@ class Validations:
         given = {"integration_certify": "1", **item}
         exchange = self.send(self.line.wire(metadata=given))
         met = exchange.ok and food(exchange) == food(self.answer)
-        report.expect("ITEM-9", "an item's metadata comes back with the order", met, exchange)
+        report.expect("ITEM-9", "an item's metadata is accepted in the order", met, exchange)
 
 
-def food(exchange: Exchange) -> int | None:
-    """``total`` without the fees that are itemised beside it (MONEY-9). That 10.0 is no amount is MONEY-1's to tell."""
+def food(exchange: RoundTrip) -> int | None:
+    """``total`` without the fees itemized next to it (MONEY-9). MONEY-1 checks that 10.0 is not an amount."""
     answer = members(exchange)
     total, metadata = answer.get("total"), answer.get("metadata")
     if isinstance(total, float) and total.is_integer():
@@ -295,5 +297,5 @@ def food(exchange: Exchange) -> int | None:
     return total - sum(amount for amount in amounts if is_integer(amount)) if is_integer(total) else None
 
 
-def _with_last(line: Line, pick: Pick) -> Line:
+def _with_last(line: OrderLine, pick: OptionPick) -> OrderLine:
     return replace(line, picks=(*line.picks[:-1], pick))

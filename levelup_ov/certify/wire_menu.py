@@ -1,4 +1,4 @@
-"""A menu as the wire has it, into the domain's: to be checked and to order from (MENU-1 to MENU-3, MENU-5)."""
+"""Turns a menu in JSON into the domain's menu, to check it and to order from it (MENU-1 to MENU-3, MENU-5)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from levelup_ov.certify.shapes import MISSING, Flaw, flaws, is_integer
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup, check
 
 _TOLD_WITH_IDS = ("provider_id", "name", "price")
-"""Members that the menu check judges itself, naming the ids concerned."""
+"""Members that the menu check reports itself, with the ids."""
 
 
 def problems(wire: Any) -> tuple[str, ...]:
-    """What breaks a rule in the JSON of a menu: wrong types by path, the rest with the ids concerned (MENU-3).
+    """What breaks a rule in the JSON of a menu: wrong types by path, the rest with ids (MENU-3).
 
-    ``wire`` is the whole answer, ``{"menu": {...}}``, or what stands in it.
+    ``wire`` is the whole answer, ``{"menu": {...}}``, or the object in it.
     """
     menu = unwrap(wire)
     shape = [str(flaw) for flaw in menu_flaws(menu) if not _is_told_with_ids(flaw)]
@@ -29,12 +29,12 @@ def unwrap(wire: Any) -> Any:
 
 
 def menu_flaws(menu: Any) -> Iterator[Flaw]:
-    """Members that are missing or of another type (MENU-1, MENU-2)."""
+    """Members that are missing or have the wrong type (MENU-1, MENU-2)."""
     return flaws(table("menu"), menu, "$.menu")
 
 
 def rule_problems(menu: Any) -> tuple[str, ...]:
-    """What breaks MENU-3 in a menu whose types may be wrong too."""
+    """What breaks MENU-3 in a menu that may also have wrong types."""
     priced = tuple(
         f"category can't have a price category_provider_id={_text(category, 'provider_id')}"
         for category in _wrapped(menu, "categories", "category")
@@ -44,7 +44,7 @@ def rule_problems(menu: Any) -> tuple[str, ...]:
 
 
 def read(menu: Any) -> Menu:
-    """What can be read of a menu; a member of a wrong type counts as absent, a price stays as it is."""
+    """The readable part of a menu; a member of a wrong type counts as absent, a price stays as it is."""
     return Menu(
         provider_id=_text(menu, "provider_id"),
         name=_text(menu, "name"),

@@ -1,4 +1,4 @@
-"""LevelUp web checkout: connect merchants and users, charge, refund. Its interface is told in ``docs/checkout.rst``."""
+"""LevelUp web checkout: connect merchants and users, charge, refund. ``docs/checkout.rst`` describes its interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from levelup_ov.checkout.client import LevelUpClient
 from levelup_ov.checkout.connections import Connections, Tokens
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.orders import LEDGER_ACCOUNT, Orders
-from levelup_ov.checkout.store import Store
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.config import Settings
 from levelup_ov.ordering.service import Service
 from levelup_ov.transport.session import Transport
@@ -29,13 +29,13 @@ class Checkout:
 def open_checkout(
     settings: Settings, transport: Transport, service: Service, clock: Callable[[], datetime]
 ) -> Checkout | None:
-    """The web checkout, where it is configured. ``clock`` gives the aware present."""
+    """The web checkout, if it is configured. ``clock`` returns the current time, aware."""
     if (ours := settings.checkout) is None:
         return None
-    # Like providers with accounts: a LevelUp that hangs may not hold all threads.
+    # As for providers: a hanging LevelUp must not block all threads.
     threads = max(settings.threads // 2, 1)
     levelup = LevelUpClient(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
-    store = Store(service.submissions.ledger.database)
+    store = CheckoutStore(service.submissions.ledger.database)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
     leases = Leases(store, service.submissions.ledger.observer, lease)

@@ -1,21 +1,21 @@
-"""Which amounts LevelUp is sent for a check. Pure; all amounts are cents.
+"""Which amounts to send to LevelUp for a check. Pure; all amounts are cents.
 
-A check is what a site knows of its order. LevelUp wants to know which part of the payment is tax, which is exempt,
-and so which part can take a discount and earns loyalty.
+A check has the amounts that a site knows of its order. LevelUp needs to know which part of the payment is tax and
+which is exempt, and so which part can get a discount and earns loyalty.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from levelup_ov.domain.checkout import Check
+from levelup_ov.domain.checkout import OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What is sent. ``spend`` holds ``tax`` and ``exemption``, and the discount is a part of it too."""
+    """The amounts to send. ``spend`` includes ``tax``, ``exemption`` and the discount."""
 
     spend: Cents
     tax: Cents
@@ -23,15 +23,15 @@ class Amounts:
 
     @property
     def discountable(self) -> Cents:
-        """The largest discount that can be applied: sales tax is paid in full whatever credit is redeemed."""
+        """The largest possible discount: sales tax is paid in full, whatever credit is redeemed."""
         return max(0, self.spend - self.tax - self.exemption)
 
 
 def calculate(outstanding: int, tax: int, exemption: int, payment: int, applied_discount: int = 0) -> Amounts:
-    """The amounts for ``payment`` towards a check of which ``outstanding`` is left after ``applied_discount``.
+    """The amounts for ``payment`` towards a check with ``outstanding`` left after ``applied_discount``.
 
-    A payment goes first to what earns, then to what is exempt, and only at the very end to the tax. Numbers that do
-    not fit are pulled into range; :func:`check_amounts` refuses them before.
+    A payment covers first what earns, then what is exempt, and finally the tax. Numbers out of range are clamped;
+    :func:`check_amounts` refuses them before.
     """
     outstanding += abs(applied_discount)
     payment = _clamp(payment, outstanding)
@@ -46,20 +46,20 @@ def calculate(outstanding: int, tax: int, exemption: int, payment: int, applied_
     )
 
 
-def proposed(check: Check) -> Amounts:
-    """What is proposed."""
+def proposed(check: OrderAmounts) -> Amounts:
+    """The amounts of the proposed order."""
     return calculate(check.outstanding, check.tax, check.exemption, check.payment)
 
 
-def completed(check: Check, discount: Cents) -> Amounts:
-    """What is completed, once ``discount`` has been taken off the check, and what falls of the tax with it."""
+def completed(check: OrderAmounts, discount: Cents) -> Amounts:
+    """The amounts of the completed order, after ``discount`` and the tax that it saves are subtracted."""
     tax = check.tax if check.tax_after_discount is None else check.tax_after_discount
     outstanding = check.outstanding - discount - (check.tax - tax)
     return calculate(outstanding, tax, check.exemption, check.payment, discount)
 
 
-def check_amounts(check: Check, discount: Cents | None) -> None:
-    """Refuse what cannot be right, before anybody is asked.
+def check_amounts(check: OrderAmounts, discount: Cents | None) -> None:
+    """Refuse contradictory amounts, before calling anybody.
 
     :raises Failure: ``amounts_do_not_add_up``, ``discount_too_large``.
     """
@@ -71,20 +71,20 @@ def check_amounts(check: Check, discount: Cents | None) -> None:
         rest = check.outstanding - check.tax
         _refuse(f"{check.exemption} cents exempt of {rest} outstanding without tax", "exemption_amount")
     if check.payment > check.outstanding:
-        _refuse(f"{check.payment} cents are to be paid of {check.outstanding} outstanding", "payment_amount")
+        _refuse(f"{check.payment} cents are to be paid out of {check.outstanding} outstanding", "payment_amount")
     after = check.tax_after_discount
     if after is not None and discount is None:
-        _refuse("the tax after the discount needs the discount that it is for", "discount_amount")
+        _refuse("the tax after the discount needs the discount", "discount_amount")
     if after is not None and after > check.tax:
         _refuse(f"{after} cents of tax after the discount, {check.tax} before", "tax_amount_after_discount")
     if after is not None and after < check.tax and not discount:
-        _refuse("without a discount the tax does not change", "tax_amount_after_discount")
+        _refuse("without a discount, the tax cannot change", "tax_amount_after_discount")
     if discount is not None and discount > (most := proposed(check).discountable):
         raise discount_too_large(discount, most)
 
 
-def applied_discount(check: Check, wanted: Cents | None, offered: Cents) -> Cents:
-    """The discount to apply: the one ``wanted``, or all that LevelUp ``offered``.
+def applied_discount(check: OrderAmounts, wanted: Cents | None, offered: Cents) -> Cents:
+    """The discount to apply: ``wanted``, or everything that LevelUp ``offered``.
 
     :raises Failure: ``discount_too_large``: more is wanted than offered.
     """
@@ -94,8 +94,8 @@ def applied_discount(check: Check, wanted: Cents | None, offered: Cents) -> Cent
 
 
 def discount_too_large(discount: Cents, most: Cents) -> Failure:
-    """The failure of a discount that nothing can take, or that LevelUp does not give."""
-    message = f"a discount of {discount} cents was asked for, {most} can be applied"
+    """The failure for a discount that is too large for the order, or that LevelUp does not offer."""
+    message = f"a discount of {discount} cents was requested, {most} can be applied"
     return Failure("discount_too_large", message, path="$.order.discount_amount")
 
 

@@ -1,6 +1,6 @@
-"""Tokens in headers, and OAuth's code flow by Authlib's pure functions; the calls are the client's (RFC 6749).
+"""Tokens in headers, and OAuth's code flow with Authlib's pure functions; the client makes the calls (RFC 6749).
 
-Authlib is imported by the functions that use it: it takes 4 MB, and people connect rarely.
+The functions that use Authlib import it: it takes 4 MB, and people connect rarely.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def header(*, app: Secret | None = None, merchant: Secret | None = None, user: S
 
 
 def basic(client_id: str, client_secret: Secret) -> dict[str, str]:
-    """The header by which the app proves itself at the token endpoint (RFC 6749, 2.3.1)."""
+    """The header that authenticates the app at the token endpoint (RFC 6749, 2.3.1)."""
     pair = f"{quote(client_id, safe='')}:{quote(client_secret.reveal(), safe='')}"
     return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def new_secret() -> str:
-    """A random value that nobody guesses, of 43 URL-safe characters; LevelUp takes a state of up to 100."""
+    """A random, unguessable value of 43 URL-safe characters; LevelUp accepts a state of up to 100."""
     return secrets.token_urlsafe(32)
 
 
 def digest(secret: str) -> str:
-    """What is kept of such a value. It is random and long, so a plain hash gives nothing away."""
+    """The stored form of such a value. It is random and long, so a plain hash reveals nothing."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
@@ -52,7 +52,7 @@ def authorization_url(
     state: str,
     hints: Mapping[str, str | None],
 ) -> str:
-    """The page of LevelUp on which a person decides. ``hints``: e-mail and name that the page may fill in."""
+    """LevelUp's page on which a person decides. ``hints``: e-mail and name that the page may fill in."""
     from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 
     return prepare_grant_uri(
@@ -61,7 +61,7 @@ def authorization_url(
 
 
 def authorization_code(url: str, state: str) -> str:
-    """The code in the address that the browser came back to. :raises Failure: ``authorization_refused``."""
+    """The code in the URL of the browser's return. :raises Failure: ``authorization_refused``."""
     from authlib.oauth2.rfc6749.errors import OAuth2Error
     from authlib.oauth2.rfc6749.parameters import parse_authorization_code_response
 

@@ -1,4 +1,4 @@
-"""A bound on what callers without a key can make the service do: each callback may cost a call to LevelUp."""
+"""Limits what callers without a key can make the service do: each callback may cost a call to LevelUp."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from levelup_ov.domain.failure import Failure
 
 AT_ONCE = 2
-"""Callbacks that are processed at the same time, in a worker process."""
+"""The most callbacks processed at the same time in a worker process."""
 PER_ID = 3
-"""Callbacks for one permissions request within :data:`WINDOW`."""
+"""The most callbacks for one permissions request within :data:`WINDOW`."""
 WINDOW = 10.0
 """Seconds."""
 
@@ -21,7 +21,7 @@ _REMEMBERED = 1000
 
 
 class Callbacks:
-    """Admits callbacks, in this process. ``now`` gives seconds."""
+    """Admits callbacks, in this process. ``now`` returns seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -33,7 +33,7 @@ class Callbacks:
     def room(self, id: int) -> Iterator[None]:
         """Process a callback for ``id``.
 
-        :raises Failure: ``provider_busy``; whoever waits for the answer of LevelUp can ask for it with a key.
+        :raises Failure: ``provider_busy``; a caller with a key can still ask for LevelUp's answer.
         """
         with self._lock:
             now = self._now()
@@ -55,5 +55,5 @@ class Callbacks:
 
 
 def _busy(seconds: float) -> Failure:
-    words = "too many callbacks; the user's connection can be polled with a key"
+    words = "too many callbacks in progress; poll the user's connection instead"
     return Failure("provider_busy", words, retry_after=seconds)

@@ -1,4 +1,4 @@
-"""Charging: what is asked of LevelUp, what is believed of its answer, and how a lost one is found.
+"""Charging: the call to LevelUp, what its answer proves, and how a lost answer is reconciled.
 
 A charge is a submission of the ledger's (SUB-2 to SUB-5). Its row is written at the last look, immediately before the
 bytes that charge; every later attempt is marked there too. What an answer proves is decided by
@@ -19,9 +19,9 @@ from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, in_progress, problem
-from levelup_ov.checkout.proof import Charge, PastOrder, differences, lookalikes
+from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import Order, Store, UuidTaken, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken, to_ms
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -35,20 +35,20 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement
 
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""When a charge that was ruled out after it was sent is looked for again, each time from the one before."""
+"""When to look again for a charge that was ruled out after it was sent, each from the previous look."""
 MOST_PAGES = 20
-"""Pages of a user's orders that are read for one look."""
+"""The most pages of a user's orders read for one look."""
 
 log = logging.getLogger(__name__)
 
 
 class Sending:
-    """What comes first in the last look before each attempt of a call that charges (SUB-2): its row."""
+    """The first part of the last look before each attempt to charge (SUB-2): writing the order's row."""
 
-    def __init__(self, store: Store, leases: Leases) -> None:
+    def __init__(self, store: CheckoutStore, leases: Leases) -> None:
         self._store = store
         self._leases = leases
-        self.row: Order | None = None
+        self.row: StoredOrder | None = None
         self.is_kept = False
 
     def __call__(self, trace: Mapping[str, Any] | None) -> None:
@@ -57,7 +57,7 @@ class Sending:
         now = self._leases.new()
         if self.is_kept:
             if self._store.change_order(self.row.id, ("charging",), values={"held": now, "sent": now}) is None:
-                raise in_progress("this charge was given up")
+                raise in_progress("this charge was abandoned")
         else:
             self.row = replace(self.row, held=now, sent=now)
             self._store.add_order(self.row)
@@ -65,11 +65,11 @@ class Sending:
 
 
 class Charges:
-    """All that charges; ``clock`` gives the aware present."""
+    """Charges orders; ``clock`` returns the current time, aware."""
 
     def __init__(
         self,
-        store: Store,
+        store: CheckoutStore,
         levelup: LevelUpClient,
         connections: Connections,
         leases: Leases,
@@ -96,7 +96,7 @@ class Charges:
         deadline: Deadline,
         context: RequestContext,
     ) -> Settlement:
-        """Charge. :raises Failure: nothing was charged, or it is not known."""
+        """Charge. :raises Failure: nothing was charged, or it is unknown."""
         merchant, user = self.accesses(order)
         attempt.first = sending = Sending(self._store, self._leases)
         try:
@@ -110,19 +110,19 @@ class Charges:
             raise
         return self._believe(sending.row, charge)
 
-    def find(self, order: Order | None, context: RequestContext) -> Settlement | None:
-        """What became of a charge; None: it is proven that nothing was charged.
+    def find(self, order: StoredOrder | None, context: RequestContext) -> Settlement | None:
+        """The outcome of a charge; None: it is proven that nothing was charged.
 
         Where the user's orders can be read they are read first: completing the proposed order again charges it, if
         nothing did before.
 
         :raises Failure: it cannot be found now.
         """
-        if order is None or order.state == "not_charged" or order.state == "settled" and order.uuid is None:
+        if order is None or order.state == "not_charged":
             return None
-        if order.uuid is not None:
+        if order.uuid is not None or order.state == "settled":
             return settlement(order)
-        merchant, user = self._accesses_again(order)
+        merchant, user = self._accesses_again(order, context)
         is_quiet = self._leases.has_ended(order.sent)
         history = self._unknown_of(order, self._read_history(order, user, context) if is_quiet else None)
         if history == []:
@@ -138,35 +138,35 @@ class Charges:
             raise outcome_unknown(f"an earlier attempt may still arrive: {refusal.message}", wait) from None
         except Failure as failure:
             if is_quiet and isinstance(failure, Unproven) and failure.is_over:
-                # LevelUp has spoken, and its words prove nothing.
-                what = case("charge_unproven", f"nobody can tell whether this was charged: {failure.message}")
+                # LevelUp has answered, but the answer proves nothing.
+                what = case("charge_unproven", f"it is unknown whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
         return self._believe(order, charge)
 
-    def void(self, order: Order) -> None:
-        """Record that nothing was charged, where that is proven for good."""
+    def void(self, order: StoredOrder) -> None:
+        """Record that nothing was charged, if that is finally proven."""
         values = {
             "state": "not_charged", "body": None, "look_at": None, "doubt": None, "held": None, "operator_case": None,
         }  # fmt: skip
         try:
             self._store.change_order(order.id, ("charging",), values=values)
         except LedgerUnavailable:
-            log.warning("an order that was not charged is left for reconciliation", extra={"order": order.id})
+            log.warning("charge_left_for_reconciliation", extra={"order": order.id})
 
-    def look_again(self, order: Order, context: RequestContext) -> Order:
+    def look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Look for a charge that was ruled out after it was sent.
 
-        One that is known by its UUID has to go back. One that only looks like it is a person's case: no member of a
-        history says which proposal an order comes from.
+        One that is known by its UUID has to go back. Another new order of the user at this place is a person's case: no
+        member of a history says which proposal an order comes from.
 
         :raises Failure: it could not be looked for now.
         """
-        merchant, user = self._accesses_again(order)
+        merchant, user = self._accesses_again(order, context)
         found = self._read_history(order, user, context)
         if found is not None and self._store.is_another_charging(order):
-            # What looks like it may be that one, which is settled first.
+            # A similar order may be that one, which is settled first.
             return self._next_look(order, order.looks)
         found = self._unknown_of(order, found)
         if found:
@@ -181,12 +181,12 @@ class Charges:
             except LevelUpRefused:
                 pass
             else:
-                log.error("a charge was found that had been ruled out", extra={"order": order.id, "uuid": charge.uuid})
-                self._charged(order, charge, Failure("charge_refunded", "the charge came after it was ruled out"))
+                log.error("charge_exists_but_ruled_out", extra={"order": order.id, "uuid": charge.uuid})
+                self._charged(order, charge, Failure("charge_refunded", "the charge arrived after it was ruled out"))
                 return self._store.order(order.id) or order
         return self._next_look(order, order.looks + 1)
 
-    def _next_look(self, order: Order, looks: int) -> Order:
+    def _next_look(self, order: StoredOrder, looks: int) -> StoredOrder:
         values: dict[str, Any] = {"looks": looks, "body": None, "look_at": None, "operator_case": None}
         if looks < len(LOOKS):
             look_at = self._now() + LOOKS[looks] // timedelta(milliseconds=1)
@@ -205,14 +205,14 @@ class Charges:
                 self.void(sending.row)
             raise
 
-    def _complete_again(self, order: Order, merchant: Access, user: Access, context: RequestContext) -> Charge:
-        """Complete the same proposed order once more.
+    def _complete_again(self, order: StoredOrder, merchant: Access, user: Access, context: RequestContext) -> Charge:
+        """Complete the same proposed order again.
 
         :raises LevelUpRefused: this and every earlier attempt that was answered charged nothing.
         :raises Failure: this is not known.
         """
         if (body := self._sealer.open(order.body or "", order.id)) is None:
-            raise outcome_unknown("what would complete the proposed order cannot be opened")
+            raise outcome_unknown("the sealed proposal of this order cannot be opened")
         mark = ""
 
         def look(_: Mapping[str, Any] | None) -> None:
@@ -220,20 +220,20 @@ class Charges:
             mark = self._leases.new()
             values = {"sent": mark, "held": mark}
             if self._store.change_order(order.id, ("charging", "not_charged"), values=values) is None:
-                raise in_progress("this charge was settled meanwhile")
+                raise in_progress("this charge was settled by another request")
 
         try:
             with self._levelup.calls(context.deadline, context.calls, Placement(look)) as calls:
                 return calls.complete(merchant.token, user.token, json.loads(body), again=True)
         except (LevelUpRefused, Unproven) as refusal:
             if mark and getattr(refusal, "is_over", True):
-                # It was answered: nothing of it can arrive later.
+                # Every attempt was answered, so nothing can arrive later.
                 values = {"sent": order.sent, "held": order.held}
                 self._store.change_order(order.id, ("charging", "not_charged"), held=mark, values=values)
             raise
 
-    def _believe(self, order: Order, charge: Charge) -> Settlement:
-        """Take an answer for the charge of ``order``, if it is one with what was asked for.
+    def _believe(self, order: StoredOrder, charge: Charge) -> Settlement:
+        """Accept an answer as the charge of ``order``, if it matches the request.
 
         One that differs is believed when LevelUp tells it twice, on connections of their own; then it has to go back.
 
@@ -243,16 +243,16 @@ class Charges:
         if not wrong:
             return self._charged(order, charge, None)
         facts = {"order": order.id, "members": wrong}
-        log.error("charge_differs: LevelUp tells of another charge than was asked for", extra=facts)
+        log.error("charge_differs", extra=facts)
         told = json.dumps(asdict(charge))
-        words = f"LevelUp tells of another charge than was asked for: {'; '.join(wrong)}"
+        words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
         if order.doubt == told and not wrong[0].startswith("uuid"):
             return self._charged(order, charge, Failure("provider_protocol_error", words))
         self._store.change_order(order.id, ("charging",), values={"doubt": told})
         raise broken_protocol(words)
 
-    def _charged(self, order: Order, charge: Charge, why_not: Failure | None) -> Settlement:
-        """Record a charge; ``why_not``: why it has to go back."""
+    def _charged(self, order: StoredOrder, charge: Charge, why_not: Failure | None) -> Settlement:
+        """Record a charge; ``why_not``: why it must be refunded."""
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -271,22 +271,22 @@ class Charges:
         if why_not is not None:
             values["held"] = None
         try:
-            # A late answer to a charge that was ruled out still counts: the money is gone.
+            # A late answer to a charge that was ruled out still counts: the money was taken.
             changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values)
         except UuidTaken:
-            log.error("uuid_seen_before: LevelUp tells of another order's charge", extra={"order": order.id})
-            raise broken_protocol("LevelUp tells of a charge that is another order's (uuid)") from None
+            log.error("charge_of_another_order", extra={"order": order.id})
+            raise broken_protocol("LevelUp reports a charge that belongs to another order (uuid)") from None
         now = changed or self._store.order(order.id)
         if now is None or now.uuid != charge.uuid:
             facts = {"order": order.id, "uuid": charge.uuid}
-            log.error("two_charges: an order has another charge already", extra=facts)
-            raise broken_protocol("LevelUp tells of a second charge for this order (uuid)")
+            log.error("two_charges_for_one_order", extra=facts)
+            raise broken_protocol("LevelUp reports a second charge for this order (uuid)")
         return settlement(now, order.spend + order.tip)
 
-    def _rule_out(self, order: Order, others: list[PastOrder]) -> None:
+    def _rule_out(self, order: StoredOrder, others: list[PastOrder]) -> None:
         """Nothing was charged as far as LevelUp tells; since something was sent, it is looked for again.
 
-        ``others``: orders of the user that only look like it.
+        ``others``: unknown orders of the user at the same place.
         """
         look_at = self._now() + LOOKS[0] // timedelta(milliseconds=1)
         values = {
@@ -295,16 +295,17 @@ class Charges:
         }  # fmt: skip
         self._store.change_order(order.id, ("charging",), values=values)
 
-    def _read_history(self, order: Order, user: Access, context: RequestContext) -> list[PastOrder] | None:
+    def _read_history(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
         """The user's orders that may be this charge; None: they cannot be read.
 
         That there are none is believed when it was read twice: an empty answer is easily another's.
 
         :raises Failure: the platform gives no answer that can be used.
         """
-        return self._read_once(order, user, context) or self._read_once(order, user, context)
+        found = self._read_once(order, user, context)
+        return self._read_once(order, user, context) if found == [] else found
 
-    def _read_once(self, order: Order, user: Access, context: RequestContext) -> list[PastOrder] | None:
+    def _read_once(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
         if "read_user_orders" not in user.connection.permissions.split():
             return None
         read: list[PastOrder] = []
@@ -323,32 +324,32 @@ class Charges:
             if refusal.code == "user_token_refused":
                 return None
             raise
-        return lookalikes(read, location_id=order.location_id, spend=order.spend, tip=order.tip)
+        return may_be_ours(read, location_id=order.location_id)
 
-    def _unknown_of(self, order: Order, history: list[PastOrder] | None) -> list[PastOrder] | None:
-        """Those of a history that are no order of ours, and none that was there when this one was ruled out."""
+    def _unknown_of(self, order: StoredOrder, history: list[PastOrder] | None) -> list[PastOrder] | None:
+        """The orders of a history that are not ours, and were not there when this one was ruled out."""
         if not history:
             return history
         known = self._store.known_uuids([each.uuid for each in history]) | set((order.seen or "").split())
         return [each for each in history if each.uuid not in known]
 
-    def _accesses_again(self, order: Order) -> tuple[Access, Access]:
+    def _accesses_again(self, order: StoredOrder, context: RequestContext) -> tuple[Access, Access]:
         try:
-            merchant = self._connections.access_again("merchant", order.merchant)
-            return merchant, self._connections.access_again("user", order.user)
+            merchant = self._connections.access_again("merchant", order.merchant, context)
+            return merchant, self._connections.access_again("user", order.user, context)
         except Failure as failure:
             if failure.code in CUT_OFF:
-                # They may connect again; until then a person can settle it.
-                what = case("not_connected", f"nobody can tell whether this was charged: {failure.message}")
+                # The user may connect again; until then, a person can settle it.
+                what = case("not_connected", f"it is unknown whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging", "not_charged"), values={"operator_case": what})
             raise
 
     def _new(
         self, order: CheckoutOrder, delivery: Delivery | None, reference: str, proposed_uuid: str, discount: Cents
-    ) -> tuple[Order, dict[str, Any]]:
+    ) -> tuple[StoredOrder, dict[str, Any]]:
         sent = amounts.completed(order.check, discount)
         body = {**body_of(order, sent), "applied_discount_amount": discount, "proposed_order_uuid": proposed_uuid}
-        row = Order(
+        row = StoredOrder(
             id=reference,
             state="charging",
             merchant=order.merchant,
@@ -371,7 +372,7 @@ class Charges:
 
 
 def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
-    """What LevelUp is sent for an order."""
+    """The body sent to LevelUp for an order."""
     return {
         "location_id": order.location_id,
         "identifier_from_merchant": order.identifier,
@@ -379,7 +380,7 @@ def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
         "tax_amount": sent.tax,
         "tip_amount": order.check.tip,
         "exemption_amount": sent.exemption,
-        # A part of a payment would leave an order that is charged, but not paid.
+        # A partial payment would leave an order that is charged but not paid.
         "partial_authorization_allowed": False,
         "discount_only": False,
         **(order.details or {}),
@@ -387,9 +388,9 @@ def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
     }
 
 
-def settlement(order: Order, expected: Cents | None = None) -> Settlement:
-    """What the ledger records of a charge."""
-    uuid = order.uuid or ""
+def settlement(order: StoredOrder, expected: Cents | None = None) -> Settlement:
+    """What the ledger records of a charge, or of what a person has settled: its key charges nothing more."""
+    uuid = order.uuid or f"settled {order.id}"
     expected = order.gross if expected is None else expected
     placed = Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=order.total)
     return Settlement(placed, {"order": order.id})

@@ -1,4 +1,4 @@
-"""A client of LevelUp's API: typed answers, and every refusal an error of the closed list.
+"""A client for LevelUp's API: typed answers, and every refusal is an error of the closed list.
 
 All calls go through :mod:`levelup_ov.transport.session`: within a deadline, nothing sent twice that does not allow it.
 Answers are read member by member; amounts are cents.
@@ -23,7 +23,6 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ordering.bulkhead import Bulkhead
-from levelup_ov.redaction import scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.json_object import MAX_INTEGER, JSONObject
 from levelup_ov.transport.placement import Placement
@@ -34,12 +33,12 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 POOL = "checkout/levelup"
-"""The name of the pool of connections; no account can have it."""
+"""The name of the connection pool; no account can have it."""
 
 _TOKEN = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,100}")
-"""At most 100 bytes, and nothing that would end it in a header."""
+"""At most 100 bytes, without characters that would break a header."""
 MAX_PAGES = 100
-"""Pages of a list that are read; a merchant with more locations than they hold is a fault of the list."""
+"""The most pages of a list that are read; more would be a fault of the list."""
 _CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "basic_v1": (("title", "description"), ()),
     "spend_based_loyalty_v1": ((), ("earn_amount", "progress_amount", "required_spend_amount")),
@@ -47,13 +46,13 @@ _CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (), ("earn_amount", "progress_visit_count", "required_visit_count", "qualifying_order_spend_amount"),
     ),
 }  # fmt: skip
-"""Texts and numbers of each representation; the iOS library and its fixtures name them."""
+"""Strings and numbers of each representation, as named by the iOS library and its fixtures."""
 _NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token with LevelUp's id of the user it is for, where it was told."""
+    """A token, with LevelUp's id of its user if known."""
 
     secret: Secret
     user_id: int | None = None
@@ -69,7 +68,7 @@ class PermissionsRequest:
 
 
 class LevelUpLocation(NamedTuple):
-    """A location of a merchant, with LevelUp's ids of both; ``merchant_id`` is None where it was not told."""
+    """A location of a merchant, with LevelUp's ids of both; ``merchant_id`` is None if unknown."""
 
     id: int
     name: str | None
@@ -78,7 +77,7 @@ class LevelUpLocation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """``id``: LevelUp's, where it tells."""
+    """``id``: LevelUp's id, if known."""
 
     id: int | None
     email: str
@@ -88,7 +87,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposed order, and the discount that it would get."""
+    """A proposed order and its possible discount."""
 
     uuid: str
     discount: Cents
@@ -96,7 +95,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Loyalty:
-    """``spend_remaining``: None for a programme that counts visits."""
+    """``spend_remaining``: None for a program that counts visits."""
 
     potential_credit: Cents
     spend_remaining: Cents | None
@@ -104,7 +103,7 @@ class Loyalty:
 
 
 class MerchantCredit(NamedTuple):
-    """Credit of one merchant: what is taken off its checks, and what is on its gift card."""
+    """One merchant's credit: the discount on its checks, and the balance of its gift card."""
 
     discount: Cents
     gift_card: Cents
@@ -117,7 +116,7 @@ class CardPage:
 
 
 class Unproven(Unanswered):
-    """LevelUp refused to complete an order in words that do not prove that nothing was charged.
+    """LevelUp refused to complete an order, in a form that does not prove that nothing was charged.
 
     ``is_over``: every attempt of the call was answered, so that nothing of it can arrive later.
     """
@@ -171,21 +170,21 @@ class LevelUpClient:
             calls=log,
             own=True,
             placement=placement,
+            known=[self._client_secret],
         )
-        session.conceal(self._client_secret.reveal())
-        try:
-            with self._bulkhead.room(POOL):
+        with self._bulkhead.room(POOL), session:
+            try:
                 yield LevelUpSession(self, session)
-        except Failure as failure:
-            if maintenance and failure.code == "provider_unavailable":
-                failure.message = f"LevelUp: {maintenance[0]}"
-            failure.message = scrub(failure.message, session.secrets)
-            raise
-        finally:
-            session.close()
+            except Unanswered as failure:
+                if not maintenance or failure.code != "provider_unavailable":
+                    raise
+                words, status = f"LevelUp: {maintenance[0]}", failure.status
+                raise Unanswered(
+                    failure.code, words, sent=failure.sent, status=status, retry_after=failure.retry_after
+                ) from failure
 
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
-        """The app's token; a new one where the one ``refused`` is still the newest."""
+        """The app's token; a new one if ``refused`` is still the newest."""
         if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
             raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
         try:
@@ -203,18 +202,18 @@ class LevelUpClient:
             self._lock.release()
 
     def exchange(self, code: str, redirect_uri: str, deadline: Deadline, log: list[Call]) -> Token:
-        """The token for a code of OAuth's; a code is good once, so the call is never repeated.
+        """The token for an OAuth code. A code is valid once, so the call is never repeated.
 
         :raises Failure: ``authorization_refused``, or why there was no answer.
         """
         session = Session(
             self._transport, POOL, base_url=self.base_url, headers=basic(self.api_key, self._client_secret),
-            error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True,
+            error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True, known=[self._client_secret],
         )  # fmt: skip
         with session:
             answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).object()
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
-            raise broken_protocol("LevelUp gave a token of an unknown type")
+            raise broken_protocol("LevelUp sent a token of an unknown type")
         secret = _token(answer, "access_token", session)
         return Token(secret, answer.integer("user_id", None))
 
@@ -222,7 +221,7 @@ class LevelUpClient:
 class LevelUpSession:
     """The calls themselves. Each takes the tokens it needs, and raises what :class:`Session` does.
 
-    An answer is believed only with the status of its documentation and with what was asked for in it.
+    An answer counts only with its documented status, and if it is about what was requested.
     """
 
     def __init__(self, levelup: LevelUpClient, session: Session) -> None:
@@ -237,14 +236,14 @@ class LevelUpSession:
         return self._permissions_request(self._as_app("POST", "/v15/apps/permissions_requests", body))
 
     def permissions_request(self, number: int) -> PermissionsRequest:
-        """What became of it."""
+        """The state of a permissions request."""
         request = self._permissions_request(self._as_app("GET", f"/v15/apps/permissions_requests/{number}"))
         if request.id != number:
-            raise broken_protocol("LevelUp tells of another permissions request than was asked for (id)")
+            raise broken_protocol("LevelUp answered about another permissions request (id)")
         return request
 
     def create_user(self, email: str, first_name: str, last_name: str, permissions: Sequence[str]) -> Token:
-        """Make an account of record."""
+        """Create an account of record."""
         body = {
             "user": {"email": email, "first_name": first_name, "last_name": last_name},
             "permission_keynames": list(permissions),
@@ -270,7 +269,7 @@ class LevelUpSession:
         return [_address(each.member("user_address")) for each in _list(self._get("/v15/user_addresses", user=user))]
 
     def add_address(self, user: Secret, address: Mapping[str, str | None]) -> dict[str, Any]:
-        """Add one, and give it with its id."""
+        """Add an address; returns it with its id."""
         body = {"user_address": dict(address)}
         reply = self.session.post("/v15/user_addresses", body, headers=self._header(user=user))
         return _address(reply.object().member("user_address"))
@@ -290,7 +289,7 @@ class LevelUpSession:
         return answer.member("credit").cents("total_amount")
 
     def loyalty(self, user: Secret, merchant_id: int) -> Loyalty:
-        """How far the user is with a merchant's loyalty."""
+        """The user's progress in a merchant's loyalty program."""
         answer = self._get(f"/v15/merchants/{merchant_id}/loyalty", user=user).object().member("loyalty")
         return Loyalty(
             answer.cents("potential_credit_amount", 0),
@@ -315,13 +314,13 @@ class LevelUpSession:
         }
 
     def merchant_credit(self, user: Secret, location_id: int) -> MerchantCredit:
-        """The part of the user's credit that the merchant pays for."""
+        """The merchant-funded part of the user's credit."""
         answer = self._get(f"/v15/locations/{location_id}/merchant_funded_credit", user=user).object()
         credit = answer.member("merchant_funded_credit")
         return MerchantCredit(credit.cents("discount_amount", 0), credit.cents("gift_card_amount", 0))
 
     def card_page(self, user: Secret, return_to: str | None) -> CardPage:
-        """The page of LevelUp's on which the user may type the one card."""
+        """LevelUp's page on which the user enters the card."""
         body = {"credit_card_page": {"redirect_uri": return_to} if return_to else {}}
         reply = self.session.post("/v15/credit_card_pages", body, headers=self._header(user=user))
         answer = reply.object().member("credit_card_page")
@@ -353,7 +352,7 @@ class LevelUpSession:
         *,
         again: bool = False,
     ) -> Charge:
-        """Charge a proposed order. The same body again gives the same order, so this may be repeated.
+        """Charge a proposed order. The same body returns the same order, so this may be repeated.
 
         ``again``: an attempt before this call may have charged it; then fewer refusals are proof.
 
@@ -369,7 +368,7 @@ class LevelUpSession:
                 trace=trace,
             )
         except LevelUpRefused as refusal:
-            # An attempt of this call that had no answer may have charged, or charge later.
+            # An unanswered attempt of this call may have charged, or may charge later.
             alone = refusal.proof
             if alone and proves_no_charge(refusal.status, refusal.object, refusal.property, again=again):
                 raise
@@ -386,12 +385,12 @@ class LevelUpSession:
         )
 
     def order(self, merchant: Secret, merchant_id: int, uuid: str) -> PastOrder:
-        """An order as its merchant can read it. :raises LevelUpRefused: 404 without a body: there is none."""
+        """An order as its merchant sees it. :raises LevelUpRefused: 404 without a body: there is none."""
         reply = self._get(f"/v15/merchants/{merchant_id}/orders/{uuid}", merchant=merchant)
         return _the_order(reply, uuid)
 
     def refund(self, merchant: Secret, uuid: str, confirmation: Secret | None) -> PastOrder:
-        """Refund a whole order; the order as it is now. Never repeated: a second one would be refused."""
+        """Refund a whole order; returns it as it is now. Never repeated, because a second refund would be refused."""
         body = None
         if confirmation is not None:
             body = {"refund": {"manager_confirmation": self.session.conceal(confirmation.reveal())}}
@@ -402,11 +401,11 @@ class LevelUpSession:
         return order
 
     def managed_locations(self, merchant: Secret) -> list[LevelUpLocation]:
-        """The locations that a merchant's token is for; any token of a merchant that is alive may ask."""
+        """The locations of a merchant's token; every valid merchant token may ask."""
         return self._places("/v15/managed_locations", merchant)
 
     def revoke(self, *, merchant: Secret | None = None, user: Secret | None = None) -> None:
-        """Give a token back."""
+        """Revoke a token."""
         self.session.call(
             "DELETE",
             "/v15/access_tokens",
@@ -419,7 +418,7 @@ class LevelUpSession:
         self, path: str, *, merchant: Secret | None = None, user: Secret | None = None, page: int | None = None
     ) -> Reply:
         params = None if page is None else {"page": str(page)}
-        # A list without entries is answered without a body.
+        # An empty list is answered without a body.
         return self.session.get(path, params=params, headers=self._header(merchant=merchant, user=user), also=(204,))
 
     def _places(self, path: str, merchant: Secret) -> list[LevelUpLocation]:
@@ -440,7 +439,7 @@ class LevelUpSession:
         raise broken_protocol(f"LevelUp's list of locations does not end after {MAX_PAGES} pages")
 
     def _as_app(self, method: str, path: str, body: Any = None) -> Reply:
-        """A call with the app's token; once more with a new one where that was refused, since it had no effect."""
+        """A call with the app's token; repeated with a new token if it was refused, because it then had no effect."""
         token = self._levelup.app_token(self.session)
         try:
             return self.session.call(method, path, body=body, headers=self._header(app=token))
@@ -463,17 +462,17 @@ class LevelUpSession:
 
 
 def _token(answer: JSONObject, name: str, session: Session) -> Secret:
-    """A token that can stand in a header. :raises Unanswered: ``provider_protocol_error``."""
+    """A token that is valid in a header. :raises Unanswered: ``provider_protocol_error``."""
     token = answer.text(name)
     if not _TOKEN.fullmatch(token):
-        raise broken_protocol("LevelUp gave a token that cannot be one")
+        raise broken_protocol("LevelUp sent a value that cannot be a token")
     return Secret(session.conceal(token))
 
 
 def _expected(reply: Reply) -> JSONObject:
     """The answer, if its status is the documented one. :raises Unanswered: ``provider_protocol_error``."""
     if reply.status not in (200, 201):
-        raise broken_protocol(f"LevelUp answers with status {reply.status}, which says nothing")
+        raise broken_protocol(f"LevelUp answers with status {reply.status}, which proves nothing")
     return reply.object()
 
 
@@ -485,12 +484,12 @@ def _check_currency(answer: JSONObject) -> None:
 def _the_order(reply: Reply, uuid: str) -> PastOrder:
     order = _past_order(_expected(reply).member("order"))
     if order.uuid != uuid:
-        raise broken_protocol("LevelUp tells of another order than was asked for (uuid)")
+        raise broken_protocol("LevelUp answered about another order (uuid)")
     return order
 
 
 def _list(reply: Reply) -> list[JSONObject]:
-    """The objects of an answer that is an array; an answer without a body has none."""
+    """The objects of an answer that is an array; an empty body has none."""
     return [] if reply.status == 204 else JSONObject({"entries": reply.json()}).each("entries")
 
 

@@ -1,4 +1,4 @@
-"""Connecting merchants and users: OAuth, permissions requests, accounts of record; and what is read of a user."""
+"""Connecting merchants and users: OAuth, permissions requests, accounts of record; and reading a user's data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from levelup_ov.checkout.authorization import (
 )
 from levelup_ov.checkout.client import CardPage, LevelUpClient, LevelUpLocation, PermissionsRequest, Profile
 from levelup_ov.checkout.proof import PastOrder
-from levelup_ov.checkout.store import Connected, Kind, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, Connected, Kind, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import broken_protocol
@@ -31,10 +31,10 @@ from levelup_ov.sealing import Sealer
 STATE_LIFETIME = timedelta(minutes=10)
 """How long a person may take on LevelUp's pages."""
 CONFIRMATION_LIFETIME = timedelta(minutes=10)
-"""How long a site may take to confirm that it was its visitor who came back."""
+"""How long a site may take to confirm that its visitor came back."""
 SEALED_FOR = "levelup checkout token"
 CUT_OFF = ("connection_not_found", "not_connected")
-"""Failures of what only a person who connects again, or an operator, can bring to an end."""
+"""Failures that only a new connection or an operator can resolve."""
 
 _PREFIXES: Mapping[Kind, str] = {"merchant": "mer_", "user": "usr_"}
 _CALLBACKS: Mapping[Kind, str] = {"merchant": "/checkout/merchants/callback", "user": "/checkout/users/callback"}
@@ -44,16 +44,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A connection that can be used, with its token opened."""
+    """A usable connection, with its token opened."""
 
     connection: Connected
     token: Secret
 
 
 class Tokens:
-    """Seals and opens tokens, each for its own connection; one under an older key is sealed again when it is used."""
+    """Seals and opens tokens, each bound to its connection; a token under an older key is resealed when used."""
 
-    def __init__(self, store: Store, keys: Sequence[Secret]) -> None:
+    def __init__(self, store: CheckoutStore, keys: Sequence[Secret]) -> None:
         self._store = store
         self._sealer = Sealer(keys, SEALED_FOR)
         self._newest = Sealer(keys[:1], SEALED_FOR)
@@ -62,7 +62,7 @@ class Tokens:
         return self._sealer.seal(token.reveal(), connection)
 
     def open(self, connection: Connected) -> Secret | None:
-        """The token; None if there is none, or it was sealed under a key that we no longer have."""
+        """The token; None if there is none, or if its key is gone."""
         if connection.token is None or (token := self._sealer.open(connection.token, connection.id)) is None:
             return None
         if self._newest.open(connection.token, connection.id) is None:
@@ -71,10 +71,15 @@ class Tokens:
 
 
 class Connections:
-    """All that concerns connections. ``return_url``: our own public address; ``clock`` gives the aware present."""
+    """Everything about connections. ``return_url``: our public address; ``clock`` returns the current time, aware."""
 
     def __init__(
-        self, store: Store, levelup: LevelUpClient, tokens: Tokens, return_url: str, clock: Callable[[], datetime]
+        self,
+        store: CheckoutStore,
+        levelup: LevelUpClient,
+        tokens: Tokens,
+        return_url: str,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._levelup = levelup
@@ -93,15 +98,15 @@ class Connections:
         return self._start("user", return_to, permissions, hints)
 
     def come_back(self, kind: Kind, url: str, context: RequestContext) -> str:
-        """A browser comes back from LevelUp to ``url``; the address to send it on to.
+        """A browser returns from LevelUp to ``url``; returns the URL to redirect it to.
 
-        :raises Failure: ``invalid_state``: nobody knows whose request this answers.
+        :raises Failure: ``invalid_state``: it is unknown whose request this answers.
         """
         arguments = dict(parse_qsl(urlsplit(url).query))
         state = arguments.get("state", "")
         connection = self._store.take_state(digest(state), kind, self._now()) if state else None
         if connection is None or connection.return_to is None:
-            raise Failure("invalid_state", "this state was not given out here, was used, or is too old")
+            raise Failure("invalid_state", "this state was not issued here, was used already, or is too old")
         if "error" in arguments:
             self._store.change_connection(connection.id, ("pending",), state="refused")
             error = "access_denied" if arguments["error"] == "access_denied" else "authorization_refused"
@@ -109,10 +114,12 @@ class Connections:
         try:
             code = authorization_code(url, state)
             token = self._levelup.exchange(code, self._redirect_uri(kind), context.deadline, context.calls)
-            levelup_id = token.user_id if kind == "user" else self._ask_merchant(token.secret, context)
+            levelup_id = token.user_id
+            if kind == "merchant" or levelup_id is None:
+                levelup_id = self._whose(kind, token.secret, connection.permissions, context)
         except Failure as failure:
-            # The person stands between two sites: the shop is told, in the address that it gave.
-            log.warning("OAuth did not end with a token", extra={"code": failure.code, "connection": connection.id})
+            # The person is between two sites: report it to the shop, in the URL that it gave.
+            log.warning("oauth_ended_without_token", extra={"code": failure.code, "connection": connection.id})
             self._store.change_connection(connection.id, ("pending",), state="refused")
             return _with_query(connection.return_to, connection=connection.id, error=failure.code)
         confirmation = new_secret()
@@ -128,7 +135,7 @@ class Connections:
         return _with_query(connection.return_to, connection=connection.id, confirmation=confirmation)
 
     def confirm(self, kind: Kind, id: str, confirmation: str) -> Connected:
-        """Make a connection usable whose person came back to the site that began it.
+        """Make a connection usable after its person came back to the site that started it.
 
         :raises Failure: ``connection_not_found``, ``invalid_confirmation``.
         """
@@ -145,18 +152,19 @@ class Connections:
             request = calls.request_permissions(email, permissions)
         connection = replace(self._new("user", permissions), request_id=request.id)
         self._store.add_connection(connection)
-        return self._answered(connection, request)
+        return self._answered(connection, request, context)
 
     def poll(self, id: str, context: RequestContext) -> Connected:
-        """What became of a permissions request. :raises Failure: ``connection_not_found``."""
+        """The state of a permissions request. :raises Failure: ``connection_not_found``."""
         connection = self.show("user", id)
         if connection.state != "pending" or connection.request_id is None:
             return connection
         with self._levelup.calls(context.deadline, context.calls) as calls:
-            return self._answered(connection, calls.permissions_request(connection.request_id))
+            request = calls.permissions_request(connection.request_id)
+        return self._answered(connection, request, context)
 
     def permissions_answered(self, request_id: int, context: RequestContext) -> None:
-        """Somebody says that a permissions request was answered: LevelUp is asked, whoever it was.
+        """A caller claims that a permissions request was answered: ask LevelUp, whoever it was.
 
         :raises Failure: ``connection_not_found``.
         """
@@ -167,7 +175,7 @@ class Connections:
     def create_user(
         self, email: str, first_name: str, last_name: str, permissions: Sequence[str], context: RequestContext
     ) -> Connected:
-        """Make an account of record at LevelUp. :raises Failure: ``email_taken``, among others."""
+        """Create an account of record at LevelUp. :raises Failure: ``email_taken``, among others."""
         with self._levelup.calls(context.deadline, context.calls) as calls:
             token = calls.create_user(email, first_name, last_name, permissions)
         connection = self._new("user", permissions)
@@ -176,19 +184,19 @@ class Connections:
         self._store.add_connection(connection)
         return connection
 
-    def show(self, kind: Kind, id: str) -> Connected:
+    def show(self, kind: Kind, id: str, path: str | None = None) -> Connected:
         """A connection, whatever its state. :raises Failure: ``connection_not_found``."""
         connection = self._store.connection(id)
         if connection is None or connection.kind != kind:
-            raise _not_found()
+            raise _not_found(path)
         return connection
 
     def merchants(self) -> list[Connected]:
-        """The merchants that are connected."""
+        """The connected merchants."""
         return self._store.connections("merchant", "connected")
 
     def disconnect(self, kind: Kind, id: str, context: RequestContext) -> Connected:
-        """Forget the token, and revoke it at LevelUp if that can be reached.
+        """Forget the token, and revoke it at LevelUp if possible.
 
         :raises Failure: ``connection_not_found``.
         """
@@ -202,37 +210,42 @@ class Connections:
                 with self._levelup.calls(context.deadline, context.calls) as calls:
                     calls.revoke(**{kind: token})
             except Failure as failure:
-                log.warning("a forgotten token was not revoked", extra={"connection": id, "code": failure.code})
+                log.warning("token_not_revoked", extra={"connection": id, "code": failure.code})
         return self.show(kind, id)
 
     def access(self, kind: Kind, id: str, *, path: str | None = None) -> Access:
-        """A connection that can be used. :raises Failure: ``connection_not_found``, ``not_connected``."""
-        try:
-            connection = self.show(kind, id)
-        except Failure as failure:
-            failure.path = path
-            raise
+        """A usable connection. :raises Failure: ``connection_not_found``, ``not_connected``."""
+        connection = self.show(kind, id, path)
         token = self._tokens.open(connection) if connection.state == "connected" else None
         if token is None:
             state = "connected, but its token cannot be opened" if connection.state == "connected" else connection.state
             raise Failure("not_connected", f"the {kind} is {state}; connect again", path=path)
         return Access(connection, token)
 
-    def access_again(self, kind: Kind, id: str) -> Access:
+    def access_again(self, kind: Kind, id: str, context: RequestContext) -> Access:
         """The same for an order of earlier: the newest connection of the same merchant or user counts.
+
+        One that allows less than the order was begun with counts only where there is no other. Where it is not known
+        whose connection it is, LevelUp is asked: the next one is to be recognised.
 
         :raises Failure: ``connection_not_found``, ``not_connected``.
         """
         connection = self.show(kind, id)
         if connection.levelup_id is not None:
-            newest = self._store.connected_as(kind, connection.levelup_id)
-            return self.access(kind, newest.id if newest else id)
-        return self.access(kind, id)
+            found, needed = self._store.connected_as(kind, connection.levelup_id), set(connection.permissions.split())
+            able = [each for each in found if needed <= set(each.permissions.split())]
+            return self.access(kind, next((each.id for each in able or found), id))
+        access = self.access(kind, id)
+        levelup_id = self._whose(kind, access.token, connection.permissions, context)
+        if levelup_id is None:
+            return access
+        self._store.change_connection(id, ("connected",), levelup_id=levelup_id)
+        return replace(access, connection=replace(connection, levelup_id=levelup_id))
 
     def token_refused(
         self, failure: Failure, merchant: Access, user: Access | None, location_id: int, context: RequestContext
     ) -> None:
-        """Forget a token that LevelUp takes no more; called with the failure of an order or a refund.
+        """Forget a token that LevelUp no longer accepts; called with the failure of a call that used it.
 
         LevelUp is asked once more, by a call that needs no permission: the refused one may have lacked one, or have
         been about another merchant's place.
@@ -248,7 +261,7 @@ class Connections:
             return
         if changed:
             facts = {"connection": dead.connection.id, "code": failure.code}
-            log.warning("LevelUp takes this token no more: the connection is disconnected", extra=facts)
+            log.warning("connection_token_refused", extra=facts)
 
     def _is_dead(self, access: Access, location_id: int, refusal: str, context: RequestContext) -> bool:
         try:
@@ -261,25 +274,31 @@ class Connections:
             return failure.code == refusal
         return False
 
-    # What LevelUp knows of a connection.
+    # Data at LevelUp.
 
     def locations(self, id: str, context: RequestContext) -> list[LevelUpLocation]:
         """The locations of a merchant; where LevelUp never told which merchant it is, those of its token."""
         access = self.access("merchant", id)
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            if access.connection.levelup_id is None:
-                places = calls.managed_locations(access.token)
-                self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
-                return places
-            return calls.locations(access.token, access.connection.levelup_id)
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                if access.connection.levelup_id is None:
+                    places = calls.managed_locations(access.token)
+                    self._store.change_connection(id, ("connected",), levelup_id=_merchant_of(places))
+                    return places
+                return calls.locations(access.token, access.connection.levelup_id)
+        except Failure as failure:
+            self.token_refused(failure, access, None, 0, context)
+            raise
 
     def profile(self, id: str, context: RequestContext) -> Profile:
         """A user's basic information."""
         access = self.access("user", id)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             profile = calls.profile(access.token)
-        if access.connection.levelup_id is not None and profile.id not in (access.connection.levelup_id, None):
-            raise broken_protocol("LevelUp tells of another user than was asked for (id)")
+        if access.connection.levelup_id is None and profile.id is not None:
+            self._store.change_connection(id, ("connected",), levelup_id=profile.id)
+        elif profile.id not in (access.connection.levelup_id, None):
+            raise broken_protocol("LevelUp answered about another user (id)")
         return profile
 
     def addresses(self, id: str, context: RequestContext) -> list[dict[str, Any]]:
@@ -289,7 +308,7 @@ class Connections:
             return calls.addresses(access.token)
 
     def add_address(self, id: str, address: Mapping[str, str | None], context: RequestContext) -> dict[str, Any]:
-        """Add an address, and give it with its id."""
+        """Add an address; returns it with its id."""
         access = self.access("user", id)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.add_address(access.token, address)
@@ -306,14 +325,19 @@ class Connections:
         with self._levelup.calls(context.deadline, context.calls) as calls:
             return calls.card_page(access.token, return_to)
 
-    def _ask_merchant(self, token: Secret, context: RequestContext) -> int | None:
-        """LevelUp's id of the merchant that a new token is for; None where it does not tell now."""
+    def _whose(self, kind: Kind, token: Secret, permissions: str, context: RequestContext) -> int | None:
+        """LevelUp's id of the owner of a token: a merchant by its locations, a user by the profile.
+
+        None: LevelUp does not answer now, or the user has not allowed reading it.
+        """
+        if kind == "user" and "read_user_basic_info" not in permissions.split():
+            return None
         try:
             with self._levelup.calls(context.deadline, context.calls) as calls:
-                return _merchant_of(calls.managed_locations(token))
+                return calls.profile(token).id if kind == "user" else _merchant_of(calls.managed_locations(token))
         except Failure as failure:
-            # The token is good, and the locations are asked for again before the first order.
-            log.warning("LevelUp did not tell whose a merchant's token is", extra={"code": failure.code})
+            # The token is valid, and LevelUp is asked again before an earlier order is continued.
+            log.warning("owner_of_token_unknown", extra={"kind": kind, "code": failure.code})
             return None
 
     def _start(
@@ -328,10 +352,12 @@ class Connections:
         )
         return connection, url
 
-    def _answered(self, connection: Connected, request: PermissionsRequest) -> Connected:
+    def _answered(self, connection: Connected, request: PermissionsRequest, context: RequestContext) -> Connected:
         if request.state == "accepted" and request.token is not None:
             token = self._tokens.seal(request.token, connection.id)
-            self._store.change_connection(connection.id, ("pending",), state="connected", token=token)
+            whose = self._whose("user", request.token, connection.permissions, context)
+            values = {"state": "connected", "token": token, "levelup_id": whose}
+            self._store.change_connection(connection.id, ("pending",), **values)
         elif request.state not in ("pending", "accepted"):
             self._store.change_connection(connection.id, ("pending",), state="refused")
         return self.show("user", connection.id)
@@ -348,7 +374,7 @@ class Connections:
 
 
 def _merchant_of(places: Sequence[LevelUpLocation]) -> int | None:
-    """The one merchant whose locations these are; None for none or several."""
+    """The merchant of these locations; None if there are none or several."""
     merchants = {place.merchant_id for place in places}
     return merchants.pop() if len(merchants) == 1 else None
 
@@ -358,5 +384,5 @@ def _with_query(url: str, **members: str) -> str:
     return parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *members.items()])).geturl()
 
 
-def _not_found() -> Failure:
-    return Failure("connection_not_found", "there is no such connection")
+def _not_found(path: str | None = None) -> Failure:
+    return Failure("connection_not_found", "there is no such connection", path=path)

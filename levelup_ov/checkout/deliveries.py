@@ -1,7 +1,7 @@
 """Submitting a charged order to its ordering provider: both or neither.
 
-The provider gets an order only while its charge is ours and was not given up: that is looked at last, after the
-ledger's own mark. A charge goes back only when the ledger proves that no provider has the order or can get it.
+The provider gets an order only while its charge is ours and not abandoned: that is checked last, after the ledger's own
+mark. A charge is refunded only when the ledger proves that no provider has the order or can still get it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import Order, Store
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -27,20 +27,20 @@ from levelup_ov.ordering.submissions import outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
 LEDGER_ACCOUNT = "checkout/levelup"
-"""The account of charges in the ledger; none of the accounts file can have this name."""
+"""The account name of charges in the ledger; no account in the accounts file can have it."""
 REFUND_TIME = 4.0
-"""Seconds that are kept back for the refund of an order that its provider refuses."""
+"""Seconds reserved for the refund of an order that its provider refuses."""
 UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
-"""Failures of a submission that the next identical request is to settle: the order may exist, or was not sent yet."""
+"""Failures that the next identical request resolves: the order may exist, or was not sent yet."""
 
 log = logging.getLogger(__name__)
 
 
 class Deliveries:
-    """All that submits; ``clock`` gives the aware present."""
+    """Submits charged orders; ``clock`` returns the current time, aware."""
 
     def __init__(
-        self, store: Store, service: Service, refunds: Refunds, leases: Leases, clock: Callable[[], datetime]
+        self, store: CheckoutStore, service: Service, refunds: Refunds, leases: Leases, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._service = service
@@ -56,18 +56,20 @@ class Deliveries:
             raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
         self._service.check_submission(delivery.provider_location_id, submission_of(delivery, order, 0), context)
 
-    def deliver(self, order: Order, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Order:
-        """Submit a charged order. :raises Failure: why it was refunded, or that this is not known."""
+    def deliver(
+        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
+    ) -> StoredOrder:
+        """Submit a charged order. :raises Failure: why it was refunded, or that the outcome is unknown."""
         if order.state == "submitted":
             return order
         if order.state in ("stuck", "settled"):
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
         if order.problem is not None:
-            # The site may refund a submitted order by itself: then there is no problem to tell.
+            # The site may refund a submitted order itself: then there is no problem to report.
             raise refunded(self._refunds.take(order, context) if order.state == "refunding" else order)
         if order.state in ("refunding", "refunded"):
             return order
-        # Who has just charged it holds the lease from before.
+        # The request that has just charged it already has the lease.
         taken = self._leases.take(order, held=order.state == "charged", state="submitting")
         if taken is None:
             raise in_progress("this order is being submitted")
@@ -84,16 +86,16 @@ class Deliveries:
             raise
         raise refunded(self._give_up(taken, refusal, context))
 
-    def settle(self, order: Order, context: RequestContext, *, held: bool = False) -> Order:
-        """Take up an order that was charged and not submitted, as far as is known; nothing is submitted.
+    def settle(self, order: StoredOrder, context: RequestContext, *, held: bool = False) -> StoredOrder:
+        """Continue an order that was charged and, as far as known, not submitted; submits nothing.
 
-        ``held``: the caller has just found its charge, and so holds it.
+        ``held``: the caller has just found its charge, and so has the lease.
 
-        :raises Failure: it is still not known whether the provider has it, or the refund failed.
+        :raises Failure: it is still unknown whether the provider has it, or the refund failed.
         """
         taken = self._leases.take(order, ("charged", "submitting"), held=held, state="submitting")
         if taken is None:
-            raise in_progress("this order is being worked on")
+            raise in_progress("another request is processing this order")
         try:
             answer = self._find(taken, context)
         except BaseException:
@@ -104,54 +106,52 @@ class Deliveries:
         why = Failure("order_refused", "the order was charged, but never reached the provider")
         return self._give_up(taken, why, context)
 
-    def _submit(self, order: Order, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Any:
-        # The submission carries the order's id in place of the request's, so that it can be found by it. It has the
-        # identities of the order too (SUB-3): who sends one of them to the provider's own endpoint gets this meal.
+    def _submit(self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Any:
+        # The submission has the order's id instead of the request's, so that it can be found by it. It also has the
+        # order's identities (SUB-3): a submission of one of them to the plain endpoint gets this same meal.
         left = max(context.deadline.remaining() - REFUND_TIME, 0)
         inner = RequestContext(Deadline(left), order.id, calls=context.calls)
 
         def look() -> None:
             if not self._leases.still_ours(order):
-                raise in_progress("somebody else has taken this order up")
+                raise in_progress("another request is processing this order")
 
         try:
             submitted = self._service.submit_order(
                 delivery.provider_location_id,
                 submission_of(delivery, asked, order.discount),
-                f"checkout {order.id}",
+                key_of(order),
                 inner,
                 last_look=look,
             )
         finally:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
         if inner.expected_charge not in (None, order.user_pays):
-            # PAY-4: the site's amounts are not those of the provider. The order exists, as it does there.
+            # PAY-4: the site's amounts differ from the provider's. The order exists all the same.
             log.error(
                 "charge_mismatch",
                 extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},
             )
         return submitted
 
-    def _check_not_submitted(self, order: Order, failure: Failure) -> None:
-        """Let only a failure pass after which no provider can have the order.
+    def _check_not_submitted(self, order: StoredOrder, failure: Failure) -> None:
+        """Return only if no provider can have the order after this failure.
 
-        This try may have ended before the ledger was asked, and one before it may have placed the order.
+        This try may have ended before asking the ledger, and an earlier one may have placed the order.
 
         :raises Failure: the order may exist.
         """
         if failure.code in UNDECIDED:
             raise failure
         if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
-            raise outcome_unknown(f"the order may exist, and this could not be settled: {failure.message}")
+            raise outcome_unknown(f"the order may exist, and this could not be determined: {failure.message}")
 
-    def _submitted_before(self, order: Order) -> list[Submission]:
-        """The submissions of an order to its provider, newest first."""
-        ledger = self._service.submissions.ledger
-        found = [each for each in ledger.find(number=order.id) if each.request_id == order.id]
-        return [ledger.show(each.id) or each for each in found if each.account != LEDGER_ACCOUNT]
+    def _submitted_before(self, order: StoredOrder) -> list[Submission]:
+        """The submissions of an order to its provider: its own, or others with one of its identities."""
+        return list(self._service.submitted_under(order.provider_location_id or "", key_of(order)))
 
-    def _find(self, order: Order, context: RequestContext) -> Mapping[str, Any] | None:
-        """The provider's answer to an order; None: it is proven that it has none.
+    def _find(self, order: StoredOrder, context: RequestContext) -> Mapping[str, Any] | None:
+        """The provider's answer for an order; None: it is proven that the provider has none.
 
         :raises Failure: it cannot be found now.
         """
@@ -166,10 +166,10 @@ class Deliveries:
                     return settlement.answer
         return None
 
-    def _submitted(self, order: Order, answer: Mapping[str, Any]) -> Order:
-        """Record that the provider has the order, whoever holds it: that is a fact.
+    def _submitted(self, order: StoredOrder, answer: Mapping[str, Any]) -> StoredOrder:
+        """Record that the provider has the order. This needs no lease, because it is a fact.
 
-        :raises Failure: ``outcome_unknown``: its charge was given up meanwhile.
+        :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
         values = {"state": "submitted", "submitted": json.dumps(answer), "held": None}
         if (done := self._store.change_order(order.id, ("submitting", "charged"), values=values)) is not None:
@@ -178,10 +178,10 @@ class Deliveries:
         if now.state == "submitted":
             return now
         facts = {"order": order.id, "state": now.state}
-        log.error("submitted_and_refunded: the provider has an order whose charge was given up", extra=facts)
-        raise outcome_unknown("the provider has the order, and its charge was given up")
+        log.error("submitted_and_refunded", extra=facts)
+        raise outcome_unknown("the provider has the order, but its charge was abandoned")
 
-    def _give_up(self, order: Order, failure: Failure, context: RequestContext) -> Order:
+    def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:
         """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``refund_impossible``."""
         taken = self._store.change_order(
             order.id,
@@ -190,13 +190,18 @@ class Deliveries:
             values={"state": "refunding", "problem": problem(failure), "held": self._leases.new()},
         )
         if taken is None:
-            raise in_progress("somebody else has taken this order up")
+            raise in_progress("another request is processing this order")
         facts = {"order": order.id, "code": failure.code}
-        log.warning("an order is refunded: its provider does not have it", extra=facts)
+        log.warning("charge_refunded_order_not_at_provider", extra=facts)
         return self._refunds.take_back(taken, None, context, before=order)
 
 
+def key_of(order: StoredOrder) -> str:
+    """The idempotency key under which an order is submitted."""
+    return f"checkout {order.id}"
+
+
 def submission_of(delivery: Delivery, order: CheckoutOrder, discount: Cents) -> SubmissionRequest:
-    """What the provider gets. LevelUp's discount is the merchant's: the provider takes it off the check."""
+    """The provider's order. LevelUp's discount is merchant-funded: the provider subtracts it from the check."""
     submission = delivery.submission
     return replace(submission, order=replace(submission.order, tip=order.check.tip, merchant_funded_discount=discount))

@@ -1,8 +1,7 @@
-"""Who works on an order, and since when, by a clock that cannot step.
+"""Leases: which request is processing an order, and since when, by a clock that cannot be set.
 
-A mark says when something happened on one boot of one host. Its age is known to processes of that boot; others count
-from when they saw it first, and keep that sight in the database. So a lease ends early for nobody, whatever the wall
-clocks of the hosts say.
+A mark says when something happened, in one boot of one host. Processes of that boot know its age; others count from
+when they first saw it, and store that in the database. So no lease ends early, whatever the wall clocks say.
 """
 
 from __future__ import annotations
@@ -11,25 +10,25 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from levelup_ov.checkout.store import Order, Store
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.ledger.observer import Observer
 
 
 class Leases:
-    """Leases on orders; ``lease``: for how many milliseconds somebody may work on one."""
+    """Leases on orders; ``lease`` is their length in milliseconds."""
 
-    def __init__(self, store: Store, observer: Observer, lease: int) -> None:
+    def __init__(self, store: CheckoutStore, observer: Observer, lease: int) -> None:
         self._store = store
         self._observer = observer
         self.lease = lease
 
     def new(self) -> str:
-        """A mark of this moment."""
+        """A mark for now."""
         return f"{secrets.token_hex(8)}|{self._observer.boot}|{self._observer.now_ms()}"
 
     def age(self, mark: str) -> int:
-        """For how many milliseconds it is certain that ``mark`` exists."""
+        """The least age of ``mark`` in milliseconds."""
         token, _, rest = mark.partition("|")
         boot, _, since = rest.rpartition("|")
         now = self._observer.now_ms()
@@ -46,11 +45,11 @@ class Leases:
         return 0 if mark is None else max(self.lease - self.age(mark), 0) / 1000
 
     def take(
-        self, order: Order, sources: Sequence[OrderState] | None = None, *, held: bool = False, **values: Any
-    ) -> Order | None:
-        """``order`` with a new lease of the caller's; None: somebody else works on it, or it is in another state.
+        self, order: StoredOrder, sources: Sequence[OrderState] | None = None, *, held: bool = False, **values: Any
+    ) -> StoredOrder | None:
+        """``order`` with a new lease for the caller; None: another request is processing it, or its state has changed.
 
-        ``held``: also where its lease is not over, since whoever holds it has done what it was for.
+        ``held``: even if its lease is not over, because its owner is done.
         """
         if not held and not self.has_ended(order.held):
             return None
@@ -58,7 +57,7 @@ class Leases:
             order.id, sources or (order.state,), held=order.held, values={**values, "held": self.new()}
         )
 
-    def still_ours(self, order: Order) -> bool:
-        """Whether nobody else has taken ``order`` up."""
+    def still_ours(self, order: StoredOrder) -> bool:
+        """Whether the caller still has the lease on ``order``."""
         now = self._store.order(order.id)
         return now is not None and (now.held, now.state) == (order.held, order.state)

@@ -1,8 +1,8 @@
 """Charging, submitting and refunding: the use cases, and what is left to do for an order in each state.
 
-Nothing is charged twice, nothing stays charged without an order, and nobody is told what was not proven. The row of an
-order says what is left to do; whoever works on it holds its lease. So each step can be taken up by the next identical
-request, or by the command.
+Nothing is charged twice, nothing stays charged without an order, and nothing unproven is reported. The row of an order
+says what is left to do; a request that processes it has its lease. So the next identical request, or the command, can
+continue after any step.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from typing import Any
 from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
-from levelup_ov.checkout.charges import Charges, body_of
+from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import (
+    SETTLE,
     case_of,
     in_progress,
     problem,
     refund_impossible,
     refunded,
     settled,
-    settlement,
+    settlement_note,
 )
+from levelup_ov.checkout.proof import UUID
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import Order, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken, to_ms
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -50,17 +52,17 @@ from levelup_ov.transport.deadline import Deadline
 __all__ = ["LEDGER_ACCOUNT", "Orders", "Preview"]
 
 CHARGING_SHARE = 0.4
-"""The part of a request's time that charging may take where the order is then submitted to a provider."""
+"""The part of a request's time that charging may take if the order is then submitted to a provider."""
 
 MOST_REFUND_KEYS = 20
-"""Keys under which one refund may be asked for, and be told of later."""
+"""The most keys under which one refund may be requested and later replayed."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an order would trigger; ``credit``: all that the user has, ``discount``: what would be applied."""
+    """A preview of an order; ``credit``: all credit of the user, ``discount``: what would be applied."""
 
     amounts: amounts.Amounts
     tip: Cents
@@ -77,12 +79,12 @@ class Preview:
 
     @property
     def user_pays(self) -> Cents:
-        """What is left of it with the discount."""
+        """What is left after the discount."""
         return self.total - self.discount
 
     @property
     def gift_card(self) -> Cents | None:
-        """What a gift card would pay of it; None where LevelUp does not tell."""
+        """What a gift card would pay of it; None if LevelUp does not say."""
         return None if self.merchant_credit is None else min(self.merchant_credit.gift_card, self.user_pays)
 
     @property
@@ -102,14 +104,14 @@ class Preview:
 
 
 class Orders:
-    """All that concerns orders.
+    """Everything about orders.
 
-    ``max_age``: the age from which on a charge that nobody waits for is not made. ``clock`` gives the aware present.
+    ``max_age``: an abandoned charge older than this is not made any more. ``clock`` returns the current time, aware.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: CheckoutStore,
         levelup: LevelUpClient,
         connections: Connections,
         service: Service,
@@ -120,6 +122,7 @@ class Orders:
     ) -> None:
         self._store = store
         self._levelup = levelup
+        self._connections = connections
         self._service = service
         self._submissions: Submissions = service.submissions
         self._identity_keys = [sealing.derive(key, "identity") for key in keys]
@@ -133,36 +136,40 @@ class Orders:
         self._deliveries = Deliveries(store, service, self._refunds, leases, clock)
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
-        """What ``order`` would trigger. :raises Failure: as :meth:`charge` would."""
+        """A preview of ``order``. :raises Failure: like :meth:`charge`."""
         amounts.check_amounts(order.check, order.discount)
         merchant, user = self._charges.accesses(order)
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
-            credit = calls.credit(user.token, order.location_id)
-            try:
-                merchant_credit = calls.merchant_credit(user.token, order.location_id)
-            except Refused:
-                # Who pays is for show, the amounts are not.
-                merchant_credit = None
-            loyalty = None
-            if merchant.connection.levelup_id is not None:
-                loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
-            campaigns = [
-                # The last one listed is the most particular.
-                {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
-                for number, kinds in calls.campaigns(user.token, order.location_id)
-                if kinds
-            ]
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
+                credit = calls.credit(user.token, order.location_id)
+                try:
+                    merchant_credit = calls.merchant_credit(user.token, order.location_id)
+                except Refused:
+                    # Who pays is only for display, unlike the amounts.
+                    merchant_credit = None
+                loyalty = None
+                if merchant.connection.levelup_id is not None:
+                    loyalty = calls.loyalty(user.token, merchant.connection.levelup_id)
+                campaigns = [
+                    # The last one listed is the most specific.
+                    {"id": number, "representation_type": kinds[-1], **calls.campaign(user.token, number, kinds[-1])}
+                    for number, kinds in calls.campaigns(user.token, order.location_id)
+                    if kinds
+                ]
+        except Failure as failure:
+            self._connections.token_refused(failure, merchant, user, order.location_id, context)
+            raise
         discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
         sent = amounts.completed(order.check, discount)
         return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
 
-    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> Order:
-        """Charge ``order`` at most once under ``key``, and submit it where there is a ``delivery``.
+    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> StoredOrder:
+        """Charge ``order`` at most once under ``key``, and submit it if there is a ``delivery``.
 
         ``context.replayed`` says whether it had been charged before.
 
-        :raises Failure: why it was not charged; that this is not known; or why it was refunded.
+        :raises Failure: why it was not charged; that the outcome is unknown; or why it was refunded.
         """
         deadline = context.deadline
         if delivery is not None:
@@ -195,23 +202,23 @@ class Orders:
             raise settled(charged)
         return charged
 
-    def show(self, id: str) -> Order:
+    def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
         if (order := self._store.order(id)) is None:
-            raise Failure("order_not_found", "the service has made no such order")
+            raise Failure("order_not_found", "no such order was made through this service")
         return order
 
-    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> Order:
+    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
             ``submission_in_progress``, ``refund_pending``, ``refund_impossible``, or LevelUp's refusal.
         """
         order, this = self.show(id), f"{digest(key)}={self._body_digest(confirmation)}"
-        # Whoever asked while it was not known yet is told what became of it. Of older rows the body is not known.
+        # A request that was made before the outcome was known now gets it. Older rows do not have the body.
         asked = dict(each.partition("=")[::2] for each in (order.refund_key or "").split())
         if asked.get(digest(key), "") not in ("", self._body_digest(confirmation)):
-            raise Failure("idempotency_key_reused", "this refund was asked for before with a different body")
+            raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
         if order.state == "refunded":
             if digest(key) not in asked:
                 raise Failure("already_refunded", "this order has been refunded")
@@ -219,7 +226,7 @@ class Orders:
             return order
         if order.state == "charging":
             raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
-        if order.state == "not_charged" or order.state == "settled" and order.uuid is None:
+        if order.state == "not_charged":
             raise Failure("order_not_found", "this order was not charged")
         if order.state in ("stuck", "settled"):
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
@@ -230,11 +237,11 @@ class Orders:
         done = order.state in ("charged", "submitted")
         taken = None if waiting else self._leases.take(order, held=done, **values)
         if taken is None:
-            raise in_progress("this order is being worked on")
+            raise in_progress("another request is processing this order")
         return self._refunds.take_back(taken, confirmation, context, before=order)
 
-    def reconcile(self, order: Order, context: RequestContext) -> Order:
-        """Take up an order that was left unfinished; nothing is submitted, what was not is refunded.
+    def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
+        """Finish an interrupted order; submits nothing, and refunds what was not submitted.
 
         :raises Failure: why it is still unfinished.
         """
@@ -254,52 +261,65 @@ class Orders:
         if order.operator_case is not None:
             what = case_of(order)
             log.error(
-                "an order waits for a person: settle it with `levelup-ov checkout settle`",
-                extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"]},
+                "order_needs_settling",
+                extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"], "remedy": SETTLE},
             )
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
         return order
 
-    def unfinished(self, limit: int) -> list[Order]:
-        """What :meth:`reconcile` is for, first what waited longest; nothing that is worked on right now."""
+    def unfinished(self, limit: int) -> list[StoredOrder]:
+        """The orders for :meth:`reconcile`, longest waiting first, without those being processed right now."""
         found = self._store.unfinished_orders(to_ms(self._clock()), limit)
         return [order for order in found if order.operator_case or self._leases.has_ended(order.held)]
 
-    def tried(self, order: Order) -> None:
-        """Let the orders that wait behind this one come first in the next run."""
+    def tried(self, order: StoredOrder) -> None:
+        """Move this order behind the others in the next run."""
         self._store.change_order(order.id, (order.state,), values={"tried_at": to_ms(self._clock())})
 
-    def operator_cases(self) -> list[Order]:
+    def operator_cases(self) -> list[StoredOrder]:
         """The orders that a person must settle."""
         return self._store.operator_cases()
 
-    def settle(self, id: str, by: str, why: str, uuid: str | None = None) -> Order:
-        """Close a person's case: ``by`` has settled it, ``why`` says how.
+    def settle(self, id: str, by: str, why: str, uuid: str | None = None) -> StoredOrder:
+        """Close a case for a person: ``by`` has settled it, ``why`` says how.
 
-        ``uuid``: of the charge that the person has found, for one that nobody could prove; it is then taken up as any
-        other.
+        ``uuid``: the charge that the person found, if none was proven; it is then processed like any other.
 
         :raises Failure: ``order_not_found``, ``invalid_member``.
         """
         order = self.show(id)
         if order.operator_case is None:
-            raise Failure("invalid_member", f"nobody needs to settle this order; its state is {order.state}")
+            raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
-        note = settlement(by, why, self._clock(), order)
+        if uuid is not None and not UUID.fullmatch(uuid):
+            raise Failure("invalid_member", "this is no UUID")
+        note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:
-            nobody_waits = Failure("charge_refunded", "the charge was found after it was given up")
-            values |= {"state": "refunding", "uuid": uuid, "total": order.gross, "problem": problem(nobody_waits)}
+            nobody_waits = Failure("charge_refunded", "the charge was found after it was abandoned")
+            # What it was for is read where it is refunded.
+            doubt = order.doubt or json.dumps({"found_by": by})
+            values |= {
+                "state": "refunding", "uuid": uuid, "total": order.gross, "doubt": doubt,
+                "problem": problem(nobody_waits),
+            }  # fmt: skip
         elif order.state != "not_charged":
             values["state"] = "settled"
-        done = self._store.change_order(order.id, (order.state,), values=values)
+        try:
+            done = self._store.change_order(order.id, (order.state,), values=values)
+        except UuidTaken:
+            raise Failure("invalid_member", f"{uuid} is the charge of another order") from None
         if done is None:
-            raise in_progress("this order is being worked on")
-        log.warning("an order was settled by a person", extra={"order": order.id, "by": by})
+            raise in_progress("another request is processing this order")
+        log.warning("order_settled_by_hand", extra={"order": order.id, "by": by})
+        submission = self._submissions.ledger.show(order.id)
+        if done.state != "not_charged" and submission is not None and submission.state == "unknown":
+            # Now its key charges nothing more, and its content is free for another one.
+            self._submissions.reconcile(submission, lambda _: settlement(done))
         return done
 
-    def _settle_charge(self, order: Order, context: RequestContext) -> Order:
+    def _settle_charge(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         submission = self._submissions.ledger.show(order.id)
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
@@ -312,25 +332,25 @@ class Orders:
         elif submission is not None and submission.state == "placed":
             self._charges.find(order, context)
         else:
-            # Nothing was sent under this row, or the one that sent it has proof.
+            # Nothing was sent under this row, or its sender has proof.
             self._charges.void(order)
         return self.show(order.id)
 
-    def _look_up(self, order: Order | None, context: RequestContext) -> Settlement:
-        """What became of a charge.
+    def _look_up(self, order: StoredOrder | None, context: RequestContext) -> Settlement:
+        """The outcome of a charge.
 
-        :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later one is
-            stopped by its own last look, and what comes all the same is looked for and goes back.
+        :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later attempt
+            is stopped by its own last look, and a charge that appears all the same is looked for and refunded.
         """
         if (found := self._charges.find(order, context)) is None:
             raise Disproved
         return found
 
-    def _is_too_old(self, order: Order) -> bool:
+    def _is_too_old(self, order: StoredOrder) -> bool:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
 
-    def _give_back(self, order: Order) -> Order:
-        why = Failure("charge_refunded", "the charge was found when nobody waited for it any more")
+    def _give_back(self, order: StoredOrder) -> StoredOrder:
+        why = Failure("charge_refunded", "the charge was found after its request had ended")
         values = {"state": "refunding", "problem": problem(why), "held": None}
         return self._store.change_order(order.id, ("charged",), values=values) or self.show(order.id)
 
@@ -357,7 +377,7 @@ class Orders:
         )
         merchant = self._store.connection(order.merchant)
         if merchant is not None and merchant.levelup_id is not None:
-            # A merchant who connects anew has another id of ours, and the charge may stand already.
+            # A merchant who reconnects gets a new id, and the charge may already exist.
             whose = f"checkout/levelup/{merchant.levelup_id}"
             same = identity.identities(whose, content=content, keys=self._identity_keys, idempotency_key=key)
             identities = (*identities, *same)
@@ -366,15 +386,15 @@ class Orders:
 
 
 def _within(context: RequestContext, deadline: Deadline) -> RequestContext:
-    """A trace with a deadline of its own that lists its calls in the same place."""
+    """The same context with a separate deadline; its calls are listed together."""
     return RequestContext(deadline, context.request_id, calls=context.calls)
 
 
 def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
-    """What makes two requests the same order, in one canonical form."""
+    """The canonical form of what makes two requests the same order."""
     where = [delivery.provider_location_id, identity.content(delivery.submission).decode()] if delivery else None
     content = asdict(order)
     if order.check.tax_after_discount is None:
-        # A later member: what was charged before there was one is the same order still.
+        # A newer member: an order charged before it existed is still the same order.
         del content["check"]["tax_after_discount"]
     return json.dumps([content, where], sort_keys=True, separators=(",", ":")).encode()

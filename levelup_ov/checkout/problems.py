@@ -1,4 +1,4 @@
-"""What a channel and an operator are told of an order that did not go as asked."""
+"""Messages to the channel and the operator about orders that failed."""
 
 from __future__ import annotations
 
@@ -6,66 +6,61 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
-from levelup_ov.checkout.store import Order
+from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
-SUPPORT = "the charge could not be given back; support has been told"
-
-
-def with_words(failure: Failure, words: str) -> Failure:
-    """The failure, saying something more."""
-    failure.message = f"{failure.message} ({words})"
-    return failure
+SETTLE = "settle it with `levelup-ov checkout settle`"
+SUPPORT = "the charge could not be refunded; support has been notified"
 
 
 def problem(failure: Failure) -> str:
-    """Why an order is refunded, as it is kept."""
+    """The stored form of why an order is refunded."""
     return json.dumps({"code": failure.code, "message": failure.message})
 
 
-def refunded(order: Order) -> Failure:
-    """Why an order was refunded. It is final: the same request changes nothing, so no code of it invites one."""
+def refunded(order: StoredOrder) -> Failure:
+    """Why an order was refunded. It is final, so no code invites a retry."""
     why = json.loads(order.problem or "{}")
     code = "charge_refunded" if KINDS[why["code"]].retryable else why["code"]
-    return with_words(Failure(code, why["message"]), "the charge was refunded")
+    return Failure(code, f"{why['message']} (the charge was refunded)")
 
 
-def refund_impossible(order: Order) -> Failure:
-    """What is told of an order that a person must settle."""
-    why = json.loads(order.problem or "{}").get("message", "LevelUp does not give this charge back")
+def refund_impossible(order: StoredOrder) -> Failure:
+    """The failure for an order that a person must settle."""
+    why = json.loads(order.problem or "{}").get("message", "LevelUp does not refund this charge")
     told = case_of(order).get("told")
     return Failure("refund_impossible", f"{told or why} ({SUPPORT})")
 
 
-def settled(order: Order) -> Failure:
-    """What is told of one that a person has settled."""
-    why = json.loads(order.problem or "{}").get("message", "this order was settled by the operator")
+def settled(order: StoredOrder) -> Failure:
+    """The failure for an order that a person has settled."""
+    why = json.loads(order.problem or "{}").get("message", "it is not known whether this order was charged")
     return Failure("refund_impossible", f"{why} (the operator has settled this order)")
 
 
 def pending(message: str) -> Failure:
-    """The refund is not known to be made yet."""
+    """The failure while a refund is not known to be made."""
     return Failure("refund_pending", message, retry_after=5)
 
 
 def in_progress(message: str) -> Failure:
-    """Somebody else works on the order right now."""
+    """The failure while another request is processing the order."""
     return Failure("submission_in_progress", message, retry_after=1)
 
 
 def case(kind: str, message: str, **found: Any) -> str:
-    """Why a person must settle an order, as it is kept: ``kind`` for machines, ``message`` for people."""
+    """The stored form of why a person must settle an order: ``kind`` for machines, ``message`` for people."""
     return json.dumps({"kind": kind, "message": message, **found})
 
 
-def case_of(order: Order) -> dict[str, Any]:
-    """The case that :func:`case` made; empty where there is none."""
+def case_of(order: StoredOrder) -> dict[str, Any]:
+    """The case that :func:`case` made; empty if there is none."""
     found: dict[str, Any] = json.loads(order.operator_case or '{"kind": "", "message": ""}')
     return found
 
 
-def settlement(by: str, why: str, at: datetime, order: Order) -> str:
+def settlement_note(by: str, why: str, at: datetime, order: StoredOrder) -> str:
     """Who settled a case, when and why, and what it was."""
     when = at.astimezone(timezone.utc).isoformat(timespec="seconds")
     return json.dumps({"by": by, "why": why, "at": when, "case": case_of(order)})

@@ -1,8 +1,8 @@
-"""What an answer of LevelUp proves about money, and what it does not. Pure; amounts are cents.
+"""What an answer from LevelUp proves about money, and what it does not. Pure; amounts are cents.
 
-A status alone proves nothing. A charge is proven by a UUID and by the amounts that were asked for, a refund by the
-UUID that was asked for, a time and the whole amount, and "not charged" only by the refusals that LevelUp documents.
-All else leaves the outcome unknown.
+A status alone proves nothing. A charge is proven by a UUID and the requested amounts; a refund by the requested UUID,
+a time and the whole amount; and "not charged" only by the refusals that LevelUp documents. Everything else leaves the
+outcome unknown.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Literal
 from levelup_ov.domain.money import Cents
 
 UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-"""What can be a UUID of LevelUp's: it is a part of an address later."""
+"""The form of LevelUp's UUIDs, which become part of URLs."""
 CURRENCY = "USD"
-"""LevelUp's amounts name no currency; the platform charges in the United States alone."""
+"""LevelUp's amounts name no currency; the platform charges only in the United States."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class PastOrder:
-    """An order as LevelUp tells of it later. ``card``, ``credit_applied``: who paid it, if its user may read it."""
+    """An order as LevelUp shows it later. ``card``, ``credit_applied``: how it was paid, if its user may read that."""
 
     uuid: str
     created_at: datetime
@@ -47,14 +47,19 @@ class PastOrder:
     card: Cents | None = None
     credit_applied: Cents | None = None
 
+    @property
+    def given(self) -> Cents:
+        """What went back of a refunded order: the smaller one, where its amounts do not add up."""
+        return min(self.total, self.spend + self.tip)
+
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A refusal that LevelUp documents. An empty member stands for an error that has none.
+class DocumentedRefusal:
+    """A refusal that LevelUp documents. An empty member means an error without it.
 
-    ``again``: whether it also proves, as the answer to completing an order *again*, that it was not completed before.
-    That rests on a decision of ours where the pages say nothing: an order that was completed is answered again,
-    whatever became of the card and the credit since.
+    ``again``: whether, as the answer to completing an order *again*, it also proves that it was not completed before.
+    This is our decision, because LevelUp's pages do not say: a completed order is answered again, whatever has
+    happened to the card and the credit since.
     """
 
     status: int
@@ -66,12 +71,12 @@ class Refusal:
 
 _ORDERS = ("order", "completed_order")
 _TOKENS = ("access_token", "order", "completed_order", "")
-NOT_CHARGED: Sequence[Refusal] = (
-    Refusal(422, _ORDERS, ("base",), "orders page: the card cannot be charged", again=True),
-    Refusal(422, _ORDERS, ("applied_discount_amount",), "completed orders page; form decided", again=True),
-    Refusal(401, _TOKENS, ("user_token", "merchant_token"), "orders page: not_authorized"),
-    Refusal(404, _ORDERS, ("location_id",), "orders page: not_found"),
-    Refusal(
+NOT_CHARGED: Sequence[DocumentedRefusal] = (
+    DocumentedRefusal(422, _ORDERS, ("base",), "orders page: the card cannot be charged", again=True),
+    DocumentedRefusal(422, _ORDERS, ("applied_discount_amount",), "completed orders page; form decided", again=True),
+    DocumentedRefusal(401, _TOKENS, ("user_token", "merchant_token"), "orders page: not_authorized"),
+    DocumentedRefusal(404, _ORDERS, ("location_id",), "orders page: not_found"),
+    DocumentedRefusal(
         422, _ORDERS,
         (
             "location_id", "identifier_from_merchant", "spend_amount", "tax_amount", "tip_amount", "exemption_amount",
@@ -80,53 +85,50 @@ NOT_CHARGED: Sequence[Refusal] = (
         "conventions: a member is not valid",
     ),
 )  # fmt: skip
-"""What proves that completing an order charged nothing, as the answer to the only attempt that was sent."""
+"""Answers that prove that completing an order charged nothing, if only one attempt was sent."""
 
 RefundRefusal = Literal["not_refundable", "unknown_order", "manager"]
-_REFUND: Sequence[tuple[Refusal, RefundRefusal]] = (
-    (Refusal(422, ("order",), ("base",), "refund page: already refunded, or never succeeded"), "not_refundable"),
-    (Refusal(404, ("",), ("",), "refund page: an empty body where the order is unknown"), "unknown_order"),
-    (Refusal(422, ("refund",), ("manager_confirmation",), "refund page"), "manager"),
+_REFUND: Sequence[tuple[DocumentedRefusal, RefundRefusal]] = (
+    (
+        DocumentedRefusal(422, ("order",), ("base",), "refund page: already refunded, or never succeeded"),
+        "not_refundable",
+    ),
+    (DocumentedRefusal(404, ("",), ("",), "refund page: an empty body where the order is unknown"), "unknown_order"),
+    (DocumentedRefusal(422, ("refund",), ("manager_confirmation",), "refund page"), "manager"),
 )
 
 
 def proves_no_charge(status: int, object: str, property: str, *, again: bool) -> bool:
-    """Whether a refusal shows that nothing was charged; ``again``: it answers a look at an earlier attempt."""
+    """Whether a refusal proves that nothing was charged; ``again``: it answers a repetition of an earlier attempt."""
     return any(_matches(each, status, object, property) for each in NOT_CHARGED if each.again or not again)
 
 
 def refund_refusal(status: int, object: str, property: str) -> RefundRefusal | None:
-    """What a refusal of a refund says; None for one that LevelUp does not document."""
+    """The meaning of a refused refund; None if LevelUp does not document it."""
     return next((kind for each, kind in _REFUND if _matches(each, status, object, property)), None)
 
 
-def _matches(refusal: Refusal, status: int, object: str, property: str) -> bool:
+def _matches(refusal: DocumentedRefusal, status: int, object: str, property: str) -> bool:
     return status == refusal.status and object in refusal.objects and property in refusal.properties
 
 
 def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
-    """The members of an answer that are not what was asked for; empty: the charge is the one that was asked for."""
+    """The members of an answer that differ from the request; empty: it is the requested charge."""
     told = {
         "uuid": (UUID.fullmatch(charge.uuid) is not None, "is none"),
-        "spend_amount": (charge.spend == spend, f"is {charge.spend}, asked were {spend}"),
-        "tip_amount": (charge.tip == tip, f"is {charge.tip}, asked were {tip}"),
-        "total_amount": (charge.total == spend + tip, f"is {charge.total}, asked were {spend + tip}"),
+        "spend_amount": (charge.spend == spend, f"is {charge.spend}, {spend} was requested"),
+        "tip_amount": (charge.tip == tip, f"is {charge.tip}, {tip} was requested"),
+        "total_amount": (charge.total == spend + tip, f"is {charge.total}, {spend + tip} was requested"),
         "gift_card_total_amount": (charge.gift_card_total <= spend + tip, f"is {charge.gift_card_total}"),
         "gift_card_tip_amount": (charge.gift_card_tip <= charge.gift_card_total, f"is {charge.gift_card_tip}"),
     }
     return [f"{member} {what}" for member, (right, what) in told.items() if not right]
 
 
-def lookalikes(history: Iterable[PastOrder], *, location_id: int, spend: Cents, tip: Cents) -> list[PastOrder]:
-    """The orders of a user that may be a charge of ours: the same place and amounts, and not refunded.
+def may_be_ours(history: Iterable[PastOrder], *, location_id: int) -> list[PastOrder]:
+    """The orders of a user that may be a charge of ours: at the same location, and not refunded.
 
-    No documented member of a history ties an order to a proposal, so this is a likeness and no proof. Times are not
-    compared: nobody knows how far LevelUp's clock is from ours.
+    No documented member of a history links an order to a proposal. Amounts are not compared, because LevelUp may have
+    charged different ones, and times are not, because its clock may differ from ours.
     """
-    return [
-        order
-        for order in history
-        if (order.spend, order.tip) == (spend, tip)
-        and order.location_id in (location_id, None)
-        and order.refunded_at is None
-    ]
+    return [each for each in history if each.location_id in (location_id, None) and each.refunded_at is None]

@@ -1,20 +1,21 @@
-"""Refunding: a whole order, once, and never told before LevelUp has told it.
+"""Refunding: a whole order, once, and never reported before LevelUp has confirmed it.
 
-A refund is proven by the order that was asked for, with ``refunded_at`` and all of its amount. A refusal proves nothing
-yet: what it says is read (the order's own ``refunded_at``). What cannot be refunded for good is a person's case.
+A refund is proven by the requested order with ``refunded_at`` and its whole amount. A refusal alone proves nothing, so
+the order's own ``refunded_at`` is read. What finally cannot be refunded is a case for a person.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import case, case_of, in_progress, pending, refund_impossible
+from levelup_ov.checkout.problems import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import Order, Store, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
@@ -25,28 +26,30 @@ log = logging.getLogger(__name__)
 
 
 class Refunds:
-    """All that refunds. An order comes here in state ``refunding``, held by the caller."""
+    """Refunds orders. An order comes here in state ``refunding``, with its lease held by the caller."""
 
-    def __init__(self, store: Store, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
+    def __init__(self, store: CheckoutStore, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
         self._store = store
         self._levelup = levelup
         self._connections = connections
         self._leases = leases
 
-    def take(self, order: Order, context: RequestContext) -> Order:
-        """Refund an order that has to go back, or go on with it. :raises Failure: as :meth:`take_back`."""
+    def take(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
+        """Refund an order that must be refunded, or continue doing so. :raises Failure: see :meth:`take_back`."""
         taken = self._leases.take(order, ("refunding",))
         if taken is None:
             raise in_progress("this order is being refunded")
         return self.take_back(taken, None, context, before=order)
 
-    def take_back(self, order: Order, confirmation: Secret | None, context: RequestContext, *, before: Order) -> Order:
-        """Refund ``order``; ``before``: how it was when it was taken up.
+    def take_back(
+        self, order: StoredOrder, confirmation: Secret | None, context: RequestContext, *, before: StoredOrder
+    ) -> StoredOrder:
+        """Refund ``order``; ``before``: the order when the caller got it.
 
-        :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site asked for.
+        :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site requested.
         """
         try:
-            merchant = self._connections.access_again("merchant", order.merchant)
+            merchant = self._connections.access_again("merchant", order.merchant, context)
             try:
                 with self._levelup.calls(context.deadline, context.calls) as calls:
                     return self._refund(calls, order, merchant, confirmation, before)
@@ -59,37 +62,49 @@ class Refunds:
             self.release(order)
             raise
 
-    def look(self, order: Order, context: RequestContext) -> Order:
-        """Read an order that could not be refunded: LevelUp may have given it back meanwhile.
+    def look(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
+        """Read an order that could not be refunded: LevelUp may have refunded it in the meantime.
 
         :raises Failure: it cannot be read now.
         """
-        merchant = self._connections.access_again("merchant", order.merchant)
+        merchant = self._connections.access_again("merchant", order.merchant, context)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             told = self._read(calls, merchant, order.uuid or "")
         if told is None or told.refunded_at is None or case_of(order)["kind"] != "refund_refused":
             return order
         return self._refunded(order, told)
 
-    def release(self, order: Order) -> None:
-        """Let the next request take the order up at once."""
+    def release(self, order: StoredOrder) -> None:
+        """Release the lease, so that the next request can process the order right away."""
         try:
             self._store.change_order(order.id, ("submitting", "refunding"), held=order.held, values={"held": None})
         except LedgerUnavailable:
-            log.warning("an order is held until its lease ends", extra={"order": order.id})
+            log.warning("order_lease_not_released", extra={"order": order.id})
 
     def _refund(
-        self, calls: LevelUpSession, order: Order, merchant: Access, confirmation: Secret | None, before: Order
-    ) -> Order:
+        self,
+        calls: LevelUpSession,
+        order: StoredOrder,
+        merchant: Access,
+        confirmation: Secret | None,
+        before: StoredOrder,
+    ) -> StoredOrder:
         uuid = order.uuid or ""
-        if before.state == "refunding" and (told := self._read(calls, merchant, uuid)) and told.refunded_at:
-            return self._refunded(order, told)
-        # From here on a refund may arrive, as late as a lease allows.
+        if before.state == "refunding":
+            if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
+                return self._wholly(order, told)
+        elif order.problem is None:
+            # A refused refund may have been delivered twice, so record what the state was before.
+            with suppress(_Unclear):
+                if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
+                    self._refunded(order, told, refund_key=before.refund_key)
+                    raise _Elsewhere("LevelUp: somebody else has refunded this order already")
+        # From here on, a refund may arrive at any time within the lease.
         marked = self._store.change_order(
             order.id, ("refunding",), held=order.held, values={"sent": self._leases.new()}
         )
         if marked is None:
-            raise in_progress("somebody else has taken this refund up")
+            raise in_progress("another request is processing this refund")
         try:
             told = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
@@ -102,19 +117,22 @@ class Refunds:
                 raise _Unclear(refusal.message) from None
             found = self._read(calls, merchant, uuid)
             if found is not None and found.refunded_at is not None:
-                refunded = self._refunded(order, found)
-                if before.state == "refunding" or order.problem is not None:
-                    return refunded
-                # Somebody else has given it back; this request has not.
-                raise _Elsewhere(refusal.message) from None
+                return self._wholly(order, found)
             if found is None and merchant.connection.levelup_id is None:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
-        if told.total < order.gross:
-            # Where the amount of the charge was doubtful itself, the order says what it was.
-            found = self._read(calls, merchant, uuid) if order.doubt is not None else None
-            if found is None or found.refunded_at is None or found.total > told.total:
-                raise _InPart(told.total, order.gross)
+        if order.doubt is None:
+            return self._wholly(order, told)
+        # The amount of the charge was itself doubtful; the order says what it was.
+        found = self._read(calls, merchant, uuid)
+        if told.given < order.gross and (found is None or found.refunded_at is None or found.total > told.given):
+            raise _InPart(told.given, order.gross)
+        return self._refunded(order, told)
+
+    def _wholly(self, order: StoredOrder, told: PastOrder) -> StoredOrder:
+        """Record a refund of the whole amount. :raises _InPart: LevelUp gave back less."""
+        if order.doubt is None and told.given < order.gross:
+            raise _InPart(told.given, order.gross)
         return self._refunded(order, told)
 
     def _read(self, calls: LevelUpSession, merchant: Access, uuid: str) -> PastOrder | None:
@@ -128,10 +146,10 @@ class Refunds:
                 return None
             raise _Unclear(refusal.message) from None
 
-    def _undone(self, order: Order, failure: Failure, before: Order) -> Failure:
-        """Record that a refund was not made, and give what is told of it."""
+    def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> Failure:
+        """Record that a refund was not made; returns the failure to report."""
         if isinstance(failure, _Elsewhere):
-            return Failure("refund_refused", failure.message)
+            return failure
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
         if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and is_owed:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
@@ -140,58 +158,59 @@ class Refunds:
             values = {"state": "stuck", "operator_case": what, "held": None}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
-                "refund_impossible: a charge cannot be refunded; settle it with `levelup-ov checkout settle`",
-                extra={"order": order.id, "uuid": order.uuid, "kind": kind},
+                "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
             )
             return refund_impossible(stuck or order) if stuck else pending(failure.message)
         if isinstance(failure, _ForGood):
             if asked_before and not self._leases.has_ended(before.sent):
-                # An earlier attempt had no answer: it may still arrive, and give the charge back.
+                # An earlier attempt was not answered: it may still arrive and refund the charge.
                 self.release(order)
                 return pending(failure.message)
             return self._put_back(order, _told(failure))
         if failure.code in CUT_OFF and (is_owed or asked_before):
-            what = case("not_connected", f"a charge has to go back: {failure.message}", uuid=order.uuid)
+            what = case("not_connected", f"this charge must be refunded: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
         if is_owed:
             self.release(order)
-            log.error("an order is charged, but neither submitted nor refunded", extra={"order": order.id})
-            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
+            log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
+            return pending(f"the order was not placed, and its charge is not refunded yet: {failure.message}")
         if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
             self.release(order)
             return pending(failure.message)
         return self._put_back(order, failure)
 
-    def _put_back(self, order: Order, failure: Failure) -> Failure:
-        """Nothing was refunded, and the site that asked for it is told so: the order is what it was."""
+    def _put_back(self, order: StoredOrder, failure: Failure) -> Failure:
+        """Nothing was refunded: the order gets its former state, and the site gets the refusal."""
         back = "submitted" if order.submitted is not None else "charged"
         values = {"state": back, "held": None, "refund_key": None}
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         return failure
 
-    def _refunded(self, order: Order, told: PastOrder) -> Order:
+    def _refunded(self, order: StoredOrder, told: PastOrder, **more: str | None) -> StoredOrder:
         assert told.refunded_at is not None
-        values = {"state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None}
+        values = {
+            "state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None, **more,
+        }  # fmt: skip
         refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
         return refunded or self._store.order(order.id) or order
 
 
 class _Unclear(Failure):
-    """LevelUp has spoken, and its words prove nothing."""
+    """LevelUp has answered, but the answer proves nothing."""
 
     def __init__(self, message: str) -> None:
         super().__init__("refund_pending", message)
 
 
 class _Elsewhere(Failure):
-    """Somebody else has refunded the order."""
+    """The order had already been refunded by somebody else."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("refund_refused", message)
+        super().__init__("already_refunded", message)
 
 
 class _ForGood(Failure):
-    """LevelUp refuses in a documented form, and the order is read as not refunded."""
+    """LevelUp refuses in a documented form, and the order is not refunded."""
 
     def __init__(self, refusal: LevelUpRefused, kind: str) -> None:
         super().__init__(refusal.code, refusal.message)
@@ -199,12 +218,12 @@ class _ForGood(Failure):
 
 
 class _InPart(Failure):
-    """LevelUp says that it gave back another amount than the whole."""
+    """LevelUp reports a refund of less or more than the whole amount."""
 
     def __init__(self, refunded: int, charged: int) -> None:
-        super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
+        super().__init__("refund_impossible", f"LevelUp refunded {refunded} of {charged} cents")
 
 
 def _told(failure: _ForGood) -> Failure:
-    """A refusal in the words of a refund: a charge of ours did succeed, so ``base`` speaks of the refund."""
+    """Rewrites a refusal for a refund: our charge did succeed, so ``base`` refers to the refund."""
     return Failure("refund_refused" if failure.kind == "not_refundable" else failure.code, failure.message)

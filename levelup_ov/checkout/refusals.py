@@ -20,13 +20,13 @@ _CODES: Mapping[tuple[int, str, str], str] = {
     (422, "order", "applied_discount_amount"): "discount_too_large",
     (422, "completed_order", "applied_discount_amount"): "discount_too_large",
     (422, "user", "email"): "email_taken",
-    # The app's own key: of 2014 a 404, later a 422.
+    # The app's own key: a 404 in 2014, later a 422.
     (404, "access_token", "api_key"): "provider_credentials_refused",
     (422, "access_token", "api_key"): "provider_credentials_refused",
 }
-"""By status, object and property; the most particular entry counts, an empty name stands for any."""
+"""By status, object and property; the most specific entry counts, an empty name matches any."""
 _OTHER: Mapping[int, str] = {
-    # Bad JSON, a type that it does not speak, a version that it no longer serves: a fault between the two of us.
+    # Bad JSON, an unknown media type, a retired version: a protocol fault between us and LevelUp.
     400: "provider_protocol_error",
     406: "provider_protocol_error",
     501: "provider_protocol_error",
@@ -47,11 +47,11 @@ _MEMBERS: Mapping[str, str] = {
 }
 _ORDERS = ("order", "proposed_order", "completed_order")
 _LONGEST = 500
-"""Characters of LevelUp's words that are passed on."""
+"""The most characters of LevelUp's message that are passed on."""
 
 
 class LevelUpRefused(Refused):
-    """LevelUp said no. ``status``, ``object`` and ``property`` are those of its first error."""
+    """LevelUp refused. ``status``, ``object`` and ``property`` are those of its first error."""
 
     def __init__(
         self, code: str, message: str, status: int, object: str, property: str, *, path: str | None = None
@@ -63,7 +63,7 @@ class LevelUpRefused(Refused):
 
 
 def refusal_from(reply: Reply) -> Refused | None:
-    """The refusal in an answer of LevelUp's; None if there is none that can be read."""
+    """The refusal in an answer from LevelUp; None if there is no readable one."""
     if reply.ok or (errors := _errors(reply)) is None:
         return None
     if not errors:
@@ -85,7 +85,7 @@ def refusal_from(reply: Reply) -> Refused | None:
 
 
 def maintenance_words(reply: Reply) -> list[str]:
-    """What LevelUp says of its maintenance; nothing where it is none, or says nothing."""
+    """LevelUp's message about its maintenance; empty if there is none."""
     errors = _array(reply) if reply.status == 503 else None
     words = _words(errors or ())
     return [words] if words else []
@@ -105,9 +105,9 @@ def oauth_refusal_from(reply: Reply) -> Refused | None:
 
 
 def _errors(reply: Reply) -> Sequence[Mapping[str, Any]] | None:
-    """The errors of an answer; none for a 404 without a body, None where it is not LevelUp's form."""
+    """The errors of an answer; empty for a 404 without a body, None if it is not in LevelUp's form."""
     if reply.status not in (400, 401, 404, 406, 422, 501):
-        # 503 is maintenance, 429 and 5xx are anybody's: the transport knows them.
+        # The transport handles 503 (maintenance), 429 and other 5xx, which can come from anybody.
         return None
     if reply.status == 404 and not reply.body.strip():
         return []

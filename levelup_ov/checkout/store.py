@@ -1,11 +1,12 @@
-"""What web checkout keeps: connections, states of OAuth and orders, beside the ledger in its database.
+"""Web checkout's tables: connections, OAuth states and orders, next to the ledger in its database.
 
-Every change names the states it may come from and says whether it was made, so that of two that want the same only one
-gets it. Times are milliseconds since 1970 in UTC, amounts cents. Tokens and bodies are sealed before they get here.
+Every change names the states it may start from and reports whether it was made, so that only one of two competing
+changes succeeds. Times are milliseconds since 1970 in UTC, amounts are cents. Tokens and bodies arrive here sealed.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
@@ -38,7 +39,7 @@ from levelup_ov.ledger.database import Database
 
 Kind = Literal["merchant", "user"]
 GIVEN_UP_AFTER = timedelta(days=1)
-"""The age at which a connection that was begun by OAuth and is not connected is forgotten."""
+"""The age at which an unfinished OAuth connection is deleted."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -109,7 +110,7 @@ SIGHTS = Table(
     Column("boot", Text, primary_key=True),
     Column("since", BigInteger, nullable=False),
 )
-"""When a mark of another host's was seen first, in the milliseconds of a boot."""
+"""When a mark from another host was first seen, in milliseconds of a boot."""
 _C, _O = CONNECTIONS.c, ORDERS.c
 
 
@@ -131,16 +132,16 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StoredOrder:
     """An order; its id is also that of its charge in the ledger.
 
-    ``body``: what completes the proposed order, sealed, until the charge is proven or proven void. ``submitted``: the
-    provider's answer as JSON; ``problem``: why it is refunded, as JSON. ``refund_key``: digests of the keys that asked
-    for a refund and of their bodies. ``held``: the mark of who works on it, ``sent``: of the last attempt to charge it.
-    ``doubt``: a charge that LevelUp told of once and that is not as asked, as JSON. ``operator_case``: why a person
-    must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``: how often a charge that was ruled
-    out was looked for, and when it is next; ``seen``: UUIDs of orders that only look like it. ``tried_at``: when the
-    command took it up last.
+    ``body``: the sealed request that completes the proposed order, until the charge is proven or ruled out.
+    ``submitted``: the provider's answer as JSON; ``problem``: why it is refunded, as JSON. ``refund_key``: digests of
+    the keys that requested a refund and of their bodies. ``held``: the mark of the lease, ``sent``: of the last attempt
+    to charge. ``doubt``: a charge that LevelUp reported once and that differs from the request, as JSON.
+    ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
+    how often a ruled-out charge was looked for, and when to look next; ``seen``: UUIDs of other orders at its
+    location. ``tried_at``: when the command last processed it.
     """
 
     id: str
@@ -177,17 +178,25 @@ class Order:
 
     @property
     def gross(self) -> Cents:
-        """Spend and tip before the discount: as it was asked, until LevelUp has charged it."""
+        """Spend and tip before the discount: as requested, until LevelUp has charged it."""
         return self.spend + self.tip if self.total is None else self.total
 
     @property
     def user_pays(self) -> Cents:
-        """What is left of it with the discount."""
+        """What is left after the discount."""
         return self.gross - self.discount
 
     @property
+    def told_problem(self) -> str | None:
+        """Why it is refunded, or why it cannot be, as JSON."""
+        if self.problem is None and self.state == "stuck":
+            case = json.loads(self.operator_case or "{}")
+            return json.dumps({"code": "refund_impossible", "message": case.get("told") or case.get("message", "")})
+        return self.problem
+
+    @property
     def is_to_be_submitted(self) -> bool:
-        """Whether a provider gets it once it is charged."""
+        """Whether it is submitted to a provider once it is charged."""
         return self.provider_location_id is not None
 
 
@@ -195,8 +204,8 @@ class UuidTaken(Exception):
     """LevelUp's UUID belongs to another order of ours."""
 
 
-class Store:
-    """The tables in ``database``; raises ``LedgerUnavailable`` where they cannot be used."""
+class CheckoutStore:
+    """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -206,12 +215,17 @@ class Store:
         prepared = self._database.prepare(statement)
         return self._database.run(lambda cursor, _: prepared.first(cursor, parameters), single=True)
 
+    def _rows(self, statement: Executable, **parameters: Any) -> Any:
+        """All rows that a statement finds."""
+        prepared = self._database.prepare(statement)
+        return self._database.run(lambda cursor, _: prepared.all(cursor, parameters), single=True)
+
     # Connections.
 
     def add_connection(self, connection: Connected, state: str | None = None, expires_at: int = 0) -> None:
-        """Keep a new connection; with ``state``, the digest of the OAuth state that it was begun with.
+        """Store a new connection; ``state`` is the digest of its OAuth state, if any.
 
-        What was begun long before and never finished is thrown away.
+        Old unfinished connections are deleted.
         """
         now = connection.created_at
         given_up = and_(
@@ -230,9 +244,9 @@ class Store:
                 transaction.execute(STATES.insert(), {**values, "expires_at": expires_at})
 
     def take_state(self, digest: str, kind: Kind, now: int) -> Connected | None:
-        """The connection that was begun with a state, which is used up by this.
+        """The connection of an OAuth state, which can be used only once.
 
-        None: the state is forged, used, too old, or one for the other kind.
+        None: the state is forged, used, too old, or of the other kind.
         """
         with self._database.connection() as transaction:
             taken = transaction.execute(
@@ -254,11 +268,9 @@ class Store:
         with self._database.connection() as transaction:
             return _connected(transaction.execute(select(CONNECTIONS).where(_C.request_id == request_id)).first())
 
-    def connected_as(self, kind: Kind, levelup_id: int) -> Connected | None:
-        """The newest connection in use of this merchant or user of LevelUp's."""
-        query = select(CONNECTIONS).where(_C.kind == kind, _C.state == "connected", _C.levelup_id == levelup_id)
-        with self._database.connection() as transaction:
-            return _connected(transaction.execute(query.order_by(_C.created_at.desc()).limit(1)).first())
+    def connected_as(self, kind: Kind, levelup_id: int) -> list[Connected]:
+        """The connections of this LevelUp merchant or user that are in use, newest first."""
+        return [Connected(**row._asdict()) for row in self._rows(_CONNECTED_AS, kind=kind, whose=levelup_id)]
 
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
@@ -267,33 +279,33 @@ class Store:
             return [Connected(**row._mapping) for row in transaction.execute(query)]
 
     def change_connection(self, id: str, sources: Sequence[ConnectionState], **values: Any) -> bool:
-        """Change a connection that is in one of ``sources``; whether it was."""
+        """Change a connection that is in one of the states ``sources``; returns whether it was."""
         change = update(CONNECTIONS).where(_C.id == id, _C.state.in_(sources)).values(values)
         with self._database.connection() as transaction:
             return transaction.execute(change).rowcount == 1
 
     def reseal(self, id: str, old: str, new: str) -> None:
-        """Replace a sealed token, if it is still the old one."""
+        """Replace a sealed token if it is still ``old``."""
         with self._database.connection() as transaction:
             transaction.execute(update(CONNECTIONS).where(_C.id == id, _C.token == old).values(token=new))
 
     # Orders.
 
-    def add_order(self, order: Order) -> None:
-        """Keep a new order."""
+    def add_order(self, order: StoredOrder) -> None:
+        """Store a new order."""
         values, this = _values(order), {"this": order.id}
         insert, find = self._database.prepare(_NEW_ORDER, *values), self._database.prepare(_ORDER)
 
         def once(cursor: Any, again: bool) -> Any:
-            # The first try was made, perhaps, and its connection broke after that.
+            # The first try may have been committed before its connection broke.
             return again and find.first(cursor, this) or insert.first(cursor, values)
 
         self._database.run(once, single=True)
 
-    def order(self, id: str) -> Order | None:
+    def order(self, id: str) -> StoredOrder | None:
         """The order with this id of ours or this UUID of LevelUp's."""
         row = self._row(_ORDER, this=id)
-        return Order(**row._asdict()) if row else None
+        return StoredOrder(**row._asdict()) if row else None
 
     def change_order(
         self,
@@ -302,10 +314,10 @@ class Store:
         *,
         held: str | None | EllipsisType = ...,
         values: Mapping[str, Any],
-    ) -> Order | None:
-        """Change an order that is in one of ``sources``, and give it as it is now; None: it was not.
+    ) -> StoredOrder | None:
+        """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
-        ``held``: and whose mark is still this one.
+        ``held``: and whose lease still has this mark.
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -319,7 +331,7 @@ class Store:
         def once(cursor: Any, again: bool) -> Any:
             if row := change.first(cursor, given):
                 return row
-            # The first try was made, perhaps, and its connection broke after that.
+            # The first try may have been committed before its connection broke.
             row = again and find.first(cursor, given)
             return row if row and values.items() <= row._asdict().items() else None
 
@@ -327,38 +339,32 @@ class Store:
             row = self._database.run(once, single=True)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
-        return Order(**row._asdict()) if row else None
+        return StoredOrder(**row._asdict()) if row else None
 
-    def unfinished_orders(self, now: int, limit: int) -> list[Order]:
-        """Orders that somebody began and did not finish, or that a person must settle: first what waited longest.
+    def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
+        """Orders that are unfinished, or that a person must settle, longest waiting first.
 
-        Some may be worked on right now.
+        Some may be processed right now.
         """
-        undone = or_(
-            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
-            and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
-            and_(_O.state == "not_charged", _O.look_at <= now),
-            _O.operator_case.is_not(None),
-        )
-        query = select(ORDERS).where(undone).order_by(_O.tried_at, _O.created_at, _O.id).limit(limit)
-        with self._database.connection() as transaction:
-            return [Order(**row._mapping) for row in transaction.execute(query)]
+        return [StoredOrder(**row._asdict()) for row in self._rows(_UNFINISHED, now=now, limit=limit)]
 
-    def operator_cases(self) -> list[Order]:
+    def operator_cases(self) -> list[StoredOrder]:
         """The orders that a person must settle, oldest first."""
         query = select(ORDERS).where(_O.operator_case.is_not(None)).order_by(_O.created_at, _O.id)
         with self._database.connection() as transaction:
-            return [Order(**row._mapping) for row in transaction.execute(query)]
+            return [StoredOrder(**row._mapping) for row in transaction.execute(query)]
 
-    def is_another_charging(self, order: Order) -> bool:
-        """Whether another order of the same place and amounts may be charged, with a UUID that is not known yet."""
-        same = (_O.location_id == order.location_id, _O.spend == order.spend, _O.tip == order.tip)
+    def is_another_charging(self, order: StoredOrder) -> bool:
+        """Whether another order of the same user and place may be charged, with a UUID that is not known yet."""
+        whose = select(_C.levelup_id).where(_C.id == order.user).scalar_subquery()
+        anew = select(_C.id).where(_C.kind == "user", _C.levelup_id == whose)
+        same = (_O.location_id == order.location_id, or_(_O.user == order.user, _O.user.in_(anew)))
         query = select(_O.id).where(_O.state == "charging", _O.id != order.id, *same).limit(1)
         with self._database.connection() as transaction:
             return transaction.execute(query).first() is not None
 
     def known_uuids(self, uuids: Sequence[str]) -> set[str]:
-        """Those of ``uuids`` that an order of ours has."""
+        """Which of ``uuids`` belong to orders of ours."""
         with self._database.connection() as transaction:
             return set(transaction.scalars(select(_O.uuid).where(_O.uuid.in_(uuids))))
 
@@ -380,6 +386,24 @@ class Store:
 
 
 _CONNECTION = select(CONNECTIONS).where(_C.id == bindparam("this"))
+_CONNECTED_AS = (
+    select(CONNECTIONS)
+    .where(_C.kind == bindparam("kind"), _C.state == "connected", _C.levelup_id == bindparam("whose"))
+    .order_by(_C.created_at.desc())
+)
+_UNFINISHED = (
+    select(ORDERS)
+    .where(
+        or_(
+            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
+            and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
+            and_(_O.state == "not_charged", _O.look_at <= bindparam("now")),
+            _O.operator_case.is_not(None),
+        )
+    )
+    .order_by(_O.tried_at, _O.created_at, _O.id)
+    .limit(bindparam("limit"))
+)
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
@@ -396,7 +420,7 @@ def to_ms(instant: datetime) -> int:
     return (instant - _EPOCH) // _MILLISECOND
 
 
-def _values(row: Connected | Order) -> dict[str, Any]:
+def _values(row: Connected | StoredOrder) -> dict[str, Any]:
     return {each.name: getattr(row, each.name) for each in fields(row)}
 
 

@@ -15,6 +15,7 @@ from levelup_ov.cli.config import config, secret_key
 from levelup_ov.cli.errors import errors
 from levelup_ov.cli.ledger import ledger
 from levelup_ov.cli.menu import menu
+from levelup_ov.cli.orders import orders
 from levelup_ov.cli.run import run
 from levelup_ov.cli.servers import levelup, sandbox
 from levelup_ov.cli.submissions import submissions
@@ -22,5 +23,5 @@ from levelup_ov.cli.submissions import submissions
 __all__ = ["COMMANDS"]
 
 COMMANDS: tuple[click.Command, ...] = (
-    adapters, certify, checkout, config, errors, ledger, levelup, menu, run, sandbox, secret_key, submissions,
+    adapters, certify, checkout, config, errors, ledger, levelup, menu, orders, run, sandbox, secret_key, submissions,
 )  # fmt: skip

@@ -17,13 +17,13 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def adapters() -> None:
-    """Create an adapter, and record its provider's answers."""
+    """Create an adapter, and record its provider's responses."""
 
 
 @adapters.command()
 @click.argument("name")
-@click.option("--package", type=_DIRECTORY, help="Write a distribution of its own into this directory.")
-@click.option("--checkout", type=_DIRECTORY, default=_CHECKOUT, help="The checkout to write into; by default this one.")
+@click.option("--package", type=_DIRECTORY, help="Write a separate distribution into this directory.")
+@click.option("--checkout", type=_DIRECTORY, default=_CHECKOUT, help="The checkout to write into. Default: this one.")
 def new(name: str, package: Path | None, checkout: Path) -> None:
     """Create the adapter NAME: module, test, recordings, and its line in the registry or an entry point.
 
@@ -41,11 +41,11 @@ def new(name: str, package: Path | None, checkout: Path) -> None:
 @adapters.command()
 @click.argument("account")
 @click.option("--out", required=True, type=_DIRECTORY, help="Where the recordings go.")
-@click.option("--location", help="The provider's own id of a location; the first one if not given.")
+@click.option("--location", help="The provider's own id of a location. Default: the first one.")
 @click.option("--submit", is_flag=True, help="Place the order too. It is a real one.")
-@click.option("--allow", multiple=True, help="A member whose values are kept as they are; may be repeated.")
+@click.option("--allow", multiple=True, help="A member whose values are kept unredacted; may be repeated.")
 def record(account: str, out: Path, location: str | None, submit: bool, allow: tuple[str, ...]) -> None:
-    """Run a flow against ACCOUNT's provider and write its exchanges, redacted by allow-list."""
+    """Run a flow against ACCOUNT's provider and record it, redacted by an allow-list."""
     accounts = the_settings().accounts
     if (adapter := accounts.get(account)) is None:
         raise click.ClickException(f"there is no account {account!r}: {', '.join(accounts)}")

@@ -21,7 +21,7 @@ _COLORS: dict[Result, str] = {
 }  # fmt: skip
 
 key_option = click.option(
-    "--key", envvar="LEVELUP_CERTIFY_KEY", help="The API key (EP-6); better from the environment than from here."
+    "--key", envvar="LEVELUP_CERTIFY_KEY", help="The API key (EP-6). Prefer the environment variable."
 )
 
 
@@ -51,18 +51,18 @@ def certify(
     max_requests: int,
     max_seconds: float,
 ) -> None:
-    """Hold the service at URL to the contract, rule by rule.
+    """Check the service at URL against the contract, rule by rule.
 
-    It plays the channel: reads merchants, locations and menus, and validates orders made from the menus, right and
-    wrong ones. One request at a time, but for two users who order at once. Without --submit nothing is ordered. A test
-    card is sent only with --submit, and only where LevelUp is not taken as tender.
+    It acts as the channel: it reads merchants, locations and menus, and validates correct and incorrect orders made
+    from the menus. It sends one request at a time, except for one pair of simultaneous orders. Without --submit,
+    nothing is ordered. A test card is sent only with --submit, and only where LevelUp is not accepted as tender.
 
-    A violation breaks what the documents ask for, or costs a user money or an order. A deviation differs from a
-    form that is this project's decision, such as the status of an error.
+    A violation breaks a rule of LevelUp's documents, or costs a user money or an order. A deviation differs from
+    a detail that this project decided, such as the status of an error.
 
     Needs no configuration.
 
-    Exit status: 0 all passed, 1 violations (with --strict deviations, too), 2 it could not run to its end.
+    Exit status: 0 all passed, 1 violations (with --strict also deviations), 2 the run could not finish.
     """
     if not key:
         raise click.UsageError("give the API key: --key, or LEVELUP_CERTIFY_KEY in the environment")
@@ -70,7 +70,7 @@ def certify(
     begun, on_screen = time.monotonic(), sys.stderr.isatty()
 
     def progress(step: str) -> None:
-        # On a terminal one line that is written over, else one for each step.
+        # On a terminal, one line that is overwritten; otherwise one line per step.
         click.echo(f"\r\x1b[K{step} ..." if on_screen else step, err=True, nl=not on_screen)
 
     try:

@@ -10,7 +10,7 @@ import click
 
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.problems import case_of
-from levelup_ov.checkout.store import Order
+from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import shown, the_checkout, the_settings
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
@@ -18,11 +18,11 @@ from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
 PATIENCE = 10.0
-"""Seconds that one order may take in a run: what LevelUp does not answer by then is for the next run."""
+"""Seconds that one order may take in a run; if LevelUp has not answered by then, the next run continues."""
 RUN = 50
-"""Seconds after which a run takes up nothing more, so that one of each minute ends before the next begins."""
+"""Seconds after which a run starts no further order, so that a run every minute ends before the next one."""
 WORKERS = 8
-"""Orders that are worked on at once; a LevelUp that hangs holds up so many at a time."""
+"""Orders processed in parallel; if LevelUp hangs, it blocks this many at a time."""
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +33,20 @@ def checkout() -> None:
 
 
 @checkout.command()
-@click.option("--limit", default=1000, show_default=True, help="Orders at most, first what waited longest.")
-@click.option("--seconds", default=RUN, show_default=True, help="After which nothing more is taken up.")
+@click.option("--limit", default=1000, show_default=True, help="Maximum number of orders, longest waiting first.")
+@click.option("--seconds", default=RUN, show_default=True, help="Start no further order after this time.")
 def reconcile(limit: int, seconds: int) -> None:
-    """Finish the orders that nobody works on any more: find what was charged, refund what no provider has.
+    """Finish interrupted orders: reconcile charges, refund orders that no provider accepted.
 
-    Safe beside live traffic and at any time; suited to a scheduler. Exit status 1: some are still unfinished, or
-    wait for a person.
+    Safe during live traffic and at any time; meant for a scheduler. Exit status 1: some are still unfinished, or
+    need a person.
     """
     _reconcile(the_checkout().orders, the_settings(), limit, seconds)
 
 
 @checkout.command()
 def cases() -> None:
-    """List the orders that a person must settle. Exit status 1: there are some."""
+    """List the orders that a person must settle. Exit status 1 if there are any."""
     found = shown(the_checkout().orders.operator_cases)
     for order in found:
         click.echo(f"{order.id} {order.state} uuid={order.uuid} {case_of(order)['message']}")
@@ -58,10 +58,10 @@ def cases() -> None:
 @checkout.command()
 @click.argument("order_id")
 @click.option("--by", required=True, help="Who has settled it.")
-@click.option("--why", required=True, help="How, such as: paid back by transfer on the 3rd.")
-@click.option("--uuid", help="LevelUp's UUID of the charge, for one that was found by hand; it is then refunded.")
+@click.option("--why", required=True, help="How, for example: paid back by transfer on the 3rd.")
+@click.option("--uuid", help="LevelUp's UUID of a charge that was found by hand; it is then refunded.")
 def settle(order_id: str, by: str, why: str, uuid: str | None) -> None:
-    """Close the case of ORDER_ID, and record who did and why."""
+    """Close the case of ORDER_ID, and record who closed it and how."""
     order = shown(lambda: the_checkout().orders.settle(order_id, by, why, uuid))
     click.echo(f"{order.id}: {order.state}")
 
@@ -72,7 +72,7 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
     workers = max(min(WORKERS, settings.threads // 2, len(found)), 1)
     left = 0
 
-    def work(order: Order) -> tuple[bool, str]:
+    def work(order: StoredOrder) -> tuple[bool, str]:
         if time.monotonic() >= until:
             return False, f"still {order.state}: there was no time for it in this run"
         try:
@@ -82,8 +82,8 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
         except Failure as failure:
             return False, f"still {order.state}: {failure.message}"
         except Exception as error:
-            # One order must not keep the others from their turn.
-            log.error("an order could not be reconciled", extra={"order": order.id}, exc_info=error)
+            # One order must not block the others.
+            log.error("order_not_reconciled", extra={"order": order.id}, exc_info=error)
             return False, f"still {order.state}: {type(error).__name__}"
 
     with ThreadPoolExecutor(workers) as pool:

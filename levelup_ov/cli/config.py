@@ -30,12 +30,12 @@ def config() -> None:
 
 @config.command()
 def check() -> None:
-    """Check environment and accounts file without starting."""
-    settings = the_settings()  # every mistake in either ends here
-    # gunicorn's configuration looks at the ledger, too. Loading the application does not: the command that brings the
-    # ledger up to date must load without.
+    """Check the environment and the accounts file without starting."""
+    settings = the_settings()  # every mistake in either one ends here
+    # gunicorn's configuration checks the ledger, too. Loading the application does not, because the command that
+    # upgrades the ledger must load it.
     if not settings.development:
-        check_ledger(settings.ledger.reveal(), connections=settings.workers * settings.ledger_connections)
+        check_ledger(settings.ledger.reveal(), workers=settings.workers, connections=settings.ledger_connections)
     click.echo(f"mode: {'development' if settings.development else 'production'}")
     click.echo(f"accounts, from {settings.accounts_source}:")
     for name, adapter in settings.accounts.items():

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def loading(create_app: Callable[[], Flask]) -> ScriptInfo:
-    """The object of the command's context: builds the application when a command asks for it first."""
+    """The object of the command's context: builds the application when a command first needs it."""
     return ScriptInfo(create_app=create_app)
 
 
@@ -48,5 +48,5 @@ def shown(call: Callable[[], T]) -> T:
 
 
 def _extension(name: str) -> Any:
-    # `flask` and its test runner hand their application over the same way.
+    # `flask` and its test runner pass their application in the same way.
     return click.get_current_context().ensure_object(ScriptInfo).load_app().extensions[name]

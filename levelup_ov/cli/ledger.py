@@ -19,7 +19,7 @@ def ledger() -> None:
 
 
 @ledger.command()
-@click.option("--new", is_flag=True, help="Start an empty ledger where a known one is missing.")
+@click.option("--new", is_flag=True, help="Start an empty ledger even though a known one is missing.")
 def upgrade(new: bool) -> None:
     """Bring the database to the schema of this release."""
     found = shown(lambda: upgrade_ledger(the_settings().ledger.reveal(), new=new))
@@ -29,7 +29,7 @@ def upgrade(new: bool) -> None:
 @ledger.command()
 @click.argument("copy", type=click.Path(dir_okay=False, path_type=Path))
 def backup(copy: Path) -> None:
-    """Copy an SQLite ledger to the new file COPY; safe beside live traffic."""
+    """Copy an SQLite ledger to the new file COPY; safe during live traffic."""
     try:
         size = shown(lambda: back_up(_file(), copy))
     except OSError as error:
@@ -39,7 +39,7 @@ def backup(copy: Path) -> None:
 
 @ledger.command()
 @click.argument("copy", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def restore(copy: Path, yes: bool) -> None:
     """Restore the ledger from COPY.
 
@@ -47,7 +47,7 @@ def restore(copy: Path, yes: bool) -> None:
     """
     file = _file()
     if not yes:
-        click.confirm(f"Replace all that {file} holds by {copy}?", abort=True, err=True)
+        click.confirm(f"Replace everything in {file} with {copy}?", abort=True, err=True)
     shown(lambda: put_back(copy, file))
     shown(lambda: upgrade_ledger(the_settings().ledger.reveal()))
     click.echo("restored; ask the providers about the orders placed since the copy was taken")
@@ -55,7 +55,7 @@ def restore(copy: Path, yes: bool) -> None:
 
 @ledger.command()
 def purge() -> None:
-    """Delete settled submissions past their retention; suited to a scheduler."""
+    """Delete settled submissions past their retention; meant for a scheduler."""
     click.echo(f"{shown(open_ledger(the_settings().ledger.reveal()).purge)} submission(s) deleted")
 
 

@@ -18,12 +18,12 @@ APPLICATION = "levelup_ov.app:create_app()"
 def run(options: tuple[str, ...]) -> None:
     """Serve with gunicorn: PORT and WEB_CONCURRENCY set port and processes.
 
-    Mistakes of the configuration end it with the status 78.
+    Configuration mistakes end it with exit status 78.
 
     The process becomes gunicorn, so that signals reach it. OPTIONS are passed on, such as --bind.
     """
     if not os.environ.get("WEB_CONCURRENCY", "1").isdecimal():
-        # gunicorn reads it before any configuration of ours, and ends with a traceback.
+        # gunicorn reads it before our configuration, and would end with a traceback.
         os.environ["WEB_CONCURRENCY"] = str(load_settings().workers)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *GUNICORN, *options, APPLICATION])

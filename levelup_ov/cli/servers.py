@@ -10,7 +10,7 @@ from werkzeug.serving import make_server
 from levelup_ov.config import DEVELOPMENT_API_KEY
 from levelup_ov.domain.secret import Secret
 
-# Both import their server when they are called: a process of production loads no stand-in.
+# Both import their server only when called, so a production process loads no stand-in.
 
 _data_dir = click.option(
     "--data-dir", envvar="LEVELUP_OV_DATA_DIR", default="instance", show_default=True,

@@ -15,7 +15,7 @@ from levelup_ov.domain.submission import State
 from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import REMEDIES
-from levelup_ov.ordering.turns import Run, in_turns, of_gone_accounts
+from levelup_ov.ordering.turns import BoundedRun, in_turns, of_gone_accounts
 from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
@@ -36,13 +36,13 @@ def submissions() -> None:
 @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
 @click.option("--account", help="Only those of this account.")
 @click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
-@click.option("--charge-mismatch", is_flag=True, help="Only those charged otherwise than asked (PAY-4).")
-@click.option("--findings", is_flag=True, help="Only those that a person has to look at (SUB-12).")
+@click.option("--charge-mismatch", is_flag=True, help="Only those where the charge differs from the request (PAY-4).")
+@click.option("--findings", is_flag=True, help="Only those that a person must look at (SUB-12).")
 @click.option("--limit", default=50, show_default=True)
 def list_found(
     state: str | None, account: str | None, number: str | None, charge_mismatch: bool, findings: bool, limit: int
 ) -> None:
-    """List submissions, newest first; without options those that are not settled."""
+    """List submissions, newest first; without options, those that are not settled."""
     if state or account or number or charge_mismatch or findings:
         found = shown(
             lambda: the_ledger().find(
@@ -64,7 +64,7 @@ def list_found(
 @submissions.command()
 @click.argument("submission_id")
 def show(submission_id: str) -> None:
-    """Show all that is recorded of SUBMISSION_ID; no customer data is."""
+    """Show everything recorded about SUBMISSION_ID; no customer data is recorded."""
     submission = shown(lambda: the_ledger().show(submission_id))
     if submission is None:
         raise click.ClickException("there is no such submission")
@@ -78,15 +78,15 @@ def show(submission_id: str) -> None:
 def reconcile(limit: int, seconds: float) -> None:
     """Ask the providers about every unknown submission, and once more about those that were ruled out.
 
-    Accounts take turns; one whose provider does not answer is left for the next run. Safe beside live traffic and
-    at any time; suited to a scheduler, each minute. Exit status 1: some are still open, or a person has to look
-    at some.
+    Accounts take turns. An account whose provider does not answer is left for the next run. Safe during live
+    traffic and at any time; meant for a scheduler, every minute. Exit status 1: some are still open, or need a
+    person.
     """
     ledger, accounts = the_ledger(), the_settings().accounts
     found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
     # Charges belong to `checkout reconcile`.
     unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
-    everything, run = len(unknown), Run(seconds)
+    everything, run = len(unknown), BoundedRun(seconds)
     for line in of_gone_accounts([each for each in unknown if each.account not in accounts]):
         click.echo(line, err=True)
     unknown = in_turns((each for each in unknown if each.account in accounts), limit)
@@ -121,14 +121,14 @@ def reconcile(limit: int, seconds: float) -> None:
 @submissions.command()
 @click.argument("submission_id")
 @click.option("--placed", metavar="NUMBER", help="The restaurant has the order, under this number.")
-@click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not make one.")
-@click.option("--by", help="Who says so; by default the user of the system.")
-@click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+@click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not prepare one.")
+@click.option("--by", help="Who says so. Default: the system user.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | None, yes: bool) -> None:
     """Settle the unknown SUBMISSION_ID by what the restaurant said.
 
-    For what no command can find out, such as the orders of an account that is gone. The channel gets this answer
-    from then on; after --not-placed it may send the order again.
+    For what no command can determine, such as the orders of an account that was removed. The channel gets this
+    answer from then on; after --not-placed it may send the order again.
     """
     if (placed is not None) == not_placed:
         raise click.UsageError("give one of --placed NUMBER and --not-placed")
@@ -155,7 +155,7 @@ def the_ledger() -> Ledger:
 
 
 def _look(submission: Submission) -> tuple[str, bool]:
-    """What became of an unknown submission, or of one that was ruled out; and whether a person has to look at it."""
+    """The outcome of an unknown or ruled-out submission, and whether a person must look at it."""
     service, context = the_service(), RequestContext(Deadline(the_settings().submission_deadline))
     if submission.state != "unknown":
         finding = service.look_again(submission, context)
@@ -168,7 +168,7 @@ def _look(submission: Submission) -> tuple[str, bool]:
 
 
 def _is_asked(submission: Submission) -> bool:
-    """Whether its provider can be asked about it without the submission itself."""
+    """Whether its provider can be asked about it without resending the submission."""
     adapter = the_settings().accounts.get(submission.account)
     return adapter is not None and adapter.recovery == "look_up"
 

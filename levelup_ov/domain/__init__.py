@@ -1,1 +1,1 @@
-"""What an order is: frozen values and pure functions. Nothing here does I/O."""
+"""Orders, menus, money and times as frozen values and pure functions. Nothing here does I/O."""

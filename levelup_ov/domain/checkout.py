@@ -13,16 +13,16 @@ ConnectionState = Literal["pending", "granted", "connected", "refused", "disconn
 OrderState = Literal[
     "charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded", "stuck", "settled"
 ]
-"""``stuck``: the charge has to go back and LevelUp refuses; a person settles it, then it is ``settled``."""
+"""``stuck``: the charge must be refunded and LevelUp refuses; a person settles it, then it is ``settled``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class OrderAmounts:
     """The amounts of an order as the site knows them.
 
-    ``outstanding``: what is to be paid, with ``tax``, before LevelUp's discount and without ``tip``. ``exemption``:
-    the part of the rest that earns nothing and takes no discount. ``payment``: what the user pays of it with LevelUp.
-    ``tax_after_discount``: the tax once the order's discount is applied, where the site's tax falls with it.
+    ``outstanding``: the amount due, with ``tax``, before LevelUp's discount and without ``tip``. ``exemption``: the
+    part of the rest that earns nothing and gets no discount. ``payment``: the part that the user pays with LevelUp.
+    ``tax_after_discount``: the tax after the order's discount, if the discount lowers the site's tax.
     """
 
     outstanding: Cents
@@ -37,15 +37,14 @@ class Check:
 class CheckoutOrder:
     """An order to be charged; ``merchant`` and ``user`` are ids of connections, ``location_id`` is LevelUp's.
 
-    ``discount``: how much of LevelUp's discount is to be applied, None for all of it. ``items`` are LevelUp's own
-    members, ready for JSON. ``details`` are members that LevelUp gets as they are: cashier, register, a message for the
-    receipt.
+    ``discount``: how much of LevelUp's discount to apply, None for all of it. ``items`` are LevelUp's own members,
+    ready for JSON. ``details`` are passed to LevelUp unchanged: cashier, register, a message for the receipt.
     """
 
     merchant: str
     user: str
     location_id: int
-    check: Check
+    check: OrderAmounts
     items: tuple[Mapping[str, Any], ...]
     discount: Cents | None = None
     identifier: str | None = None
@@ -54,7 +53,7 @@ class CheckoutOrder:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Where an order goes once its charge stands: a provider's location, and what is submitted there."""
+    """Where an order goes once it is charged: a provider's location, and what is submitted there."""
 
     provider_location_id: str
     submission: SubmissionRequest

@@ -12,7 +12,7 @@ class Failure(Exception):
     """
 
     def __init__(self, code: str, message: str, *, path: str | None = None, retry_after: float | None = None) -> None:
-        # Not kept as an argument: whatever takes a secret out of ``message`` takes it out of the exception's text.
+        # Not kept as an argument, so that removing a secret from ``message`` removes it from the exception's text.
         super().__init__(code)
         self.code = code
         self.message = message

@@ -76,7 +76,7 @@ def _united(spans: Iterable[tuple[int, int]]) -> Iterator[Span]:
 
 
 def unknown_hours() -> Hours:
-    """Hours for a provider that does not state them (LOC-2)."""
+    """The hours of a provider that does not state any (LOC-2)."""
     return dict.fromkeys(WEEKDAYS)
 
 
@@ -90,12 +90,12 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place that takes orders.
+    """A restaurant that takes orders.
 
     ``provider_id`` is the provider's own id; the service puts the account before it on the wire.
     ``time_zone`` is a name of the IANA database. It and the two ``accepts_tips_...`` are None where the
-    provider does not say; the account's own settings then stand in.
-    ``tenders`` are what this place takes; None means all that its adapter takes (PAY-3).
+    provider does not say; the account's settings then apply.
+    ``tenders`` are those that this location takes; None means all that its adapter takes (PAY-3).
     """
 
     provider_id: str
@@ -140,9 +140,9 @@ class Listed(list[Location]):
 
 
 def read_each(rows: Iterable[tuple[str, Callable[[], Location]]]) -> Listed:
-    """Locations that are read one by one: what goes wrong with one takes away no other.
+    """Read locations one by one: a fault in one hides no other.
 
-    :raises Failure: what the first one failed with, if all failed.
+    :raises Failure: if all failed, the failure of the first one.
     """
     listed = Listed()
     for provider_id, read in rows:

@@ -1,4 +1,4 @@
-"""A location's menu and the check that it holds together (MENU-1 to MENU-3, MENU-5)."""
+"""A location's menu, and the check that it is consistent (MENU-1 to MENU-3, MENU-5)."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ class CategoryGroup:
 class Menu:
     """The menu of one location (MENU-1).
 
-    Option groups stand here once, items and options refer to them. ``special_instructions_character_limit``
+    Each option group is listed once; items and options refer to it. ``special_instructions_character_limit``
     None means no limit; the adapter refuses what exceeds it (ITEM-8). ``updated_at`` is an aware instant.
-    ``left_out``: what the provider has and this menu has not, one message each with the ids concerned (MENU-6).
+    ``left_out``: what the provider has and this menu omits, one message each, with the ids (MENU-6).
     """
 
     provider_id: str
@@ -114,7 +114,7 @@ class Menu:
 
 
 def check(menu: Menu) -> tuple[str, ...]:
-    """What breaks a rule in ``menu``, one message each with the ids concerned (MENU-3)."""
+    """What breaks a rule in ``menu``, one message each, with the ids (MENU-3)."""
     return tuple(_problems(menu))
 
 

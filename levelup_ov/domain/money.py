@@ -37,7 +37,7 @@ def from_decimal(amount: Decimal | int) -> Cents:
     value = Decimal(amount)
     if not value.is_finite():
         raise ValueError(f"{amount} is not an amount of money")
-    # The range first: arithmetic with an exponent of a provider's choice overflows, comparing does not.
+    # Check the range first: arithmetic overflows with an exponent that a provider chose, a comparison does not.
     if not 0 <= value <= to_decimal(MAX_CENTS):
         raise ValueError(f"{amount} is out of range")
     try:

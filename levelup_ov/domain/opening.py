@@ -13,7 +13,7 @@ from levelup_ov.domain.ready_time import localize
 def next_opening(location: Location, now: datetime) -> datetime | None:
     """The instant at which a location that is closed at ``now`` opens next.
 
-    None where it is open, or nobody knows: no hours, an unknown day before the opening, no time zone.
+    None if it is open, or if that is unknown: no hours, an unknown day before the opening, no time zone.
     """
     if location.time_zone not in pytz.all_timezones_set:
         return None
@@ -26,7 +26,7 @@ def next_opening(location: Location, now: datetime) -> datetime | None:
         for span in spans:
             opens_at = localize(day + timedelta(minutes=span.opens_at), zone)
             closes_at = localize(day + timedelta(minutes=span.closes_at), zone)
-            # Hours within the hour that the clock jumps over have no length.
+            # Hours inside the hour that the clock skips have no length.
             if now < closes_at and opens_at < closes_at:
                 return opens_at if now < opens_at else None
     return None

@@ -1,4 +1,4 @@
-"""Option ids that carry their nesting, and the tree they stand for (ITEM-2 to ITEM-5).
+"""Option ids that carry their nesting, and the tree they describe (ITEM-2 to ITEM-5).
 
 A menu publishes ``group:option`` and, one level deeper, ``group:option:group:option``. An order brings
 the options back as one flat list; :func:`nest` rebuilds the tree and :func:`flatten` undoes it.
@@ -14,7 +14,7 @@ from levelup_ov.domain.failure import Failure
 
 DELIMITER = ":"
 MAX_DEPTH = 32
-"""Levels of nesting that are read; no menu comes near, and a made-up chain must not exhaust the stack."""
+"""Levels of nesting that are read. No menu comes near, and a hostile chain must not exhaust the stack."""
 
 _LENGTHS = range(2, 2 * MAX_DEPTH + 1, 2)
 _UNESCAPES = {"25": "%", "3A": DELIMITER, "3a": DELIMITER}
@@ -109,7 +109,7 @@ def _choice(
 
 
 def _ids(provider_id: str, path: str, position: int) -> tuple[str, ...]:
-    """The provider's own ids in the one spelling that :func:`encode_path` gives them."""
+    """The provider's own ids, spelled as :func:`encode_path` spells them."""
     try:
         ids = decode_path(provider_id)
     except ValueError:

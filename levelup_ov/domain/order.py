@@ -1,4 +1,4 @@
-"""An order as an adapter gets it: parsed, localised, its secrets opened (EP-11)."""
+"""An order as an adapter receives it: parsed, in local time, with its secrets opened (EP-11)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Item:
     special_instructions: str | None = None
     recipient_name: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What our menu put there, keys ``integration_*`` (ITEM-9)."""
+    """What our menu put there; keys are ``integration_*`` (ITEM-9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,10 @@ class Order:
     ``desired_ready_time`` is an aware instant, None = as soon as possible (TIME-2).
     ``tip`` and ``merchant_funded_discount`` are cents.
     ``received_at`` is the instant at which the request came in: the clock for relative times (TIME-1).
-    ``account`` holds what the adapter returned as ``account`` for this user earlier (META-1), ``cart``
-    what it returned as ``cart`` from the validation just before (META-2). Both come back as they were
-    given, or not at all.
-    ``reference`` is our own reference, the same for every try of one submission; None in a validation.
-    ``shown`` is what the validation of this order showed; None in a validation, and where there was none.
+    ``customer_account`` holds what the adapter returned under that name for this user earlier (META-1),
+    ``cart`` what it returned with the validation of this order (META-2). Both come back unchanged, or empty.
+    ``reference`` is our own reference, the same for every attempt of one submission; None in a validation.
+    ``shown`` is what the validation of this order showed; None in a validation, or if there was none.
     """
 
     location: Location
@@ -79,13 +78,13 @@ class Order:
     tip: Cents = 0
     merchant_funded_discount: Cents = 0
     delivery_address: DeliveryAddress | None = None
-    account: Mapping[str, Secret] = field(default_factory=dict)
+    customer_account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
     reference: str | None = None
     shown: Shown | None = None
 
     def check_ready(self, ready_at: datetime | None) -> None:
-        """Called before an order is placed, with the time for which it would be ready (TIME-11).
+        """Call this before placing an order, with the time at which it would be ready (TIME-11).
 
         :raises Failure: ``ready_time_unavailable``: the user was shown another time.
         """
@@ -96,5 +95,5 @@ class Order:
 
     @property
     def ready_window(self) -> tuple[datetime, datetime] | None:
-        """Between which instants the order may be ready when it is placed; None where any time will do (TIME-11)."""
+        """The earliest and latest instant at which the order may be ready; None if any time is fine (TIME-11)."""
         return ready_window(self.shown, self.desired_ready_time, self.received_at)

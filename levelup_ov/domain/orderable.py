@@ -1,7 +1,7 @@
-"""What of a menu can be ordered: one rule for all adapters (MENU-6).
+"""Which parts of a menu can be ordered: one rule for all adapters (MENU-6).
 
-An adapter gives what its provider says: a price that is not an amount in cents is None, and what is hidden or sold
-out is missing. What follows from that for everything above is decided here.
+An adapter reports what its provider says: a price that is not an amount in cents is None, and whatever is hidden or
+sold out is missing. This module decides what that means for the items and groups above.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from levelup_ov.domain.money import is_cents
 
 
 def orderable(menu: Menu) -> Menu:
-    """``menu`` without what nobody can order; ``left_out`` says what that is and why.
+    """``menu`` without what cannot be ordered; ``left_out`` says what was removed and why.
 
-    Left out are items and options without a price, those whose choices cannot be made any more, groups that
-    nothing leads to any more or that have no options, and headings over nothing.
+    It removes items and options without a price, or whose choices are no longer possible; groups that have no
+    options or that nothing refers to any more; and empty headings.
     """
     left_out: dict[str, None] = dict.fromkeys(menu.left_out)
-    # What the adapter gives a reason for needs no other.
+    # The adapter has already given a reason for these.
     reasoned = {token for reason in left_out for token in reason.split() if "=" in token}
     groups = {group.provider_id: _priced_group(group, left_out, reasoned) for group in menu.option_groups}
     gone = _impossible(groups, left_out)
@@ -48,7 +48,7 @@ def orderable(menu: Menu) -> Menu:
 def can_be_chosen(group: OptionGroup) -> bool:
     """Whether some choice of the group's options is within its limits, which do not contradict each other (ITEM-7).
 
-    So many different options, each once at least and as often as it may be, must make an allowed number of choices.
+    Some number of different options, each chosen from once to its maximum, must add up to an allowed number of choices.
     """
     limits = [option.maximum_quantity for option in group.options if option.maximum_quantity != 0]
     limits.sort(key=lambda limit: (limit is not None, -(limit or 0)))
@@ -81,7 +81,7 @@ def _with_options(group: OptionGroup, options: tuple[MenuOption, ...]) -> Option
 
 
 def _impossible(groups: dict[str, OptionGroup], left_out: dict[str, None]) -> set[str]:
-    """The groups of which no allowed choice is left, and, in ``groups``, no option that leads into one."""
+    """Find groups with no allowed choice left, and remove the options that lead into one from ``groups``."""
     owners: dict[str, set[str]] = {}
     for key, group in groups.items():
         for option in group.options:
@@ -150,7 +150,7 @@ def _without(item: MenuItem, empty: set[str]) -> MenuItem:
 def _reached(
     before: Menu, categories: Iterable[Category], groups: Mapping[str, OptionGroup], empty: set[str]
 ) -> tuple[OptionGroup, ...]:
-    """The groups that something leads to, or that nothing led to before."""
+    """The groups that something refers to, or that nothing referred to before."""
     led = set(_references(before.categories, before.option_groups))
     waiting = [key for category in categories for item in category.items for key in item.option_groups]
     waiting += [key for key in groups if key not in led]

@@ -1,4 +1,4 @@
-"""What a provider makes of an order: a price and a time, or a placed order."""
+"""A provider's result for an order: a price and a time, or a placed order."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ class Quote:
     """A provider's answer to a validation; all amounts in cents.
 
     ``food``: the food before every discount, without tax, tip and fees (MONEY-3).
-    ``tip``: what the provider took of the tip sent; None where it took none (MONEY-4).
-    ``charged``: the provider's own grand total, None where it states none; the parts must add up to it
-    (MONEY-9).
-    ``account`` and ``cart``: what shall come back with later orders of this user, and with the
-    submission of this order; all of it leaves the service sealed (META-1, META-2, META-7).
+    ``tip``: how much of the tip the provider took; None if it took none (MONEY-4).
+    ``charged``: the provider's own grand total, None if it states none; the parts must add up to it (MONEY-9).
+    ``customer_account`` comes back with later orders of this user, ``cart`` with the submission of this order; both
+    leave the service sealed (META-1, META-2, META-7).
     """
 
     food: Cents
@@ -39,12 +38,12 @@ class Quote:
     provider_funded_discount: Cents = 0
     fees: tuple[Fee, ...] = ()
     ready: Ready = Ready()
-    account: Mapping[str, Secret] = field(default_factory=dict)
+    customer_account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
 
     @property
     def total(self) -> Cents:
-        """``total`` of the wire: the food and the fees (MONEY-3, MONEY-9)."""
+        """``total`` in the response: the food and the fees (MONEY-3, MONEY-9)."""
         return self.food + sum(fee.amount for fee in self.fees)
 
     @property
@@ -60,12 +59,12 @@ class Placed:
 
     ``order_id``: the merchant's own number where there is one (SUB-1).
     ``provider_order_id``: the provider's technical id, for looking the order up.
-    ``reference``: our reference as the provider's own answer says it back, never copied from the order: an answer
-    without it may be about anybody's order (SUB-8). None only where the adapter declares ``echoes_nothing``.
-    ``expected_ready_at``: an aware instant, None where no real estimate was given.
-    ``expected_charge``: the cents that the provider was asked to charge, ``charged``: those that it says
-    it took; None where that is not known (PAY-4).
-    ``duplicates``: provider ids of further orders that the provider holds under the same reference.
+    ``reference``: our reference as read from the provider's answer, never copied from the order: an answer without
+    it could be about any order (SUB-8). None only if the adapter declares ``echoes_nothing``.
+    ``expected_ready_at``: an aware instant, None if the provider gave no real estimate.
+    ``expected_charge``: the cents that the provider was asked to charge; ``charged``: the cents that it says
+    it took; None if unknown (PAY-4).
+    ``duplicates``: provider ids of further orders under the same reference.
     """
 
     order_id: str | int
@@ -75,10 +74,10 @@ class Placed:
     expected_ready_at: datetime | None = None
     expected_charge: Cents | None = None
     charged: Cents | None = None
-    account: Mapping[str, Secret] = field(default_factory=dict)
+    customer_account: Mapping[str, Secret] = field(default_factory=dict)
     duplicates: tuple[str, ...] = ()
 
     @property
     def charge_mismatch(self) -> bool:
-        """Whether the provider took another amount than it was asked to (PAY-4)."""
+        """Whether the provider charged a different amount than requested (PAY-4)."""
         return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge

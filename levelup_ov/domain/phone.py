@@ -1,7 +1,7 @@
-"""Telephone numbers as people write them, for providers that want the country apart from the number.
+"""Telephone numbers as people write them, for providers that want the country code separately.
 
-The library's lists of area codes are older than the numbering plans: whether a number is assigned is never asked, and
-none is refused. Only the code of the country, which changes once in decades, is read off.
+The library's lists of area codes lag behind the numbering plans, so no number is checked against them or refused.
+Only the country code is read from them, which changes once in decades.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 
 class Phone(NamedTuple):
-    """A number: the calling code of its country without ``+``, and what is dialled within that country."""
+    """A number: the country's calling code without ``+``, and what is dialed within that country."""
 
     country_code: str
     national: str
 
 
 def read_phone(text: str, region: str) -> Phone | None:
-    """The number in ``text``; None if no country can be read off it.
+    """The number in ``text``; None if its country cannot be determined.
 
-    ``region``: the country in which a number without one is dialled, by its two letters of ISO 3166. A number that is
+    ``region``: the country of a number without a country code, as two letters of ISO 3166. A number that is
     too long or too short for that country is not guessed at.
     """
     # Few providers need it, and it takes 2 MB.

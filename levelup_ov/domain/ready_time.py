@@ -1,4 +1,4 @@
-"""Ready times: what comes in, which slot it means, and how an instant is written (TIME-1 to TIME-10).
+"""Ready times: reading them, finding their slot, and writing instants (TIME-1 to TIME-10).
 
 Inside, an instant is an aware ``datetime``; a naive one is local to a zone named beside it and goes
 through :func:`localize` before anything else happens to it.
@@ -17,13 +17,13 @@ from pytz.tzinfo import BaseTzInfo
 from levelup_ov.domain.failure import Failure
 
 SLOT_WINDOW = timedelta(hours=24)
-"""How far after the validation ``available_at`` reaches, in elapsed time (TIME-8)."""
+"""How far beyond the validation ``available_at`` extends, in elapsed time (TIME-8)."""
 
 SHOWN_TIME_TOLERANCE = timedelta(hours=1)
-"""How far a submission may be ready from the time that was shown (TIME-11)."""
+"""How much a submission's ready time may differ from the time that was shown (TIME-11)."""
 
 LAST_YEAR = 2037
-"""The zone data that pytz ships knows clock changes until the end of this year."""
+"""pytz's zone data includes clock changes until the end of this year."""
 
 _FORMAT = re.compile(
     r"(?P<minute>\d{4}-\d\d-\d\d[Tt]\d\d:\d\d)(:([0-5]\d|60)([.,]\d{1,9})?)?( ?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?))?",
@@ -36,9 +36,9 @@ _A_DAY_AND_A_BIT = timedelta(hours=26)
 class Ready:
     """When a provider can have an order ready.
 
-    ``soonest``: an aware instant, or None where the provider named no real time (TIME-7).
-    ``slots``: the provider's slots from ``soonest`` on, as aware instants; None where any later time
-    will do, or where the provider does not schedule (TIME-8).
+    ``soonest``: an aware instant, or None if the provider gave no real time (TIME-7).
+    ``slots``: the provider's slots from ``soonest`` on, as aware instants; None if any later time is fine, or if
+    the provider does not schedule (TIME-8).
     """
 
     soonest: datetime | None = None
@@ -49,7 +49,7 @@ class Ready:
 class Shown:
     """What the validation of an order showed: at the instant ``at``, for the ``desired`` time.
 
-    ``ready_at`` is the ``soonest_available_at`` of its answer, None where it had none.
+    ``ready_at`` is the ``soonest_available_at`` of its response, None if it had none.
     """
 
     at: datetime
@@ -94,10 +94,10 @@ def localize(local: datetime, zone: BaseTzInfo) -> datetime:
 
 
 def to_wire(instant: datetime | None, zone: BaseTzInfo | None) -> str | None:
-    """An aware instant in the contract's form: local where the zone is known, else with ``Z`` (TIME-1).
+    """An aware instant in the contract's form: local if the zone is known, otherwise with ``Z`` (TIME-1).
 
-    In the second pass of a repeated hour the ``Z`` form is sent, so that no time is sent that would be
-    read back as another (TIME-9). A part of a minute is rounded up: an order is never ready early.
+    In the second pass of a repeated hour the ``Z`` form is used, because the local form would be read back as
+    the first pass (TIME-9). A part of a minute is rounded up, because an order is never ready early.
     """
     if instant is None:
         return None
@@ -117,7 +117,7 @@ def in_minutes(minutes: int, now: datetime) -> datetime:
 
 
 def check_not_past(desired: datetime, now: datetime, *, path: str) -> None:
-    """Refuse an aware desired time that has passed (TIME-10). The current minute has not.
+    """Refuse an aware desired time that has passed (TIME-10). The current minute has not passed.
 
     :raises Failure: ``ready_time_in_past``.
     """
@@ -126,29 +126,29 @@ def check_not_past(desired: datetime, now: datetime, *, path: str) -> None:
 
 
 def is_served(desired: datetime | None, slot: datetime) -> bool:
-    """Whether ``slot`` answers a desired time: it lies at it or after it (TIME-5). Any does for None."""
+    """Whether ``slot`` is at or after a desired time (TIME-5). Every slot is, if that is None."""
     return desired is None or slot >= desired
 
 
 def soonest_slot(slots: Iterable[datetime], desired: datetime | None) -> datetime | None:
     """The first of ``slots``, which come in order, that serves ``desired`` (TIME-5); None if there is none.
 
-    An iterator is left behind that slot.
+    An iterator is advanced past that slot.
     """
     return next((slot for slot in slots if is_served(desired, slot)), None)
 
 
 def ready_window(shown: Shown | None, desired: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
-    """Between which instants a submission may be ready; None where any time will do (TIME-11).
+    """The earliest and latest instant at which a submission may be ready; None if any time is fine (TIME-11).
 
-    ``desired`` is what the submission asks for. It counts where the validation was asked for another time.
+    ``desired`` is what the submission asks for. It counts if the validation asked for a different time.
     """
     if shown is None:
         return None
     if shown.desired == desired:
         earliest = latest = shown.ready_at or desired or shown.at
         if desired is None:
-            # The wait counts, not the time that passed while the user made up their mind.
+            # The wait counts, not the time that the user took to decide.
             latest = max(latest, now + (latest - shown.at))
     elif desired is not None:
         earliest = latest = desired
@@ -160,8 +160,8 @@ def ready_window(shown: Shown | None, desired: datetime | None, now: datetime) -
 def available_at(ready: Ready, desired: datetime | None, validated_at: datetime) -> tuple[datetime, ...] | None:
     """The slots to offer beside the soonest one (TIME-4, TIME-8).
 
-    They lie after the desired time and after the soonest slot, within :data:`SLOT_WINDOW` of the
-    validation; only if no slot at all lies there, within that window of the soonest one.
+    They are after the desired time and after the soonest slot, within :data:`SLOT_WINDOW` of the
+    validation; if there are none, within that window of the soonest slot.
     """
     if ready.slots is None or ready.soonest is None:
         return None
@@ -185,7 +185,7 @@ def _offset(text: str) -> tzinfo:
 
 
 def _after_gap(local: datetime, zone: BaseTzInfo) -> datetime:
-    """The instant at which the clock jumps over ``local``, found by halving two days around it."""
+    """The instant at which the clock skips ``local``, found by bisecting the two days around it."""
     before = (local - _A_DAY_AND_A_BIT).replace(tzinfo=timezone.utc)
     after = (local + _A_DAY_AND_A_BIT).replace(tzinfo=timezone.utc)
     while after - before > timedelta(seconds=1):

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Holds a string that only :meth:`reveal` gives back.
+    """A string that only :meth:`reveal` returns.
 
     Printing, formatting, pickling and JSON encoding do not show it. Comparison takes constant time.
     """

@@ -8,11 +8,11 @@ from typing import Literal
 
 State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
 Ended = Literal["unsent", "refused", "fenced", "absent", "told"]
-"""How it is known that a submission was not placed: nothing was sent; the placing call was refused; the provider has
-no order and would refuse a late one; the provider had no order when it was asked twice; a person asked the restaurant
-and said so."""
+"""The proof that a submission was not placed: nothing was sent; the placing call was refused; the provider has no
+order and refuses whatever comes under its reference; the provider had no order when it was asked twice; a person
+asked the restaurant and said so."""
 Finding = Literal["order_exists_but_ruled_out", "two_orders_for_one_submission", "card_may_be_charged"]
-"""What a person has to look at."""
+"""What a person must look at."""
 SETTLED: tuple[State, ...] = ("placed", "not_placed")
 
 

@@ -1,4 +1,4 @@
-"""Slots that follow from hours, for a provider that publishes when it takes orders and no slots (TIME-4, TIME-5)."""
+"""Slots derived from hours, for a provider that publishes when it takes orders but no slots (TIME-4, TIME-5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from levelup_ov.domain.location import WEEKDAYS, Weekday
 from levelup_ov.domain.ready_time import localize
 
 SLOT = timedelta(minutes=15)
-"""Slots are the full quarters of an hour."""
+"""Slots are every quarter of an hour."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -23,7 +23,7 @@ runs into the next day. Spans that touch or overlap are one, however they are wr
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """When orders are taken: the hours of the weekdays, and of single dates instead of them, in ``zone``.
+    """When orders are taken, in ``zone``: the hours of the weekdays, and of single dates that replace them.
 
     ``after_opening``, ``before_closing``: margins within these hours in which no orders are taken.
     """
@@ -35,13 +35,13 @@ class Timetable:
     before_closing: timedelta = timedelta()
 
     def is_open(self, now: datetime) -> bool:
-        """Whether the instant ``now`` lies within the hours; their last moment does not."""
+        """Whether the instant ``now`` is within the hours; the closing instant is not."""
         return any(opens <= now < closes for opens, closes in self._spans(now, 0))
 
     def slots(self, now: datetime, *, lead: timedelta, days: int) -> Iterator[datetime]:
         """The instants at which an order can be ready, in order, up to the local date ``days`` after today's.
 
-        It takes ``lead`` to make it, from ``now`` or from the opening on, and is ready before the closing or at it.
+        It takes ``lead`` to prepare, from ``now`` or from the opening, and is ready at the closing at the latest.
         """
         last = now
         for opens, closes in self._spans(now, days):
@@ -52,15 +52,14 @@ class Timetable:
                 slot += SLOT
 
     def _spans(self, now: datetime, days: int) -> Iterator[tuple[datetime, datetime]]:
-        """Openings and closings in order, those that meet as one, without the margins.
+        """Openings and closings in order, without the margins; hours that meet are merged.
 
-        They begin yesterday, whose hours may run over midnight, and end with the hours of the date ``days`` after
-        today's.
+        They begin with yesterday, whose hours may run over midnight, and end with the date ``days`` after today.
         """
         today = now.astimezone(self.zone).date()
         asked = [span for offset in range(-1, days + 1) for span in self._day(today + timedelta(days=offset))]
         end = max((closes for _, closes in asked), default=now)
-        # A day more: a place that is open at the end of the last one does not close there.
+        # One more day: a location that is open at the end of the last day does not close there.
         for opens, closes in _united([*asked, *self._day(today + timedelta(days=days + 1))]):
             opens, closes = opens + self.after_opening, min(closes - self.before_closing, end)
             if opens < closes:
@@ -78,7 +77,7 @@ class Timetable:
 
 
 def _united(spans: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:
-    """The spans in order; those that touch or overlap are one, and one without length is none."""
+    """The spans in order. Spans that touch or overlap are merged; a span without length is dropped."""
     current: tuple[datetime, datetime] | None = None
     for opens, closes in sorted(span for span in spans if span[0] < span[1]):
         if current is None:
@@ -93,5 +92,5 @@ def _united(spans: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[dateti
 
 
 def _full_slot(instant: datetime) -> datetime:
-    """The first full slot at ``instant`` or after it."""
+    """The first slot at or after ``instant``."""
     return _EPOCH - (_EPOCH - instant) // SLOT * SLOT

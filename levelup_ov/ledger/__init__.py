@@ -1,4 +1,4 @@
-"""The durable record of submissions, by which the provider gets at most one order each (SUB-2 to SUB-5)."""
+"""The durable record of submissions, which ensures at most one order for each (SUB-2 to SUB-5)."""
 
 from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch
 from levelup_ov.ledger.identity import Identity

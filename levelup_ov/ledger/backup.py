@@ -1,4 +1,4 @@
-"""Copies of an SQLite ledger, taken and put back while the service runs."""
+"""Backup and restore of an SQLite ledger while the service runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from levelup_ov.ledger import reasons
 from levelup_ov.ledger.engine import OLDEST, REVISIONS, VERSION_TABLE, LedgerUnavailable, SchemaMismatch
 
 _PAGES = 1024
-"""Pages that are copied at once; in between, others may write."""
+"""Pages copied in one step; in between, others may write."""
 
 
 def back_up(ledger: Path, copy: Path) -> int:
-    """Copy ``ledger`` as it is at one moment to ``copy``, a new file; gives its bytes.
+    """Copy a consistent snapshot of ``ledger`` to ``copy``, a new file; returns its size in bytes.
 
-    :raises FileExistsError: there is such a file.
+    :raises FileExistsError: the file exists.
     :raises LedgerUnavailable: the ledger cannot be read, or the copy cannot be written.
     """
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -31,9 +31,9 @@ def back_up(ledger: Path, copy: Path) -> int:
 
 
 def put_back(copy: Path, ledger: Path) -> None:
-    """Make ``ledger`` what ``copy`` is, in one transaction: processes that have it open go on with it.
+    """Replace the content of ``ledger`` with ``copy``, in one transaction; processes that have it open keep working.
 
-    :raises SchemaMismatch: the copy is of another release.
+    :raises SchemaMismatch: the copy is from another release.
     :raises LedgerUnavailable: one of them is damaged, or cannot be read or written.
     """
     _check(copy)

@@ -1,4 +1,4 @@
-"""One way to the database for all that a process keeps there: the ledger and web checkout."""
+"""A process's access to its database, for the ledger and web checkout."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from levelup_ov.ledger.statements import Statement
 T = TypeVar("T")
 
 _SMALLEST = 4096
-"""Bytes of a database that has tables."""
+"""The fewest bytes of a database with tables."""
 _RESTART = "the service, see the page on backups"
 _MOST_CONNECTIONS = """
 SELECT LEAST(
@@ -42,15 +42,15 @@ SELECT LEAST(
 _CHECKPOINT_PATIENCE = 0.2
 """Seconds that a checkpoint waits for readers; submissions wait for it."""
 _REPEATED = frozenset({"40001", "40P01"})
-"""PostgreSQL's codes for a transaction that lost against another and may be run again."""
+"""PostgreSQL's codes for a transaction that lost a conflict and may be repeated."""
 
 
 class Database:
     """The database at ``url``; one object serves all threads of a process, and its children after a fork.
 
-    Connects at first use. ``pool_size``: connections at once; threads wait for one another beyond it.
+    Connects at first use. ``pool_size``: the most connections; further threads wait.
 
-    :raises ValueError: not an address of SQLite or PostgreSQL.
+    :raises ValueError: not an SQLite or PostgreSQL URL.
     """
 
     def __init__(self, url: str, *, pool_size: int) -> None:
@@ -61,13 +61,13 @@ class Database:
         self._statements: dict[tuple[Any, ...], Statement] = {}
         self._turn: AbstractContextManager[None]
         self._busy: float | None
-        """Seconds that SQLite's one connection waits for the lock; None: as the engine has set it."""
+        """Seconds that SQLite's one connection waits for the lock; None: the engine's setting."""
         self._path = _path(url)
         self._identity: tuple[int, int] | None
-        """Device and inode of SQLite's file, as it was opened; with it, whether it was once a whole database."""
+        """Device and inode of SQLite's file when it was opened, and whether it was ever a complete database."""
         self._was_large: bool
         self._kept: PoolProxiedConnection | None
-        """SQLite's one connection for :meth:`run`, taken from the pool for good."""
+        """SQLite's one connection for :meth:`run`, permanently taken from the pool."""
         self._log: WriteAheadLog | None = None
         self._together: GroupCommit | None = None
         self.engine: Engine
@@ -75,18 +75,17 @@ class Database:
         _OPENED.add(self)
 
     def prepare(self, statement: Any, *columns: str) -> Statement:
-        """The statement, compiled once and kept for good: do not make it anew for each call."""
+        """The statement, compiled once and stored permanently: do not create it for each call."""
         key = (statement, *columns)
         if (prepared := self._statements.get(key)) is None:
             prepared = self._statements[key] = Statement(self.engine.dialect, statement, columns)
         return prepared
 
     def run(self, work: Callable[[Any, bool], T], *, single: bool = False) -> T:
-        """Run ``work`` with a cursor of the driver's, in a transaction; an exception rolls it back.
+        """Run ``work`` with a cursor of the driver, in a transaction; an exception rolls it back.
 
-        It is run again where the database asks for it or the connection was dead, and told so by its second
-        argument: then the first try may have been committed. ``single``: it is one statement, which needs no
-        transaction around it.
+        It runs again if the database asks for it or the connection was dead. Its second argument then says so,
+        because the first try may have been committed. ``single``: one statement, which needs no transaction.
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
@@ -101,7 +100,7 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A transaction for statements that are made as it goes.
+        """A transaction for statements that are built on the fly.
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
@@ -110,16 +109,16 @@ class Database:
                 yield connection
 
     def run_durably(self, work: Callable[[Any, bool], T]) -> T:
-        """As :meth:`run` for ``single`` work, which survives a power failure when this returns.
+        """Like :meth:`run` for ``single`` work, which survives a power failure once this returns.
 
-        On SQLite one transaction and one write to the disk serve all who wait for them, so what one raises fails all.
+        On SQLite this is a group commit, so one exception fails all works of the group.
 
         :raises LedgerUnavailable: the database cannot be reached or written, or the disk refuses.
         """
         return self.run(work, single=True) if self._together is None else self._together.run(work)
 
     def force(self) -> None:
-        """Return when all that was committed before would survive a power failure.
+        """Return when everything committed before would survive a power failure.
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the disk refuses.
         """
@@ -127,7 +126,7 @@ class Database:
             self._log.force()
 
     def check_point(self) -> None:
-        """Take SQLite's write-ahead log into the database, so that it does not grow; waits for readers, but not long.
+        """Checkpoint SQLite's write-ahead log, so that it does not grow; waits for readers, but not long.
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be written.
         """
@@ -137,11 +136,11 @@ class Database:
             pooled = self._kept or self._take()
             cursor, self._busy = pooled.cursor(), _CHECKPOINT_PATIENCE
             cursor.execute(f"PRAGMA busy_timeout = {int(_CHECKPOINT_PATIENCE * 1000)}")
-            # Others may go on reading what they have begun to read; then the next one takes the rest.
+            # Readers in progress may continue; the next checkpoint then handles the rest.
             cursor.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def most_connections(self) -> int | None:
-        """How many connections the server gives to users such as ours; None where there is no such limit.
+        """How many connections the server allows ordinary users; None if there is no such limit.
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached.
         """
@@ -150,8 +149,13 @@ class Database:
         with self.connection() as connection:
             return int(connection.scalar(text(_MOST_CONNECTIONS)))
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections to PostgreSQL are in use, and the maximum."""
+        return self.engine.pool.checkedout(), self._pool_size  # type: ignore[attr-defined]
+
     def check_schema(self) -> None:
-        """Make sure that the schema is the one of this release.
+        """Make sure that the schema fits this release.
 
         :raises levelup_ov.ledger.engine.SchemaMismatch: it is missing, older or newer.
         """
@@ -189,9 +193,9 @@ class Database:
                     self._returned.set()
 
     def _check_file(self) -> None:
-        """Notice that the file of the open database was deleted, replaced or cut off: what is written goes nowhere.
+        """Detect that the file of the open database was deleted, replaced or truncated, so that writes are lost.
 
-        :raises LedgerUnavailable: it was; a restart opens what is there now.
+        :raises LedgerUnavailable: it was; a restart opens the current file.
         """
         try:
             found = os.stat(self._path)
@@ -207,7 +211,7 @@ class Database:
         self._was_large = self._was_large or found.st_size >= _SMALLEST
 
     def _wait_no_longer(self, cursor: Any) -> None:
-        """Let SQLite wait for its lock as long as the request has time, at most :data:`PATIENCE`."""
+        """Let SQLite wait for its lock while the request has time, at most :data:`PATIENCE`."""
         patience = min(PATIENCE, limits.remaining(PATIENCE))
         if patience != self._busy:
             cursor.execute(f"PRAGMA busy_timeout = {max(int(patience * 1000), 0)}")
@@ -229,13 +233,13 @@ class Database:
         if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, pooled, None):
             self._kept = None
             pooled.invalidate(error)
-            # What broke one connection most likely broke all that wait in the pool.
+            # What broke one connection has most likely broken all idle ones in the pool.
             self.engine.dispose()
             raise ConnectionLost from error
         dialect.do_rollback(pooled)
 
     def _after_fork(self) -> None:
-        # The parent's connections are neither used nor closed here: closing would end them for the parent.
+        # The parent's connections are neither used nor closed: closing would end them for the parent.
         self._inherited += (self.engine, self._kept)
         self._connect()
 
@@ -248,30 +252,30 @@ class Database:
         if not self.is_postgresql:
             self._log = WriteAheadLog(self._file)
             self._together = GroupCommit(self)
-        # One more, for the one that is kept.
+        # One more, for the permanent one.
         self.engine = open_engine(self._url, pool_size=self._pool_size + (not self.is_postgresql))
 
     def _file(self) -> str:
-        # As SQLite has found it: the address may be a link or a URI.
+        # As SQLite resolved it: the URL may contain a link or a URI.
         with self.connection() as connection:
             return connection.scalar(text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
 
 
 def _path(url: str) -> str:
-    """The file of an address of SQLite."""
+    """The file of an SQLite URL."""
     return url.partition(":///")[2].partition("?")[0].removeprefix("file:")
 
 
 class _WriterLock:
-    """Lets so many threads at a time come to the database, the others wait within their limits.
+    """Limits how many threads use the database at a time; the others wait within their time limits.
 
-    SQLite has one writer at a time and lets the others poll, the unlucky for long: of 16 threads the slowest
-    hundredth waited 330 ms (2026-11), taking turns 50 ms. PostgreSQL takes one for each connection of the pool.
+    SQLite has one writer at a time and lets the others poll, unlucky ones for long: the slowest percent of 16 threads
+    waited 330 ms (2026-11), but 50 ms when taking turns. PostgreSQL gets one thread per connection of the pool.
     """
 
     def __init__(self, places: int = 1) -> None:
         self._lock = threading.Lock() if places == 1 else threading.BoundedSemaphore(places)
-        # One place is reserved for recording what became of an order.
+        # One slot is reserved for recording the outcome of an order.
         self._others = threading.BoundedSemaphore(places - 1) if places > 1 else None
 
     def __enter__(self) -> None:
@@ -297,7 +301,7 @@ class _WriterLock:
 
 
 class _Pending:
-    """Work that waits to be done, and what became of it."""
+    """Waiting work, and its result."""
 
     def __init__(self, work: Callable[[Any, bool], Any]) -> None:
         self.work = work
@@ -307,9 +311,9 @@ class _Pending:
 
 
 class GroupCommit:
-    """Brings to the disk what several threads want to have there: one transaction and one write for all.
+    """Group commit: one transaction and one fsync for all waiting threads.
 
-    Who comes first does it alone. Who comes meanwhile waits for it, and the first of these does it for all of them.
+    The first thread commits alone; those that arrive meanwhile queue, and the first of them commits the whole queue.
     """
 
     def __init__(self, database: Database) -> None:
@@ -325,7 +329,7 @@ class GroupCommit:
                 if not mine.is_done:
                     self._lead()
         except BaseException:
-            # Nobody waits for it any more; it may have been taken just now.
+            # Nobody waits for it any more; it may just have been started.
             with suppress(ValueError, IndexError):
                 self._queue.remove(mine)
             raise
@@ -343,7 +347,7 @@ class GroupCommit:
             for each in batch:
                 each.result = each.work(cursor, again)
 
-        # That it was done is what has to be shown.
+        # Success must be proven.
         failed: BaseException | None = LedgerUnavailable()
         try:
             self._database.run(work_all, single=len(batch) == 1)
@@ -358,11 +362,11 @@ class GroupCommit:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Whether a second try may succeed: a pooled connection was dead, or a transaction lost against another."""
+    """Whether a second try may succeed: a pooled connection was dead, or a transaction lost a conflict."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
     if isinstance(error, ConnectionLost):
-        # Who has waited for all its time does not wait once more.
+        # A thread that has used up its time does not wait again.
         return not isinstance(error.__cause__, limits.OutOfTime)
     return getattr(error, "sqlstate", None) in _REPEATED
 

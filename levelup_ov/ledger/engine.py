@@ -1,7 +1,7 @@
-"""The ledger's database: how it is reached, its schema version and the one command that migrates it.
+"""The ledger's database: connecting, its schema version and its migration.
 
-SQLite by default, PostgreSQL by ``DATABASE_URL``. Both are set so that what has to survive a power failure
-does, and that nothing waits longer than :data:`PATIENCE` for a lock.
+SQLite by default, PostgreSQL by ``DATABASE_URL``. Both are configured so that commits survive a power failure where
+that matters, and that nothing waits longer than :data:`PATIENCE` for a lock.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import limits, reasons
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"
-"""Tells the revision of the oldest release that can work with a schema (see the migration 0005)."""
+"""The table with the oldest release that can work with a schema (see migration 0005)."""
 OLDEST = f"SELECT oldest FROM {COMPATIBILITY_TABLE} WHERE revision = :found"
 UPGRADE_COMMAND = "levelup-ov ledger upgrade"
 PATIENCE = 5
 """Seconds to wait for a lock or for a free connection of the pool."""
 REFUSED_PAUSE = 0.1
-"""Seconds before a server that takes no more connections is asked again."""
+"""Seconds before retrying a server that accepts no more connections."""
 KEPT = 4
-"""Connections that a process keeps while they are idle."""
+"""Idle connections that a process keeps."""
 SILENCE = 10.0
 """Seconds for which the same reason is not logged again."""
 
@@ -45,7 +45,7 @@ _ACCEPTED = "the ledger's address must be sqlite:///path/of/a/file or postgresql
 _MIGRATING = 0x6C65646765720000
 """The advisory lock of a migration: ``ledger`` in ASCII, away from the random keys of the claims."""
 _POSTGRESQL_DEFAULTS = {
-    # A host that vanished is noticed within seconds, not after the kernel's two hours.
+    # Detect a vanished host within seconds, not after the kernel's two hours.
     "connect_timeout": "3",
     "keepalives_idle": "10",
     "keepalives_interval": "3",
@@ -56,9 +56,9 @@ _POSTGRESQL_DEFAULTS = {
 
 
 class LedgerUnavailable(Failure):
-    """The ledger cannot be read or written (503). ``__cause__`` tells why, without parameters.
+    """The ledger cannot be read or written (503). ``__cause__`` is the reason, without parameters.
 
-    ``kind``: one of :mod:`levelup_ov.ledger.reasons`, where it is known.
+    ``kind``: one of :mod:`levelup_ov.ledger.reasons`, if known.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LedgerUnavailable(Failure):
 
     @property
     def is_permanent(self) -> bool:
-        """Whether it does not pass by itself."""
+        """Whether it needs a person to fix it."""
         return self.kind in reasons.PERMANENT
 
 
@@ -82,14 +82,14 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
 
     ``postgres://`` and ``postgresql://`` mean psycopg 3.
 
-    :raises ValueError: another kind of address; the message does not repeat it.
+    :raises ValueError: another kind of URL; the message does not repeat it.
     """
     address = _address(url)
     options: dict[str, Any] = {}
     if address.get_backend_name() == "sqlite":
         # psycopg names parameters too.
         options = {"paramstyle": "named", "connect_args": {"timeout": PATIENCE}}
-    # What a busy time has opened beyond these is closed again, for others to have.
+    # Connections opened in busy times are closed again, to leave them for others.
     kept = min(pool_size, KEPT)
     engine = create_engine(
         address, pool_size=kept, max_overflow=pool_size - kept, pool_timeout=PATIENCE, hide_parameters=True, **options
@@ -104,9 +104,9 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
 
 
 def patiently(connect: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
-    """What ``connect`` gives; a server that takes no more connections is asked again while there is time.
+    """The result of ``connect``, which is retried while there is time if the server accepts no more connections.
 
-    Idle connections are given back within moments, so that commands get one however busy the service is.
+    Idle connections are closed within moments, so that commands get one however busy the service is.
     """
     end = time.monotonic() + min(PATIENCE, limits.remaining(PATIENCE))
     while True:
@@ -124,9 +124,9 @@ class ConnectionLost(Exception):
 
 
 class failures:
-    """Turn what the database fails with into :class:`LedgerUnavailable`.
+    """Turn the database's failures into :class:`LedgerUnavailable`.
 
-    Errors in the data themselves pass: they are bugs of the caller.
+    Errors in the data itself pass through: they are bugs of the caller.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -156,7 +156,7 @@ _reported: dict[str, float] = {}
 
 
 def _report(failure: LedgerUnavailable) -> None:
-    """Log why, once for each reason and :data:`SILENCE`: every submission meets it."""
+    """Log the reason, once per reason and :data:`SILENCE`, because every submission fails with it."""
     now = time.monotonic()
     if now - _reported.get(failure.message, -SILENCE) >= SILENCE:
         _reported[failure.message] = now
@@ -166,7 +166,7 @@ def _report(failure: LedgerUnavailable) -> None:
 def check_schema(engine: Engine) -> None:
     """Make sure that the schema is the one of this release, or a newer one that this release can work with.
 
-    :raises SchemaMismatch: it is missing, older, or newer and another.
+    :raises SchemaMismatch: it is missing, older, or newer and incompatible.
     :raises LedgerUnavailable: the database cannot be read.
     """
     with failures(engine), patiently(engine.connect) as connection:
@@ -181,9 +181,9 @@ def check_schema(engine: Engine) -> None:
 
 
 def upgrade(url: str) -> str | None:
-    """Bring the database to the schema of this release; safe to run by several at once.
+    """Bring the database to the schema of this release; safe to run concurrently.
 
-    Gives the revision that was found, None for an empty database. Nothing changes where it fails, or where a newer
+    Returns the revision that was found, None for an empty database. Nothing changes if it fails, or if a newer
     release has only added to the schema.
 
     :raises SchemaMismatch: a newer release has changed what this one needs.
@@ -226,16 +226,16 @@ def _address(url: str) -> URL:
 
 
 def _set_sqlite(connection: Any, _record: object) -> None:
-    # Without this the driver begins transactions by itself, late and without the write lock.
+    # Otherwise the driver begins transactions itself, late and without the write lock.
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def begin_sqlite(driver: Any) -> None:
-    """Begin a transaction with the write lock at once: one that reads first and writes later could fail midway.
+    """Begin a transaction with the write lock: one that reads first and writes later could fail midway.
 
-    ``driver`` is its connection or a cursor of it.
+    ``driver`` is a connection or a cursor of the driver.
     """
     driver.execute("BEGIN IMMEDIATE")
 
@@ -247,11 +247,11 @@ def _begin_in_time(driver: Any) -> None:
 
 
 class WriteAheadLog:
-    """Brings to the disk what was committed to the SQLite database whose file ``find`` tells.
+    """Forces commits of an SQLite database to the disk; ``find`` returns its file.
 
-    SQLite could do so while it commits, but would hold its one write lock meanwhile. Its log is all there is to
-    write: what has left the log is in the database and was forced there. The log is the same file for as long as
-    somebody keeps a connection to the database, which is to be so from the first :meth:`force` to :meth:`close`.
+    SQLite could do so while it commits, but would hold its one write lock meanwhile. Only the write-ahead log needs to
+    be forced: what has left the log is in the database, and was forced there. The log stays the same file while there
+    is a connection to the database, so keep one from the first :meth:`force` to :meth:`close`.
     """
 
     def __init__(self, find: Callable[[], str]) -> None:
@@ -260,7 +260,7 @@ class WriteAheadLog:
         self._file: int | None = None
 
     def force(self) -> None:
-        """Return when all that was committed before is on the disk.
+        """Return when everything committed before is on the disk.
 
         :raises LedgerUnavailable: the disk refuses.
         """
@@ -274,7 +274,7 @@ class WriteAheadLog:
             raise LedgerUnavailable(kind="full" if error.errno == errno.ENOSPC else "disk") from error
 
     def close(self) -> None:
-        """Let go of the file; nobody forces any more."""
+        """Close the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -293,7 +293,7 @@ def _set_postgresql(connection: Any, _record: object) -> None:
 
 
 def _set_wal(engine: Engine) -> None:
-    """Write-ahead logging is a property of the file: set once, outside of any transaction."""
+    """Set write-ahead logging, a property of the file: once, outside of any transaction."""
     raw = engine.raw_connection()
     try:
         (mode,) = raw.cursor().execute("PRAGMA journal_mode = WAL").fetchone()
@@ -306,16 +306,16 @@ def _set_wal(engine: Engine) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    # Asked of the catalogue, since a failed query would end a transaction of PostgreSQL.
+    # Look in the catalog, because a failed query would abort a PostgreSQL transaction.
     if not connection.dialect.has_table(connection, VERSION_TABLE):
         return None
     return connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
 
 
 def _is_newer(connection: Connection, found: str | None) -> bool:
-    """Whether a newer release has made the schema ``found``, by only adding to that of this one.
+    """Whether the schema ``found`` is from a newer release that only added to this one's.
 
-    :raises SchemaMismatch: it has done more than that.
+    :raises SchemaMismatch: the newer release did more than that.
     """
     if found is None or found in REVISIONS:
         return False

@@ -1,9 +1,8 @@
-"""What makes a submission recognisable: keyed digests of its identities and of its content (SUB-3).
+"""What makes a submission recognizable: keyed digests of its identities and of its content (SUB-3).
 
-Pure functions. The keys are those of META-7, newest first. Everything is digested under every key, so
-that processes in the middle of a key rotation recognise one another's submissions as long as they share
-one key. A digest covers the location and the kind beside the value: the same key at two locations, or
-as two kinds, is two identities.
+Pure functions. The keys are those of META-7, newest first. Everything is digested under every key, so that processes
+in the middle of a key rotation recognize one another's submissions as long as they share one key. A digest also covers
+the location and the kind: the same key at two locations, or as two kinds, is two identities.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ WINDOWS: Mapping[Kind, timedelta] = {
     "card": timedelta(hours=24),
     "content": timedelta(seconds=90),
 }
-"""How long an identity stays taken after its submission was settled as placed (SUB-3)."""
+"""How long an identity stays taken after its submission was placed (SUB-3)."""
 
 PERIOD = timedelta(days=30)
-"""For how long an identity has the same references; what is settled is kept for as long at least."""
+"""How long an identity has the same references; settled submissions are kept at least as long."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _encode_spaced = json.JSONEncoder().encode
-"""As items were first brought into a sequence; it is part of every digest that is kept."""
+"""The original version of the item order; it is part of every stored digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Identity:
 def period_of(now: datetime) -> int:
     """The number of the :data:`PERIOD` that ``now`` is in.
 
-    Channels use their numbers again. Once the ledger has forgotten one, it must not lead to the order of then.
+    Channels reuse their numbers. Once the ledger has deleted one, it must not lead to the old order.
     """
     return (now - _EPOCH) // PERIOD
 
@@ -64,18 +63,18 @@ def period_of(now: datetime) -> int:
 def reference_of(
     location: str,
     *,
-    key: bytes,
+    key: Callable[[], bytes],
     period: int = 0,
     idempotency_key: str | None = None,
     order_number: str | None = None,
     grubhub_order_number: str | None = None,
     order_validation_id: str | None = None,
 ) -> Callable[[int], str] | None:
-    """What gives the reference at the provider for a generation of an order (SUB-11); None: no identity is named.
+    """Returns the function from a generation to our reference (SUB-11); None: the channel names no identity.
 
-    It is made from the strongest identity alone, so that every attempt has it, on any host and whatever the ledger
-    has lost. ``key`` is derived for this purpose only; ``period`` is that of :func:`period_of`, the others are as in
-    :func:`identities`.
+    The reference is derived only from the strongest identity, so that every attempt has the same one, on any host and
+    whatever the ledger has lost. ``key`` gives the key, when it is needed; ``period`` comes from :func:`period_of`; for
+    the others see :func:`identities`.
     """
     values = (idempotency_key, order_number, grubhub_order_number, order_validation_id)
     strongest = next(((kind, value) for kind, value in zip(NAMED, values, strict=True) if value is not None), None)
@@ -85,8 +84,8 @@ def reference_of(
 
     def reference(generation: int) -> str:
         when = (str(generation).encode(), str(period).encode())
-        (digest,) = _digests((key,), location, f"reference {kind}", value.encode(), *when)
-        # In the form of a UUID of one's own making (RFC 9562, version 8): providers take UUIDs as keys.
+        (digest,) = _digests((key(),), location, f"reference {kind}", value.encode(), *when)
+        # In the form of a custom UUID (RFC 9562, version 8), because providers accept UUIDs as keys.
         variant = "89ab"[int(digest[16], 16) & 3]
         return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
@@ -104,11 +103,10 @@ def identities(
     order_validation_id: str | None = None,
     card_number: Secret | None = None,
 ) -> tuple[Identity, ...]:
-    """The identities of a submission (SUB-3): all that it names, else one made of its content.
+    """The identities of a submission (SUB-3): all that it names, otherwise one derived from its content.
 
-    ``location`` is the location id of the wire, ``content`` comes from :func:`content`.
-    ``order_validation_id`` is the verified inner id (META-8), not the token that carried it, if that
-    token can be written in more than one way.
+    ``location`` is the published location id, ``content`` comes from :func:`content`. ``order_validation_id`` is the
+    verified inner id (META-8), not the token that carried it, because a token may have several spellings.
     """
     named: Mapping[Kind, str | None] = {
         "idempotency_key": idempotency_key,
@@ -128,14 +126,14 @@ def identities(
 
 
 def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tuple[str, ...]:
-    """The digests by which two submissions of one identity are compared (SUB-4), newest key first."""
+    """The digests that compare the contents of two submissions with the same identity (SUB-4), newest key first."""
     return _digests(keys, location, "content", content)
 
 
 def alike_digests(location: str, content: bytes, name: str, keys: Sequence[bytes]) -> tuple[str, ...]:
     """The digests of the content and the guest's name, newest key first.
 
-    By these an order is taken for the repetition of an unknown one that another identity names: two people may
+    They decide whether an order repeats an unknown one under another identity. The name counts because two people may
     share an address and a telephone.
     """
     return _digests(keys, location, "alike", content, name.casefold().encode())
@@ -144,14 +142,14 @@ def alike_digests(location: str, content: bytes, name: str, keys: Sequence[bytes
 def content(request: SubmissionRequest) -> bytes:
     """The members of the submission that make it the same order, in one canonical form (SUB-3).
 
-    They are the user's e-mail and phone, items, options, quantities, instructions, desired time, tip,
-    discount, kind of tender, and the fulfilment with, for a delivery, its address. Card data, metadata,
-    names and prices do not count; the location is added by the digest.
+    They are the user's e-mail and phone, items, options, quantities, instructions, desired time, tip, discount, kind
+    of tender, and the fulfillment with, for a delivery, its address. Card data, metadata, names and prices do not
+    count; the digest adds the location.
 
-    Items, and the options of an item, count in any sequence: who sends the same lines in another
-    sequence means the same meal, and a second meal is the worse mistake. Two lines of one are not one
-    line of two. Absent and empty instructions are the same. An aware desired time counts as its
-    instant, a naive one (local, as the channel wrote it) as its digits.
+    The sequence of items and of options does not count: the same lines in a different sequence are the same meal, and
+    a second meal would be the worse mistake. Two lines of one are not one line of two. Absent and empty instructions
+    are the same. An aware desired time counts as its instant, a naive one (local, as the channel wrote it) as its
+    digits.
     """
     order = request.order
     return _encode(
@@ -198,8 +196,8 @@ def _address(address: DeliveryAddress | None) -> list[str | None] | None:
 
 
 def _digests(keys: Iterable[bytes], location: str, kind: str, *values: bytes) -> tuple[str, ...]:
-    # The length before each part keeps ("ab", "c") and ("a", "bc") apart; the label keeps these digests
-    # apart from anything else that is made with the same keys.
+    # The length before each part distinguishes ("ab", "c") from ("a", "bc"); the label distinguishes these digests
+    # from everything else that is made with the same keys.
     parts = (b"levelup_ov submission", location.encode(), kind.encode(), *values)
     message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
     return tuple([hmac.digest(key, message, "sha256").hex() for key in keys])

@@ -1,17 +1,17 @@
-"""The durable record of submissions, by which the provider gets at most one order each (SUB-2 to SUB-5).
+"""The durable record of submissions, which ensures at most one order for each (SUB-2 to SUB-5).
 
-A submission is claimed before anything is sent, marked before the order is placed, and settled after; the
-transitions of :mod:`levelup_ov.domain.submission` are its whole life. Every change is guarded by the states
-it may come from, so that a late writer changes nothing and learns so (:class:`Superseded`). Each claim makes
-a row of its own, and only its claimant knows the id: the id is what fences others off. The provider gets the
-row's reference, which is the same for all attempts at one order (SUB-11).
+A submission is claimed before anything is sent, marked before the order is placed, and settled after. Its only
+transitions are those of :mod:`levelup_ov.domain.submission`. Every change names the states it may start from, so that
+a late writer changes nothing and is told so (:class:`Superseded`). Each claim creates a new row, and only its claimant
+knows the id, which fences off all others. The provider gets the row's reference, which is the same for all attempts
+at one order (SUB-11).
 
-No card, CVV, secret, name, phone number or address is stored: a row holds ids, states, amounts, times,
-keyed digests and the recorded answer.
+No card, CVV, secret, name, phone number or address is stored: a row contains ids, states, amounts, times, keyed
+digests and the recorded answer.
 
-A killed owner leaves a row whose lease runs out: *claimed* becomes *not placed*, since nothing was sent, and
-*sending* becomes *unknown*. A lease runs out for an observer who has seen the row unchanged for so long, by a
-clock that nobody sets (SUB-13). The times of day in a row are the database's own, and for people.
+A killed owner leaves a row whose lease expires: *claimed* becomes *not placed*, because nothing was sent, and
+*sending* becomes *unknown*. A lease expires for an observer that has seen the row unchanged for that long, by a clock
+that cannot be set (SUB-13). The times of day in a row come from the database, and are for people.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 
 RETENTION = PERIOD
-"""After that an identity has other references (SUB-11): what was settled may be forgotten."""
+"""After this time an identity has different references (SUB-11), and settled submissions may be deleted."""
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
-"""Characters of a trace as JSON."""
+"""The most characters of a trace as JSON."""
 LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""How long after it was ruled out a submission is looked up again (SUB-12)."""
+"""How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
-"""Windows up to this are measured as leases are; a step of the clock does not matter to the others."""
+"""Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
+REFERENCES = "references"
+"""The name of the key that references are made with."""
 ABSENT = "absent"
 """The sight of a provider that has no order."""
 
@@ -55,16 +57,16 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One row, as it stood at ``seen_at``. All times are aware, in UTC; amounts in cents.
+    """One row as of ``seen_at``. All times are aware, in UTC; amounts in cents.
 
-    ``reference`` is ours at the provider. ``owner`` names host and process, for people.
+    ``reference`` is our reference at the provider. ``owner`` names host and process, for people.
     ``content`` has the content's digest under each key, ``alike`` that of content and guest. ``answer`` is the
     recorded answer's JSON text.
-    ``trace`` is what the adapter left to find the order by. ``received_at``: the time that went into what was
-    sent. ``boot`` and ``since`` tell the last change by its writer's clock, ``lease`` for how long it counts.
-    ``proven``: whether the provider named our reference. ``ended``: how it is known that it was not placed.
-    ``previous``: the id of the attempt that it follows. ``card``: paid with a card that cannot be used again.
-    ``settled_by``: the person who said what became of it, at ``settled_at``.
+    ``trace`` is what the adapter recorded to find the order by. ``received_at``: the time that was sent. ``boot`` and
+    ``since`` are the time of the last change by its writer's clock, ``lease`` is how long it counts.
+    ``proven``: whether the provider named our reference. ``ended``: the proof that it was not placed.
+    ``previous``: the id of the previous attempt. ``card``: paid with a card that cannot be used again.
+    ``settled_by``: the person who stated the outcome, at ``settled_at``.
     """
 
     id: str
@@ -103,20 +105,20 @@ class Submission:
 
     @property
     def charge_mismatch(self) -> bool:
-        """Whether the provider charged another amount than it was asked to (PAY-4)."""
+        """Whether the provider charged a different amount than requested (PAY-4)."""
         return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge
 
     @property
     def version(self) -> str:
-        """Another one after each change of its state."""
+        """A version that changes with every change of its state."""
         return f"{self.state} {self.since} {self.boot}"
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """This caller alone may send the submission, under this reference.
+    """Only this caller may send the submission, under this reference.
 
-    ``received_at``: the time that an earlier attempt under this reference has sent, None where there was none.
+    ``received_at``: the time that an earlier attempt under this reference sent, None if there was none.
     """
 
     id: str
@@ -133,7 +135,7 @@ class AlreadyPlaced:
 
 @dataclass(frozen=True, slots=True)
 class InProgress:
-    """Another worker has it in hand (409)."""
+    """Another worker is processing it (409)."""
 
     submission: Submission
 
@@ -147,14 +149,14 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """The identity belongs to a submission with another content (422)."""
+    """The identity belongs to a submission with different content (422)."""
 
     submission: Submission
 
 
 Claim = Claimed | AlreadyPlaced | InProgress | Unknown | Reused
 
-# The order is that of preference where the identities of one claim belong to several submissions.
+# In order of preference, if the identities of one claim belong to several submissions.
 _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
     "placed": AlreadyPlaced,
     "unknown": Unknown,
@@ -164,11 +166,10 @@ _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
 
 
 class Superseded(Exception):
-    """The submission is no longer in a state that this change may come from; nothing was changed.
+    """The submission is no longer in a state that allows this change; nothing was changed.
 
-    ``submission`` is the row as it stands, None if there is none. Before :meth:`Ledger.begin_sending` it
-    means: do not send. At :meth:`Ledger.place` with ``not_placed`` it means that an order stands which
-    was ruled out: a person must look.
+    ``submission`` is the current row, None if there is none. From :meth:`Ledger.begin_sending` it means: do not send.
+    From :meth:`Ledger.place` with ``not_placed`` it means that an order exists that was ruled out: a person must look.
     """
 
     def __init__(self, change: str, submission: Submission | None) -> None:
@@ -190,11 +191,21 @@ class TooEarly(Exception):
 
 
 class Clash(Exception):
-    """The provider's order is held by ``holder``: this submission is unknown now."""
+    """The provider's order belongs to ``holder``: this submission is unknown now."""
 
     def __init__(self, holder: Submission) -> None:
         super().__init__(f"the order is that of submission {holder.id}")
         self.holder = holder
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The submissions of an account in one state: how many, and the age of the oldest."""
+
+    account: str
+    state: State
+    number: int
+    age: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +220,9 @@ class _Match:
 class Ledger:
     """The ledger; one object serves all threads of a process, and its children after a fork.
 
-    Every method raises :class:`~levelup_ov.ledger.engine.LedgerUnavailable` where the database cannot be
-    reached or written; then nothing was changed, or, if the connection or the disk broke at the very end,
-    the change may stand. Either way the same call may be made again, except :meth:`begin_sending`: do not send.
+    Every method raises :class:`~levelup_ov.ledger.engine.LedgerUnavailable` if the database cannot be reached or
+    written. Then nothing was changed; or, if the connection or the disk failed at the very end, the change may have
+    been made. Either way the same call may be repeated, except :meth:`begin_sending`: do not send.
     """
 
     def __init__(
@@ -219,13 +230,16 @@ class Ledger:
     ) -> None:
         self.database = database
         if observer is None:
-            observer = this_host() if clock is None else Observer("clock", lambda: _to_ms(clock()))
+            observer = this_host() if clock is None else Observer("clock", lambda: to_ms(clock()))
         self.observer = observer
         self._now: Callable[[], int | None] = _no_clock if database.is_postgresql else _host_clock
         if clock is not None:
-            self._now = lambda: _to_ms(clock())
-        self._sql = Statements(database, own_clock=self._now is _no_clock)
+            self._now = lambda: to_ms(clock())
+        self.own_clock = self._now is _no_clock
+        """Whether statements ask the database for the time, and not :meth:`now`."""
+        self._sql = Statements(database, own_clock=self.own_clock)
         self._host = socket.gethostname()
+        self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def claim(
@@ -241,20 +255,20 @@ class Ledger:
         reference: Callable[[int], str] | None = None,
         card: bool = False,
     ) -> Claim:
-        """Reserve the right to send a submission, or learn what became of it (SUB-3, SUB-4).
+        """Reserve the right to send a submission, or return its outcome (SUB-3, SUB-4).
 
-        All identities are claimed together, a match on any one decides. Where the content is the same,
-        the identities that are new, or digested under new keys, are added to the submission found, so
-        that a later request with only those finds it too. A submission whose outcome is unknown is found by
-        ``alike`` too, digests as ``content``, which they are where none are given.
-        ``lease`` must cover all that happens before :meth:`begin_sending`.
-        ``reference`` gives ours at the provider for a generation (SUB-11); without it, each claim has its own.
+        All identities are claimed together; a match on any of them decides. If the content is the same, identities
+        that are new, or digested under new keys, are added to the submission that was found, so that a later request
+        with only those finds it too. An unknown submission is also found by ``alike``, digests like ``content``, which
+        is also their default.
+        ``lease`` must cover everything before :meth:`begin_sending`.
+        ``reference`` returns our reference for a generation (SUB-11); without it, each claim has a new one.
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         if not kinds or not content:
             raise ValueError("a submission without an identity or content cannot be claimed")
         this = _new_id()
-        # Rows of releases before 0003 have nothing but the content.
+        # Rows of releases before 0003 have only the content.
         known = tuple(dict.fromkeys((*alike, *content)))
         pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
         row: dict[str, Any] = {
@@ -291,13 +305,27 @@ class Ledger:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
                 raise _Seen
-            return Claimed(this, row["reference"], row["received_at"] and _from_ms(row["received_at"]))
+            return Claimed(this, row["reference"], row["received_at"] and from_ms(row["received_at"]))
 
         try:
             # Nearly every submission is new, and then nothing needs to be read.
             return self.database.run(once)
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
+
+    def reference_key(self, first: bytes) -> bytes:
+        """The key that references are made with (SUB-11): the ``first`` one that somebody named, from then on.
+
+        So it stays when the keys of the configuration are changed, and is the same in every copy of the ledger.
+        """
+        if self._reference_key is None:
+
+            def work(cursor: Any, _again: bool) -> str:
+                self._sql.keep_key.run(cursor, {"name": REFERENCES, "value": first.hex()})
+                return str(self._sql.key.first(cursor, {"name": REFERENCES}).value)
+
+            self._reference_key = bytes.fromhex(self.database.run(work))
+        return self._reference_key
 
     def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
         """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""
@@ -311,6 +339,12 @@ class Ledger:
 
         return self.database.run(work)
 
+    def named(self, identities: tuple[Identity, ...]) -> tuple[Submission, ...]:
+        """The last submission that used each of these identities, in any state."""
+        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
+        return tuple({match.submission.id: match.submission for match in matches}.values())
+
     def begin_sending(
         self,
         id: str,
@@ -319,19 +353,19 @@ class Ledger:
         trace: Mapping[str, Any] | None = None,
         received_at: datetime | None = None,
     ) -> None:
-        """Mark that the order is about to be placed. Only after this has returned may it be sent.
+        """Mark that the order is about to be placed. It may be sent only after this has returned.
 
         ``lease`` must cover the sending and the settling. ``trace`` is a small object by which the adapter
-        can find the order later; nothing personal. ``received_at``: the time that goes into what is sent.
+        can find the order later; nothing personal. ``received_at``: the time that is sent.
 
         :raises Superseded: the claim was lost; do not send.
         """
         values = {
             "term": lease // _MILLISECOND,
             "left": _trace(trace),
-            "received": received_at and _to_ms(received_at),
+            "received": received_at and to_ms(received_at),
         }
-        # Nobody else knows the id: found in its new state, the row was changed by the first try.
+        # Nobody else knows the id, so if the row is in its new state, the first try changed it.
         self._change("begin_sending", id, lambda _, again: again, durably=True, **values)
 
     def restore(
@@ -349,9 +383,9 @@ class Ledger:
         card: bool = False,
         received_at: datetime | None = None,
     ) -> None:
-        """Write a submission that was being sent once more, as its owner knows it: the database has lost it.
+        """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
-        That happens where a copy of the database takes over that lacks the last changes. Arguments as in
+        That happens if a copy of the database takes over that lacks the last changes. For the arguments see
         :meth:`claim` and :meth:`begin_sending`.
 
         :raises Superseded: its identities belong to another attempt by now.
@@ -367,7 +401,7 @@ class Ledger:
             "request_id": request_id,
             "reference": reference,
             "generation": 0,
-            "received_at": received_at and _to_ms(received_at),
+            "received_at": received_at and to_ms(received_at),
             "previous": None,
             "card": int(card),
             "term": lease // _MILLISECOND,
@@ -388,9 +422,9 @@ class Ledger:
         self.database.run(work)
 
     def check_sending(self, id: str) -> None:
-        """Make sure that nobody has ruled on the submission since :meth:`begin_sending`, before it is sent again.
+        """Before sending again, make sure that the submission has not been settled since :meth:`begin_sending`.
 
-        :raises Superseded: somebody has; do not send.
+        :raises Superseded: it has been settled; do not send.
         """
         row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
         if row is None or row.state != "sending":
@@ -408,15 +442,15 @@ class Ledger:
         proven: bool = False,
         settled_by: str | None = None,
     ) -> None:
-        """Settle: the order stands at the provider. Accepted from a slow owner and from a reconciliation.
+        """Settle: the order exists at the provider. Accepted from a slow owner and from a reconciliation.
 
-        ``answer`` is the JSON text that replays will get; amounts are in cents (PAY-4). The same order may
-        be reported again; the first answer stays. ``proven``: the provider's own answer named our reference.
-        An account's order is held by one submission: who has proof takes it from one who has none, and that
-        one's outcome is unknown again (SUB-8).
+        ``answer`` is the JSON text that replays will get; amounts are in cents (PAY-4). The same order may be reported
+        again; the first answer stays. ``proven``: the provider's own answer named our reference. An account's order
+        belongs to one submission: one with proof takes it from one without, whose outcome is then unknown again
+        (SUB-8).
 
-        :raises Superseded: it was settled otherwise.
-        :raises Clash: another submission holds this order; this one is unknown now.
+        :raises Superseded: it was settled differently.
+        :raises Clash: another submission has this order; this one is unknown now.
         """
         values: dict[str, Any] = {
             "answer": answer,
@@ -444,40 +478,39 @@ class Ledger:
                 log.error("order_disputed", extra=_facts(holder))
             place()
 
-    def fail(self, id: str, refused: bool = False) -> None:
-        """Settle: the owner's own call proves that no order stands. Its identities are free again.
+    def fail(self, id: str, ended: Ended = "unsent") -> None:
+        """Settle: the owner's own call proves that no order exists. Its identities are free again.
 
-        For the owner only, since it knows that its request is over; others use :meth:`rule_out`. ``refused``: it
-        was sent, and the provider refused it; otherwise nothing was sent.
+        Only for the owner, who knows that its request is over; others use :meth:`rule_out`. ``ended``: the proof.
 
-        :raises Superseded: it was settled otherwise.
+        :raises Superseded: it was settled differently.
         """
-        self._change("fail", id, ended="refused" if refused else "unsent")
+        self._change("fail", id, ended=ended)
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
-        """The owner's call proved nothing. ``trace``, where given, replaces the one left before.
+        """The owner's call proved nothing. ``trace``, if passed, replaces the earlier one.
 
-        :raises Superseded: it was settled meanwhile.
+        :raises Superseded: it has been settled in the meantime.
         """
         self._change("lose", id, left=_trace(trace))
 
     def absence(self, submission: Submission, *, grace: timedelta, asked_at: int | None = None) -> timedelta:
-        """How much longer the provider has to have no order, until that proves that none will appear (SUB-10).
+        """How much longer the provider must be without the order until that proves that none will appear (SUB-10).
 
-        It had none just now, when it was asked at ``asked_at`` of the observer's clock and answered in time. Zero
-        or less: it had none ``grace`` ago either.
+        It had none just now, when it was asked at ``asked_at`` by the observer's clock and answered in time. Zero or
+        less: it also had none ``grace`` ago.
 
         :raises Superseded: the ledger no longer contains the submission.
         """
         asked = self.observer.now_ms() if asked_at is None else asked_at
         try:
-            first = self.database.run(lambda cursor, _: self._first_sight(cursor, submission, _absence(submission)))
+            first = self.database.run(lambda cursor, _: self.first_sight(cursor, submission.id, _absence(submission)))
         except self._integrity_error:
             raise Superseded("rule_out", None) from None
         return grace - max(asked - first, 0) * _MILLISECOND
 
     def distrust(self, submission: Submission) -> None:
-        """Forget that the provider had no order: it did not answer in time, and may have slept ever since (SUB-10)."""
+        """Forget that the provider had no order: it did not answer in time, and may have been asleep (SUB-10)."""
         values = {"this": submission.id, "change": _absence(submission)}
         self.database.run(lambda cursor, _: self._sql.forget_sight.run(cursor, values), single=True)
 
@@ -492,11 +525,11 @@ class Ledger:
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses one that comes late. ``told_by``: the person who says that there is none. The rest as in
+        ``fenced``: it refuses late ones. ``told_by``: the person who says that there is none. For the rest see
         :meth:`absence`.
 
-        :raises TooEarly: it does not, and had not been without an order for ``grace``.
-        :raises Superseded: it was settled otherwise.
+        :raises TooEarly: it is not fenced, and has not been without an order for ``grace``.
+        :raises Superseded: it was settled differently.
         """
         if not fenced and told_by is None:
             if (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
@@ -513,7 +546,7 @@ class Ledger:
         )
 
     def due_again(self, *, besides: str = "", limit: int = 1000) -> tuple[Submission, ...]:
-        """The submissions that were ruled out and are to be looked up again now (SUB-12), the oldest first.
+        """The ruled-out submissions that are due to be looked up again (SUB-12), oldest first.
 
         Those of the account ``besides`` are left out.
         """
@@ -521,10 +554,10 @@ class Ledger:
         return self._several(lambda cursor: self._sql.due.all(cursor, values))
 
     def looked_again(self, submission: Submission, finding: Finding | None = None) -> None:
-        """Say that a submission of :meth:`due_again` was looked up, and what was found."""
+        """Record that a submission of :meth:`due_again` was looked up, and the finding."""
         settled = submission.settled_at or submission.seen_at
         count = submission.looked_again + 1
-        # What nobody looked at for long is made up for by one look.
+        # One look makes up for several missed ones.
         while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:
             count += 1
         following = settled + LOOKED_AGAIN[count] if count < len(LOOKED_AGAIN) else None
@@ -532,29 +565,29 @@ class Ledger:
             "this": submission.id,
             "was": submission.looked_again,
             "looked_again": count,
-            "next": following and _to_ms(following),
+            "next": following and to_ms(following),
             "finding": finding or submission.finding,
         }
         self.database.run(lambda cursor, _: self._sql.look_again.run(cursor, values), single=True)
 
     def note(self, id: str, finding: Finding) -> None:
-        """Record what a person has to look at."""
+        """Record what a person must look at."""
         self.database.run(lambda cursor, _: self._sql.note.run(cursor, {"this": id, "finding": finding}), single=True)
 
     def holder(self, account: str, provider_order_id: str) -> Submission | None:
-        """The submission that holds an order of an account (SUB-8)."""
+        """The submission that has this order of an account (SUB-8)."""
         values = {"account": account, "order": provider_order_id, "now": self._now()}
         return next(iter(self._several(lambda cursor: self._sql.holder.all(cursor, values))), None)
 
     def followers(self, submission: Submission) -> tuple[Submission, ...]:
-        """The attempts at the same order that followed this one."""
+        """Later attempts at the same order."""
         found: list[Submission] = []
         waiting = [submission]
         while waiting:
             last = waiting.pop()
             values = {
                 "account": last.account,
-                "after": _to_ms(last.claimed_at) - RETENTION // _MILLISECOND,
+                "after": to_ms(last.claimed_at) - RETENTION // _MILLISECOND,
                 "this": last.id,
                 "now": self._now(),
             }
@@ -573,7 +606,7 @@ class Ledger:
         return self.database.run(work)
 
     def open_submissions(self, *, limit: int = 1000) -> tuple[Submission, ...]:
-        """The submissions that are not settled, oldest first; what has outlived its lease is resolved first."""
+        """The submissions that are not settled, oldest first; expired leases are resolved first."""
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
             rows = self._sql.open.all(cursor, {"limit": limit, "now": self._now()})
@@ -581,6 +614,15 @@ class Ledger:
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
+
+    def count_open(self, *, limit: int = 20_000) -> tuple[Backlog, ...]:
+        """How many submissions are not settled, by account and state; of the first ``limit`` of them."""
+
+        def work(cursor: Any, _again: bool) -> tuple[Backlog, ...]:
+            rows = self._sql.count_open.all(cursor, {"limit": limit, "now": self._now()})
+            return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * _MILLISECOND) for row in rows)
+
+        return self.database.run(work, single=True)
 
     def find(
         self,
@@ -596,7 +638,7 @@ class Ledger:
         """Submissions for an operator to look at, newest first.
 
         ``number`` is an order id, a provider's order id, a request id, or an id or reference of ours.
-        ``findings``: only those that a person has to look at (SUB-12).
+        ``findings``: only those that a person must look at (SUB-12).
         """
         columns = SUBMISSIONS.c
         query = self._sql.all.order_by(columns.claimed_at.desc()).limit(limit)
@@ -616,7 +658,7 @@ class Ledger:
         return tuple(map(_submission, rows))
 
     def purge(self, *, retention: timedelta = RETENTION) -> int:
-        """Delete what was settled longer than ``retention`` ago, with its identities; gives the number.
+        """Delete submissions settled longer than ``retention`` ago, with their identities; returns how many.
 
         :raises ValueError: the retention is shorter than identities must be kept (SUB-3).
         """
@@ -634,12 +676,12 @@ class Ledger:
             if part < PURGED_AT_ONCE:
                 self.database.check_point()
                 return gone
-            # The log of what was written grows until it is taken into the database.
+            # The write-ahead log grows until it is copied into the database.
             if gone % PURGED_BEFORE_CHECKPOINT == 0:
                 self.database.check_point()
 
     def ready(self) -> None:
-        """Make sure that submissions can be taken, by writing what one would and taking it back (SUB-2).
+        """Make sure that submissions can be recorded, by writing one and rolling it back (SUB-2).
 
         :raises levelup_ov.ledger.engine.SchemaMismatch: the schema is missing, older or newer.
         """
@@ -669,6 +711,10 @@ class Ledger:
         self.database.run(rehearse)
         self.database.force()
 
+    def now(self) -> int | None:
+        """The parameter ``now`` of statements; None where they ask the database."""
+        return self._now()
+
     def close(self) -> None:
         """Close all connections."""
         self.database.close()
@@ -681,14 +727,14 @@ class Ledger:
         return tuple(map(_submission, self.database.run(lambda cursor, _: rows(cursor), single=True)))
 
     def _clock(self) -> dict[str, Any]:
-        """The parameters that tell when a change is made."""
+        """The parameters for the time of a change."""
         return {"observer": self.observer.boot, "at": self.observer.now_ms(), "now": self._now()}
 
     def _matches(self, cursor: Any, digests: Mapping[str, Kind]) -> list[_Match]:
-        """What each identity was used by last.
+        """The last use of each identity.
 
-        The rows need no lock: what frees an identity (not placed, or a window that passed) never changes
-        back, and the change of an expired lease is guarded.
+        The rows need no lock: what frees an identity (not placed, or a window that passed) never changes back, and
+        resolving an expired lease is a guarded change.
         """
         matches = []
         for digest in digests:
@@ -709,10 +755,10 @@ class Ledger:
         return self._unchanged_for(cursor, submission) < window
 
     def _in_doubt(self, cursor: Any, location: str, known: tuple[str, ...], lease: timedelta) -> Submission | None:
-        """The submission that has one of these digests and whose order may exist, if there is one.
+        """The submission with one of these digests whose order may exist, if any.
 
-        It is unknown, or was being sent for longer than its owner had (``lease``): then the owner may have told the
-        channel that the outcome is unknown, and have been unable to record that.
+        It is unknown, or has been sending for longer than its owner's ``lease``: then the owner may have reported an
+        unknown outcome to the channel without being able to record it.
         """
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(known) & set(row.alike.split()):
@@ -727,28 +773,28 @@ class Ledger:
         return not self._is_mine(submission) or self._unchanged_for(cursor, submission) >= lease
 
     def _is_mine(self, submission: Submission) -> bool:
-        """Whether it was changed under this observer's boot; a time ahead of ours was read from another life of it."""
+        """Whether it was changed during this observer's boot; a time ahead of ours comes from another boot."""
         return submission.boot == self.observer.boot and submission.since <= self.observer.now_ms()
 
     def _unchanged_for(self, cursor: Any, submission: Submission) -> timedelta:
-        """How long this observer knows the submission to be as it is (SUB-13)."""
+        """For how long this observer has known the submission in its current state (SUB-13)."""
         since = submission.since
         if not self._is_mine(submission):
-            since = self._first_sight(cursor, submission, submission.version)
+            since = self.first_sight(cursor, submission.id, submission.version)
         return (self.observer.now_ms() - since) * _MILLISECOND
 
-    def _first_sight(self, cursor: Any, submission: Submission, change: str) -> int:
-        """When this observer saw ``change`` first; now, where it never did."""
+    def first_sight(self, cursor: Any, id: str, change: str) -> int:
+        """When this observer first saw ``change`` of a submission; now, if it never did."""
         boot, now = self.observer.boot, self.observer.now_ms()
-        values = {"this": submission.id, "change": change, "boot": boot}
+        values = {"this": id, "change": change, "boot": boot}
         first = self._sql.sight.first(cursor, values)
         if first is not None and first.since <= now:
             return int(first.since)
-        self._sql.see.run(cursor, {"submission": submission.id, "change": change, "boot": boot, "since": now})
+        self._sql.see.run(cursor, {"submission": id, "change": change, "boot": boot, "since": now})
         return now
 
     def _lock(self, cursor: Any, digests: Mapping[str, Kind]) -> None:
-        """Make claims of a common identity wait for one another; on SQLite all do anyway."""
+        """Make claims for a common identity wait for one another; on SQLite all claims do."""
         if self.database.is_postgresql:
             self._sql.lock.run(cursor, {"keys": sorted(map(_advisory_key, digests))})
 
@@ -760,7 +806,7 @@ class Ledger:
         content: tuple[str, ...],
         this: str,
     ) -> Claim:
-        """What a claim answers whose identities are taken; what it brings anew is added to the one found."""
+        """The verdict for a claim whose identities are taken; its new identities are added to the submission found."""
         same = [submission for submission in held.values() if set(content) & set(submission.content)]
         if not same:
             return Reused(next(iter(held.values())))
@@ -776,13 +822,13 @@ class Ledger:
         if under_new_keys := [digest for digest in content if digest not in found.content]:
             every = " ".join((*under_new_keys, *found.content))
             self._sql.widen.run(cursor, {"this": found.id, "content": every})
-        # Its own row is found where the first try was committed but the connection broke.
+        # It finds its own row if the first try was committed but the connection broke.
         if found.id == this:
             return Claimed(this, found.reference, found.received_at)
         return _VERDICTS[found.state](found)
 
     def _on_sight(self, cursor: Any, submission: Submission) -> Submission:
-        """The submission, its expired lease resolved."""
+        """Resolve an expired lease when a row is read."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
         if change is None or self._unchanged_for(cursor, submission) < submission.lease:
             return submission
@@ -806,8 +852,8 @@ class Ledger:
     ) -> None:
         """Make a change, or raise.
 
-        ``done`` tells whether a row that is in the target state already will do, and hears whether a first try may
-        have been made. ``durably``: it survives a power failure when this returns.
+        ``done`` decides whether a row already in the target state counts as success; its flag says that this is a
+        retry. ``durably``: the change survives a power failure once this returns.
         """
 
         def once(cursor: Any, again: bool) -> tuple[int, bool]:
@@ -832,10 +878,10 @@ def open_ledger(
 ) -> Ledger:
     """The ledger at ``url``; connects at first use. ``pool_size`` should be the number of threads.
 
-    ``clock`` gives the time as an aware datetime in place of the database's own clock. ``observer`` measures what
-    is proven by time, in place of this host; where only ``clock`` is given, that does.
+    ``clock`` returns the time as an aware datetime and replaces the database's own clock. ``observer`` measures what
+    is proven by time and replaces this host's; if only ``clock`` is passed, it does both.
 
-    :raises ValueError: not an address of SQLite or PostgreSQL.
+    :raises ValueError: not an SQLite or PostgreSQL URL.
     """
     return Ledger(Database(url, pool_size=pool_size), clock, observer)
 
@@ -850,10 +896,10 @@ def _submission(row: Any) -> Submission:
         alike=tuple(row.alike.split()),
         owner=row.owner,
         request_id=row.request_id,
-        claimed_at=_from_ms(row.claimed_at),
-        lease_until=_from_ms(row.lease_until),
-        sending_at=row.sending_at and _from_ms(row.sending_at),
-        settled_at=row.settled_at and _from_ms(row.settled_at),
+        claimed_at=from_ms(row.claimed_at),
+        lease_until=from_ms(row.lease_until),
+        sending_at=row.sending_at and from_ms(row.sending_at),
+        settled_at=row.settled_at and from_ms(row.settled_at),
         trace=row.trace and json.loads(row.trace),
         provider_order_id=row.provider_order_id,
         order_id=row.order_id and json.loads(row.order_id),
@@ -863,7 +909,7 @@ def _submission(row: Any) -> Submission:
         # Releases before 0003 know none of the rest.
         reference=row.reference or row.id,
         generation=row.generation,
-        received_at=row.received_at and _from_ms(row.received_at),
+        received_at=row.received_at and from_ms(row.received_at),
         boot=row.boot,
         since=row.since,
         lease=(row.lease or row.lease_until - (row.sending_at or row.claimed_at)) * _MILLISECOND,
@@ -872,10 +918,10 @@ def _submission(row: Any) -> Submission:
         previous=row.previous,
         card=bool(row.card),
         looked_again=row.looked_again,
-        look_again_at=row.look_again_at and _from_ms(row.look_again_at),
+        look_again_at=row.look_again_at and from_ms(row.look_again_at),
         finding=row.finding,
         settled_by=row.settled_by,
-        seen_at=_from_ms(row.seen_at),
+        seen_at=from_ms(row.seen_at),
     )
 
 
@@ -886,7 +932,7 @@ def _following(
     alike: tuple[str, ...],
     reference: Callable[[int], str] | None,
 ) -> dict[str, Any]:
-    """What a new row takes over from the attempts before it, none of which holds its identities any more (SUB-11)."""
+    """What a new row inherits from earlier attempts, none of which has its identities any more (SUB-11)."""
     by_kind = {match.kind: match.submission for match in reversed(matches)}
     before = next(by_kind[identity.kind] for identity in identities if identity.kind in by_kind)
     taken: dict[str, Any] = {"previous": before.id}
@@ -895,16 +941,16 @@ def _following(
     latest = max(match.submission.generation for match in matches)
     if any(_is_over(match.submission, content, alike) for match in matches):
         return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
-    received = before.received_at and _to_ms(before.received_at)
+    received = before.received_at and to_ms(before.received_at)
     return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
 
 
 def _is_over(before: Submission, content: tuple[str, ...], alike: tuple[str, ...]) -> bool:
     """Whether nothing more may be sent under the reference of an earlier attempt.
 
-    What was not sent, or is not known for certain to be refused by the provider, goes on under it, so that a
-    provider that knows references takes whatever comes late for the same order. What is another order by now does
-    not: such a provider would refuse it for good.
+    An attempt that was not sent, or was not certainly refused by the provider, continues under the reference, so that
+    a provider that knows references treats late requests as the same order. A different order does not: such a
+    provider would always refuse it.
     """
     if before.ended == "absent":
         return not set(content) & set(before.content)
@@ -935,16 +981,18 @@ def _advisory_key(digest: str) -> int:
     return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
 
 
-def _to_ms(instant: datetime) -> int:
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since 1970 of an aware instant."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
-def _from_ms(milliseconds: int) -> datetime:
+def from_ms(milliseconds: int) -> datetime:
+    """The instant, in UTC."""
     return _EPOCH + milliseconds * _MILLISECOND
 
 
 def _new_id() -> str:
-    """A UUID of version 7 (RFC 9562): random, but what is new comes last in an index, where its pages are at hand."""
+    """A UUID of version 7 (RFC 9562): random, but new ones come last in an index, where its pages are cached."""
     # Python has uuid.uuid7 from 3.14 on.
     milliseconds, random = time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big")
     version, variant = 0x7 << 76, 0x2 << 62

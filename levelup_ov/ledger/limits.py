@@ -1,8 +1,8 @@
-"""How long a call of the ledger may take: no longer than the request that makes it (SUB-6).
+"""How long a call to the ledger may take: no longer than its request (SUB-6).
 
-A server that is frozen, or whose disk is, answers nothing, and nothing on its side ends a wait of ours. So the limit
-is ours: a time of the monotonic clock that the thread of a request carries, at which a wait ends and the connection
-is given up.
+A frozen server, or one with a frozen disk, never answers, and nothing on its side ends our wait. So the limit is on our
+side: a time of the monotonic clock that the request's thread carries, at which the wait ends and the connection is
+closed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 MARGIN = 0.5
-"""Seconds beyond its own limits that a server which is alive gets to say so."""
+"""Extra seconds, beyond its own limits, for a live server to report a timeout."""
 
 _UNTIL: ContextVar[float | None] = ContextVar("levelup_ov_ledger_until", default=None)
 _RECORDING: ContextVar[bool] = ContextVar("levelup_ov_ledger_recording", default=False)
@@ -25,9 +25,9 @@ class OutOfTime(Exception):
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """All calls of the ledger made here end within ``seconds`` from now, of the narrowest of all such limits.
+    """All calls to the ledger in this block end within ``seconds`` from now; the narrowest of nested limits counts.
 
-    Another way out than to wait longer is not there: what is not done by then fails with ``ledger_unavailable``.
+    What is not done by then fails with ``ledger_unavailable``.
     """
     until, outer = time.monotonic() + seconds, _UNTIL.get()
     token = _UNTIL.set(until if outer is None else min(until, outer))
@@ -39,9 +39,9 @@ def within(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def extended(seconds: float) -> Iterator[None]:
-    """At least ``seconds`` for what is done here, whatever is left: to record what is known, after the deadline.
+    """At least ``seconds`` for this block, whatever is left: to record an outcome after the deadline.
 
-    It has a place of its own at the database (:func:`is_recording`).
+    It has a reserved slot at the database (:func:`is_recording`).
     """
     outer = _UNTIL.get()
     token = _UNTIL.set(outer if outer is None else max(outer, time.monotonic() + seconds))
@@ -54,12 +54,12 @@ def extended(seconds: float) -> Iterator[None]:
 
 
 def is_recording() -> bool:
-    """Whether what became of an order is being recorded: nothing else may keep that waiting."""
+    """Whether the outcome of an order is being recorded, which nothing else may delay."""
     return _RECORDING.get()
 
 
 class transaction:
-    """One transaction, which takes at most ``patience`` seconds and :data:`MARGIN`, and no longer than its caller."""
+    """One transaction, which takes at most ``patience`` plus :data:`MARGIN` seconds, and no longer than its caller."""
 
     __slots__ = ("_patience", "_token")
 
@@ -80,6 +80,6 @@ def limit() -> float | None:
 
 
 def remaining(unlimited: float) -> float:
-    """Seconds that are left, ``unlimited`` where nobody has set a limit; negative when the time is over."""
+    """Seconds left, ``unlimited`` if there is no limit; negative when the time is over."""
     until = _UNTIL.get()
     return unlimited if until is None else until - time.monotonic()

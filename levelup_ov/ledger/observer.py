@@ -1,7 +1,7 @@
-"""Who measures time for a proof, and by what: a clock that nobody sets, of one boot of one host (SUB-13).
+"""Measures the time that proofs need, by a clock that cannot be set, of one boot of one host (SUB-13).
 
-Times of two boots cannot be compared. So an observer measures what was written under its own boot, and whatever else it
-has itself seen unchanged for long enough.
+Times of two boots cannot be compared. So an observer trusts times from its own boot, and otherwise only what it has
+itself seen unchanged for long enough.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _since_boot() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """``boot``: what the clock belongs to; ``now_ms`` gives its time in milliseconds, suspended time included."""
+    """``boot`` identifies the clock; ``now_ms`` returns its time in milliseconds, suspended time included."""
 
     boot: str
     now_ms: Callable[[], int] = _since_boot
@@ -35,10 +35,10 @@ class Observer:
 def this_host() -> Observer:
     """The observer of this process, the same for all processes of one boot.
 
-    Where the system names no boot, the process is its own.
+    If the system does not identify its boot, each process counts as a separate one.
     """
     try:
-        # A container may have a clock of its own, which its namespace tells.
+        # A container may have its own clock, which its namespace identifies.
         namespace = os.readlink(_TIME_NAMESPACE) if os.path.lexists(_TIME_NAMESPACE) else ""
         return Observer(f"{_BOOT_ID.read_text().strip()} {namespace}".strip())
     except OSError:

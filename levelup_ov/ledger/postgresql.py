@@ -18,7 +18,7 @@ class NoAnswer(limits.OutOfTime, psycopg.OperationalError):
 
 
 class LimitedConnection(psycopg.Connection[Any]):
-    """A connection that waits for its server no longer than the limit, and is closed then."""
+    """A connection that waits for its server no longer than the limit, and is then closed."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As in psycopg. :raises NoAnswer: the limit has passed."""
@@ -29,16 +29,15 @@ class LimitedConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, max(left if timeout is None else min(left, timeout), 0))
         except errors._WaitTimeout:
-            # What it was about to do is undone by the server, once that is awake and sees that nobody is there.
+            # The server rolls back once it is awake and notices that the connection is closed.
             self.close()
             raise NoAnswer("the server gave no answer in time") from None
 
 
 def connect(open_connection: Callable[[], Any], patience: float) -> Any:
-    """What ``open_connection`` gives, within the limit.
+    """The result of ``open_connection``, within the limit.
 
-    It runs in a thread of its own, since the look-up of a name cannot be ended from outside; what comes too late is
-    closed.
+    It runs in its own thread, because a name look-up cannot be interrupted; a late connection is closed.
 
     :raises NoAnswer: the limit has passed.
     """

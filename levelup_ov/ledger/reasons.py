@@ -1,4 +1,4 @@
-"""Why the ledger's database fails, in words for whoever runs the service; the driver's own may hold secrets."""
+"""Why the ledger's database fails, in words for the operator; the driver's own messages may contain secrets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 PERMANENT = frozenset({"credentials", "database", "address", "permission", "corrupt", "not a database"})
-"""What does not pass by itself: a start over it is refused."""
+"""What needs a person to fix it: the service refuses to start."""
 
 _WORDS = {
     "connections": "the database takes no more connections",
@@ -46,11 +46,11 @@ _TEXTS = (
     (r"timeout|timed out", "timeout"),
     (r"refused|unreachable|closed the connection|No route|not known", "unreachable"),
 )
-"""What the client library says where there is no SQLSTATE: it could not connect."""
+"""What the client library says without a SQLSTATE, when it could not connect."""
 
 
 def kind_of(error: Any) -> str | None:
-    """The kind of a driver's error; None where it tells nothing that is known here."""
+    """The kind of a driver's error; None if unknown."""
     if (state := getattr(error, "sqlstate", None)) in _STATES:
         return _STATES[state]
     name = getattr(error, "sqlite_errorname", None)

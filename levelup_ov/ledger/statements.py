@@ -1,8 +1,8 @@
-"""SQLAlchemy's statements through the driver itself, for what every submission runs.
+"""SQLAlchemy's statements, executed directly by the driver, for what every submission runs.
 
-SQLAlchemy prepares a statement's execution anew each time, which costs more CPU than all the rest of a small
-transaction (2026-11). Here a statement is compiled once, by SQLAlchemy and for its dialect; what is left is the
-call of a driver's cursor. Pool, dialect and schema stay SQLAlchemy's.
+SQLAlchemy prepares each execution of a statement again, which costs more CPU than the rest of a small transaction
+(2026-11). Here SQLAlchemy compiles a statement once for its dialect; executing it is then one call to a driver's
+cursor. Pool, dialect and schema stay with SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Parameters = Mapping[str, Any]
 
 
 class Statement:
-    """A statement as the driver takes it, its parameters by name.
+    """A statement in the driver's form, its parameters by name.
 
-    ``columns``: those that an insertion or an update sets, where the statement itself does not say so.
+    ``columns``: those that an insert or update sets, if the statement itself does not say so.
     """
 
     def __init__(self, dialect: Dialect, statement: Any, columns: Sequence[str] = ()) -> None:
@@ -31,18 +31,18 @@ class Statement:
         self._make_row: Callable[..., Any] | None = None
 
     def run(self, cursor: Any, parameters: Parameters) -> Any:
-        """Execute it; gives the cursor back."""
+        """Execute it; returns the cursor."""
         return cursor.execute(self._sql, {**self._constants, **parameters})
 
     def run_each(self, cursor: Any, parameters: Sequence[Parameters]) -> int:
-        """Execute it for each of ``parameters``; gives how many rows were changed."""
+        """Execute it for each of ``parameters``; returns how many rows were changed."""
         if not parameters:
             return 0
         cursor.executemany(self._sql, [{**self._constants, **each} for each in parameters])
         return int(cursor.rowcount)
 
     def all(self, cursor: Any, parameters: Parameters) -> list[Any]:
-        """The rows that it finds or gives back, with their columns as attributes."""
+        """The rows that it selects or returns, with their columns as attributes."""
         self.run(cursor, parameters)
         if self._make_row is None:
             self._make_row = _row_type([column[0] for column in cursor.description])

@@ -1,4 +1,4 @@
-"""The ledger's tables, and the statements that it runs on them."""
+"""The ledger's tables and statements."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from levelup_ov.ledger.statements import Statement
 
 PURGED_AT_ONCE = 500
 PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
-"""Submissions; small parts, so that claims are not kept waiting."""
+"""How many submissions are deleted in one step; small, so that claims do not wait."""
 
 METADATA = MetaData()
 SUBMISSIONS = Table(
@@ -81,10 +81,10 @@ COMPATIBILITY = Table(
     Column("oldest", Text, nullable=False),
 )
 """Which release a newer schema still serves (see the migration 0005)."""
-"""Times are milliseconds since 1970 in UTC, for people; amounts cents; the migrations make the table.
+"""Times are milliseconds since 1970 in UTC, for people; amounts are cents; the migrations create the table.
 
-``boot``, ``since`` and ``lease`` are what proofs go by: the clock of the last change, its time then, and for how long
-the owner has the row from then on, in milliseconds.
+Proofs use ``boot``, ``since`` and ``lease``: the clock of the last change, its time then, and for how many
+milliseconds from then the owner has the row.
 """
 SIGHTS = Table(
     "sights",
@@ -94,7 +94,14 @@ SIGHTS = Table(
     Column("boot", Text, primary_key=True),
     Column("since", BigInteger, nullable=False),
 )
-"""Since when an observer has seen something of a submission, by its own clock."""
+"""When an observer first saw something of a submission, by its own clock."""
+KEYS = Table(
+    "ledger_keys",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Keys that stay when those of the configuration are changed, as hex."""
 IDENTITIES = Table(
     "identities",
     METADATA,
@@ -102,10 +109,26 @@ IDENTITIES = Table(
     Column("kind", Text, nullable=False),
     Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
 )
-"""Which submission used an identity last; whether it still counts follows from that submission's state."""
+"""The last submission that used an identity; that submission's state says whether it still counts."""
+ORDER_STATUSES = Table(
+    "order_statuses",
+    METADATA,
+    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), primary_key=True),
+    Column("stage", Text),
+    Column("word", Text),
+    Column("changed_at", BigInteger),
+    Column("asked_at", BigInteger),
+    Column("mark", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+)
+"""The last known status of a placed order; the first request for it makes the row. Every change sets another ``mark``.
+
+``lease``: for how many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
 
 _C = SUBMISSIONS.c
-# Taken in one order by all, these locks make claims of a common identity wait for one another.
+# All take these locks in the same order, so that claims for a common identity wait for one another.
 _LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
 _CLOCK: Mapping[str, BindParameter[Any]] = {
@@ -121,16 +144,14 @@ _SET_BY: Mapping[str, Sequence[str]] = {
     "fail": ("ended",),
     "rule_out": ("ended", "finding", "settled_by"),
 }
-"""The columns that a change sets beside the state and the times."""
+"""The columns that a change sets in addition to the state and the times."""
 
 
 class Statements:
-    """Every statement of the ledger but an operator's search; ``now`` is the database's clock or a parameter."""
+    """Every statement of the ledger except an operator's search; ``now`` is the database's clock or a parameter."""
 
     def __init__(self, database: Database, *, own_clock: bool) -> None:
-        now: ColumnElement[int] = bindparam("now", type_=BigInteger)
-        if own_clock:
-            now = cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+        now = present(own_clock)
         term = bindparam("term", type_=BigInteger)
         lease_end = now + term
         this = _C.id == bindparam("this")
@@ -163,6 +184,15 @@ class Statements:
         self.open = prepare(
             self.all.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(bindparam("limit", type_=BigInteger))
         )
+        unsettled = (
+            select(_C.account, _C.state, _C.claimed_at)
+            .where(_C.settled_at.is_(None))
+            .limit(bindparam("limit", type_=BigInteger))
+            .subquery()
+        )
+        group = unsettled.c.account, unsettled.c.state
+        oldest = (now - func.min(unsettled.c.claimed_at)).label("age")
+        self.count_open = prepare(select(*group, func.count().label("number"), oldest).group_by(*group))
         self.lock = prepare(_LOCK_IDENTITIES)
         fresh: dict[str, ColumnElement[Any]] = {
             "state": literal("claimed"),
@@ -214,6 +244,9 @@ class Statements:
             .values(look_again_at=bindparam("next", type_=BigInteger)),
             *("looked_again", "finding"),
         )
+        self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
+        keys = (postgresql if database.is_postgresql else sqlite).insert(KEYS)
+        self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))
         self.note = prepare(update(SUBMISSIONS).where(this), "finding")
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
@@ -230,9 +263,9 @@ class Statements:
         self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
-        """The insertion of a row that is not made where one like it may have been placed.
+        """Inserts a row unless a similar one may have been placed.
 
-        The digests that it may be known by, so many, are the parameters ``digest_0`` and on.
+        Its ``digests`` digests are the parameters ``digest_0`` and following.
         """
         if (prepared := self._insertions.get(digests)) is None:
             same = or_(*(_C.alike.contains(bindparam(f"digest_{number}")) for number in range(digests)))
@@ -243,8 +276,15 @@ class Statements:
         return prepared
 
 
+def present(own_clock: bool) -> ColumnElement[int]:
+    """The present in milliseconds: the database's own clock, or the parameter ``now``."""
+    if own_clock:
+        return cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+    return bindparam("now", type_=BigInteger)
+
+
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:
-    """The rows of a location whose order may stand, as far as is known."""
+    """The rows of a location whose order may exist."""
     return _C.location == bindparam("location"), _C.settled_at.is_(None), _C.state.in_(("sending", "unknown"))
 
 

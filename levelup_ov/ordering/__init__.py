@@ -1,1 +1,1 @@
-"""The use cases: what happens to a request between the wire and the adapter."""
+"""The use cases: validate, submit, list and show, between HTTP and the adapter."""

@@ -1,19 +1,19 @@
 """Shares of a worker's threads, so that one hanging provider, or a hanging ledger, leaves threads for the rest.
 
-A share may be exceeded while others leave theirs idle: each that is not in use keeps a floor free, and nobody takes
-more than what is left above the floors.
+An account may exceed its share while others are idle. Each idle share keeps a reserve free, and only what is above
+the reserves can be borrowed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from levelup_ov.domain.failure import Failure
 
 FLOOR = 0.25
-"""The part of a share that is kept free for its account, while it uses less."""
+"""The part of a share that stays reserved for its account, while the account uses less."""
 
 
 class Bulkhead:
@@ -27,7 +27,7 @@ class Bulkhead:
         self._limit = limit
         self._threads = threads
         self._accounts = accounts
-        # However idle the others are, each finds its floor.
+        # However idle the others are, each keeps its reserve.
         self._most = max(most or threads, limit)
         self._floor = max(int(limit * FLOOR), 1)
         self._under_way: dict[str, int] = {}
@@ -36,9 +36,9 @@ class Bulkhead:
 
     @contextmanager
     def room(self, account: str, refuse: Callable[[int], Failure] | None = None) -> Iterator[None]:
-        """Hold a place for a request.
+        """Hold a slot for a request.
 
-        :raises Failure: ``provider_busy``, or what ``refuse`` makes of the number in progress, at once.
+        :raises Failure: immediately: ``provider_busy``, or what ``refuse`` makes of the number in progress.
         """
         with self._lock:
             count = self._under_way.get(account, 0)
@@ -53,13 +53,19 @@ class Bulkhead:
                 self._under_way[account] -= 1
                 self._total -= 1
 
+    @property
+    def in_progress(self) -> Mapping[str, int]:
+        """The requests in progress by account."""
+        with self._lock:
+            return dict(self._under_way)
+
     def _may_borrow(self, account: str, count: int) -> bool:
         if count >= self._most:
             return False
         others = [number for name, number in self._under_way.items() if name != account and number]
         idle = self._accounts - 1 - len(others)
         kept = idle * self._floor + sum(max(self._floor - number, 0) for number in others)
-        # What is kept for accounts of which there are more than threads is at most half of them.
+        # With more accounts than threads, the reserves take at most half of the threads.
         return self._total + 1 + min(kept, self._threads // 2) <= self._threads
 
 

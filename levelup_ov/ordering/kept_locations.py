@@ -1,6 +1,6 @@
-"""Lists of locations in the store of answers, so that a list that was read outlives a restart.
+"""Lists of locations in the cache, so that a list survives a restart.
 
-What is read back wrong, or was written by another version, counts as absent.
+An entry that is damaged, or was written by another version, counts as absent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.location import WEEKDAYS, Location, Span
-from levelup_ov.transport.cache import KEPT_FOR, Kept, Store
+from levelup_ov.transport.cache import KEPT_FOR, CacheStore, Kept
 
 _MEMBERS = {field.name for field in fields(Location)}
 
@@ -24,16 +24,16 @@ _MEMBERS = {field.name for field in fields(Location)}
 class KeptLocations:
     """The locations of each account, each with the seconds since 1970 at which it was read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CacheStore) -> None:
         self._store = store
 
     def put(self, adapter: Adapter, locations: Iterable[tuple[Location, float]]) -> None:
-        """Keep what was read, room permitting."""
+        """Store what was read, if there is space."""
         rows = [{"read_at": read_at, "location": _dump(location)} for location, read_at in locations]
         self._store.put(_key(adapter), Kept(json.dumps(rows).encode(), "", time.time() + KEPT_FOR))
 
     def get(self, adapter: Adapter) -> list[tuple[Location, float]]:
-        """What was kept; nothing if it cannot be read."""
+        """The stored lists; nothing if they cannot be read."""
         kept = self._store.get(_key(adapter))
         try:
             return list(_load(json.loads(kept.body))) if kept else []
@@ -42,7 +42,7 @@ class KeptLocations:
 
 
 def _key(adapter: Adapter) -> str:
-    """Other settings are another account under its name. Nothing of them can be read from the key."""
+    """Different settings mean a different account with the same name. The key does not reveal them."""
     account = adapter.account
     settings = sorted((name, account.setting(name)) for name in account.settings)
     own = (account.name, account.provider, adapter.base_url, account.time_zone, account.accepts_tips)

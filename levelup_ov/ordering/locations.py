@@ -1,9 +1,9 @@
-"""The locations of all accounts, kept for a while: routing needs no table and no call of its own.
+"""The locations of all accounts, cached: routing needs no table and no extra call.
 
-One location that cannot be read takes no other off the air, and an older list serves until a new one is read.
+A location that cannot be read does not affect others, and an older list serves until a new one is read.
 
-A location is known by ``<account>.<provider's own id>`` (EP-7). What the provider does not say of it, the
-account's entry in the accounts file does.
+The id of a location is ``<account>.<provider's own id>`` (EP-7). What the provider does not say comes from the
+account's entry in the accounts file.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
 from levelup_ov.errors import KINDS, Refused, Unanswered, reading, unreadable
 from levelup_ov.ordering.kept_locations import KeptLocations
-from levelup_ov.transport.cache import MemoryStore, Store
+from levelup_ov.transport.cache import CacheStore, MemoryStore
 from levelup_ov.transport.session import Session
 
 STALE_FOR = 24 * 3600.0
-"""Seconds for which locations still serve when the provider does not answer."""
+"""Seconds for which an old list serves while the provider does not answer."""
 MISS_PAUSE = 30.0
 """Seconds between two look-ups for ids that are not in the list, and for locations that could not be read."""
 
@@ -38,10 +38,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RoutedLocation:
-    """A location with all that is needed to take an order there."""
+    """A location with everything needed to take an order there."""
 
     id: str
-    """The id on our wire."""
+    """The id used in URLs and JSON."""
     adapter: Adapter
     location: Location
     zone: BaseTzInfo | None
@@ -49,8 +49,8 @@ class RoutedLocation:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A list. ``seen_at``: when each place was read, ``unread``: the ids of those that could not be, each with the
-    code of its failure. Times are seconds of the monotonic clock.
+    """A list. ``seen_at``: when each location was read; ``unread``: the ids of unreadable ones, each with the code of
+    its failure. Times are seconds of the monotonic clock.
     """
 
     locations: Mapping[str, RoutedLocation]
@@ -61,7 +61,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """What a failed look-up ended with. Not the exception: its frames would keep a request's secrets alive."""
+    """The failure of a look-up. Not the exception, because its frames would keep a request's secrets alive."""
 
     code: str
     message: str
@@ -71,11 +71,11 @@ class _Failed:
 class Directory:
     """Accounts and their locations. ``ttl``: seconds for which a list is used without asking again.
 
-    ``store`` keeps what was read over a restart. ``failures`` counts by account and code how often a list, or one
-    location of it, could not be read.
+    ``store`` keeps lists across restarts. ``failures`` counts, by account and code, how often a list or one of its
+    locations could not be read.
     """
 
-    def __init__(self, accounts: Mapping[str, Adapter], ttl: float, store: Store | None = None) -> None:
+    def __init__(self, accounts: Mapping[str, Adapter], ttl: float, store: CacheStore | None = None) -> None:
         self._accounts = accounts
         self._ttl = ttl
         self._kept = KeptLocations(store or MemoryStore())
@@ -83,6 +83,12 @@ class Directory:
         self._entries: dict[str, _Entry] = {}
         self._failures: dict[str, _Failed] = {}
         self._locks = {name: threading.Lock() for name in accounts}
+
+    @property
+    def unread(self) -> Mapping[tuple[str, str], str]:
+        """The locations that could not be read when their list was, by account and id: each the code of its failure."""
+        entries = list(self._entries.items())
+        return {(name, id): code for name, entry in entries for id, code in entry.unread.items()}
 
     def merchants(self) -> list[Merchant]:
         """One per account (EP-1)."""
@@ -95,17 +101,17 @@ class Directory:
         return adapter
 
     def locations(self, adapter: Adapter, session: Session) -> list[RoutedLocation]:
-        """All locations of an account; the provider is asked through ``session`` where that is due."""
+        """All locations of an account; asks the provider through ``session`` if due."""
         return list(self._entry(adapter, session, self._ttl).locations.values())
 
     def account_of(self, location_id: str) -> Adapter:
-        """The account that a location's id names. :raises Failure: ``location_not_found``."""
+        """The account in a location's id. :raises Failure: ``location_not_found``."""
         if (adapter := self._accounts.get(location_id.partition(".")[0])) is None:
             raise _not_found()
         return adapter
 
     def known_id(self, location_id: str) -> str | None:
-        """The id of a location whose list was read already; None: it may be anything that a caller made up."""
+        """The id, if it is in a list that was read; None: a caller may have invented it."""
         account = location_id.partition(".")[0]
         if (entry := self._entries.get(account)) is None:
             return None
@@ -113,7 +119,7 @@ class Directory:
         return next((id for id in (decoded, location_id) if id in entry.locations), None)
 
     def location(self, location_id: str, session: Session) -> RoutedLocation:
-        """The location with this id of our wire, as given out or as a router decoded it.
+        """The location with this id, as we published it or as a router decoded it.
 
         :raises Failure: ``location_not_found``, or why it could not be read.
         """
@@ -123,16 +129,16 @@ class Directory:
         for max_age in (self._ttl, min(MISS_PAUSE, self._ttl)):
             entry = self._entry(adapter, session, max_age)
             locations = entry.locations
-            # Decoded first: `50%25` may be the decoded id of one location and the id on our wire of another.
+            # Decoded first: `50%25` may be the decoded id of one location and the published id of another.
             if (routed := locations.get(decoded) or locations.get(location_id)) is not None:
                 return routed
         if (code := entry.unread.get(decoded) or entry.unread.get(location_id)) is not None:
-            # Not 404: the channel would drop a location that is only out of reach.
+            # Not 404: the channel would drop a location that is only unreachable.
             raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
         raise _not_found()
 
     def _entry(self, adapter: Adapter, session: Session, max_age: float) -> _Entry:
-        """The list of an account, read anew where it is too old; by one request at a time."""
+        """The list of an account, read again if it is too old, by one request at a time."""
         name = adapter.account.name
         entry, asked_at = self._entries.get(name), time.monotonic()
         if entry is not None and asked_at - entry.read_at <= (min(max_age, MISS_PAUSE) if entry.unread else max_age):
@@ -140,7 +146,7 @@ class Directory:
         lock = self._locks[name]
         if not lock.acquire(timeout=0 if entry is not None else max(session.deadline.remaining(), 0)):
             if entry is not None:
-                return entry  # another request is asking already
+                return entry  # another request is already asking
             raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
         try:
             newer, failed = self._entries.get(name), self._failures.get(name)
@@ -169,7 +175,7 @@ class Directory:
         return self._keep(adapter, listed, entry)
 
     def _keep(self, adapter: Adapter, listed: Sequence[Location], entry: _Entry | None) -> _Entry:
-        """The new list, with what could not be read as an older one has it."""
+        """The new list; what could not be read comes from the older list."""
         name, now = adapter.account.name, time.monotonic()
         locations = {routed.id: routed for routed in (_routed(adapter, location) for location in listed)}
         seen_at, unread = dict.fromkeys(locations, now), {}
@@ -191,7 +197,7 @@ class Directory:
         return self._entries[name]
 
     def _older(self, adapter: Adapter) -> _Entry | None:
-        """The list that was kept before this process began; None if there is none."""
+        """The stored list from before this process started; None if there is none."""
         to_monotonic = time.monotonic() - time.time()
         kept = [(_routed(adapter, location), read_at + to_monotonic) for location, read_at in self._kept.get(adapter)]
         if not kept:
@@ -201,7 +207,7 @@ class Directory:
 
 
 def wire_id(account: str, provider_id: str) -> str:
-    """The id of a location on our wire: URL-safe ASCII (EP-7)."""
+    """The published id of a location: URL-safe ASCII (EP-7)."""
     return f"{account}.{quote(provider_id, safe='')}"
 
 

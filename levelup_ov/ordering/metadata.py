@@ -1,9 +1,9 @@
-"""What the channel keeps for us and brings back: account data, carts, validation ids (META-1 to META-9).
+"""Data that we seal into ``metadata`` and read from the next request: account data, carts, ids (META-1 to META-9).
 
-Everything an adapter returns for keeping is sealed, bound to the account, the member's name and the guest, carts to
-the location too: it comes back as it was given, or counts as absent. So nothing in it can be read on the way, forged,
-or used for another account, and what is mixed up on the way serves no other guest (META-10). Older seals are bound
-to account and name alone; they stay valid.
+Everything that an adapter returns for this is sealed and bound to the account, the member's name and the guest, and
+carts also to the location. It comes back unchanged, or counts as absent. So the channel cannot read or forge it, or
+use it for another account, and data mixed up on the way works for no other guest (META-10). Older seals are bound
+only to account and name; they stay valid.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VALIDATION_ID = "order_validation_id"
 
 @dataclass(frozen=True, slots=True)
 class ValidationId:
-    """A verified id of an order validation, when it was given out, and what was shown with it (TIME-11)."""
+    """A verified id of an order validation, when it was issued, and what was shown with it (TIME-11)."""
 
     value: str
     issued_at: datetime
@@ -44,27 +44,27 @@ class MetadataKeeper:
     def __init__(self, keys: Sequence[Secret]) -> None:
         self._kept = Sealer(keys, "metadata of a guest")
         self._unbound = Sealer(keys, "metadata")
-        # Each is copied for use: to begin with a key takes longer than all the rest.
+        # Each is copied for use, because starting with a key takes longer than everything else.
         self._guest_keys = [hmac.new(derive(key, "guest"), digestmod="sha256") for key in keys]
         self._validation_ids = Sealer(keys, VALIDATION_ID)
 
-    def give_account(self, account: str, values: Mapping[str, Secret], guest: User) -> dict[str, str]:
+    def seal_customer_account(self, account: str, credentials: Mapping[str, Secret], guest: User) -> dict[str, str]:
         """Members that the channel stores with the user (META-1)."""
-        return self._give(f"user_{account}_", account, values, guest)
+        return self._seal(f"user_{account}_", account, credentials, guest)
 
-    def take_account(self, account: str, metadata: Mapping[str, Any], guest: User) -> dict[str, Secret]:
-        """What :meth:`give_account` gave for this account and guest earlier."""
-        return self._take(f"user_{account}_", account, metadata, guest)
+    def open_customer_account(self, account: str, metadata: Mapping[str, Any], guest: User) -> dict[str, Secret]:
+        """The credentials that :meth:`seal_customer_account` sealed for this account and guest earlier."""
+        return self._open_members(f"user_{account}_", account, metadata, guest)
 
-    def give_cart(self, account: str, location: str, values: Mapping[str, Secret], guest: User) -> dict[str, str]:
+    def seal_cart(self, account: str, location: str, values: Mapping[str, Secret], guest: User) -> dict[str, str]:
         """Members that live until the submission (META-2)."""
-        return self._give("order_", account, values, guest, location)
+        return self._seal("order_", account, values, guest, location)
 
-    def take_cart(self, account: str, location: str, metadata: Mapping[str, Any], guest: User) -> dict[str, Secret]:
-        """What :meth:`give_cart` gave for this location and guest with the validation before."""
-        return self._take("order_", account, metadata, guest, location)
+    def open_cart(self, account: str, location: str, metadata: Mapping[str, Any], guest: User) -> dict[str, Secret]:
+        """The cart that :meth:`seal_cart` sealed for this location and guest with the validation before."""
+        return self._open_members("order_", account, metadata, guest, location)
 
-    def give_validation_id(
+    def issue_validation_id(
         self, location: str, now: datetime, desired: datetime | None = None, ready_at: datetime | None = None
     ) -> dict[str, str]:
         """A fresh id of an order validation, bound to the location (META-8).
@@ -74,18 +74,18 @@ class MetadataKeeper:
         parts = (uuid.uuid4(), _seconds(now), _seconds(desired), _seconds(ready_at))
         return {VALIDATION_ID: self._validation_ids.seal(" ".join(map(str, parts)), location)}
 
-    def take_validation_id(self, location: str, metadata: Mapping[str, Any]) -> ValidationId | None:
-        """The id that :meth:`give_validation_id` gave for this location; None if none verifies."""
+    def open_validation_id(self, location: str, metadata: Mapping[str, Any]) -> ValidationId | None:
+        """The id that :meth:`issue_validation_id` issued for this location; None if none verifies."""
         token = metadata.get(VALIDATION_ID)
         opened = self._validation_ids.open(token, location) if isinstance(token, str) else None
         if opened is None:
             return None
         value, issued, *times = opened.split(" ")
         issued_at = datetime.fromtimestamp(int(issued), timezone.utc)
-        # Ids that were given out before they carried times have none.
+        # Older ids were issued without times.
         return ValidationId(value, issued_at, Shown(issued_at, *map(_instant, times)) if times else None)
 
-    def _give(
+    def _seal(
         self, prefix: str, account: str, values: Mapping[str, Secret], guest: User, location: str = ""
     ) -> dict[str, str]:
         marks = _marks(self._guest_keys[0], guest) if values else []
@@ -94,7 +94,7 @@ class MetadataKeeper:
             for name, value in ((prefix + name, value) for name, value in values.items())
         }
 
-    def _take(
+    def _open_members(
         self, prefix: str, account: str, metadata: Mapping[str, Any], guest: User, location: str = ""
     ) -> dict[str, Secret]:
         taken = {}
@@ -113,7 +113,7 @@ class MetadataKeeper:
 
 
 def _marks(key: hmac.HMAC, guest: User) -> list[str]:
-    """What a guest is known by: each of e-mail address and telephone, for people change one of them."""
+    """What identifies a guest: e-mail address and telephone separately, because people change one of them."""
     email = (guest.email or "").strip().casefold()
     phone = "".join(filter(str.isdigit, guest.phone or ""))
     known = [f"{kind} {value}" for kind, value in (("email", email), ("phone", phone)) if value]

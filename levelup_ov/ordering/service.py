@@ -1,16 +1,16 @@
-"""The use cases: what happens to a request between the wire and the adapter.
+"""The use cases: validate, submit, list and show, between HTTP and the adapter.
 
-A failure's path begins at the order (``$.items[0].item``), here as in adapters; the wire puts its root before it.
+A failure's path begins at the order (``$.items[0].item``), as in adapters; the HTTP layer prepends the root member.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,29 +26,32 @@ from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
-from levelup_ov.ledger import identity
+from levelup_ov.ledger import identity, limits
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
+from levelup_ov.ordering.tracking import LONGEST_WORD, OrderTracking, ReportedStatus, TrackedOrder, shown
 from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
 
 log = logging.getLogger(__name__)
 
-_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
-
 
 @dataclass(slots=True)
 class RequestContext:
-    """What the log says about one request; ``calls`` are the calls to the provider.
+    """The facts that are logged about one request; ``calls`` are the calls to the provider.
 
-    ``expected_charge``: the cents that a provider was asked to charge for an order that was just placed, if known.
+    ``expected_charge``: the cents that the provider was asked to charge for a newly placed order, if known.
+    ``reserve``: the seconds of the deadline that calls to the provider leave for the ledger.
     """
 
     deadline: Deadline
@@ -59,6 +62,7 @@ class RequestContext:
     replayed: bool = False
     expected_charge: int | None = None
     calls: list[Call] = field(default_factory=list)
+    reserve: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,9 @@ class SubmittedOrder:
 
 
 class Service:
-    """All use cases, over one set of accounts, whose providers are reached by ``transport``.
+    """All use cases, for one set of accounts, whose providers are reached by ``transport``.
 
-    ``clock`` gives the aware present.
+    ``clock`` returns the current time, aware.
     """
 
     def __init__(self, settings: Settings, transport: Transport, ledger: Ledger, clock: Callable[[], datetime]) -> None:
@@ -103,21 +107,22 @@ class Service:
             most=settings.account_most,
         )
         self._keeper = MetadataKeeper(settings.secret_keys)
-        self._reference_key = sealing.derive(settings.secret_keys[0], "reference")
         self._identity_keys = [sealing.derive(key, "identity") for key in settings.secret_keys]
+        self._reference_key = partial(ledger.reference_key, sealing.derive(settings.secret_keys[0], "reference"))
         self.submissions = Submissions(
             ledger,
             deadline=settings.submission_deadline,
             grace=settings.reconcile_grace,
             claims=max(settings.threads // 2, 1),
         )
+        self.tracking = OrderTracking(ledger)
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
         return self._directory.merchants()
 
     def locations(self, merchant_id: str, context: RequestContext) -> list[RoutedLocation]:
-        """EP-2. :raises Failure: ``merchant_not_found``, or what the provider answered."""
+        """EP-2. :raises Failure: ``merchant_not_found``, or the provider's failure."""
         adapter = self._directory.adapter(merchant_id)
         context.account, context.provider = merchant_id, adapter.account.provider
         with self._bulkhead.room(merchant_id), self._session(adapter, context) as session:
@@ -125,15 +130,25 @@ class Service:
 
     @property
     def location_failures(self) -> Mapping[tuple[str, str], int]:
-        """How often locations could not be read since the start, by account and code: for metrics (LOC-3)."""
+        """How often locations could not be read since the start, by account and code (LOC-3)."""
         return self._directory.failures
 
+    @property
+    def unread_locations(self) -> Mapping[tuple[str, str], str]:
+        """The locations that cannot be read now, by account and id: each the code of its failure (LOC-3)."""
+        return self._directory.unread
+
+    @property
+    def in_progress(self) -> Mapping[str, int]:
+        """The requests that hold a place of the bulkhead, by account."""
+        return self._bulkhead.in_progress
+
     def menu(self, location_id: str, context: RequestContext) -> menus.Menu:
-        """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or what the provider answered."""
+        """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or the provider's failure."""
         menu = self.read_menu(location_id, context)
         problems = menus.check(menu)
         if not any(category.items for category in menu.categories):
-            # Better the last good menu of the channel than one of which nothing can be told.
+            # The channel's last good menu is better than one that contradicts itself.
             problems += menu.left_out
         if problems:
             more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -141,7 +156,7 @@ class Service:
         return menu
 
     def read_menu(self, location_id: str, context: RequestContext) -> menus.Menu:
-        """What can be ordered of the menu that the adapter gives (MENU-6), healthy or not."""
+        """The orderable part of the adapter's menu (MENU-6), valid or not."""
         adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
             routed = self._routed(location_id, context)
@@ -170,15 +185,16 @@ class Service:
     ) -> SubmittedOrder:
         """EP-5. ``context.replayed`` says whether the answer is a recorded one (SUB-4).
 
-        ``last_look`` is called each time just before the order is placed, after the ledger's mark; nothing is placed
-        where it raises a failure.
+        ``last_look`` is called each time just before the order is placed, after the ledger's mark. If it raises a
+        failure, nothing is placed.
 
-        :raises Failure: why the order was not placed, or that this is not known.
+        :raises Failure: why the order was not placed, or that the outcome is unknown.
         """
+        context.reserve = self.submissions.settling_time
         adapter = self._account_of(location_id, context)
         key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
 
-        # All checks come after the look-up, so that a replay stays one whatever has changed since.
+        # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
             if expired:
                 path = "$.metadata.order_validation_id"
@@ -205,8 +221,49 @@ class Service:
         context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
 
+    def order_status(
+        self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
+    ) -> TrackedOrder:
+        """STAT-1. ``idempotency_key``: that of the submission; without it the number may belong to several orders.
+
+        :raises Failure: ``status_not_supported``, ``order_not_found``, or why the status is not known.
+        """
+        adapter = self._account_of(location_id, context)
+        if not adapter.order_status:
+            raise Failure("status_not_supported", f"{adapter.account.provider} does not report the status of orders")
+        location, key = _canonical(location_id), tuple[identity.Identity, ...]()
+        if idempotency_key is not None:
+            key = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
+        with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
+            routed = self._routed(location_id, context, adapter)
+            order = self.tracking.find(location, order_id, key)
+            status = self._ask_status(routed, order, context)
+            with suppress(LedgerUnavailable):
+                # The next request records it.
+                self.tracking.record(order, status)
+        return shown(order, status, routed.zone)
+
+    def watch_order(self, order: PlacedOrder, context: RequestContext, *, lease: timedelta) -> ReportedStatus | None:
+        """Ask the provider once for the status of an order and record it (STAT-5); None: somebody else does.
+
+        :raises Failure: why the status is not known.
+        """
+        return self.tracking.ask(
+            order,
+            lambda claimed: self._ask_status(self._routed(order.location, context), claimed, context),
+            lease=lease,
+        )
+
+    def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
+        adapter = routed.adapter
+        with self._session(adapter, context, own=True) as session, reading():
+            told = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
+            _check_identity(told, order.reference, adapter, session)
+            word = scrub(told.word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
+        return ReportedStatus(adapter.order_status.get(told.word), word, told.changed_at, told.expected_ready_at)
+
     def check_submission(self, location_id: str, request: SubmissionRequest, context: RequestContext) -> None:
-        """Refuse what can be refused before anything is sent or charged: location, tender, fulfilment and time.
+        """Refuse what can be refused before anything is sent or charged: location, tender, fulfillment and time.
 
         :raises Failure: why the order could not be submitted.
         """
@@ -216,13 +273,19 @@ class Service:
             self._order(routed, request.order)
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
-        """The id of the validation that an order comes from; None where it has none of ours (META-8)."""
-        return self._keeper.take_validation_id(_canonical(location_id), request.metadata)
+        """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
+        return self._keeper.open_validation_id(_canonical(location_id), request.metadata)
+
+    def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
+        """What was submitted under a key last, or was found to be the same order as that."""
+        location, keys = _canonical(location_id), self._identity_keys
+        named = identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
+        return self.submissions.ledger.named(named)
 
     def reconcile(self, submission: Submission, context: RequestContext) -> Settlement | None:
-        """Find out what became of an unknown submission; None: no order stands.
+        """Reconcile an unknown submission; None: no order exists.
 
-        :raises Failure: ``outcome_unknown``: it could not be found out now.
+        :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
         return self.submissions.reconcile(
             submission,
@@ -232,14 +295,14 @@ class Service:
         )
 
     def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
-        """Look up what was ruled out once more (SUB-12); gives what a person has to look at.
+        """Look up a ruled-out submission once more (SUB-12); returns what a person must look at.
 
-        :raises Failure: ``outcome_unknown``: it could not be found out now.
+        :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
         return self.submissions.look_again(submission, lambda found: self.look_up(found, context))
 
     def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
-        """What makes the provider refuse a late order of a submission (SUB-10); None where it cannot be made to."""
+        """Makes the provider refuse a late order of a submission (SUB-10); None if it cannot do that."""
         if not adapter.fences:
             return None
 
@@ -253,13 +316,13 @@ class Service:
     def look_up(self, submission: Submission, context: RequestContext, guest: User | None = None) -> Settlement | None:
         """The order of a submission, as its provider knows it; None if there is none (SUB-5).
 
-        ``guest``: whose account data the answer may bring back (META-1).
+        ``guest``: whose account data the answer may contain (META-1).
 
-        :raises Failure: ``outcome_unknown``: only the same submission, sent again, can find out.
+        :raises Failure: ``outcome_unknown``: only sending the same submission again can determine the outcome.
         """
         routed = self._routed(submission.location, context)
         if routed.adapter.recovery != "look_up":
-            raise Failure("outcome_unknown", "this provider cannot be asked; send the same submission again")
+            raise Failure("outcome_unknown", "this provider cannot look up orders; send the same submission again")
         with self._session(routed.adapter, context, own=True) as session:
             reference = submission.reference
             placed = routed.adapter.find_order(routed.location, reference, submission.trace or {}, session)
@@ -275,7 +338,7 @@ class Service:
         idempotency_key: str | None,
         context: RequestContext,
     ) -> tuple[SubmissionKey, bool]:
-        """What the submission is recognised by (SUB-3), and whether its validation has expired (META-8)."""
+        """The identities of the submission (SUB-3), and whether its validation has expired (META-8)."""
         account, location = adapter.account.name, _canonical(location_id)
         validation_id = self.validation_id(location_id, request.order)
         content, now = identity.content(request), self._clock()
@@ -317,14 +380,14 @@ class Service:
         context.account, context.provider = adapter.account.name, adapter.account.provider
         context.location = self._directory.known_id(location_id)
         if context.location is None and clean(location_id) != location_id:
-            # A key or a card number in an address: it is not to reach the ledger either.
+            # A key or card number in the URL must not reach the ledger either.
             raise Failure("location_not_found", "there is no such location")
         return adapter
 
     def _find_location(self, location_id: str, key: SubmissionKey, context: RequestContext, adapter: Adapter) -> None:
-        """Keep what is no location of a list out of the ledger, whatever it is, unless it is there already.
+        """Keep ids that are not in a list of locations out of the ledger, unless they are in it already.
 
-        :raises Failure: why the location could not be found; nothing was submitted there before.
+        :raises Failure: why the location was not found; nothing was submitted there before.
         """
         try:
             self._routed(location_id, context, adapter)
@@ -339,7 +402,6 @@ class Service:
         context.location = routed.id
         return routed
 
-    @contextmanager
     def _session(
         self,
         adapter: Adapter,
@@ -348,37 +410,23 @@ class Service:
         tender: Tender | None = None,
         attempt: Attempt | None = None,
         own: bool = False,
-    ) -> Iterator[Session]:
-        """Calls to one account's provider; what they fail with is fit to be shown afterwards.
+    ) -> Session:
+        """Calls to one account's provider.
 
-        ``own``: over connections of their own, as for every call that decides what becomes of an order.
+        ``own``: over separate connections, as for every call that decides the outcome of an order.
         """
-        session = Session(
+        return Session(
             self.transport,
             adapter.account.name,
             base_url=adapter.base_url,
             headers=adapter.headers(),
             error_from=adapter.error_from,
-            deadline=context.deadline,
+            deadline=context.deadline.before(context.reserve),
             calls=context.calls,
             own=own,
             placement=attempt.placement if attempt else None,
+            known=_secrets(adapter, order, tender),
         )
-        try:
-            yield session
-        except Failure as failure:
-            secrets = [*_secrets(adapter, order, tender), *session.secrets]
-            told: BaseException | None = failure
-            while told is not None:
-                # Also what it followed from: a traceback shows the whole chain.
-                if isinstance(told, Failure):
-                    told.message = scrub(told.message, secrets)
-                    # A path that is not one of an order's is made of the provider's words.
-                    told.path = told.path if told.path is None or _OF_ORDER.fullmatch(told.path) else None
-                told = told.__context__
-            raise
-        finally:
-            session.close()
 
     def _order(
         self,
@@ -387,7 +435,7 @@ class Service:
         submission: SubmissionRequest | None = None,
         attempt: Attempt | None = None,
     ) -> Order:
-        """The order as the adapter gets it.
+        """The order as the adapter receives it.
 
         :raises Failure: ``fulfillment_not_supported``, ``ready_time_in_past``, ``ready_time_unavailable``.
         """
@@ -396,7 +444,7 @@ class Service:
             location=location,
             items=request.items,
             user=request.user,
-            # What goes out again says what it said before.
+            # A repeated request must say what the first one said.
             received_at=(attempt.received_at if attempt else None) or now,
             desired_ready_time=request.desired_ready_time,
             fulfillment_type=request.fulfillment_type,
@@ -404,16 +452,16 @@ class Service:
             tip=request.tip if location.accepts_tips(request.fulfillment_type) else 0,
             merchant_funded_discount=request.merchant_funded_discount,
             delivery_address=submission.delivery_address if submission else None,
-            account=self._keeper.take_account(account, request.metadata, request.user),
-            cart=self._keeper.take_cart(account, routed.id, request.metadata, request.user) if submission else {},
+            customer_account=self._keeper.open_customer_account(account, request.metadata, request.user),
+            cart=self._keeper.open_cart(account, routed.id, request.metadata, request.user) if submission else {},
             reference=attempt.reference if attempt else None,
         )
         if attempt is not None and attempt.is_new:
-            # What may have been placed already is not refused any more.
-            validation = self._keeper.take_validation_id(routed.id, request.metadata)
+            # An order that may have been placed already is no longer refused.
+            validation = self._keeper.open_validation_id(routed.id, request.metadata)
             order = replace(order, shown=validation.shown if validation else None)
         if order.fulfillment_type not in routed.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
-            words = f"this location has no {order.fulfillment_type}"
+            words = f"this location does not offer {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
         if (desired := order.desired_ready_time) is None:
             return order
@@ -427,16 +475,16 @@ class Service:
         return replace(order, desired_ready_time=desired)
 
     def _check(self, order: Order, quote: Quote) -> None:
-        """Refuse a price that cannot be accounted for (MONEY-9)."""
+        """Refuse a price that does not add up (MONEY-9)."""
         if quote.merchant_funded_discount != order.merchant_funded_discount:
             discounts = f"{quote.merchant_funded_discount} of {order.merchant_funded_discount} cents"
-            raise broken_protocol(f"the provider took another merchant-funded discount: {discounts}")
+            raise broken_protocol(f"the provider applied a different merchant-funded discount: {discounts}")
         parts = (quote.food, quote.tax, quote.tip or 0, quote.provider_funded_discount)
         amounts = (*parts, *(fee.amount for fee in quote.fees), quote.total)
         if not all(money.is_cents(amount) for amount in amounts):
-            raise broken_protocol("the provider's price holds an amount out of range")
+            raise broken_protocol("the provider's price contains an amount out of range")
         if quote.charged is not None and quote.charged != quote.consumer_pays:
-            sums = f"its parts make {quote.consumer_pays} cents, its total is {quote.charged}"
+            sums = f"its parts add up to {quote.consumer_pays} cents, its total is {quote.charged}"
             raise broken_protocol(f"the provider's price does not add up: {sums}")
         if quote.fees and self._settings.refuse_fees:
             names = ", ".join(fee.name for fee in quote.fees)
@@ -447,11 +495,11 @@ class Service:
         soonest = ready_time.to_wire(quote.ready.soonest, routed.zone)
         slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
         metadata: dict[str, Any] = {
-            **self._keeper.give_validation_id(
+            **self._keeper.issue_validation_id(
                 routed.id, order.received_at, order.desired_ready_time, quote.ready.soonest
             ),
-            **self._keeper.give_account(account, quote.account, order.user),
-            **self._keeper.give_cart(account, routed.id, quote.cart, order.user),
+            **self._keeper.seal_customer_account(account, quote.customer_account, order.user),
+            **self._keeper.seal_cart(account, routed.id, quote.cart, order.user),
         }
         if quote.fees:
             metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
@@ -471,13 +519,15 @@ class Service:
         answer = SubmittedOrder(
             order_id=placed.order_id,
             expected_ready_at=ready_time.to_wire(placed.expected_ready_at, routed.zone),
-            metadata=self._keeper.give_account(routed.adapter.account.name, placed.account, guest) if guest else {},
+            metadata=self._keeper.seal_customer_account(routed.adapter.account.name, placed.customer_account, guest)
+            if guest
+            else {},
         )
         return Settlement(placed, asdict(answer))
 
 
 def _canonical(location_id: str) -> str:
-    """The one form of a location's id, however it was escaped."""
+    """The canonical form of a location's id, however it was escaped."""
     account, _, provider_id = location_id.partition(".")
     return wire_id(account, unquote(provider_id))
 
@@ -490,27 +540,27 @@ def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
 
 
-def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, session: Session) -> None:
-    """Believe an order only if the provider says our reference back (SUB-8).
+def _check_identity(told: Placed | OrderStatus, reference: str | None, adapter: Adapter, session: Session) -> None:
+    """Accept an order only if the provider returns our reference (SUB-8).
 
-    :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say about which.
+    :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say which one.
     """
-    echoed: object = placed.reference
+    echoed: object = told.reference
     if echoed == reference or (echoed is None and adapter.echoes_nothing):
         return
-    name = type(adapter).__name__
+    name, member = type(adapter).__name__, f"{type(told).__name__}.reference"
     if echoed is None:
         event, words = (
             "order_without_reference",
             (
                 f"{name} returned an order without its reference: read it from the provider's answer into "
-                "Placed.reference, or declare echoes_nothing with the provider's own statement"
+                f"{member}, or declare echoes_nothing with the provider's own statement"
             ),
         )
     elif not isinstance(echoed, str):
         event, words = (
             "order_without_reference",
-            (f"{name} returned Placed.reference as {type(echoed).__name__}: it must be the string that was sent"),
+            (f"{name} returned {member} as {type(echoed).__name__}: it must be the string that was sent"),
         )
     else:
         event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"
@@ -523,7 +573,7 @@ def _check_identity(placed: Placed, reference: str | None, adapter: Adapter, ses
 def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:
     values: list[Any] = list(adapter.account.settings.values())
     if order is not None:
-        values += [*order.account.values(), *order.cart.values()]
+        values += [*order.customer_account.values(), *order.cart.values()]
     if isinstance(tender, CreditCard):
         values += [tender.number, tender.cvv]
     return (value for value in values if isinstance(value, Secret))

@@ -1,7 +1,7 @@
-"""At most one order per submission: claim, place, settle, and find out what became of the rest.
+"""At most one order per submission: claim, place, settle, and reconcile the rest.
 
-The rules are SUB-2 to SUB-5 and SUB-8 to SUB-13; the states are the ledger's. What is particular to an order (its
-checks, its provider) comes in as functions, so that the whole protocol is on this page.
+The rules are SUB-2 to SUB-5 and SUB-8 to SUB-13; the states are the ledger's. The order's own checks and its
+provider are passed in as functions, so that this module contains the whole protocol.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, TypeGuard
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
-from levelup_ov.domain.submission import Finding
-from levelup_ov.errors import Refused
+from levelup_ov.domain.submission import Ended, Finding
+from levelup_ov.errors import ReferenceFenced, Refused
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
@@ -39,30 +39,32 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import LastLook, Placement
 
 SETTLING_TIME = 0.8
-"""Seconds that the ledger may take to record an outcome after the deadline."""
+"""Seconds of the deadline that are left to record an outcome; a twentieth of a short one."""
 PROMPT = 1.0
-"""Seconds within which a provider that is awake tells that it has no order, at least."""
+"""A provider that answers "no such order" within this many seconds is awake."""
 CONFIRMED_AFTER = 1.0
-"""Seconds between the last two looks, a tenth of what is left at most.
+"""Seconds between the last two looks, at most a tenth of the time left.
 
-A provider that has just woken works on what waited for it meanwhile."""
+A provider that has just woken up first processes what was waiting."""
 REMEDIES: Mapping[Finding, str] = {
     "order_exists_but_ruled_out": "the channel was told that nothing was placed: ask the provider to cancel the order, "
     "or tell the guest its number",
     "two_orders_for_one_submission": "ask the provider to cancel one of the two, and to refund what was paid for it",
     "card_may_be_charged": "no order was made: look for a charge of this reference at the provider and refund it",
 }
-"""What a person does about a finding."""
+"""What a person must do about a finding."""
 
 log = logging.getLogger(__name__)
 
+MOST_FENCED = 8
+"""References of a submission that are tried in one request, where the provider fences one after the other."""
 CLAIM_PATIENCE = 1.0
-"""Seconds that a submission waits for a place among those that wait for the ledger; a burst is over sooner."""
+"""Seconds that a submission waits for a slot among those waiting for the ledger; a burst is over sooner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """An order that stands at the provider, and the members of the answer to it."""
+    """An order that exists at the provider, and the members of our answer."""
 
     placed: Placed
     answer: Mapping[str, Any]
@@ -70,16 +72,16 @@ class Settlement:
 
 
 class Disproved(Exception):
-    """Said by who looks a submission up: a refusal of its own call is on record elsewhere, nothing was placed."""
+    """Raised by ``find_order``: a refusal of the placing call is on record elsewhere, so nothing was placed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionKey:
-    """What a submission is recognised by, and for whom; see :mod:`levelup_ov.ledger.identity`.
+    """What identifies a submission; see :mod:`levelup_ov.ledger.identity`.
 
-    ``alike``: what an unknown submission is recognised by under other identities, ``content`` where it is empty.
-    ``reference`` gives ours at the provider for a generation, None where the channel names no identity (SUB-11).
-    ``card``: it is paid with a card that cannot be used again. ``now``: when it came in.
+    ``alike``: what identifies an unknown submission under other identities; ``content`` if empty.
+    ``reference`` returns our reference for a generation, None if the channel names no identity (SUB-11).
+    ``card``: it is paid with a card that cannot be used again. ``now``: when it was received.
     """
 
     account: str
@@ -94,12 +96,11 @@ class SubmissionKey:
 
 
 class Attempt:
-    """One submission on its way to the provider.
+    """One attempt to place a submission at the provider.
 
-    ``id`` is that of its row in the ledger, ``reference`` ours at the provider. ``received_at``: the time that goes
-    into what is sent, None for the present. ``mark``: how the ledger learns that the order is about to be placed, and
-    ``check``: how it tells that this still is ours to send; None for an attempt that only repeats one, to find out
-    what became of it.
+    ``id`` is the id of its row in the ledger, ``reference`` our reference at the provider. ``received_at``: the time
+    to send, None for the current time. ``mark`` tells the ledger that the order is about to be placed, and ``check``
+    asks it whether this attempt still owns the submission; both are None for a repetition that only reconciles.
     """
 
     def __init__(
@@ -115,25 +116,25 @@ class Attempt:
         self.received_at = received_at
         self.placement = Placement(self.last_look)
         self.first: LastLook | None = None
-        """What the last look does before the mark, such as writing a row of its own."""
+        """What the last look does before the mark, such as writing another row."""
         self.also: Callable[[], None] | None = None
-        """A further condition of the last look; it raises a failure where nothing may be sent."""
+        """A further condition of the last look; it raises a failure if nothing may be sent."""
         self._mark = mark
         self._check = check
         self._begun = False
 
     @property
     def is_new(self) -> bool:
-        """Whether it is the first attempt's own, and not a repetition to find out what became of it."""
+        """Whether this is the first attempt, and not a repetition that only reconciles."""
         return self._mark is not None
 
     def last_look(self, trace: Mapping[str, Any] | None) -> None:
-        """Called before each try to send the placing call, when nothing is left to do but to send it (SUB-9).
+        """Called immediately before each try to send the placing call (SUB-9).
 
-        The first time it marks the submission as being sent, for good; every time it makes sure that nobody has
-        ruled on it.
+        The first time, it marks the submission durably as being sent. Every time, it checks that the submission has
+        not been settled by somebody else.
 
-        :raises Failure: somebody has, or the ledger does not tell; do not send.
+        :raises Failure: it has been, or the ledger does not answer; do not send.
         """
         if self.first is not None:
             self.first(trace)
@@ -144,7 +145,7 @@ class Attempt:
                 elif self._check is not None:
                     self._check()
             except Superseded:
-                raise _in_progress() from None
+                raise in_progress() from None
             self._begun = True
         if self.also is not None:
             self.also()
@@ -157,7 +158,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class _Owned:
-    """A submission that this process is sending, with all that its row holds."""
+    """A submission that this process is sending, with the content of its row."""
 
     ledger: Ledger
     claim: Claimed
@@ -166,9 +167,9 @@ class _Owned:
     lease: timedelta
 
     def settle(self, settle: Callable[[], None]) -> None:
-        """Record the outcome, in a ledger that has lost the submission too.
+        """Record the outcome, even in a ledger that has lost the submission.
 
-        :raises Superseded: somebody else has ruled on it, or has taken its place.
+        :raises Superseded: another attempt has settled it, or has replaced it.
         """
         try:
             settle()
@@ -193,7 +194,7 @@ class _Owned:
 
 
 class Submissions:
-    """The protocol over one ledger.
+    """The protocol for one ledger.
 
     ``deadline``: seconds that a submission may take; ``grace``: seconds after its deadline for which a
     request may still be on its way, so that "no such order" proves nothing yet. ``claims``: how many may wait for the
@@ -203,6 +204,7 @@ class Submissions:
     def __init__(self, ledger: Ledger, *, deadline: float, grace: float, claims: int = 64) -> None:
         self.ledger = ledger
         self._claiming = threading.BoundedSemaphore(claims)
+        self.settling_time = min(SETTLING_TIME, deadline / 20)
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
         self._grace = timedelta(seconds=grace)
@@ -217,13 +219,14 @@ class Submissions:
         deadline: Deadline | None = None,
         fence_order: Callable[[Submission], None] | None = None,
     ) -> Settlement:
-        """Place the order unless it was placed before; then give the recorded answer (SUB-4).
+        """Place the order; if it was placed before, return the recorded answer (SUB-4).
 
-        The ledger takes no longer than ``deadline``. ``fence_order``: as in :meth:`reconcile`.
+        The ledger takes no longer than ``deadline``. ``fence_order``: see :meth:`reconcile`.
 
         :raises Failure: ``submission_in_progress``, ``idempotency_key_reused``, ``outcome_unknown``,
             ``ledger_unavailable``, or why the order was not placed.
         """
+        fenced = 0
         with limits.within(deadline.remaining() if deadline else self._deadline.total_seconds()):
             while True:
                 with self._claim_room():
@@ -232,7 +235,7 @@ class Submissions:
                         location=key.location,
                         identities=key.identities,
                         content=key.content,
-                        # Nothing begins to be sent after the deadline.
+                        # Nothing is sent after the deadline.
                         lease=self._deadline,
                         request_id=key.request_id,
                         alike=key.alike,
@@ -241,11 +244,17 @@ class Submissions:
                     )
                 match claim:
                     case Claimed():
-                        return self._place(claim, key, place_order)
+                        try:
+                            return self._place(claim, key, place_order)
+                        except ReferenceFenced:
+                            # The ledger may have lost the attempt that was ruled out, or it was ruled out just now.
+                            fenced += 1
+                            if fenced == MOST_FENCED:
+                                raise
                     case AlreadyPlaced(submission=submission):
                         return _replay(submission)
                     case InProgress():
-                        raise _in_progress()
+                        raise in_progress()
                     case Reused():
                         message = "this submission was sent before with a different order (SUB-4)"
                         raise Failure("idempotency_key_reused", message)
@@ -255,17 +264,17 @@ class Submissions:
                             return settlement
 
     def knows(self, key: SubmissionKey) -> bool:
-        """Whether the ledger holds this submission, or one that it may repeat. :raises Failure: it cannot be read."""
+        """Whether the ledger has this submission, or one that it may repeat. :raises Failure: it cannot be read."""
         return self.ledger.knows(key.location, key.identities, (*key.alike, *key.content))
 
     @contextmanager
     def _claim_room(self) -> Iterator[None]:
-        """One of the places for threads that wait for the ledger, so that a slow one leaves threads for the rest.
+        """A slot for a thread that waits for the ledger, so that a slow ledger leaves threads for the rest.
 
         :raises Failure: ``ledger_unavailable``: none was free for :data:`CLAIM_PATIENCE`.
         """
         if not self._claiming.acquire(timeout=CLAIM_PATIENCE):
-            raise LedgerUnavailable("too many submissions wait for the ledger already")
+            raise LedgerUnavailable("too many submissions are waiting for the ledger")
         try:
             yield
         finally:
@@ -279,14 +288,14 @@ class Submissions:
         deadline: Deadline | None = None,
         fence_order: Callable[[Submission], None] | None = None,
     ) -> Settlement | None:
-        """Find out what became of an unknown submission (SUB-5, SUB-10); None: it is proven that no order stands.
+        """Reconcile an unknown submission (SUB-5, SUB-10); None: it is proven that no order exists.
 
-        ``fence_order`` makes the provider refuse what may still come late; None where it cannot be made to. Then it
-        has to be without the order for the grace, and awake.
+        ``fence_order`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
+        without the order for the grace period, while awake.
 
         ``find_order`` may raise :class:`Disproved`.
 
-        :raises Failure: ``outcome_unknown``: it could not be found out now.
+        :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
         asked_at = self.ledger.observer.now_ms()
         if fence_order is not None:
@@ -295,7 +304,7 @@ class Submissions:
             settlement = self._look(submission, find_order)
         except Disproved:
             with suppress(Superseded):
-                self.ledger.fail(submission.id, True)
+                self.ledger.fail(submission.id, "refused")
             return None
         if settlement is None:
             if fence_order is None:
@@ -305,11 +314,11 @@ class Submissions:
         return self._found(submission, settlement)
 
     def settle(self, submission: Submission, placed: str | None, by: str) -> None:
-        """Settle an unknown submission by what a person says: the number that the restaurant has, or None for none.
+        """Settle an unknown submission by a person's statement: the restaurant's number, or None if it has no order.
 
         ``by`` names the person, for the row and the log.
 
-        :raises Failure: ``outcome_unknown``: it was settled meanwhile.
+        :raises Failure: ``outcome_unknown``: it has been settled in the meantime.
         """
         facts = {**_facts(submission), "order_id": placed, "settled_by": by}
         try:
@@ -327,9 +336,9 @@ class Submissions:
     def look_again(
         self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
     ) -> Finding | None:
-        """Look up what was ruled out once more (SUB-12); gives what a person has to look at, if there is something.
+        """Look up a ruled-out submission once more (SUB-12); returns what a person must look at, if anything.
 
-        :raises Failure: ``outcome_unknown``: the provider could not be asked, or another attempt is under way.
+        :raises Failure: ``outcome_unknown``: the provider could not be asked, or another attempt is in progress.
         """
         settlement = self._asked(submission, find_order)
         finding: Finding | None = None
@@ -363,7 +372,7 @@ class Submissions:
             raise outcome_unknown("the provider was asked, but its answer was not understood") from None
 
     def _look(self, submission: Submission, find_order: Callable[[Submission], Settlement | None]) -> Settlement | None:
-        """Ask the provider; where it does not answer in time, what it did not have before proves nothing any more."""
+        """Ask the provider. If it does not answer in time, an earlier "no such order" proves nothing any more."""
         observer = self.ledger.observer
         began = observer.now_ms()
         try:
@@ -382,9 +391,9 @@ class Submissions:
         asked_at: int,
         deadline: Deadline | None,
     ) -> Settlement | None:
-        """The order of a provider that had none, if it turns up; None: it had none for the grace, while awake.
+        """The order, if it appears at a provider that had none; None: it had none for the grace period, while awake.
 
-        :raises Failure: ``outcome_unknown``: that is not known yet.
+        :raises Failure: ``outcome_unknown``: it is too early to know.
         """
         self._check_absence(submission, asked_at)
         left = self._deadline.total_seconds() if deadline is None else deadline.remaining()
@@ -424,7 +433,7 @@ class Submissions:
         except TooEarly as early:
             raise _too_early(early.wait) from None
         except Superseded as superseded:
-            # Another reconciliation was first; what it found out counts.
+            # Another reconciliation was first; its result counts.
             if _is_placed(superseded.submission):
                 return _replay(superseded.submission)
             if superseded.submission is None or superseded.submission.state != "not_placed":
@@ -458,9 +467,10 @@ class Submissions:
         except Exception as error:
             refused = isinstance(error, Refused) and error.proof
             if not attempt.order_may_stand or refused:
-                _quietly(lambda: self.ledger.fail(id, refused and attempt.order_may_stand))
+                ended = _ended(error, attempt)
+                self._quietly(lambda: self.ledger.fail(id, ended))
                 raise
-            _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
+            self._quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
                 "outcome_unknown",
                 extra={
@@ -472,23 +482,31 @@ class Submissions:
             )
             raise outcome_unknown("no answer of the provider proves whether the order exists") from None
         try:
-            with limits.extended(SETTLING_TIME):
+            with limits.extended(self.settling_time):
                 owned.settle(lambda: self._record(id, settlement))
         except Superseded as superseded:
             self._report_superseded(superseded, facts, settlement)
         except Clash as clash:
             raise _not_its_own(facts, settlement, clash) from None
         except LedgerUnavailable:
-            # The order stands, whatever the ledger says: the channel hears it now, the ledger when asked.
+            # The order exists, whatever the ledger says: report it to the channel now; the ledger is reconciled later.
             log.error("placed_but_not_recorded", extra={**facts, **_order(settlement.placed)})
         self._check_order(id, settlement.placed, facts)
         return settlement
 
+    def _quietly(self, settle: Callable[[], None]) -> None:
+        """Settle if possible. Otherwise the lease resolves it later; the original failure matters more."""
+        try:
+            with limits.extended(self.settling_time):
+                settle()
+        except (Superseded, LedgerUnavailable) as error:
+            log.warning("submission_not_settled", extra={"cause": type(error).__name__})
+
     def _report_superseded(self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement) -> None:
-        """Tell of an order that was placed, but is not this submission's any more."""
+        """Report an order that was placed, but no longer belongs to this submission."""
         current, placed = superseded.submission, settlement.placed
         if _is_placed(current):
-            # Another attempt has taken the place of one that the ledger had lost.
+            # Another attempt has replaced one that the ledger had lost.
             if current.provider_order_id != placed.provider_order_id:
                 _report("two_orders_for_one_submission", {**facts, **_order(placed), "other": current.id})
         elif current is not None and current.state != "not_placed":
@@ -510,16 +528,16 @@ class Submissions:
         )
 
     def _check_order(self, id: str, placed: Placed, facts: Mapping[str, Any]) -> None:
-        """Tell what a person has to look at: PAY-4, SUB-12."""
+        """Report what a person must look at: PAY-4, SUB-12."""
         if placed.charge_mismatch:
             log.error("charge_mismatch", extra={**facts, **_order(placed)})
         if placed.duplicates:
             _report("two_orders_for_one_submission", {**facts, **_order(placed)})
-            _quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
+            self._quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
-    """The failure of a submission of which nobody knows yet whether it was placed."""
+    """The failure of a submission whose outcome is unknown."""
     words = f"{why}; send the same submission again to find out"
     return Failure("outcome_unknown", words, retry_after=retry_after)
 
@@ -529,34 +547,32 @@ def _replay(submission: Submission) -> Settlement:
     return Settlement(placed, json.loads(submission.answer or "{}"), replayed=True)
 
 
+def _ended(error: Exception, attempt: Attempt) -> Ended:
+    if isinstance(error, ReferenceFenced):
+        return "fenced"
+    return "refused" if attempt.order_may_stand else "unsent"
+
+
 def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
     return submission is not None and submission.state == "placed"
 
 
-def _in_progress() -> Failure:
+def in_progress() -> Failure:
+    """The failure of a submission that somebody is placing."""
     return Failure("submission_in_progress", "the same submission is being placed right now", retry_after=1)
 
 
-def _quietly(settle: Callable[[], None]) -> None:
-    """Settle if possible: the lease resolves what cannot be written now, and the failure itself matters more."""
-    try:
-        with limits.extended(SETTLING_TIME):
-            settle()
-    except (Superseded, LedgerUnavailable) as error:
-        log.warning("submission_not_settled", extra={"cause": type(error).__name__})
-
-
 def _report(finding: Finding, facts: Mapping[str, Any]) -> None:
-    """Tell a person what to look at, and what to do."""
+    """Log a finding for a person, with its remedy."""
     log.error(finding, extra={**facts, "remedy": REMEDIES[finding]})
 
 
 def _too_early(wait: timedelta) -> Failure:
-    return outcome_unknown("the provider has no order yet, one may still arrive", max(wait.total_seconds() + 0.5, 1))
+    return outcome_unknown("the provider has no order yet; one may still arrive", max(wait.total_seconds() + 0.5, 1))
 
 
 def _not_its_own(facts: Mapping[str, Any], settlement: Settlement, clash: Clash) -> Failure:
-    """What is told where the provider's answer holds the order of another submission (SUB-8)."""
+    """Report that the provider's answer contains the order of another submission (SUB-8)."""
     log.error(
         "order_of_another_submission",
         extra={**facts, **_order(settlement.placed), "holder": clash.holder.id},

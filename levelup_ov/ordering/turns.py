@@ -1,4 +1,4 @@
-"""In which order submissions are reconciled, and for how long: a provider that is down must not starve the others."""
+"""The order and time limits of reconciliation and watching: a provider that is down must not starve the others."""
 
 from __future__ import annotations
 
@@ -6,26 +6,38 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
+from typing import Protocol, TypeVar
 
 from levelup_ov.ledger.ledger import Submission
 
 SLOW = 5.0
-"""Seconds after which a failed look-up shows that its provider is not to be asked again in this run."""
+"""A look-up that fails after this many seconds ends the run for its provider."""
 FAILURES = 3
-"""Failed look-ups in a row that show the same."""
+"""So does this many failed look-ups in a row."""
 
 
-def in_turns(submissions: Iterable[Submission], limit: int) -> list[Submission]:
-    """At most ``limit`` of them, one of each account in turn, the oldest of each first."""
-    accounts: dict[str, list[Submission]] = {}
-    for submission in submissions:
-        accounts.setdefault(submission.account, []).append(submission)
+class OfAccount(Protocol):
+    """What belongs to an account."""
+
+    @property
+    def account(self) -> str:
+        """Its name."""
+
+
+T = TypeVar("T", bound=OfAccount)
+
+
+def in_turns(things: Iterable[T], limit: int) -> list[T]:
+    """At most ``limit`` of them, one of each account in turn, those of one account in their order."""
+    accounts: dict[str, list[T]] = {}
+    for thing in things:
+        accounts.setdefault(thing.account, []).append(thing)
     rows = zip_longest(*accounts.values())
     return [each for row in rows for each in row if each is not None][:limit]
 
 
 def of_gone_accounts(submissions: Iterable[Submission]) -> list[str]:
-    """What to do about unknown orders of accounts that the accounts file does not have any more."""
+    """What to do about unknown orders of accounts that are no longer in the accounts file."""
     return [
         f"{count} unknown submission(s) of {account}, which is not in the accounts file: put it back to reconcile "
         "them, or `submissions settle` each after asking the restaurant"
@@ -33,8 +45,8 @@ def of_gone_accounts(submissions: Iterable[Submission]) -> list[str]:
     ]
 
 
-class Run:
-    """One run of reconciliation: at most ``seconds`` long, and done with an account whose provider does not answer."""
+class BoundedRun:
+    """One run of a command: at most ``seconds`` long, it skips an account whose provider does not answer."""
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -42,18 +54,18 @@ class Run:
         self._failures: dict[str, int] = {}
         self.skipped = 0
 
-    def due(self, submissions: Iterable[Submission]) -> Iterator[Submission]:
-        """Those whose turn it is; the others are counted as skipped."""
-        for submission in submissions:
-            if self._now() >= self._end or self._failures.get(submission.account, 0) >= FAILURES:
+    def due(self, things: Iterable[T]) -> Iterator[T]:
+        """Those to process; the others are counted as skipped."""
+        for thing in things:
+            if self._now() >= self._end or self._failures.get(thing.account, 0) >= FAILURES:
                 self.skipped += 1
             else:
-                yield submission
+                yield thing
 
     def answered(self, account: str) -> None:
         """Its provider answered."""
         self._failures[account] = 0
 
     def failed(self, account: str, seconds: float) -> None:
-        """Its provider did not, for so long."""
+        """Its provider did not answer for ``seconds``."""
         self._failures[account] = FAILURES if seconds >= SLOW else self._failures.get(account, 0) + 1

@@ -1,1 +1,1 @@
-"""Beginning a new adapter, and recording its provider's answers."""
+"""Creating a new adapter, and recording its provider's answers."""

@@ -1,4 +1,4 @@
-"""A new adapter from templates: a module in this checkout, or a distribution of its own."""
+"""Creates an adapter from templates: a module in this checkout, or a separate distribution."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _TABLE = re.compile(r"^BUILT_IN: .*?^\}", re.MULTILINE | re.DOTALL)
 
 
 class ScaffoldError(Exception):
-    """The adapter cannot be begun; the message says why. Nothing was written."""
+    """The adapter cannot be created; the message says why. Nothing was written."""
 
 
 def new_module(name: str, checkout: Path) -> list[Path]:
-    """Begin the adapter ``name`` in a checkout; the files that were written.
+    """Create the adapter ``name`` in a checkout; returns the written files.
 
-    :raises ScaffoldError: a bad name, no checkout, or a file that exists.
+    :raises ScaffoldError: a bad name, not a checkout, or an existing file.
     """
     registry = checkout / "levelup_ov" / "registry.py"
     if not registry.is_file() or not (checkout / "tests" / "providers").is_dir():
@@ -48,9 +48,9 @@ def new_module(name: str, checkout: Path) -> list[Path]:
 
 
 def new_package(name: str, directory: Path) -> list[Path]:
-    """Begin the adapter ``name`` as a distribution in ``directory``; the files that were written.
+    """Create the adapter ``name`` as a distribution in ``directory``; returns the written files.
 
-    :raises ScaffoldError: a bad name, or a file that exists.
+    :raises ScaffoldError: a bad name, or an existing file.
     """
     values = _values(name, module=f"levelup_ov_{name}", recordings="recordings")
     tests = directory / "tests"
@@ -69,7 +69,7 @@ def _values(name: str, *, module: str, recordings: str) -> Mapping[str, str]:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise ScaffoldError(f"{name!r} is not a valid adapter name: lower-case letters, digits and single underscores")
     if name in BUILT_IN:
-        raise ScaffoldError(f"there is an adapter {name!r} already: {BUILT_IN[name]}")
+        raise ScaffoldError(f"adapter {name!r} exists already: {BUILT_IN[name]}")
     words = name.split("_")
     title = " ".join(word.capitalize() for word in words)
     short = title.replace(" ", "")

@@ -29,9 +29,9 @@ DEADLINE = 30.0
 
 
 class Recorder:
-    """One flow: locations, menu, a validation and, where that is wanted, a submission.
+    """One flow: locations, menu, a validation and, on request, a submission.
 
-    ``allowed``: members kept besides those that always are.
+    ``allowed``: members to keep in addition to those that are always kept.
     """
 
     def __init__(self, adapter: Adapter, transport: Transport, directory: Path, allowed: Sequence[str] = ()) -> None:
@@ -41,12 +41,12 @@ class Recorder:
         self._redactor = Redactor(allowed)
 
     def record(self, location_id: str | None, *, submit: bool) -> Iterator[str]:
-        """Run the flow, at the first location unless one is named; a line about each step as it is done.
+        """Run the flow, at the first location unless one is named; yields a line after each step.
 
-        A placed order is a real one: somebody may cook it.
+        A placed order is real: somebody may cook it.
 
-        :raises levelup_ov.domain.failure.Failure: what the provider answered; the step is recorded all the same.
-        :raises ValueError: there is no such location, nothing to order, or something that must not be recorded.
+        :raises levelup_ov.domain.failure.Failure: the provider's refusal; the step is still recorded.
+        :raises ValueError: unknown location, nothing to order, or something that must not be recorded.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         name = self._adapter.account.name
@@ -84,7 +84,7 @@ class Recorder:
             write_recording(self._directory / f"{name}.json", exchanges, self._redactor, secrets)
 
     def _secrets(self) -> Iterator[Secret]:
-        """All that nobody else may know of the account, wherever it is kept."""
+        """All secrets of the account, wherever they are stored."""
         yield from (value for value in self._adapter.account.settings.values() if isinstance(value, Secret))
         yield from in_address(self._adapter.base_url)
         for name, value in self._adapter.headers().items():
@@ -93,7 +93,7 @@ class Recorder:
 
 
 def simplest_item(menu: Menu) -> Item:
-    """The cheapest item that costs something, with no more options than it must have.
+    """The cheapest item that is not free, with its minimum of options.
 
     :raises ValueError: the menu has no such item.
     """

@@ -1,7 +1,7 @@
-"""Recordings of exchanges: redacted by allow-list, and checked before they are kept (ERR-4, PAY-2).
+"""Recordings of exchanges: redacted by an allow-list, and checked before they are written (ERR-4, PAY-2).
 
-What is not allowed by name becomes a placeholder of its type. The same value always becomes the same
-placeholder, so that an id in one answer still leads to the path of the next request.
+A value whose name is not on the list becomes a placeholder of its type. The same value always becomes the same
+placeholder, so that an id in one answer still matches the path of the next request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ALLOWED_MEMBERS = frozenset(
     required requires state status subtotal tax tax_rate time_zone timezone tip to total total_cents type unit
     weekday zone""".split()
 )
-"""Members of bodies and queries whose values are kept, whatever the provider; compared in lower case."""
+"""Members of bodies and queries whose values are kept for every provider; compared in lower case."""
 TEST_CARDS = frozenset(
     """4111111111111111 4242424242424242 4012888888881881 4000000000000002 4000000000000069 4000000000000119
     5555555555554444 5105105105105100 378282246310005 371449635398431 6011111111111117 3530111333300000""".split()
@@ -40,15 +40,15 @@ _CREDENTIALS = re.compile(r"\b(?:Bearer|Basic|Token)\s+[\w.~+/=-]{6,}", re.IGNOR
 SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|session|api-?key|-key$", re.IGNORECASE)
 _PLAIN_SEGMENT = re.compile(r"[a-z][a-z_.-]{0,31}|v\d{1,2}", re.IGNORECASE)
 _SHORT = re.compile(r"[\w .:/-]{0,32}")
-"""What may be written before and after a reference."""
+"""What may precede and follow a reference."""
 _MEMBER_NAME = re.compile(r"[A-Za-z_$@][A-Za-z_.$-]{0,63}\d{0,3}")
 
 
 class Redactor:
     """Redacts the exchanges of one recording. ``allowed``: members kept besides :data:`ALLOWED_MEMBERS`.
 
-    ``order``: what an adapter compares in the answers. Its reference becomes
-    :data:`~levelup_ov.transport.tap.RECORDED_REFERENCE`, the name of its made-up user stays.
+    ``order``: the order that the adapter compares with the answers. Its reference becomes
+    :data:`~levelup_ov.transport.tap.RECORDED_REFERENCE`; the name of its invented user stays.
     """
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
@@ -58,7 +58,7 @@ class Redactor:
 
     def exchange(self, exchange: Exchange) -> dict[str, Any]:
         """One exchange as a JSON value."""
-        # The answer's and the body's values first: the path is made of some of them.
+        # The values of answer and body come first, because the path contains some of them.
         body, answer = self._body(exchange.body), exchange.answer
         request = {
             "method": exchange.method, "url": self._url(exchange.url), "headers": self._headers(exchange.headers),
@@ -100,16 +100,16 @@ class Redactor:
         if isinstance(value, list):
             return [self._value(name, member) for member in value]
         if not value or isinstance(value, bool):
-            return 0 if isinstance(value, Decimal) else value  # nothing: it tells nobody anything
+            return 0 if isinstance(value, Decimal) else value  # nothing: it reveals nothing
         if name.lower() in self._allowed and not list(found_in(str(value))):
             if isinstance(value, str):
-                # Told once, it may as well be told again: what refers to an allowed id still does.
+                # A value that is kept once is kept everywhere, so that references to an allowed id still match.
                 return self._placeholders.setdefault((str, value), value)
             return float(value) if isinstance(value, Decimal) else value
         return self._echoed(value) or self._placeholder(value)
 
     def _echoed(self, value: Any) -> str | None:
-        """What says the order's reference or its user back."""
+        """A value that echoes the order's reference or its user."""
         if self.order is None or not self.order.reference or not isinstance(value, str):
             return None
         if value == self.order.user.name:
@@ -129,7 +129,7 @@ class Redactor:
 
 
 def _placeholder(value: Any, number: int) -> Any:
-    """Something of the same type and form, and of no meaning."""
+    """A meaningless value of the same type and form."""
     if isinstance(value, int):
         return number
     if isinstance(value, Decimal):
@@ -150,11 +150,11 @@ def _placeholder(value: Any, number: int) -> Any:
 def write_recording(
     path: Path, exchanges: Sequence[Exchange], redactor: Redactor, secrets: Iterable[Secret] = ()
 ) -> None:
-    """Write exchanges, redacted; :func:`levelup_ov.transport.tap.read_recording` reads them.
+    """Write redacted exchanges; :func:`levelup_ov.transport.tap.read_recording` reads them.
 
-    ``secrets``: those of the account, which must not be in it in any form.
+    ``secrets``: the account's secrets, which must not occur in any form.
 
-    :raises ValueError: what is left holds something that no recording may; nothing was written.
+    :raises ValueError: a secret is left; nothing was written.
     """
     recording = {"levelup_ov_recording": 1, "exchanges": [redactor.exchange(exchange) for exchange in exchanges]}
     text = json.dumps(recording, indent=2, ensure_ascii=False) + "\n"
@@ -164,7 +164,7 @@ def write_recording(
 
 
 def problems(text: str, secrets: Iterable[Secret] = ()) -> list[str]:
-    """What a recording must not hold and this one does: card numbers and credentials, without repeating them."""
+    """Which forbidden things this recording contains: card numbers and credentials, without repeating them."""
     found = list(found_in(text))
     if holds(text, secrets):
         found.append("a secret of the account, as it is or encoded")
@@ -177,7 +177,7 @@ def problems(text: str, secrets: Iterable[Secret] = ()) -> list[str]:
 
 
 def found_in(text: str) -> Iterator[str]:
-    """The kinds of secrets in a text, as far as they can be told by their form."""
+    """The kinds of secrets in a text, as far as their form shows them."""
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match[0])
         if passes_luhn(digits) and digits not in TEST_CARDS:

@@ -1,1 +1,1 @@
-"""The wire: what is read from and written to the channel, in marshmallow. Nothing else."""
+"""The channel's JSON in marshmallow: what is read, and what is written. Nothing else."""

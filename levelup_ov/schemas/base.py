@@ -1,9 +1,9 @@
 """Fields that decide in one function, and schemas that read in one pass.
 
-marshmallow's own ``load`` is exact but spends most of the time of a request. Here each field has one
+marshmallow's own ``load`` is exact but takes most of the time of a request. Here each field has one
 function, :meth:`Reader.read`, that both ways use: :meth:`WireSchema.one_pass` walks the fields once and
-gives up at the first thing out of order; only then marshmallow's ``load`` goes over the data to collect
-every error with its place. A property test holds the two to the same answers.
+gives up at the first error; only then does marshmallow's ``load`` collect every error with its path.
+A property test checks that the two agree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Read = Callable[[Any], Any]
 
 
 class Reader(fields.Field[Any]):
-    """A field whose whole decision is :meth:`read`; ``documented`` says it in the words of OpenAPI."""
+    """A field that decides in :meth:`read` alone; ``documented`` describes it for OpenAPI."""
 
     documented: Mapping[str, Any] = {}
 
@@ -47,7 +47,7 @@ class WireSchema(Schema):
     error_messages = {"type": "expected an object", "unknown": "unknown member"}
 
     def build(self, values: dict[str, Any]) -> Any:
-        """The object of checked members. :raises ValidationError: they do not fit one another."""
+        """The object made of checked members. :raises ValidationError: they contradict one another."""
         return values
 
     @post_load
@@ -55,10 +55,10 @@ class WireSchema(Schema):
         return self.build(values)
 
     def one_pass(self, data: Any) -> Any:
-        """What ``load`` gives for sound data.
+        """What ``load`` returns for valid data.
 
-        :raises ValueError: something is out of order; ``load`` says what.
-        :raises ValidationError: likewise.
+        :raises ValueError: the data is not valid; ``load`` says why.
+        :raises ValidationError: the same.
         """
         if type(data) is not dict:
             raise ValueError
@@ -76,7 +76,7 @@ class WireSchema(Schema):
         return self.build(values)
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Say the same words for every member."""
+        """Use the same message for every member."""
         field_obj.error_messages |= {"required": "is missing", "null": "may not be null"}
         if isinstance(field_obj, fields.List):
             field_obj.error_messages["invalid"] = "expected a list"
@@ -92,7 +92,7 @@ class WireSchema(Schema):
 
 
 class WrapperSchema(WireSchema):
-    """An object around one required object, which stands for it."""
+    """A wrapper around one required object; reading it returns that object."""
 
     def build(self, values: dict[str, Any]) -> Any:
         return next(iter(values.values()))

@@ -1,6 +1,6 @@
 """From the bytes of a request to plain data: strict JSON in UTF-8 (EP-9).
 
-All of it is linear in the size of the body, in time and in memory, whatever the body holds.
+Time and memory are linear in the size of the body, whatever it contains.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import orjson
 from levelup_ov.domain.failure import Failure
 
 MAX_VALUES = 125_000
-"""Values (objects, lists, texts, numbers...) of the largest body that is accepted; one takes up to 300 bytes (EP-9)."""
+"""The most values (objects, lists, strings, numbers...) a body may have; each takes up to 300 bytes (EP-9)."""
 
 _SMALL = 32 * 1024
-"""Bytes of a body that is read by the quick way first; an order has fewer."""
+"""Bodies up to this many bytes try the quick way first; an order is smaller."""
 _AS_ZEROS = bytes(ord("0" if byte in b"0123456789" else " ") for byte in range(256))
 _HUGE = b"0" * 19
-"""An integer that may have more than 63 bits, of which the quick way makes a float."""
+"""An integer that may have more than 63 bits, which the quick way turns into a float."""
 _LONG = 640
-"""Digits of an integer that Python converts in any case."""
+"""The most digits of an integer that Python always converts."""
 _SEARCHED = 500
-"""Objects and lists among which a repeated member is searched; past them its name is reported, but not its path."""
+"""How many objects and lists are searched for a repeated member; beyond that, only its name is reported."""
 _MARKED = 100
 """Objects with a repeated member that are remembered."""
 _LONGEST_NAME = 64
-"""Characters of a member's name that are repeated in an error."""
+"""The most characters of a member's name that an error repeats."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _LONE_ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
@@ -70,9 +70,9 @@ def parse(body: bytes) -> Any:
 
 
 def _read_quickly(body: bytes) -> Any:
-    """The value, read in a fifth of the time; :data:`_UNREAD` where anything is unusual.
+    """The value, read in a fifth of the time; :data:`_UNREAD` if anything is unusual.
 
-    A repeated member is noticed by what is gone when the value is written again: at least its own colon.
+    A repeated member is detected by writing the value again: at least one colon is then missing.
     """
     if (b"\\" in body and b"\\u003" in body) or _HUGE in body.translate(_AS_ZEROS):
         return _UNREAD  # a colon that is written as an escape could not be counted
@@ -80,7 +80,7 @@ def _read_quickly(body: bytes) -> Any:
         value = orjson.loads(body)
         return value if orjson.dumps(value).count(b":") == body.count(b":") else _UNREAD
     except (orjson.JSONDecodeError, TypeError):
-        return _UNREAD  # the thorough way says what is wrong with it
+        return _UNREAD  # the thorough way reports the error
 
 
 def _may_hold_surrogate(body: bytes) -> bool:
@@ -89,7 +89,7 @@ def _may_hold_surrogate(body: bytes) -> bool:
 
 
 def _values(body: bytes) -> int:
-    """How many values the body has, if it is JSON; a quick guess, never too low, where that is few enough."""
+    """How many values the body has, if it is JSON. If a quick estimate, which is never too low, suffices, that one."""
     most = body.count(b",") + body.count(b"{") + body.count(b"[") + 1
     if most <= MAX_VALUES:
         return most
@@ -99,10 +99,10 @@ def _values(body: bytes) -> int:
 
 
 def _loads(text: str, repeated: list[_Repeated]) -> Any:
-    """The value; what has a member twice is added to ``repeated``.
+    """The value; objects with a repeated member are added to ``repeated``.
 
-    Python converts no integer of thousands of digits. None is an amount or a quantity; as a float it is
-    refused where one is expected (EP-9) and ignored elsewhere (EP-8).
+    Python does not convert an integer of thousands of digits. No amount or quantity has that many, so it becomes
+    a float, which is refused where an integer is expected (EP-9) and ignored elsewhere (EP-8).
     """
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ _Path = tuple[Any, str | int] | None
 
 
 def _containers(value: Any) -> Iterator[tuple[_Path, Any]]:
-    """Every object and list in ``value``, outer ones first; without recursion, for depth is the sender's choice."""
+    """Every object and list in ``value``, outer ones first; without recursion, because the sender chooses the depth."""
     yield None, value
     open_ones: list[tuple[_Path, Iterator[tuple[Any, Any]]]] = [(None, _members(value))]
     while open_ones:

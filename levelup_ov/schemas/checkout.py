@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from marshmallow import fields, validate
 
 from levelup_ov.domain import money
-from levelup_ov.domain.checkout import Check, CheckoutOrder, Delivery
+from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.schemas.base import Reader, WireSchema, read_root
@@ -51,7 +51,7 @@ _LINE = {
             "maxItems": MOST_ITEMS,
             "nullable": True,
             "items": {"type": "object", "required": ["item"]},
-            "description": f"items likewise, at most {DEEPEST_ITEM} deep in all",
+            "description": f"items of the same form, nested at most {DEEPEST_ITEM} deep",
         },
     },
 }
@@ -59,7 +59,7 @@ _ITEM = {"type": "object", "required": ["item"], "properties": {"item": _LINE}}
 
 
 class Limited(Text):
-    """Text of a length that LevelUp takes; spaces alone count as nothing."""
+    """A string of a length that LevelUp accepts; only spaces count as empty."""
 
     def __init__(self, longest: int, **kwargs: Any) -> None:
         self.documented = {"minLength": 1 if kwargs.get("required") else 0, "maxLength": longest}
@@ -93,8 +93,8 @@ class ReturnTo(Reader, fields.String):
         return value
 
 
-class Number(Reader, fields.Integer):
-    """An id of LevelUp's."""
+class LevelUpId(Reader, fields.Integer):
+    """An id from LevelUp."""
 
     documented = {"minimum": 1, "maximum": LARGEST_ID}
 
@@ -105,7 +105,7 @@ class Number(Reader, fields.Integer):
 
 
 class Items(Reader, fields.Raw):
-    """The lines of an order, as LevelUp gets them; items may have children."""
+    """The lines of an order, as LevelUp receives them; items may have children."""
 
     documented = {"type": "array", "minItems": 1, "maxItems": MOST_ITEMS, "items": _ITEM}
 
@@ -186,7 +186,7 @@ class NewAddressSchema(WireSchema):
 
 
 class ConfirmationSchema(WireSchema):
-    """What a browser brought back."""
+    """What the browser brought back from LevelUp."""
 
     confirmation = Limited(100, required=True)
 
@@ -198,9 +198,9 @@ class RefundSchema(WireSchema):
 
 
 class AnsweredRequestSchema(WireSchema):
-    """A permissions request, of which nothing but the id counts."""
+    """A permissions request; only the id counts."""
 
-    id = Number(required=True)
+    id = LevelUpId(required=True)
 
 
 class CheckoutOrderSchema(WireSchema):
@@ -208,7 +208,7 @@ class CheckoutOrderSchema(WireSchema):
 
     merchant = Identifier(required=True)
     user = Identifier(required=True)
-    location_id = Number(required=True)
+    location_id = LevelUpId(required=True)
     identifier = _text(10)
     outstanding_amount = Cents(required=True)
     tax_amount = Cents(load_default=0, allow_none=True)
@@ -225,7 +225,7 @@ class CheckoutOrderSchema(WireSchema):
 
     def build(self, values: dict[str, Any]) -> CheckoutOrder:
         outstanding, payment = values["outstanding_amount"], values["payment_amount"]
-        check = Check(
+        check = OrderAmounts(
             outstanding,
             values["tax_amount"] or 0,
             values["exemption_amount"] or 0,
@@ -255,7 +255,7 @@ SCHEMAS: Mapping[str, WireSchema] = {
     "refund": RefundSchema(),
     "order": CheckoutOrderSchema(),
 }
-"""By the root member that each is for."""
+"""The schemas by their root member."""
 _ANSWERED_REQUEST = AnsweredRequestSchema()
 _CONFIRMATION = ConfirmationSchema()
 
@@ -266,7 +266,7 @@ def read(root: str, body: Any) -> Any:
 
 
 def read_confirmation(body: Any) -> str:
-    """The confirmation of a connection, which stands alone. :raises Failure: ``invalid_member``."""
+    """The confirmation of a connection, without a root member. :raises Failure: ``invalid_member``."""
     try:
         return read_root(_CONFIRMATION, "body", {"body": body})["confirmation"]
     except Failure as failure:
@@ -274,7 +274,7 @@ def read_confirmation(body: Any) -> str:
 
 
 def read_answered_request(body: Any) -> int:
-    """The id in a callback of LevelUp's; nothing else in it counts. :raises Failure: ``invalid_member``."""
+    """The id in a callback from LevelUp; the rest is ignored. :raises Failure: ``invalid_member``."""
     try:
         return read_root(_ANSWERED_REQUEST, "permissions_request", body)["id"]
     except Failure:
@@ -289,7 +289,7 @@ def read_page(given: str) -> int:
 
 
 def read_order(body: Any) -> tuple[CheckoutOrder, Delivery | None]:
-    """An order, and where it is to be submitted, if it is.
+    """An order, and where to submit it, if anywhere.
 
     :raises Failure: ``invalid_member``, ``amounts_do_not_add_up``.
     """

@@ -25,7 +25,7 @@ _OAUTH = {"state": _TEXT, "code": _TEXT, "error": _TEXT}
 
 
 class ChargeSchema(WrapperSchema):
-    """An order, and where it is to be submitted, if it is."""
+    """An order, and where to submit it, if anywhere."""
 
     order = fields.Nested(SCHEMAS["order"], required=True)
     provider_location_id = Identifier(allow_none=True)

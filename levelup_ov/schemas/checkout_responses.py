@@ -1,4 +1,4 @@
-"""Writing the answers of web checkout; ``docs/checkout.rst`` is their description."""
+"""Writing the responses of web checkout; ``docs/checkout.rst`` describes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from levelup_ov.schemas.responses import Instant, SubmittedOrderSchema, Wrapper,
 
 
 class StoredInstant(Instant):
-    """An instant that is kept in milliseconds since 1970."""
+    """An instant stored as milliseconds since 1970."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         instant = None if value is None else datetime.fromtimestamp(value // 1_000, timezone.utc)
@@ -22,7 +22,7 @@ class StoredInstant(Instant):
 
 
 class Stored(fields.Nested):
-    """An object that is kept as JSON."""
+    """An object stored as JSON."""
 
     def get_value(self, obj: Any, attr: str, *args: Any, **kwargs: Any) -> Any:
         value = super().get_value(obj, attr, *args, **kwargs)
@@ -30,7 +30,7 @@ class Stored(fields.Nested):
 
 
 class Words(fields.List[Any]):
-    """Words that are kept with spaces between them."""
+    """Words stored in one string, separated by spaces."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> list[Any] | None:
         return super()._serialize(value.split(), attr, obj, **kwargs)
@@ -54,7 +54,7 @@ class MerchantConnectionSchema(Schema):
 
 
 class MerchantConnectionsSchema(Schema):
-    """The merchants that are connected."""
+    """The connected merchants."""
 
     merchants = wrapped("merchant", MerchantConnectionSchema)
 
@@ -115,7 +115,7 @@ class CardPageSchema(Schema):
 
 
 class PastOrderSchema(Schema):
-    """An order of a user's, wherever it was made."""
+    """An order of a user, from any app."""
 
     uuid = fields.String(required=True)
     created_at = Instant(required=True)
@@ -129,14 +129,14 @@ class PastOrderSchema(Schema):
 
 
 class PastOrdersSchema(Schema):
-    """A page of them."""
+    """A page of a user's orders."""
 
     orders = wrapped("order", PastOrderSchema)
     next_page = fields.Integer(required=True, allow_none=True)
 
 
 class LoyaltySchema(Schema):
-    """How far a user is with a merchant's loyalty."""
+    """A user's progress in a merchant's loyalty program."""
 
     potential_credit_amount = _cents("potential_credit")
     spend_remaining_amount = _cents("spend_remaining", allow_none=True)
@@ -169,14 +169,14 @@ class OrderPreviewSchema(Schema):
 
 
 class ProblemSchema(Schema):
-    """Why an order is refunded that was to be submitted."""
+    """Why an order was refunded instead of submitted."""
 
     code = fields.String(required=True)
     message = fields.String(required=True)
 
 
 class ChargedOrderSchema(Schema):
-    """An order and how far it is."""
+    """An order and its state."""
 
     id = fields.String(required=True)
     uuid = fields.String(required=True, allow_none=True)
@@ -198,11 +198,11 @@ class ChargedOrderSchema(Schema):
     refunded_at = StoredInstant(required=True, allow_none=True)
     provider_location_id = fields.String(required=True, allow_none=True)
     order_submission = Stored(SubmittedOrderSchema, required=True, allow_none=True, attribute="submitted")
-    problem = Stored(ProblemSchema, required=True, allow_none=True)
+    problem = Stored(ProblemSchema, attribute="told_problem", required=True, allow_none=True)
 
 
 class NothingSchema(Schema):
-    """An answer without any member."""
+    """A response without members."""
 
 
 ANSWERS: Mapping[str, Schema] = {
@@ -224,4 +224,4 @@ ANSWERS: Mapping[str, Schema] = {
     "past_orders": PastOrdersSchema(),
     "nothing": NothingSchema(),
 }
-"""Those with one root member are called as it is."""
+"""The schemas with one root member, by its name."""

@@ -23,7 +23,7 @@ _TEXT = {"schema": {"type": "string"}}
 
 
 def document(*, envelope: bool, checkout: bool) -> dict[str, Any]:
-    """The document for answers with or without their root member (EP-10), with or without web checkout."""
+    """The document for responses with or without their root member (EP-10), with or without web checkout."""
     spec = APISpec(
         title="levelup_ov",
         version=levelup_ov.__version__,
@@ -103,6 +103,6 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _name(schema: Any) -> str:
-    """The name of a component; wrappers have none and stand where they are used."""
+    """The name of a component; wrappers have none and are written inline."""
     found = schema if isinstance(schema, type) else type(schema)
     return "" if issubclass(found, (Wrapper, WrapperSchema)) else found.__name__.removesuffix("Schema")

@@ -1,4 +1,4 @@
-"""What each endpoint takes, answers and can fail with; from this the OpenAPI document is made."""
+"""What each endpoint accepts, returns and can fail with; the OpenAPI document is generated from this."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALL = frozenset(
         "provider_timeout", "provider_busy",
     }
 )  # fmt: skip
-"""Where a provider or LevelUp is called."""
+"""If a provider or LevelUp is called."""
 ORDER = frozenset(
     {
         "orphan_option", "special_instructions_too_long", "special_instructions_not_allowed", "ready_time_in_past",
@@ -27,14 +27,14 @@ ORDER = frozenset(
         "fees_not_representable", "menu_invalid", "location_not_found",
     }
 )  # fmt: skip
-"""Where a provider looks at an order."""
+"""If a provider checks an order."""
 PLACING = frozenset(
     {
         "tender_not_accepted", "order_validation_expired", "card_declined", "idempotency_key_reused",
         "submission_in_progress", "outcome_unknown", "ledger_unavailable",
     }
 )  # fmt: skip
-"""Where an order is placed."""
+"""If an order is placed."""
 _BODY = frozenset(
     {
         "malformed_json", "duplicate_member", "bad_request", "payload_too_large", "unsupported_media_type",
@@ -45,10 +45,10 @@ _BODY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An endpoint. ``answer`` is that of a 200; None: it sends a browser on.
+    """An endpoint. ``answer`` is the schema of a 200; None: it redirects a browser.
 
-    ``failures``: codes beside those that the rest implies. ``idempotency_key``: whether it takes the header.
-    ``query``: schemas of its parameters. ``conditional``: it gives an ``ETag`` and takes ``If-None-Match`` (MENU-4).
+    ``failures``: codes in addition to those that the rest implies. ``idempotency_key``: whether it takes the header.
+    ``query``: schemas of its parameters. ``conditional``: it sends an ``ETag`` and takes ``If-None-Match`` (MENU-4).
     ``open``: it needs no API key.
     """
 
@@ -65,7 +65,7 @@ class Operation:
 
     @property
     def codes(self) -> frozenset[str]:
-        """Codes of the errors that it can give."""
+        """Codes of the errors that it can return."""
         implied = {
             "unauthorized": not self.open,
             "not_acceptable": True,
@@ -82,7 +82,7 @@ def asked(root: str, schema: Schema | type[Schema], *, required: bool = True) ->
 
 
 def contract(*, envelope: bool) -> list[Operation]:
-    """EP-1 to EP-5, for answers with or without their root member (EP-10)."""
+    """EP-1 to EP-5 and STAT-1, for responses with or without their root member (EP-10)."""
 
     def answer(root: str, schema: type[Schema]) -> type[Schema]:
         return rooted(root, schema) if envelope else schema
@@ -106,5 +106,14 @@ def contract(*, envelope: bool) -> list[Operation]:
             "post", "/locations/{location_id}/order_submissions", "EP-5",
             answer("order_submission", responses.SubmittedOrderSchema), CALL | ORDER | PLACING,
             asked("order_submission", orders.OrderSubmissionSchema), idempotency_key="optional",
+        ),
+        Operation(
+            "get", "/locations/{location_id}/orders/{order_id}", "STAT-1",
+            rooted("order", responses.TrackedOrderSchema),
+            CALL | {
+                "location_not_found", "order_not_found", "status_not_supported", "submission_in_progress",
+                "outcome_unknown", "ledger_unavailable",
+            },
+            idempotency_key="optional", conditional=True,
         ),
     ]  # fmt: skip

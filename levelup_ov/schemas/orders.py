@@ -29,7 +29,7 @@ _INT64 = 2**63
 
 
 class Text(Reader, fields.String):
-    """Any text without control characters."""
+    """Any string without control characters."""
 
     def read(self, value: Any) -> str:
         if type(value) is not str:
@@ -40,12 +40,12 @@ class Text(Reader, fields.String):
 
 
 class Identifier(Text):
-    """An id that our menu gave out (ITEM-1)."""
+    """An id from our menu (ITEM-1)."""
 
     documented = {"minLength": 1, "maxLength": MAX_ID_LENGTH}
 
     def read(self, value: Any) -> str:
-        # The most frequent member of an order: no call where none is needed.
+        # The most frequent member of an order, so it saves a function call where possible.
         text = value if type(value) is str and value.isprintable() else super().read(value)
         if not 0 < len(text) <= MAX_ID_LENGTH:
             raise ValueError(f"expected an id of 1 to {MAX_ID_LENGTH} characters")
@@ -53,7 +53,7 @@ class Identifier(Text):
 
 
 class OrderNumber(Text):
-    """A number of the channel's own, as a string or an integer."""
+    """The channel's own order number, as a string or an integer."""
 
     documented = {"minLength": 1, "maxLength": 255}
 
@@ -65,7 +65,7 @@ class OrderNumber(Text):
 
 
 class Pattern(Reader, fields.String):
-    """Text of one form."""
+    """A string that matches a pattern."""
 
     def __init__(self, pattern: str, expected: str, **kwargs: Any) -> None:
         self.documented = {"pattern": f"^({pattern})$", "description": expected}
@@ -80,7 +80,7 @@ class Pattern(Reader, fields.String):
 
 
 class SecretPattern(Pattern):
-    """Text of one form that is a secret from the first moment (PAY-2)."""
+    """A string that matches a pattern and becomes a secret as soon as it is read (PAY-2)."""
 
     def read(self, value: Any) -> Any:
         return Secret(super().read(value))
@@ -98,7 +98,7 @@ class Cents(Reader, fields.Integer):
 
 
 class Quantity(Reader, fields.Integer):
-    """How many (ITEM-6)."""
+    """A quantity (ITEM-6)."""
 
     documented = {"minimum": 1, "maximum": MAX_QUANTITY}
 
@@ -108,8 +108,8 @@ class Quantity(Reader, fields.Integer):
         return value
 
 
-class Number(Reader, fields.Integer):
-    """An integer that decides nothing."""
+class FreeInteger(Reader, fields.Integer):
+    """An integer that is not used for a decision."""
 
     def read(self, value: Any) -> int:
         if type(value) is not int:
@@ -129,7 +129,7 @@ class ReadyTime(Reader, fields.String):
 
 
 class Metadata(Reader, fields.Dict):
-    """An object of members that are left alone unless they are ours (META-9)."""
+    """An object whose members are passed through unless they are ours (META-9)."""
 
     def read(self, value: Any) -> dict[str, Any]:
         if type(value) is not dict:
@@ -148,7 +148,7 @@ class OrderOptionSchema(WireSchema):
     option_group_id = _text()
     quantity = Quantity(load_default=1, allow_none=True)
     price = Cents(load_default=None, allow_none=True)
-    option_group_display_order = Number(load_default=None, allow_none=True)
+    option_group_display_order = FreeInteger(load_default=None, allow_none=True)
     metadata = Metadata(load_default=None, allow_none=True)
 
     def build(self, values: dict[str, Any]) -> Option:
@@ -308,7 +308,7 @@ def read_submission(body: Any) -> SubmissionRequest:
 
 
 def _ours(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What our menu put into an item's or option's metadata (ITEM-9); nothing else is handed on."""
+    """What our menu put into an item's or option's metadata (ITEM-9); nothing else is passed on."""
     if not metadata:
         return {}
     return {key: value for key, value in metadata.items() if key.startswith(_INTEGRATION) and _is_plain(value)}

@@ -1,4 +1,4 @@
-"""Writing answers: merchants, locations, menus, validated and submitted orders, errors."""
+"""Writing responses: merchants, locations, menus, validated and submitted orders, errors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from datetime import timezone
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from levelup_ov.domain.location import WEEKDAYS, Hours, Location, Merchant
 from levelup_ov.domain.menu import Menu
+from levelup_ov.domain.status import STAGES
 
 
 class Wrapper(Schema):
-    """An object of one member that holds the thing itself: ``{"item": {...}}``."""
+    """An object whose one member contains the thing itself: ``{"item": {...}}``."""
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         return obj
@@ -168,7 +169,7 @@ class MenuSchema(Schema):
 
 
 class ValidatedOrderSchema(Schema):
-    """What stands in the answer of EP-4."""
+    """The object in the response of EP-4."""
 
     total = fields.Integer(required=True)
     tax = fields.Integer(required=True)
@@ -182,11 +183,21 @@ class ValidatedOrderSchema(Schema):
 
 
 class SubmittedOrderSchema(Schema):
-    """What stands in the answer of EP-5 (SUB-1)."""
+    """The object in the response of EP-5 (SUB-1)."""
 
     order_id = fields.Raw(required=True)
     expected_ready_at = fields.String(required=True, allow_none=True)
     metadata = fields.Dict(required=True)
+
+
+class TrackedOrderSchema(Schema):
+    """What stands in the answer of STAT-1."""
+
+    order_id = fields.Raw(required=True)
+    status = fields.String(required=True, allow_none=True, validate=validate.OneOf(STAGES))
+    provider_status = fields.String(required=True)
+    changed_at = fields.String(required=True, allow_none=True)
+    expected_ready_at = fields.String(required=True, allow_none=True)
 
 
 class ErrorSchema(Schema):
@@ -209,6 +220,7 @@ class ErrorAnswerSchema(Schema):
 _MERCHANTS = MerchantsSchema()
 _LOCATION = LocationSchema(exclude=("provider_id", "hours"))
 _MENU = MenuSchema()
+_ORDER = TrackedOrderSchema()
 
 
 def merchants(found: Iterable[Merchant]) -> dict[str, Any]:
@@ -232,6 +244,11 @@ def locations(found: Iterable[tuple[str, Location]]) -> dict[str, Any]:
 def menu(found: Menu) -> dict[str, Any]:
     """The answer of EP-3."""
     return {"menu": _MENU.dump(found)}
+
+
+def order(found: Any) -> dict[str, Any]:
+    """The answer of STAT-1."""
+    return {"order": _ORDER.dump(found)}
 
 
 def _hours(hours: Hours) -> dict[str, Any]:

@@ -1,8 +1,11 @@
-"""One SQLite file and the connections to it: what the sandbox and the stand-in keep their data with.
+"""The SQLite file of the sandbox or the stand-in, and its connections.
 
-The file may be shared by threads and processes, and a process may fork: a connection is opened when one is
-first needed, belongs to the process that opened it, and is used by one thread at a time. Writing transactions
-take the write lock at once, so what they read is still true when they write.
+Threads and processes may share the file, and a process may fork: a connection is opened when first needed, belongs to
+the process that opened it, and is used by one thread at a time. Writing transactions take the write lock first, so
+what they read is still true when they write.
+
+This is not the ledger's engine on purpose: the stand-ins imitate other systems, and must not share a fault with the
+code that is tested against them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The contract suite that every adapter inherits; needs the extra ``testing``.
 
 A test of an adapter is a subclass of :class:`AdapterContract` with some orders, some refusals, and a fixture
-``provider`` that tells how the provider is reached::
+``provider`` that says how to reach the provider::
 
     @pytest.fixture(scope="module")
     def provider():
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import pytest
 
-# Before the modules are imported: the asserts of an installed package are bare otherwise.
+# Before importing the modules: otherwise the asserts of an installed package have no details.
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
             "pricing",
             "mixing",
             "secrecy",
+            "tracking",
         )
     )
 )

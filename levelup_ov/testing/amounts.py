@@ -1,4 +1,4 @@
-"""Amounts in a provider's answers, and the ways in which they are written wrong or read wrong."""
+"""Amounts in a provider's answers, and the ways to write or read them wrong."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from levelup_ov.transport.tap import Answered
 
 Path = tuple[Any, ...]
 MOST = 24
-"""Amounts of one answer that are changed, evenly spread over it."""
+"""How many amounts of one answer are changed, evenly spread over it."""
 
 _NUMBER = re.compile(r"-?[0-9]+([.,][0-9]+)?")
 
 
 class Misprint(NamedTuple):
-    """One way to write an amount; ``means``: whether it still says which amount it is."""
+    """One way to write an amount; ``means``: whether it still means that amount."""
 
     what: str
     means: bool
@@ -33,7 +33,7 @@ def _signed(value: Any) -> Any:
 
 
 def _with_half_a_cent(value: Any) -> Any:
-    # Of an amount in cents it is a part of one; that is no amount either.
+    # For an amount in cents, that is a fraction of a cent, so not an amount either.
     changed = Decimal(str(value).replace(",", ".")) + Decimal("0.005")
     return str(changed) if isinstance(value, str) else changed
 
@@ -61,27 +61,27 @@ MISPRINTS = (
 )
 
 
-class Place(NamedTuple):
-    """Where an amount, or what may be one, stands in an answer."""
+class AmountPath(NamedTuple):
+    """The path of a possible amount in an answer."""
 
     path: Path
     value: Any
 
     @property
     def name(self) -> str:
-        """The path as JSONPath has it."""
+        """The path as a JSONPath."""
         return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
 
 
-def places(answer: Answered) -> list[Place]:
-    """Every number other than 0 of an answer, also where it is written as text; at most :data:`MOST`."""
-    found = [Place(path, value) for path, value in _walk(read(answer)) if path and _is_number(value)]
+def places(answer: Answered) -> list[AmountPath]:
+    """Every number except 0 in an answer, including numbers in strings; at most :data:`MOST`."""
+    found = [AmountPath(path, value) for path, value in _walk(read(answer)) if path and _is_number(value)]
     step = -(-len(found) // MOST) or 1
     return found[::step]
 
 
-def changed(answer: Answered, place: Place, value: Any) -> Answered:
-    """The answer with another value at a place."""
+def changed(answer: Answered, place: AmountPath, value: Any) -> Answered:
+    """The answer with a different value at a path."""
     whole = copy.deepcopy(read(answer))
     owner = whole
     for step in place.path[:-1]:
@@ -91,13 +91,13 @@ def changed(answer: Answered, place: Place, value: Any) -> Answered:
 
 
 def shifted(answer: Answered, amounts: Collection[int], cents: int) -> Answered:
-    """The answer with ``cents`` more wherever one of ``amounts`` of cents stands, in cents or in whole units."""
+    """The answer with ``cents`` added wherever one of ``amounts`` occurs, in cents or in whole units."""
     whole = read(answer)
     return written(answer, _shifted(whole, frozenset(amounts), cents)) if whole is not None else answer
 
 
 def read(answer: Answered) -> Any:
-    """The JSON of an answer, decimals as they are written; None if it is none."""
+    """The JSON of an answer, decimals as they are written; None if it is not JSON."""
     try:
         return json.loads(answer.body, parse_float=Decimal)
     except ValueError:
@@ -105,7 +105,7 @@ def read(answer: Answered) -> Any:
 
 
 def written(answer: Answered, value: Any) -> Answered:
-    """The answer with another body of JSON."""
+    """The answer with a different JSON body."""
     headers = {name: text for name, text in answer.headers.items() if name.lower() != "content-length"}
     return Answered(answer.status, headers, orjson.dumps(value, default=_fragment))
 

@@ -1,4 +1,4 @@
-"""Answers that are not quite what a provider promised, made from those that it gave."""
+"""Answers that are not quite what a provider promised, made from its real ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from levelup_ov.transport.tap import Answered
 
 MOST = 40
-"""Changes tried on one answer, evenly spread over it."""
+"""How many changes are tried on one answer, evenly spread over it."""
 
 _JSON = {"Content-Type": "application/json"}
 _SORRY = {"success": False, "message": "sorry", "error": {"code": "sorry", "message": "sorry"}, "errors": ["sorry"]}
@@ -35,14 +35,14 @@ class Change(NamedTuple):
 
 
 def changes(answer: Answered) -> list[Change]:
-    """The answer with single members missing, null, or of another type; none if it is no JSON."""
+    """The answer with single members missing, null, or of the wrong type; nothing if it is not JSON."""
     value = _value(answer)
     if value is None:
         return []
     places = [(path, old) for path, old in _places(value) if path]
-    wanted = [(kind, path, old) for path, old in places for kind in ("missing", "null", "of another type")]
+    wanted = [(kind, path, old) for path, old in places for kind in ("missing", "null", "of the wrong type")]
     step = -(-len(wanted) // MOST) or 1
-    # A step of three would only ever meet one kind.
+    # A step of three would always hit the same kind.
     step += step > 1 and step % 3 == 0
     return [Change(f"{_name(path)} is {kind}", _answer(answer, _changed(value, kind, path, old)))
             for kind, path, old in wanted[::step]]  # fmt: skip
@@ -55,7 +55,7 @@ def extended(answer: Answered) -> Answered:
 
 
 def with_words(answer: Answered, words: str) -> Answered:
-    """The answer with ``words`` put behind every sentence of it."""
+    """The answer with ``words`` appended to every sentence."""
     value = _value(answer)
     return answer if value is None else _answer(answer, _reworded(value, words))
 

@@ -1,4 +1,4 @@
-"""The days on which clocks change, and times wherever they stand in what was sent (TIME-9)."""
+"""The days on which clocks change, and all times in what was sent (TIME-9)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EPOCHS = range(10**9, 10**10)
 
 
 def clock_changes(zone: BaseTzInfo, now: datetime) -> list[datetime]:
-    """The next two instants at which the clocks of ``zone`` change; fewer where they do not."""
+    """The next two instants at which the clocks of ``zone`` change; fewer if they do not."""
     transitions: list[datetime] = getattr(zone, "_utc_transition_times", [])
     coming = [each.replace(tzinfo=timezone.utc) for each in transitions if each > now.replace(tzinfo=None)]
     return [change for change in coming[:2] if change - now < timedelta(days=400)]
@@ -27,7 +27,7 @@ def edges(change: datetime) -> list[datetime]:
 
 
 def instants(values: Iterable[str], zone: BaseTzInfo) -> set[datetime]:
-    """All times among ``values``: of ISO 8601, those without offset local to ``zone``, or seconds of the epoch."""
+    """All times among ``values``: ISO 8601, local to ``zone`` if without an offset, or seconds since 1970."""
     found = (_instant(value, zone) for value in values)
     return {instant.astimezone(timezone.utc) for instant in found if instant is not None}
 

@@ -1,4 +1,4 @@
-"""The bench that the suite's tests work at: one adapter, one provider, and a tap on the line between them."""
+"""The bench for the suite's tests: one adapter, one provider, and a tap on the connection between them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.tap import RECORDED_REFERENCE, Exchange, Fault, Tap, TappedSession, leaves
 
 CARD = CreditCard(Secret("4111111111111111"), Secret("9173"), "01", "2035", "02114", "Robin Example")
-"""A public test number; the CVV is found nowhere else."""
+"""A public test number; the CVV occurs nowhere else."""
 
 
 @dataclass(slots=True)
 class Run:
-    """One use of the adapter: its result or failure, and what went over the line.
+    """One use of the adapter: its result or failure, and its exchanges with the provider.
 
-    ``order``: what was validated or submitted, or looked for. ``traces``: what was left by each call that places an
-    order. ``seconds`` is how long it took.
+    ``order``: what was validated, submitted or looked up. ``traces``: what each placing call recorded. ``seconds`` is
+    how long it took.
     """
 
     exchanges: list[Exchange]
@@ -45,45 +45,45 @@ class Run:
     @property
     def answer(self) -> Any:
         """The result; a failure fails the test."""
-        assert self.failure is None, f"this must be taken, it failed with {self.failure!r}; {self.story()}"
+        assert self.failure is None, f"this must be accepted, but failed with {self.failure!r}; {self.story()}"
         return self.value
 
     @property
     def proves_no_order(self) -> bool:
-        """Whether the service takes the failure for a proof that no order stands, and frees the submission (SUB-5)."""
+        """Whether the service treats the failure as proof that no order exists, and frees the submission (SUB-5)."""
         refused = isinstance(self.failure, Refused) and getattr(self.failure, "proof", True)
         return refused or not self.session.placing
 
     @property
     def placing(self) -> list[Exchange]:
-        """The calls that said that they place the order."""
+        """The calls that declared that they place the order."""
         return [exchange for exchange in self.exchanges if exchange.places_order]
 
     def story(self) -> str:
-        """What went over the line, in one line."""
+        """The exchanges, in one line."""
         told = (f"{each.method} {each.path} -> {each.answer.status if each.answer else 'no answer'}"
                 for each in self.exchanges)  # fmt: skip
         return f"calls: {'; '.join(told) or 'none'}"
 
 
 class Clock:
-    """The transport's clock: where nobody but the suite waits, nobody waits."""
+    """The transport's clock, which skips waits that only the suite would notice."""
 
     def __init__(self) -> None:
         self._now = net.now
         self._skipped = 0.0
 
     def now(self) -> float:
-        """In place of :func:`levelup_ov.transport.net.now`."""
+        """Replaces :func:`levelup_ov.transport.net.now`."""
         return self._now() + self._skipped
 
     def sleep(self, seconds: float) -> None:
-        """In place of :func:`levelup_ov.transport.net.sleep`."""
+        """Replaces :func:`levelup_ov.transport.net.sleep`."""
         self._skipped += max(seconds, 0.0)
 
 
 class Bench:
-    """Makes a new adapter for every use, so that none remembers what another met; unless one is given."""
+    """Makes a new adapter for every use, unless one is given, so that no use remembers another."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -97,7 +97,7 @@ class Bench:
         self._beside = Tap(provider.transport)
 
     def adapter(self) -> Adapter:
-        """A new adapter of the provider's account."""
+        """A new adapter for the provider's account."""
         return self.provider.adapter(self.account)
 
     def do(
@@ -106,15 +106,15 @@ class Bench:
         *,
         order: Order | None = None,
         fault: Fault | None = None,
-        seconds: float = 10.0,
+        seconds: float = 30.0,
         own: bool = False,
         adapter: Adapter | None = None,
         beside: bool = False,
     ) -> Run:
-        """Use the adapter, with ``fault`` on the line; ``own``: over connections of its own, as the service does.
+        """Use the adapter, with ``fault`` on the connection; ``own``: over its own connections, as the service does.
 
-        ``adapter``: this one, which may remember. ``beside``: while another use has not come to its end.
-        An exception other than a failure of the contract fails the test; one of what is not written yet passes.
+        ``adapter``: use this one, which may remember. ``beside``: another use is still running.
+        An exception that is not a failure of the contract fails the test, except ``NotImplementedError``.
         """
         adapter = adapter or self.adapter()
         tap = self._beside if beside else self._tap
@@ -129,14 +129,14 @@ class Bench:
             run.value = call(adapter, session)
         except Failure as failure:
             run.failure = failure
-            assert failure.code in KINDS, f"ERR-1: {failure.code!r} is no code of levelup_ov.errors"
-            assert failure.message, f"ERR-2: {failure.code} comes without words"
+            assert failure.code in KINDS, f"ERR-1: {failure.code!r} is not a code of levelup_ov.errors"
+            assert failure.message, f"ERR-2: {failure.code} comes without a message"
         except (NotImplementedError, AssertionError):
             raise
         except Exception as error:
             name = type(error).__name__
             raise AssertionError(
-                f"ERR-3: {name} left the adapter ({error}); an answer that cannot be used must be told as a Failure. "
+                f"ERR-3: {name} left the adapter ({error}); an unusable answer must be raised as a Failure. "
                 f"Read answers with reply.object(). {run.story()}"
             ) from error
         finally:
@@ -144,7 +144,7 @@ class Bench:
         run.seconds = net.now() - began
         return run
 
-    def validate(self, order: Order, fault: Fault | None = None, seconds: float = 10.0, **how: Any) -> Run:
+    def validate(self, order: Order, fault: Fault | None = None, seconds: float = 30.0, **how: Any) -> Run:
         """One validation; ``how`` as in :meth:`do`."""
         return self.do(
             lambda adapter, session: adapter.validate_order(order, session),
@@ -152,7 +152,7 @@ class Bench:
         )  # fmt: skip
 
     def submit(
-        self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 10.0, **how: Any
+        self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 30.0, **how: Any
     ) -> Run:
         """One submission; ``how`` as in :meth:`do`."""
         return self.do(
@@ -179,8 +179,18 @@ class Bench:
             own=True,
         )
 
+    def status(self, order: Order, provider_order_id: str, fault: Fault | None = None) -> Run:
+        """One request for the status of an order."""
+        reference = order.reference or ""
+        return self.do(
+            lambda adapter, session: adapter.show_status(order.location, provider_order_id, reference, session),
+            order=order,
+            fault=fault,
+            own=True,
+        )
+
     def places(self) -> dict[str, RoutedLocation]:
-        """The locations as the service has them, by the provider's own ids; asked for once."""
+        """The locations as the service sees them, by the provider's own ids; read once."""
         kept = self.provider.kept
         if "places" not in kept:
             name = self.account.name
@@ -190,7 +200,7 @@ class Bench:
         return places
 
     def menu(self, location_id: str) -> Run:
-        """The menu of a location, and the calls that it takes; asked for once."""
+        """The menu of a location, and the calls that it needs; read once."""
         location, key = self.place(location_id).location, ("menu", location_id)
         kept = self.provider.kept
         if key not in kept:
@@ -207,25 +217,25 @@ class Bench:
         return places[location_id]
 
     def order(self, sample: Sample, **changes: Any) -> Order:
-        """The sample as an order of somebody who has never ordered before, with a reference of its own."""
+        """The sample as an order of a new guest, with a new reference."""
         email = f"robin.{uuid4().hex[:12]}@example.com"
-        # A recording says back the reference that it was made with.
+        # A recording echoes the reference that it was made with.
         reference = uuid4().hex if self.provider.reacts else RECORDED_REFERENCE
         members = {"user": User("Robin", "Example", "+16175550123", email), "reference": reference,
                    "received_at": self.provider.clock(), **sample.members, **changes}  # fmt: skip
         return Order(self.place(sample.location).location, sample.items, **members)
 
     def needs_reactions(self) -> None:
-        """Skip the test where the provider answers the same whatever is asked."""
+        """Skip the test if the provider answers the same to every request."""
         if not self.provider.reacts:
-            pytest.skip("recordings say the same whatever is asked; a stand-in would prove this")
+            pytest.skip("recordings always answer the same; a stand-in could prove this")
 
     def held(self) -> int | None:
-        """How many orders the provider holds; None where it cannot tell."""
+        """How many orders the provider has; None if it cannot tell."""
         return None if self.provider.orders is None else len(self.provider.orders())
 
     def content(self, provider_order_id: str) -> Sequence[str] | None:
-        """The values of what the provider holds under this id; None where it cannot tell, or does not have it."""
+        """The values of the provider's order with this id; None if it cannot tell, or has no such order."""
         for row in self.provider.orders() if self.provider.orders else ():
             found = list(leaves(_plain(row)))
             if provider_order_id in found:
@@ -234,7 +244,7 @@ class Bench:
 
 
 def _plain(row: Any) -> Any:
-    """A row of a provider, whatever it is made of, as JSON has it."""
+    """A provider's row, of whatever type, as JSON."""
     if is_dataclass(row) and not isinstance(row, type):
         row = asdict(row)
     if isinstance(row, Mapping):

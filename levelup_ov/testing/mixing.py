@@ -1,7 +1,7 @@
-"""What must not be mixed: two orders at once, two lines of one item, two deliveries of one call (META-3, ITEM-11).
+"""What must not be mixed up: simultaneous orders, two lines of one item, a call delivered twice (META-3, ITEM-11).
 
-Two orders meet without threads: one use of the adapter is stopped before one of its calls, the other runs from its
-beginning to its end, and the first goes on. So it is for every call.
+Two orders overlap without threads: one use of the adapter is stopped before one of its calls, the other runs from
+start to end, and then the first continues. This is repeated for every call.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.tap import Answered, Exchange, Forward
 
 PATIENCE = 4.0
-"""Seconds for an order that may be held up by another one."""
+"""Seconds for an order that another one may delay."""
 TRIES = 6
-"""Second lines that are tried until the provider takes one."""
+"""How many second lines are tried until the provider accepts one."""
 JUST_SO = "cut it in two halves"
-"""What tells a line from another one of an item that has no options."""
+"""Distinguishes two lines of an item without options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One guest's way: what a validation said, and what was placed."""
+    """One guest's validation and placed order."""
 
     order: Order
     quote: Quote
@@ -44,17 +44,17 @@ class Sale:
 
     @property
     def price(self) -> Mapping[str, int]:
-        """The amounts that must not depend on anybody else."""
+        """The amounts that must not depend on another guest."""
         return {name: getattr(self.quote, name) for name in ("total", "tax", "consumer_pays")}
 
 
 class Mixing:
-    """Two of everything."""
+    """Simultaneous orders, repeated items and repeated calls."""
 
     orders: ClassVar[Mapping[str, Sample]] = {}
 
     def names(self, provider_id: str) -> set[str]:
-        """As :meth:`levelup_ov.testing.translation.Translation.names`."""
+        """See :meth:`levelup_ov.testing.translation.Translation.names`."""
         raise NotImplementedError
 
     @pytest.mark.rule("META-3", "META-11", "SUB-8")
@@ -62,7 +62,7 @@ class Mixing:
         bench.needs_reactions()
         ours, theirs = sample, _another(bench, sample, self.orders.values())
         alone, adapter = _alone(bench, ours), bench.adapter()
-        # It has met an order before: what an adapter fetches once, such as the token of a login, is there.
+        # It has handled an order before, so what an adapter fetches once, such as a login token, is there.
         other = _sell(bench, adapter, bench.order(theirs), theirs.tender)
         told = _Told(bench, ours)
         for point in range(alone.calls + 1):
@@ -73,7 +73,7 @@ class Mixing:
                 if sale is None:
                     continue
                 assert sale.price == expected.price, (
-                    f"META-11: {where}, {whose} costs {sale.price}; alone, {expected.price}: what is shared?"
+                    f"META-11: {where}, {whose} costs {sale.price}; alone, {expected.price}: which state is shared?"
                 )
                 assert sale.placed.reference in (sale.order.reference, None), (
                     f"SUB-8: {where}, the reference of {whose} is {sale.placed.reference!r}"
@@ -91,7 +91,7 @@ class Mixing:
         menu: Menu = bench.menu(sample.location).answer
         found = _second_line(bench, sample, menu)
         if found is None:
-            pytest.skip(f"the provider takes no second line of {one.provider_id} that differs from the first")
+            pytest.skip(f"the provider accepts no second, different line of {one.provider_id}")
         other, second = found
         first: Quote = bench.validate(bench.order(sample_of(sample, (one,)))).answer
         both = sample_of(sample, (one, other))
@@ -99,7 +99,7 @@ class Mixing:
         for lines, what in ((both, "two lines"), (turned, "the same two lines the other way round")):
             quote: Quote = bench.validate(bench.order(lines)).answer
             assert quote.food == first.food + second.food, (
-                f"ITEM-11: {what} of {one.provider_id} with different options cost {quote.food} cents, each by itself "
+                f"ITEM-11: {what} of {one.provider_id} with different options cost {quote.food} cents, separately "
                 f"{first.food} and {second.food}"
             )
         run = bench.submit(bench.order(both), sample.tender)
@@ -119,7 +119,7 @@ class Mixing:
             if not any(value in names for value in single or ()):
                 continue  # the provider does not show it by its id
             counted = sum(value in names for value in held)
-            assert counted >= times, f"ITEM-11: the provider holds {provider_id} {counted} of {times} times"
+            assert counted >= times, f"ITEM-11: the provider has {provider_id} {counted} instead of {times} times"
 
     @pytest.mark.rule("SUB-2", "ITEM-11")
     def test_a_call_that_may_be_repeated_adds_nothing(self, bench: Bench, sample: Sample) -> None:
@@ -139,13 +139,13 @@ class Mixing:
         if not repeated:
             pytest.skip("no call says repeatable=True")
         what = f"ITEM-11: with {', '.join(dict.fromkeys(repeated))} carried out twice, as repeatable=True allows"
-        assert sale.price == alone.price, f"{what}, it costs {sale.price}; else {alone.price}"
+        assert sale.price == alone.price, f"{what}, it costs {sale.price}; otherwise {alone.price}"
         assert before is None or bench.held() == before + 1, f"{what}, {(bench.held() or 0) - before} orders are placed"
         told.check(sale, what)
 
 
 class _Meeting:
-    """Stops a use before its call no. ``point``, from 0, and has the other one run."""
+    """Stops a use before its call number ``point``, from 0, and runs the other one."""
 
     def __init__(self, point: int, other: Callable[[], Sale]) -> None:
         self._left = point
@@ -163,7 +163,7 @@ class _Meeting:
 
 
 class _Told:
-    """What the provider holds of orders that met nobody, and whether others are like them."""
+    """The provider's orders that were placed alone, to compare others with them."""
 
     def __init__(self, bench: Bench, sample: Sample) -> None:
         self._bench = bench
@@ -173,26 +173,26 @@ class _Told:
         self._names = {decode_path(each)[-1] for each in ids} | set(ids)
 
     def check(self, sale: Sale, what: str) -> None:
-        """That an order of the same content is held like them."""
+        """Check that an order with the same content is stored like them."""
         held = self._bench.content(sale.placed.provider_order_id)
         if held is None or self._alone is None:
             return
-        # What differs between the two is new with every order: ids, times, the guest.
+        # The two differ only in what is new with every order: ids, times, the guest.
         one, other = self._alone
         steady, found = one & other, Counter(held)
         missing = sorted(steady - found)
-        assert not missing, f"{what}, the provider holds another order than alone: without {', '.join(missing)}"
+        assert not missing, f"{what}, the provider's order differs from one placed alone: it lacks {', '.join(missing)}"
         more = found.total() - max(one.total(), other.total())
-        assert more <= 0, f"{what}, the provider holds {more} values more of it than alone"
+        assert more <= 0, f"{what}, the provider's order has {more} values more than one placed alone"
 
     def conclude(self) -> None:
-        """Skip the rest where nobody tells what is held."""
+        """Skip the rest if the provider does not show its orders."""
         if self._alone is None or not self._names & set(self._alone[0]):
-            pytest.skip("the prices were right; what the provider holds was not judged: `orders` shows no lines")
+            pytest.skip("the prices were right; the provider's orders were not compared: `orders` shows no lines")
 
 
 def _alone(bench: Bench, sample: Sample, number: int = 0) -> Sale:
-    """The sample, sold to one who meets nobody; two for each sample, made once."""
+    """The sample, sold alone; two sales for each sample, made once."""
     kept, key = bench.provider.kept, ("alone", sample, number)
     if key not in kept:
         kept[key] = _sell(bench, bench.adapter(), bench.order(sample), sample.tender)
@@ -210,14 +210,14 @@ def _sell(
     twice: Any = None,
     beside: bool = False,
 ) -> Sale:
-    """A validation and the submission after it, as the channel does."""
+    """A validation and its submission, as the channel sends them."""
     how: Mapping[str, Any] = {"adapter": adapter, "beside": beside}
     fault = meeting or twice
     seconds = PATIENCE if beside else 10 * PATIENCE
     # The submission has a reference; a validation has none.
     quoted = bench.validate(replace(order, reference=None), fault, seconds, **how)
     quote: Quote = _done(quoted, meeting)
-    final = replace(order, cart=quote.cart, account=quote.account or order.account)
+    final = replace(order, cart=quote.cart, customer_account=quote.customer_account or order.customer_account)
     run = bench.submit(final, tender, fault, seconds, **how)
     placed: Placed = _done(run, meeting)
     return Sale(final, quote, placed, len(quoted.exchanges) + len(run.exchanges))
@@ -225,12 +225,12 @@ def _sell(
 
 def _done(run: Run, meeting: _Meeting | None) -> Any:
     where = f" while another order runs {meeting.where}" if meeting is not None and meeting.sale is not None else ""
-    assert run.failure is None, f"META-11: an order that is taken alone fails{where}: {run.failure!r}; {run.story()}"
+    assert run.failure is None, f"META-11: an order that is accepted alone fails{where}: {run.failure!r}; {run.story()}"
     return run.value
 
 
 def _another(bench: Bench, sample: Sample, others: Any) -> Sample:
-    """Another order at the same location, that costs something else where there is one."""
+    """Another order at the same location, with a different price if possible."""
     plain: Quote = bench.validate(bench.order(sample)).answer
     more = with_item(sample, 0, replace(sample.items[0], quantity=sample.items[0].quantity + 1))
     candidates = [more, *(each for each in others if each.location == sample.location and each is not sample)]
@@ -240,13 +240,13 @@ def _another(bench: Bench, sample: Sample, others: Any) -> Sample:
             return candidate
         assert run.failure is not None or candidate is not more or not _price_of(bench, sample), (
             f"META-11: {sample.items[0].quantity} of {sample.items[0].provider_id} cost {plain.food} cents, and one "
-            "more costs the same: what is remembered from one order to the next?"
+            "more costs the same: what does the adapter remember between orders?"
         )
     return sample
 
 
 def _price_of(bench: Bench, sample: Sample) -> int | None:
-    """What the first item costs by the menu."""
+    """The menu price of the first item."""
     menu: Menu = bench.menu(sample.location).answer
     found = (item.price for category in menu.categories for item in category.items
              if item.provider_id == sample.items[0].provider_id)  # fmt: skip
@@ -254,7 +254,7 @@ def _price_of(bench: Bench, sample: Sample) -> int | None:
 
 
 def _second_line(bench: Bench, sample: Sample, menu: Menu) -> tuple[Item, Quote] | None:
-    """The first item again, with other options, as the provider takes it; and its price."""
+    """The first item again, with different options that the provider accepts; and its price."""
     one = sample.items[0]
     for number, other in enumerate(_others(one, menu)):
         if number >= TRIES:
@@ -266,7 +266,7 @@ def _second_line(bench: Bench, sample: Sample, menu: Menu) -> tuple[Item, Quote]
 
 
 def _others(one: Item, menu: Menu) -> Iterator[Item]:
-    """The item with one option in place of another, one less, one more, or at least with other words."""
+    """The item with one option replaced, removed or added, or at least with different instructions."""
     groups = {group.provider_id: group for group in menu.option_groups}
     items = {item.provider_id: item for category in menu.categories for item in category.items}
     chosen = [option.provider_id for option in one.options]

@@ -1,34 +1,37 @@
-"""Every answer that a provider can give: yes, no, and everything in between (ERR, SUB-1, SUB-5).
+"""Every possible answer of a provider: yes, no, and everything in between (ERR, SUB-1, SUB-5).
 
-The adapter's own exchanges are recorded once and played back with one of them changed, so that no fault
-leaves anything behind at the provider.
+The adapter's own exchanges are recorded once and played back with one of them changed, so that faults leave
+nothing behind at the provider.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import pytest
 
 from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.testing.changes import BROKEN, DOOR, Change, changes, extended
 from levelup_ov.testing.harness import CARD, Bench, Run
 from levelup_ov.testing.provider import Refusal, Sample
 from levelup_ov.testing.translation import check_quote
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player, silent
 
+MOVED = timedelta(hours=3)
+"""By how much a ready time changes: more than may be told to nobody."""
 SHORT = 0.2
 """Seconds of the deadline in tests of it."""
 GRACE = 0.4
-"""Seconds after which an adapter that goes on past its deadline is found out."""
+"""Seconds after which an adapter has exceeded its deadline."""
 
 
 class Step(NamedTuple):
-    """One exchange of a flow; ``placed``: whether an order stands once the exchanges before it are done.
+    """One exchange of a flow; ``placed``: whether an order exists after the exchanges before it.
 
-    ``ordinal``: which of several calls to one address it is, in words.
+    ``ordinal``: which of several calls to the same address it is, in words.
     """
 
     number: int
@@ -52,7 +55,7 @@ class Outcomes:
         assert validated.exchanges and run.exchanges, "SUB-6: call the provider through `session`, it keeps deadlines"
         assert len(run.placing) == 1, (
             f"SUB-2: {len(run.placing)} calls of a submission said places_order=True; the one that commits the "
-            f"provider to the order must, or a lost answer is taken for no order. {run.story()}"
+            f"provider to the order must, or a lost answer counts as no order. {run.story()}"
         )
         assert before is None or bench.held() == before + 1, f"SUB-2: one order, but {bench.held()} are held"
 
@@ -61,7 +64,11 @@ class Outcomes:
         bench.needs_reactions()
         first = bench.order(sample, special_instructions="ring the blue bell")
         quote: Quote = bench.validate(first).answer
-        members = {"cart": quote.cart, "account": quote.account or first.account, "user": first.user}
+        members = {
+            "cart": quote.cart,
+            "customer_account": quote.customer_account or first.customer_account,
+            "user": first.user,
+        }
         final = bench.order(sample, special_instructions="ring the green bell", **members)
         before = bench.held()
         run = bench.submit(final, sample.tender)
@@ -69,6 +76,33 @@ class Outcomes:
         text = "\n".join(value for exchange in run.exchanges for value in exchange.values())
         assert "ring the green bell" in text, "META-5: the submission does not send its final special instructions"
         assert before is None or bench.held() == before + 1, "META-5: a validated order is placed once"
+
+    @pytest.mark.rule("TIME-11", "META-5")
+    def test_an_order_is_placed_for_the_time_that_was_shown(self, bench: Bench, sample: Sample) -> None:
+        """Since the validation, the time at which the kitchen would be ready has moved by hours."""
+        bench.needs_reactions()
+        for moved in (timedelta(0), MOVED, -MOVED):
+            order = bench.order(sample)
+            quote: Quote = bench.validate(order).answer
+            if quote.ready.soonest is None or order.desired_ready_time is not None:
+                pytest.skip("the provider names no ready time of its own: none was shown that could change (TIME-7)")
+            shown = Shown(order.received_at, None, quote.ready.soonest - moved)
+            members = {
+                "cart": quote.cart,
+                "customer_account": quote.customer_account or order.customer_account,
+                "user": order.user,
+            }
+            before = bench.held()
+            run = bench.submit(bench.order(sample, shown=shown, **members), sample.tender)
+            if not moved:
+                run.answer
+                continue
+            what = f"TIME-11: ready {abs(moved)} {'after' if moved > timedelta(0) else 'before'} what was shown"
+            assert run.failure is not None and run.failure.code == "ready_time_unavailable", (
+                f"{what}, an order is told as {run.value or run.failure!r}: call order.check_ready(...) before it is "
+                "placed, or have the provider compare with order.ready_window"
+            )
+            assert run.proves_no_order and bench.held() == before, f"{what}, an order was placed"
 
     @pytest.mark.rule("ERR-2", "ITEM-7", "SUB-5")
     def test_a_refusal_has_its_code_and_leaves_nothing(self, bench: Bench, refusal: Refusal) -> None:
@@ -79,7 +113,7 @@ class Outcomes:
         if not refusal.at_submission:
             runs.append(bench.validate(order))
         for run in runs:
-            assert run.failure is not None, "ERR-2: the provider was expected to refuse this order; it was taken"
+            assert run.failure is not None, "ERR-2: the provider was expected to refuse this order, but accepted it"
             assert run.failure.code == refusal.code, f"ERR-2: refused with {run.failure!r}, expected {refusal.code}"
             assert run.proves_no_order, "SUB-5: the refusal must prove that nothing was placed: raise Refused"
         assert bench.held() == before, "SUB-2: the refused order was placed"
@@ -143,7 +177,7 @@ class Outcomes:
                 what = f"no answer to {call_of(step)} within {SHORT} s"
                 assert run.seconds < SHORT + GRACE, f"SUB-6: {what}: the adapter went on for {run.seconds:.1f} s"
                 if run.failure is None:
-                    assert step.placed or not submitting, f"SUB-5: {what}: told as a placed order"
+                    assert step.placed or not submitting, f"SUB-5: {what}: reported as a placed order"
                     _check_same_price(baseline, run, what)
                 else:
                     assert step.placed or run.failure.code == "provider_timeout", f"ERR-3: {what}: {run.failure!r}"
@@ -157,11 +191,11 @@ class Outcomes:
         run = bench.submit(bench.order(sample), CARD)
         check_placed(run.answer)
         sent = {value for exchange in run.exchanges for value in exchange.values()}
-        assert CARD.number.reveal() in sent, "PAY-2: the card's number is not sent: with what is the order paid?"
+        assert CARD.number.reveal() in sent, "PAY-2: the card's number is not sent: how is the order paid?"
 
 
 def check_placed(placed: Placed, *, after_fault: bool = False) -> None:
-    """That a placed order can be told and found again; ``after_fault`` its charge may differ, if it says so (PAY-4)."""
+    """Check a placed order's ids and reference; ``after_fault`` its charge may differ, if reported (PAY-4)."""
     assert isinstance(placed.order_id, (str, int)) and placed.order_id != "", "SUB-1: order_id is needed"
     assert isinstance(placed.provider_order_id, str) and placed.provider_order_id, "SUB-1: provider_order_id is needed"
     expected = placed.expected_ready_at
@@ -175,7 +209,7 @@ def check_placed(placed: Placed, *, after_fault: bool = False) -> None:
 
 
 def record(bench: Bench, sample: Sample, *, submitting: bool, fresh: bool = False) -> tuple[Run, list[Step]]:
-    """A sound run and its steps, from one order for all tests; ``fresh``: from an order of its own."""
+    """A good run and its steps, from one order for all tests; ``fresh``: from a new order."""
     key = ("run", sample, submitting)
     if fresh or key not in bench.provider.kept:
         order = bench.order(sample)
@@ -197,7 +231,7 @@ def _steps(run: Run) -> list[Step]:
 
 
 def _ordinal(run: Run, number: int) -> str:
-    """Which of several calls to one address it is; empty for the only one."""
+    """Which of several calls to the same address it is; empty if there is only one."""
     exchange = run.exchanges[number]
     places = [place for place, each in enumerate(run.exchanges)
               if (each.method, each.url) == (exchange.method, exchange.url)]  # fmt: skip
@@ -223,7 +257,7 @@ def _instead(baseline: Run, number: int, answer: Answered) -> Fault:
 
 
 def at_step(baseline: Run, number: int, fault: Fault) -> Fault:
-    """The baseline again, with ``fault`` wherever the exchange with this number is tried, and nowhere else."""
+    """The baseline again, with ``fault`` at every attempt of the exchange with this number, and nowhere else."""
     player, calls = Player(baseline.exchanges), list(dict.fromkeys(each.number for each in baseline.exchanges))
     wrong, seen = calls.index(baseline.exchanges[number].number), dict[int | None, int]()
 
@@ -245,7 +279,7 @@ def _answer(step: Step) -> Answered:
 
 
 def with_status(step: Step, status: int) -> Answered:
-    """The step's answer with another status."""
+    """The step's answer with a different status."""
     return _answer(step)._replace(status=status)
 
 
@@ -255,37 +289,37 @@ def call_of(step: Step) -> str:
 
 
 def _check_same_price(baseline: Run, run: Run, what: str) -> None:
-    """A price that comes out in spite of a fault is the right one, or one that the service refuses (MONEY-9)."""
+    """A price that results despite a fault is right, or the service refuses it (MONEY-9)."""
     if run.failure is not None or not isinstance(run.value, Quote):
         return
     check_quote(run.value)
     same = all(getattr(run.value, name) == getattr(baseline.value, name) for name in ("total", "tax", "consumer_pays"))
     refused = run.value.charged not in (None, run.value.consumer_pays)
-    assert same or refused, f"MONEY-9: with {what}, the order is priced all the same: {run.value}"
+    assert same or refused, f"MONEY-9: with {what}, the order is still priced: {run.value}"
 
 
 def _check_proven(baseline: Run, run: Run, step: Step, answer: Answered, what: str) -> None:
-    """An order that is told as placed was placed, one that is told as refused was not."""
+    """An order reported as placed was placed; an order reported as refused was not."""
     if run.failure is None:
         check_placed(run.answer, after_fault=True)
         told = run.answer.provider_order_id == baseline.answer.provider_order_id
         asked_again = len(run.exchanges) > step.number + 1
         assert told and (not step.exchange.places_order or asked_again), (
-            f"SUB-5: {what} is told as a placed order ({run.answer}); nothing proves one"
+            f"SUB-5: {what} is reported as a placed order ({run.answer}); nothing proves one"
         )
         return
     _check_unrefused(run, step, what, by_answer=answer.status == 200)
     if step.exchange.places_order and answer.status in DOOR:
-        assert run.proves_no_order, f"SUB-5: {what} proves that no order stands"
+        assert run.proves_no_order, f"SUB-5: {what} proves that no order exists"
 
 
 def _check_unrefused(run: Run, step: Step, what: str, *, by_answer: bool = False) -> None:
-    """Once an order may stand, nothing says that none does. ``by_answer``: unless the answer itself does."""
+    """Once an order may exist, nothing claims that none does. ``by_answer``: unless the answer itself does."""
     if step.placed:
-        assert not run.proves_no_order, f"SUB-5: {what}, after the order was placed: told as {run.failure!r}"
+        assert not run.proves_no_order, f"SUB-5: {what}, after the order was placed: reported as {run.failure!r}"
     elif step.exchange.places_order and not by_answer and not _turned_away(run):
         assert not run.proves_no_order, (
-            f"SUB-5: {what} proves nothing, an order may stand; it is told as {run.failure!r}"
+            f"SUB-5: {what} proves nothing, an order may exist; but it is reported as {run.failure!r}"
         )
 
 

@@ -1,6 +1,6 @@
 """At most one order per submission, at a provider whose connection breaks at the worst moments (SUB-2, SUB-5).
 
-Here the provider itself is asked: the requests arrive, it carries them out, and only its answers go astray.
+This uses the provider itself: the requests arrive, it executes them, and only its answers are lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from levelup_ov.testing.provider import Sample
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, lost, unreachable
 
 LARGEST_TRACE = 2048
-"""Bytes of the largest trace: ids, no contents."""
+"""The most bytes of a trace: ids, no contents."""
 
 
 class Placing:
@@ -41,10 +41,10 @@ class Placing:
     def test_an_order_that_never_went_out_is_not_placed(self, bench: Bench, sample: Sample) -> None:
         order, before = bench.order(sample), bench.held()
         run = bench.submit(order, sample.tender, _when_placing(unreachable))
-        assert run.failure is not None, "SUB-5: an order that never went out is told as placed"
-        assert run.proves_no_order, f"SUB-5: it is proven that no order stands; that is told as {run.failure!r}"
+        assert run.failure is not None, "SUB-5: an order that was never sent is reported as placed"
+        assert run.proves_no_order, f"SUB-5: it is proven that no order exists; that is reported as {run.failure!r}"
         assert bench.held() == before, (
-            "SUB-2: the call that says places_order=True was not sent, yet an order stands: another call places it"
+            "SUB-2: the call that says places_order=True was not sent, yet an order exists: another call places it"
         )
         if bench.provider.adapter.recovery == "look_up" and bench.provider.reacts:
             for trace in run.traces:
@@ -64,14 +64,14 @@ class Placing:
         run = bench.submit(order, sample.tender, _when_placing(fault))
         _check_sent_once(usual, run, order, what)
         assert before is None or bench.held() == before + 1, (
-            f"SUB-2: {what}: the provider now holds {bench.held()} orders, it held {before}"
+            f"SUB-2: {what}: the provider now has {bench.held()} orders, before it had {before}"
         )
         _check_traces(run, order)
         if run.failure is None:
-            check_placed(run.answer, after_fault=True)  # the adapter found it out by itself
+            check_placed(run.answer, after_fault=True)  # the adapter reconciled it by itself
         else:
             assert not run.proves_no_order, (
-                f"SUB-5: an order stands and {what}: that is told as {run.failure!r}, as if there were none"
+                f"SUB-5: an order exists and {what}: that is reported as {run.failure!r}, as if there were none"
             )
         if not bench.provider.reacts:
             return
@@ -80,8 +80,8 @@ class Placing:
         for placed in found:
             assert isinstance(placed, Placed), f"SUB-5: {what}, and recovery ({_recovery(bench)}) finds no order"
             check_placed(placed, after_fault=True)
-        assert found[0].provider_order_id == found[1].provider_order_id, "SUB-5: recovering twice gives two orders"
-        assert before is None or bench.held() == before + 1, "SUB-2: recovering an order placed another"
+        assert found[0].provider_order_id == found[1].provider_order_id, "SUB-5: recovering twice returns two orders"
+        assert before is None or bench.held() == before + 1, "SUB-2: recovering an order placed another one"
 
     def _recover(self, bench: Bench, order: Order, sample: Sample, trace: Any) -> Any:
         if _recovery(bench) == "look_up":
@@ -101,11 +101,11 @@ def _when_placing(fault: Fault) -> Fault:
 
 
 def _check_sent_once(usual: Run, run: Run, order: Order, what: str) -> None:
-    """The placing call went out once; or again and again alike, under a reference that the provider honours."""
+    """The placing call was sent once; or repeatedly but unchanged, under a reference that the provider honors."""
     assert run.placing, f"SUB-2: no call of the submission says places_order=True. {run.story()}"
     if all(exchange.repeatable for exchange in run.placing):
         said = {(exchange.url, exchange.body) for exchange in run.placing}
-        assert len(said) == 1, f"SUB-2: {what}, and another order is sent instead of the same again"
+        assert len(said) == 1, f"SUB-2: {what}, and a different order is sent instead of the same one"
         exchange = run.placing[0]
         text = "\n".join([*exchange.values(), *exchange.headers.values()])
         assert order.reference and order.reference in text, (

@@ -1,6 +1,6 @@
-"""What is paid, and for what: amounts read right or not at all, and the basket that was ordered (MONEY, ITEM-11).
+"""Prices and baskets: amounts are read right or not at all, and the basket is the ordered one (MONEY, ITEM-11).
 
-Most of it is played back: the adapter's own exchanges, with one member of one answer changed.
+Most tests play back the adapter's own exchanges, with one member of one answer changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Quote
 from levelup_ov.errors import Refused
-from levelup_ov.testing.amounts import MISPRINTS, Path, Place, changed, places, read, shifted, written
+from levelup_ov.testing.amounts import MISPRINTS, AmountPath, Path, changed, places, read, shifted, written
 from levelup_ov.testing.changes import MOST, Change
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.outcomes import Step, at_step, call_of, record
@@ -32,29 +32,33 @@ class Pricing:
     """Prices and baskets."""
 
     def names(self, provider_id: str) -> set[str]:
-        """As :meth:`levelup_ov.testing.translation.Translation.names`."""
+        """See :meth:`levelup_ov.testing.translation.Translation.names`."""
         raise NotImplementedError
 
     @pytest.mark.rule("MONEY-10")
     def test_a_price_that_changed_since_the_validation_is_refused(self, bench: Bench, sample: Sample) -> None:
-        """The provider is told to charge more; or the validation was told another price than it has."""
+        """Make the provider charge more; or make the validation see a different price."""
         bench.needs_reactions()
         dearer = bench.provider.dearer or nullcontext
         order = bench.order(sample)
         quoted = bench.validate(order) if bench.provider.dearer else _misled(bench, order)
         if quoted is None:
-            pytest.skip("the provider's price cannot be changed consistently on the line; give Provider.dearer")
+            pytest.skip("the provider's price cannot be changed consistently in its answers; set Provider.dearer")
         quote: Quote = quoted.answer
-        members = {"cart": quote.cart, "account": quote.account or order.account, "user": order.user}
+        members = {
+            "cart": quote.cart,
+            "customer_account": quote.customer_account or order.customer_account,
+            "user": order.user,
+        }
         final, before = bench.order(sample, **members), bench.held()
         with dearer():
             run = bench.submit(final, sample.tender)
         assert isinstance(run.failure, Refused), (
-            f"MONEY-10: validated for {quote.consumer_pays} cents, the order costs another price now, and is placed "
-            f"all the same ({run.value or run.failure!r}): keep the price in Quote.cart and compare, or send it along"
+            f"MONEY-10: validated for {quote.consumer_pays} cents, the order now has another price, but is still "
+            f"placed ({run.value or run.failure!r}): keep the price in Quote.cart and compare, or send it along"
         )
-        assert run.failure.code == "price_changed", f"MONEY-10: another price is refused with {run.failure.code}"
-        assert run.proves_no_order and bench.held() == before, "MONEY-10: an order was placed at another price"
+        assert run.failure.code == "price_changed", f"MONEY-10: a changed price is refused with {run.failure.code}"
+        assert run.proves_no_order and bench.held() == before, "MONEY-10: an order was placed at a changed price"
 
     @pytest.mark.rule("MONEY-1", "MONEY-9")
     def test_an_amount_that_is_written_otherwise_is_not_misread(self, bench: Bench, sample: Sample) -> None:
@@ -107,11 +111,11 @@ class Pricing:
                            else bench.validate(baseline.order, fault))  # fmt: skip
                     what = f"ITEM-11: {change.what} in the answer to {call_of(step)}"
                     assert run.failure is not None or _asked_again(run, step), (
-                        f"{what}, and nobody compares it with the order: told as {run.value}"
+                        f"{what}, but is not compared with the order: reported as {run.value}"
                     )
                     if step.placed or step.exchange.places_order:
                         assert run.failure is None or not run.proves_no_order, (
-                            f"SUB-5: {what}, after the order was placed: told as {run.failure!r}"
+                            f"SUB-5: {what}, after the order was placed: reported as {run.failure!r}"
                         )
 
     def _other_baskets(self, answer: Answered, items: tuple[Item, ...]) -> list[Change]:
@@ -123,10 +127,10 @@ class Pricing:
                 named = _named(row, ids)
                 if named is None:
                     continue
-                where = Place((*path, position), row).name
+                where = AmountPath((*path, position), row).name
                 other = _renamed(row, ids[named])
                 for what, changed_rows in (
-                    (f"a line more, like {where}, of another item", [*rows, other]),
+                    (f"an extra line, like {where}, of another item", [*rows, other]),
                     (f"{where} is of another item", [*rows[:position], other, *rows[position + 1 :]]),
                     (f"{where} is missing", [*rows[:position], *rows[position + 1 :]]),
                 ):
@@ -149,7 +153,7 @@ def _asked(exchange: Exchange) -> tuple[str, str, bytes]:
 
 
 def _is_shown_again(step: Step, steps: list[Step]) -> bool:
-    """Whether a basket is not filled yet: a later call to the same address shows it again."""
+    """Whether a basket is not complete yet: a later call to the same address shows it again."""
     one = step.exchange
     later = (each.exchange for each in steps[step.number + 1 :])
     return not one.places_order and any(
@@ -158,12 +162,12 @@ def _is_shown_again(step: Step, steps: list[Step]) -> bool:
 
 
 def _asked_again(run: Run, step: Step) -> bool:
-    """Whether the adapter went on to ask for what it had been told wrong."""
+    """Whether the adapter then requested what the wrong answer named."""
     return any(each.method == "GET" and not each.places_order for each in run.exchanges[step.number + 1 :])
 
 
 def _misled(bench: Bench, order: Order) -> Run | None:
-    """A validation to which the provider's answers name a price that is higher by :data:`MORE`, if it believes one."""
+    """A validation that reads a price higher by :data:`MORE` in the provider's answers, if it accepts one."""
     plain: Quote = bench.validate(order).answer
     known = {plain.food, plain.total, plain.consumer_pays, *([plain.charged] if plain.charged else [])}
     for amounts in (known, {plain.consumer_pays}, known - {plain.food}):
@@ -178,14 +182,14 @@ def _misled(bench: Bench, order: Order) -> Run | None:
 
 
 def _price(run: Run) -> tuple[int, ...] | None:
-    """The amounts that are told; None where none are: a failure, or a price that the service refuses."""
+    """The reported amounts; None if there are none: a failure, or a price that the service refuses."""
     if run.failure is not None or run.value.charged not in (None, run.value.consumer_pays):
         return None
     return tuple(getattr(run.value, name) for name in ("total", "tax", "consumer_pays"))
 
 
-def _counts(bench: Bench, baseline: Run, step: Step, place: Place) -> bool:
-    """Whether anything depends on an amount: another one there makes another price, or none."""
+def _counts(bench: Bench, baseline: Run, step: Step, place: AmountPath) -> bool:
+    """Whether anything depends on an amount: a different value there changes or removes the price."""
     value = place.value
     another = str(Decimal(value.replace(",", ".")) + 77) if isinstance(value, str) else value + 77
     fault = at_step(baseline, step.number, _answering(changed(_answer(step), place, another)))
@@ -196,8 +200,8 @@ def _check_read(baseline: Run, run: Run, what: str, means: bool) -> None:
     told, right = _price(run), _price(baseline)
     if told is None:
         return
-    assert told == right, f"{what}, and is misread: {told} for {right} (total, tax, all that is paid)"
-    assert means, f"{what}, and is read as if it were not: {told}"
+    assert told == right, f"{what}, and is misread: {told} instead of {right} (total, tax, amount paid)"
+    assert means, f"{what}, and is read as if it were right: {told}"
 
 
 def _prices(menu: Menu) -> dict[str, int | None]:
@@ -218,7 +222,7 @@ def _lists(value: Any, path: Path = ()) -> Iterator[tuple[Path, list[Any]]]:
 
 
 def _named(row: Any, ids: dict[str, set[str]]) -> str | None:
-    """What of the order a row of a list is about, by a member of its own or of an object in it."""
+    """Which part of the order a row is about, judging by its members or those of an object in it."""
     own = [member for member in row.values() if not isinstance(member, (dict, list))]
     own += [inner for member in row.values() if isinstance(member, dict)
             for inner in member.values() if not isinstance(inner, (dict, list))]  # fmt: skip
@@ -227,7 +231,7 @@ def _named(row: Any, ids: dict[str, set[str]]) -> str | None:
 
 
 def _renamed(row: Any, names: set[str]) -> Any:
-    """The row about something that nobody ordered."""
+    """The row, about something that was not ordered."""
     if isinstance(row, dict):
         return {name: _renamed(member, names) for name, member in row.items()}
     if isinstance(row, list):

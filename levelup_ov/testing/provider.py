@@ -1,4 +1,4 @@
-"""What a partner says of a provider: how it is reached, orders that it takes, and orders that it refuses."""
+"""A partner's description of a provider: how to reach it, orders that it accepts, and orders that it refuses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def _now() -> datetime:
 class Provider:
     """A provider or a stand-in, and the account that the suite orders with.
 
-    ``account``: its settings as the accounts file would give them; what they leave out has its declared default.
+    ``account``: its settings as in the accounts file; missing settings have their declared defaults.
     ``transport``: how it is reached; by default over HTTP. ``Transport(pool_size=1, in_process={"host": app})``
     reaches a WSGI application, :class:`~levelup_ov.transport.tap.Playback` plays recordings.
-    ``orders``: all orders that the provider holds, where it can tell; the suite counts them. Each as the provider
-    shows it, with its id and its lines (an object or list of JSON): the suite then compares what is held, too.
-    ``reacts``: False for recordings, which answer the same whatever is asked.
-    ``clock``: the provider's present, as an aware time.
-    ``dearer``: makes everything cost more for the time of a ``with`` block, where the provider can be told to.
-    ``kept``: what the suite found out about the provider, so that no test asks for it again.
+    ``orders``: all orders of the provider, if it can list them; the suite counts them. If each is in the provider's
+    form, with its id and its lines (an object or list of JSON), the suite also compares the contents.
+    ``reacts``: False for recordings, which answer the same to every request.
+    ``clock``: the provider's current time, aware.
+    ``dearer``: makes everything cost more during a ``with`` block, if the provider can do that.
+    ``kept``: what the suite has read from the provider, so that it reads it only once.
     """
 
     adapter: type[Adapter]
@@ -61,7 +61,7 @@ class Sample:
 class Refusal:
     """An order that the provider refuses, and the code of :mod:`levelup_ov.errors` that says why.
 
-    ``at_submission``: it can be priced, and is refused when it is placed.
+    ``at_submission``: it can be priced, but is refused when it is placed.
     """
 
     code: str

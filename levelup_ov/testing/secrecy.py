@@ -1,4 +1,4 @@
-"""Secrets and accounts: canaries that no error, log line or printed result may hold (ERR-4, PAY-2, META-6, META-7)."""
+"""Secrets and accounts: canaries that no error, log or printed result may contain (ERR-4, PAY-2, META-6, META-7)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEEPS_SECRETS = re.compile(r"authorization|cookie|token|session|(?<!idempotency
 """Headers whose values are secrets."""
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({})))
-"""What a line of the log has anyway: names, numbers of lines, times."""
+"""Fields that every log line has: names, line numbers, times."""
 
 
 class Secrecy:
@@ -41,7 +41,7 @@ class Secrecy:
         with caplog.at_level(logging.DEBUG):
             quoted = bench.validate(bench.order(sample))
             quote: Quote = quoted.answer
-            members = {"cart": quote.cart, "account": quote.account} if bench.provider.reacts else {}
+            members = {"cart": quote.cart, "customer_account": quote.customer_account} if bench.provider.reacts else {}
             placed = bench.submit(bench.order(sample, **members), tender)
             placed.answer
             order = bench.order(sample)
@@ -67,47 +67,52 @@ class Secrecy:
             run = bench.submit(order, tender, _echo(usual, number, refused))
             if run.failure is None:
                 continue
-            # What the service itself masks, as it does: the account's settings, the card, what came back sealed.
-            known = [*_secrets(bench, tender), *order.account.values(), *order.cart.values(), *run.session.secrets]
+            # What the service itself masks: the account's settings, the card, and returned sealed values.
+            known = [
+                *_secrets(bench, tender),
+                *order.customer_account.values(),
+                *order.cart.values(),
+                *run.session.secrets,
+            ]
             told = scrub(run.failure.message, known)
             spoken = [Secret(value) for value in _header_secrets(run)]
             spoken += [Secret(value) for value in _made_up(usual, run)]
-            _check_silent(told, spoken, "an error that says back what was sent; use session.conceal()")
+            _check_silent(told, spoken, "an error repeats what was sent; use session.conceal()")
             for record in run.session.calls:
                 _check_silent(record.path, [*known, *spoken], "the path of a call, which is logged")
 
     @pytest.mark.rule("META-1", "META-6")
     def test_no_account_is_taken_over_by_its_address(self, bench: Bench, sample: Sample) -> None:
-        if not bench.provider.adapter.creates_accounts:
-            pytest.skip("the adapter declares creates_accounts = False")
+        if not bench.provider.adapter.creates_customer_accounts:
+            pytest.skip("the adapter declares creates_customer_accounts = False")
         bench.needs_reactions()
         first: Order = bench.order(sample)
         made: Quote = bench.validate(first).answer
-        if not made.account:
+        if not made.customer_account:
             pytest.skip(f"guests can order at {sample.location}: no account was made")
         stranger: Quote = bench.validate(bench.order(sample, user=first.user)).answer
-        assert stranger.account != made.account, (
-            "META-6: somebody with the same e-mail address and no credentials is given the account made before"
+        assert stranger.customer_account != made.customer_account, (
+            "META-6: a guest with the same e-mail address but no credentials gets the existing account"
         )
-        again = bench.validate(bench.order(sample, user=first.user, account=made.account))
-        kept = again.answer.account or made.account
-        assert kept == made.account, "META-1: the credentials came back, and yet another account was made"
+        again = bench.validate(bench.order(sample, user=first.user, customer_account=made.customer_account))
+        kept = again.answer.customer_account or made.customer_account
+        assert kept == made.customer_account, "META-1: the credentials were sent back, but another account was made"
 
     @pytest.mark.rule("META-7")
     def test_what_comes_back_to_the_adapter_is_a_secret(self, bench: Bench, sample: Sample) -> None:
         quote: Quote = bench.validate(bench.order(sample)).answer
-        for name, value in {**quote.cart, **quote.account}.items():
-            assert isinstance(value, Secret), f"META-7: {name} of a quote is no Secret"
+        for name, value in {**quote.cart, **quote.customer_account}.items():
+            assert isinstance(value, Secret), f"META-7: {name} of a quote is not a Secret"
 
 
 def _tender(bench: Bench, sample: Sample) -> Tender:
-    """A card where one is taken: it has the most to hide."""
+    """A card, if one is accepted: it has the most to hide."""
     tenders = bench.place(sample.location).location.tenders
     return CARD if "credit_card" in (bench.provider.adapter.tenders if tenders is None else tenders) else sample.tender
 
 
 def _secrets(bench: Bench, tender: Tender, quoted: Run | None = None) -> list[Secret]:
-    # A default is no secret: it stands in the adapter.
+    # A default is not a secret: it is in the adapter's source.
     defaults = {setting.default for setting in bench.provider.adapter.settings.values()}
     given = bench.account.settings.values()
     found = [value for value in given if isinstance(value, Secret) and value.reveal() not in defaults]
@@ -115,8 +120,8 @@ def _secrets(bench: Bench, tender: Tender, quoted: Run | None = None) -> list[Se
         found += [CARD.number, CARD.cvv]
     if quoted is not None:
         quote: Quote = quoted.answer
-        # What a cart holds may be no more than an order's id; an account is credentials, or an address.
-        found += [value for name, value in quote.account.items() if not _is_address(value)]
+        # A cart may contain only an order's id; an account contains credentials or an address.
+        found += [value for name, value in quote.customer_account.items() if not _is_address(value)]
     return found
 
 
@@ -144,9 +149,9 @@ def _logged(record: logging.LogRecord) -> str:
 def _check_silent(text: str, secrets: list[Secret], where: str) -> None:
     for secret in secrets:
         value = secret.reveal()
-        # A CVV is short: not as a part of a number, nor as a group of a UUID.
+        # A CVV is short, so it does not count inside a number or as a group of a UUID.
         if value and re.search(rf"(?<![\w-])(?<!\d\.){re.escape(value)}(?!\w|-\w|\.\d)", text):
-            # Not an assert: what it showed would hold the secret.
+            # Not an assert, because its output would contain the secret.
             pytest.fail(f"ERR-4: a secret ({_kind(secret)}) is found in {where}", pytrace=False)
 
 
@@ -156,7 +161,7 @@ def _kind(secret: Secret) -> str:
 
 
 def _refused(bench: Bench, sample: Sample) -> Answered | None:
-    """What the provider itself says when it refuses this order; None where the adapter does not ask it."""
+    """The provider's own answer when it refuses this order; None if the adapter does not ask it."""
     run = bench.submit(bench.order(sample), sample.tender)
     return run.exchanges[-1].answer if run.exchanges and isinstance(run.failure, Refused) else None
 
@@ -167,7 +172,7 @@ def _each(usual: Run, answer: Answered) -> Iterator[Fault]:
 
 
 def _echo(usual: Run, number: int, refused: Answered) -> Fault:
-    """The refusal, saying back the whole request."""
+    """The refusal, with the whole request echoed in it."""
 
     def answer(exchange: Exchange, forward: Forward) -> Answered:
         words = " ".join([*exchange.headers.values(), *exchange.values()])
@@ -184,7 +189,7 @@ def _header_secrets(run: Run) -> Iterator[str]:
 
 
 def _made_up(usual: Run, run: Run) -> Iterator[str]:
-    """What stands in this run where a secret that the adapter made up stood in the usual one."""
+    """The values in this run that replace secrets which the adapter generated in the usual run."""
     account = {value.reveal() for value in getattr(usual.value, "account", {}).values() if not _is_address(value)}
     for one, other in zip(usual.exchanges, run.exchanges):
         for before, now in zip(one.values(), other.values()):

@@ -1,4 +1,4 @@
-"""What an adapter declares and what it shows: locations and menus (LOC, MENU)."""
+"""An adapter's declarations, locations and menus (LOC, MENU)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Shape:
             "into its class, once it passes this suite"
         )
         tenders: frozenset[str] = getattr(adapter, "tenders", frozenset())
-        assert tenders and tenders <= set(get_args(TenderKind)), "PAY-3: declare `tenders`, what it can be paid with"
+        assert tenders and tenders <= set(get_args(TenderKind)), "PAY-3: declare `tenders`, how orders can be paid"
         assert adapter.fulfillments and adapter.fulfillments <= set(get_args(Fulfillment)), "EP-12: `fulfillments`"
         assert adapter.recovery in get_args(Recovery), "SUB-5: `recovery` is look_up or replay"
         overridden = adapter.find_order is not Adapter.find_order
@@ -46,7 +46,7 @@ class Shape:
     @pytest.mark.rule("LOC-1", "LOC-2", "EP-7", "PAY-3")
     def test_locations(self, bench: Bench) -> None:
         locations = bench.do(lambda adapter, session: adapter.list_locations(session)).answer
-        assert locations, "LOC-1: there is no location"
+        assert locations, "LOC-1: there are no locations"
         ids = [location.provider_id for location in locations]
         assert len(set(ids)) == len(ids), f"LOC-1: ids of locations are not unique: {ids}"
         for location in locations:
@@ -99,7 +99,9 @@ def _check_location(bench: Bench, location: Location) -> None:
     )
     assert set(location.hours) == set(WEEKDAYS), f"LOC-2: hours of location {name} need all seven days"
     for coordinate in (location.latitude, location.longitude):
-        assert coordinate is None or isinstance(coordinate, Decimal), f"LOC-1: {coordinate!r} of {name} is no Decimal"
+        assert coordinate is None or isinstance(coordinate, Decimal), (
+            f"LOC-1: {coordinate!r} of {name} is not a Decimal"
+        )
     tenders = bench.provider.adapter.tenders
     assert location.tenders is None or location.tenders <= tenders, (
         f"PAY-3: location {name} takes {set(location.tenders)}, the adapter declares {set(tenders)}"

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from levelup_ov.testing.harness import Bench, Clock
-from levelup_ov.testing.identity import Identity
+from levelup_ov.testing.identity import Echoes
 from levelup_ov.testing.mixing import Mixing
 from levelup_ov.testing.outcomes import Outcomes
 from levelup_ov.testing.placing import Placing
@@ -16,6 +16,7 @@ from levelup_ov.testing.pricing import Pricing
 from levelup_ov.testing.provider import Provider, Refusal, Sample
 from levelup_ov.testing.secrecy import Secrecy
 from levelup_ov.testing.shape import Shape
+from levelup_ov.testing.tracking import StatusAnswers
 from levelup_ov.testing.translation import Translation
 from levelup_ov.transport import net
 from levelup_ov.transport import session as transport
@@ -24,12 +25,12 @@ _EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP
 _EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", Item("ITEM", 1)))'
 
 
-class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Pricing, Mixing, Secrecy):
-    """What every adapter must do. Subclasses are called ``Test...`` and give data, never tests of their own kind.
+class AdapterContract(Shape, Translation, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy, StatusAnswers):
+    """What every adapter must do. Subclasses are called ``Test...`` and contain data, not tests.
 
-    ``orders``: orders that the provider takes, by a name for each; with options, nested ones, more than one item.
-    ``refusals``: orders that it refuses, one for every way that it has.
-    ``provider``: a fixture of the module, that gives the :class:`~levelup_ov.testing.provider.Provider`.
+    ``orders``: orders that the provider accepts, by name; with options, nested options, several items.
+    ``refusals``: orders that it refuses, one for each of its reasons.
+    ``provider``: a fixture of the module that returns the :class:`~levelup_ov.testing.provider.Provider`.
     """
 
     orders: ClassVar[Mapping[str, Sample]] = {}
@@ -37,13 +38,13 @@ class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Pricing, 
 
     @pytest.fixture
     def bench(self, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Bench:
-        """The adapter at its provider. Nobody waits between attempts here, and orders begin at the last moment."""
+        """The adapter with its provider. Attempts have no pauses, and orders may start at the last moment."""
         monkeypatch.setattr(transport, "BACKOFF", 0.0)
         monkeypatch.setattr(transport, "HEARING_TIME", 0.05)
         clock = Clock()
         monkeypatch.setattr(net, "now", clock.now)
         monkeypatch.setattr(net, "sleep", clock.sleep)
-        # One for all tests of a provider: what it starts, such as TLS, takes longer than most tests.
+        # One for all tests of a provider: its start-up, such as TLS, takes longer than most tests.
         if "bench" not in provider.kept:
             provider.kept["bench"] = Bench(provider)
         bench: Bench = provider.kept["bench"]
@@ -53,18 +54,18 @@ class AdapterContract(Shape, Translation, Outcomes, Placing, Identity, Pricing, 
     def sample(self, request: pytest.FixtureRequest) -> Sample:
         """Each of the class's ``orders`` in turn."""
         if (name := request.param) is None:
-            pytest.fail(f"TODO (EP-4): give `orders` that the provider takes: {_EXAMPLE_SAMPLE}", pytrace=False)
+            pytest.fail(f"TODO (EP-4): list `orders` that the provider accepts: {_EXAMPLE_SAMPLE}", pytrace=False)
         return self.orders[name]
 
     @pytest.fixture
     def refusal(self, request: pytest.FixtureRequest) -> Refusal:
         """Each of the class's ``refusals`` in turn."""
         if (name := request.param) is None:
-            pytest.fail(f"TODO (ERR-2): give `refusals` of the provider: {_EXAMPLE_REFUSAL}", pytrace=False)
+            pytest.fail(f"TODO (ERR-2): list `refusals` of the provider: {_EXAMPLE_REFUSAL}", pytrace=False)
         return self.refusals[name]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Every test once for each order and refusal that it asks for."""
+        """Run every test once for each order and refusal that it requests."""
         for fixture, given in (("sample", self.orders), ("refusal", self.refusals)):
             if fixture in metafunc.fixturenames:
                 names: list[str | None] = [*given] or [None]

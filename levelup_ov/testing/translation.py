@@ -1,4 +1,4 @@
-"""What an order becomes on its way to the provider, and its price on the way back (ITEM, MONEY, TIME)."""
+"""How an order is translated for the provider, and its price back (ITEM, MONEY, TIME)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "with
 ADDRESS = DeliveryAddress("21 Blue Street", "Floor 9", "Boston", "MA", "02114", "knock twice at the side door")
 _IS_EMAIL, _NAMES_PHONE = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), re.compile("phone|mobile", re.IGNORECASE)
 AMOUNTS = (57, 115, 1999)
-"""Cents that a float of dollars gets wrong in one direction or the other."""
+"""Amounts in cents that floats of dollars get wrong, in one direction or the other."""
 
 
 class Translation:
-    """Orders and prices. Where a provider writes ids or times in a way of its own, override the two methods."""
+    """Orders and prices. If a provider has its own way to write ids or times, override the two methods."""
 
     def names(self, provider_id: str) -> set[str]:
-        """What the provider calls an item or option that our menu calls ``provider_id``."""
+        """The provider's names for an item or option with this ``provider_id`` in our menu."""
         return {provider_id, decode_path(provider_id)[-1]}
 
     def times(self, values: Iterable[str], zone: BaseTzInfo) -> set[datetime]:
@@ -55,7 +55,9 @@ class Translation:
                 wanted.update(frozenset(self.names(option.provider_id)) for option in item.options)
             for names, times in wanted.items():
                 found = sum(sent[name] for name in names)
-                assert found >= times, f"ITEM-1: the {what} sends {' or '.join(sorted(names))} {found} of {times} times"
+                assert found >= times, (
+                    f"ITEM-1: the {what} sends {' or '.join(sorted(names))} {found} instead of {times} times"
+                )
 
     @pytest.mark.rule("ITEM-6")
     def test_the_quantity_of_every_item_is_sent(self, bench: Bench, sample: Sample) -> None:
@@ -76,7 +78,7 @@ class Translation:
     @pytest.mark.rule("ITEM-8", "EP-11")
     def test_instructions_and_the_user_are_sent(self, bench: Bench, sample: Sample) -> None:
         noted = tuple(replace(item, special_instructions=f"{ITEM_NOTE} {n}") for n, item in enumerate(sample.items))
-        wanted = {f"the special instructions of item no. {n + 1}": f"{ITEM_NOTE} {n}" for n in range(len(noted))}
+        wanted = {f"the special instructions of item {n + 1}": f"{ITEM_NOTE} {n}" for n in range(len(noted))}
         order = bench.order(sample_of(sample, noted), special_instructions=NOTE)
         wanted["the special instructions of the order"] = NOTE
         text = _said(bench.submit(order, sample.tender))
@@ -93,7 +95,7 @@ class Translation:
         text = _said(bench.submit(bench.order(sample_of(sample, named)), sample.tender))
         for n in range(len(named)):
             found = text is None or f"Wilma {n} Guestly" in text
-            assert found, f"EP-11: recipient_name of item no. {n + 1} is dropped; send or refuse it"
+            assert found, f"EP-11: recipient_name of item {n + 1} is dropped; send or refuse it"
 
     @pytest.mark.rule("EP-11", "EP-12")
     def test_a_delivery_goes_to_its_address(self, bench: Bench, sample: Sample) -> None:
@@ -114,7 +116,7 @@ class Translation:
     @pytest.mark.rule("MONEY-1", "MONEY-3", "MONEY-4")
     def test_the_tip_is_sent_to_the_cent_and_is_no_part_of_the_food(self, bench: Bench, sample: Sample) -> None:
         if not bench.place(sample.location).location.accepts_tips("pickup"):
-            pytest.skip(f"location {sample.location} takes no tips")
+            pytest.skip(f"location {sample.location} accepts no tips")
         plain: Quote = bench.validate(bench.order(sample, tip=0)).answer
         for tip in AMOUNTS:
             order = bench.order(sample, tip=tip)
@@ -125,7 +127,7 @@ class Translation:
             assert tip in amounts, f"MONEY-4: a tip of {tip} cents is not sent as that with the order"
             if bench.provider.reacts:
                 check_quote(quote, adds_up=True)
-                assert quote.tip in (tip, None), f"MONEY-4: a tip of {tip} cents comes back as {quote.tip}"
+                assert quote.tip in (tip, None), f"MONEY-4: a tip of {tip} cents is returned as {quote.tip}"
                 assert quote.food == plain.food, f"MONEY-3: with a tip of {tip} cents the food costs {quote.food} cents"
 
     @pytest.mark.rule("MONEY-3", "MONEY-5", "MONEY-9")
@@ -138,7 +140,7 @@ class Translation:
                 continue  # what cannot be communicated is refused
             quote: Quote = run.answer
             check_quote(quote, adds_up=True)
-            assert quote.merchant_funded_discount == discount, "MONEY-5: the discount does not come back"
+            assert quote.merchant_funded_discount == discount, "MONEY-5: the discount is not returned"
             assert quote.food == plain.food, f"MONEY-3: with a discount of {discount} cents the food costs {quote.food}"
             assert discount in sent_amounts(run) or quote.charged is None, (
                 f"MONEY-5: a discount of {discount} cents is not sent as that, yet `charged` claims to account for it"
@@ -153,7 +155,7 @@ class Translation:
         placed: Placed = run.answer
         assert AMOUNTS[0] in sent_amounts(run) or not placed.charged, (
             f"MONEY-11: a discount of {AMOUNTS[0]} cents is not sent, yet `charged` claims that the provider took "
-            f"{placed.charged} cents: what the consumer pays is not known, give None"
+            f"{placed.charged} cents: what the consumer pays is unknown, use None"
         )
 
     @pytest.mark.rule("EP-14")
@@ -166,7 +168,7 @@ class Translation:
             run = bench.submit(order, sample.tender)
             if run.failure is not None:
                 assert isinstance(run.failure, Refused) and run.failure.code == "customer_refused", (
-                    f"EP-14: a user without {lacking} must be served, or refused as customer_refused; it is told as "
+                    f"EP-14: a user without {lacking} must be served, or refused as customer_refused, not reported as "
                     f"{run.failure!r}"
                 )
                 told = (run.failure.path or "").startswith("$.user")
@@ -175,7 +177,7 @@ class Translation:
                 continue
             made_up = [value for name, value in _named_values(run) if value not in known and (
                 _IS_EMAIL.fullmatch(value) if lacking == "email" else _NAMES_PHONE.search(name))]  # fmt: skip
-            assert not made_up, f"EP-14: the user gave no {lacking}, and {made_up[0]!r} is sent: nobody's is made up"
+            assert not made_up, f"EP-14: the user gave no {lacking}, and {made_up[0]!r} is sent: never invent one"
 
     @pytest.mark.rule("TIME-2", "TIME-5", "TIME-6", "TIME-9")
     def test_times_around_both_clock_changes_arrive_as_meant(self, bench: Bench, sample: Sample) -> None:
@@ -199,7 +201,7 @@ class Translation:
             if run.failure is None:
                 check_quote(run.answer)
                 soonest = run.answer.ready.soonest
-                assert soonest is None or soonest >= wanted, f"TIME-5: {desired.isoformat()} gives {soonest}, before it"
+                assert soonest is None or soonest >= wanted, f"TIME-5: for {desired.isoformat()}, {soonest} is earlier"
 
     @pytest.mark.rule("TIME-10", "TIME-4")
     def test_a_time_that_cannot_be_kept_is_refused(self, bench: Bench, sample: Sample) -> None:
@@ -208,7 +210,9 @@ class Translation:
         tomorrow = bench.provider.clock() + timedelta(days=1)
         order, before = bench.order(sample, desired_ready_time=tomorrow), bench.held()
         for run in (bench.validate(order), bench.submit(order, sample.tender)):
-            assert isinstance(run.failure, Refused), "TIME-10: an order for tomorrow is taken, and would be made now"
+            assert isinstance(run.failure, Refused), (
+                "TIME-10: an order for tomorrow is accepted, but would be prepared now"
+            )
             assert run.failure.code == "ready_time_unavailable", f"TIME-10: refused with {run.failure.code}"
         assert bench.held() == before, "TIME-10: an order for tomorrow was placed"
 
@@ -217,11 +221,11 @@ class Translation:
         somebody = bench.order(one)
         members = {"user": somebody.user, "reference": somebody.reference, "received_at": somebody.received_at}
         sent = [_steady(bench, bench.order(sample, **members)) for sample in (one, other)]
-        assert None in sent or sent[0] != sent[1], f"ITEM-6: {what} is dropped: whatever it is, the same is sent"
+        assert None in sent or sent[0] != sent[1], f"ITEM-6: {what} is dropped: it does not change what is sent"
 
 
 def check_quote(quote: Quote, *, adds_up: bool = False) -> None:
-    """That a quote is one: amounts in cents, aware times."""
+    """Check the types of a quote: amounts in cents, aware times."""
     amounts = {"food": quote.food, "tax": quote.tax, "tip": quote.tip, "charged": quote.charged,
                "merchant_funded_discount": quote.merchant_funded_discount,
                "provider_funded_discount": quote.provider_funded_discount}  # fmt: skip
@@ -238,12 +242,12 @@ def check_quote(quote: Quote, *, adds_up: bool = False) -> None:
 
 
 def values(run: Run) -> list[str]:
-    """Every value that was sent in a run, but for what was only read."""
+    """Every value that was sent in a run, except in reading calls."""
     return [value for exchange in run.exchanges if exchange.method != "GET" for value in exchange.values()]
 
 
 def _named_values(run: Run) -> Iterator[tuple[str, str]]:
-    """Every text that was sent as JSON, with the name of its member."""
+    """Every string that was sent as JSON, with the name of its member."""
     for exchange in run.exchanges:
         try:
             waiting: list[tuple[str, Any]] = [("", json.loads(exchange.body))]
@@ -265,7 +269,7 @@ def sent_times(run: Run, names: set[str]) -> int:
 
 
 def sent_amounts(run: Run) -> set[int]:
-    """Every amount that was sent, in cents: integers as they are, and numbers of dollars that are exact."""
+    """Every amount that was sent, in cents: integers as they are, and exact numbers of dollars."""
     amounts: set[int] = set()
     for value in values(run):
         digits = value.removeprefix("-")
@@ -280,17 +284,17 @@ def sent_amounts(run: Run) -> set[int]:
 
 
 def with_item(sample: Sample, place: int, item: Item) -> Sample:
-    """The sample with another item at a place."""
+    """The sample with one item replaced."""
     return sample_of(sample, (*sample.items[:place], item, *sample.items[place + 1 :]))
 
 
 def sample_of(sample: Sample, items: Iterable[Item]) -> Sample:
-    """The sample with other items."""
+    """The sample with different items."""
     return Sample(sample.location, *items, tender=sample.tender, **sample.members)
 
 
 def _said(run: Run) -> str | None:
-    """All that was sent; None where the order is refused."""
+    """Everything that was sent; None if the order is refused."""
     if isinstance(run.failure, Refused):
         assert run.proves_no_order, f"SUB-5: the refusal must prove that nothing was placed: {run.failure!r}"
         return None
@@ -299,7 +303,7 @@ def _said(run: Run) -> str | None:
 
 
 def _steady(bench: Bench, order: Order) -> Counter[str] | None:
-    """What two validations of the same order send alike; None where the adapter refuses it by itself."""
+    """What two validations of the same order both send; None if the adapter itself refuses it."""
     runs = [bench.validate(order) for _ in range(2)]
     if any(isinstance(run.failure, Refused) and not values(run) for run in runs):
         return None

@@ -1,4 +1,4 @@
-"""Calls with a token that has to be fetched first, and ends: a client's login at its provider."""
+"""Calls with a token that must be fetched first and expires: a client's login at its provider."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from levelup_ov.transport import net
 from levelup_ov.transport.session import Reply, Session
 
 MARGIN = 30.0
-"""Seconds before its end at which a token is used no more."""
+"""Seconds before its expiry at which a token is no longer used."""
 RENEWAL_PAUSE = 60.0
-"""Seconds of a token's life in which a 401 is not taken for its end: logging in again would change nothing."""
+"""A 401 for a token younger than this many seconds does not mean that it expired: a new login would not help."""
 
 Fetch = Callable[[Session], tuple[Secret, float]]
-"""Logs in; gives a token and the seconds it lasts. May raise what any call raises."""
+"""Logs in; returns a token and its lifetime in seconds. May raise what any call raises."""
 
 
 class Login:
-    """The token of one account: fetched by one thread for all of them, and again when it ends."""
+    """The token of one account: fetched by one thread for all, and again when it expires."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -34,7 +34,7 @@ class Login:
     ) -> Reply:
         """:meth:`Session.call <levelup_ov.transport.session.Session.call>` with the token as its ``Authorization``.
 
-        A 401 proves that the call had no effect: it is sent once more if that brings another token.
+        A 401 proves that the call had no effect, so it is sent once more if there is a new token.
         """
 
         def send(token: Secret) -> Reply:

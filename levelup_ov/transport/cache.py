@@ -1,8 +1,8 @@
-"""Answers of providers that are kept for a while: menus and catalogues, nothing personal.
+"""A cache for answers of providers: menus and catalogs, nothing personal.
 
-What is kept are the bytes as they came, so that any store will do: this process's memory, or Redis where
-``REDIS_URL`` is set. Requests that want the same answer at once fetch it once: those of one process, and with
-Redis those of all.
+It stores the bytes as received, so that any store works: this process's memory, or Redis if ``REDIS_URL`` is set.
+Concurrent requests for the same answer fetch it once (single-flight): those of one process, and with Redis those of
+all processes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 
 KEPT_FOR = 24 * 3600
-"""Seconds for which an answer that is no longer fresh is kept, to be confirmed by its ETag."""
+"""Seconds for which a stale answer is kept, to be revalidated by its ETag."""
 CLAIMED_FOR = 5.0
-"""Seconds for which one process alone may fetch an answer; one that dies meanwhile holds the others up as long."""
+"""Seconds for which one process has the claim to fetch an answer; if it dies, the others wait this long."""
 MEMORY = 64 * 1024 * 1024
 """Bytes of answers kept in memory."""
 
 MAX_UNDERSTOOD = 4096
-"""Answers of which this process remembers that it has understood them."""
+"""How many answers this process remembers as readable."""
 
 _CLAIM_PAUSE = 0.05
-"""Seconds between two attempts to claim."""
+"""Seconds between attempts to claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +44,35 @@ class Kept:
     fresh_until: float
 
 
-class Store(Protocol):
-    """Where answers are kept. A store that fails raises nothing: it has nothing, and keeps nothing."""
+class CacheStore(Protocol):
+    """Where answers are stored. A store that fails raises nothing: it returns nothing and stores nothing."""
 
     def get(self, key: str) -> Kept | None:
-        """The answer kept under ``key``."""
+        """The answer stored under ``key``."""
 
     def put(self, key: str, kept: Kept) -> None:
-        """Keep an answer for :data:`KEPT_FOR` seconds at least, room permitting."""
+        """Store an answer for at least :data:`KEPT_FOR` seconds, if there is space."""
 
     def claim(self, key: str) -> bool:
-        """Whether this process may fetch the answer; False while another does, for :data:`CLAIMED_FOR` at most."""
+        """Whether this process may fetch the answer; False while another one does, for at most :data:`CLAIMED_FOR`."""
 
     def release(self, key: str) -> None:
-        """The answer has been fetched and put, or could not be."""
+        """Release the claim: the answer was fetched and stored, or could not be."""
 
 
 class MemoryStore:
-    """Keeps the answers used last, up to :data:`MEMORY` bytes."""
+    """Stores the most recently used answers, up to :data:`MEMORY` bytes."""
 
     def __init__(self, limit: int = MEMORY) -> None:
         self._limit = limit
         self._size = 0
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._size
 
     def get(self, key: str) -> Kept | None:
         with self._lock:
@@ -86,25 +91,25 @@ class MemoryStore:
                 self._size -= len(oldest.body)
 
     def claim(self, key: str) -> bool:
-        return True  # there is no other process, and its requests queue for a flight
+        return True  # there is no other process, and the requests of this one are single-flight
 
     def release(self, key: str) -> None:
         """Nothing is held."""
 
 
 class ResponseCache:
-    """Fresh answers from ``store``, everything else fetched once and kept, if it was understood."""
+    """Returns fresh answers from ``store``; fetches everything else once, and stores it if it is readable."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CacheStore) -> None:
         self._store = store
         self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
-        # Reading an answer costs as much as using it: once for each that is kept will do.
+        # Checking an answer costs as much as using it, so each stored one is checked only once.
         self._understood: OrderedDict[str, int] = OrderedDict()
 
     @property
-    def store(self) -> Store:
-        """Where the answers are kept."""
+    def store(self) -> CacheStore:
+        """The store of the answers."""
         return self._store
 
     def body(
@@ -115,11 +120,11 @@ class ResponseCache:
         fetch: Callable[[str], tuple[bytes | None, str]],
         check: Callable[[bytes], object],
     ) -> bytes:
-        """The answer kept under ``key``, at most ``seconds`` old.
+        """The answer stored under ``key``, at most ``seconds`` old.
 
-        ``fetch`` is given the ETag to ask with, maybe empty; it returns the body, None if unchanged, and
-        the new ETag. ``check`` reads a body and raises a :class:`~levelup_ov.domain.failure.Failure` for one that
-        cannot be used: it is given, but not kept, and one in the store counts as none.
+        ``fetch`` receives the ETag to send, maybe empty; it returns the body, None if unchanged, and the new ETag.
+        ``check`` reads a body and raises a :class:`~levelup_ov.domain.failure.Failure` if it is unusable: such an
+        answer is returned but not stored, and counts as absent if it is in the store.
 
         :raises Unanswered: ``fetch`` raised it, or another request's fetch outlasted ``deadline``.
         """
@@ -138,7 +143,7 @@ class ResponseCache:
                     )
                 body = kept.body
             elif not self._is_understood(key, body, check):
-                return body  # its reader says what is wrong with it
+                return body  # its reader reports the fault
             self._store.put(key, Kept(body, etag, time.time() + seconds))
             return body
 
@@ -163,7 +168,7 @@ class ResponseCache:
 
     @contextmanager
     def _flight(self, key: str, deadline: Deadline) -> Iterator[None]:
-        """Only one request at a time holds the flight of a key."""
+        """Single-flight: only one request at a time may fetch a key."""
         with self._lock:
             flight = self._flights.setdefault(key, _Flight())
             flight.passengers += 1
@@ -182,7 +187,7 @@ class ResponseCache:
 
     @contextmanager
     def _claim(self, key: str, deadline: Deadline) -> Iterator[None]:
-        """Only one process at a time holds the claim of a key."""
+        """Only one process at a time has the claim for a key."""
         while not self._store.claim(key):
             if deadline.remaining() <= _CLAIM_PAUSE:
                 raise _too_late()
@@ -213,10 +218,10 @@ def cache_key(
     headers: Mapping[str, str],
     body: bytes,
 ) -> str:
-    """One key for each thing that can be asked, giving nothing of it away.
+    """One key for each possible request, which reveals nothing about it.
 
-    ``account_headers`` are those of every call: other credentials there are another account under its name. An
-    ``Authorization`` among the call's own ``headers`` is left out, for a new token is no other account.
+    ``account_headers`` are those of every call: different credentials mean a different account with the same name.
+    An ``Authorization`` in the call's own ``headers`` is left out, because a new token is the same account.
     """
     own = {name.lower(): value for name, value in headers.items()}
     own.pop("authorization", None)

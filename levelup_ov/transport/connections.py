@@ -1,11 +1,11 @@
 """HTTP connections that keep a deadline: the part of :mod:`levelup_ov.transport.session` that knows urllib3.
 
-A socket's own timeout bounds one read, so a peer that drips a byte a second never trips it. Here every
-read, of headers and body alike, gets only what is left of the exchange's deadline. The connections also
-note when the first byte of a request goes out: the one proof that nothing was sent is that it did not.
+A socket's own timeout limits one read, so a peer that sends one byte a second never exceeds it. Here every read, of
+headers and body, gets only what is left of the exchange's deadline. The connections also record when the first byte
+of a request goes out: if none did, that is the proof that nothing was sent.
 
-A connection goes back to where it came from only when the exchange says so (:meth:`Exchange.settle`): what a
-provider still sends for one request must never be read as the answer to another.
+A connection returns to its pool only when the exchange says so (:meth:`Exchange.settle`): what a provider still sends
+for one request must never be read as the answer to another.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _REAL_SEND = HTTPAdapter.send
 
 
 class OwnConnections:
-    """The connections that one session keeps for itself, at most one for each origin."""
+    """A session's own connections, at most one per origin."""
 
     def __init__(self) -> None:
         self._kept: dict[Any, Any] = {}
 
     def take(self, pool: Any) -> Any:
-        """The one that is kept for the origin of ``pool``, if any."""
+        """The connection for the origin of ``pool``, if any."""
         return self._kept.pop(pool, None)
 
     def keep(self, pool: Any, connection: Any) -> None:
@@ -65,8 +65,8 @@ class OwnConnections:
 class SendState:
     """One request and its answer, as the connection sees them.
 
-    ``own``: the session's own connections; None: those of the account. ``last_look`` is called just before the
-    first byte of the request; what it raises keeps the request from being sent.
+    ``own``: the session's own connections; None: those of the account. ``last_look`` is called just before the first
+    byte of the request; if it raises, the request is not sent.
     """
 
     __slots__ = (
@@ -84,16 +84,16 @@ class SendState:
         self.deadline = deadline
         self.own = own
         self.sent: bool | None = None
-        """Whether a byte went out to the provider; None while nobody watches who could tell."""
+        """Whether a byte went out to the provider; None while no connection of ours is involved."""
         self.connected = False
         """Whether a new connection was opened for it."""
         self.held_back = False
-        """Whether it was kept from being sent here, for no fault of the provider."""
+        """Whether our side stopped it from being sent, through no fault of the provider."""
         self.is_tunneling = False
         self.is_answered = False
-        """Whether the head of its answer has come."""
+        """Whether the head of its answer has arrived."""
         self.surplus = False
-        """Whether more came than its answer."""
+        """Whether more than its answer arrived."""
         self.tls_sessions: TLSSessions | None = None
         self._last_look = last_look
         self._looked = False
@@ -101,7 +101,7 @@ class SendState:
         self._is_over = False
 
     def look(self) -> bool:
-        """The last look, once: whatever sends the request calls this just before. Whether there was one."""
+        """Take the last look, once: whatever sends the request calls this just before. Whether there was one."""
         if self._looked or self._last_look is None:
             return False
         try:
@@ -119,9 +119,9 @@ class SendState:
             self.tls_sessions.remember(sock)
 
     def hold(self, pool: Any, connection: Any) -> None:
-        """The connection is done with the answer; what becomes of it is decided by :meth:`settle`.
+        """The connection has finished the answer; :meth:`settle` decides whether it is reused.
 
-        Only the exchange's last connection can be used again. One that comes when the exchange is over is closed.
+        Only the exchange's last connection can be reused. One that arrives after the exchange is over is closed.
         """
         if self._held is not None and self._held[1] is not connection:
             self._held[1].close()
@@ -130,9 +130,9 @@ class SendState:
             self.settle(keep=False)
 
     def settle(self, *, keep: bool, understood: bool = False) -> None:
-        """Let the connection be used again, if ``keep``; otherwise close it.
+        """Allow reuse of the connection if ``keep``; otherwise close it.
 
-        It is reset unless the answer was ``understood``: what is still on its way to the provider is thrown away.
+        It is reset unless the answer was ``understood``, so that unsent data never reaches the provider.
         """
         self._is_over = True
         if self._held is None:
@@ -211,14 +211,14 @@ class _DeadlineResponse(http.client.HTTPResponse):
             self._exchange.begin_answer(self._reader.sock)
 
     def _close_conn(self) -> None:
-        """The answer was read to its end, or is given up."""
+        """The answer was read to its end, or abandoned."""
         if self._exchange is not None:
             self._reader.has_ended = True
             self._exchange.surplus = self._exchange.surplus or bool(self.fp.peek(1))
         super()._close_conn()  # type: ignore[misc]
 
     def close(self) -> None:
-        """Given up before its end, unless that was read."""
+        """Abandoned, unless it was read to its end."""
         if self._exchange is not None and self.fp is not None and not self._exchange.is_tunneling:
             net.reset(self._reader.sock)
         super().close()
@@ -227,7 +227,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
 class _DeadlineMixin(HTTPConnection):
     response_class: Any = _DeadlineResponse
     _head: bytes | None = None
-    """Empty: the head of a request with a body is awaited; not empty: it is held back for the body."""
+    """Empty: the head of a request with a body comes next; not empty: that head, held back until the body comes."""
 
     def _new_conn(self) -> Any:
         """Look up the name and connect to the first address that answers, both within one connect timeout."""
@@ -248,11 +248,11 @@ class _DeadlineMixin(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it is open and nothing waits on it; then an answer to the next request can come only after that."""
+        """Whether it is open without unread data, so that the next answer belongs to the next request."""
         return self.sock is not None and not net.is_readable(self.sock)
 
     def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Send head and body in one packet: they would cost two system calls, and the peer two wake-ups."""
+        """Send head and body in one packet, which saves a system call here and a wake-up of the peer."""
         self._head = b"" if isinstance(body, bytes) and body else None
         super().request(method, url, body, *args, **kwargs)
 
@@ -274,10 +274,10 @@ class _DeadlineMixin(HTTPConnection):
         super().send(data)
 
     def _look(self, exchange: SendState) -> None:
-        """Everything that speaks against sending, seen just before the first byte goes."""
-        # Without a last look no time has passed since the pool found the connection silent.
+        """The last check for anything that forbids sending, just before the first byte."""
+        # Without a last look, no time has passed since the pool found the connection quiet.
         if (exchange.look() or exchange.connected) and net.is_readable(self.sock):
-            # No request was sent on it, so this is no answer to one; or the peer has closed it.
+            # No request was sent on it, so this is not an answer; or the peer has closed it.
             raise ConnectionAbortedError("something waits on the connection")
         remaining = exchange.deadline.remaining()
         if remaining <= 0:
@@ -286,14 +286,14 @@ class _DeadlineMixin(HTTPConnection):
         net.limit_sending(self.sock, remaining)
 
     def close(self) -> None:
-        """Close; with a request on it that has no answer, reset, so that what was not sent yet never is."""
+        """Close. With an unanswered request on it, reset, so that unsent data is never sent."""
         exchange = current_exchange.get(None)
         if exchange is not None and exchange.sent and not exchange.is_answered and self.sock is not None:
             net.reset(self.sock)
         super().close()
 
     def _tunnel(self) -> None:
-        """Ask a proxy for a way through: of this, nothing goes to the provider."""
+        """Open a tunnel through a proxy; nothing of this reaches the provider."""
         exchange = current_exchange.get(None)
         if exchange is not None:
             exchange.is_tunneling = True
@@ -333,7 +333,7 @@ class _PoolMixin(HTTPConnectionPool):
         return connection or self._new_conn()
 
     def _put_conn(self, conn: Any) -> None:
-        """urllib3 is done with it, which says nothing about whether it may be used again."""
+        """urllib3 is finished with it, which does not mean that it may be reused."""
         if (exchange := current_exchange.get(None)) is None:
             super()._put_conn(conn)
         elif conn is not None:
@@ -353,7 +353,7 @@ class _TLSPool(_PoolMixin, HTTPSConnectionPool):
 
 
 class TLSSessions:
-    """The TLS sessions of one account by origin: a new connection resumes the last one, for a shorter handshake."""
+    """One account's TLS sessions by origin: a new connection resumes the last session, for a shorter handshake."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, ssl.SSLSession] = {}
@@ -363,9 +363,9 @@ class TLSSessions:
         return self._sessions.get(name or "")
 
     def remember(self, sock: Any) -> None:
-        """The session of a connection over which an answer has begun to come, unless it resumed the one that is kept.
+        """Store the session of a connection that has received data, unless it resumed the stored one.
 
-        To take it out costs as much as to resume it.
+        Reading a session costs as much as resuming it.
         """
         if not isinstance(sock, ssl.SSLSocket) or sock.session_reused or (session := sock.session) is None:
             return
@@ -385,8 +385,8 @@ class _ResumingContext(ssl.SSLContext):
 
 
 def tls_context() -> ssl.SSLContext:
-    """A verifying context, to be shared: building one parses the whole CA bundle."""
-    # As ssl.create_default_context() does, which can make none of another class.
+    """A shared verifying context, because building one parses the whole CA bundle."""
+    # As ssl.create_default_context() does, which cannot create a subclass.
     context = _ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
@@ -396,11 +396,11 @@ def tls_context() -> ssl.SSLContext:
 
 
 MAX_ORIGINS = 16
-"""Origins of one account that connections are kept for; a provider has one, two or three."""
+"""For how many origins of one account connections are pooled; a provider has up to three."""
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """requests' own adapter over these connections; one for each account, so that none share a pool."""
+    """requests' own adapter, using these connections; one per account, so that accounts share no pool."""
 
     def __init__(self, context: ssl.SSLContext, pool_size: int) -> None:
         self._context = context
@@ -418,7 +418,7 @@ class DeadlineAdapter(HTTPAdapter):
         return manager
 
     def send(self, request: PreparedRequest, *args: Any, **how: Any) -> Response:
-        """The answer to a request. Where something else stands in place of requests' own way, that takes it."""
+        """The answer to a request. If requests' own way to send was replaced, the replacement handles it."""
         exchange = current_exchange.get(None)
         if HTTPAdapter.send is not _REAL_SEND:
             if exchange is not None:
@@ -448,30 +448,30 @@ class DeadlineAdapter(HTTPAdapter):
             raise
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """From here on, whatever goes out goes through these connections."""
+        """From here on, everything goes out through these connections."""
         if (exchange := current_exchange.get(None)) is not None:
             exchange.sent, exchange.tls_sessions = False, self._tls_sessions
         return self._pool_of(*args, **kwargs)
 
     def _pool_of(self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
-        """The pool of a request's origin; to find it anew costs as much as to send the request."""
+        """The pool of a request's origin; finding it again would cost as much as sending the request."""
         if proxies:
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
         url = request.url or ""
         origin = url[: url.find("/", len("https://"))]
         if (pool := self._origins.get(origin)) is None:
-            # Never more than the pool manager keeps: what it drops, it closes.
+            # Never more than the pool manager keeps, because it closes what it drops.
             if len(self._origins) >= MAX_ORIGINS:
                 self._origins = {}
             pool = self._origins[origin] = super().get_connection_with_tls_context(request, verify, proxies, cert)
         return pool
 
     def request_url(self, request: PreparedRequest, proxies: Any) -> str:
-        """requests' own answer, without asking for a proxy where there is none."""
+        """requests' own answer, without looking for a proxy if there is none."""
         return super().request_url(request, proxies) if proxies else request.path_url
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        """Status, headers and stream; cookies and encodings, which requests would work out, are not wanted."""
+        """Status, headers and stream; requests would also parse cookies and encodings, which are not needed."""
         response = Response()
         response.request = req
         response.status_code, response.headers, response.raw = resp.status, CaseInsensitiveDict(resp.headers), resp

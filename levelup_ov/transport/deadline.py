@@ -1,4 +1,4 @@
-"""One clock for a whole request: how much of its time is left."""
+"""The deadline of a whole request: how much time is left."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.at = net.now() + seconds
+
+    def before(self, seconds: float) -> Deadline:
+        """A point in time ``seconds`` earlier."""
+        earlier = Deadline(0.0)
+        earlier.at = self.at - seconds
+        return earlier
 
     def remaining(self) -> float:
         """Seconds left; negative once it has passed."""

@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class InProcessAdapter(BaseAdapter):
-    """Runs each request in a thread of its own, so that a slow application cannot hold up a deadline.
+    """Runs each request in its own thread, so that a slow application cannot exceed a deadline.
 
-    An application that raises ``ConnectionAbortedError`` is seen to drop the connection without an answer.
+    An application that raises ``ConnectionAbortedError`` simulates a connection dropped without an answer.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -50,7 +50,7 @@ class InProcessAdapter(BaseAdapter):
         return response
 
     def _run(self, request: PreparedRequest, answer: list[HTTPResponse]) -> None:
-        """Put the application's answer into ``answer``; none is what a caller sees when a server drops a connection."""
+        """Put the application's answer into ``answer``; without one, the caller sees a dropped connection."""
         try:
             answer.append(self._call(request))
         except ConnectionAbortedError:
@@ -75,7 +75,7 @@ class InProcessAdapter(BaseAdapter):
         return HTTPResponse(io.BytesIO(content), headers=headers, status=int(status[:3]), preload_content=False)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Nothing stays open."""
 
 
 def _environ(request: PreparedRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading a provider's JSON: every member by type and path, or a clear error; never a guess."""
+"""Reading a provider's JSON: every member by type and path, or a clear error, never a guess."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from levelup_ov.errors import broken_protocol
 T = TypeVar("T")
 
 MAX_INTEGER = 2**31 - 1
-"""The largest integer that is read as a number: more is no count, and minutes or JSON could not hold it."""
+"""The largest integer that is read: more cannot be a count, and minutes or JSON could not represent it."""
 _NO_PRICE = object()
-"""A number that is read, and is no price of a menu."""
+"""A number that is not a valid menu price."""
 _AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
 _YEARS = range(1970, 9999)
-"""Times that every zone can show, a day before and after."""
+"""The times that every zone can represent, with a day's margin."""
 
 
 class JSONObject:
     """A JSON value of a provider with the path that led to it.
 
-    Each reader takes the member's name. A missing or null member gives ``default`` where one is given.
+    Each reader takes the member's name. For a missing or null member it returns ``default``, if passed.
 
     :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``, naming the path and what was
-        expected; the value itself is not repeated, it may be private.
+        expected; the value is not repeated, because it may be private.
     """
 
     __slots__ = ("path", "value")
@@ -42,7 +42,7 @@ class JSONObject:
         return self._read(name, "a string", lambda value: value if type(value) is str else None, default)
 
     def identifier(self, name: str, *default: T) -> str | T:
-        """An id: a string that is not empty, or an integer, given as a string."""
+        """An id: a non-empty string, or an integer, returned as a string."""
         return self._read(name, "an id", _identifier, default)
 
     def integer(self, name: str, *default: T) -> int | T:
@@ -54,23 +54,23 @@ class JSONObject:
         return self._read(name, "an amount in cents", lambda value: value if money.is_cents(value) else None, default)
 
     def dollars(self, name: str, *default: T) -> int | T:
-        """An amount in whole currency units with at most two places, given in cents."""
+        """An amount in whole currency units with at most two decimals, returned in cents."""
         return self._read(name, "an amount of money", _dollars, default)
 
     def amount(self, name: str, *default: T) -> int | T:
-        """An amount in whole currency units that is written as text, such as ``"12.50"``, given in cents.
+        """An amount in whole currency units that is written as a string, such as ``"12.50"``, returned in cents.
 
-        ASCII digits and at most two places after a point. A sign, a comma, a space or a third place is refused: it
-        may mean more than one amount.
+        ASCII digits and at most two decimals after a point. A sign, a comma, a space or a third decimal is refused,
+        because it may mean more than one amount.
         """
         return self._read(name, "an amount of money as text", _amount, default)
 
     def price(self, name: str) -> int | None:
-        """A price of a menu in cents; None for null and for any other number: what no menu can express (MENU-6)."""
+        """A menu price in cents; None for null and for any number that a menu cannot express (MENU-6)."""
         return self._read(name, "a number", lambda value: _price(value, value), (None,))
 
     def price_in_dollars(self, name: str) -> int | None:
-        """The same, given in whole currency units."""
+        """The same, written in whole currency units."""
         return self._read(name, "a number", lambda value: _price(value, _dollars(value)), (None,))
 
     def decimal(self, name: str, *default: T) -> Decimal | T:
@@ -86,7 +86,7 @@ class JSONObject:
         return self._read(name, "a time with an offset", _instant, default)
 
     def member(self, name: str) -> JSONObject:
-        """An object, for reading on."""
+        """An object, for further reading."""
         return JSONObject(
             self._read(name, "an object", lambda value: value if type(value) is dict else None, ()), self._path(name)
         )

@@ -1,8 +1,7 @@
-"""What the transport needs of the operating system: clock, resolver and sockets, in one place.
+"""What the transport uses from the operating system, in one place: clock, resolver and sockets.
 
-Everything else of the transport runs unchanged over other functions under these names, such as those of a
-simulated network. A socket is used by its ``settimeout``, ``sendall``, ``recv_into``, ``makefile("rb")`` and ``close``
-only.
+The rest of the transport also works with replacements for these functions, such as a simulated network. Of a socket
+it uses only ``settimeout``, ``sendall``, ``recv_into``, ``makefile("rb")`` and ``close``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from urllib3.util.ssltransport import SSLTransport
 from urllib3.util.wait import wait_for_read
 
 Address = tuple[Any, Any, int, str, Any]
-"""Family, kind, protocol, canonical name and address, as :func:`socket.getaddrinfo` gives them."""
+"""Family, kind, protocol, canonical name and address, as in :func:`socket.getaddrinfo`."""
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -29,7 +28,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 def now() -> float:
-    """Seconds of a clock that cannot be set and, where the system has one, counts the time of a suspended host."""
+    """Seconds of a clock that cannot be set and, if possible, includes the time that the host is suspended."""
     return time.clock_gettime(_CLOCK)
 
 
@@ -39,12 +38,12 @@ def sleep(seconds: float) -> None:
 
 
 def resolve(host: str, port: int, seconds: float) -> Sequence[Address]:
-    """The addresses of ``host``, within ``seconds``; a numeric one has only itself.
+    """The addresses of ``host``, within ``seconds``; a numeric host has only its own.
 
-    The system's own resolver knows no limit: it runs in a thread, one for all that ask for the same host.
+    The system's resolver has no time limit, so it runs in a thread, one for all requests for the same host.
 
-    :raises OSError: there is none; :class:`TimeoutError`: there was no answer in time.
-    :raises ValueError: ``host`` cannot be a name.
+    :raises OSError: there is no address; :class:`TimeoutError`: there was no answer in time.
+    :raises ValueError: ``host`` is not a valid name.
     """
     if (address := _numeric(host, port)) is not None:
         return [address]
@@ -68,7 +67,7 @@ def connect(addresses: Sequence[Address], seconds: float) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # One address that does not answer leaves the others their share of the time.
+            # An address that does not answer leaves time for the others.
             sock.settimeout(max((end - now()) / (len(addresses) - tried), 0.001))
             sock.connect(address)
             return sock
@@ -79,9 +78,9 @@ def connect(addresses: Sequence[Address], seconds: float) -> socket.socket:
 
 
 def is_readable(sock: Any) -> bool:
-    """Whether something waits to be read: bytes, or the end of the connection.
+    """Whether there is something to read: bytes, or the end of the connection.
 
-    The messages of TLS itself, such as its tickets, are none: they are taken in.
+    Messages of TLS itself, such as tickets, do not count: they are consumed.
     """
     if not isinstance(sock, (ssl.SSLSocket, SSLTransport)):
         return wait_for_read(sock, timeout=0.0)
@@ -103,22 +102,22 @@ def is_readable(sock: Any) -> bool:
 
 
 def limit_sending(sock: Any, seconds: float) -> None:
-    """Bound how long what is sent may wait in this host, and for its receipt; then the connection breaks."""
+    """Limit how long sent data may wait in this host and for its acknowledgment; then the connection breaks."""
     sock.settimeout(seconds)
     if _USER_TIMEOUT is not None:
         _outer(sock).setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, max(int(seconds * 1000), 1))
 
 
 def reset(sock: Any) -> None:
-    """Have the connection reset when it is closed: what it has not sent yet is thrown away, not delivered."""
+    """Reset the connection when it is closed: unsent data is discarded, not delivered."""
     try:
         _outer(sock).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     except OSError:
-        pass  # it is gone already
+        pass  # it is closed already
 
 
 def _outer(sock: Any) -> Any:
-    """What carries TLS within the TLS of a proxy; the socket itself for everything else."""
+    """The transport of TLS within a proxy's TLS; otherwise the socket itself."""
     return sock.socket if isinstance(sock, SSLTransport) else sock
 
 
@@ -133,7 +132,7 @@ def _numeric(host: str, port: int) -> Address | None:
 
 
 class _Lookup:
-    """One look-up, for everybody who waits for it."""
+    """One look-up, shared by all waiting threads."""
 
     def __init__(self, host: str, port: int) -> None:
         self._key = host, port
@@ -162,7 +161,7 @@ _lock = threading.Lock()
 
 
 def _forget_lookups() -> None:
-    """In a new process the threads of the old one do not run."""
+    """After a fork, the threads of the parent do not run."""
     global _lock
     _lock = threading.Lock()
     _lookups.clear()

@@ -1,4 +1,4 @@
-"""Whether an order may exist at the provider (SUB-2, SUB-5): the one place that knows, and that decides."""
+"""Decides whether an order may exist at the provider (SUB-2, SUB-5). Nothing else does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LastLook = Callable[[Mapping[str, Any] | None], None]
 class Placement:
     """One attempt to place the order of one submission.
 
-    Nothing exists before the placing call is about to be sent. :meth:`begin` asks ``last_look`` whether it still may
-    be sent; from then on an order may exist. Only proof ends that: no try of the call left the host, or the provider
-    answered every try and refused. A refusal proves nothing while another try is unanswered, and a refusal of any
+    No order exists before the placing call is about to be sent. :meth:`begin` asks ``last_look`` whether it may still
+    be sent; from then on, an order may exist. Only proof ends that: no try of the call left the host, or the provider
+    answered every try with a refusal. A refusal proves nothing while another try is unanswered, and a refusal of any
     later call proves nothing about the order.
 
-    ``last_look`` gets the trace that the adapter leaves, and raises a failure where nothing may be sent.
+    ``last_look`` receives the adapter's trace, and raises a failure if nothing may be sent.
     """
 
     def __init__(self, last_look: LastLook | None = None) -> None:
@@ -25,7 +25,7 @@ class Placement:
         self._is_unanswered = False
 
     def look(self, trace: Mapping[str, Any] | None) -> None:
-        """The last look: the call is ready, and not a byte of it was sent.
+        """Take the last look: the call is ready, and no byte of it was sent.
 
         :raises levelup_ov.domain.failure.Failure: do not send.
         """
@@ -33,7 +33,7 @@ class Placement:
             self._last_look(trace)
 
     def begin(self) -> None:
-        """The next thing that happens is that the placing call is sent, or its answer is here."""
+        """The placing call is sent next, or its answer is here."""
         self.may_exist = True
 
     def unanswered(self, *, before: bool, sent: bool) -> None:
@@ -53,5 +53,5 @@ class Placement:
         return not before and not sent
 
     def nothing_placed(self) -> None:
-        """The adapter goes on after a refused placing call, whose answer proved that there is no order."""
+        """The adapter continues after a refused placing call, whose answer proved that there is no order."""
         self.may_exist = self._is_unanswered

@@ -1,7 +1,7 @@
-"""Menus and catalogues kept in Redis, one copy for all processes and hosts of the service.
+"""Menus and catalogs in Redis, one copy for all processes and hosts of the service.
 
-Redis only saves calls: without it everything is asked of the provider. So it is given little time, and while it
-fails it is left alone.
+Redis only saves calls: without it, everything is fetched from the provider. So it gets little time, and while it
+fails it is not used.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from redis.retry import Retry
 from levelup_ov.transport.cache import CLAIMED_FOR, KEPT_FOR, Kept
 
 TIME_LIMIT = 0.2
-"""Seconds to connect to Redis, and to wait for it each time."""
+"""Seconds to connect to Redis, and to wait for each answer."""
 PAUSE = 30.0
-"""Seconds for which Redis is not asked again after it failed."""
+"""Seconds for which Redis is not used after a failure."""
 
 _PREFIX = "levelup_ov:answer:"
 _MARK = b"LOV1"
 _HEAD = struct.Struct(">4sIdH")
-"""The mark, a checksum of what comes after it, ``fresh_until``, the length of the ETag; ETag and body follow."""
+"""A marker, a checksum of the rest, ``fresh_until``, the length of the ETag; ETag and body follow."""
 _CONNECTIONS = 1024
-"""More than there are threads: the library's own limit would count as a failure of Redis."""
+"""More than the number of threads, because reaching the library's limit would count as a failure of Redis."""
 
 log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """A :class:`~levelup_ov.transport.cache.Store` in the Redis at ``url``.
+    """A :class:`~levelup_ov.transport.cache.CacheStore` in the Redis at ``url``.
 
-    ``secret`` is known to this deployment alone. Keys are made with it: they give nothing away, and of several
-    deployments that share a Redis none reads what another has kept.
+    ``secret`` is known only to this deployment. Keys are derived from it, so they reveal nothing, and deployments
+    that share a Redis do not read each other's entries.
 
-    :raises ValueError: ``url`` is no address of a Redis.
+    :raises ValueError: ``url`` is not a Redis URL.
     """
 
     def __init__(self, url: str, secret: bytes) -> None:
@@ -55,7 +55,7 @@ class RedisStore:
             socket_connect_timeout=TIME_LIMIT,
             retry=Retry(NoBackoff(), 0),
             max_connections=_CONNECTIONS,
-            # With protocol 3 the server may announce maintenance, and the library then waits for much longer.
+            # With protocol 3 the server may announce maintenance, and the library then waits much longer.
             protocol=2,
         )
         self._asked_again_at = 0.0
@@ -73,7 +73,7 @@ class RedisStore:
         return bool(self._ask(True, lambda: self._redis.set(name, b"", nx=True, px=round(CLAIMED_FOR * 1000))))
 
     def release(self, key: str) -> None:
-        # The claim may have ended and be another's by now: at worst something is fetched twice.
+        # The claim may have expired and belong to another process by now: at worst something is fetched twice.
         self._ask(None, lambda: self._redis.delete(self._name(key) + ":claimed"))
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class RedisStore:
         return _PREFIX + hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
 
     def _ask(self, otherwise: Any, command: Callable[[], Any]) -> Any:
-        """What the command gives; ``otherwise`` if Redis fails, or did so less than :data:`PAUSE` ago."""
+        """The result of the command; ``otherwise`` if Redis fails, or failed less than :data:`PAUSE` ago."""
         if time.monotonic() < self._asked_again_at:
             return otherwise
         try:
@@ -94,7 +94,7 @@ class RedisStore:
                 first = time.monotonic() >= self._asked_again_at
                 self._asked_again_at = time.monotonic() + PAUSE
             if first:
-                # Not the error's text: it may hold the address.
+                # Not the error's text, because it may contain the URL.
                 extra = {"failure": type(error).__name__, "pause_seconds": PAUSE}
                 log.warning("redis_unavailable", extra=extra)
             return otherwise
@@ -107,7 +107,7 @@ def _pack(kept: Kept) -> bytes:
 
 
 def _unpack(value: bytes) -> Kept | None:
-    """What :func:`_pack` was given; None if it did not make this."""
+    """The inverse of :func:`_pack`; None if the bytes are not from it."""
     if len(value) < _HEAD.size:
         return None
     mark, checksum, fresh_until, length = _HEAD.unpack_from(value)

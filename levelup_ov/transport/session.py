@@ -1,8 +1,8 @@
-"""Calls to providers: the one way out of the service.
+"""Calls to providers. The service has no other way to reach the outside.
 
-Each account has a pool of its own, and a session may have connections of its own. Nothing is taken from the
-environment (no proxies, no ``.netrc``), no cookie is kept, no redirect followed, every answer is bounded in time
-and size, and every way to fail is an :class:`~levelup_ov.errors.Unanswered` that says whether anything was sent.
+Each account has its own pool, and a session may have its own connections. Nothing is read from the environment (no
+proxies, no ``.netrc``), no cookies are stored, no redirects followed, every answer is limited in time and size, and
+every failure is an :class:`~levelup_ov.errors.Unanswered` that says whether anything was sent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import json
 import random
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -30,9 +31,10 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.redaction import scrub
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import MemoryStore, ResponseCache, Store, cache_key
+from levelup_ov.transport.cache import CacheStore, MemoryStore, ResponseCache, cache_key
 from levelup_ov.transport.connections import (
     DeadlineAdapter,
     OwnConnections,
@@ -48,20 +50,21 @@ from levelup_ov.transport.placement import Placement
 CONNECT_TIMEOUT = 3.05
 """Seconds for a TCP and TLS connection; just above a multiple of TCP's 3 s retransmission."""
 MAX_ANSWER = 16 * 1024 * 1024
-"""Bytes of the largest answer that is read, decoded; a big catalogue has a few MiB."""
+"""The most bytes of an answer, decoded; a big catalog has a few MiB."""
 HEARING_TIME = 2.0
-"""Seconds that must be left when an order is placed, so that the answer can still be heard."""
+"""Minimum seconds left before placing an order, so that its answer can arrive."""
 ATTEMPTS = 3
-"""How often a call that is safe to repeat is sent at the most."""
+"""The most attempts for a call that is safe to repeat."""
 BACKOFF = 0.2
-"""Seconds of the first pause between attempts; it doubles, and a random part of it is waited."""
+"""Seconds of the first pause between attempts; it doubles, and a random part of it is used."""
 
 _CHUNK = 65536
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _READING = ("GET", "HEAD")
 _FRESH = "no-cache"
 _SUCCESS = {"GET": (200,), "HEAD": (200,)}
-"""The statuses of an answer that was asked for (RFC 9110, 15.3); of all other methods :data:`_ACCEPTED`."""
+"""The statuses of an expected answer (RFC 9110, 15.3); for all other methods :data:`_ACCEPTED`."""
+_OF_ORDER = re.compile(r"\$(?:\.[a-z][a-z_]{0,40}|\[\d{1,6}\])*")
 _ACCEPTED = (200, 201)
 _STATUSES = {
     401: "provider_credentials_refused",
@@ -71,9 +74,9 @@ _STATUSES = {
     504: "provider_timeout",
 }
 _TURNED_AWAY = ("provider_credentials_refused", "rate_limited")
-"""These answers come from the door: the request behind them had no effect."""
+"""These answers refuse the request before it has any effect."""
 _PASSING = ("provider_unavailable", "provider_timeout", "rate_limited")
-"""Failures that another attempt may not meet."""
+"""Failures that another attempt may avoid."""
 _SAYINGS = {
     "provider_credentials_refused": "the provider refuses the account's credentials",
     "provider_protocol_error": "the provider answered against its own interface",
@@ -99,12 +102,12 @@ class Reply:
     def json(self) -> Any:
         """The body as JSON; numbers with a point are :class:`~decimal.Decimal`.
 
-        :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is no JSON.
+        :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is not JSON.
         """
         try:
             value = _JSON.decode(self.body.decode("utf-8-sig"))
             if _SURROGATE_ESCAPE.search(self.body):
-                # Half of a surrogate pair is no text, and could not be written into any answer of ours.
+                # Half a surrogate pair is not text, and our own answer could not contain it.
                 json.dumps(value, ensure_ascii=False, default=str).encode()
             return value
         except (ValueError, RecursionError):
@@ -115,7 +118,7 @@ class Reply:
         return JSONObject(self.json()).checked()
 
     def objects(self) -> list[JSONObject]:
-        """The body as a JSON list of objects at the root; an object, text or null is no list without rows.
+        """The body as a JSON list of objects at the root; an object, string or null is not an empty list.
 
         :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``.
         """
@@ -127,7 +130,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is logged about one provider call. ``milliseconds`` is its duration."""
+    """The log entry of one provider call. ``milliseconds`` is its duration."""
 
     method: str
     path: str
@@ -142,8 +145,8 @@ class Transport:
 
     ``pool_size``: connections kept open per account; at least the number of threads.
     ``in_process``: WSGI applications by host name, answered without a socket.
-    ``proxy``: address of a proxy that all provider traffic goes through, if any.
-    ``store``: where menus and catalogues are kept; this process's memory by default.
+    ``proxy``: address of a proxy for all provider traffic, if any.
+    ``store``: where menus and catalogs are cached; this process's memory by default.
     """
 
     def __init__(
@@ -152,7 +155,7 @@ class Transport:
         pool_size: int,
         in_process: Mapping[str, WSGIApplication] | None = None,
         proxy: str | None = None,
-        store: Store | None = None,
+        store: CacheStore | None = None,
     ) -> None:
         self._pool_size = pool_size
         self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}
@@ -179,19 +182,28 @@ class Transport:
                 breaker = self._breakers.setdefault((account, host), Breaker())
         return breaker
 
+    def open_breakers(self) -> Counter[str]:
+        """How many circuit breakers are open, by account; an account has one for each host."""
+        with self._lock:
+            breakers = list(self._breakers.items())
+        return Counter(account for (account, _), breaker in breakers if breaker.is_open)
+
 
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them, ``secrets`` holds what :meth:`conceal` was told.
+    ``calls`` lists them, ``secrets`` has what :meth:`conceal` received, ``known`` are further secrets.
 
-    ``own``: the session has connections of its own. Nobody else uses them, and none is used again after an
-    attempt without the answer that was asked for: so no late answer is read as the answer to another call. For
-    what must not be mistaken: orders, look-ups of them, money. Close the session when it is done.
+    Use it in a ``with`` statement, whose failures are then safe to show: this is the one place that takes secrets out
+    of them (ERR-4). It also closes the session.
 
-    ``placement`` knows whether an order may exist, and is asked for its last look for each attempt to send the call
-    that places the order: after the name look-up, the connection, TLS and the proxy, immediately before the first
-    byte. Nothing is sent if that raises, or if it took too long.
+    ``own``: the session has its own connections. Nobody else uses them, and none is reused after an attempt without
+    the expected answer, so that a late answer is never read as the answer to another call. For everything that must
+    not be mixed up: orders, their look-ups, money.
+
+    ``placement`` knows whether an order may exist. Its last look is taken for each attempt to send the placing call:
+    after the name look-up, the connection, TLS and the proxy, immediately before the first byte. If it raises, or
+    takes too long, nothing is sent.
     """
 
     def __init__(
@@ -206,6 +218,7 @@ class Session:
         calls: list[Call] | None = None,
         own: bool = False,
         placement: Placement | None = None,
+        known: Iterable[Secret] = (),
     ) -> None:
         self._transport = transport
         self._account = account
@@ -218,6 +231,7 @@ class Session:
         self.deadline = deadline
         self.calls = [] if calls is None else calls
         self.secrets: list[Secret] = []
+        self._known = known
 
     @property
     def placing(self) -> bool:
@@ -227,8 +241,17 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
         self.close()
+        if isinstance(failure, Failure):
+            secrets = [*self._known, *self.secrets]
+            while failure is not None:
+                # Also the exceptions that caused it: a traceback shows the whole chain.
+                if isinstance(failure, Failure):
+                    failure.message = scrub(failure.message, secrets)
+                    # A path that is not a path in an order comes from the provider.
+                    failure.path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
+                failure = failure.__context__
 
     def close(self) -> None:
         """Close the session's own connections."""
@@ -238,8 +261,8 @@ class Session:
     def within(self, seconds: float, part: str) -> Session:
         """This session with at most ``seconds`` for its calls, so that a slow answer leaves time for others.
 
-        ``part`` names what of the provider is asked, such as one restaurant of many: it has a circuit breaker of its
-        own, so that its failures stop no calls to the rest.
+        ``part`` names a part of the provider, such as one restaurant of many: it has its own circuit breaker, so that
+        its failures do not stop calls to the rest.
         """
         hurried = copy.copy(self)
         hurried._part = part
@@ -247,10 +270,10 @@ class Session:
         return hurried
 
     def conceal(self, text: str) -> str:
-        """``text`` itself; where the provider's words hold it, it is masked from now on (ERR-4).
+        """Returns ``text``, and masks it in the provider's messages from now on (ERR-4).
 
-        For secrets that come up within this request, such as a new password or the token of a login. The
-        account's settings, the tender's card and what comes back sealed are masked anyway.
+        For secrets that arise within this request, such as a new password or a login token. The account's settings,
+        the tender's card and returned sealed values are masked anyway.
         """
         self.secrets.append(Secret(text))
         return text
@@ -265,9 +288,9 @@ class Session:
         cache_for: float | None = None,
         check: Callable[[JSONObject], object] | None = None,
     ) -> Reply:
-        """Read something; sent again on failure while time is left.
+        """Send a GET; repeated on failure while time is left.
 
-        ``also``, ``cache_for`` and ``check`` as in :meth:`call`.
+        For ``also``, ``cache_for`` and ``check`` see :meth:`call`.
         """
         return self.call("GET", path, params=params, headers=headers, also=also, cache_for=cache_for, check=check)
 
@@ -282,9 +305,9 @@ class Session:
         trace: Mapping[str, Any] | None = None,
         also: Collection[int] = (),
     ) -> Reply:
-        """Send ``body`` as JSON, a Decimal as the number that it is.
+        """Send ``body`` as JSON, a Decimal as an exact number.
 
-        ``repeatable``, ``places_order``, ``trace`` and ``also`` as in :meth:`call`.
+        For ``repeatable``, ``places_order``, ``trace`` and ``also`` see :meth:`call`.
         """
         return self.call(
             "POST",
@@ -315,25 +338,25 @@ class Session:
     ) -> Reply:
         """One call. ``path`` is appended to the account's base URL, or is a whole URL.
 
-        ``repeatable``: sending it twice does what sending it once does (a price calculation, or a call
-        under an idempotency key that the provider honours). Reading always is.
-        ``places_order``: it commits the provider to the order. It is not begun with less than
+        ``repeatable``: sending it twice has the same effect as once (a price calculation, or a call under an
+        idempotency key that the provider honors). Reading always is.
+        ``places_order``: it commits the provider to the order. It is not started with less than
         :data:`HEARING_TIME` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later.
-        ``also``: statuses beside 200 (and 201, unless it reads) that the provider documents as this call's
-        success. Every other status that ``error_from`` reads no refusal in is a broken protocol.
-        ``cache_for``: seconds for which a JSON answer is kept for the whole account, and then confirmed by
-        its ETag; for menus and catalogues only. It needs ``check``, which reads the answer as its reader will,
-        and raises a :class:`~levelup_ov.domain.failure.Failure` for one that cannot be used: that is not kept.
+        ``also``: statuses in addition to 200 (and 201, unless it reads) that the provider documents as success of
+        this call. Any other status in which ``error_from`` finds no refusal is a broken protocol.
+        ``cache_for``: seconds for which a JSON answer is cached for the whole account, and then revalidated by its
+        ETag; only for menus and catalogs. It needs ``check``, which reads the answer as its reader will, and raises
+        a :class:`~levelup_ov.domain.failure.Failure` if it is unusable: such an answer is not cached.
 
-        :raises levelup_ov.errors.Refused: what ``error_from`` made of the answer.
-        :raises levelup_ov.errors.Unanswered: no answer, or none that can be used.
+        :raises levelup_ov.errors.Refused: the refusal that ``error_from`` found in the answer.
+        :raises levelup_ov.errors.Unanswered: no answer, or no usable one.
         """
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
         if cache_for is None:
             if self._own is not None and method in _READING:
-                # A look-up must not be answered from what a cache on the way has kept from before.
+                # A look-up must not be answered from an intermediate cache.
                 request.headers["Cache-Control"] = _FRESH
             return self._exchange(request, repeatable, places_order, trace, also)
         if check is None:
@@ -347,7 +370,7 @@ class Session:
             reply = self._exchange(request, repeatable, False, None, also)
             if reply.status == 304:
                 return None, reply.headers.get("ETag", etag)
-            reply.json()  # what cannot be read is not kept
+            reply.json()  # what cannot be read is not cached
             return reply.body, reply.headers.get("ETag", "")
 
         def read(body: bytes) -> object:
@@ -365,7 +388,7 @@ class Session:
         trace: Mapping[str, Any] | None,
         also: Collection[int],
     ) -> Reply:
-        """Send the request until there is an answer, or none is to be had."""
+        """Send the request until there is an answer, or no chance of one."""
         host = urlsplit(request.url or "").hostname or ""
         breaker = self._transport.breaker(self._account, f"{host} {self._part}".strip())
         breaker.admit()
@@ -387,7 +410,7 @@ class Session:
                 exchange.settle(keep=False)
                 if exchange.held_back or not isinstance(failure, Unanswered):
                     if places_order and exchange.held_back:
-                        # Nothing went out now; an earlier attempt may have arrived.
+                        # Nothing went out this time, but an earlier attempt may have arrived.
                         placement.unanswered(before=before, sent=sent)
                     if isinstance(failure, Unanswered):
                         failure.sent = sent
@@ -397,7 +420,7 @@ class Session:
                 again = (repeatable or not failure.sent) and not breaker.is_open
                 pause = _pause(failure, attempt) if again else None
                 if pause is None or self.deadline.remaining() - pause <= (HEARING_TIME if places_order else 0):
-                    # An earlier attempt may have arrived, whatever became of this one.
+                    # An earlier attempt may have arrived, whatever happened to this one.
                     failure.sent = sent
                     if places_order:
                         placement.unanswered(before=before, sent=sent)
@@ -407,7 +430,7 @@ class Session:
                 raise
             else:
                 breaker.record(None)
-                # The session's own connections are kept only after the answer that was asked for.
+                # The session's own connections are kept only after the expected answer.
                 exchange.settle(keep=refusal is None or self._own is None, understood=True)
                 if refusal is None:
                     return reply
@@ -418,15 +441,15 @@ class Session:
             attempt += 1
 
     def nothing_placed(self) -> None:
-        """Said by an adapter that goes on after a refused placing call: its answer proved that no order exists.
+        """Called by an adapter that continues after a refused placing call, whose answer proved that no order exists.
 
-        After an attempt that was sent and had no answer, it proves nothing.
+        After an attempt that was sent and not answered, it proves nothing.
         """
         self.placement.nothing_placed()
 
     def _look(self, trace: Mapping[str, Any] | None) -> None:
         self.placement.look(trace)
-        # That may have had to wait, for the ledger or for a host that was suspended.
+        # The last look may have waited for the ledger, or the host may have been suspended.
         self._check_hearing_time()
         self.placement.begin()
 
@@ -443,8 +466,8 @@ class Session:
         params: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
     ) -> PreparedRequest:
-        # Built by hand: requests' own preparation merges cookies, hooks and environment, none of
-        # which belong here, and costs more than all the rest of a call.
+        # Built by hand: requests' own preparation merges cookies, hooks and environment, which do not belong here, and
+        # costs more than the rest of a call.
         request = PreparedRequest()
         request.method = method
         request.url = path if path.startswith(("http://", "https://")) else self._base_url + path
@@ -488,7 +511,7 @@ class Session:
             raise
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             failure = _classify(error, exchange, self.deadline)
-            # Not chained: the text of the cause holds the address with its query, keys included.
+            # Not chained: the text of the cause contains the URL with its query, keys included.
             raise failure from None
         finally:
             current_exchange.reset(token)
@@ -523,9 +546,9 @@ def _read(response: requests.Response) -> bytes:
 def _classify(error: Exception, exchange: SendState, deadline: Deadline) -> Unanswered:
     """The typed failure of an exchange.
 
-    One class is raised for a refused connection and for one dropped after the provider read the order;
-    only the connection knows whether a byte went out. For an exception that comes from elsewhere,
-    nothing but a failed connect proves that none did.
+    The same class is raised for a refused connection and for one dropped after the provider read the order; only the
+    connection knows whether a byte went out. For an exception from elsewhere, only a failed connect proves that none
+    did.
     """
     unsent = exchange.sent is False
     if exchange.sent is None:
@@ -545,13 +568,13 @@ def _is_connect_failure(error: Exception) -> bool:
 
 
 def _check_fresh(reply: Reply, request: PreparedRequest) -> None:
-    """:raises Unanswered: a cache has answered where the provider was asked (RFC 9111, 5.1)."""
+    """:raises Unanswered: a cache answered instead of the provider (RFC 9111, 5.1)."""
     if request.headers.get("Cache-Control") == _FRESH and reply.headers.get("Age", "0").strip() != "0":
         raise broken_protocol("a cache on the way has answered, not the provider (Age)")
 
 
 def _check_status(reply: Reply, request: PreparedRequest, also: Collection[int]) -> None:
-    """What a status means where the adapter reads no refusal in it."""
+    """The meaning of a status in which the adapter finds no refusal."""
     if reply.status in _SUCCESS.get(request.method or "", _ACCEPTED) or reply.status in also:
         return
     if reply.status == 304 and "If-None-Match" in request.headers:
@@ -578,7 +601,7 @@ def _retry_after(value: str) -> float | None:
 
 
 def _pause(failure: Unanswered, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt; None where another attempt cannot help."""
+    """Seconds to wait before the next attempt; None if another attempt cannot help."""
     if failure.code not in _PASSING or attempt >= ATTEMPTS:
         return None
     backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)

@@ -1,7 +1,7 @@
-"""Exchanges with a provider as data: watched, tampered with, written down and played back.
+"""Exchanges with a provider as data: observed, changed, recorded and played back.
 
-One :class:`Tap` around any transport sees every request that an adapter sends and every answer that it gets,
-wherever the provider runs. The contract suite uses it to inject faults, the recorder to write recordings.
+A :class:`Tap` around any transport sees every request that an adapter sends and every answer that it gets, wherever
+the provider runs. The contract suite uses it to inject faults, the recorder to write recordings.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Answered(NamedTuple):
 
 @dataclass(slots=True)
 class Exchange:
-    """One request as it went out, and what became of it.
+    """One request as it was sent, and its result.
 
-    ``places_order`` and ``repeatable``: what the adapter said of the call. ``arrived``: whether the provider got
-    it. ``answer``: what the adapter got; None where that was nothing. ``number``: of the call that it belongs
-    to, a new one for each call and the same for all its attempts. None where nobody counted.
+    ``places_order`` and ``repeatable``: what the adapter declared for the call. ``arrived``: whether the provider got
+    it. ``answer``: what the adapter got; None for nothing. ``number`` identifies the call, the same for all its
+    attempts; None if not counted.
     """
 
     method: str
@@ -57,18 +57,18 @@ class Exchange:
 
     @property
     def path(self) -> str:
-        """The decoded path of the address."""
+        """The decoded path of the URL."""
         return unquote(urlsplit(self.url).path)
 
     @property
     def kind(self) -> tuple[str, int, bool]:
-        """What stays the same of a call whose path holds ids that change."""
+        """The constant part of a call whose path contains changing ids."""
         return self.method, self.path.count("/"), self.places_order
 
     def values(self) -> list[str]:
-        """Every value that was sent: parts of the address, of its query, and of a body of JSON or a form.
+        """Every value that was sent: parts of the URL, of its query, and of a JSON or form body.
 
-        Numbers are written as they stand in the body.
+        Numbers are written as in the body.
         """
         url = urlsplit(self.url)
         query = [value for _, value in parse_qsl(url.query)]
@@ -84,7 +84,7 @@ class Exchange:
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """The values at the ends of a JSON value, as text."""
+    """The leaf values of a JSON value, as strings."""
     if isinstance(value, Mapping):
         for member in value.values():
             yield from leaves(member)
@@ -97,7 +97,7 @@ def leaves(value: Any) -> Iterator[str]:
 
 Forward = Callable[[], Answered]
 Fault = Callable[[Exchange, Forward], Answered]
-"""What happens to an exchange instead of just :data:`Forward`, which asks the provider. May raise :class:`OSError`."""
+"""What happens to an exchange instead of :data:`Forward`, which asks the provider. May raise :class:`OSError`."""
 
 
 class _Intent(NamedTuple):
@@ -111,7 +111,7 @@ _intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent())  # noqa: 
 
 
 class TappedSession(Session):
-    """A session that lets a :class:`Tap` know what the adapter says of its calls.
+    """A session that tells a :class:`Tap` what the adapter declares for its calls.
 
     ``also``: statuses that it named as documented successes.
     """
@@ -129,7 +129,7 @@ class TappedSession(Session):
 
 
 class Tap(Transport):
-    """Another transport, watched. :meth:`begin` before each use; sessions must be :class:`TappedSession`."""
+    """Observes another transport. Call :meth:`begin` before each use; sessions must be :class:`TappedSession`."""
 
     def __init__(self, inner: Transport) -> None:
         super().__init__(pool_size=1)
@@ -138,7 +138,7 @@ class Tap(Transport):
         self.begin()
 
     def begin(self, fault: Fault | None = None) -> list[Exchange]:
-        """Forget what was seen and kept; the list of what will be seen, filled as it happens."""
+        """Forget everything seen and cached; returns the list of exchanges, which fills as they happen."""
         self.exchanges: list[Exchange] = []
         self.fault = fault
         self.cache = ResponseCache(MemoryStore())
@@ -153,7 +153,7 @@ class Tap(Transport):
 
 
 class _Pool:
-    """Stands where requests' own adapter does."""
+    """Replaces requests' own adapter."""
 
     def __init__(self, tap: Tap, inner: Callable[[], Any]) -> None:
         self._tap = tap
@@ -177,7 +177,7 @@ class _Pool:
 
 
 def response_of(answer: Answered) -> Response:
-    """An answer in the form in which the transport reads one."""
+    """An answer in the form that the transport reads."""
     response = Response()
     response.status_code, response.headers = answer.status, CaseInsensitiveDict(answer.headers)
     response.raw = HTTPResponse(io.BytesIO(answer.body), status=answer.status, preload_content=False)
@@ -191,14 +191,14 @@ def unreachable(exchange: Exchange, forward: Forward) -> Answered:
 
 
 def lost(exchange: Exchange, forward: Forward) -> Answered:
-    """A fault: the provider gets the request and carries it out; its answer is lost."""
+    """A fault: the provider gets and executes the request, but its answer is lost."""
     forward()
     current_exchange.get().sent = True
     raise ConnectionResetError
 
 
 def silent(exchange: Exchange, forward: Forward) -> Answered:
-    """A fault: no answer comes, or one so slow that the deadline passes before its end."""
+    """A fault: no answer, or one so slow that the deadline passes before its end."""
     watched = current_exchange.get()
     watched.sent = True
     net.sleep(max(watched.deadline.remaining(), 0))
@@ -206,11 +206,10 @@ def silent(exchange: Exchange, forward: Forward) -> Answered:
 
 
 class Player:
-    """Answers requests from recorded exchanges, each once and in turn, the last of a kind again and again.
+    """Answers requests from recorded exchanges, each once and in order; the last of a kind is repeated.
 
-    Of one kind are those with the same method and path; where there is none, with the same method and as long a
-    path, for ids that the caller makes up. Attempts of one call get the same answer. As a :data:`Fault` it never
-    asks the provider.
+    Exchanges of the same kind have the same method and path, or else the same method and length of path, because the
+    caller may generate ids. All attempts of a call get the same answer. As a :data:`Fault` it never asks the provider.
     """
 
     def __init__(self, recorded: Sequence[Exchange]) -> None:
@@ -244,13 +243,13 @@ def _same_length(one: Exchange, other: Exchange) -> bool:
 
 
 RECORDED_REFERENCE = "5b3e8f0a-recorded-reference"
-"""The reference of an order in recordings, in place of the one that it was made with."""
+"""The reference of an order in recordings, which replaces the original one."""
 
 
 class Playback(Transport):
-    """Stands in for a provider with the recordings in ``directory``, the files in the order of their names.
+    """Replaces a provider with the recordings in ``directory``, the files in the order of their names.
 
-    It says the same whatever an order holds.
+    It answers the same for every order.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -18,6 +18,7 @@ DATA = ROOT / "levelup_ov" / "certify" / "contract.json"
 TABLES = {
     "validation": "Members of the answer to an order validation",
     "submission": "Members of the answer to an order submission",
+    "status": "Members of the answer to an order status",
     "location": "Members of a location",
     "menu": "Members of a menu",
 }

@@ -79,7 +79,7 @@ def test_without_submit_nothing_is_ordered(sound: Flask) -> None:
     assert outcome.report.orders == []
     assert not any("order_submissions" in path for path in asked)
     reasons = {rule.id: reason for rule, _, _, reason in outcome.report.by_rule() if reason}
-    assert reasons["SUB-2"] == reasons["EP-5"] == "orders are placed with --submit only"
+    assert reasons["SUB-2"] == reasons["EP-5"] == "orders are placed only with --submit"
 
 
 def test_a_card_is_sent_only_where_levelup_is_not_taken(sound: Flask) -> None:
@@ -131,7 +131,7 @@ def test_the_run_ends_where_its_limit_is_reached(service: str) -> None:
     ("address", "key", "locations", "words"),
     [
         ("http://127.0.0.1:9", KEY, (), "cannot be reached"),
-        (None, Secret("another-key"), (), "does not take this key"),
+        (None, Secret("another-key"), (), "does not accept this key"),
         (None, KEY, ("sandbox.nowhere",), "has no location sandbox.nowhere"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_violation_is_shown_with_request_answer_and_the_rule(sound: Flask) -> 
     assert " ✗ MONEY-3   violation " in ran.stdout
     text = ran.stdout.partition("\nMONEY-3 violation\n")[2]
     assert "Tax and tip are not part of it" in text
-    assert "✗ total is without the tip" in text
+    assert "✗ total excludes the tip" in text
     assert "sandbox.congress: 1200 with a tip, 1000 without" in text
     assert "> POST /locations/sandbox.congress/order_validations" in text and '"tip": 200' in text
     assert "< 200" in text and '"total": 1200' in text
@@ -150,7 +150,7 @@ def test_credentials_that_a_service_returns_are_not_shown(sound: Flask) -> None:
     ("arguments", "words"),
     [
         (["http://127.0.0.1:9", *KEY], "cannot be reached"),
-        (["SERVICE", "--key", "another"], "does not take this key"),
+        (["SERVICE", "--key", "another"], "does not accept this key"),
         (["SERVICE"], "LEVELUP_CERTIFY_KEY"),
         (["nowhere", *KEY], "expected an address"),
         (["SERVICE", *KEY, "--location", "none"], "has no location none"),

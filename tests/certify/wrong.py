@@ -177,9 +177,26 @@ def leaks(found: Json, request: Request, response: Response) -> None:
         found["error"]["message"] += f" (card {number[1].decode()})"
 
 
+def next_week(found: Json, request: Request, response: Response) -> None:
+    """An order is placed for the same time a week later."""
+    order = found.get("order_submission", {})
+    if ready_at := order.get("expected_ready_at"):
+        order["expected_ready_at"] = f"{datetime.fromisoformat(ready_at) + timedelta(days=7):%Y-%m-%dT%H:%M}"
+
+
 def no_estimate(found: Json, request: Request, response: Response) -> None:
     if "order_submission" in found:
         del found["order_submission"]["expected_ready_at"]
+
+
+def own_stage(found: Json, request: Request, response: Response) -> None:
+    if "order" in found:
+        found["order"]["status"] = "on its way"
+
+
+def no_since(found: Json, request: Request, response: Response) -> None:
+    if "order" in found:
+        del found["order"]["changed_at"]
 
 
 def error(code: str) -> Response:
@@ -310,11 +327,15 @@ WRONG: Mapping[str, Wrong] = {
     "errors of another shape": _wrong("ERR-1", answer=other_shape),
     "an error tells the card": _wrong("ERR-4", answer=leaks, location="sandbox.card"),
     "a submission without an estimate": _wrong("SUB-1", answer=no_estimate),
+    "a status of a word of its own": _wrong("STAT-2", answer=own_stage),
+    "a status does not tell since when": _wrong("STAT-1", answer=no_since),
+    "an order is placed for another time": _wrong("TIME-11", answer=next_week),
     "malformed JSON is a fault": _wrong("ERR-3", "EP-9", instead=crash),
     "unknown members are refused": _wrong("EP-8", instead=strict_members),
     "no key is needed": _wrong("EP-6", request=open_to_all),
     "If-None-Match is overlooked": _wrong("MENU-4", request=no_etag),
-    "a retry is another order": _wrong("SUB-2", "SUB-3", "SUB-4", request=no_identity),
+    # And the key is that of no order.
+    "a retry is another order": _wrong("STAT-1", "SUB-2", "SUB-3", "SUB-4", request=no_identity),
     "other content is answered with the first order": _wrong("SUB-4", request=key_decides),
     "orphans are dropped": _wrong("ITEM-5", request=ordered(drop_orphans)),
     "instructions are cut off": _wrong("ITEM-8", request=ordered(cut_off)),

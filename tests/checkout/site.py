@@ -42,7 +42,8 @@ class Line:
     """What the service reaches as LevelUp. ``calls``: method and path of each.
 
     ``faults``: for the next calls of a path, what happens: ``lost`` (done, but the answer is dropped), ``unreached``
-    (not even done, and nobody can tell), or a status with a body in place of LevelUp's answer. ``changes``: members
+    (not even done, and nobody can tell), ``twice`` (done twice, with the second answer), or a status with a body in
+    place of LevelUp's answer. ``changes``: members
     that the next answers of a path have otherwise. ``keeps``: the calls of a path are kept there and not done; each can
     be done later by calling it. ``delays``: for how many seconds the calls of a path are held up.
     """
@@ -73,13 +74,18 @@ class Line:
             start_response(f"{status} Fault", [("Content-Type", "application/json")])
             return [content]
         answered: list[Any] = []
-        answer = list(self._levelup(environ, lambda *head: answered.append(head)))
+        body = environ["wsgi.input"].read()
+        for _ in range(2 if fault == "twice" else 1):
+            again = {**environ, "wsgi.input": io.BytesIO(body)}
+            answered.clear()
+            answer = list(self._levelup(again, lambda *head: answered.append(head)))
         if fault == "lost":
             raise ConnectionAbortedError
         if changed := next((each for ending, each in self.changes.items() if path.endswith(ending) and each), None):
             told = json.loads(b"".join(answer))
-            (root,) = told
-            answer = [json.dumps({root: {**told[root], **changed.pop(0)}}).encode()]
+            members = next(iter(told.values())) if len(told) == 1 else told
+            members.update(changed.pop(0))
+            answer = [json.dumps(told).encode()]
         status, headers = answered[0][:2]
         start_response(status, [each for each in headers if each[0].lower() != "content-length"])
         return answer

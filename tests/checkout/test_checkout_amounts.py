@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levelup_ov.checkout.amounts import Amounts, applied_discount, calculate, check_amounts, completed, proposed
-from levelup_ov.domain.checkout import Check
+from levelup_ov.domain.checkout import OrderAmounts
 from levelup_ov.domain.failure import Failure
 
 CENTS = st.integers(0, 100_000)
 
 
 @st.composite
-def checks(draw: st.DrawFn) -> Check:
+def checks(draw: st.DrawFn) -> OrderAmounts:
     """Checks that add up."""
     outstanding = draw(st.integers(1, 100_000))
     tax = draw(st.integers(0, outstanding))
-    return Check(
+    return OrderAmounts(
         outstanding,
         tax,
         draw(st.integers(0, outstanding - tax)),
@@ -64,7 +64,7 @@ def test_whatever_comes_in_what_goes_out_adds_up(arguments: tuple[int, ...]) -> 
 
 
 @given(checks())
-def test_every_part_of_a_check_is_paid_in_its_turn(check: Check) -> None:
+def test_every_part_of_a_check_is_paid_in_its_turn(check: OrderAmounts) -> None:
     whole = proposed(replace(check, payment=check.outstanding))
     assert (whole.spend, whole.tax, whole.exemption) == (check.outstanding, check.tax, check.exemption)
     part = proposed(check)
@@ -73,17 +73,17 @@ def test_every_part_of_a_check_is_paid_in_its_turn(check: Check) -> None:
 
 
 @given(checks(), CENTS)
-def test_two_payments_are_as_good_as_one(check: Check, paid: int) -> None:
+def test_two_payments_are_as_good_as_one(check: OrderAmounts, paid: int) -> None:
     """Who pays the rest of a check later has paid each part of it once."""
     first = proposed(check)
-    rest = Check(check.outstanding - first.spend, check.tax - first.tax, check.exemption - first.exemption)
+    rest = OrderAmounts(check.outstanding - first.spend, check.tax - first.tax, check.exemption - first.exemption)
     second = proposed(replace(rest, payment=rest.outstanding))
     assert (first.spend + second.spend, first.tax + second.tax) == (check.outstanding, check.tax)
     assert first.exemption + second.exemption == check.exemption
 
 
 @given(checks(), CENTS, st.none() | CENTS)
-def test_a_discount_changes_neither_tax_nor_spend(check: Check, offered: int, wanted: int | None) -> None:
+def test_a_discount_changes_neither_tax_nor_spend(check: OrderAmounts, offered: int, wanted: int | None) -> None:
     most = proposed(check).discountable
     try:
         discount = applied_discount(check, wanted, offered)
@@ -95,7 +95,7 @@ def test_a_discount_changes_neither_tax_nor_spend(check: Check, offered: int, wa
 
 
 @given(checks(), st.none() | CENTS)
-def test_only_a_discount_that_fits_passes(check: Check, discount: int | None) -> None:
+def test_only_a_discount_that_fits_passes(check: OrderAmounts, discount: int | None) -> None:
     if discount is None or discount <= proposed(check).discountable:
         check_amounts(check, discount)
     else:
@@ -106,7 +106,7 @@ def test_only_a_discount_that_fits_passes(check: Check, discount: int | None) ->
 
 @given(CENTS, CENTS, CENTS, CENTS)
 def test_what_passes_is_sent_as_it_is(outstanding: int, tax: int, exemption: int, payment: int) -> None:
-    check = Check(outstanding, tax, exemption, payment)
+    check = OrderAmounts(outstanding, tax, exemption, payment)
     adds_up = 0 < payment <= outstanding and tax + exemption <= outstanding
     try:
         check_amounts(check, None)
@@ -120,15 +120,15 @@ def test_what_passes_is_sent_as_it_is(outstanding: int, tax: int, exemption: int
     ("check", "discount", "expected"),
     [
         # Cash first, then LevelUp: the tax falls from 200 to 190 with a discount of 100 (C# and Java libraries).
-        (Check(1200, 200, 0, 1200, 0, 190), 100, Amounts(1190, 190, 0)),
-        (Check(1200, 200, 0, 1200, 0, 100), 1000, Amounts(1100, 100, 0)),
+        (OrderAmounts(1200, 200, 0, 1200, 0, 190), 100, Amounts(1190, 190, 0)),
+        (OrderAmounts(1200, 200, 0, 1200, 0, 100), 1000, Amounts(1100, 100, 0)),
         # The tax may stay as it is.
-        (Check(1200, 200, 0, 1200, 0, 200), 100, Amounts(1200, 200, 0)),
+        (OrderAmounts(1200, 200, 0, 1200, 0, 200), 100, Amounts(1200, 200, 0)),
         # A part of the check is paid.
-        (Check(1200, 200, 0, 600, 0, 190), 100, Amounts(600, 0, 0)),
+        (OrderAmounts(1200, 200, 0, 600, 0, 190), 100, Amounts(600, 0, 0)),
     ],
 )
-def test_the_tax_may_fall_with_the_discount(check: Check, discount: int, expected: Amounts) -> None:
+def test_the_tax_may_fall_with_the_discount(check: OrderAmounts, discount: int, expected: Amounts) -> None:
     check_amounts(check, discount)
     assert completed(check, discount) == expected
 
@@ -143,12 +143,12 @@ def test_the_tax_may_fall_with_the_discount(check: Check, discount: int, expecte
 )
 def test_a_tax_after_the_discount_that_is_wrong(after: int, discount: int | None, member: str) -> None:
     with pytest.raises(Failure) as refused:
-        check_amounts(Check(1200, 200, 0, 1200, 0, after), discount)
+        check_amounts(OrderAmounts(1200, 200, 0, 1200, 0, after), discount)
     assert (refused.value.code, refused.value.path) == ("amounts_do_not_add_up", f"$.order.{member}")
 
 
 @given(checks(), st.data())
-def test_with_any_tax_after_it_the_amounts_add_up(check: Check, data: st.DataObject) -> None:
+def test_with_any_tax_after_it_the_amounts_add_up(check: OrderAmounts, data: st.DataObject) -> None:
     discount = data.draw(st.integers(0, proposed(check).discountable))
     after = data.draw(st.integers(0, check.tax)) if discount else check.tax
     taxed = replace(check, tax_after_discount=after)

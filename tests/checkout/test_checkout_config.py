@@ -41,8 +41,8 @@ def test_all_settings_or_none(environ: dict[str, str], missing: str) -> None:
         (URL, "https://levelup.example?key=1", "is not an http(s) address"),
         (RETURN_URL, "ftp://orders.example", "is not an http(s) address"),
         (URL, "https://user:canary@levelup.example", "holds credentials"),
-        (API_KEY, "k\u00e9y", "holds characters that no key has"),
-        (CLIENT_SECRET, "canary\tcanary", "holds characters that no key has"),
+        (API_KEY, "k\u00e9y", "contains characters that are not valid in a key"),
+        (CLIENT_SECRET, "canary\tcanary", "contains characters that are not valid in a key"),
     ],
 )
 def test_what_is_wrong_is_told_without_repeating_it(environ: dict[str, str], name: str, value: str, wrong: str) -> None:

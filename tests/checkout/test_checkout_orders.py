@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.checkout.client import LevelUpSession
-from levelup_ov.checkout.store import Store
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.standins.levelup.world import DECLINED_CARD
@@ -223,7 +223,7 @@ def test_a_charge_that_comes_late_counts(site: Site, merchant: str, user: str, m
         ledger = site.app.extensions["levelup_ov"].submissions.ledger
         (submission,) = ledger.open_submissions()
         ruled_out = {"state": "not_charged", "body": None}
-        assert Store(ledger.database).change_order(submission.id, ("charging",), values=ruled_out)
+        assert CheckoutStore(ledger.database).change_order(submission.id, ("charging",), values=ruled_out)
         return charge
 
     monkeypatch.setattr(LevelUpSession, "complete", slow)
@@ -321,7 +321,7 @@ def test_another_amount_than_asked_for_is_told_of(
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     answer = site.charge(body, "K")
     assert answer.refusal == (502, "provider_protocol_error", None)
-    assert "spend_amount is 1071, asked were 1070" in answer.error["message"]
+    assert "spend_amount is 1071, 1070 was requested" in answer.error["message"]
     assert "charge_mismatch" in caplog.messages
     assert (site.standing(), len(site.refunded())) == ([], 1)
 

@@ -60,9 +60,31 @@ def test_an_order_that_levelup_does_not_know(site: Site, uuid: str) -> None:
 
 def test_an_order_that_was_refunded_elsewhere(site: Site, uuid: str) -> None:
     site.levelup.call("POST", f"/v15/orders/{uuid}/refund", auth=site.levelup.merchant_auth())
-    answer = site.refund(uuid)
-    assert answer.refusal == (422, "refund_refused", None)
-    assert answer.error["message"] == "LevelUp: This order was refunded already."
+    for _ in range(2):
+        answer = site.refund(uuid, "K")
+        assert answer.refusal == (422, "already_refunded", None)
+    order = site.get(f"/orders/{uuid}")["order"]
+    assert (order["state"], order["refunded_at"]) == ("refunded", "2026-11-20T17:00:00Z")
+    # That is read first: nothing is asked for that was made.
+    assert not site.line.count("/refund")
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_refund_that_is_delivered_twice_is_ours(site: Site, uuid: str) -> None:
+    site.line.faults["/refund"] = ["twice"]
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
+    assert site.refunded() == [uuid]
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_merchant_whose_id_was_not_told_refunds(site: Site, user: str) -> None:
+    """LevelUp did not say whose token it is as the merchant came back, so it is asked before orders are read."""
+    site.line.faults["/managed_locations"] = [(503, b"")]
+    merchant = site.connect_merchant()
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.faults["/refund"] = ["twice"]
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
 
 
 @pytest.mark.rule("WEB-2")

@@ -9,29 +9,28 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.checkout.store import Connected, Order, Store, UuidTaken
+from levelup_ov.checkout.store import CheckoutStore, Connected, StoredOrder, UuidTaken
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.engine import LedgerUnavailable
 from tests.ledger.conftest import (  # noqa: F401
     migrated_database,
     migrated_file,
-    postgres,
     postgresql_url,
     sqlite_url,
     url,
 )
 
 MERCHANT = Connected("mer_1", "merchant", "pending", "manage_merchant_orders", 1000, return_to="https://shop.example")
-ORDER = Order(
+ORDER = StoredOrder(
     "id-1", "charging", "mer_1", "usr_1", 11, "proposed-1", 1070, 70, 0, 200, 100,
     created_at=1000, body="sealed", held="one",
 )  # fmt: skip
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest) -> Iterator[CheckoutStore]:
     database = Database(request.getfixturevalue("url"), pool_size=2)
-    yield Store(database)
+    yield CheckoutStore(database)
     database.close()
 
 
@@ -42,7 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 
 
-def test_a_connection_is_kept_whole(store: Store) -> None:
+def test_a_connection_is_kept_whole(store: CheckoutStore) -> None:
     user = replace(MERCHANT, id="usr_1", kind="user", request_id=7, levelup_id=2**40, token="sealed")
     store.add_connection(MERCHANT)
     store.add_connection(user)
@@ -53,28 +52,28 @@ def test_a_connection_is_kept_whole(store: Store) -> None:
     assert store.connections("user", "connected") == []
 
 
-def test_a_state_is_taken_once(store: Store) -> None:
+def test_a_state_is_taken_once(store: CheckoutStore) -> None:
     store.add_connection(MERCHANT, "digest", 2000)
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda _: store.take_state("digest", "merchant", 1999), range(8)))
     assert [found for found in taken if found] == [MERCHANT]
 
 
-def test_a_state_that_ended_is_taken_for_nothing(store: Store) -> None:
+def test_a_state_that_ended_is_taken_for_nothing(store: CheckoutStore) -> None:
     store.add_connection(MERCHANT, "digest", 2000)
     assert store.take_state("digest", "user", 1500) is None
     assert store.take_state("digest", "merchant", 2000) is None
     assert store.take_state("digest", "merchant", 1500) is None
 
 
-def test_states_that_ended_are_thrown_away(store: Store) -> None:
+def test_states_that_ended_are_thrown_away(store: CheckoutStore) -> None:
     store.add_connection(MERCHANT, "digest", 2000)
     store.add_connection(replace(MERCHANT, id="mer_2", created_at=3000), "other", 4000)
     # Asked as of a time when it was good still.
     assert store.take_state("digest", "merchant", 1500) is None
 
 
-def test_a_connection_that_was_given_up_is_forgotten(store: Store) -> None:
+def test_a_connection_that_was_given_up_is_forgotten(store: CheckoutStore) -> None:
     day = 24 * 3600 * 1000
     store.add_connection(MERCHANT, "digest", 2000)
     store.add_connection(replace(MERCHANT, id="mer_2", state="connected"))
@@ -83,7 +82,7 @@ def test_a_connection_that_was_given_up_is_forgotten(store: Store) -> None:
     assert [bool(store.connection(f"mer_{n}")) for n in (1, 2, 3, 4)] == [False, True, True, True]
 
 
-def test_an_order_is_kept_whole_and_found_by_both_ids(store: Store) -> None:
+def test_an_order_is_kept_whole_and_found_by_both_ids(store: CheckoutStore) -> None:
     store.add_order(ORDER)
     assert store.order("id-1") == ORDER
     assert store.change_order("id-1", ("charging",), values={"state": "charged", "uuid": "uuid-1", "body": None})
@@ -91,7 +90,7 @@ def test_an_order_is_kept_whole_and_found_by_both_ids(store: Store) -> None:
     assert store.order("id-2") is None
 
 
-def test_a_change_names_what_it_comes_from(store: Store) -> None:
+def test_a_change_names_what_it_comes_from(store: CheckoutStore) -> None:
     store.add_order(ORDER)
     charged = {"state": "charged", "held": None}
     assert not store.change_order("id-1", ("charged",), values={"state": "refunding"})
@@ -101,7 +100,7 @@ def test_a_change_names_what_it_comes_from(store: Store) -> None:
     assert store.change_order("id-1", ("charged",), held=None, values={"state": "submitting"})
 
 
-def test_a_uuid_is_one_orders(store: Store) -> None:
+def test_a_uuid_is_one_orders(store: CheckoutStore) -> None:
     store.add_order(replace(ORDER, id="id-1", uuid="uuid-1", state="charged"))
     store.add_order(replace(ORDER, id="id-2"))
     with pytest.raises(UuidTaken):
@@ -110,13 +109,13 @@ def test_a_uuid_is_one_orders(store: Store) -> None:
     assert store.known_uuids(["uuid-1", "uuid-2"]) == {"uuid-1"}
 
 
-def test_a_mark_is_seen_first_once(store: Store) -> None:
+def test_a_mark_is_seen_first_once(store: CheckoutStore) -> None:
     assert store.first_sight("mark", "boot", 1000) == 1000
     assert store.first_sight("mark", "boot", 2000) == 1000
     assert store.first_sight("mark", "another boot", 7) == 7
 
 
-def test_one_of_many_takes_an_order_up(store: Store) -> None:
+def test_one_of_many_takes_an_order_up(store: CheckoutStore) -> None:
     store.add_order(replace(ORDER, state="submitting"))
     with ThreadPoolExecutor(8) as pool:
         taken = list(
@@ -144,19 +143,21 @@ def test_one_of_many_takes_an_order_up(store: Store) -> None:
         ({"state": "stuck"}, True),
     ],
 )
-def test_what_is_left_unfinished(store: Store, change: dict[str, Any], left: bool) -> None:
+def test_what_is_left_unfinished(store: CheckoutStore, change: dict[str, Any], left: bool) -> None:
     store.add_order(replace(ORDER, **change))
     assert [order.id for order in store.unfinished_orders(6000, 10)] == (["id-1"] if left else [])
 
 
 def test_a_database_that_is_not_there(tmp_path: object) -> None:
-    store = Store(Database(f"sqlite:///{tmp_path}/missing/ledger.db", pool_size=1))
+    store = CheckoutStore(Database(f"sqlite:///{tmp_path}/missing/ledger.db", pool_size=1))
     with pytest.raises(LedgerUnavailable):
         store.order("id-1")
 
 
 @pytest.mark.parametrize("step", ["add_order", "change_order", "order"])
-def test_a_connection_that_breaks_at_the_commit(store: Store, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_connection_that_breaks_at_the_commit(
+    store: CheckoutStore, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     """The change was made, but its maker cannot know: the second try finds it made and goes on."""
     if step != "add_order":
         store.add_order(ORDER)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.checkout.store import Store
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
@@ -256,12 +256,58 @@ def test_a_validation_is_one_identity_at_every_endpoint(site: Site, merchant: st
 def test_a_submission_beside_checkout_is_not_cooked_twice(site: Site, merchant: str, user: str) -> None:
     body = meal(merchant, user, discount_amount=0)
     body["order_submission"]["order_number"] = "N-1"
-    sent = {**body["order_submission"], "tip": 0, "merchant_funded_discount": 0}
-    past = site.channel.post(body["provider_location_id"], "order_submission", {"order_submission": sent})
+    past = submitted_past(site, body)
     assert past.status == 200, past.json
     done = site.charged(body, "K")
     assert done["order_submission"]["order_id"] == past.order["order_id"]
     assert (len(site.standing()), site.meals()) == (1, 1)
+
+
+@pytest.mark.rule("SUB-3", "WEB-5")
+def test_a_submission_after_checkout_is_not_cooked_twice(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    done = site.charged(body, "K")
+    past = submitted_past(site, body)
+    assert (past.status, past.order["order_id"]) == (200, done["order_submission"]["order_id"])
+    assert (len(site.standing()), site.meals()) == (1, 1)
+
+
+@pytest.mark.rule("SUB-3", "WEB-5")
+@pytest.mark.parametrize("note", [None, LOST])
+def test_a_crash_after_a_submission_beside_is_resolved(
+    site: Site, merchant: str, user: str, killer: Killer, clock: Clock, note: str | None
+) -> None:
+    for step in range(100):
+        body = meal(merchant, user, discount_amount=0, note=note)
+        body["order_submission"]["order_number"] = f"N-{step}"
+        assert submitted_past(site, body).status == (200 if note is None else 504)
+        killer.arm(step)
+        try:
+            site.charge(body, f"killed at {step}")
+        except Killed:
+            pass
+        dead = killer.dead
+        killer.arm(None)
+        check_nothing_is_left(site, clock)
+        answer = site.charge(body, f"killed at {step}")
+        while answer.status >= 400 and answer.error["retryable"]:
+            answer = site.charge(body, f"killed at {step}")
+        # The meal is cooked, so the charge for it stands, or was given back and is said to be.
+        is_charged = answer.status == 200
+        assert is_charged or answer.error["code"] in ("order_refused", "charge_refunded"), answer.json
+        assert submitted_past(site, body).status == 200
+        assert site.meals() == step + 1
+        if not dead:
+            break
+    assert step >= 8
+    assert len(site.standing()) <= site.meals()
+
+
+def submitted_past(site: Site, body: Any) -> Answer:
+    """The same order, sent to its provider past the web checkout."""
+    sent = {**body["order_submission"], "tip": 0, "merchant_funded_discount": 0}
+    return site.channel.post(body["provider_location_id"], "order_submission", {"order_submission": sent})
 
 
 @pytest.mark.rule("META-8")
@@ -319,7 +365,7 @@ class Killer:
         self.dead = False
         for owner, names in (
             (Session, ("call",)),
-            (Store, ("add_order", "change_order")),
+            (CheckoutStore, ("add_order", "change_order")),
             (Ledger, ("claim", "begin_sending", "place", "fail", "lose")),
         ):
             for name in names:

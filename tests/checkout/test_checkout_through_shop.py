@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,6 +94,64 @@ def test_a_person_who_refuses_is_told_so(visitor: Visitor) -> None:
     visitor.send("/shop/connect").follow()
     visitor.sign_in("ada@example.com").send("/oauth2/authorizations/new", answer="refuse").follow()
     assert "LevelUp was not connected." in visitor.page.text
+
+
+def paid(visitor: Visitor, tip: int) -> str:
+    """What the shop shows after a payment with a tip that stands for something."""
+    visitor.connect("/shop/connect", "ada@example.com")
+    visitor.send("/shop/basket", sandwich="1", tip=str(tip)).follow()
+    return visitor.send("/shop/pay").follow().page.text
+
+
+@pytest.mark.rule("WEB-3")
+@pytest.mark.parametrize("tip, words", [(9901, "too old"), (9902, "disputed"), (9903, "never paid")])
+def test_a_refund_that_is_refused_is_told(visitor: Visitor, tip: int, words: str) -> None:
+    assert "Your order is paid." in paid(visitor, tip)
+    page = visitor.send("/shop/orders/").page.text
+    assert words in page and "Your order is paid." in page and "was refunded." not in page
+    assert "support has been notified" in page
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_part_is_told_as_a_part_for_good(visitor: Visitor) -> None:
+    paid(visitor, 9907)
+    receipt = visitor.page.request.path
+    for page in (visitor.send("/shop/orders/").page.text, visitor.open(receipt).page.text):
+        assert "Not refunded" in page and "LevelUp refunded 508 of" in page
+        assert "Refund this order" not in page
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_refund_of_somebody_else_is_told(visitor: Visitor) -> None:
+    assert "Your order is paid." in paid(visitor, 9908)
+    page = visitor.send("/shop/orders/").page.text
+    assert "somebody else has refunded this order already" in page and "The whole order was refunded." in page
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_refund_that_is_not_told_is_asked_again(visitor: Visitor) -> None:
+    paid(visitor, 9905)
+    page = visitor.send("/shop/orders/").page.text
+    assert "not known yet whether it was made" in page
+    assert "The whole order was refunded." in visitor.send("/shop/orders/").page.text
+
+
+@pytest.mark.rule("WEB-1")
+def test_a_charge_that_nobody_tells_is_paid_once(visitor: Visitor) -> None:
+    assert "never charged twice" in paid(visitor, 9911)
+    clock = visitor.client.application.extensions["levelup"]
+    clock.clock = lambda: datetime.now(timezone.utc) + timedelta(minutes=1)
+    assert "Your order is paid." in visitor.send("/shop/pay").follow().page.text
+    with clock.store.reading() as transaction:
+        assert len(transaction.newest_orders(10)) == 1
+
+
+@pytest.mark.rule("WEB-7")
+def test_a_visitor_who_left_at_levelup_connects_again(visitor: Visitor) -> None:
+    visitor.connect("/shop/connect", "ada@example.com")
+    visitor.open("/account").send("/account/").open("/shop")
+    assert "does not let this shop charge you any more" in visitor.page.text
+    assert "Pay $13.26 with LevelUp" in visitor.send("/shop/connect").follow().page.text or "Allow" in visitor.page.text
 
 
 def rows(page: str) -> dict[str, int]:

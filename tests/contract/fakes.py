@@ -12,6 +12,7 @@ from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Category, Menu, MenuItem
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.status import OrderStatus, Stage
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
@@ -74,6 +75,30 @@ class FakeAdapter(Adapter):
 
     def error_from(self, reply: Reply) -> Refused | None:
         return None
+
+
+class TellingAdapter(FakeAdapter):
+    """``status`` is what becomes of every order, or raised; without a reference it is of the order that was asked for.
+
+    ``asked`` are the provider's ids of the orders that it was asked about.
+    """
+
+    order_status: ClassVar[Mapping[str, Stage]] = {"on the grill": "preparing", "gone": "picked_up"}
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.status: OrderStatus | Exception = OrderStatus("on the grill", reference=None)
+        self.asked: list[str] = []
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        session.placement.look(None)
+        session.placement.begin()
+        return super().submit_order(order, tender, session)
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        self.asked.append(provider_order_id)
+        status = _answered(self.status)
+        return status if status.reference else replace(status, reference=reference)
 
 
 class EchoingAdapter(SandboxAdapter):

@@ -30,9 +30,9 @@ ELSEWHERE = {
     "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
     "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
     "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",
-    "user_token_refused",
+    "status_not_supported", "user_token_refused",
 }  # fmt: skip
-"""Codes of the ledger, of full pools and of web checkout, which have tests of their own."""
+"""Codes of the ledger, of full pools, of order statuses and of web checkout, which have tests of their own."""
 
 Case = Callable[[Channel], Answer]
 OF_THE_SERVICE: dict[str, Case] = {
@@ -259,7 +259,7 @@ def test_what_a_provider_repeats_of_a_secret_is_taken_out(
     fake: MakeFake, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider, channel = fake()
-    provider.quote = Quote(1000, 70, 0, None, account={"password": Secret("pass word/1")})
+    provider.quote = Quote(1000, 70, 0, None, customer_account={"password": Secret("pass word/1")})
     metadata = channel.validate("fake.one").order["metadata"]
     with caplog.at_level(logging.DEBUG):
         for number, failure in enumerate(

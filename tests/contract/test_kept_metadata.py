@@ -40,14 +40,14 @@ def users(metadata: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.rule("META-1", "META-2", "META-6")
 def test_account_and_cart_go_out_by_their_names_and_come_back(fake: MakeFake) -> None:
     provider, channel = fake()
-    quotes(provider, account=ACCOUNT, cart=CART)
+    quotes(provider, customer_account=ACCOUNT, cart=CART)
     metadata = channel.validate("fake.one").order["metadata"]
     assert {"user_fake_login", "user_fake_password", "order_basket"} <= set(metadata)
     assert all(name.startswith(("user_fake_", "order_")) for name in metadata)
     channel.submit("fake.one", metadata=metadata)
-    assert (provider.orders[-1].account, provider.orders[-1].cart) == (ACCOUNT, CART)
+    assert (provider.orders[-1].customer_account, provider.orders[-1].cart) == (ACCOUNT, CART)
     channel.validate("fake.one", metadata=users(metadata))
-    assert (provider.orders[-1].account, provider.orders[-1].cart) == (ACCOUNT, {})
+    assert (provider.orders[-1].customer_account, provider.orders[-1].cart) == (ACCOUNT, {})
 
 
 @pytest.mark.rule("META-2", "META-3")
@@ -186,8 +186,8 @@ def test_a_taken_address_is_never_taken_over(channel: Channel, kitchen: Kitchen,
 @pytest.mark.rule("META-7")
 def test_what_is_kept_elsewhere_cannot_be_read_there(fake: MakeFake) -> None:
     provider, channel = fake()
-    quotes(provider, account=ACCOUNT, cart=CART)
-    provider.placed = Placed("A-1", "technical-1", reference=None, account=ACCOUNT)
+    quotes(provider, customer_account=ACCOUNT, cart=CART)
+    provider.placed = Placed("A-1", "technical-1", reference=None, customer_account=ACCOUNT)
     for answer in (channel.validate("fake.one").order, channel.submit("fake.one").order):
         for secret in ("robin-1", "correct horse", "basket-77"):
             for value in answer["metadata"].values():
@@ -201,13 +201,13 @@ def test_what_is_kept_elsewhere_cannot_be_read_there(fake: MakeFake) -> None:
 @pytest.mark.rule("META-7")
 def test_what_was_sealed_for_another_account_counts_as_absent(fake: MakeFake) -> None:
     provider, channel = fake()
-    quotes(provider, account=ACCOUNT, cart=CART)
+    quotes(provider, customer_account=ACCOUNT, cart=CART)
     metadata = channel.validate("fake.one").order["metadata"]
     moved = {name.replace("user_fake_", "user_other_"): value for name, value in metadata.items()}
     other, channel = fake("other")
     assert channel.submit("other.one", metadata=moved).status == 200
     assert channel.validate("other.one", metadata=moved).status == 200
-    assert [(order.account, order.cart) for order in other.orders] == [({}, {})] * 2
+    assert [(order.customer_account, order.cart) for order in other.orders] == [({}, {})] * 2
 
 
 @pytest.mark.rule("META-7")
@@ -222,12 +222,12 @@ def test_what_was_sealed_for_another_account_counts_as_absent(fake: MakeFake) ->
 )  # fmt: skip
 def test_what_does_not_open_counts_as_absent(fake: MakeFake, damage: Any) -> None:
     provider, channel = fake()
-    quotes(provider, account=ACCOUNT, cart=CART)
+    quotes(provider, customer_account=ACCOUNT, cart=CART)
     metadata = channel.validate("fake.one").order["metadata"]
     for name in ("user_fake_password", "order_basket"):
         metadata[name] = damage(metadata[name])
     assert channel.submit("fake.one", metadata=metadata).status == 200
-    assert provider.orders[-1].account == {"login": Secret("robin-1")}
+    assert provider.orders[-1].customer_account == {"login": Secret("robin-1")}
     assert provider.orders[-1].cart == {}
 
 
@@ -238,11 +238,11 @@ def test_keys_are_rotated_newest_first(fake: MakeFake) -> None:
     def opened(keys: str, metadata: dict[str, Any]) -> bool:
         provider, channel = fake(LEVELUP_OV_SECRET_KEYS=keys)
         assert channel.submit("fake.one", metadata=metadata).status == 200
-        return provider.orders[-1].account == ACCOUNT
+        return provider.orders[-1].customer_account == ACCOUNT
 
     def sealed(keys: str) -> dict[str, Any]:
         provider, channel = fake(LEVELUP_OV_SECRET_KEYS=keys)
-        quotes(provider, account=ACCOUNT)
+        quotes(provider, customer_account=ACCOUNT)
         return channel.validate("fake.one").order["metadata"]
 
     before, after = users(sealed(old)), users(sealed(f"{new}, {old}"))
@@ -305,11 +305,11 @@ def test_every_ov_has_a_fresh_id(channel: Channel) -> None:
 )  # fmt: skip
 def test_unknown_members_are_left_alone_and_not_echoed(fake: MakeFake, theirs: dict[str, Any]) -> None:
     provider, channel = fake()
-    quotes(provider, account=ACCOUNT)
-    provider.placed = Placed("A-1", "technical-1", reference=None, account=ACCOUNT)
+    quotes(provider, customer_account=ACCOUNT)
+    provider.placed = Placed("A-1", "technical-1", reference=None, customer_account=ACCOUNT)
     for answer in (channel.validate("fake.one", metadata=theirs), channel.submit("fake.one", metadata=theirs)):
         assert not set(theirs) & set(answer.order["metadata"])
-        assert (provider.orders[-1].account, provider.orders[-1].cart) == ({}, {})
+        assert (provider.orders[-1].customer_account, provider.orders[-1].cart) == ({}, {})
 
 
 BOB = {"name": "Bob Other", "phone": "617-555-0199", "email": "bob@example.com"}
@@ -318,14 +318,14 @@ BOB = {"name": "Bob Other", "phone": "617-555-0199", "email": "bob@example.com"}
 @pytest.mark.rule("META-10", "META-3", "META-7")
 def test_what_was_kept_for_one_guest_serves_no_other(fake: MakeFake) -> None:
     provider, channel = fake()
-    quotes(provider, account=ACCOUNT, cart=CART)
+    quotes(provider, customer_account=ACCOUNT, cart=CART)
     metadata = channel.validate("fake.one").order["metadata"]
     del metadata["order_validation_id"]
     for call in (channel.validate, channel.submit):
         assert call("fake.one", metadata=metadata, user=BOB).status == 200
-        assert (provider.orders[-1].account, provider.orders[-1].cart) == ({}, {})
+        assert (provider.orders[-1].customer_account, provider.orders[-1].cart) == ({}, {})
     channel.submit("fake.one", metadata=metadata, tip=1)
-    assert (provider.orders[-1].account, provider.orders[-1].cart) == (ACCOUNT, CART)
+    assert (provider.orders[-1].customer_account, provider.orders[-1].cart) == (ACCOUNT, CART)
 
 
 @pytest.mark.rule("META-10")
@@ -341,37 +341,37 @@ def test_what_was_kept_for_one_guest_serves_no_other(fake: MakeFake) -> None:
 )
 def test_a_guest_with_a_new_address_or_phone_is_the_same(fake: MakeFake, change: dict[str, Any]) -> None:
     provider, channel = fake()
-    quotes(provider, account=ACCOUNT, cart=CART)
+    quotes(provider, customer_account=ACCOUNT, cart=CART)
     metadata = channel.validate("fake.one").order["metadata"]
     user = {name: value for name, value in {**USER, **change}.items() if value}
     assert channel.submit("fake.one", metadata=metadata, user=user).status == 200
-    assert (provider.orders[-1].account, provider.orders[-1].cart) == (ACCOUNT, CART)
+    assert (provider.orders[-1].customer_account, provider.orders[-1].cart) == (ACCOUNT, CART)
 
 
 @pytest.mark.rule("META-10")
 def test_an_address_is_no_telephone() -> None:
     keeper = MetadataKeeper([Secret(new_secret_key())])
-    given = keeper.give_account("a", ACCOUNT, User("A", "B", phone="1"))
-    assert keeper.take_account("a", given, User("A", "B", email="1")) == {}
-    assert keeper.take_account("a", given, User("A", "B", phone="1")) == ACCOUNT
+    given = keeper.seal_customer_account("a", ACCOUNT, User("A", "B", phone="1"))
+    assert keeper.open_customer_account("a", given, User("A", "B", email="1")) == {}
+    assert keeper.open_customer_account("a", given, User("A", "B", phone="1")) == ACCOUNT
 
 
 @pytest.mark.rule("META-10")
 def test_a_cart_is_of_its_location() -> None:
     keeper, guest = MetadataKeeper([Secret(new_secret_key())]), User("A", "B", email="a@example.com")
-    given = keeper.give_cart("a", "a.one", CART, guest)
-    assert keeper.take_cart("a", "a.two", given, guest) == {}
-    assert keeper.take_cart("b", "a.one", given, guest) == {}
-    assert keeper.take_cart("a", "a.one", given, guest) == CART
+    given = keeper.seal_cart("a", "a.one", CART, guest)
+    assert keeper.open_cart("a", "a.two", given, guest) == {}
+    assert keeper.open_cart("b", "a.one", given, guest) == {}
+    assert keeper.open_cart("a", "a.one", given, guest) == CART
 
 
 @pytest.mark.rule("META-10", "META-7")
 def test_what_was_sealed_before_is_still_taken() -> None:
     keys, guest = [Secret(new_secret_key()), Secret(new_secret_key())], User("A", "B", email="a@example.com")
     old = {"user_a_login": Sealer(keys[1:], "metadata").seal("robin-1", "a user_a_login")}
-    assert MetadataKeeper(keys).take_account("a", old, guest) == {"login": Secret("robin-1")}
-    assert MetadataKeeper(keys).take_account("b", old, guest) == {}
+    assert MetadataKeeper(keys).open_customer_account("a", old, guest) == {"login": Secret("robin-1")}
+    assert MetadataKeeper(keys).open_customer_account("b", old, guest) == {}
     # And who is known stays so when the keys change.
-    given = MetadataKeeper(keys[1:]).give_account("a", ACCOUNT, guest)
-    assert MetadataKeeper(keys).take_account("a", given, guest) == ACCOUNT
-    assert MetadataKeeper(keys[:1]).take_account("a", given, guest) == {}
+    given = MetadataKeeper(keys[1:]).seal_customer_account("a", ACCOUNT, guest)
+    assert MetadataKeeper(keys).open_customer_account("a", given, guest) == ACCOUNT
+    assert MetadataKeeper(keys[:1]).open_customer_account("a", given, guest) == {}

@@ -26,7 +26,7 @@ from typing import Any
 from unittest.mock import patch
 
 from levelup_ov.app import SANDBOX_HOST
-from levelup_ov.standins.levelup.ahead import Reply, Unreached
+from levelup_ov.standins.levelup.ahead import GatewayReply, Unreached
 from levelup_ov.standins.levelup.ahead.work import IN_FLIGHT_SECONDS, LOOK_AGAIN_SECONDS
 from levelup_ov.standins.levelup.store import Ahead
 from levelup_ov.standins.sandbox import create_sandbox
@@ -115,7 +115,7 @@ class World:
             dice -= percent
         return ""
 
-    def _service(self, method: str, path: str, *arguments: Any, **named: Any) -> Reply:
+    def _service(self, method: str, path: str, *arguments: Any, **named: Any) -> GatewayReply:
         """The platform's call of the service."""
         now = self.clock().timestamp()
         if not self.healthy and now >= self._down_until and self.random.random() < DOWN:
@@ -135,14 +135,14 @@ class World:
         if fault == "death" and self.random.random() < 0.5:
             raise Death
         if fault == "500":
-            return Reply(500, None)
+            return GatewayReply(500, None)
         reply = self.reach(method, path, *arguments, **named)
         self.clock.now += timedelta(seconds=self.random.uniform(0, 5))
         if fault == "answer lost":
             raise Unreached("unanswered", sent=True)
         if fault == "death":
             raise Death
-        return Reply(200, {"nonsense": True}) if fault == "nonsense" else reply
+        return GatewayReply(200, {"nonsense": True}) if fault == "nonsense" else reply
 
     def _provider(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The service's call of the provider."""

@@ -23,7 +23,7 @@ from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import RETENTION, Claimed, Ledger, Submission, open_ledger
-from levelup_ov.ordering.turns import FAILURES, Run, in_turns, of_gone_accounts
+from levelup_ov.ordering.turns import FAILURES, BoundedRun, in_turns, of_gone_accounts
 from tests.channel import Channel
 from tests.conftest import MakeApp
 
@@ -125,7 +125,7 @@ def test_a_refused_connection_says_so() -> None:
 def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("not a database, whatever its name is" * 200)
     with pytest.raises(ConfigError, match="not a database"):
-        check_ledger(f"sqlite:///{tmp_path}/ledger.db")
+        check_ledger(f"sqlite:///{tmp_path}/ledger.db", workers=1, connections=8)
 
 
 # A file that changes under the service.
@@ -255,7 +255,7 @@ def test_accounts_take_turns() -> None:
 @pytest.mark.rule("SUB-5")
 def test_a_provider_that_hangs_is_asked_once_in_a_run() -> None:
     now = [0.0]
-    run = Run(60, lambda: now[0])
+    run = BoundedRun(60, lambda: now[0])
     asked = []
     for each in run.due(in_turns([submission(a, n) for a in ("hangs", "refuses", "sound") for n in range(10)], 100)):
         asked.append(each.account)
@@ -273,7 +273,7 @@ def test_a_provider_that_hangs_is_asked_once_in_a_run() -> None:
 @pytest.mark.rule("SUB-5")
 def test_a_run_ends_in_time() -> None:
     now = [0.0]
-    run = Run(10, lambda: now[0])
+    run = BoundedRun(10, lambda: now[0])
     for _ in run.due(submission("slow", number) for number in range(100)):
         now[0] += 3
         run.answered("slow")

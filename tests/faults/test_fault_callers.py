@@ -5,44 +5,23 @@ from __future__ import annotations
 import random
 import socket
 import sqlite3
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
 
 from bench.hostile import BODY, HEAD, HOSTILE, KEY, PATH, ask
+from tests.servers.gateway import Gateway
 from tests.servers.process import Server
 
 THREADS = 2
 
 
-class Gunicorn(Server):
-    """The service as shipped, with so few threads that two held ones stop it."""
-
-    name = "levelup_ov"
-    ready_path = "/health"
-
-    def command(self, directory: Path) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"]
-
-    def environment(self) -> dict[str, str]:
-        return {
-            "LEVELUP_OV_ENV": "development",
-            "LEVELUP_OV_DATA_DIR": str(self.directory / "data"),
-            "LEVELUP_OV_THREADS": str(THREADS),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "PORT": str(self.port),
-            "WEB_CONCURRENCY": "1",
-        }
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Gunicorn]:
-    with Gunicorn() as server:
+def server() -> Iterator[Gateway]:
+    with Gateway(LEVELUP_OV_THREADS=str(THREADS)) as server:
         assert ask(server.port, "POST", PATH, BODY)[0] == 200
         yield server
 
@@ -165,7 +144,7 @@ def test_no_request_line_is_a_fault_of_ours(server: Server, line: str) -> None:
         assert 200 <= int(read_all(caller).split()[1]) < 500
 
 
-def test_health_is_answered_while_all_threads_are_held(server: Gunicorn) -> None:
+def test_health_is_answered_while_all_threads_are_held(server: Gateway) -> None:
     data = server.directory / "data"
     with (
         closing(sqlite3.connect(data / "ledger.db", isolation_level=None)) as ledger,

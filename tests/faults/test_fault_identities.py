@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.faults.house import CARD, House, house
 from tests.faults.proxy import Exchange
+from tests.faults.stack import SECRET_KEY
 
+OTHER_KEY = "b3RoZXIga2V5IG9mIGFub3RoZXIgc2VydmljZS4uLi4="
 OTHER_CARD = {**CARD, "number": "4111111111111111"}
 DECLINED_CARD = {**CARD, "number": "4000000000000002"}
 WEEK = 7 * 24 * 3600
@@ -79,6 +82,23 @@ def test_an_unknown_outcome_never_expires(name: str, tmp_path: Path) -> None:
         again = one.submit(**members)
         assert (again.status, again.replayed) == (200, True)
         assert [each.ticket for each in one.cooked()] == [again.order_id]
+
+
+@pytest.mark.rule("SUB-2", "SUB-11")
+@pytest.mark.parametrize("loses_rows", [False, True])
+@pytest.mark.parametrize("keys", [f"{OTHER_KEY},{SECRET_KEY}", OTHER_KEY], ids=["both", "new"])
+def test_changed_secret_keys_change_no_reference(keys: str, loses_rows: bool, tmp_path: Path) -> None:
+    """Also where the ledger has lost the attempt, as in a failover: the provider knows the reference."""
+    with house(tmp_path) as before:
+        before.script.add("order", "answer lost")
+        assert before.submit(key="k-1").code == "outcome_unknown"
+        (sent,) = before.rows()
+        if loses_rows:
+            with before.ledger.database.connection() as connection:
+                connection.execute(text("DELETE FROM submissions"))
+    with house(tmp_path, more={"LEVELUP_OV_SECRET_KEYS": keys}) as after:
+        assert after.submit(key="k-1").status == 200
+        assert (after.rows()[-1].reference, len(after.cooked())) == (sent.reference, 1)
 
 
 @pytest.mark.rule("SUB-3")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.standins.levelup.ahead import Reply, Unreached, work
+from levelup_ov.standins.levelup.ahead import GatewayReply, Unreached, work
 from tests.faults.outer import BEHIND, BETWEEN, run
 
 
@@ -32,7 +32,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that gives the money back where the service does not know yet."""
     verdict_of = work.verdict_of
 
-    def verdict(reply: Reply | Unreached) -> str:
+    def verdict(reply: GatewayReply | Unreached) -> str:
         found = verdict_of(reply)
         return "refused" if found == "unknown" else found
 
@@ -43,7 +43,7 @@ def _optimist(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes silence for a refusal."""
     verdict_of = work.verdict_of
 
-    def verdict(reply: Reply | Unreached) -> str:
+    def verdict(reply: GatewayReply | Unreached) -> str:
         if isinstance(reply, Unreached):
             return "busy"
         return verdict_of(reply)

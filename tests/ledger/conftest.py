@@ -11,18 +11,7 @@ import pytest
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from tests.ledger.things import Clock
-from tests.servers.postgres import PostgresServer, binaries
-from tests.servers.process import required
-
-
-@pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    with required(request, "PostgreSQL"):
-        server = PostgresServer(binaries()).__enter__()
-    try:
-        yield server
-    finally:
-        server.__exit__()
+from tests.servers.postgres import PostgresServer
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def named(ledger: Ledger, what: bytes = b"a burger", *, key: bytes = REFERENCES,
         identities=identities(LOCATION, content=what, keys=KEYS, **names),  # type: ignore[arg-type]
         content=content_digests(LOCATION, what, KEYS),
         lease=LEASE,
-        reference=reference_of(LOCATION, key=key, **names),
+        reference=reference_of(LOCATION, key=lambda: key, **names),
     )
 
 
@@ -57,17 +57,26 @@ def lost(ledger: Ledger, got: Any) -> Any:
 @pytest.mark.rule("SUB-11")
 def test_a_reference_is_of_location_identity_and_generation() -> None:
     names = ({"idempotency_key": "x"}, {"order_number": "x"}, {"idempotency_key": "y"}, {"order_validation_id": "x"})
-    made = [reference_of(LOCATION, key=REFERENCES, **each) for each in names]
-    made.append(reference_of("deli.43", key=REFERENCES, idempotency_key="x"))
-    made.append(reference_of(LOCATION, key=KEYS[0], idempotency_key="x"))
+    made = [reference_of(LOCATION, key=lambda: REFERENCES, **each) for each in names]
+    made.append(reference_of("deli.43", key=lambda: REFERENCES, idempotency_key="x"))
+    made.append(reference_of(LOCATION, key=lambda: KEYS[0], idempotency_key="x"))
     every = [make(generation) for make in made for generation in range(3) if make]
     assert len(set(every)) == 18
     assert {(uuid.UUID(each).variant, str(uuid.UUID(each))) for each in every} == {
         (uuid.RFC_4122, each) for each in every
     }
-    strongest = reference_of(LOCATION, key=REFERENCES, idempotency_key="x", order_number="n")
+    strongest = reference_of(LOCATION, key=lambda: REFERENCES, idempotency_key="x", order_number="n")
     assert strongest and made[0] and strongest(0) == made[0](0)
-    assert reference_of(LOCATION, key=REFERENCES) is None
+    assert reference_of(LOCATION, key=lambda: REFERENCES) is None
+
+
+@pytest.mark.rule("SUB-11")
+def test_the_key_of_references_is_the_first_that_was_named(ledger: Ledger, url: str, clock: Clock) -> None:
+    """Keys of the configuration are changed; a reference stays, for every process that uses the ledger."""
+    assert ledger.reference_key(REFERENCES) == REFERENCES
+    assert ledger.reference_key(KEYS[0]) == REFERENCES
+    with closing(open_ledger(url, clock=clock)) as another:
+        assert another.reference_key(KEYS[0]) == REFERENCES
 
 
 @pytest.mark.rule("SUB-11")
@@ -123,7 +132,7 @@ def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock
     first, content = named(ledger), b"a burger"
     if how == "refused":
         ledger.begin_sending(first.id, lease=LEASE)
-        ledger.fail(first.id, refused=True)
+        ledger.fail(first.id, "refused")
     elif how == "window over":
         ledger.begin_sending(first.id, lease=LEASE)
         place(ledger, first.id)
@@ -136,7 +145,7 @@ def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock
     assert second.reference not in (None, first.reference) and second.received_at is None
     assert shown(ledger, second.id).generation == 1
     ledger.begin_sending(second.id, lease=LEASE)
-    ledger.fail(second.id, refused=True)
+    ledger.fail(second.id, "refused")
     assert len({first.reference, second.reference, named(ledger, content).reference}) == 3
 
 
@@ -297,10 +306,10 @@ def test_looks_that_were_missed_are_made_up_for_by_one(ledger: Ledger, clock: Cl
 
 @pytest.mark.rule("SUB-12")
 def test_what_was_not_sent_or_was_refused_is_not_looked_up_again(ledger: Ledger, clock: Clock) -> None:
-    for refused in (True, False):
+    for ended in ("refused", "unsent"):
         id = claimed(claim(ledger))
         begin(ledger, id)
-        ledger.fail(id, refused=refused)
+        ledger.fail(id, ended)
     claimed(claim(ledger))
     clock.advance(timedelta(days=2))
     ledger.open_submissions()

@@ -14,11 +14,18 @@ from sqlalchemy import text
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
-from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.errors import ReferenceFenced, Refused, Unanswered
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, Submission, open_ledger
 from levelup_ov.ledger.observer import Observer
-from levelup_ov.ordering.submissions import CONFIRMED_AFTER, Attempt, Settlement, SubmissionKey, Submissions
+from levelup_ov.ordering.submissions import (
+    CONFIRMED_AFTER,
+    MOST_FENCED,
+    Attempt,
+    Settlement,
+    SubmissionKey,
+    Submissions,
+)
 from levelup_ov.transport import net
 from tests.ledger.things import KEYS, LOCATION, Clock
 
@@ -62,22 +69,27 @@ class World:
             self.sent.append(attempt)
             if isinstance(answer, Exception):
                 raise answer
-            if answer == "lost" or attempt.reference in self.fenced:
+            if attempt.reference in self.fenced:
+                raise ReferenceFenced
+            if answer == "lost":
                 raise Unanswered("provider_timeout", "no answer", sent=True)
             self.orders.setdefault(attempt.reference, f"p-{len(self.orders) + 1}")
             return self._settlement(attempt.reference)
 
-        names = {"idempotency_key": key}
-        found = SubmissionKey(
-            "deli", LOCATION, identities(LOCATION, content=content, keys=KEYS, **names),  # type: ignore[arg-type]
-            content_digests(LOCATION, content, KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names), card,
-            self.wall.now,
-        )  # fmt: skip
+        found = self.key(key, content, card)
         try:
             fence = self._fence if self.fences else None
             return self.submissions.submit(found, place_order, self.find_order, fence_order=fence).answer["order_id"]
         except Failure as failure:
             return failure.code
+
+    def key(self, key: str, content: bytes = b"a burger", card: bool = False) -> SubmissionKey:
+        names = {"idempotency_key": key}
+        return SubmissionKey(
+            "deli", LOCATION, identities(LOCATION, content=content, keys=KEYS, **names),  # type: ignore[arg-type]
+            content_digests(LOCATION, content, KEYS), "req-1",
+            reference_of(LOCATION, key=lambda: KEYS[0], **names), card, self.wall.now,
+        )  # fmt: skip
 
     def find_order(self, submission: Submission) -> Settlement | None:
         look = self.looks.pop(0) if self.looks else 0.0
@@ -163,6 +175,43 @@ def test_behind_a_fence_it_is_placed_under_a_new_reference(world: World) -> None
     first, second = world.sent
     assert world.fenced == {first.reference} and second.reference not in world.fenced
     assert world.states() == [("not_placed", "fenced"), ("placed", None)]
+
+
+@pytest.mark.rule("SUB-10", "SUB-11")
+def test_a_fence_that_the_ledger_lost_is_told_by_the_provider(world: World) -> None:
+    world.fences = True
+    assert world.submit(answer="lost") == "outcome_unknown"
+    assert world.submit() == "p-1"
+    _lose_rows(world.ledger)
+    assert world.submit() == "p-1"
+    fenced, placed, *again = [attempt.reference for attempt in world.sent]
+    assert again == [fenced, placed]
+    assert world.states() == [("not_placed", "fenced"), ("placed", None)]
+
+
+@pytest.mark.rule("SUB-2", "SUB-10")
+def test_who_is_fenced_off_hears_what_became_of_the_order(world: World) -> None:
+    """It was ruled out while it was on its way, and the submission was placed by somebody else."""
+    told: list[Any] = []
+
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.placement.begin()
+        attempt.last_look(None)
+        world.pass_by(DEADLINE + GRACE)
+        told.append(world.submit())
+        raise ReferenceFenced
+
+    world.fences = True
+    assert world.submissions.submit(world.key("k"), place_order, world.find_order).answer == {"order_id": "p-1"}
+    assert told == ["p-1"] and len(world.orders) == 1
+
+
+@pytest.mark.rule("SUB-10", "ERR-3")
+def test_a_provider_that_fences_everything_is_asked_a_few_times(world: World) -> None:
+    for round in (1, 2):
+        assert world.submit(answer=ReferenceFenced()) == "submission_in_progress"
+        assert len({attempt.reference for attempt in world.sent}) == round * MOST_FENCED
+    assert set(world.states()) == {("not_placed", "fenced")}
 
 
 @pytest.mark.rule("SUB-10")
@@ -346,12 +395,7 @@ def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: s
         world.orders[attempt.reference] = "p-1"
         return world._settlement(attempt.reference)
 
-    names = {"idempotency_key": "k"}
-    key = SubmissionKey(
-        "deli", LOCATION, identities(LOCATION, content=b"a burger", keys=KEYS, **names),  # type: ignore[arg-type]
-        content_digests(LOCATION, b"a burger", KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names),
-        now=world.wall.now,
-    )  # fmt: skip
+    key = world.key("k")
     if outcome == "placed":
         assert world.submissions.submit(key, place_order, world.find_order).answer == {"order_id": "p-1"}
         assert world.submit() == "p-1"
@@ -374,12 +418,7 @@ def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: 
         assert world.sent[-1].reference == attempt.reference
         return Settlement(Placed("p-9", "p-9", reference=attempt.reference), {"order_id": "p-9"})
 
-    names = {"idempotency_key": "k"}
-    key = SubmissionKey(
-        "deli", LOCATION, identities(LOCATION, content=b"a burger", keys=KEYS, **names),  # type: ignore[arg-type]
-        content_digests(LOCATION, b"a burger", KEYS), "req-1", reference_of(LOCATION, key=KEYS[0], **names),
-    )  # fmt: skip
-    world.submissions.submit(key, place_order, world.find_order)
+    world.submissions.submit(world.key("k"), place_order, world.find_order)
     assert "two_orders_for_one_submission" in caplog.text
     assert world.submit() == "p-1"
 

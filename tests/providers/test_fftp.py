@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
+from tests.channel import Channel
+from tests.channel import item as line
+from tests.conftest import MakeApp
 from tests.servers.fftp import FftpServer, install
 from tests.servers.process import required
 
@@ -193,7 +197,7 @@ def test_a_later_time_is_refused(
     tomorrow = order(desired_ready_time=NOW + timedelta(days=1))
 
     for call in both_calls(adapter, tomorrow, session):
-        with pytest.raises(Refused, match="none for a later time") as refusal:
+        with pytest.raises(Refused, match="takes none for later") as refusal:
             call()
         assert refusal.value.code == "ready_time_unavailable"
     assert restaurant.orders() == before
@@ -400,3 +404,34 @@ def test_without_the_right_token_nothing_is_placed(
     assert failure.value.code == "provider_credentials_refused"
     assert not session.placing
     assert restaurant.orders() == before
+
+
+ACCOUNTS = """
+[accounts.boston]
+provider = "fftp"
+name = "Boston Deli"
+time_zone = "America/New_York"
+settings = {{base_url = "{url}", admin_token = "env:ADMIN_TOKEN"}}
+"""
+
+
+@pytest.mark.rule("STAT-1", "STAT-2", "STAT-3")
+@pytest.mark.parametrize("moves", [("preparing", "ready", "completed"), ("cancelled",)], ids=" ".join)
+def test_an_order_that_the_counter_moves_is_seen_by_the_channel(
+    restaurant: FftpServer, make_app: MakeApp, tmp_path: Path, moves: tuple[str, ...]
+) -> None:
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS.format(url=restaurant.base_url))
+    app = make_app(LEVELUP_OV_ACCOUNTS=str(tmp_path / "accounts.toml"), ADMIN_TOKEN=restaurant.admin_token)
+    channel = Channel(app)
+    ordered = channel.submit("boston.main", items=[line("soda")]).order
+    order_id = restaurant.orders()[0]["order_id"]
+    address, seen = f"/locations/boston.main/orders/{ordered['order_id']}", []
+    for status in ("received", *moves):
+        if status != "received":
+            restaurant.move(order_id, status)
+        told = channel.get(address).order
+        assert (told["provider_status"], told["changed_at"]) == (status, None)
+        assert told["expected_ready_at"] == ordered["expected_ready_at"]
+        seen.append(told["status"])
+    stages = {"received": "placed", "completed": "picked_up"}
+    assert seen == [stages.get(status, status) for status in ("received", *moves)]

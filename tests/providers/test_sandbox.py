@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 import pytz
 
-from adapters.sandbox import CODES, Cart, SandboxAdapter
+from adapters.sandbox import CODES, Cart, SandboxAdapter, _read_menu
 from levelup_ov.adapter import Account
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import check
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Quote
 from levelup_ov.domain.ready_time import available_at, to_wire
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp, Tender
-from levelup_ov.errors import KINDS, Refused, Unanswered
+from levelup_ov.errors import KINDS, ReferenceFenced, Refused, Unanswered
 from levelup_ov.standins.sandbox import create_sandbox, magic
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement
@@ -96,7 +97,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def submission(order: Order, quote: Quote, **changes: Any) -> Order:
     """The submission that follows a validation: what was returned comes back."""
-    return replace(order, cart=quote.cart, account=quote.account or order.account, **changes)
+    return replace(order, cart=quote.cart, customer_account=quote.customer_account or order.customer_account, **changes)
 
 
 @pytest.mark.rule("LOC-1", "LOC-2", "PAY-3")
@@ -137,6 +138,21 @@ def test_the_menu_in_our_terms_holds_together(bench):
     assert [heading.category_group for heading in menu.categories] == ["food", "food", "drinks-sweets", "drinks-sweets"]
 
 
+@pytest.mark.rule("MENU-6", "ITEM-7")
+def test_an_item_whose_choice_cannot_be_made_is_left_out(bench):
+    answer = bench.new_session().get("/v1/locations/congress/menu").object()
+    dishes = [dish for heading in answer.member("menu").each("headings") for dish in heading.each("dishes")]
+    (burger,) = [dish for dish in dishes if dish.text("id") == "burger"]
+    (side,) = [group for group in burger.each("groups") if group.text("id") == "side"]
+    side.value["least"] = side.value["most"] = 9
+
+    menu = orderable(_read_menu(answer))
+
+    assert "burger" not in {item.provider_id for category in menu.categories for item in category.items}
+    assert "sandwich" in {item.provider_id for category in menu.categories for item in category.items}
+    assert check(menu) == ()
+
+
 @pytest.mark.rule("ITEM-7", "MENU-5")
 def test_everything_the_menu_shows_can_be_ordered_by_its_id(bench):
     menu = bench.adapter.show_menu(bench.locations["congress"], bench.new_session())
@@ -164,7 +180,7 @@ def test_a_validation_is_one_call_and_accounts_for_every_cent(bench):
     assert quote.provider_funded_discount == 0
     assert quote.ready.soonest == NOON + timedelta(minutes=10)
     assert quote.ready.slots is None
-    assert quote.account == {}
+    assert quote.customer_account == {}
     assert all(isinstance(value, Secret) for value in quote.cart.values())
 
 
@@ -343,7 +359,7 @@ def test_a_cart_of_another_guest_counts_as_absent(bench, place):
     ada = bench.validate(bench.order(place))
     bobs = bench.submit(bench.order(place, user=BOB, cart=ada.cart, reference="bob"))
     assert "POST carts" in bench.calls()
-    own = bench.submit(bench.order(place, cart=ada.cart, account=ada.account, reference="ada"))
+    own = bench.submit(bench.order(place, cart=ada.cart, customer_account=ada.customer_account, reference="ada"))
     assert bench.calls() == ["POST orders"]
     seen = [bench.kitchen_sees(placed.provider_order_id) for placed in (bobs, own)]
     assert [each["customer"]["name"] for each in seen] == ["Bob Eater", "Ada Eater"]
@@ -372,15 +388,17 @@ def fence(bench: Bench, place: str = "congress") -> None:
 
 @pytest.mark.rule("SUB-10")
 @pytest.mark.parametrize("place", ["congress", "account"])
-def test_after_the_fence_late_orders_fail_and_new_ones_pass(bench, place):
+def test_nothing_is_ordered_under_a_fenced_reference(bench, place):
     order = bench.order(place)
     quote = bench.validate(order)
     fence(bench, place)
     assert bench.find(place) is None
-    again = bench.submit(submission(order, quote))
-    # The cart of before is refused; a new one is opened, at the price that was validated.
-    assert bench.calls()[0] == "POST orders" and bench.calls()[-1] == "POST orders"
-    assert (bench.orders(place), again.reference, again.charged) == (1, "ref-1", 1070)
+    for again in (order, submission(order, quote)):
+        with pytest.raises(ReferenceFenced):
+            bench.submit(again)
+    # The cart of the validation serves the next reference.
+    placed = bench.submit(replace(submission(order, quote), reference="ref-2"))
+    assert (bench.orders(place), placed.reference, placed.charged) == (0, "ref-2", 1070)
 
 
 @pytest.mark.rule("SUB-10")
@@ -439,19 +457,19 @@ def test_an_account_is_made_once_and_used_again(bench):
     order = bench.order("account")
     quote = bench.validate(order)
     assert bench.calls() == ["POST carts", "POST accounts", "POST carts"]
-    assert quote.account["email"].reveal() == "ada@example.com"
-    assert len(quote.account["password"].reveal()) >= 24
+    assert quote.customer_account["email"].reveal() == "ada@example.com"
+    assert len(quote.customer_account["password"].reveal()) >= 24
     bench.submit(submission(order, quote))
     assert bench.calls() == ["POST orders"]
-    again = bench.validate(replace(order, account=quote.account))
+    again = bench.validate(replace(order, customer_account=quote.customer_account))
     assert bench.calls() == ["POST carts", "POST sessions", "POST carts"]
-    assert again.account == quote.account
+    assert again.customer_account == quote.customer_account
 
 
 @pytest.mark.rule("META-4", "META-6")
 def test_a_submission_without_validation_returns_its_account(bench):
     placed = bench.submit(bench.order("account"))
-    assert placed.account["email"].reveal() == "ada@example.com"
+    assert placed.customer_account["email"].reveal() == "ada@example.com"
     assert bench.kitchen_sees(placed.provider_order_id)["account"]
 
 
@@ -459,17 +477,17 @@ def test_a_submission_without_validation_returns_its_account(bench):
 @pytest.mark.parametrize("credentials", [{}, {"email": Secret("ada@example.com"), "password": Secret("wrong")}])
 def test_an_existing_account_is_never_taken_over(bench, credentials):
     first = bench.validate(bench.order("account"))
-    quote = bench.validate(replace(bench.order("account"), account=credentials))
-    email = quote.account["email"].reveal()
+    quote = bench.validate(replace(bench.order("account"), customer_account=credentials))
+    email = quote.customer_account["email"].reveal()
     assert email.startswith("ada+") and email.endswith("@example.com")
-    again = bench.validate(replace(bench.order("account"), account=first.account))
-    assert again.account["email"].reveal() == "ada@example.com"
+    again = bench.validate(replace(bench.order("account"), customer_account=first.customer_account))
+    assert again.customer_account["email"].reveal() == "ada@example.com"
 
 
 @pytest.mark.rule("META-6", "META-7")
 def test_half_of_the_credentials_counts_as_none(bench):
-    quote = bench.validate(replace(bench.order("account"), account={"email": Secret("eve@example.com")}))
-    assert quote.account["email"].reveal() == "ada@example.com"
+    quote = bench.validate(replace(bench.order("account"), customer_account={"email": Secret("eve@example.com")}))
+    assert quote.customer_account["email"].reveal() == "ada@example.com"
 
 
 @pytest.mark.rule("META-6")
@@ -670,4 +688,21 @@ def test_nothing_secret_is_in_the_text_of_what_is_returned(bench):
     quote = bench.validate(bench.order("account"))
     token = Cart(*json.loads(quote.cart["cart"].reveal())).token
     assert token not in repr(quote)
-    assert quote.account["password"].reveal() not in repr(quote)
+    assert quote.customer_account["password"].reveal() not in repr(quote)
+
+
+@pytest.mark.rule("STAT-2", "STAT-3")
+def test_the_status_is_the_kitchens_and_of_this_order_alone(bench):
+    placed = bench.submit(bench.order())
+    status = bench.adapter.show_status(
+        bench.locations["congress"], placed.provider_order_id, "ref-1", bench.new_session()
+    )
+    assert (status.word, status.reference, status.changed_at) == ("taken", "ref-1", NOON)
+    assert status.expected_ready_at == placed.expected_ready_at
+    assert bench.calls() == ["GET state"]
+    state = {"word": "taken", "since": NOON.isoformat(), "location": "congress", "reference": "ref-1", "ready": {}}
+    for member in ("location", "reference"):
+        with pytest.raises(Unanswered, match=rf"another order: \$\.state\.{member}"):
+            bench.adapter.show_status(
+                bench.locations["congress"], "o-1", "ref-1", Said({"state": {**state, member: "x"}})
+            )

@@ -27,8 +27,9 @@ from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.tender import LevelUp
-from levelup_ov.errors import KINDS, Refused, Unanswered
+from levelup_ov.errors import KINDS, ReferenceFenced, Refused, Unanswered
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.placement import Placement
@@ -172,6 +173,7 @@ def test_the_environment_routes_calls_and_hides_the_token() -> None:
         ("environment", "staging"),
         ("currency", "usd"),
         ("currency", "US"),
+        ("currency", "JPY"),
         ("prep_minutes", "soon"),
         ("prep_minutes", "0"),
     ],
@@ -337,10 +339,10 @@ def test_the_catalog_is_read_page_by_page_and_kept(bench: Bench) -> None:
 
 
 @pytest.mark.rule("ERR-3")
-def test_pages_that_go_round_in_a_circle_are_a_broken_protocol(bench: Bench) -> None:
+def test_pages_that_form_a_loop_are_a_broken_protocol(bench: Bench) -> None:
     bench.square.change = lambda path, body: {**body, "cursor": "6"} if path == CATALOG else body
 
-    with pytest.raises(Unanswered, match="circle"):
+    with pytest.raises(Unanswered, match="loop"):
         bench.menu()
 
 
@@ -705,7 +707,7 @@ def test_a_payment_that_comes_after_the_fence_is_refused(bench: Bench) -> None:
         fence(bench)
     late = bench.submit_again()
 
-    assert isinstance(late, Refused) and bench.square.payments == []
+    assert isinstance(late, ReferenceFenced) and bench.square.payments == []
     assert bench.square.orders["order-1"]["state"] == "CANCELED"
     assert look(bench) is None
     assert bench.square.violations == []
@@ -1154,12 +1156,34 @@ def test_a_catalog_of_hundreds_of_items_is_read_whole() -> None:
     ("members", "path"),
     [
         ({"phone": "+1 617 555 0199 9999999"}, "$.user.phone"),
+        ({"phone": "call me maybe"}, "$.user.phone"),
+        ({"phone": "617 555 0199 or 0198"}, "$.user.phone"),
         ({"first_name": "A" * 250}, "$.user.name"),
         ({"email": "a" * 250 + "@b.com"}, "$.user.email"),
     ],
 )
 def test_a_guest_that_square_does_not_take_is_refused_at_once(bench: Bench, members: dict[str, str], path: str) -> None:
     assert bench.refusal(user=replace(ADA, **members)) == ("customer_refused", path)
+
+
+@pytest.mark.rule("EP-11", "META-5")
+@pytest.mark.parametrize(
+    ("written", "phone", "name"),
+    [
+        ("617-555-0199 extension 5", "6175550199", "Ada Eater (ext. 5)"),
+        ("+1 (617) 555-0199 ext. 12345", "+16175550199", "Ada Eater (ext. 12345)"),
+        ("617.555.0199 x5", "6175550199", "Ada Eater (ext. 5)"),
+        ("617 555 0199, EXT: 5", "6175550199", "Ada Eater (ext. 5)"),
+        ("617 555 0199#5", "6175550199", "Ada Eater (ext. 5)"),
+        ("617-555-0199", "6175550199", "Ada Eater"),
+    ],
+)
+def test_an_extension_is_told_with_the_name(bench: Bench, written: str, phone: str, name: str) -> None:
+    """Square has no member for it, and takes no letters in a number."""
+    bench.validate(user=replace(ADA, phone=written))
+
+    recipient = bench.square.bodies[-1]["order"]["fulfillments"][0]["pickup_details"]["recipient"]
+    assert (recipient["phone_number"], recipient["display_name"]) == (phone, name)
 
 
 @pytest.mark.rule("TIME-11", "META-5")
@@ -1189,3 +1213,58 @@ def test_a_price_edited_after_the_validation_is_not_charged(bench: Bench) -> Non
         bench.submit(cart=quote.cart)
     assert caught.value.code == "price_changed"
     assert f"POST {PAYMENTS}" not in bench.square.calls
+
+
+def told(bench: Bench, reference: str = "ref-1") -> OrderStatus:
+    return bench.adapter.show_status(bench.locations[BOSTON], "order-1", reference, bench.new_session())
+
+
+@pytest.mark.rule("STAT-2", "STAT-4")
+@pytest.mark.parametrize(
+    ("state", "stamps", "expected"),
+    [
+        ("PROPOSED", {"placed_at": "16:00"}, ("PROPOSED", "placed")),
+        ("RESERVED", {"placed_at": "15:50", "accepted_at": "16:00"}, ("RESERVED", "preparing")),
+        ("PREPARED", {"accepted_at": "15:50", "ready_at": "16:00"}, ("PREPARED", "ready")),
+        ("COMPLETED", {"ready_at": "15:50", "picked_up_at": "16:00"}, ("COMPLETED", "picked_up")),
+        ("CANCELED", {"canceled_at": "16:00"}, ("CANCELED", "cancelled")),
+        ("FAILED", {"rejected_at": "16:00"}, ("FAILED, rejected", "refused")),
+        ("FAILED", {}, ("FAILED", None)),
+    ],
+)
+def test_a_fulfillment_tells_what_became_of_an_order(
+    bench: Bench, state: str, stamps: dict[str, str], expected: tuple[str, str | None]
+) -> None:
+    bench.submit()
+    bench.square.calls.clear()
+    bench.square.move("order-1", state, **{name: f"2026-11-23T{time}:00Z" for name, time in stamps.items()})
+
+    status = told(bench)
+
+    assert (status.word, bench.adapter.order_status.get(status.word), status.reference) == (*expected, "ref-1")
+    assert status.changed_at == (datetime(2026, 11, 23, 16, 0, tzinfo=timezone.utc) if stamps else None)
+    assert bench.square.calls == ["GET /v2/orders/order-1"] and bench.square.violations == []
+
+
+@pytest.mark.rule("STAT-2")
+def test_an_order_of_several_fulfillments_is_not_guessed(bench: Bench) -> None:
+    bench.submit()
+    more = copy.deepcopy(bench.square.orders["order-1"]["fulfillments"][0])
+    bench.square.orders["order-1"]["fulfillments"].append({**more, "uid": "more", "state": "PREPARED"})
+    assert told(bench).word == "PREPARED, PROPOSED"
+
+
+@pytest.mark.rule("STAT-2")
+def test_a_canceled_order_is_cancelled_whatever_its_fulfillment(bench: Bench) -> None:
+    bench.submit()
+    bench.square.orders["order-1"]["state"] = "CANCELED"
+    assert told(bench).word == "CANCELED"
+
+
+@pytest.mark.rule("STAT-3")
+@pytest.mark.parametrize("members", [{"id": "order-2"}, {"reference_id": "ref-2"}, {"location_id": AIRPORT}])
+def test_the_status_of_another_order_is_none(bench: Bench, members: dict[str, Any]) -> None:
+    bench.submit()
+    changed(bench, f"{ORDERS}/order-1", **members)
+    with pytest.raises(Unanswered, match="another order"):
+        told(bench)

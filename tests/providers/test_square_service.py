@@ -174,6 +174,45 @@ def test_a_creation_never_answered_places_nothing(channel: Channel, square: Squa
     assert (len(square.orders), len(square.kitchen)) == (1, 1)
 
 
+@pytest.mark.rule("SUB-4", "SUB-11")
+@pytest.mark.parametrize("change", ["for somebody", "lines turned", "name written otherwise"])
+def test_what_no_content_has_may_change_before_the_payment(channel: Channel, square: Square, change: str) -> None:
+    """Square would refuse another order under the key of the first creation for good."""
+    items = [item("VBURGER", "MSIDE:OFRIES"), item("VCOOKIE")]
+    first: dict[str, Any] = {"items": items, "user": USER, "order_number": "n-1"}
+    for_ada = [items[0], item("VCOOKIE", recipient_name="Ada")]
+    again = (
+        first
+        | {
+            "for somebody": {"items": for_ada},
+            "lines turned": {"items": items[::-1]},
+            "name written otherwise": {"user": {**USER, "name": USER["name"].upper()}},
+        }[change]
+    )
+    square.faults.extend([Fault(ORDERS, "after")] * 3)
+    assert channel.submit(BOSTON, **first).status == 503
+
+    placed = channel.submit(BOSTON, **again)
+
+    assert placed.status == 200, placed.json
+    assert (len(square.orders), len(square.kitchen), len(square.payments)) == (2, 1, 1)
+    assert square.kitchen[0]["id"] == "order-2"
+
+
+@pytest.mark.rule("SUB-4", "MONEY-10")
+def test_a_price_that_changes_back_is_the_price(channel: Channel, square: Square) -> None:
+    """The order that was created at the price in between is not the one that is paid."""
+    metadata = channel.validate(BOSTON, **ORDER).order["metadata"]
+    square.tax = 900
+    assert channel.submit(BOSTON, **ORDER, metadata=metadata, order_number="n-1").error["code"] == "price_changed"
+    square.tax = 800
+    metadata = channel.validate(BOSTON, **ORDER).order["metadata"]
+
+    placed = channel.submit(BOSTON, **ORDER, metadata=metadata, order_number="n-1")
+
+    assert (placed.status, len(square.kitchen)) == (200, 1)
+
+
 @pytest.mark.rule("SUB-2", "SUB-5")
 @pytest.mark.parametrize("by", ["the channel", "the operator"])
 def test_a_payment_that_came_through_unheard_is_found(

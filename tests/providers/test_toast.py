@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Fee, Quote
 from levelup_ov.domain.ready_time import Shown, available_at, to_wire
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
@@ -30,6 +32,7 @@ from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.servers.toast import ARCHIVED, BOSTON, CAMBRIDGE, CLIENT_SECRET, OPEN_DISCOUNT, TAKEOUT, ToastServer
+from tests.servers.toast import Refusal as ToastRefusal
 
 FRIDAY_NOON = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)
 NEW_YORK = pytz.timezone("America/New_York")
@@ -140,6 +143,18 @@ def test_a_removed_restaurant_is_terminated_and_hides_no_other(toast: ToastServe
     ]
 
 
+@pytest.mark.rule("LOC-1", "MONEY-1")
+def test_a_restaurant_with_another_currency_is_not_active(toast: ToastServer) -> None:
+    toast.restaurants[CAMBRIDGE]["general"]["currencyCode"] = "CAD"
+
+    def active(**settings: str) -> list[bool]:
+        bench = Bench(toast, **settings)
+        return [place.active for place in bench.adapter.list_locations(bench.session)]
+
+    assert active() == [True, False]
+    assert active(currency="CAD") == [False, True]
+
+
 def test_settings_for_each_restaurant_are_given_in_their_order(toast: ToastServer) -> None:
     bench = Bench(toast, dining_option=f"no-such-option, {TAKEOUT}")
 
@@ -243,6 +258,11 @@ BROKEN_MENUS: dict[str, tuple[Any, str]] = {
 }
 
 LEFT_OUT: dict[str, tuple[Any, str, str]] = {
+    "more choices than options": (
+        lambda menus: menus["modifierGroupReferences"]["1"].update(minSelections=5, maxSelections=9),
+        "item needs choices",
+        "lunch:mains:burger",
+    ),
     "open price": (
         lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
         "price by the strategy OPEN_PRICE can't be represented item_provider_id=lunch:mains:burger",
@@ -581,8 +601,8 @@ REFUSALS = {
     ),
     "removed item": (Item("lunch:mains:soup", 1), "unknown_item", "Menu item not found", None),
     "wrong group": (Item("lunch:cold:burger", 1), "unknown_item", "Menu item not found", None),
-    "unknown option": (burger("toppings:gold"), "unknown_item", "Modifier option not found", None),
-    "unknown group": (burger("gold:gold"), "unknown_item", "Option group not found", None),
+    "unknown option": (burger("toppings:gold"), "unknown_option", "Modifier option not found", None),
+    "unknown group": (burger("gold:gold"), "unknown_option", "Option group not found", None),
     "too few": (Item(BURGER, 1), "invalid_choices", "Modifier group Side needs at least 1 selections", None),
     "too few below": (burger(MAYO), "invalid_choices", "Modifier group Heat needs at least 1 selections", None),
     "too many": (burger("side:salad"), "invalid_choices", "Modifier group Side takes at most 1 selections", None),
@@ -730,6 +750,42 @@ def test_a_404_that_is_not_toasts_own_proves_nothing() -> None:
     assert adapter.error_from(Reply(404, {}, gateways)) is None
     with pytest.raises(Unanswered):
         adapter.error_from(Reply(404, {}, b"<html>not found</html>"))
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize(
+    "words", ["Restaurant not found", "No order can be shown: the restaurant was not found", "Not found", ""]
+)
+def test_a_404_about_something_else_proves_no_order_absent(bench: Bench, words: str) -> None:
+    """In Toast's own form, to the look-up of an order that stands."""
+    bench.submit()
+    bench.toast.overrides[f"{ORDERS}/LEVELUP:ref-1"] = ToastRefusal(404, words)
+
+    failure = refusal_of(bench.find)
+
+    assert isinstance(failure, Unanswered) and failure.code == "provider_protocol_error"
+
+
+NOT_FOUND = {
+    "Modifier option not found": "unknown_option",
+    "Could not find modifier 1f2e": "unknown_option",
+    "Option group not found": "unknown_option",
+    "Menu item not found": "unknown_item",
+    "Dining option not found": "order_refused",
+    "Alternate payment type not found": "order_refused",
+    "The modifier is out of stock": "item_unavailable",
+    "No": "order_refused",
+}
+
+
+@pytest.mark.rule("ERR-2")
+@pytest.mark.parametrize("words", NOT_FOUND)
+def test_a_404_to_an_order_has_the_code_of_what_it_names(words: str) -> None:
+    adapter = ToastAdapter(Account("grill", "toast", "Grill"))
+
+    refusal = adapter.error_from(Reply(404, {}, json.dumps({"status": 404, "message": words}).encode()))
+
+    assert isinstance(refusal, NotFound) and refusal.code == NOT_FOUND[words]
 
 
 def test_one_login_serves_all_restaurants_and_threads(bench: Bench) -> None:
@@ -988,3 +1044,52 @@ def test_hours_that_cannot_be_read_are_unknown(bench: Bench, change: dict[str, A
 
     assert set(boston.hours.values()) == {None} and None not in cambridge.hours.values()
     assert bench.validate().food == 300
+
+
+def told(bench: Bench, reference: str = "ref-1") -> OrderStatus:
+    [order] = bench.toast.orders.values()
+    location = bench.adapter.list_locations(bench.new_session())[0]
+    return bench.adapter.show_status(location, order["guid"], reference, bench.new_session())
+
+
+@pytest.mark.rule("STAT-2", "STAT-4")
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, ("NEEDS_APPROVAL", "placed")),
+        ({"approvalStatus": "FUTURE", "guestOrderStatus": "RECEIVED"}, ("FUTURE", "placed")),
+        ({"approvalStatus": "APPROVED"}, ("APPROVED", "accepted")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "RECEIVED"}, ("APPROVED", "accepted")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "IN_PREPARATION"}, ("IN_PREPARATION", "preparing")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "READY_FOR_PICKUP"}, ("READY_FOR_PICKUP", "ready")),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "CLOSED"}, ("CLOSED", "picked_up")),
+        ({"approvalStatus": "NOT_APPROVED"}, ("NOT_APPROVED", "refused")),
+        ({"approvalStatus": "APPROVED", "voided": True, "voidDate": "2026-11-20T17:05:00.000+0000"},
+         ("voided", "cancelled")),
+        ({"approvalStatus": "APPROVED", "deleted": True}, ("deleted", None)),
+        ({"approvalStatus": "APPROVED", "guestOrderStatus": "IN_THE_OVEN"}, ("IN_THE_OVEN", None)),
+    ],
+)  # fmt: skip
+def test_an_order_tells_what_became_of_it(
+    bench: Bench, members: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    bench.submit()
+    [order] = bench.toast.orders.values()
+    order |= members
+
+    status = told(bench)
+
+    assert (status.word, bench.adapter.order_status.get(status.word), status.reference) == (*expected, "ref-1")
+    voided_at = datetime(2026, 11, 20, 17, 5, tzinfo=timezone.utc)
+    assert status.changed_at == (voided_at if "voidDate" in members else None)
+    assert [call.path for call in bench.session.calls] == [f"{ORDERS}/{order['guid']}"]
+
+
+@pytest.mark.rule("STAT-3")
+@pytest.mark.parametrize("members", [{"externalId": "LEVELUP:ref-2"}, {"externalId": None}, {"guid": "another"}])
+def test_the_status_of_another_order_is_none(bench: Bench, members: dict[str, Any]) -> None:
+    bench.submit()
+    [order] = bench.toast.orders.values()
+    bench.toast.overrides[f"{ORDERS}/{order['guid']}"] = {**order, **members}
+    with pytest.raises(Unanswered, match="another order"):
+        told(bench)

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
@@ -626,12 +627,12 @@ class Keeper:
 
     def with_another_session(self, metadata: Mapping[str, Any]) -> dict[str, str]:
         """The cart of a validation, as if the shop had forgotten its session."""
-        cart = json.loads(self._keeper.take_cart("boston", CONGRESS, metadata, self._guest)["cart"].reveal())
+        cart = json.loads(self._keeper.open_cart("boston", CONGRESS, metadata, self._guest)["cart"].reveal())
         cart[1] = cart[1][::-1]
-        return self._keeper.give_cart("boston", CONGRESS, {"cart": Secret(json.dumps(cart))}, self._guest)
+        return self._keeper.seal_cart("boston", CONGRESS, {"cart": Secret(json.dumps(cart))}, self._guest)
 
     def credentials(self, metadata: Mapping[str, Any]) -> dict[str, str]:
-        opened = self._keeper.take_account("club", metadata, self._guest)
+        opened = self._keeper.open_customer_account("club", metadata, self._guest)
         return {name: value.reveal() for name, value in opened.items()}
 
 
@@ -848,3 +849,42 @@ def test_a_request_that_arrives_twice_is_one_order(
 
     assert line.asked == ["Place", "Find"]
     assert [each["code"] for each in placed()] == [submitted["order_id"]]
+
+
+@pytest.mark.rule("STAT-1", "STAT-2", "STAT-4", "SUB-6")
+def test_an_order_that_the_shop_moves_is_seen_by_the_channel(
+    channel: Channel,
+    shop: VendureServer,
+    line: Line,
+    wanted: dict[str, Any],
+    placed: Callable[[], list[dict[str, Any]]],
+) -> None:
+    code = channel.submit(CONGRESS, **wanted, desired_ready_time=SUPPER).order["order_id"]
+    (order,) = placed()
+    line.asked.clear()
+    seen = []
+    for state in ("", "Shipped", "Delivered", "Cancelled"):
+        if state:
+            shop.move(order["id"], state)
+        told = channel.get(f"/locations/{CONGRESS}/orders/{code}").order
+        assert told["expected_ready_at"] == SUPPER and re.fullmatch(r"[-0-9]{10}T[0-9]{2}:[0-9]{2}", told["changed_at"])
+        seen.append((told["status"], told["provider_status"]))
+    assert seen == [
+        ("placed", "PaymentSettled"), ("ready", "Shipped"), ("picked_up", "Delivered"), ("cancelled", "Cancelled"),
+    ]  # fmt: skip
+    assert line.asked == ["Status"] * 4
+
+
+@pytest.mark.rule("STAT-3")
+def test_an_order_that_the_shop_does_not_have_has_no_status(
+    app: Flask, channel: Channel, shop: VendureServer, wanted: dict[str, Any]
+) -> None:
+    code = channel.submit(CONGRESS, **wanted).order["order_id"]
+    tracking = app.extensions["levelup_ov"].tracking
+    database = app.extensions["levelup_ov"].submissions.ledger.database
+    (order,) = [each for each in tracking.open_orders("boston", limit=1000) if each.order_id == code]
+    with database.connection() as connection:
+        connection.execute(text("UPDATE submissions SET reference = 'other' WHERE id = :id"), {"id": order.submission})
+    answer = channel.get(f"/locations/{CONGRESS}/orders/{code}")
+    assert answer.refusal == (502, "provider_protocol_error", None)
+    assert answer.error["message"] == "the provider's answer needs an object at $.data.held.order"

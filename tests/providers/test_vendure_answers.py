@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.vendure import VendureAdapter
-from adapters.vendure_refusals import CODES, Problem
+from adapters.vendure_refusals import CODES, VendureRefused
 from levelup_ov.adapter import Account
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
@@ -370,7 +370,7 @@ def test_a_refusal_of_another_status_is_none(status: int) -> None:
 def test_a_refusal_is_told_in_the_shops_words(answer: dict[str, Any], code: str, words: str, path: str | None) -> None:
     refusal = ADAPTER.error_from(Reply(200, {}, json.dumps(answer).encode()))
 
-    assert isinstance(refusal, Problem)
+    assert isinstance(refusal, VendureRefused)
     assert (refusal.code, refusal.message, refusal.path) == (code, words, path)
 
 
@@ -431,6 +431,26 @@ def test_a_cart_that_is_not_the_order_is_a_broken_protocol(
     shop.answers = {"Open": cart(change)}
 
     assert channel.validate(PLACE, **ORDER).refusal[:2] == (502, "provider_protocol_error")
+
+
+GUEST = {"guestName": "Robin Example", "guestPhone": "617-555-0142", "guestEmail": "robin@example.com"}
+
+
+@pytest.mark.rule("SUB-8", "META-11")
+@pytest.mark.parametrize("member", GUEST)
+@pytest.mark.parametrize("told", ["Ada Other", None])
+def test_the_cart_of_another_guest_is_not_ours(member: str, told: str | None, shop: Shop, channel: Channel) -> None:
+    """The lines, the time and the price are the same: only whose they are differs."""
+    shop.answers = {"Open": cart(lambda theirs: theirs["customFields"].update({member: told}))}
+
+    assert channel.validate(PLACE, **ORDER).refusal[:2] == (502, "provider_protocol_error")
+
+
+@pytest.mark.rule("SUB-8", "EP-11")
+def test_the_shop_may_trim_a_name(shop: Shop, channel: Channel) -> None:
+    shop.answers = {"Open": cart(lambda ours: ours["customFields"].update(guestName="Robin  Example "))}
+
+    assert channel.validate(PLACE, **ORDER).status == 200
 
 
 @pytest.mark.rule("MONEY-6", "MONEY-9")

@@ -420,11 +420,13 @@ def test_no_cart_of_ours_comes_back_in_the_storefront(shop: VendureServer, user:
     declined = replace(order(shop, user), tip=0)
     quote = validate(members, declined)
     with session(members) as calls, pytest.raises(Refused, match="the bank declines the card"):
-        members.submit_order(replace(declined, account=quote.account, cart=quote.cart), DECLINED, calls)
+        members.submit_order(
+            replace(declined, customer_account=quote.customer_account, cart=quote.cart), DECLINED, calls
+        )
 
     login = """mutation($email: String!, $password: String!) {
       login(username: $email, password: $password) { __typename } }"""
-    credentials = {name: value.reveal() for name, value in quote.account.items()}
+    credentials = {name: value.reveal() for name, value in quote.customer_account.items()}
     answer, token = shop.ask_storefront(login, **credentials)
     assert answer["data"]["login"]["__typename"] == "CurrentUser"
     seen, _ = shop.ask_storefront("{ activeOrder { code } activeCustomer { orders { totalItems } } }", token)

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters import vendure as adapter
 from tests.channel import Channel, item
 from tests.providers.vendure_service import service
 from tests.servers.process import required
 from tests.servers.vendure_server import GROUPS, MENU, VendureServer, _operation, install
 
 CONGRESS = "boston.congress"
-SPECIALS = 120
-"""Products beside the seed's: more than the hundred that a page holds."""
+PAGE, SPECIALS = 10, 18
+"""Products of a page, and those beside the seed's: three pages, the last one not full."""
 ORDERS = 150
 TENTH = _operation("order_percentage_discount", discount="10")
 LESS = _operation("order_fixed_discount", discount="150")
@@ -27,7 +30,7 @@ ABOVE_THIRTY = _operation("minimum_order_amount", amount="3000", taxInclusive="t
 
 @pytest.fixture(scope="module")
 def shop(request: pytest.FixtureRequest) -> Iterator[VendureServer]:
-    with required(request, "Vendure"), VendureServer(install()) as server:
+    with required(request, "Vendure"), VendureServer(install(), PAGE) as server:
         server.include_tax()
         server.add_items(SPECIALS)
         for drink in ("Tea", "Soda"):
@@ -53,9 +56,33 @@ def test_the_menu_has_every_product_at_the_price_of_the_shop(channel: Channel, s
     assert {each["provider_id"] for each in found} >= set(shop.items.values()) - {shop.items["Oysters"]}
 
 
+@pytest.mark.rule("ERR-3", "MENU-1", "MENU-3")
+def test_a_page_that_the_shop_refuses_leaves_no_half_menu(
+    shop: VendureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first page and the second one, staff move the channel."""
+    with service(shop, tmp_path) as app, ExitStack() as moved:
+        channel, read_page = Channel(app), adapter.read_page
+        assert channel.get("/merchants/boston/locations").status == 200
+
+        moving = iter([shop.renamed("congress")])
+
+        def move_and_read(data: Any) -> Any:
+            moved.enter_context(next(moving, nullcontext()))
+            return read_page(data)
+
+        monkeypatch.setattr(adapter, "read_page", move_and_read)
+        refused = channel.get(f"/locations/{CONGRESS}/menu")
+        moved.close()
+        menu = channel.get(f"/locations/{CONGRESS}/menu")
+
+    assert refused.refusal[:2] == (502, "provider_protocol_error")
+    assert sum(len(each["category"]["items"]) for each in menu.json["menu"]["categories"]) > SPECIALS
+
+
 def an_order(dice: random.Random, shop: VendureServer) -> dict[str, Any]:
     items = []
-    for name in dice.choices(["Burger", "Tea", "Soda", "Special 3", "Special 77"], k=dice.randint(1, 5)):
+    for name in dice.choices(["Burger", "Tea", "Soda", "Special 3", "Special 17"], k=dice.randint(1, 5)):
         groups = MENU[name][2] if name in MENU else ()
         chosen = [dice.choice(list(GROUPS[group][2])) for group in groups]
         items.append(item(shop.items[name], *(shop.options[each] for each in chosen), quantity=dice.randint(1, 5)))

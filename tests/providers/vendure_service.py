@@ -27,13 +27,14 @@ settings = {{base_url = "{url}", channels = "congress", checkout = "account", te
 
 
 @contextmanager
-def service(shop: VendureServer, folder: Path) -> Iterator[Flask]:
-    """With nothing kept yet; its data is in ``folder``."""
+def service(shop: VendureServer, folder: Path, **variables: str) -> Iterator[Flask]:
+    """With nothing kept yet; its data is in ``folder``. ``variables`` are further ones of the environment."""
     (folder / "accounts.toml").write_text(ACCOUNTS.format(url=shop.base_url))
     environ = {
         "LEVELUP_OV_ENV": "development",
         "LEVELUP_OV_DATA_DIR": str(folder),
         "LEVELUP_OV_ACCOUNTS": str(folder / "accounts.toml"),
         "TENDER_KEY": shop.tender_key,
+        **variables,
     }
     yield create_app(load_settings(environ), clock=Clock())

@@ -66,8 +66,8 @@ def test_a_voided_reference_refuses_what_comes_late(kitchen):
     assert kitchen.order_refused(late) == "reference_voided"
     assert kitchen.placed("congress") == []
     assert kitchen.order(other, reference="ref-1")["ticket"] == 1
-    assert kitchen.order(kitchen.cart("congress")["cart"]["id"], reference="ref-1")["ticket"] == 1
-    assert kitchen.order(late, reference="another")["ticket"] == 2
+    assert kitchen.order_refused(kitchen.cart("congress")["cart"]["id"]) == "reference_voided"
+    assert kitchen.order(late, reference="another")["ticket"] == 1
 
 
 @pytest.mark.rule("SUB-10")
@@ -87,7 +87,7 @@ def test_a_void_outlives_the_carts_that_it_is_about(kitchen):
     kitchen.pass_time(minutes=1)
     new = kitchen.cart("congress")["cart"]["id"]
     assert kitchen.order_refused(late) == "cart_unknown"
-    assert kitchen.order(new, reference="ref-1")["ticket"] == 1
+    assert kitchen.order_refused(new) == "reference_voided"
 
 
 @pytest.mark.parametrize("body", [{}, {"reference": ""}, {"reference": 5}, {"reference": "r", "cart": "c"}])
@@ -233,3 +233,55 @@ def test_the_table_of_magic_values_is_complete_and_true():
     assert all(passes_luhn(number) for number in magic.CARDS)
     assert not {"4111111111111111", "4242424242424242"} & set(magic.CARDS)
     assert json.dumps({**magic.TOKENS, **magic.CARDS})
+
+
+def state(kitchen, order):
+    return kitchen.call("GET", f"/v1/orders/{order['id']}/state", status=200)["state"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "word"), [(0, "taken"), (1, "cooking"), (9, "cooking"), (10, "waiting"), (20, "collected")]
+)
+def test_the_kitchen_works_by_the_clock(kitchen, minutes, word):
+    order = kitchen.ordered("congress")
+    kitchen.pass_time(minutes=minutes)
+    told = state(kitchen, order)
+    assert told["word"] == word
+    assert {name: told[name] for name in ("id", "location", "reference", "ready")} == {
+        name: order[name] for name in ("id", "location", "reference", "ready")
+    }
+    assert "customer" not in told
+
+
+def test_an_order_for_later_is_cooked_in_time(kitchen):
+    order = kitchen.ordered("congress", wanted_at="2026-11-20T20:00:00+00:00")
+    words = []
+    for minutes in (1, 168, 1, 10, 10):
+        kitchen.pass_time(minutes=minutes)
+        words.append(state(kitchen, order)["word"])
+    assert words == ["confirmed", "confirmed", "cooking", "waiting", "collected"]
+
+
+def test_a_place_without_times_has_its_lead(kitchen):
+    order = kitchen.ordered("notips")
+    kitchen.pass_time(minutes=10)
+    assert state(kitchen, order)["word"] == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [("sandbox:turned-down", ["taken", "turned-down", "turned-down"]),
+     ("sandbox:called-off", ["taken", "called-off", "called-off"]),
+     ("sandbox:stage=on-fire", ["on-fire", "on-fire", "on-fire"])],
+)  # fmt: skip
+def test_magic_ends_of_an_order(kitchen, note, words):
+    order = kitchen.ordered("congress", note=note)
+    seen = []
+    for minutes in (0, 2, 60):
+        kitchen.pass_time(minutes=minutes)
+        seen.append(state(kitchen, order)["word"])
+    assert seen == words
+
+
+def test_an_unknown_order_has_no_state(kitchen):
+    assert kitchen.call("GET", "/v1/orders/none/state", status=404)["problem"]["code"] == "order_unknown"

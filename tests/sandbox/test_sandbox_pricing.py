@@ -10,7 +10,7 @@ from levelup_ov.standins.sandbox.content import Content, Customer, Line, Pick
 from levelup_ov.standins.sandbox.dishes import Dish, Group, dishes_at
 from levelup_ov.standins.sandbox.places import PLACES
 from levelup_ov.standins.sandbox.pricing import price
-from levelup_ov.standins.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.problems import EngineError
 
 PLACE = PLACES["congress"]
 DISHES = {dish.id: dish for _, dishes in dishes_at(PLACE) for dish in dishes if not dish.sold_out}
@@ -51,7 +51,7 @@ def units_cost(owner: Dish | None, groups: tuple[Group, ...], picks: tuple[Pick,
 def priced(content: Content):
     try:
         return price(PLACE, content)
-    except Problem:
+    except EngineError:
         assume(False)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levelup_ov.standins.sandbox.places import PLACES
-from levelup_ov.standins.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.problems import EngineError
 from levelup_ov.standins.sandbox.slots import LISTED, LOOK_AHEAD, offer, slots_from
 
 DAY, NIGHT = PLACES["day"], PLACES["night"]
@@ -127,7 +127,7 @@ def test_a_place_that_is_booked_up_for_days_refuses():
     now = at("2026-11-20T12:00:00-05:00")
     full = set(slots_from(DAY, now, now + timedelta(minutes=DAY.lead) + LOOK_AHEAD))
     assert offer(DAY, None, now, full - {max(full)}).at == max(full)
-    with pytest.raises(Problem, match="booked up"):
+    with pytest.raises(EngineError, match="booked up"):
         offer(DAY, None, now, full)
 
 

@@ -67,6 +67,10 @@ class FftpServer(Server):
         orders: list[dict[str, Any]] = self._call("GET", "/fftp/v1/orders")
         return orders
 
+    def move(self, order_id: str, status: str) -> None:
+        """Move an order on to another status, as the counter does."""
+        self._call("POST", f"/fftp/v1/orders/{order_id}/status", json={"status": status})
+
     def change_item(self, item_id: str, **changes: object) -> None:
         """Change ``available`` or ``price`` (in dollars) of an item, as the counter does."""
         self._call("PATCH", f"/fftp/v1/admin/menu/items/{item_id}", json=changes)

@@ -79,6 +79,22 @@ def run(command: Sequence[str | Path], *, seconds: float, cwd: Path | None = Non
         raise SystemMissing(str(error)) from None
 
 
+def from_debian(package: str, executable: str) -> Path:
+    """An executable: on the path, or Debian's.
+
+    :raises SystemMissing: it is not there and cannot be installed.
+    """
+    if (found := shutil.which(executable)) is None:
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            raise SystemMissing(f"{executable} is not installed, and Debian's package needs root")
+        run(["apt-get", "update"], seconds=300)
+        run(["apt-get", "install", "--yes", "--no-install-recommends", package], seconds=600)
+        found = shutil.which(executable)
+    if found is None:
+        raise SystemMissing(f"Debian's package {package} brought no {executable}")
+    return Path(found)
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
     with socket.socket() as listener:

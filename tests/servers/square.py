@@ -357,6 +357,12 @@ class Square:
             }]  # fmt: skip
         return payment
 
+    def move(self, order_id: str, state: str, **stamps: str) -> None:
+        """What the seller does with the fulfillment of an order; ``stamps`` are times of its pickup."""
+        (fulfillment,) = self.orders[order_id]["fulfillments"]
+        fulfillment["state"] = state
+        fulfillment["pickup_details"] |= stamps
+
     def pay_late(self, order_id: str, reference: str) -> None:
         """A payment that arrives now, whoever sent it."""
         body = {"order_id": order_id, "location_id": BOSTON, "reference_id": reference}

@@ -70,6 +70,7 @@ _TENDER = {"id": str, "type": str, "amount_money": MONEY, "tip_money": MONEY, "p
 _TOTALS = dict.fromkeys(
     ("total_money", "total_tax_money", "total_discount_money", "total_tip_money", "total_service_charge_money"), MONEY
 )
+_STAMPS = dict.fromkeys(("placed_at", "accepted_at", "ready_at", "picked_up_at", "canceled_at", "rejected_at"), str)
 _PLACED_ORDER = {
     **_ORDER,
     **_TOTALS,
@@ -93,6 +94,7 @@ _PLACED_ORDER = {
         "total_money": MONEY,
     }],
     "tenders": [_TENDER],
+    "fulfillments": [{"uid": str, "type": str, "state": str, "pickup_details": {**_PICKUP, **_STAMPS}}],
 }  # fmt: skip
 _PRESENCE = {
     "type": str, "id": str, "version": int, "updated_at": str, "is_deleted": bool, "present_at_all_locations": bool,

@@ -49,7 +49,8 @@ class ToastServer:
 
     ``calls`` counts what was asked for, ``orders`` are those that stand, by external id. ``faults`` are consumed
     one by one, by path: a status is answered before anything happens, ``lost`` drops the connection and ``garbled``
-    spoils the answer after it has. ``overrides`` are whole answers by path, ``answers`` the last ones given.
+    spoils the answer after it has. ``overrides`` are whole answers or refusals, by path, ``answers`` the last ones
+    given.
     """
 
     def __init__(self) -> None:
@@ -174,7 +175,7 @@ class ToastServer:
             number = len(self.orders) + 1
             times = self.restaurants[BOSTON]["prepTimes"]
             ready = self.now + timedelta(minutes=times["takeoutPrepTime"] + times["takeoutThrottlingTime"])
-            priced |= {"guid": guid(0x1000 + number), "approvalStatus": "NEEDS_APPROVAL"}
+            priced |= {"guid": guid(0x1000 + number), "approvalStatus": "NEEDS_APPROVAL", "voided": False}
             priced["estimatedFulfillmentDate"] = order.get("promisedDate") or stamp(ready)
             check |= {"guid": guid(0x2000 + number), "displayNumber": str(number), "payments": [payment]}
             self.orders[external_id or ""] = priced
@@ -317,8 +318,10 @@ def _application(server: ToastServer) -> Flask:
         if effects and isinstance(effects[0], int):
             status = effects.pop(0)
             return make_response(jsonify(_problem(int(status), "injected")), status)
-        if request.path in server.overrides:
-            return make_response(jsonify(server.overrides[request.path]))
+        if (answer := server.overrides.get(request.path)) is not None:
+            if isinstance(answer, Refusal):
+                raise answer
+            return make_response(jsonify(answer))
         if not request.path.startswith("/authentication"):
             restaurant_guid = request.headers.get("Toast-Restaurant-External-ID", "")
             server.check_access(request.headers.get("Authorization", ""), restaurant_guid)
@@ -368,9 +371,11 @@ def _application(server: ToastServer) -> Flask:
 
     @app.get("/orders/v2/orders/<key>")
     def show_order(key: str) -> Any:
-        if key not in server.orders:
+        """An order by its GUID, as the specification has it, or by its external id."""
+        found = next((each for name, each in server.orders.items() if key in (name, each["guid"])), None)
+        if found is None:
             raise Refusal(404, "Order not found")
-        return server.orders[key]
+        return found
 
     return app
 

@@ -7,7 +7,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class VendureServer(Server):
     """A shop whose database ends with the process. The methods are what its staff does.
 
     ``tender_key`` is what the payment method ``levelup`` asks for. ``items`` and ``options`` give the ids
-    of what the menu calls by name; those of options as ``group:option``.
+    of what the menu calls by name; those of options as ``group:option``. ``page``: rows of a list at most.
 
     :raises SystemMissing: it does not start.
     """
@@ -81,8 +81,9 @@ class VendureServer(Server):
     ready_path = "/health"
     starting_time = 60.0
 
-    def __init__(self, modules: Path) -> None:
+    def __init__(self, modules: Path, page: int = 100) -> None:
         super().__init__()
+        self._page = page
         self.items: dict[str, str] = {}
         self.options: dict[str, str] = {}
         self.tender_key = secrets.token_urlsafe(16)
@@ -90,6 +91,8 @@ class VendureServer(Server):
         self._password = secrets.token_urlsafe(16)
         self._staff = requests.Session()
         self._staff.trust_env = False
+        # Node closes a connection that rests for five seconds, perhaps just when it is used again.
+        self._staff.headers["Connection"] = "close"
 
     def command(self, directory: Path) -> Sequence[str | Path]:
         return ["node", CONFIGURATION / "index.js"]
@@ -99,6 +102,7 @@ class VendureServer(Server):
             "NODE_PATH": str(self._modules),
             "PORT": str(self.port),
             "ADMIN_PASSWORD": self._password,
+            "PAGE": str(self._page),
             "VENDURE_DISABLE_TELEMETRY": "true",
         }
 
@@ -147,6 +151,31 @@ class VendureServer(Server):
             take=newest,
         )["items"]
         return orders
+
+    def move(self, order_id: str, state: str) -> None:
+        """Move a placed order on: ``Shipped`` is made ready, ``Delivered`` is fetched, ``Cancelled`` is called off."""
+        if state == "Cancelled":
+            query = "mutation($id: ID!) { cancelOrder(input: {orderId: $id}) { __typename ... on Order { id } } }"
+            moved = self.admin(query, id=order_id)
+        else:
+            if state == "Shipped":
+                self._fulfil(order_id)
+            found = self.admin("query($id: ID!) { order(id: $id) { fulfillments { id } } }", id=order_id)
+            query = """mutation($id: ID!, $state: String!) {
+              transitionFulfillmentToState(id: $id, state: $state) { __typename ... on Fulfillment { id } } }"""
+            moved = self.admin(query, id=found["fulfillments"][0]["id"], state=state)
+        if "id" not in moved:
+            raise RuntimeError(f"the order was not moved: {moved}")
+
+    def _fulfil(self, order_id: str) -> None:
+        lines = self.admin("query($id: ID!) { order(id: $id) { lines { id quantity } } }", id=order_id)["lines"]
+        handler = _operation("manual-fulfillment", method="counter", trackingCode="")
+        query = """mutation($input: FulfillOrderInput!) {
+          addFulfillmentToOrder(input: $input) { __typename ... on Fulfillment { id } } }"""
+        wanted = [{"orderLineId": line["id"], "quantity": line["quantity"]} for line in lines]
+        fulfilled = self.admin(query, input={"lines": wanted, "handler": handler})
+        if "id" not in fulfilled:
+            raise RuntimeError(f"the order was not fulfilled: {fulfilled}")
 
     def customers(self) -> list[dict[str, Any]]:
         """All customers: name, telephone and address, and the login if they have an account."""
@@ -208,6 +237,35 @@ class VendureServer(Server):
             yield
         finally:
             self.admin("mutation($id: ID!) { deletePromotion(id: $id) { result } }", id=promotion)
+
+    @contextmanager
+    def renamed(self, token: str) -> Iterator[None]:
+        """A channel has another token for the time of the block: what is asked of it under this one is refused."""
+        query = "mutation($input: UpdateChannelInput!) { updateChannel(input: $input) { __typename } }"
+        channel = self.channels()[token]
+        self.admin(query, input={"id": channel, "token": f"{token}-moved"})
+        try:
+            yield
+        finally:
+            self.admin(query, input={"id": channel, "token": token})
+
+    @contextmanager
+    def offering(self, item: str, minimum: int, options: Sequence[str]) -> Iterator[Callable[[str], None]]:
+        """An item more, for which so many of the options must be chosen; gives what deletes an option."""
+        seed = _Seed(self)
+        seed.know_channels(self.channels())
+        group = seed.add_group(f"{item} with", minimum, None, dict.fromkeys(options, 0))
+        tax = self.admin("{ taxCategories { items { id } } }")["items"][0]["id"]
+        product = seed.add_item(item, 700, tax, [group], (CONGRESS,))
+
+        def delete(option: str) -> None:
+            query = "mutation($ids: [ID!]!) { deleteFacetValues(ids: $ids, force: true) { result } }"
+            self.admin(query, ids=[self.options[option].partition(":")[2]])
+
+        try:
+            yield delete
+        finally:
+            self.admin("mutation($id: ID!) { deleteProduct(id: $id) { result } }", id=product)
 
     def channels(self) -> dict[str, str]:
         """Token and id of each channel that is a location."""
@@ -324,19 +382,23 @@ class _Seed:
     def _add_groups(self) -> dict[str, str]:
         groups = {}
         for name, (minimum, maximum, options) in GROUPS.items():
-            fields = {"minimum": minimum, "maximum": maximum}
-            group = self._create("Facet", code=name, isPrivate=False, customFields=fields, **_names(name))
-            for option, price in options.items():
-                query = "mutation($input: [CreateFacetValueInput!]!) { createFacetValues(input: $input) { id } }"
-                value = {"facetId": group, "code": option, "customFields": {"price": price}, **_names(option)}
-                [created] = self._shop.admin(query, input=[value])
-                self._shop.options[option] = f"{group}:{created['id']}"
-            self._assign("Facets", {"facetIds": [group]}, tuple(PLACES))
-            groups[name] = group
+            groups[name] = self.add_group(name, minimum, maximum, options)
         return groups
 
-    def add_item(self, name: str, price: int, tax: str, groups: Sequence[str], channels: Sequence[str]) -> None:
-        """One product with one variant."""
+    def add_group(self, name: str, minimum: int, maximum: int | None, options: Mapping[str, int]) -> str:
+        """An option group with the prices of its options; its id."""
+        fields = {"minimum": minimum, "maximum": maximum}
+        group = self._create("Facet", code=name, isPrivate=False, customFields=fields, **_names(name))
+        for option, price in options.items():
+            query = "mutation($input: [CreateFacetValueInput!]!) { createFacetValues(input: $input) { id } }"
+            value = {"facetId": group, "code": option, "customFields": {"price": price}, **_names(option)}
+            [created] = self._shop.admin(query, input=[value])
+            self._shop.options[option] = f"{group}:{created['id']}"
+        self._assign("Facets", {"facetIds": [group]}, tuple(PLACES))
+        return group
+
+    def add_item(self, name: str, price: int, tax: str, groups: Sequence[str], channels: Sequence[str]) -> str:
+        """One product with one variant; the product's id."""
         about = f"<p>{name} &amp; napkin,</p><p>as you like it</p>"
         names = _names(name, slug=name.lower().replace(" ", "-"), description=about)
         product = self._create("Product", enabled=True, customFields={"modifierGroupsIds": groups}, **names)
@@ -346,6 +408,7 @@ class _Seed:
         [created] = self._shop.admin(query, input=[{**variant, **_names(name)}])
         self._shop.items[name] = created["id"]
         self._assign("Products", {"productIds": [product], "priceFactor": 1}, channels)
+        return product
 
     def _add_category(self, name: str) -> None:
         ids = [self._shop.items[item] for item, (category, *_) in MENU.items() if category == name]

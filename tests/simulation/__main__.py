@@ -1,16 +1,20 @@
 """``python -m tests.simulation N SEED``: N trials.
 
-With ``--story``: the one trial of SEED, told. With ``--mutants [NAME ...]``: for each, trials until it is found, N at
-the most.
+With ``--checkout``: of web checkout, LevelUp's platform in the world too. With ``--story``: the one trial of SEED,
+told. With ``--mutants [NAME ...]``: for each, trials until it is found, N at
+the most. ``--kinds``: how many trials met each kind of fault, and what guests were told, as tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Mapping
 
-from tests.simulation.mutants import MUTANTS
-from tests.simulation.runner import Report, run, story
+from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.runner import CHECKOUT, ORDERING, Kind, Report, run, story
 from tests.simulation.world import Things
 
 
@@ -18,20 +22,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("trials", type=int)
     parser.add_argument("seed")
+    parser.add_argument("--checkout", action="store_true", help="of web checkout, with LevelUp in the world")
     parser.add_argument("--story", action="store_true")
-    parser.add_argument("--mutants", nargs="*", choices=list(MUTANTS))
+    parser.add_argument("--kinds", action="store_true")
+    parser.add_argument("--mutants", nargs="*", choices=[*MUTANTS, *CHECKOUT_MUTANTS])
     given = parser.parse_args()
+    kind, mutants = (CHECKOUT, CHECKOUT_MUTANTS) if given.checkout else (ORDERING, MUTANTS)
     things = Things()
     try:
         if given.mutants is not None:
-            return _mutants(given.mutants or list(MUTANTS), given.trials, given.seed, things, tells=given.story)
+            chosen = {name: mutants[name] for name in given.mutants or mutants}
+            return _mutants(chosen, given.trials, given.seed, things, kind, tells=given.story)
         if given.story:
-            print(story(given.seed, things))
+            print(story(given.seed, things, kind))
             return 0
-        report = run(_seeds(given.trials, given.seed), things, tell=_tell)
+        report = run(_seeds(given.trials, given.seed), things, kind, tell=_tell, show=_show_progress)
     finally:
         things.close()
     _show(report)
+    if given.kinds:
+        _show_counts("trials that met", report.met)
+        _show_counts("answers", report.told)
     return 1 if report.failures else 0
 
 
@@ -45,22 +56,30 @@ def _tell(seed: str, kind: str, words: str) -> None:
 
 def _show(report: Report) -> None:
     print(f"{report.trials} trials, {report.trials / report.seconds:.0f} a second of one core, {report.orders} orders")
-    print("met:", ", ".join(f"{name} {count}" for name, count in report.met.most_common()))
-    print("told:", ", ".join(f"{name} {count}" for name, count in report.told.most_common()))
     print(f"{len(report.failures)} failures")
 
 
-def _mutants(names: list[str], trials: int, seed: str, things: Things, *, tells: bool) -> int:
+def _show_progress(report: Report) -> None:
+    print(f"... {report.trials + 1} trials, {len(report.failures)} failures", flush=True)
+
+
+def _show_counts(what: str, counts: Counter[str]) -> None:
+    print(f"\n{what:32} {'number':>9}")
+    for name, count in sorted(counts.items()):
+        print(f"{name:32} {count:>9}")
+
+
+def _mutants(mutants: Mapping[str, Mutant], trials: int, seed: str, things: Things, kind: Kind, *, tells: bool) -> int:
     missed = 0
     print(f"{'mutant':28} {'found after':>12}  how it shows", flush=True)
-    for name in names:
-        with MUTANTS[name]():
-            report = run(_seeds(trials, seed), things, until_failure=True)
+    for name, mutant in mutants.items():
+        with mutant():
+            report = run(_seeds(trials, seed), things, kind, until_failure=True)
             found = f"{report.trials} trials" if report.failures else "NOT FOUND"
             shows = "; ".join(f"{kind}: {words}" for _, kind, words in report.failures[:2])
             print(f"{name:28} {found:>12}  {shows}", flush=True)
             if tells and report.failures:
-                print(story(report.failures[0][0], things))
+                print(story(report.failures[0][0], things, kind))
         missed += not report.failures
     return 1 if missed else 0
 

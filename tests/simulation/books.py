@@ -50,8 +50,12 @@ def _told(world: World, story: Story, by_ticket: dict[object, object]) -> Iterat
             yield ANOTHERS, f"{who} was told {number}, which is {by_ticket[number].guest}'s"  # type: ignore[attr-defined]
     if len(numbers) > 1:
         yield ANOTHERS, f"{who} was told {sorted(map(str, numbers))}"
+    for order in held:
+        if order.account not in (None, who):
+            yield ANOTHERS, f"the order of {who} runs on the account of {order.account}"
     finals = [code for code in story.finals if code and code not in NOT_CONCLUSIVE]
-    if held and finals and len(finals) == len(story.finals):
+    # A request that waited in front of the service all the time is carried out when it comes in.
+    if held and finals and len(finals) == len(story.finals) and not story.was_waiting:
         yield LOST, f"{who} was told {finals[-1]} at last, and has an order"
     for code, _ in story.told:
         if code and code not in EXPECTED:

@@ -32,6 +32,9 @@ class Setting(Protocol):
     def forward(self, request: Request) -> Answer:
         """Let the provider have the call, when it is awake."""
 
+    def hang_ledger(self, seconds: float) -> None:
+        """Have the ledger answer nothing from now on."""
+
 
 class Exchange:
     """One call."""
@@ -129,6 +132,19 @@ def _slow(it: Exchange) -> None:
     none(it)
 
 
+def _slow_then_ledger(it: Exchange) -> None:
+    """The answer comes at the last moment, and then the ledger hangs."""
+    it.pause(18.0, 24.5)
+    answer = it.forward()
+    it.world.hang_ledger(it.dice.uniform(2, 60))
+    it.say(*answer)
+
+
+def _maintenance(it: Exchange) -> None:
+    """What stands in front of the provider says something else, in JSON and with the status of success."""
+    it.say(200, {"maintenance": True})
+
+
 def _twice(it: Exchange) -> None:
     answers = [it.forward(), it.forward()]
     it.say(*it.dice.choice(answers))
@@ -143,9 +159,12 @@ def _mute(it: Exchange) -> None:
 
 
 def _deliver(it: Exchange, data: bytes) -> None:
-    """Late: after a moment, or together with the answer to the next request of the connection."""
-    if it.dice.random() < 0.5:
+    """Late: after a moment, or together with the answer to the next request of the connection, or its next order."""
+    when = it.dice.random()
+    if when < 0.3:
         it.connection.leftovers.append(data)
+    elif when < 0.6:
+        it.connection.waits_for_order.append(data)
     else:
         it.pause(0.001, 0.5) if it.dice.random() < 0.5 else it.pause(*LATE)
         it.connection.send(data)
@@ -253,10 +272,14 @@ ANYWHERE: Mapping[str, Fault] = {
     "answered late": _answered_late,
     "doubled": _doubled,
     "interim": _interim,
+    "maintenance": _maintenance,
 }
 PLACING: Mapping[str, Fault] = {
     **ANYWHERE, "refused late": _refused_late, "another guest's answer": _anothers, "not kept": _not_kept,
+    "slow, then the ledger hangs": _slow_then_ledger,
 }  # fmt: skip
-LOOKING_UP: Mapping[str, Fault] = {
-    **ANYWHERE, "proves nothing": _proves_nothing, "an early empty answer": _early_empty, "rows cut": _rows_cut,
+LYING: Mapping[str, Fault] = {
+    "proves nothing": _proves_nothing, "an early empty answer": _early_empty, "rows cut": _rows_cut,
 }  # fmt: skip
+"""Answers to a look-up that look as if there were no order."""
+LOOKING_UP: Mapping[str, Fault] = {**ANYWHERE, **LYING}

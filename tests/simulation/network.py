@@ -174,12 +174,16 @@ class _Reader(io.RawIOBase):
 
 
 class Connection:
-    """The provider's end of a connection. ``leftovers``: sent before the answer to the next request."""
+    """The provider's end of a connection.
+
+    ``leftovers``: sent before the answer to the next request; ``waits_for_order``: before that to a placing call.
+    """
 
     def __init__(self, client: Socket, server: str) -> None:
         self.client = client
         self.name = server
         self.leftovers: list[bytes] = []
+        self.waits_for_order: list[bytes] = []
         self.has_ended = False
         self.next_at = [0.0, 0.0]
         self._received = b""

@@ -7,6 +7,7 @@ which is told none, by the name.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -29,6 +30,7 @@ class Request:
     body: Any
     kind: str
     guest: str | None = None
+    session: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}" + (f" of {self.guest}" if self.guest else "")
@@ -36,7 +38,7 @@ class Request:
 
 @dataclass(slots=True)
 class Order:
-    """An order that was made. ``is_kept``: False once the provider has lost it."""
+    """An order that was made. ``is_kept``: False once the provider has lost it. ``account``: whose it runs on."""
 
     id: str
     ticket: Any
@@ -44,6 +46,7 @@ class Order:
     guest: str
     said: dict[str, Any] = field(default_factory=dict)
     is_kept: bool = True
+    account: str | None = None
 
 
 class Provider:
@@ -163,7 +166,10 @@ class Fftp(Provider):
 
 
 class Sandbox(Provider):
-    """The sandbox engine: carts, one order for each cart and reference, references that can be voided."""
+    """The sandbox engine: carts, one order for each cart and reference, references that can be voided.
+
+    Where it ``serves_members`` only, a cart belongs to an account. Accounts are known by their e-mail address.
+    """
 
     name, host = "box", "box.test"
     knows_owners = True
@@ -172,7 +178,10 @@ class Sandbox(Provider):
     def __init__(self, *, merges: bool) -> None:
         super().__init__(merges=merges)
         self._carts: dict[str, dict[str, Any]] = {}
-        self._voids: dict[str, int] = {}
+        self._voids: set[str] = set()
+        self.serves_members = False
+        self._accounts: dict[str, dict[str, Any]] = {}
+        self._sessions: dict[str, str] = {}
 
     def kind_of(self, request: Request) -> str:
         match request.method, request.path.split("/")[1:]:
@@ -186,7 +195,18 @@ class Sandbox(Provider):
                 return "lookup"
             case "PUT", ["v1", "carts", _]:
                 return "refill"
+            case "POST", ["v1", "accounts"]:
+                return "account"
+            case "POST", ["v1", "sessions"]:
+                return "session"
         return "order"
+
+    def request(self, top: bytes, body: bytes) -> Request:
+        request = super().request(top, body)
+        if self.serves_members:
+            found = re.search(rb"X-Sandbox-Session: (\S*)", top)
+            request.session = found[1].decode() if found else ""
+        return request
 
     def guest_of(self, request: Request) -> str | None:
         if request.kind in ("cart", "refill"):
@@ -203,17 +223,21 @@ class Sandbox(Provider):
                 wanted = request.query["reference"][0]
                 return 200, {"orders": [order.said for order in self.kept if order.reference == wanted]}
             case "void":
-                self._voids[body["reference"]] = len(self._carts)
+                self._voids.add(body["reference"])
                 return 200, {"void": {"location": place, "reference": body["reference"]}}
-            case "cart":
-                if body["lines"][0]["dish"] != "soup":
-                    return _problem(422, "dish_unknown", "We do not have this dish.")
-                id = f"cart{len(self._carts) + 1}"
-                self._carts[id] = {"guest": body["customer"]["name"], "number": len(self._carts) + 1,
-                                   "ordered": False, "content": body}  # fmt: skip
-                return 201, {"cart": {"id": id}, "quote": _quote(body, now)}
+            case "account" | "session":
+                return self._log_in(request)
+        owner = self._sessions.get(request.session)
+        if self.serves_members and owner is None:
+            return _problem(401, "session_refused", "We serve members only.")
+        if request.kind == "cart":
+            if body["lines"][0]["dish"] != "soup":
+                return _problem(422, "dish_unknown", "We do not have this dish.")
+            id = f"cart{len(self._carts) + 1}"
+            self._carts[id] = {"guest": body["customer"]["name"], "ordered": False, "content": body, "owner": owner}
+            return 201, {"cart": {"id": id}, "quote": _quote(body, now)}
         cart = self._carts.get(request.path.split("/")[3])
-        if cart is None:
+        if cart is None or cart["owner"] != owner:
             return _problem(404, "cart_unknown", "There is no such cart.")
         if request.kind == "refill":
             if self.knows_owners and body["customer"]["name"] != cart["guest"]:
@@ -230,8 +254,8 @@ class Sandbox(Provider):
             return _problem(409, "cart_ordered", "This cart has been ordered.")
         if self.merges and any(order.reference == reference for order in self.kept):
             return _problem(409, "reference_taken", "There is an order with this reference already.")
-        if self._voids.get(reference, 0) >= cart["number"]:
-            return _problem(409, "reference_voided", "This cart cannot be ordered under this reference any more.")
+        if reference in self._voids:
+            return _problem(409, "reference_voided", "Nothing is ordered under this reference any more.")
         quote = _quote(cart["content"], now)
         if request.body["expected_total"] != quote["grand_total"]:
             return _problem(409, "price_changed", "The price has changed.")
@@ -239,8 +263,22 @@ class Sandbox(Provider):
         ticket = len(self.orders) + 1
         said = {"id": f"order{ticket}", "ticket": ticket, "reference": reference, "location": "congress",
                 "ready": quote["ready"], "charged": quote["grand_total"]}  # fmt: skip
-        self.orders.append(Order(said["id"], ticket, reference, cart["guest"], said))
+        account = cart["owner"] and self._accounts[cart["owner"]]["name"]
+        self.orders.append(Order(said["id"], ticket, reference, cart["guest"], said, account=account))
         return 201, {"order": said}
+
+    def _log_in(self, request: Request) -> Answer:
+        email, password = request.body["email"], request.body["password"]
+        known = self._accounts.get(email)
+        if request.kind == "account" and known is not None:
+            return _problem(409, "email_taken", "There is an account with this e-mail address already.")
+        if request.kind == "account":
+            self._accounts[email] = request.body
+        elif known is None or known["password"] != password:
+            return _problem(401, "login_refused", "E-mail address and password do not belong together.")
+        token = f"session{len(self._sessions) + 1}"
+        self._sessions[token] = email
+        return 201, {"account": {"id": email, "email": email}, "session": {"token": token}}
 
     def another(self, request: Request, answer: Answer) -> Answer:
         others = {"id": "order-other", "ticket": 777, "reference": "of-carol"}

@@ -14,11 +14,11 @@ from levelup_ov.config import load_settings
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.standins.levelup import create_levelup
-from levelup_ov.standins.levelup.ahead import Reply, Unreached
+from levelup_ov.standins.levelup.ahead import GatewayReply, Unreached
 from tests.channel import Clock
 from tests.standin.visitors import ADA, LevelUp
 
-Fault = Callable[[Callable[[], Reply]], Reply]
+Fault = Callable[[Callable[[], GatewayReply]], GatewayReply]
 
 
 class Gateway:
@@ -41,17 +41,17 @@ class Gateway:
 
     def __call__(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, seconds: float
-    ) -> Reply:
+    ) -> GatewayReply:
         self.calls.append(f"{method} {path}")
         if method == "POST":
             self.bodies.append(body)
             self.keys.append((headers or {}).get("Idempotency-Key"))
 
-        def call() -> Reply:
+        def call() -> GatewayReply:
             key = {"Authorization": f"token {self.settings.api_keys[0].reveal()}"}
             answer = self.app.test_client().open(path, method=method, json=body, headers={**key, **(headers or {})})
             replayed = answer.headers.get("Idempotency-Replayed") == "true"
-            return Reply(answer.status_code, answer.get_json(silent=True), answer.headers.get("ETag"), replayed)
+            return GatewayReply(answer.status_code, answer.get_json(silent=True), answer.headers.get("ETag"), replayed)
 
         waiting = next((faults for ending, faults in self.faults.items() if path.endswith(ending) and faults), None)
         return waiting.pop(0)(call) if waiting else call()
@@ -64,17 +64,17 @@ class Gateway:
             return connection.execute("SELECT count(*) FROM orders").fetchone()[0]
 
 
-def unreached(_: Callable[[], Reply]) -> Reply:
+def unreached(_: Callable[[], GatewayReply]) -> GatewayReply:
     """Nobody is there."""
     raise Unreached("the gateway cannot be reached", sent=False)
 
 
-def unanswered(_: Callable[[], Reply]) -> Reply:
+def unanswered(_: Callable[[], GatewayReply]) -> GatewayReply:
     """The request is lost on its way, and nobody can tell."""
     raise Unreached("the gateway did not answer", sent=True)
 
 
-def lost(call: Callable[[], Reply]) -> Reply:
+def lost(call: Callable[[], GatewayReply]) -> GatewayReply:
     """Done, but the answer is lost."""
     call()
     raise Unreached("the gateway did not answer", sent=True)
@@ -83,7 +83,7 @@ def lost(call: Callable[[], Reply]) -> Reply:
 def answers(status: int, code: str, *, retryable: bool = False) -> Fault:
     """An error of the gateway's."""
     error = {"type": "provider", "code": code, "message": f"It says {code}.", "retryable": retryable}
-    return lambda _: Reply(status, {"error": error})
+    return lambda _: GatewayReply(status, {"error": error})
 
 
 class Phones(LevelUp):

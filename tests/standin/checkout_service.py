@@ -109,7 +109,9 @@ class CheckoutService:
     def post_orders(self, _: Any, body: Any, key: Any) -> Any:
         assert self.bodies.setdefault(key, body) == body, "the same key with another body"
         uuid = f"uuid-of-{key}"
-        paid = {"user": body["order"]["user"], "gift_card_total_amount": 0, "refunded_at": None}
+        paid = {
+            "user": body["order"]["user"], "gift_card_total_amount": 0, "refunded_at": None, "state": "charged",
+        }  # fmt: skip
         self.charged.setdefault(uuid, {"uuid": uuid, **paid, **self._priced(body["order"])})
         return {"order": self.charged[uuid]}
 
@@ -118,7 +120,7 @@ class CheckoutService:
 
     def post_orders_refund(self, uuid: str, body: Any, key: Any) -> Any:
         assert key and self.bodies.setdefault(key, body) == body
-        self.charged[uuid]["refunded_at"] = "2026-11-20T17:00:00Z"
+        self.charged[uuid] |= {"refunded_at": "2026-11-20T17:00:00Z", "state": "refunded"}
         return {"order": self.charged[uuid]}
 
     def _priced(self, order: Any) -> Any:

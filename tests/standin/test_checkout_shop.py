@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -12,43 +11,31 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup import create_levelup, levelup_server, over_http
 from levelup_ov.standins.levelup.world import GOOD_CARD, SHOP_APP
-from tests.servers.process import Server
+from tests.servers.gateway import Gateway
 from tests.standin.person import Person
 
 ROOT = Path(__file__).parents[2]
 KEY = "key-of-the-shop"
 
 
-class Service(Server):
-    """The service as it is deployed, connected with the platform at ``levelup_url``."""
-
-    name = "levelup_ov"
-    ready_path = "/health"
+class Service(Gateway):
+    """The service, connected with the platform at ``levelup_url``."""
 
     def __init__(self, levelup_url: str) -> None:
-        super().__init__()
-        self._levelup_url = levelup_url
-
-    def command(self, directory: Path) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"]
+        super().__init__(
+            LEVELUP_OV_API_KEYS=KEY,
+            LEVELUP_OV_CHECKOUT_URL=levelup_url,
+            LEVELUP_OV_CHECKOUT_API_KEY=SHOP_APP.api_key,
+            LEVELUP_OV_CHECKOUT_CLIENT_SECRET=SHOP_APP.client_secret,
+        )
 
     def environment(self) -> dict[str, str]:
-        return {
-            "PYTHONPATH": str(ROOT),
-            "PORT": str(self.port),
-            "WEB_CONCURRENCY": "1",
-            "LEVELUP_OV_ENV": "development",
-            "LEVELUP_OV_DATA_DIR": str(self.directory / "data"),
-            "LEVELUP_OV_API_KEYS": KEY,
-            "LEVELUP_OV_CHECKOUT_URL": self._levelup_url,
-            "LEVELUP_OV_CHECKOUT_API_KEY": SHOP_APP.api_key,
-            "LEVELUP_OV_CHECKOUT_CLIENT_SECRET": SHOP_APP.client_secret,
-            "LEVELUP_OV_CHECKOUT_RETURN_URL": self.base_url,
-        }
+        return {**super().environment(), "LEVELUP_OV_CHECKOUT_RETURN_URL": self.base_url}
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +144,17 @@ def test_a_person_is_asked_by_a_permissions_request(person: Person) -> None:
     person.press("Check again")
     assert value(person, "email") == "dora@example.com"
     pay_and_refund(person, "$15.26")
+    person.open("/shop")
+    Select(person.chrome.find_element(By.ID, "tip")).select_by_value("9907")
+    person.press("Update the basket")
+    # Food 12.50, tax 0.88, tip 99.07.
+    person.press("Pay $112.45 with LevelUp")
+    person.press("Refund this order")
+    assert "LevelUp refunded 669 of 11245 cents" in person.text() and "support has been notified" in person.text()
+    person.open("/account")
+    person.press("Disconnect Sample Shop")
+    person.open("/shop")
+    assert "LevelUp does not let this shop charge you any more." in person.text()
 
 
 def test_a_new_person_gets_an_account_and_adds_a_card(person: Person) -> None:

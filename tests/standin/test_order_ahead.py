@@ -14,7 +14,7 @@ import pytest
 
 from levelup_ov.standins.levelup.ahead import menus
 from levelup_ov.standins.levelup.ahead.carts import instant_of, local_time
-from levelup_ov.standins.levelup.ahead.gateway import Reply
+from levelup_ov.standins.levelup.ahead.gateway import GatewayReply
 from levelup_ov.standins.levelup.ahead.places import hours_in_words
 from levelup_ov.standins.levelup.ahead.work import IN_FLIGHT_SECONDS, LOOK_AGAIN_SECONDS
 from levelup_ov.standins.levelup.world import Grant
@@ -73,7 +73,7 @@ def test_a_menu_is_asked_for_with_its_tag(phones: Phones) -> None:
     phones.menu()
     seen: list[int] = []
 
-    def watched(call: Any) -> Reply:
+    def watched(call: Any) -> GatewayReply:
         reply = call()
         seen.append(reply.status)
         return reply
@@ -295,7 +295,7 @@ def test_credit_spent_meanwhile_charges_nothing(phones: Phones) -> None:
 
 
 def with_metadata(what: str, **metadata: Any) -> Fault:
-    def fault(call: Any) -> Reply:
+    def fault(call: Any) -> GatewayReply:
         reply = call()
         reply.body[what]["metadata"].update(metadata)
         return reply
@@ -476,7 +476,8 @@ def test_a_refusal_after_silence_proves_nothing_yet(phones: Phones) -> None:
 @pytest.mark.parametrize(
     "fault",
     [answers(504, "outcome_unknown"), answers(409, "submission_in_progress", retryable=True),
-     answers(422, "idempotency_key_reused"), lambda _: Reply(500, None), lambda _: Reply(200, {"else": 1}), lost],
+     answers(422, "idempotency_key_reused"), lambda _: GatewayReply(500, None),
+     lambda _: GatewayReply(200, {"else": 1}), lost],
     ids=["unknown", "in progress", "reused", "500", "no answer of ours", "lost"],
 )  # fmt: skip
 def test_money_never_goes_back_while_an_order_may_exist(
@@ -508,7 +509,7 @@ def test_a_repetition_by_mistake_is_given_back(phones: Phones) -> None:
     number = phones.completed(first)["order_number"]
     with phones.store.reading() as transaction:
         placed = transaction.ahead(first).placed
-    replay = Reply(200, {"order_submission": placed}, replayed=True)
+    replay = GatewayReply(200, {"order_submission": placed}, replayed=True)
     phones.gateway.faults["/order_submissions"] = [lambda _: replay]
     phones.complete(second)
     phones.work()
@@ -549,7 +550,7 @@ def test_what_a_dead_process_left_is_taken_up(phones: Phones, state: str) -> Non
         assert len(phones.charges()) == phones.gateway.meals() == 1
 
 
-def _die(_: Any) -> Reply:
+def _die(_: Any) -> GatewayReply:
     raise KeyboardInterrupt
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -18,7 +17,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup import HttpGateway, create_levelup, levelup_server
-from tests.servers.process import Server, http
+from tests.servers.gateway import Gateway
+from tests.servers.process import http
 from tests.standin.person import Person
 from tests.standin.visitors import PASSWORDS
 
@@ -26,20 +26,8 @@ ROOT = Path(__file__).parents[2]
 KEY = "key-of-the-platform"
 
 
-class Service(Server):
-    """The service as it is deployed, with the sandbox."""
-
-    name = "levelup_ov"
-    ready_path = "/health"
-
-    def command(self, directory: Path) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "wsgi:app"]
-
-    def environment(self) -> dict[str, str]:
-        return {
-            "PYTHONPATH": str(ROOT), "PORT": str(self.port), "WEB_CONCURRENCY": "1", "LEVELUP_OV_ENV": "development",
-            "LEVELUP_OV_DATA_DIR": str(self.directory / "data"), "LEVELUP_OV_API_KEYS": KEY,
-        }  # fmt: skip
+class Service(Gateway):
+    """The service with the sandbox."""
 
     def meals(self) -> list[str]:
         """The numbers of the orders that the sandbox has."""
@@ -49,7 +37,7 @@ class Service(Server):
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with Service() as service:
+    with Service(LEVELUP_OV_API_KEYS=KEY) as service:
         yield service
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from levelup_ov.standins.levelup import create_levelup
-from levelup_ov.standins.levelup.store import Store
+from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, PEOPLE
 from tests.standin.visitors import LevelUp, completion
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)
 
 
 def _register(database: Path, process: int) -> None:
-    store = Store(database)
+    store = PlatformStore(database)
     for number in range(5):
         with store.writing() as transaction:
             assert transaction.add_user(f"{process}-{number}@example.com", "A", "B", NOW)
@@ -44,7 +44,7 @@ def test_the_file_is_its_owners_alone(levelup: LevelUp, tmp_path: Path) -> None:
 def test_the_world_is_the_same_in_every_new_file(tmp_path: Path) -> None:
     worlds = []
     for name in ("one.db", "two.db"):
-        store = Store(tmp_path / name)
+        store = PlatformStore(tmp_path / name)
         with store.reading() as transaction:
             users = [(user.id, user.email, transaction.card(user.id)) for user in transaction.users()]
         worlds.append(users)
@@ -55,7 +55,7 @@ def test_the_world_is_the_same_in_every_new_file(tmp_path: Path) -> None:
 
 
 def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "levelup.db")
+    store = PlatformStore(tmp_path / "levelup.db")
     with pytest.raises(RuntimeError), store.writing() as transaction:
         transaction.add_user("a@example.com", "A", "B", NOW)
         raise RuntimeError
@@ -73,7 +73,7 @@ def test_processes_make_and_share_one_file(tmp_path: Path) -> None:
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    store = Store(database)
+    store = PlatformStore(database)
     with store.reading() as transaction:
         assert len(transaction.users()) == len(PEOPLE) + 15
     store.close()

@@ -17,6 +17,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
@@ -137,8 +138,15 @@ class StaleCart(SandboxAdapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         before = self.validated.get(order.cart["cart"].reveal()) if order.cart else None
         if before is not None:
-            order = replace(before, cart=order.cart, account=order.account, reference=order.reference)
+            order = replace(before, cart=order.cart, customer_account=order.customer_account, reference=order.reference)
         return super().submit_order(order, tender, session)
+
+
+class AnyTime(Translating):
+    """Places an order whenever it will be ready."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return super().submit_order(replace(order, shown=None), tender, session)
 
 
 class PlacedTwice(SandboxAdapter):
@@ -262,6 +270,18 @@ class AnyCart(SandboxAdapter):
         return _place_order(cart, cart.total, order, tender, _Nameless(session))
 
 
+class LostForAbsent(SandboxAdapter):
+    """Whatever is refused is not there, it thinks."""
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        try:
+            return super().find_order(location, reference, trace, session)
+        except Refused:
+            return None
+
+
 class NoFence(SandboxAdapter):
     def fence_order(self, *_: Any) -> None:
         """Fences nothing."""
@@ -347,8 +367,10 @@ class TakenOver(SandboxAdapter):
     known: dict[str | None, Mapping[str, Secret]] = {}
 
     def validate_order(self, order: Order, session: Session) -> Quote:
-        quote = super().validate_order(replace(order, account=self.known.get(order.user.email, order.account)), session)
-        self.known[order.user.email] = quote.account
+        quote = super().validate_order(
+            replace(order, customer_account=self.known.get(order.user.email, order.customer_account)), session
+        )
+        self.known[order.user.email] = quote.customer_account
         return quote
 
 
@@ -365,6 +387,22 @@ class FlatIds(SandboxAdapter):
             replace(option, provider_id=option.provider_id.rpartition(":")[2] + group.provider_id)
             for option in group.options), defaults=()) for group in menu.option_groups]  # fmt: skip
         return replace(menu, option_groups=tuple(groups))
+
+
+class TrustingStatus(SandboxAdapter):
+    """The reference of a status is the one that was asked about."""
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        state = session.get(f"/v1/orders/{provider_order_id}/state").object().member("state")
+        return OrderStatus(state.text("word"), reference=reference)
+
+
+class GuessedStatus(SandboxAdapter):
+    """A word that is not in the table is taken for the first of it."""
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        told = super().show_status(location, provider_order_id, reference, session)
+        return told if told.word in self.order_status else replace(told, word="confirmed")
 
 
 MISTAKES = (
@@ -384,6 +422,7 @@ MISTAKES = (
     Mistake(ForgottenTax, "test_a_validation_gives_a_price_that_adds_up", "MONEY-9"),
     Mistake(OpenCart, "test_what_comes_back_to_the_adapter_is_a_secret", "META-7"),
     Mistake(StaleCart, "test_the_final_values_of_a_validated_order_count", "META-5"),
+    Mistake(AnyTime, "test_an_order_is_placed_for_the_time_that_was_shown", "TIME-11"),
     Mistake(PlacedTwice, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-2"),
     Mistake(NothingPlaces, "test_an_order_is_accepted", "SUB-2"),
     Mistake(Bypass, "test_an_order_is_accepted", "SUB-6"),
@@ -397,6 +436,8 @@ MISTAKES = (
     Mistake(AbsentByDefault, "test_a_look_up_believes_only_what_tells", "SUB-5"),
     Mistake(AnyRefusal, "test_a_refusal_in_a_form_that_nobody_documents", "SUB-5"),
     Mistake(AnyCart, "test_a_cart_stays_with_its_guest", "META-3"),
+    Mistake(AnyCart, "test_the_answer_to_another_guests_validation", "SUB-8"),
+    Mistake(LostForAbsent, "test_a_refusal_of_something_else_proves_no_absence", "SUB-5"),
     Mistake(NoFence, "test_a_fence_refuses_what_comes_late", "SUB-10"),
     Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
     Mistake(AlwaysFound, "test_an_order_that_never_went_out_is_not_placed", "SUB-5"),
@@ -413,4 +454,6 @@ MISTAKES = (
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
+    Mistake(TrustingStatus, "test_the_status_of_another_order_is_not_ours", "STAT-3"),
+    Mistake(GuessedStatus, "test_a_word_that_nobody_knows_is_kept", "STAT-2"),
 )

@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime
 
 from levelup_ov.standins.levelup.problems import unauthorized
-from levelup_ov.standins.levelup.store import Token, Transaction, User, hashed
+from levelup_ov.standins.levelup.store import PlatformUser, StoredToken, Transaction, hashed
 
 # Clients differ: with and without quotes, with and without a space after the comma.
 _PART = re.compile(r'\s*(?:(merchant|user)\s*=\s*)?("?)([^\s",=]+)\2\s*')
@@ -40,22 +40,22 @@ class Caller:
         self._given = read_authorization(header)
         self._transaction = transaction
 
-    def app(self) -> Token:
-        """:raises Problem: 401, there is no app token or it is not valid."""
+    def app(self) -> StoredToken:
+        """:raises ErrorResponse: 401, there is no app token or it is not valid."""
         return self._token("app", "app")
 
-    def merchant(self, permission: str | None = "manage_merchant_orders") -> Token:
-        """:raises Problem: 401."""
+    def merchant(self, permission: str | None = "manage_merchant_orders") -> StoredToken:
+        """:raises ErrorResponse: 401."""
         return self._token("merchant", "merchant", permission)
 
-    def older_merchant(self, permission: str | None = None) -> Token:
+    def older_merchant(self, permission: str | None = None) -> StoredToken:
         """A merchant token as the older version of the API has it: without saying that it is one."""
         return self._token("app", "merchant", permission) if "app" in self._given else self.merchant(permission)
 
-    def user(self, permission: str | None = None) -> tuple[Token, User]:
+    def user(self, permission: str | None = None) -> tuple[StoredToken, PlatformUser]:
         """The token with ``permission``, and whose it is; phone apps send it without saying that it is a user's.
 
-        :raises Problem: 401.
+        :raises ErrorResponse: 401.
         """
         given_as = "app" if "app" in self._given and "user" not in self._given else "user"
         token = self._token(given_as, "user", permission)
@@ -74,7 +74,7 @@ class Caller:
         untagged = self._transaction.token(hashed(value)) if value else None
         return "user" in self._given or untagged is not None and untagged.kind == "user"
 
-    def maybe_user(self) -> User | None:
+    def maybe_user(self) -> PlatformUser | None:
         """The user, where a token of one was given."""
         return self.user()[1] if self.names_user() else None
 
@@ -89,14 +89,14 @@ class Caller:
         value = self._given.get("user", "")
         return value if value.startswith(CODE_BEGINS) else None
 
-    def all(self) -> list[Token]:
+    def all(self) -> list[StoredToken]:
         """Every token given.
 
-        :raises Problem: 401, there is none or one is not valid.
+        :raises ErrorResponse: 401, there is none or one is not valid.
         """
         return [self._token(kind, kind) for kind in self._given] or [self.app()]
 
-    def _token(self, given_as: str, kind: str, permission: str | None = None) -> Token:
+    def _token(self, given_as: str, kind: str, permission: str | None = None) -> StoredToken:
         value = self._given.get(given_as)
         if value is None:
             raise unauthorized(f"{kind}_token", f"{_NAMES[kind]} is missing.")
@@ -118,9 +118,10 @@ def new_token(
     merchant_id: int | None = None,
 ) -> str:
     """A token that does not expire: a merchant's, a user's or, with neither, the app's own. Only its hash is kept."""
-    token = secrets.token_urlsafe(32)
+    # None may begin as a code does.
+    token = f"t{secrets.token_urlsafe(32)}"
     kind = "merchant" if merchant_id else "user" if user_id else "app"
     transaction.add_token(
-        Token(hashed(token), kind, app_id, user_id, merchant_id, permissions, now)  # type: ignore[arg-type]
+        StoredToken(hashed(token), kind, app_id, user_id, merchant_id, permissions, now)  # type: ignore[arg-type]
     )
     return token

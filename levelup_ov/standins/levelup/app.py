@@ -17,8 +17,8 @@ from levelup_ov.standins.levelup.api import REALM, api
 from levelup_ov.standins.levelup.oauth import oauth
 from levelup_ov.standins.levelup.pages import pages
 from levelup_ov.standins.levelup.platform import Notify, Platform, post_notice
-from levelup_ov.standins.levelup.problems import Problem, error
-from levelup_ov.standins.levelup.store import Store
+from levelup_ov.standins.levelup.problems import ErrorResponse, error
+from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import OTHER_APP, SHOP_APP
 from levelup_ov.standins.lost_answer import LosesAnswers
 from levelup_ov.standins.shop.app import Send, shop
@@ -57,7 +57,7 @@ def create_levelup(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     shop_app = replace(SHOP_APP, redirect_uris=tuple(redirect_uris), callback_url=callback_url)
     apps = {known.id: known for known in (shop_app, OTHER_APP)}
-    store = Store(database)
+    store = PlatformStore(database)
     app.extensions["levelup"] = Platform(store, apps, clock, notify)
     app.extensions["order_ahead"] = OrderAhead(store, gateway, clock, run)
     for blueprint in (api, oauth, pages):
@@ -65,7 +65,7 @@ def create_levelup(
     if shop_service:
         app.extensions["shop"] = shop_service
         app.register_blueprint(shop)
-    app.register_error_handler(Problem, _answer_problem)
+    app.register_error_handler(ErrorResponse, _answer_problem)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.after_request(_sign)
     app.wsgi_app = LosesAnswers(app.wsgi_app)  # type: ignore[method-assign]
@@ -81,7 +81,7 @@ def _sign(response: Response) -> Response:
     return response
 
 
-def _answer_problem(problem: Problem) -> Response:
+def _answer_problem(problem: ErrorResponse) -> Response:
     answer = jsonify(problem.body) if problem.errors else Response(mimetype="application/json")
     answer.status_code = problem.status
     if problem.status == 401:
@@ -93,4 +93,4 @@ def _answer_http_error(problem: HTTPException) -> Response | tuple[str, int]:
     status = problem.code or 500
     if request.blueprint == "pages" or not request.path.startswith(("/v", "/oauth2")):
         return render_template("message.html", title=problem.name, text="There is nothing to see here."), status
-    return _answer_problem(Problem(status, [error(problem.name, code=problem.name.lower().replace(" ", "_"))]))
+    return _answer_problem(ErrorResponse(status, [error(problem.name, code=problem.name.lower().replace(" ", "_"))]))

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from levelup_ov.standins.levelup.amounts import Amounts
-from levelup_ov.standins.levelup.reading import Reader, unwrap
+from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
 
 IDENTIFIER_LIMIT = 20
 """The pages say 10; LevelUp's own tool for its staff sends 20."""
@@ -62,12 +62,12 @@ _FREE: dict[str, Any] = {
 
 
 def read_proposal(body: Any) -> Draft:
-    """:raises Problem: 422."""
+    """:raises ErrorResponse: 422."""
     return _read(unwrap(body, "proposed_order"))
 
 
 def read_completion(body: Any) -> Draft:
-    """:raises Problem: 422."""
+    """:raises ErrorResponse: 422."""
     reader = unwrap(body, "completed_order")
     uuid = reader.text("proposed_order_uuid", required=True)
     applied = reader.cents("applied_discount_amount")
@@ -75,11 +75,11 @@ def read_completion(body: Any) -> Draft:
 
 
 def read_one_step(body: Any) -> Draft:
-    """:raises Problem: 422."""
+    """:raises ErrorResponse: 422."""
     return _read(unwrap(body, "order"))
 
 
-def _read(reader: Reader) -> Draft:
+def _read(reader: ObjectReader) -> Draft:
     spend = reader.cents("spend_amount", required=True)
     draft = Draft(
         location_id=reader.number("location_id") or 0,
@@ -104,7 +104,7 @@ def _read(reader: Reader) -> Draft:
     return draft
 
 
-def _items(reader: Reader, property: str, depth: int) -> list[dict[str, Any]]:
+def _items(reader: ObjectReader, property: str, depth: int) -> list[dict[str, Any]]:
     wrapped = reader.list(property)
     if wrapped and depth > DEEPEST_ITEM:
         reader.refuse(property, f"Items nest at most {DEEPEST_ITEM} deep.")
@@ -125,7 +125,7 @@ def _items(reader: Reader, property: str, depth: int) -> list[dict[str, Any]]:
     return found
 
 
-def _price(item: Reader, names: tuple[str, str], *, required: bool = False) -> int | None:
+def _price(item: ObjectReader, names: tuple[str, str], *, required: bool = False) -> int | None:
     newer, older = names
     price = item.cents(newer)
     if price is None:

@@ -56,7 +56,7 @@ class Funds:
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
+class FundsSplit:
     """``spend + tip == discount + gift_card + global_credit + card``; ``gift_card_tip`` is part of ``gift_card``."""
 
     spend: int
@@ -76,7 +76,7 @@ def available(granted: int, earned: int, redeemed: int, expired: int = 0) -> int
     return max(0, granted - expired + earned - max(0, redeemed - expired))
 
 
-def pay(spend: int, tip: int, discount: int, funds: Funds, *, partial: bool) -> Payment | None:
+def pay(spend: int, tip: int, discount: int, funds: Funds, *, partial: bool) -> FundsSplit | None:
     """Credit first, then gift card, then global credit; the card pays the rest.
 
     ``partial``: without a card that can be charged, pay as much as the rest allows. None: it cannot be paid.
@@ -90,7 +90,7 @@ def pay(spend: int, tip: int, discount: int, funds: Funds, *, partial: bool) -> 
     due = spend + tip - discount
     gift_card = min(funds.gift_card, due)
     global_credit = min(funds.global_credit, due - gift_card)
-    return Payment(
+    return FundsSplit(
         spend,
         tip,
         discount,

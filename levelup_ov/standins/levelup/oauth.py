@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from levelup_ov.standins.levelup.access import new_token
 from levelup_ov.standins.levelup.platform import platform, registered
-from levelup_ov.standins.levelup.store import Code, User, hashed
+from levelup_ov.standins.levelup.store import Code, PlatformUser, hashed
 from levelup_ov.standins.levelup.world import MERCHANT_PERMISSIONS, PERMISSIONS, App
 
 CODE_LIFETIME = timedelta(minutes=5)
@@ -71,7 +71,7 @@ def read_request(arguments: Mapping[str, str]) -> Asked:
     return Asked(app, redirect_uri, state, permissions, error)
 
 
-def grant(asked: Asked, user: User) -> str:
+def grant(asked: Asked, user: PlatformUser) -> str:
     """Where the browser goes, with a code that is good once."""
     code = secrets.token_urlsafe(24)
     with platform().store.writing() as transaction:

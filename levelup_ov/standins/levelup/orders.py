@@ -8,10 +8,10 @@ from datetime import datetime
 
 from levelup_ov.standins.levelup import amounts
 from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.funds import Funds, Payment, Standing, available, pay
-from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found
-from levelup_ov.standins.levelup.store import Order, Proposal, Transaction, User
-from levelup_ov.standins.levelup.world import Merchant
+from levelup_ov.standins.levelup.funds import Funds, FundsSplit, Standing, available, pay
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
+from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, Proposal, Transaction
+from levelup_ov.standins.levelup.world import PlatformMerchant
 
 _NOT_REFUNDED = {
     9901: "This order is too old to be refunded.",
@@ -21,10 +21,11 @@ _NOT_REFUNDED = {
 _UNKNOWN, _NEVER_MADE = 9904, 9906
 UNTOLD, IN_PART = (9905, 9906), 9907
 """Tips for which a refund is answered by 202 without a time, and for which it gives only a part back."""
+_ELSEWHERE = 9908
 
 
-def merchant_of(transaction: Transaction, location_id: int) -> Merchant:
-    """:raises Problem: 404, there is no such location."""
+def merchant_of(transaction: Transaction, location_id: int) -> PlatformMerchant:
+    """:raises ErrorResponse: 404, there is no such location."""
     location = transaction.location(location_id)
     merchant = location and transaction.merchant(location.merchant_id)
     if not merchant:
@@ -32,7 +33,7 @@ def merchant_of(transaction: Transaction, location_id: int) -> Merchant:
     return merchant
 
 
-def funds_of(transaction: Transaction, user_id: int, merchant: Merchant, now: datetime) -> Funds:
+def funds_of(transaction: Transaction, user_id: int, merchant: PlatformMerchant, now: datetime) -> Funds:
     """What a user can pay with at ``merchant`` right now."""
     standing = transaction.standing(user_id, merchant.id)
     card = transaction.card(user_id)
@@ -54,7 +55,7 @@ def global_credit_of(transaction: Transaction, user_id: int) -> int:
     return available(transaction.granted(user_id, "global", None), 0, transaction.global_credit_used(user_id))
 
 
-def propose(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> Proposal:
+def propose(transaction: Transaction, app_id: int, user: PlatformUser, draft: Draft, now: datetime) -> Proposal:
     """Keep a proposal, with the discount that the user's credit allows."""
     funds = funds_of(transaction, user.id, merchant_of(transaction, draft.location_id), now)
     offered = amounts.discount(draft.amounts, funds.credit)
@@ -63,10 +64,12 @@ def propose(transaction: Transaction, app_id: int, user: User, draft: Draft, now
     return proposal
 
 
-def complete(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> tuple[Order, bool]:
+def complete(
+    transaction: Transaction, app_id: int, user: PlatformUser, draft: Draft, now: datetime
+) -> tuple[PlatformOrder, bool]:
     """Charge what was proposed; the order, and whether it is a new one.
 
-    :raises Problem: 404, or 422: another body than the first time, a difference, the discount, the card.
+    :raises ErrorResponse: 404, or 422: another body than the first time, a difference, the discount, the card.
     """
     proposal = transaction.proposal(draft.proposed_order_uuid or "")
     if proposal is None or (proposal.app_id, proposal.user_id) != (app_id, user.id):
@@ -76,7 +79,7 @@ def complete(transaction: Transaction, app_id: int, user: User, draft: Draft, no
             return completed, False
         raise invalid("order", "proposed_order_uuid", "This proposed order was completed already.", "completed")
     if differences := draft.differs_from(proposal.draft):
-        raise Problem(
+        raise ErrorResponse(
             422,
             [
                 error("This differs from the proposed order.", object="order", property=name, code="differs")
@@ -86,10 +89,10 @@ def complete(transaction: Transaction, app_id: int, user: User, draft: Draft, no
     return charge(transaction, app_id, user, draft, now), True
 
 
-def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now: datetime) -> Order:
+def charge(transaction: Transaction, app_id: int, user: PlatformUser, draft: Draft, now: datetime) -> PlatformOrder:
     """Charge an order.
 
-    :raises Problem: 422: it applies more discount than there is credit, or the card cannot be charged.
+    :raises ErrorResponse: 422: it applies more discount than there is credit, or the card cannot be charged.
     """
     merchant = merchant_of(transaction, draft.location_id)
     funds = funds_of(transaction, user.id, merchant, now)
@@ -98,9 +101,9 @@ def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now:
     discount = most if asked is None else asked
     if discount > most:
         raise invalid("order", "applied_discount_amount", f"At most {most} cents can be applied.", "too_large")
-    payment: Payment | None
+    payment: FundsSplit | None
     if draft.discount_only:
-        payment = Payment(discount, 0, discount, 0, 0, 0, 0) if discount else None
+        payment = FundsSplit(discount, 0, discount, 0, 0, 0, 0) if discount else None
     else:
         partial = draft.partial_authorization_allowed
         payment = pay(draft.spend_amount, draft.tip_amount, discount, funds, partial=partial)
@@ -110,7 +113,7 @@ def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now:
     eligible = max(0, taken.eligible - discount)
     before = transaction.standing(user.id, merchant.id)
     after = Standing(before.visits + 1, eligible=before.eligible + eligible)
-    order = Order(
+    order = PlatformOrder(
         uuid.uuid4().hex,
         app_id,
         user.id,
@@ -123,27 +126,29 @@ def charge(transaction: Transaction, app_id: int, user: User, draft: Draft, now:
         now,
     )
     transaction.add_order(order)
+    if draft.tip_amount == _ELSEWHERE:
+        transaction.refund(order.uuid, now)
     return order
 
 
 def refund(
     transaction: Transaction, app_id: int, merchant_id: int, order_uuid: str, confirmation: str | None, now: datetime
-) -> Order:
+) -> PlatformOrder:
     """Take a whole order back: its credit returns, and what it earned is gone.
 
     Some tips stand for the ways in which that goes wrong (:data:`~levelup_ov.standins.levelup.world.REFUND_TIPS`).
 
-    :raises Problem: 404 without a body, or 422.
+    :raises ErrorResponse: 404 without a body, or 422.
     """
     order = transaction.order(order_uuid)
     if order is None or (order.app_id, order.merchant_id) != (app_id, merchant_id):
-        raise Problem(404)
+        raise ErrorResponse(404)
     if order.refunded_at:
         raise invalid("order", "base", "This order was refunded already.", "refunded")
     if (words := _NOT_REFUNDED.get(order.payment.tip)) is not None:
         raise invalid("order", "base", words, "not_refundable")
     if order.payment.tip == _UNKNOWN:
-        raise Problem(404)
+        raise ErrorResponse(404)
     merchant = transaction.merchant(merchant_id)
     required = merchant and merchant.manager_confirmation
     if required is not None and confirmation != required:
@@ -153,7 +158,7 @@ def refund(
     return replace(order, refunded_at=now)
 
 
-def _why(transaction: Transaction, user: User, draft: Draft) -> str:
+def _why(transaction: Transaction, user: PlatformUser, draft: Draft) -> str:
     if draft.discount_only:
         return "There is no discount to apply."
     if transaction.card(user.id) is None:

@@ -15,7 +15,7 @@ from levelup_ov.standins.levelup.api import token_for
 from levelup_ov.standins.levelup.cards import TypedCard, read_card
 from levelup_ov.standins.levelup.oauth import Asked, Unsafe, grant, read_request
 from levelup_ov.standins.levelup.platform import MAINTENANCE, platform
-from levelup_ov.standins.levelup.store import Order, User, hashed
+from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, hashed
 from levelup_ov.standins.levelup.world import (
     CAMPAIGNS,
     DECLINED_CARD,
@@ -25,6 +25,8 @@ from levelup_ov.standins.levelup.world import (
     PERMISSIONS,
     REFUND_TIPS,
     SHOP_APP,
+    SILENCE,
+    SILENT_TIP,
     App,
 )
 
@@ -284,7 +286,7 @@ def show_world() -> Answer:
             (found, transaction.user(found.user_id), shared.apps[found.app_id])
             for found in transaction.pending_requests()
         ]
-        newest: list[tuple[Order, User | None]] = [
+        newest: list[tuple[PlatformOrder, PlatformUser | None]] = [
             (order, transaction.user(order.user_id)) for order in transaction.newest_orders(NEWEST)
         ]
         maintenance = transaction.switched_on(MAINTENANCE)
@@ -301,6 +303,8 @@ def show_world() -> Answer:
         maintenance=maintenance,
         cards={"is charged": GOOD_CARD, "is declined": DECLINED_CARD, "loses the answer": LOST_ANSWER_CARD},
         refund_tips=REFUND_TIPS,
+        silent_tip=SILENT_TIP,
+        silence=SILENCE,
         base_url=request.url_root.rstrip("/"),
     )
 
@@ -339,7 +343,7 @@ def _sign_in_page(
     )
 
 
-def _approval_page(asked: Asked, user: User) -> str:
+def _approval_page(asked: Asked, user: PlatformUser) -> str:
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
         merchant = transaction.merchant(user.merchant_id or 0)
@@ -356,7 +360,7 @@ def _approval_page(asked: Asked, user: User) -> str:
     )
 
 
-def _card_owner() -> tuple[User | None, str | None]:
+def _card_owner() -> tuple[PlatformUser | None, str | None]:
     """Whose card it will be, by the link or else by who is signed in; and where to go then."""
     if link := request.args.get("link"):
         with platform().store.reading() as transaction:
@@ -371,7 +375,7 @@ def _sign_in_or_link_problem() -> Answer:
     return _sign_in_page(_here())
 
 
-def _card_page(user: User, problems: dict[str, str] | None = None, given: dict[str, str] | None = None) -> str:
+def _card_page(user: PlatformUser, problems: dict[str, str] | None = None, given: dict[str, str] | None = None) -> str:
     with platform().store.reading() as transaction:
         card = transaction.card(user.id)
     return render_template("card.html", user=user, card=card, problems=problems or {}, given=given or {}, here=_here())

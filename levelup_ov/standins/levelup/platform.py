@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
-from levelup_ov.standins.levelup.store import Store
+from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import App
 
 NOTICE_TIMEOUT = 5.0
@@ -32,7 +32,9 @@ Notify = Callable[[str, dict[str, Any]], bool]
 class Platform:
     """``apps`` by their ids."""
 
-    def __init__(self, store: Store, apps: Mapping[int, App], clock: Callable[[], datetime], notify: Notify) -> None:
+    def __init__(
+        self, store: PlatformStore, apps: Mapping[int, App], clock: Callable[[], datetime], notify: Notify
+    ) -> None:
         self.store = store
         self.apps = apps
         self.clock = clock
@@ -72,6 +74,7 @@ def post_notice(url: str, body: dict[str, Any]) -> bool:
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json", "Accept": "application/json"}
     )
+    # The standard library, because only the transport of the service may use requests (tests/test_arrows.py).
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=NOTICE_TIMEOUT) as answer:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-class Problem(Exception):
+class ErrorResponse(Exception):
     """A refusal with an HTTP ``status``; ``errors`` may be empty, then the answer has no body."""
 
     def __init__(self, status: int, errors: Sequence[dict[str, Any]] = ()) -> None:
@@ -26,16 +26,16 @@ def error(message: str, *, object: str | None = None, property: str | None = Non
     return {name: value for name, value in members.items() if value is not None}
 
 
-def invalid(object: str, property: str, message: str, code: str = "invalid") -> Problem:
+def invalid(object: str, property: str, message: str, code: str = "invalid") -> ErrorResponse:
     """422: a member's value is not acceptable."""
-    return Problem(422, [error(message, object=object, property=property, code=code)])
+    return ErrorResponse(422, [error(message, object=object, property=property, code=code)])
 
 
-def not_found(object: str, property: str, message: str) -> Problem:
+def not_found(object: str, property: str, message: str) -> ErrorResponse:
     """404, naming what was not found."""
-    return Problem(404, [error(message, object=object, property=property, code="not_found")])
+    return ErrorResponse(404, [error(message, object=object, property=property, code="not_found")])
 
 
-def unauthorized(property: str, message: str) -> Problem:
+def unauthorized(property: str, message: str) -> ErrorResponse:
     """401: ``property`` is the token that is missing, revoked or without the permission."""
-    return Problem(401, [error(message, object="access_token", property=property, code="not_authorized")])
+    return ErrorResponse(401, [error(message, object="access_token", property=property, code="not_authorized")])

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from levelup_ov.standins.levelup.problems import Problem, error, invalid
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid
 
 TEXT_LIMIT = 255
 LARGEST = 2**31 - 1
 """Cents of the largest amount: LevelUp's C# library sends it to ask for all credit there is."""
 
 
-class Reader:
+class ObjectReader:
     """Reads the members of one object; :meth:`check` raises what was wrong with them.
 
     An absent member and null are the same. What is wrong reads as if it were absent.
@@ -30,13 +30,13 @@ class Reader:
         self._errors.append(error(message, object=self._name, property=property, code=code))
 
     def check(self) -> None:
-        """:raises Problem: 422 with every mistake noted so far."""
+        """:raises ErrorResponse: 422 with every mistake noted so far."""
         if self._errors:
-            raise Problem(422, self._errors)
+            raise ErrorResponse(422, self._errors)
 
-    def child(self, name: str, members: Any) -> Reader:
+    def child(self, name: str, members: Any) -> ObjectReader:
         """A reader of an object inside this one, noting mistakes in the same list."""
-        return Reader(name, members, self._errors)
+        return ObjectReader(name, members, self._errors)
 
     def cents(self, property: str, *, required: bool = False) -> int | None:
         """An amount in cents."""
@@ -85,8 +85,8 @@ class Reader:
         return value
 
 
-def unwrap(body: Any, name: str) -> Reader:
+def unwrap(body: Any, name: str) -> ObjectReader:
     """A reader of the body's one root member."""
     if not isinstance(body, Mapping) or name not in body:
         raise invalid(name, "base", f"The body must be an object with the member {name}.", "blank")
-    return Reader(name, body[name])
+    return ObjectReader(name, body[name])

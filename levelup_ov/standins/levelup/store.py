@@ -20,9 +20,17 @@ from werkzeug.security import generate_password_hash
 
 from levelup_ov.standins.levelup.cards import Card, made_card
 from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.funds import Payment, Programme, Standing
+from levelup_ov.standins.levelup.funds import FundsSplit, Programme, Standing
 from levelup_ov.standins.levelup.qr import new_token_data
-from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, PEOPLE, Address, Grant, Location, Merchant
+from levelup_ov.standins.levelup.world import (
+    LOCATIONS,
+    MERCHANTS,
+    PEOPLE,
+    Address,
+    Grant,
+    PlatformLocation,
+    PlatformMerchant,
+)
 from levelup_ov.standins.sqlite_pool import SQLitePool
 
 SESSION_LIFETIME = timedelta(hours=12)
@@ -102,7 +110,7 @@ _VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class PlatformUser:
     """``merchant_id``: the merchant that they own. ``app_id``: the app that made the account."""
 
     id: int
@@ -121,7 +129,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class StoredToken:
     """What a token that is not revoked stands for."""
 
     hash: str
@@ -166,7 +174,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PlatformOrder:
     """``eligible``: spend that earns loyalty; ``earned``: credit that it earned when it was made; cents."""
 
     uuid: str
@@ -175,7 +183,7 @@ class Order:
     merchant_id: int
     location_id: int
     draft: Draft
-    payment: Payment
+    payment: FundsSplit
     eligible: int
     earned: int
     created_at: datetime
@@ -211,7 +219,7 @@ _JSON_OF_AHEAD = ("cart", "body", "quote", "problem", "placed")
 
 
 class Transaction:
-    """What can be done in one transaction of :meth:`Store.reading` or :meth:`Store.writing`."""
+    """What can be done in one transaction of :meth:`PlatformStore.reading` or :meth:`PlatformStore.writing`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
@@ -238,13 +246,13 @@ class Transaction:
             app_id=app_id, created_at=_seconds(now), phone=phone,
         )  # fmt: skip
 
-    def user(self, user_id: int) -> User | None:
+    def user(self, user_id: int) -> PlatformUser | None:
         return next(self._users("id = ?", user_id), None)
 
-    def user_by_email(self, email: str) -> User | None:
+    def user_by_email(self, email: str) -> PlatformUser | None:
         return next(self._users("email = ?", canonical(email)), None)
 
-    def users(self) -> list[User]:
+    def users(self) -> list[PlatformUser]:
         """All of them, oldest first."""
         return list(self._users("1 ORDER BY id"))
 
@@ -299,38 +307,38 @@ class Transaction:
         )
         return self._run("SELECT id, data FROM payment_tokens WHERE user_id = ?", (user_id,)).fetchone()
 
-    def user_of_payment_token(self, data: str) -> User | None:
+    def user_of_payment_token(self, data: str) -> PlatformUser | None:
         """Who pays with it."""
         return next(self._users("id = (SELECT user_id FROM payment_tokens WHERE data = ?)", data), None)
 
     # Places: those of the made-up world, and those of the gateway.
 
-    def location(self, number: int) -> Location | None:
+    def location(self, number: int) -> PlatformLocation | None:
         if (location := LOCATIONS.get(number)) is not None:
             return location
         row = self._run("SELECT id, merchant_id, facts FROM gateway_locations WHERE id = ?", (number,)).fetchone()
-        return row and Location(row[0], row[1], **json.loads(row[2]))
+        return row and PlatformLocation(row[0], row[1], **json.loads(row[2]))
 
-    def merchant(self, number: int) -> Merchant | None:
+    def merchant(self, number: int) -> PlatformMerchant | None:
         if (merchant := MERCHANTS.get(number)) is not None:
             return merchant
         row = self._run("SELECT id, name FROM gateway_merchants WHERE id = ?", (number,)).fetchone()
-        return row and Merchant(row[0], row[1], Programme("spend", 5000, 500))
+        return row and PlatformMerchant(row[0], row[1], Programme("spend", 5000, 500))
 
-    def locations(self) -> list[Location]:
+    def locations(self) -> list[PlatformLocation]:
         """All of them, by their ids."""
         rows = self._run("SELECT id, merchant_id, facts FROM gateway_locations ORDER BY id")
-        return [*LOCATIONS.values(), *(Location(row[0], row[1], **json.loads(row[2])) for row in rows)]
+        return [*LOCATIONS.values(), *(PlatformLocation(row[0], row[1], **json.loads(row[2])) for row in rows)]
 
-    def merchants(self) -> list[Merchant]:
+    def merchants(self) -> list[PlatformMerchant]:
         """The same for merchants."""
         rows = self._run("SELECT id, name FROM gateway_merchants ORDER BY id")
-        return [*MERCHANTS.values(), *(Merchant(row[0], row[1], Programme("spend", 5000, 500)) for row in rows)]
+        return [*MERCHANTS.values(), *(PlatformMerchant(row[0], row[1], Programme("spend", 5000, 500)) for row in rows)]
 
     def keep_merchant(self, number: int, name: str) -> None:
         self._run("REPLACE INTO gateway_merchants VALUES (?, ?)", (number, name))
 
-    def keep_location(self, location: Location) -> None:
+    def keep_location(self, location: PlatformLocation) -> None:
         facts = {name: value for name, value in asdict(location).items() if name not in ("id", "merchant_id")}
         self._run(
             "REPLACE INTO gateway_locations VALUES (?, ?, ?)", (location.id, location.merchant_id, json.dumps(facts))
@@ -412,17 +420,17 @@ class Transaction:
 
     # Tokens, codes, requests and sessions.
 
-    def add_token(self, token: Token) -> None:
+    def add_token(self, token: StoredToken) -> None:
         self._add(
             "tokens", hash=token.hash, kind=token.kind, app_id=token.app_id, user_id=token.user_id,
             merchant_id=token.merchant_id, permissions=_words(token.permissions), created_at=_seconds(token.created_at),
         )  # fmt: skip
 
-    def token(self, token_hash: str) -> Token | None:
+    def token(self, token_hash: str) -> StoredToken | None:
         """The token, unless it is revoked."""
         return next(self._tokens("hash = ?", token_hash), None)
 
-    def tokens_of(self, user_id: int) -> list[Token]:
+    def tokens_of(self, user_id: int) -> list[StoredToken]:
         """What a user has allowed, oldest first."""
         return list(self._tokens("user_id = ? ORDER BY created_at", user_id))
 
@@ -475,7 +483,7 @@ class Transaction:
         self._run("DELETE FROM sessions WHERE expires_at <= ?", (_seconds(now),))
         self._add("sessions", hash=session_hash, user_id=user_id, expires_at=_seconds(now + SESSION_LIFETIME))
 
-    def session(self, session_hash: str, now: datetime) -> User | None:
+    def session(self, session_hash: str, now: datetime) -> PlatformUser | None:
         """Whose session it is, unless it has expired."""
         return next(
             self._users(
@@ -513,7 +521,7 @@ class Transaction:
         ).fetchone()
         return row and Proposal(row[0], row[1], row[2], _loaded(row[3]), row[4])
 
-    def add_order(self, order: Order) -> None:
+    def add_order(self, order: PlatformOrder) -> None:
         self._add(
             "orders", uuid=order.uuid, proposal=order.draft.proposed_order_uuid, app_id=order.app_id,
             user_id=order.user_id, merchant_id=order.merchant_id, location_id=order.location_id,
@@ -521,23 +529,23 @@ class Transaction:
             created_at=_seconds(order.created_at),
         )  # fmt: skip
 
-    def order(self, uuid: str) -> Order | None:
+    def order(self, uuid: str) -> PlatformOrder | None:
         return next(self._orders("uuid = ?", uuid), None)
 
-    def order_of_proposal(self, proposal_uuid: str) -> Order | None:
+    def order_of_proposal(self, proposal_uuid: str) -> PlatformOrder | None:
         """The order that completed a proposal."""
         return next(self._orders("proposal = ?", proposal_uuid), None)
 
-    def orders_of(self, user_id: int, *, limit: int, offset: int = 0) -> list[Order]:
+    def orders_of(self, user_id: int, *, limit: int, offset: int = 0) -> list[PlatformOrder]:
         """A user's orders, newest first."""
         return list(self._orders("user_id = ? ORDER BY number DESC LIMIT ? OFFSET ?", user_id, limit, offset))
 
-    def orders_at(self, location_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[Order]:
+    def orders_at(self, location_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[PlatformOrder]:
         """An app's orders at a location, newest first."""
         condition = "location_id = ? AND app_id = ? ORDER BY number DESC LIMIT ? OFFSET ?"
         return list(self._orders(condition, location_id, app_id, limit, offset))
 
-    def newest_orders(self, limit: int) -> list[Order]:
+    def newest_orders(self, limit: int) -> list[PlatformOrder]:
         return list(self._orders("1 ORDER BY number DESC LIMIT ?", limit))
 
     def refund(self, uuid: str, now: datetime) -> None:
@@ -583,21 +591,21 @@ class Transaction:
         cursor = self._run(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
         return cursor.lastrowid or 0
 
-    def _users(self, condition: str, *values: Any) -> Iterator[User]:
+    def _users(self, condition: str, *values: Any) -> Iterator[PlatformUser]:
         for row in self._run(
             "SELECT id, email, password_hash, first_name, last_name, merchant_id, app_id, phone, created_at FROM users "
             "WHERE " + condition,
             values,
         ):
-            yield User(*row)
+            yield PlatformUser(*row)
 
-    def _tokens(self, condition: str, *values: Any) -> Iterator[Token]:
+    def _tokens(self, condition: str, *values: Any) -> Iterator[StoredToken]:
         for row in self._run(
             "SELECT hash, kind, app_id, user_id, merchant_id, permissions, created_at FROM tokens "
             "WHERE revoked_at IS NULL AND " + condition,
             values,
         ):
-            yield Token(row[0], row[1], row[2], row[3], row[4], frozenset(row[5].split()), _instant(row[6]))
+            yield StoredToken(row[0], row[1], row[2], row[3], row[4], frozenset(row[5].split()), _instant(row[6]))
 
     def _requests(self, condition: str, *values: Any) -> Iterator[PermissionsRequest]:
         for row in self._run(
@@ -605,7 +613,7 @@ class Transaction:
         ):
             yield PermissionsRequest(row[0], row[1], row[2], tuple(row[3].split()), row[4])
 
-    def _orders(self, condition: str, *values: Any) -> Iterator[Order]:
+    def _orders(self, condition: str, *values: Any) -> Iterator[PlatformOrder]:
         for row in self._run(
             "SELECT uuid, app_id, user_id, merchant_id, location_id, draft, spend, tip, discount, gift_card, "
             "gift_card_tip, global_credit, card, eligible, earned, created_at, refunded_at FROM orders WHERE "
@@ -613,12 +621,12 @@ class Transaction:
             values,
         ):
             refunded = None if row[16] is None else _instant(row[16])
-            yield Order(
-                row[0], row[1], row[2], row[3], row[4], _loaded(row[5]), Payment(*row[6:13]), row[13], row[14],
+            yield PlatformOrder(
+                row[0], row[1], row[2], row[3], row[4], _loaded(row[5]), FundsSplit(*row[6:13]), row[13], row[14],
                 _instant(row[15]), refunded,
             )  # fmt: skip
 
-    def orders_by(self, user_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[Order]:
+    def orders_by(self, user_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[PlatformOrder]:
         """A user's orders that an app made, newest first."""
         condition = "user_id = ? AND app_id = ? ORDER BY number DESC LIMIT ? OFFSET ?"
         return list(self._orders(condition, user_id, app_id, limit, offset))
@@ -644,7 +652,7 @@ class Transaction:
             )  # fmt: skip
 
 
-class Store(SQLitePool[Transaction]):
+class PlatformStore(SQLitePool[Transaction]):
     """The file at ``path``."""
 
     def __init__(self, path: Path) -> None:

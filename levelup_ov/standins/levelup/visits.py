@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from flask import Response, g, request
 
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.store import SESSION_LIFETIME, User, hashed
+from levelup_ov.standins.levelup.store import SESSION_LIFETIME, PlatformUser, hashed
 
 HEADERS = {
     # No form-action: browsers hold it against the redirect back to the app too.
@@ -69,7 +69,7 @@ class Visits:
 LEVELUP = Visits("levelup_visit")
 
 
-def user() -> User | None:
+def user() -> PlatformUser | None:
     """Who is signed in."""
     with platform().store.reading() as transaction:
         return transaction.session(hashed(LEVELUP.id), platform().clock())

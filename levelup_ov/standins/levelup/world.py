@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from levelup_ov.standins.levelup.funds import Programme
@@ -53,8 +54,12 @@ REFUND_TIPS: Mapping[int, str] = {
     9905: "is accepted (202) and made, without saying when",
     9906: "is accepted (202) and never made",
     9907: "gives a part back",
+    9908: "was made by somebody else before",
 }
 """What becomes of the refund of an order by its tip, in cents."""
+SILENT_TIP = 9911
+SILENCE = timedelta(seconds=20)
+"""An order with this tip is charged, but for so long no answer says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class PlatformLocation:
     """``gateway_id``: its id at the gateway, where an order-ahead service serves it.
 
     ``hours`` are words; ``opens`` are the gateway's own times of each day. ``tips``: whether it takes them on pickup.
@@ -108,7 +113,7 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True)
-class Merchant:
+class PlatformMerchant:
     """``manager_confirmation``: the code without which it refunds nothing; None: none is needed."""
 
     id: int
@@ -166,22 +171,22 @@ OTHER_APP = App(
     2, "Another Shop", "another-api-key", "another-client-secret", ("https://another.example/callback",), None
 )
 
-MERCHANTS: Mapping[int, Merchant] = {
+MERCHANTS: Mapping[int, PlatformMerchant] = {
     merchant.id: merchant
     for merchant in (
-        Merchant(1, "Beacon Sandwiches", Programme("spend", 5000, 500)),
-        Merchant(2, "Harbor Coffee", Programme("visit", 5, 300), manager_confirmation="4321"),
+        PlatformMerchant(1, "Beacon Sandwiches", Programme("spend", 5000, 500)),
+        PlatformMerchant(2, "Harbor Coffee", Programme("visit", 5, 300), manager_confirmation="4321"),
     )
 }
 
-LOCATIONS: Mapping[int, Location] = {
+LOCATIONS: Mapping[int, PlatformLocation] = {
     location.id: location
     for location in (
-        Location(11, 1, "Beacon Sandwiches, Congress Street", "101 Congress Street", "Boston", "MA", "02110",
+        PlatformLocation(11, 1, "Beacon Sandwiches, Congress Street", "101 Congress Street", "Boston", "MA", "02110",
                  42.3576, -71.0571, "(617) 555-0111"),
-        Location(12, 1, "Beacon Sandwiches, Elm Street", "20 Elm Street", "Somerville", "MA", "02144",
+        PlatformLocation(12, 1, "Beacon Sandwiches, Elm Street", "20 Elm Street", "Somerville", "MA", "02144",
                  42.3947, -71.1227, "(617) 555-0112"),
-        Location(21, 2, "Harbor Coffee, Pier Four", "4 Pier Road", "Boston", "MA", "02210",
+        PlatformLocation(21, 2, "Harbor Coffee, Pier Four", "4 Pier Road", "Boston", "MA", "02210",
                  42.3519, -71.0446, "(617) 555-0121"),
     )
 }  # fmt: skip

@@ -5,8 +5,8 @@ session in ``X-Sandbox-Session``. Bodies and answers are JSON, amounts are cents
 minutes after midnight by weekday (0 is Monday). A refusal is ``{"problem": {"code", "text", "where"}}``.
 
 A reference belongs to one order of a location at the most: a second one is refused with ``reference_taken``.
-``POST /locations/{id}/voids`` makes the engine refuse what is still on its way: no cart that was opened until then
-is ordered under that reference. A cart keeps the customer who opened it: the e-mail address or the telephone number
+``POST /locations/{id}/voids`` makes the engine refuse what is still on its way: nothing is ordered under that
+reference any more. A cart keeps the customer who opened it: the e-mail address or the telephone number
 stays the same. An order that names its ``customer`` is refused with ``cart_of_another`` where the cart is not theirs.
 """
 
@@ -29,7 +29,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from levelup_ov.domain.money import is_cents
 from levelup_ov.standins.lost_answer import LosesAnswers, lose_answer
-from levelup_ov.standins.sandbox import dishes, places, slots
+from levelup_ov.standins.sandbox import dishes, kitchen, places, slots
 from levelup_ov.standins.sandbox.content import (
     Content,
     instant_of,
@@ -42,14 +42,16 @@ from levelup_ov.standins.sandbox.content import (
 from levelup_ov.standins.sandbox.magic import SURCHARGE, magic_in
 from levelup_ov.standins.sandbox.payments import take
 from levelup_ov.standins.sandbox.pricing import Prices, price
-from levelup_ov.standins.sandbox.problems import Problem
-from levelup_ov.standins.sandbox.store import CART_LIFETIME, Cart, Order, Store, Transaction
+from levelup_ov.standins.sandbox.problems import EngineError
+from levelup_ov.standins.sandbox.store import CART_LIFETIME, EngineCart, EngineOrder, EngineStore, Transaction
 
 DEVELOPMENT_KEY = "sandbox"
 """The key of an engine that was given no other. It guards nothing but made-up orders."""
 LARGEST_BODY = 1024 * 1024
 SHORTEST_PASSWORD = 8
 REFERENCE_LIMIT = 255
+PASSWORD_HASH = "pbkdf2:sha256:1000"
+"""Adapters make these passwords up, and nothing of value is behind them: a slow hash would only cost time."""
 
 _JSON = dict[str, Any]
 
@@ -71,9 +73,9 @@ def create_sandbox(
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["sandbox"] = Engine(Store(database), key, clock, sleep)
+    app.extensions["sandbox"] = Engine(EngineStore(database), key, clock, sleep)
     app.register_blueprint(v1)
-    app.register_error_handler(Problem, _answer_problem)
+    app.register_error_handler(EngineError, _answer_problem)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.wsgi_app = LosesAnswers(app.wsgi_app)  # type: ignore[method-assign]
     return app
@@ -82,7 +84,9 @@ def create_sandbox(
 class Engine:
     """What the views of one application share."""
 
-    def __init__(self, store: Store, key: str, clock: Callable[[], datetime], sleep: Callable[[float], object]) -> None:
+    def __init__(
+        self, store: EngineStore, key: str, clock: Callable[[], datetime], sleep: Callable[[float], object]
+    ) -> None:
         self.store = store
         self.key = key
         self.clock = clock
@@ -93,7 +97,7 @@ class Engine:
 def check_key() -> None:
     given = request.headers.get("X-Sandbox-Key", "")
     if not hmac.compare_digest(given.encode(), _engine().key.encode()):
-        raise Problem("key_refused", "This key is not ours.")
+        raise EngineError("key_refused", "This key is not ours.")
 
 
 @v1.get("/locations")
@@ -117,7 +121,7 @@ def open_cart(place_id: str) -> tuple[_JSON, int]:
     prices = price(place, content)
     with engine.store.writing() as transaction:
         offer = _offer(transaction, place, content, now)
-        cart = Cart(str(uuid.uuid4()), place.id, account, body, now, ordered=False)
+        cart = EngineCart(str(uuid.uuid4()), place.id, account, body, now, ordered=False)
         transaction.add_cart(cart)
     engine.sleep(magic_in(content.note).slow)
     return _quote_as_json(place, cart, prices, offer), 201
@@ -131,7 +135,7 @@ def fill_cart(cart_id: str) -> _JSON:
         cart, place = _cart(transaction, cart_id, now)
         content = read_content(body)
         if not content.customer.is_reached_like(read_content(cart.content).customer):
-            raise Problem("cart_of_another", "This cart was opened by somebody else.", "customer")
+            raise EngineError("cart_of_another", "This cart was opened by somebody else.", "customer")
         prices = price(place, content)
         offer = _offer(transaction, place, content, now)
         transaction.fill_cart(cart_id, body)
@@ -154,18 +158,20 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
             _check_reference(transaction, cart, reference)
         content = read_content(cart.content)
         if body.get("customer") is not None and not read_customer(body["customer"]).is_reached_like(content.customer):
-            raise Problem("cart_of_another", "This cart was opened by somebody else.", "customer")
+            raise EngineError("cart_of_another", "This cart was opened by somebody else.", "customer")
         magic = magic_in(content.note)
         prices = price(place, content)
         offer = _offer(transaction, place, content, now)
         if magic.sold_out:
-            raise Problem("dish_sold_out", "We have just sold the last one.")
+            raise EngineError("dish_sold_out", "We have just sold the last one.")
         if magic.price_change:
             prices = replace(prices, subtotal=prices.subtotal + SURCHARGE)
         if expected is not None and expected != prices.grand_total:
-            raise Problem("price_changed", "The price has changed since you asked for it.", "expected_total")
+            raise EngineError("price_changed", "The price has changed since you asked for it.", "expected_total")
         if offer.at is not None and not (earliest or offer.at) <= offer.at <= (latest or offer.at):
-            raise Problem("time_changed", "We can no longer have it ready at the time that you were told.", "wanted_at")
+            raise EngineError(
+                "time_changed", "We can no longer have it ready at the time that you were told.", "wanted_at"
+            )
         payment = take(body.get("payment"), place, now, decline=magic.decline)
         details = {
             **cart.content,
@@ -175,7 +181,7 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
             "promise": offer.words,
         }
         ticket = transaction.next_ticket(place.id)
-        order = Order(str(uuid.uuid4()), place.id, ticket, reference, cart.account, offer.at, now, details)
+        order = EngineOrder(str(uuid.uuid4()), place.id, ticket, reference, cart.account, offer.at, now, details)
         transaction.add_order(order)
         transaction.close_cart(cart_id)
     engine.sleep(magic.slow)
@@ -202,19 +208,25 @@ def void_reference(place_id: str) -> _JSON:
     if reference is None:
         raise malformed("reference", "a text")
     with engine.store.writing() as transaction:
-        transaction.void_reference(place.id, reference, engine.clock())
+        transaction.void_reference(place.id, reference)
     return {"void": {"location": place.id, "reference": reference}}
 
 
 @v1.get("/orders/<order_id>")
 def show_order(order_id: str) -> _JSON:
     """The order as the kitchen sees it."""
-    with _engine().store.reading() as transaction:
-        order = transaction.order(order_id)
-    if order is None:
-        raise Problem("order_unknown", "We have no such order.")
+    order = _order(order_id)
     placed_at = slots.write(places.PLACES[order.place], order.placed_at)
     return {"order": {**order.details, **_receipt_as_json(order), "account": order.account, "placed_at": placed_at}}
+
+
+@v1.get("/orders/<order_id>/state")
+def show_state(order_id: str) -> _JSON:
+    """The state of the order in the kitchen, without the customer."""
+    order = _order(order_id)
+    state, receipt = kitchen.state_of(order, _engine().clock()), _receipt_as_json(order)
+    told = {"word": state.word, "since": slots.write(places.PLACES[order.place], state.since)}
+    return {"state": {**told, **{name: receipt[name] for name in ("id", "location", "reference", "ready")}}}
 
 
 @v1.post("/accounts")
@@ -223,15 +235,15 @@ def open_account() -> tuple[_JSON, int]:
     members = members_of(_body(), "$", {"email", "password", "name", "phone"})
     email, password, name, phone = (text_of(members, key, key) for key in ("email", "password", "name", "phone"))
     if email is None or "@" not in email.strip("@") or len(email) > 254:
-        raise Problem("email_invalid", "We need an e-mail address for an account.", "email")
+        raise EngineError("email_invalid", "We need an e-mail address for an account.", "email")
     if password is None or len(password) < SHORTEST_PASSWORD:
-        raise Problem("password_too_short", f"A password has at least {SHORTEST_PASSWORD} characters.", "password")
+        raise EngineError("password_too_short", f"A password has at least {SHORTEST_PASSWORD} characters.", "password")
     if name is None:
-        raise Problem("customer_incomplete", "We need a name for an account.", "name")
-    account, password_hash = str(uuid.uuid4()), generate_password_hash(password)
+        raise EngineError("customer_incomplete", "We need a name for an account.", "name")
+    account, password_hash = str(uuid.uuid4()), generate_password_hash(password, PASSWORD_HASH)
     with engine.store.writing() as transaction:
         if not transaction.add_account(account, _canonical(email), password_hash, name, phone):
-            raise Problem("email_taken", "There is an account with this e-mail address already.", "email")
+            raise EngineError("email_taken", "There is an account with this e-mail address already.", "email")
         token = _new_session(transaction, account, engine.clock())
     return {"account": {"id": account, "email": email}, "session": {"token": token}}, 201
 
@@ -244,7 +256,7 @@ def open_session() -> tuple[_JSON, int]:
     with engine.store.reading() as transaction:
         found = transaction.account(_canonical(email))
     if found is None or not check_password_hash(found[1], password):
-        raise Problem("login_refused", "E-mail address and password do not belong together.")
+        raise EngineError("login_refused", "E-mail address and password do not belong together.")
     with engine.store.writing() as transaction:
         token = _new_session(transaction, found[0], engine.clock())
     return {"account": {"id": found[0], "email": email}, "session": {"token": token}}, 201
@@ -270,27 +282,35 @@ def _reference(body: Mapping[str, Any]) -> str | None:
 
 def _place(place_id: str) -> places.Place:
     if (place := places.PLACES.get(place_id)) is None:
-        raise Problem("place_unknown", "We have no such location.")
+        raise EngineError("place_unknown", "We have no such location.")
     return place
 
 
-def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[Cart, places.Place]:
+def _order(order_id: str) -> EngineOrder:
+    with _engine().store.reading() as transaction:
+        order = transaction.order(order_id)
+    if order is None:
+        raise EngineError("order_unknown", "We have no such order.")
+    return order
+
+
+def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[EngineCart, places.Place]:
     cart = transaction.cart(cart_id, now)
     if cart is None:
-        raise Problem("cart_unknown", "We have no such cart any more.")
+        raise EngineError("cart_unknown", "We have no such cart any more.")
     place = places.PLACES[cart.place]
     if cart.account != _account(transaction, place, now):
-        raise Problem("cart_unknown", "We have no such cart any more.")
+        raise EngineError("cart_unknown", "We have no such cart any more.")
     if cart.ordered:
-        raise Problem("cart_ordered", "This cart has been ordered already.")
+        raise EngineError("cart_ordered", "This cart has been ordered already.")
     return cart, place
 
 
-def _check_reference(transaction: Transaction, cart: Cart, reference: str) -> None:
+def _check_reference(transaction: Transaction, cart: EngineCart, reference: str) -> None:
     if transaction.orders_by_reference(cart.place, reference):
-        raise Problem("reference_taken", "There is an order with this reference already.", "reference")
-    if transaction.is_void(cart.id, reference):
-        raise Problem("reference_voided", "This cart cannot be ordered under this reference any more.", "reference")
+        raise EngineError("reference_taken", "There is an order with this reference already.", "reference")
+    if transaction.is_void(cart.place, reference):
+        raise EngineError("reference_voided", "Nothing is ordered under this reference any more.", "reference")
 
 
 def _account(transaction: Transaction, place: places.Place, now: datetime) -> str | None:
@@ -299,7 +319,7 @@ def _account(transaction: Transaction, place: places.Place, now: datetime) -> st
         return None
     account = transaction.session(_hashed(request.headers.get("X-Sandbox-Session", "")), now)
     if account is None:
-        raise Problem("session_refused", f"{place.title} serves members only: please log in.")
+        raise EngineError("session_refused", f"{place.title} serves members only: please log in.")
     return account
 
 
@@ -397,7 +417,7 @@ def _groups_as_json(groups: tuple[dishes.Group, ...]) -> list[_JSON]:
     ]
 
 
-def _quote_as_json(place: places.Place, cart: Cart, prices: Prices, offer: slots.Offer) -> _JSON:
+def _quote_as_json(place: places.Place, cart: EngineCart, prices: Prices, offer: slots.Offer) -> _JSON:
     return {
         "cart": {
             "id": cart.id,
@@ -426,7 +446,7 @@ def _prices_as_json(prices: Prices) -> _JSON:
     }
 
 
-def _receipt_as_json(order: Order) -> _JSON:
+def _receipt_as_json(order: EngineOrder) -> _JSON:
     return {
         "id": order.id,
         "ticket": order.ticket,
@@ -440,7 +460,7 @@ def _receipt_as_json(order: Order) -> _JSON:
     }
 
 
-def _answer_problem(problem: Problem) -> tuple[_JSON, int]:
+def _answer_problem(problem: EngineError) -> tuple[_JSON, int]:
     return {"problem": {"code": problem.code, "text": problem.text, "where": problem.where}}, problem.status
 
 

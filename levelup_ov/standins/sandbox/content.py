@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.domain.money import is_cents
-from levelup_ov.standins.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.problems import EngineError
 
 DEEPEST = 8
 """Levels of picks that are read at all; the menu has three."""
@@ -69,7 +69,7 @@ class Content:
 def read_content(body: Any) -> Content:
     """The cart of a request.
 
-    :raises Problem: ``malformed``, or ``customer_incomplete``.
+    :raises EngineError: ``malformed``, or ``customer_incomplete``.
     """
     members = members_of(body, "$", {"lines", "customer", "note", "gratuity", "coupon", "wanted_at"})
     lines = _list(members, "lines", "lines")
@@ -88,7 +88,7 @@ def read_content(body: Any) -> Content:
 def members_of(value: Any, where: str, known: set[str]) -> Mapping[str, Any]:
     """``value``, if it is an object of ``known`` members only.
 
-    :raises Problem: ``malformed``.
+    :raises EngineError: ``malformed``.
     """
     if type(value) is not dict:
         raise malformed(where, "an object")
@@ -100,7 +100,7 @@ def members_of(value: Any, where: str, known: set[str]) -> Mapping[str, Any]:
 def text_of(members: Mapping[str, Any], name: str, where: str) -> str | None:
     """A member's text; None where it is absent or blank.
 
-    :raises Problem: ``malformed``.
+    :raises EngineError: ``malformed``.
     """
     value = members.get(name)
     if value is not None and type(value) is not str:
@@ -108,9 +108,9 @@ def text_of(members: Mapping[str, Any], name: str, where: str) -> str | None:
     return value if value and value.strip() else None
 
 
-def malformed(where: str, expected: str) -> Problem:
+def malformed(where: str, expected: str) -> EngineError:
     """The request is not one that this interface has."""
-    return Problem("malformed", f"This request cannot be read: expected {expected} at {where}.", where)
+    return EngineError("malformed", f"This request cannot be read: expected {expected} at {where}.", where)
 
 
 def _line(value: Any, where: str) -> Line:
@@ -145,7 +145,7 @@ def read_customer(value: Any) -> Customer:
     members = members_of(value, "customer", {"name", "phone", "email"})
     name, phone, email = (text_of(members, member, f"customer.{member}") for member in ("name", "phone", "email"))
     if name is None or (phone is None and email is None):
-        raise Problem("customer_incomplete", "We need a name, and a phone number or an e-mail address.", "customer")
+        raise EngineError("customer_incomplete", "We need a name, and a phone number or an e-mail address.", "customer")
     return Customer(name, phone, email)
 
 
@@ -177,7 +177,7 @@ def _cents(members: Mapping[str, Any], name: str) -> int:
 
 
 def instant_of(members: Mapping[str, Any], name: str) -> datetime | None:
-    """A time with an offset, or None if it is missing. :raises Problem: ``malformed``."""
+    """A time with an offset, or None if it is missing. :raises EngineError: ``malformed``."""
     if (text := text_of(members, name, name)) is None:
         return None
     try:

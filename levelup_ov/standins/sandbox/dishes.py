@@ -18,7 +18,7 @@ CHANGED = "2026-11-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DishChoice:
     """``cents`` each; at most ``most`` of it per portion of what it belongs to; ``preset`` on a screen."""
 
     id: str
@@ -40,7 +40,7 @@ class Group:
 
     id: str
     title: str
-    choices: tuple[Choice, ...]
+    choices: tuple[DishChoice, ...]
     least: int = 0
     most: int | None = None
     least_kinds: int = 0
@@ -73,43 +73,45 @@ class Heading:
     dishes: tuple[Dish, ...]
 
 
-_HEAT = Group("heat", "How hot?", (Choice("mild", "Mild"), Choice("hot", "Hot", 25)), most=1)
+_HEAT = Group("heat", "How hot?", (DishChoice("mild", "Mild"), DishChoice("hot", "Hot", 25)), most=1)
 _DIPS = Group(
     "dips", "Dips",
-    (Choice("ketchup", "Ketchup", 50, most=3), Choice("aioli", "Aioli", 75, most=2, groups=(_HEAT,))),
+    (DishChoice("ketchup", "Ketchup", 50, most=3), DishChoice("aioli", "Aioli", 75, most=2, groups=(_HEAT,))),
     most=4, free=1,
 )  # fmt: skip
 _SIDES = (
-    Choice("fries", "Fries", 300, groups=(_DIPS,)),
-    Choice("rings", "Onion rings", 350, groups=(_DIPS,)),
-    Choice("slaw", "Coleslaw", 250),
+    DishChoice("fries", "Fries", 300, groups=(_DIPS,)),
+    DishChoice("rings", "Onion rings", 350, groups=(_DIPS,)),
+    DishChoice("slaw", "Coleslaw", 250),
 )
 _ADDED_SIDE = Group("added-side", "Add a side?", _SIDES, most=1)
 _SIDE = Group("side", "Which side?", _SIDES, least=1, most=1)
-_BREAD = Group("bread", "Bread", (Choice("rye", "Rye", preset=1), Choice("sourdough", "Sourdough", 100)), most=1)
+_BREAD = Group(
+    "bread", "Bread", (DishChoice("rye", "Rye", preset=1), DishChoice("sourdough", "Sourdough", 100)), most=1
+)
 _TOPPINGS = Group(
     "toppings", "Toppings",
     (
-        Choice("lettuce", "Lettuce", 50, most=2),
-        Choice("tomato", "Tomato", 50, most=2),
-        Choice("cheese", "Cheese", 150, most=3),
-        Choice("avocado", "Avocado", 200, sold_out=True),
-        Choice("pickles", "Pickles", 75, most=2),
+        DishChoice("lettuce", "Lettuce", 50, most=2),
+        DishChoice("tomato", "Tomato", 50, most=2),
+        DishChoice("cheese", "Cheese", 150, most=3),
+        DishChoice("avocado", "Avocado", 200, sold_out=True),
+        DishChoice("pickles", "Pickles", 75, most=2),
     ),
     most=6, most_kinds=3, free=2,
 )  # fmt: skip
 _GREENS = Group(
     "greens", "Greens",
     (
-        Choice("romaine", "Romaine", most=2, preset=1),
-        Choice("spinach", "Spinach", most=2, preset=1),
-        Choice("kale", "Kale", 50, most=2),
-        Choice("rocket", "Rocket", 50, most=2),
+        DishChoice("romaine", "Romaine", most=2, preset=1),
+        DishChoice("spinach", "Spinach", most=2, preset=1),
+        DishChoice("kale", "Kale", 50, most=2),
+        DishChoice("rocket", "Rocket", 50, most=2),
     ),
     least=2, most=4, least_kinds=2, most_kinds=3,
 )  # fmt: skip
 # Both characters that an id path has to escape (ITEM-4).
-_CHILI = Group("chili:level", "Chili level", (Choice("50%", "Half"), Choice("100%", "Full", 25)), most=1)
+_CHILI = Group("chili:level", "Chili level", (DishChoice("50%", "Half"), DishChoice("100%", "Full", 25)), most=1)
 
 SECTIONS: Mapping[str, str] = {"food": "Food", "drinks-sweets": "Drinks and sweets"}
 HEADINGS = (

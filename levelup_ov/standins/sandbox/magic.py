@@ -26,6 +26,9 @@ TOKENS: Mapping[str, str] = {
     "sandbox:slow": f"Quote and order are carried out at once, but answered after {SLOW_SECONDS} seconds.",
     "sandbox:slow=SECONDS": f"The same, after so many whole seconds, {SLOWEST_SECONDS} at most.",
     "sandbox:lost-answer": "The order is placed, then the connection drops without an answer.",
+    "sandbox:turned-down": "The restaurant refuses the order a minute after it was placed.",
+    "sandbox:called-off": "The restaurant calls the order off instead of cooking it.",
+    "sandbox:stage=WORD": "The order keeps this state, which may be any word.",
 }
 """What each token in the note of an order does."""
 
@@ -40,11 +43,15 @@ CARDS: Mapping[str, str] = {
 """What each card number does."""
 
 _WORD = re.compile(r"(?<!\S)sandbox:([a-z-]+)(?:=([0-9]{1,4}))?(?!\S)")
+_STAGE = re.compile(r"(?<!\S)sandbox:stage=([A-Za-z-]{1,40})(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
 class Magic:
-    """What the tokens in one note ask for. ``slow``: seconds to wait before the answer."""
+    """What the tokens in one note ask for.
+
+    ``slow``: seconds to wait before the answer. ``stage``: the word that the order stays at; empty for none.
+    """
 
     sold_out: bool = False
     price_change: bool = False
@@ -52,11 +59,14 @@ class Magic:
     decline: bool = False
     lost_answer: bool = False
     slow: int = 0
+    turned_down: bool = False
+    called_off: bool = False
+    stage: str = ""
 
 
 def magic_in(note: str | None) -> Magic:
     """The tokens of a note."""
-    words = dict(_WORD.findall(note or ""))
+    words, stage = dict(_WORD.findall(note or "")), _STAGE.search(note or "")
     return Magic(
         sold_out="sold-out" in words,
         price_change="price-change" in words,
@@ -64,4 +74,7 @@ def magic_in(note: str | None) -> Magic:
         decline="decline" in words,
         lost_answer="lost-answer" in words,
         slow=min(int(words["slow"] or SLOW_SECONDS), SLOWEST_SECONDS) if "slow" in words else 0,
+        turned_down="turned-down" in words,
+        called_off="called-off" in words,
+        stage=stage[1] if stage else "",
     )

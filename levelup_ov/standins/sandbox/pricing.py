@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from levelup_ov.domain.money import MAX_CENTS, percentage
 from levelup_ov.standins.sandbox.content import Content, Line, Pick
-from levelup_ov.standins.sandbox.dishes import LINE_LIMIT, NOTE_LIMIT, Choice, Dish, Group, dish_at
+from levelup_ov.standins.sandbox.dishes import LINE_LIMIT, NOTE_LIMIT, Dish, DishChoice, Group, dish_at
 from levelup_ov.standins.sandbox.places import Place
-from levelup_ov.standins.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.problems import EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def price(place: Place, content: Content) -> Prices:
 
     The tax is on the food before discounts, half a cent up.
 
-    :raises Problem: what the kitchen refuses.
+    :raises EngineError: what the kitchen refuses.
     """
     check_note(content.note, "note", allowed=True)
     subtotal = house = 0
@@ -51,9 +51,9 @@ def price(place: Place, content: Content) -> Prices:
         subtotal, percentage(subtotal, place.tax), content.gratuity if place.tips else None, content.coupon, house
     )
     if prices.grand_total < 0:
-        raise Problem("coupon_too_large", "The discount is more than the whole order costs.", "coupon")
+        raise EngineError("coupon_too_large", "The discount is more than the whole order costs.", "coupon")
     if prices.grand_total > MAX_CENTS:
-        raise Problem("order_too_large", "Please call us about an order of this size.")
+        raise EngineError("order_too_large", "Please call us about an order of this size.")
     return prices
 
 
@@ -65,28 +65,28 @@ def picks_cost(groups: Sequence[Group], picks: Sequence[Pick]) -> int:
 def check_line(place: Place, line: Line, where: str) -> Dish:
     """The dish of a line that the kitchen can make.
 
-    :raises Problem: what the kitchen refuses.
+    :raises EngineError: what the kitchen refuses.
     """
     dish = dish_at(place, line.dish)
     if dish is None:
-        raise Problem("dish_unknown", f"We have no dish {line.dish!r} here.", where)
+        raise EngineError("dish_unknown", f"We have no dish {line.dish!r} here.", where)
     if dish.sold_out:
-        raise Problem("dish_sold_out", f"{dish.title} is sold out.", where)
+        raise EngineError("dish_sold_out", f"{dish.title} is sold out.", where)
     if line.count > LINE_LIMIT:
-        raise Problem("line_too_large", f"At most {LINE_LIMIT} of {dish.title} on one line.", where)
+        raise EngineError("line_too_large", f"At most {LINE_LIMIT} of {dish.title} on one line.", where)
     check_note(line.note, f"{where}.note", allowed=dish.takes_note)
     _check_picks(dish.title, dish.groups, line.picks, where)
     return dish
 
 
 def check_note(note: str | None, where: str, *, allowed: bool) -> None:
-    """:raises Problem: ``note_not_taken`` or ``note_too_long``."""
+    """:raises EngineError: ``note_not_taken`` or ``note_too_long``."""
     if note is None:
         return
     if not allowed:
-        raise Problem("note_not_taken", "We can't change anything about this one, so it takes no note.", where)
+        raise EngineError("note_not_taken", "We can't change anything about this one, so it takes no note.", where)
     if len(note) > NOTE_LIMIT:
-        raise Problem("note_too_long", f"Please keep your note to {NOTE_LIMIT} characters.", where)
+        raise EngineError("note_too_long", f"Please keep your note to {NOTE_LIMIT} characters.", where)
 
 
 def _group_cost(group: Group, picks: Sequence[Pick]) -> int:
@@ -104,7 +104,7 @@ def _check_picks(owner: str, groups: Sequence[Group], picks: Sequence[Pick], whe
     known = {group.id for group in groups}
     for position, pick in enumerate(picks):
         if pick.group not in known:
-            raise Problem("group_unknown", f"{owner} comes without {pick.group!r}.", f"{where}.picks[{position}]")
+            raise EngineError("group_unknown", f"{owner} comes without {pick.group!r}.", f"{where}.picks[{position}]")
     for group in groups:
         _check_group(owner, group, [(n, pick) for n, pick in enumerate(picks) if pick.group == group.id], where)
 
@@ -115,24 +115,26 @@ def _check_group(owner: str, group: Group, picks: Sequence[tuple[int, Pick]], wh
         inner = f"{where}.picks[{position}]"
         choice = _choice(group, pick)
         if choice is None:
-            raise Problem("choice_unknown", f"{group.title} has no choice {pick.choice!r}.", inner)
+            raise EngineError("choice_unknown", f"{group.title} has no choice {pick.choice!r}.", inner)
         if choice.sold_out:
-            raise Problem("choice_sold_out", f"{choice.title} is sold out.", inner)
+            raise EngineError("choice_sold_out", f"{choice.title} is sold out.", inner)
         units[choice.id] = units.get(choice.id, 0) + pick.count
         if units[choice.id] > choice.most:
-            raise Problem("choice_too_often", f"At most {choice.most} of {choice.title}, please.", inner)
+            raise EngineError("choice_too_often", f"At most {choice.most} of {choice.title}, please.", inner)
         _check_picks(choice.title, choice.groups, pick.picks, inner)
     total, kinds = sum(units.values()), len(units)
     named = f"{owner}, {group.title}"
     if total < group.least:
-        raise Problem("too_few_choices", f"{named}: please choose at least {group.least}.", where)
+        raise EngineError("too_few_choices", f"{named}: please choose at least {group.least}.", where)
     if group.most is not None and total > group.most:
-        raise Problem("too_many_choices", f"{named}: please choose at most {group.most}.", where)
+        raise EngineError("too_many_choices", f"{named}: please choose at most {group.most}.", where)
     if kinds < group.least_kinds:
-        raise Problem("too_few_kinds", f"{named}: please choose at least {group.least_kinds} different ones.", where)
+        raise EngineError(
+            "too_few_kinds", f"{named}: please choose at least {group.least_kinds} different ones.", where
+        )
     if group.most_kinds is not None and kinds > group.most_kinds:
-        raise Problem("too_many_kinds", f"{named}: please choose at most {group.most_kinds} different ones.", where)
+        raise EngineError("too_many_kinds", f"{named}: please choose at most {group.most_kinds} different ones.", where)
 
 
-def _choice(group: Group, pick: Pick) -> Choice | None:
+def _choice(group: Group, pick: Pick) -> DishChoice | None:
     return next((choice for choice in group.choices if choice.id == pick.choice), None)

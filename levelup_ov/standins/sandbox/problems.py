@@ -22,7 +22,7 @@ STATUSES: Mapping[str, int] = {
 """HTTP status of each code; 422 for all others."""
 
 
-class Problem(Exception):
+class EngineError(Exception):
     """A refusal. ``where`` is the path of the member concerned, such as ``lines[0].note``."""
 
     def __init__(self, code: str, text: str, where: str | None = None) -> None:

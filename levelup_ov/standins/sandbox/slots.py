@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta, timezone
 
 from levelup_ov.domain.ready_time import LAST_YEAR, localize
 from levelup_ov.standins.sandbox.places import MIDNIGHT, Place
-from levelup_ov.standins.sandbox.problems import Problem
+from levelup_ov.standins.sandbox.problems import EngineError
 
 LOOK_AHEAD = timedelta(days=8)
 """How far from the earliest possible time a free slot is looked for."""
@@ -39,7 +39,7 @@ def offer(place: Place, wanted: datetime | None, now: datetime, full: Collection
 
     ``full``: the slots that have no room left.
 
-    :raises Problem: ``time_past``, ``time_too_far``, ``no_scheduling`` or ``no_slot_left``.
+    :raises EngineError: ``time_past``, ``time_too_far``, ``no_scheduling`` or ``no_slot_left``.
     """
     earliest = whole_minute(now + timedelta(minutes=place.lead))
     if wanted is None:
@@ -53,7 +53,7 @@ def offer(place: Place, wanted: datetime | None, now: datetime, full: Collection
     start = max(start, earliest)
     free = [slot for slot in slots_from(place, start, start + LOOK_AHEAD + LISTED) if slot not in full]
     if not free or free[0] > start + LOOK_AHEAD:
-        raise Problem("no_slot_left", "We are booked up for days to come.", "wanted_at" if wanted else None)
+        raise EngineError("no_slot_left", "We are booked up for days to come.", "wanted_at" if wanted else None)
     return Offer(free[0], None, tuple(slot for slot in free if slot <= free[0] + LISTED))
 
 
@@ -86,11 +86,11 @@ def write(place: Place, instant: datetime) -> str:
 
 def _served(place: Place, wanted: datetime, now: datetime) -> datetime:
     if place.scheduling == "none":
-        raise Problem("no_scheduling", "We cook at once and take no orders for later.", "wanted_at")
+        raise EngineError("no_scheduling", "We cook at once and take no orders for later.", "wanted_at")
     if wanted.year > LAST_YEAR:
-        raise Problem("time_too_far", f"We take no orders for later than {LAST_YEAR}.", "wanted_at")
+        raise EngineError("time_too_far", f"We take no orders for later than {LAST_YEAR}.", "wanted_at")
     if wanted < now.replace(second=0, microsecond=0):
-        raise Problem("time_past", "That time has passed already.", "wanted_at")
+        raise EngineError("time_past", "That time has passed already.", "wanted_at")
     return whole_minute(wanted)
 
 

@@ -33,22 +33,15 @@ CREATE TABLE IF NOT EXISTS accounts (
 CREATE TABLE IF NOT EXISTS sessions (
     token_hash TEXT PRIMARY KEY, account TEXT NOT NULL, expires_at INTEGER NOT NULL
 );
-"""
-
-_VOIDS = """
-ALTER TABLE carts ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX carts_by_number ON carts (number);
-CREATE TABLE voids (
-    place TEXT NOT NULL, reference TEXT NOT NULL, newest_cart INTEGER NOT NULL, made_at INTEGER NOT NULL,
-    PRIMARY KEY (place, reference)
+CREATE TABLE IF NOT EXISTS voided_references (
+    place TEXT NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (place, reference)
 );
 """
-"""Since 2026-11: carts are numbered as they are opened, and a reference can be voided."""
-_LAST_CART = "max(coalesce((SELECT max(number) FROM carts), 0), coalesce((SELECT max(newest_cart) FROM voids), 0))"
+_NEWEST_TABLE = "voided_references"
 
 
 @dataclass(frozen=True, slots=True)
-class Cart:
+class EngineCart:
     """A cart that has not expired; ``content`` is the request body it was filled with."""
 
     id: str
@@ -60,7 +53,7 @@ class Cart:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EngineOrder:
     """A placed order. ``details`` is what the kitchen sees beside the other members, ready for JSON."""
 
     id: str
@@ -74,30 +67,27 @@ class Order:
 
 
 class Transaction:
-    """What can be done in one transaction of :meth:`Store.reading` or :meth:`Store.writing`."""
+    """What can be done in one transaction of :meth:`EngineStore.reading` or :meth:`EngineStore.writing`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
 
-    def add_cart(self, cart: Cart) -> None:
+    def add_cart(self, cart: EngineCart) -> None:
         """Keep a new cart, and forget those that have expired by then."""
         expired = (_seconds(cart.created_at - CART_LIFETIME),)
         self._run("DELETE FROM carts WHERE created_at <= ?", expired)
-        # The carts that a void is about are gone by then.
-        self._run("DELETE FROM voids WHERE made_at <= ?", expired)
         self._run(
-            "INSERT INTO carts (id, place, account, content, created_at, number) "
-            f"SELECT ?, ?, ?, ?, ?, {_LAST_CART} + 1",
+            "INSERT INTO carts (id, place, account, content, created_at) VALUES (?, ?, ?, ?, ?)",
             (cart.id, cart.place, cart.account, json.dumps(cart.content), _seconds(cart.created_at)),
         )
 
-    def cart(self, cart_id: str, now: datetime) -> Cart | None:
+    def cart(self, cart_id: str, now: datetime) -> EngineCart | None:
         """The cart, unless it has expired."""
         row = self._run(
             "SELECT id, place, account, content, created_at, ordered FROM carts WHERE id = ? AND created_at > ?",
             (cart_id, _seconds(now - CART_LIFETIME)),
         ).fetchone()
-        return row and Cart(row[0], row[1], row[2], json.loads(row[3]), _instant(row[4]), bool(row[5]))
+        return row and EngineCart(row[0], row[1], row[2], json.loads(row[3]), _instant(row[4]), bool(row[5]))
 
     def fill_cart(self, cart_id: str, content: Any) -> None:
         """Replace what is in a cart."""
@@ -107,27 +97,20 @@ class Transaction:
         """Mark a cart as ordered."""
         self._run("UPDATE carts SET ordered = 1 WHERE id = ?", (cart_id,))
 
-    def void_reference(self, place: str, reference: str, now: datetime) -> None:
-        """No cart that was opened before is ordered under ``reference`` any more."""
-        self._run(
-            f"INSERT OR REPLACE INTO voids (place, reference, newest_cart, made_at) SELECT ?, ?, {_LAST_CART}, ?",
-            (place, reference, _seconds(now)),
-        )
+    def void_reference(self, place: str, reference: str) -> None:
+        """Nothing is ordered under ``reference`` any more."""
+        self._run("INSERT OR IGNORE INTO voided_references (place, reference) VALUES (?, ?)", (place, reference))
 
-    def is_void(self, cart_id: str, reference: str) -> bool:
-        """Whether the reference was voided after the cart was opened."""
-        found = self._run(
-            "SELECT 1 FROM carts JOIN voids USING (place) "
-            "WHERE carts.id = ? AND reference = ? AND number <= newest_cart",
-            (cart_id, reference),
-        ).fetchone()
-        return found is not None
+    def is_void(self, place: str, reference: str) -> bool:
+        """Whether the reference was voided."""
+        query = "SELECT 1 FROM voided_references WHERE place = ? AND reference = ?"
+        return self._run(query, (place, reference)).fetchone() is not None
 
     def next_ticket(self, place: str) -> int:
         """The next ticket number of a place, from 1."""
         return self._run("SELECT coalesce(max(ticket), 0) + 1 FROM orders WHERE place = ?", (place,)).fetchone()[0]
 
-    def add_order(self, order: Order) -> None:
+    def add_order(self, order: EngineOrder) -> None:
         """Keep a placed order."""
         self._run(
             "INSERT INTO orders (id, place, ticket, reference, account, ready_at, placed_at, details) "
@@ -138,11 +121,11 @@ class Transaction:
             ),
         )  # fmt: skip
 
-    def order(self, order_id: str) -> Order | None:
+    def order(self, order_id: str) -> EngineOrder | None:
         """The order with this id."""
         return next(self._orders("id = ?", order_id), None)
 
-    def orders_by_reference(self, place: str, reference: str) -> list[Order]:
+    def orders_by_reference(self, place: str, reference: str) -> list[EngineOrder]:
         """The orders of a place that came with this reference, oldest first."""
         return list(self._orders("place = ? AND reference = ? ORDER BY ticket", place, reference))
 
@@ -179,19 +162,19 @@ class Transaction:
         ).fetchone()
         return row and row[0]
 
-    def _orders(self, condition: str, *values: str) -> Iterator[Order]:
+    def _orders(self, condition: str, *values: str) -> Iterator[EngineOrder]:
         for row in self._run(
             "SELECT id, place, ticket, reference, account, ready_at, placed_at, details FROM orders WHERE " + condition,
             values,
         ):
             order_id, place, ticket, reference, account, ready_at, placed_at, details = row
-            yield Order(
+            yield EngineOrder(
                 order_id, place, ticket, reference, account,
                 None if ready_at is None else _instant(ready_at), _instant(placed_at), json.loads(details),
             )  # fmt: skip
 
 
-class Store(SQLitePool[Transaction]):
+class EngineStore(SQLitePool[Transaction]):
     """The file at ``path``."""
 
     def __init__(self, path: Path) -> None:
@@ -199,13 +182,13 @@ class Store(SQLitePool[Transaction]):
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    if _has(connection, "voids"):
+    if _has(connection, _NEWEST_TABLE):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been first.
-        if not _has(connection, "voids"):
-            for statement in f"{_SCHEMA}{_VOIDS}".split(";"):
+        if not _has(connection, _NEWEST_TABLE):
+            for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:

@@ -21,6 +21,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.store import hashed
 from levelup_ov.standins.levelup.visits import Visits
+from levelup_ov.standins.levelup.world import REFUND_TIPS, SILENT_TIP
 
 GOODS: Mapping[str, tuple[str, int]] = {
     "sandwich": ("Sandwich", 950),
@@ -32,6 +33,14 @@ TAX = 700
 """Hundredths of a percent."""
 MOST = 9
 TIPS = (0, 10, 15, 20)
+"""Percents."""
+REHEARSALS: Mapping[int, str] = {
+    **{tip: f"the refund {what}" for tip, what in REFUND_TIPS.items()},
+    SILENT_TIP: "nobody says at first whether it is paid",
+}
+"""Tips in cents for which LevelUp's stand-in has something go wrong, with what."""
+CUT_OFF = ("user_token_refused", "not_connected")
+"""Codes that say that the visitor has to connect again."""
 PERMISSIONS = ("create_orders", "read_user_basic_info", "manage_user_addresses", "read_user_orders")
 PATIENCE = 40.0
 """Seconds that it waits for the service."""
@@ -50,7 +59,7 @@ shop = Blueprint("shop", __name__, url_prefix="/shop", template_folder="template
 shop.after_request(VISITS.keep)
 
 
-class Refusal(Exception):
+class ServiceRefusal(Exception):
     """The service's error: ``code`` of its closed list, ``message`` for a person.
 
     ``retryable``: the same call may still succeed; it is no verdict on what was asked.
@@ -65,6 +74,7 @@ class Refusal(Exception):
 
 def over_http(service_url: str, key: Secret) -> Send:
     """Calls of the service at ``service_url`` with one of its API keys."""
+    # The standard library, because only the transport of the service may use requests (tests/test_arrows.py).
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def send(method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, Any]:
@@ -99,8 +109,8 @@ def for_all_pages() -> _JSON:
     return {"csrf": VISITS.csrf}
 
 
-@shop.errorhandler(Refusal)
-def show_refusal(refusal: Refusal) -> Answer:
+@shop.errorhandler(ServiceRefusal)
+def show_refusal(refusal: ServiceRefusal) -> Answer:
     return _problem(refusal.message), 502
 
 
@@ -123,6 +133,7 @@ def show_shop() -> Answer:
         "merchant": merchant,
         "goods": GOODS,
         "tips": TIPS,
+        "rehearsals": REHEARSALS,
         "most": MOST,
         "basket": basket,
         "prices": _prices(basket),
@@ -131,29 +142,41 @@ def show_shop() -> Answer:
         "latest": visit.get("latest"),
     }
     if person and person["state"] == "connected":
-        user = person["id"]
-        if "read_user_basic_info" in person["permissions"]:
-            shown["profile"] = _call("GET", f"/checkout/users/{user}/profile")["profile"]
-        if "manage_user_addresses" in person["permissions"]:
-            addresses = _call("GET", f"/checkout/users/{user}/addresses")["addresses"]
-            shown["addresses"] = [entry["address"] for entry in addresses]
-        if _prices(basket)["subtotal"]:
-            order = _order(merchant, user, basket)
-            shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
-            order["discount_amount"] = shown["preview"]["discount_amount"]
-            offer = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
-            # Meanwhile another page may have accepted the offer before.
-            standing = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
-            shown["number"] = standing["offer"]["number"]
+        try:
+            shown |= _offer(merchant, person, basket)
+        except ServiceRefusal as refusal:
+            if refusal.code not in CUT_OFF:
+                raise
+            shown["person"] = {**person, "state": "disconnected"}
     _keep(problem=None)
     return render_template("shop.html", **shown)
+
+
+def _offer(merchant: _JSON, person: _JSON, basket: _JSON) -> _JSON:
+    """What LevelUp tells of a visitor, and what they would pay."""
+    shown: _JSON = {}
+    user = person["id"]
+    if "read_user_basic_info" in person["permissions"]:
+        shown["profile"] = _call("GET", f"/checkout/users/{user}/profile")["profile"]
+    if "manage_user_addresses" in person["permissions"]:
+        addresses = _call("GET", f"/checkout/users/{user}/addresses")["addresses"]
+        shown["addresses"] = [entry["address"] for entry in addresses]
+    if _prices(basket)["subtotal"]:
+        order = _order(merchant, user, basket)
+        shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
+        order["discount_amount"] = shown["preview"]["discount_amount"]
+        offer = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
+        # Meanwhile another page may have accepted the offer before.
+        standing = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
+        shown["number"] = standing["offer"]["number"]
+    return shown
 
 
 @shop.post("/basket")
 def fill_basket() -> Answer:
     amounts = {name: min(MOST, max(0, request.form.get(name, 0, int))) for name in GOODS}
     tip = request.form.get("tip", 0, int)
-    basket = {**amounts, "tip": tip if tip in TIPS else 0}
+    basket = {**amounts, "tip": tip if tip in TIPS or tip in REHEARSALS else 0}
     _change(lambda now: None if _undecided(now) else now.update(basket=basket))
     return _home()
 
@@ -243,7 +266,7 @@ def pay(number: str) -> Answer:
         return _home()
     try:
         uuid = _call("POST", "/checkout/orders", {"order": visit["offer"]["order"]}, key=number)["order"]["uuid"]
-    except Refusal as refusal:
+    except ServiceRefusal as refusal:
         if refusal.retryable:
             _keep(problem=_UNKNOWN)
         else:
@@ -270,7 +293,7 @@ def refund(uuid: str) -> Answer:
     body = {"refund": {"manager_confirmation": confirmation}} if confirmation else {}
     try:
         order = _call("POST", f"/checkout/orders/{uuid}/refund", body, key=key)["order"]
-    except Refusal as refusal:
+    except ServiceRefusal as refusal:
         order = _call("GET", f"/checkout/orders/{uuid}")["order"]
         return _receipt(order, problem=refusal.message, code=refusal.code), 422
     return _receipt(order)
@@ -299,7 +322,7 @@ def _paid_by_card(order: _JSON) -> int | None:
     """What the user's history says; None where it does not, or may not be read."""
     try:
         orders = _call("GET", f"/checkout/users/{order['user']}/orders")["orders"]
-    except Refusal:
+    except ServiceRefusal:
         return None
     found = (entry["order"] for entry in orders)
     return next((past["card_amount"] for past in found if past["uuid"] == order["uuid"]), None)
@@ -324,7 +347,7 @@ def _connected(asked_for: str, kind: str) -> Answer:
 def _try_connecting(path: str, body: _JSON) -> Answer:
     try:
         _keep(user=_call("POST", path, body)["user"]["id"])
-    except Refusal as refusal:
+    except ServiceRefusal as refusal:
         _keep(problem=refusal.message)
     return _home()
 
@@ -338,7 +361,7 @@ def _call(method: str, path: str, body: Any = None, *, key: str | None = None) -
     status, answer = send(method, path, body, {"Idempotency-Key": key} if key else {})
     if status >= 400:
         error = answer["error"]
-        raise Refusal(error["code"], error["message"], error["retryable"] or status >= 500)
+        raise ServiceRefusal(error["code"], error["message"], error["retryable"] or status >= 500)
     return answer
 
 
@@ -348,14 +371,20 @@ def _merchant() -> _JSON | None:
     if not merchants:
         return None
     merchant = merchants[0]["merchant"]
-    locations = _call("GET", f"/checkout/merchants/{merchant['id']}/locations")["locations"]
+    try:
+        locations = _call("GET", f"/checkout/merchants/{merchant['id']}/locations")["locations"]
+    except ServiceRefusal as refusal:
+        if refusal.code != "merchant_token_refused":
+            raise
+        return None
     first = locations[0]["location"]
     return {"id": merchant["id"], "location": first["id"], "name": first["name"]}
 
 
 def _prices(basket: _JSON) -> _JSON:
     subtotal = sum(GOODS[name][1] * basket[name] for name in GOODS)
-    return {"subtotal": subtotal, "tax": percentage(subtotal, TAX), "tip": percentage(subtotal, basket["tip"] * 100)}
+    tip = basket["tip"] if basket["tip"] in REHEARSALS else percentage(subtotal, basket["tip"] * 100)
+    return {"subtotal": subtotal, "tax": percentage(subtotal, TAX), "tip": tip}
 
 
 def _order(merchant: _JSON, user: str, basket: _JSON) -> _JSON:

@@ -60,8 +60,20 @@ async function lookUp(ctx, connection, reference) {
         .andWhere('order.orderPlacedAt IS NOT NULL')
         .orderBy('order.id', 'ASC')
         .getMany();
-    const [order, ...others] = orders.map(({ id, code, customFields }) => ({ id, code, pickupAt: customFields.pickupAt }));
+    const [order, ...others] = orders.map(({ id, code, state, customFields }) => ({
+        id, code, state, pickupAt: customFields.pickupAt, stateSince: () => since(ctx, connection, id, state),
+    }));
     return { reference, fences: row?.fences ?? 0, order, others: others.map(each => each.id) };
+}
+
+/** When an order came to its state, by the shop's history; null where that does not tell. */
+async function since(ctx, connection, id, state) {
+    // By its name: Vendure does not export the entity (2026-11).
+    const moved = await connection.getRepository(ctx, 'OrderHistoryEntry').findOne({
+        where: { order: { id }, type: 'ORDER_STATE_TRANSITION' },
+        order: { id: 'DESC' },
+    });
+    return moved?.data.to === state ? moved.createdAt : null;
 }
 
 module.exports = { fence, isCurrent, LevelUpReference, lock, LOCKS, lookUp, markFor, own };

@@ -34,6 +34,9 @@ const schema = gql`
         id: ID!
         code: String!
         pickupAt: DateTime
+        "Vendure's state of the order, and when it came to it. Since version 2.1."
+        state: String!
+        stateSince: DateTime
     }
     type LevelUpReference {
         reference: String!

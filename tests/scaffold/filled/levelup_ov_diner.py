@@ -91,6 +91,7 @@ class DinerAdapter(Adapter):
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         answer = _cart(order, session)
+        order.check_ready(answer.member("quote").member("ready").instant("at", None))
         total, shown = answer.member("quote").cents("grand_total"), order.cart.get("untipped")
         if shown is not None and int(shown.reveal()) != _untipped(answer.member("quote")):
             raise Refused("price_changed", "The price is no longer the one that was validated.")
@@ -111,10 +112,9 @@ class DinerAdapter(Adapter):
             return None
         try:
             problem = reply.object().member("problem")
-            code, text = problem.text("code"), problem.text("text")
+            return Refused(CODES.get(problem.text("code"), "order_refused"), problem.text("text"))
         except Unanswered:
             return None
-        return Refused(CODES.get(code, "order_refused"), text)
 
 
 def _untipped(quote: JSONObject) -> int:

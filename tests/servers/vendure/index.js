@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// A shop that exists as long as this process: its database is in memory. PORT, ADMIN_PASSWORD: environment.
+// A shop that exists as long as this process: its database is in memory. PORT, ADMIN_PASSWORD, PAGE: environment.
 'use strict';
 
 const { BcryptPasswordHashingStrategy, bootstrap, DefaultLogger, dummyPaymentHandler, JobQueueService, LogLevel } =
@@ -17,7 +17,10 @@ class QuickHashing extends BcryptPasswordHashingStrategy {
 }
 
 bootstrap({
-    apiOptions: { hostname: '127.0.0.1', port: Number(process.env.PORT), adminApiPath: 'admin-api', shopApiPath: 'shop-api' },
+    apiOptions: {
+        hostname: '127.0.0.1', port: Number(process.env.PORT), adminApiPath: 'admin-api', shopApiPath: 'shop-api',
+        shopListQueryLimit: Number(process.env.PAGE),
+    },
     authOptions: {
         // The shop's own storefront, in the tests' hands, is asked by bearer.
         tokenMethod: ['bearer', 'cookie'],

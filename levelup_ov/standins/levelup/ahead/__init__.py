@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import current_app
 
-from levelup_ov.standins.levelup.ahead.gateway import Gateway, HttpGateway, Reply, Unreached
+from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, HttpGateway, Unreached
 from levelup_ov.standins.levelup.ahead.work import OrderAhead
 
-__all__ = ["Gateway", "HttpGateway", "OrderAhead", "Reply", "Unreached", "ahead"]
+__all__ = ["Gateway", "GatewayReply", "HttpGateway", "OrderAhead", "Unreached", "ahead"]
 
 
 def ahead() -> OrderAhead:

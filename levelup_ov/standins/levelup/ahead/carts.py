@@ -11,10 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from levelup_ov.standins.levelup.ahead.menus import items_of, options_price
-from levelup_ov.standins.levelup.problems import Problem, error
-from levelup_ov.standins.levelup.reading import Reader, unwrap
-from levelup_ov.standins.levelup.store import User
-from levelup_ov.standins.levelup.world import Location
+from levelup_ov.standins.levelup.problems import ErrorResponse, error
+from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
+from levelup_ov.standins.levelup.store import PlatformUser
+from levelup_ov.standins.levelup.world import PlatformLocation
 
 JSON = dict[str, Any]
 
@@ -23,7 +23,7 @@ MOST_OPTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Cart:
+class AheadCart:
     """Its members are named as apps send them; ready for JSON."""
 
     location_id: int
@@ -34,8 +34,8 @@ class Cart:
     tip_amount: int | None
 
 
-def read_cart(body: Any) -> Cart:
-    """:raises Problem: 422 with every mistake."""
+def read_cart(body: Any) -> AheadCart:
+    """:raises ErrorResponse: 422 with every mistake."""
     reader = unwrap(body, "order")
     conveyance = reader.child("conveyance", reader.object("conveyance"))
     kind = conveyance.text("fulfillment_type") or "pickup"
@@ -44,7 +44,7 @@ def read_cart(body: Any) -> Cart:
     wanted = conveyance.text("desired_ready_time")
     if wanted is not None and _instant(wanted) is None:
         conveyance.refuse("desired_ready_time", "desired_ready_time must be a time with an offset.")
-    cart = Cart(
+    cart = AheadCart(
         reader.number("location_id") or 0,
         kind,
         wanted,
@@ -58,7 +58,7 @@ def read_cart(body: Any) -> Cart:
     return cart
 
 
-def _items(reader: Reader) -> list[JSON]:
+def _items(reader: ObjectReader) -> list[JSON]:
     items = []
     for entry in reader.list("items"):
         item = reader.child("item", entry.get("item") if isinstance(entry, dict) else None)
@@ -77,9 +77,9 @@ def _items(reader: Reader) -> list[JSON]:
     return items
 
 
-def invalid_cart(message: str) -> Problem:
+def invalid_cart(message: str) -> ErrorResponse:
     """422 as the iOS library knows it."""
-    return Problem(422, [error(message, object="order", property="items", code="cart_invalid")])
+    return ErrorResponse(422, [error(message, object="order", property="items", code="cart_invalid")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +91,18 @@ class Known:
     keys: Mapping[tuple[str, int], str]
 
 
-def numbers_of(cart: Cart) -> list[tuple[str, int]]:
+def numbers_of(cart: AheadCart) -> list[tuple[str, int]]:
     """Kinds and numbers that a cart names."""
     items = [("item", item["id"]) for item in cart.items]
     return items + [("option", option) for item in cart.items for option in item["option_ids"]]
 
 
-def validation(cart: Cart, known: Known, location: Location, user: User, credit: int, metadata: JSON) -> JSON:
+def validation(
+    cart: AheadCart, known: Known, location: PlatformLocation, user: PlatformUser, credit: int, metadata: JSON
+) -> JSON:
     """The body of an order validation. ``credit``: what the merchant's credit can take off.
 
-    :raises Problem: 422, an id is not of this location's menu.
+    :raises ErrorResponse: 422, an id is not of this location's menu.
     """
     laid_out = items_of(known.layout)
     groups = {each["option_group"]["provider_id"]: each["option_group"] for each in known.menu["option_groups"]}
@@ -219,7 +221,7 @@ def _instant(text: str) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Amounts:
+class CartAmounts:
     """Of a validated order, cents. ``spend``: food and tax; ``total``: with the tip, before discounts."""
 
     food: int
@@ -241,7 +243,7 @@ class Amounts:
         return self.merchant_funded + self.provider_funded
 
 
-def read_quote(body: Any) -> tuple[JSON, Amounts] | None:
+def read_quote(body: Any) -> tuple[JSON, CartAmounts] | None:
     """The answer to a validation and its amounts; None for what is none."""
     quote = body.get("order_validation", body) if isinstance(body, dict) else None
     if not isinstance(quote, dict):
@@ -250,13 +252,13 @@ def read_quote(body: Any) -> tuple[JSON, Amounts] | None:
     return None if amounts is None else (quote, amounts)
 
 
-def amounts_of(quote: JSON) -> Amounts | None:
+def amounts_of(quote: JSON) -> CartAmounts | None:
     """The amounts of a validation."""
     names = ("total", "tax", "tip", "merchant_funded_discount", "provider_funded_discount")
     # A place that takes no tips says null.
     values = [quote.get(name) or 0 if name == "tip" else quote.get(name) for name in names]
     cents = [value for value in values if type(value) is int and value >= 0]
-    return Amounts(*cents) if len(cents) == len(names) else None
+    return CartAmounts(*cents) if len(cents) == len(names) else None
 
 
 def words_of(body: Any) -> str | None:

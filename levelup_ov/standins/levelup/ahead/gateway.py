@@ -29,7 +29,7 @@ class Unreached(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class GatewayReply:
     """``body``: its JSON; None for none, or for what is none. ``replayed``: it is the answer to an earlier request."""
 
     status: int
@@ -46,7 +46,7 @@ class Gateway(Protocol):
 
     def __call__(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, seconds: float
-    ) -> Reply: ...
+    ) -> GatewayReply: ...
 
 
 class HttpGateway:
@@ -63,7 +63,7 @@ class HttpGateway:
 
     def __call__(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, seconds: float
-    ) -> Reply:
+    ) -> GatewayReply:
         connection = self._connection(min(CONNECT_TIMEOUT, seconds))
         data = None if body is None else json.dumps(body).encode()
         sent = {"Accept": "application/json", "Authorization": f"token {self._key.reveal()}", **(headers or {})}
@@ -87,7 +87,7 @@ class HttpGateway:
         if not whole:
             raise Unreached("the gateway's answer is too large", sent=True)
         replayed = answer.headers.get("Idempotency-Replayed") == "true"
-        return Reply(answer.status, read_json(text), answer.headers.get("ETag"), replayed)
+        return GatewayReply(answer.status, read_json(text), answer.headers.get("ETag"), replayed)
 
     def _connection(self, seconds: float) -> http.client.HTTPConnection:
         if self._secure:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from levelup_ov.standins.levelup.ahead import menus
-from levelup_ov.standins.levelup.ahead.gateway import Gateway, Reply, Unreached, segment
-from levelup_ov.standins.levelup.problems import Problem, error
-from levelup_ov.standins.levelup.store import Store
-from levelup_ov.standins.levelup.world import Location
+from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
+from levelup_ov.standins.levelup.problems import ErrorResponse, error
+from levelup_ov.standins.levelup.store import PlatformStore
+from levelup_ov.standins.levelup.world import PlatformLocation
 
 READING_SECONDS = 10.0
 """How long a menu or a list may take."""
@@ -25,7 +25,7 @@ JSON = dict[str, Any]
 class Places:
     """What the gateway serves. Without one, there is nothing."""
 
-    def __init__(self, store: Store, gateway: Gateway | None) -> None:
+    def __init__(self, store: PlatformStore, gateway: Gateway | None) -> None:
         self._store = store
         self._gateway = gateway
         self._lock = threading.Lock()
@@ -60,10 +60,10 @@ class Places:
                         number = transaction.number("location", found["provider_id"])
                         transaction.keep_location(_location(number, merchant_id, found, updated_at))
 
-    def menu(self, location: Location) -> tuple[JSON, JSON]:
+    def menu(self, location: PlatformLocation) -> tuple[JSON, JSON]:
         """The menu of a location: the gateway's, and that of apps.
 
-        :raises Problem: 404 the location has none; 503 the gateway is down and none is kept.
+        :raises ErrorResponse: 404 the location has none; 503 the gateway is down and none is kept.
         """
         if self._gateway is None or location.gateway_id is None:
             raise no_menu()
@@ -74,7 +74,7 @@ class Places:
         try:
             reply = self._gateway("GET", path, headers=headers, seconds=READING_SECONDS)
         except Unreached:
-            reply = Reply(503, None)
+            reply = GatewayReply(503, None)
         menu = reply.body.get("menu") if isinstance(reply.body, dict) else None
         if reply.status == 200 and isinstance(menu, dict):
             with self._store.writing() as transaction:
@@ -85,15 +85,17 @@ class Places:
             return kept[1], kept[2]
         if reply.status == 404:
             raise no_menu()
-        raise Problem(503, [error("The menu cannot be had at the moment.", object="menu", code="provider_unavailable")])
+        raise ErrorResponse(
+            503, [error("The menu cannot be had at the moment.", object="menu", code="provider_unavailable")]
+        )
 
 
-def no_menu() -> Problem:
+def no_menu() -> ErrorResponse:
     """404."""
-    return Problem(404, [error("There is no menu with this id.", object="menu", property="id", code="not_found")])
+    return ErrorResponse(404, [error("There is no menu with this id.", object="menu", property="id", code="not_found")])
 
 
-def _entries(reply: Reply, name: str, root: str) -> list[JSON]:
+def _entries(reply: GatewayReply, name: str, root: str) -> list[JSON]:
     """The objects of a list.
 
     :raises Unreached: the answer is none.
@@ -104,8 +106,8 @@ def _entries(reply: Reply, name: str, root: str) -> list[JSON]:
     return [entry[root] for entry in found]
 
 
-def _location(number: int, merchant_id: int, found: JSON, updated_at: Any) -> Location:
-    return Location(
+def _location(number: int, merchant_id: int, found: JSON, updated_at: Any) -> PlatformLocation:
+    return PlatformLocation(
         number,
         merchant_id,
         found["name"],

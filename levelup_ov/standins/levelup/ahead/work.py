@@ -22,13 +22,13 @@ from typing import Any, Literal
 
 from levelup_ov.standins.levelup import orders
 from levelup_ov.standins.levelup.ahead import carts
-from levelup_ov.standins.levelup.ahead.carts import Amounts, Cart, Known
-from levelup_ov.standins.levelup.ahead.gateway import Gateway, Reply, Unreached, segment
+from levelup_ov.standins.levelup.ahead.carts import AheadCart, CartAmounts, Known
+from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
 from levelup_ov.standins.levelup.ahead.places import Places, no_menu
 from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found
-from levelup_ov.standins.levelup.store import Ahead, Store, User
-from levelup_ov.standins.levelup.world import Location
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
+from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser
+from levelup_ov.standins.levelup.world import PlatformLocation
 
 VALIDATION_SECONDS = 15.0
 """How long the platform waited for a validation, attempts included."""
@@ -65,7 +65,7 @@ class OrderAhead:
 
     def __init__(
         self,
-        store: Store,
+        store: PlatformStore,
         gateway: Gateway | None,
         clock: Callable[[], datetime],
         run: Run = in_thread,
@@ -86,8 +86,8 @@ class OrderAhead:
 
     # What apps call.
 
-    def start(self, app_id: int, user: User, cart: Cart) -> Ahead:
-        """Begin an order. :raises Problem: 404, 422 ``cart_invalid``."""
+    def start(self, app_id: int, user: PlatformUser, cart: AheadCart) -> Ahead:
+        """Begin an order. :raises ErrorResponse: 404, 422 ``cart_invalid``."""
         with self._store.reading() as transaction:
             location = transaction.location(cart.location_id)
             kept = transaction.menu(cart.location_id)
@@ -96,11 +96,13 @@ class OrderAhead:
         if kept is not None:
             try:
                 return self._start(app_id, user, cart, location, kept[1], kept[2])
-            except Problem:
+            except ErrorResponse:
                 pass  # The menu may be a new one.
         return self._start(app_id, user, cart, location, *self.places.menu(location))
 
-    def _start(self, app_id: int, user: User, cart: Cart, location: Location, menu: JSON, layout: JSON) -> Ahead:
+    def _start(
+        self, app_id: int, user: PlatformUser, cart: AheadCart, location: PlatformLocation, menu: JSON, layout: JSON
+    ) -> Ahead:
         now = self._clock()
         with self._store.writing() as transaction:
             keys = {number: transaction.key(*number) for number in carts.numbers_of(cart)}
@@ -118,7 +120,7 @@ class OrderAhead:
         return order
 
     def look(self, order: Ahead | None, user_id: int) -> Ahead:
-        """An order that was read, if it is the user's; work left behind is taken up. :raises Problem: 404."""
+        """An order that was read, if it is the user's; work left behind is taken up. :raises ErrorResponse: 404."""
         if order is None or order.user_id != user_id:
             raise not_found("order", "uuid", "There is no such order.")
         if order.state not in _WORK:
@@ -132,7 +134,7 @@ class OrderAhead:
         return order
 
     def complete(self, uuid: str, user_id: int) -> Ahead:
-        """Pay for an order and place it; again it does nothing more. :raises Problem: 404, 422."""
+        """Pay for an order and place it; again it does nothing more. :raises ErrorResponse: 404, 422."""
         with self._store.reading() as transaction:
             found = transaction.ahead(uuid)
         order = self.look(found, user_id)
@@ -155,7 +157,7 @@ class OrderAhead:
         return kept and kept[2]
 
     def menu(self, location_id: int) -> JSON:
-        """The menu of a location as apps get it. :raises Problem: 404, 503."""
+        """The menu of a location as apps get it. :raises ErrorResponse: 404, 503."""
         with self._store.reading() as transaction:
             location = transaction.location(location_id)
         if location is None:
@@ -211,7 +213,7 @@ class OrderAhead:
                 return
         self._place(order, location)
 
-    def _charge(self, order: Ahead, location: Location) -> bool:
+    def _charge(self, order: Ahead, location: PlatformLocation) -> bool:
         """Charge the diner, if the gateway is there at all; whether there is something to submit now."""
         if (down := self._is_down()) is not None:
             with self._store.writing() as transaction:
@@ -229,7 +231,7 @@ class OrderAhead:
             assert amounts
             try:
                 charged = orders.charge(transaction, order.app_id, user, _draft(order, location, amounts), now)
-            except Problem as refusal:
+            except ErrorResponse as refusal:
                 why = {"code": "card_declined", "message": refusal.errors[0]["message"]}
                 transaction.change_ahead(
                     order.uuid, ("charging",), now.timestamp(), state="rejected", problem=why, lease=0
@@ -248,7 +250,7 @@ class OrderAhead:
             return str(problem)
         return None
 
-    def _place(self, order: Ahead, location: Location) -> None:
+    def _place(self, order: Ahead, location: PlatformLocation) -> None:
         """Submit until there is an answer that counts, or the time is over."""
         end = self._monotonic() + SUBMISSION_SECONDS
         body = {"order_submission": submission(order)}
@@ -261,7 +263,7 @@ class OrderAhead:
             verdict = verdict_of(reply)
             now = self._clock().timestamp()
             if verdict == "placed":
-                assert isinstance(reply, Reply)
+                assert isinstance(reply, GatewayReply)
                 if reply.replayed and (number := self._taken_by_another(order, reply.body)) is not None:
                     # After an unknown outcome, the service takes the same content for a repetition (SUB-3).
                     words = f"The restaurant took this for a repetition of order {number}. You get your money back."
@@ -274,7 +276,7 @@ class OrderAhead:
                 with self._store.writing() as transaction:
                     transaction.change_ahead(order.uuid, ("submitting",), now, doubt=now)
             elif verdict == "refused" and _is_proof(silent_at, now):
-                assert isinstance(reply, Reply)
+                assert isinstance(reply, GatewayReply)
                 self._give_back(order, _problem(reply))
                 return
             self._sleep(min(pause, max(0.0, end - self._monotonic())))
@@ -320,7 +322,7 @@ class OrderAhead:
             assert charged
             try:
                 orders.refund(transaction, charged.app_id, charged.merchant_id, charged.uuid, None, now)
-            except Problem as refusal:
+            except ErrorResponse as refusal:
                 _log.error("order_not_refunded", extra={"order": order.uuid, "charge": charged.uuid})
                 problem = {"code": "not_refunded", "message": refusal.errors[0]["message"] if refusal.errors else "?"}
             transaction.change_ahead(
@@ -328,8 +330,8 @@ class OrderAhead:
             )
 
     def _ask(
-        self, location: Location, what: str, body: JSON, headers: dict[str, str], seconds: float
-    ) -> Reply | Unreached:
+        self, location: PlatformLocation, what: str, body: JSON, headers: dict[str, str], seconds: float
+    ) -> GatewayReply | Unreached:
         assert self._gateway and location.gateway_id
         try:
             return self._gateway(
@@ -353,7 +355,7 @@ def submission(order: Ahead) -> JSON:
     return {**order.body, "tender": "LevelUp", "metadata": metadata}
 
 
-def verdict_of(reply: Reply | Unreached) -> Verdict:
+def verdict_of(reply: GatewayReply | Unreached) -> Verdict:
     """What an attempt of a submission proves."""
     if isinstance(reply, Unreached):
         return "silent" if reply.sent else "busy"
@@ -374,14 +376,14 @@ def _is_proof(silent_at: float | None, now: float) -> bool:
     return silent_at is None or now - silent_at >= IN_FLIGHT_SECONDS
 
 
-def _retryable(reply: Reply) -> bool:
+def _retryable(reply: GatewayReply) -> bool:
     found = reply.body.get("error") if isinstance(reply.body, dict) else None
     if not isinstance(found, dict):
         return reply.status >= 500
     return found.get("retryable") is True or reply.status in (429, 503)
 
 
-def _problem(reply: Reply) -> JSON:
+def _problem(reply: GatewayReply) -> JSON:
     code = carts.code_of(reply.body) or "provider_protocol_error"
     return {"code": code, "message": carts.words_of(reply.body) or f"The order is refused (status {reply.status})."}
 
@@ -400,7 +402,7 @@ def _of_users(metadata: JSON) -> JSON:
     return {name: value for name, value in metadata.items() if name.startswith("user_")}
 
 
-def _draft(order: Ahead, location: Location, amounts: Amounts) -> Draft:
+def _draft(order: Ahead, location: PlatformLocation, amounts: CartAmounts) -> Draft:
     """What the diner is charged: food and tax less what the provider takes off, and the tip."""
     spend = amounts.spend - amounts.provider_funded
     items = [
@@ -423,9 +425,9 @@ def _draft(order: Ahead, location: Location, amounts: Amounts) -> Draft:
     )  # fmt: skip
 
 
-def refusal(order: Ahead) -> Problem:
+def refusal(order: Ahead) -> ErrorResponse:
     """Why an order came to nothing, as apps are told."""
     problem = order.problem or {"code": order.state, "message": f"This order is {order.state}."}
     if order.state == "invalid" and problem["code"] not in ("provider_timeout", "provider_unavailable"):
         return carts.invalid_cart(problem["message"])
-    return Problem(422, [error(problem["message"], object="order", property="base", code=problem["code"])])
+    return ErrorResponse(422, [error(problem["message"], object="order", property="base", code=problem["code"])])

@@ -12,9 +12,9 @@ from flask import Blueprint, Response, request, url_for
 
 from levelup_ov.standins.levelup.access import Caller
 from levelup_ov.standins.levelup.platform import MAINTENANCE, platform
-from levelup_ov.standins.levelup.problems import Problem, error, not_found
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, not_found
 from levelup_ov.standins.levelup.store import Transaction
-from levelup_ov.standins.levelup.world import Location, Merchant
+from levelup_ov.standins.levelup.world import PlatformLocation, PlatformMerchant
 
 PAGE = 10
 """Orders on one page of a history."""
@@ -34,20 +34,20 @@ POLLED = ("api.show_ahead", "api.show_completed")
 
 @api.before_request
 def check_request() -> None:
-    """:raises Problem: 503 or 406."""
+    """:raises ErrorResponse: 503 or 406."""
     if request.endpoint not in POLLED:
         with platform().store.reading() as transaction:
             check_maintenance(transaction)
     if request.headers.get("Accept") == "application/json":
         return
     if request.accept_mimetypes and not request.accept_mimetypes.accept_json:
-        raise Problem(406, [error("Only application/json can be had.", code="not_acceptable")])
+        raise ErrorResponse(406, [error("Only application/json can be had.", code="not_acceptable")])
 
 
 def check_maintenance(transaction: Transaction) -> None:
-    """:raises Problem: 503."""
+    """:raises ErrorResponse: 503."""
     if transaction.switched_on(MAINTENANCE):
-        raise Problem(503, [error("LevelUp is down for maintenance.", code="maintenance")])
+        raise ErrorResponse(503, [error("LevelUp is down for maintenance.", code="maintenance")])
 
 
 @api.after_request
@@ -61,10 +61,10 @@ def answer_conditionally(response: Response) -> Response:
 
 @api.route("/v<int:version>/<path:rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 def other_version(version: int, rest: str) -> Response:
-    """:raises Problem: 501 for a version that is no longer served, 404 for what never was."""
+    """:raises ErrorResponse: 501 for a version that is no longer served, 404 for what never was."""
     if version < OLDEST_VERSION:
-        raise Problem(501, [error("This client is too old. Please update it.", code="client_too_old")])
-    raise Problem(404, [error("There is nothing at this address.", code="not_found")])
+        raise ErrorResponse(501, [error("This client is too old. Please update it.", code="client_too_old")])
+    raise ErrorResponse(404, [error("There is nothing at this address.", code="not_found")])
 
 
 @contextmanager
@@ -84,16 +84,16 @@ def writing() -> Iterator[tuple[Transaction, Caller]]:
 def body() -> JSON:
     """The body, which must be there.
 
-    :raises Problem: 400, it is not a JSON object.
+    :raises ErrorResponse: 400, it is not a JSON object.
     """
     if request.mimetype != "application/json":
-        raise Problem(400, [error("The body must be sent as application/json.", code="bad_request")])
+        raise ErrorResponse(400, [error("The body must be sent as application/json.", code="bad_request")])
     try:
         found = json.loads(request.get_data())
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise Problem(400, [error("The body is not a JSON object.", code="bad_request")])
+        raise ErrorResponse(400, [error("The body is not a JSON object.", code="bad_request")])
     return found
 
 
@@ -115,15 +115,15 @@ def page_of(endpoint: str, listed: list[JSON], **arguments: Any) -> Listed:
     return listed, 200, {"Link": f'<{link}>; rel="next"'}
 
 
-def location_of(transaction: Transaction, number: int) -> Location:
-    """:raises Problem: 404."""
+def location_of(transaction: Transaction, number: int) -> PlatformLocation:
+    """:raises ErrorResponse: 404."""
     if (location := transaction.location(number)) is None:
         raise not_found("location", "location_id", "There is no location with this id.")
     return location
 
 
-def merchant_of(transaction: Transaction, number: int) -> Merchant:
-    """:raises Problem: 404."""
+def merchant_of(transaction: Transaction, number: int) -> PlatformMerchant:
+    """:raises ErrorResponse: 404."""
     if (merchant := transaction.merchant(number)) is None:
         raise not_found("merchant", "merchant_id", "There is no merchant with this id.")
     return merchant

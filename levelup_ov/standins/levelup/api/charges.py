@@ -26,10 +26,11 @@ from levelup_ov.standins.levelup.api.base import (
 )
 from levelup_ov.standins.levelup.drafts import Draft, read_completion, read_one_step, read_proposal
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import Problem, invalid, unauthorized
+from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, unauthorized
 from levelup_ov.standins.levelup.qr import read_code
-from levelup_ov.standins.levelup.reading import Reader
-from levelup_ov.standins.levelup.store import Order, Token, Transaction, User
+from levelup_ov.standins.levelup.reading import ObjectReader
+from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, StoredToken, Transaction
+from levelup_ov.standins.levelup.world import SILENCE, SILENT_TIP
 from levelup_ov.standins.lost_answer import lose_answer
 
 # Charging.
@@ -47,8 +48,11 @@ def propose_order() -> JSON:
 def complete_order() -> JSON:
     with writing() as (transaction, caller):
         app_id, user, draft = _ordered_by(transaction, caller, read_completion(body()))
-        order, new = orders.complete(transaction, app_id, user, draft, platform().clock())
-        if new:
+        now = platform().clock()
+        order, new = orders.complete(transaction, app_id, user, draft, now)
+        if order.payment.tip == SILENT_TIP and now - order.created_at < SILENCE:
+            lose_answer(request.environ)
+        elif new:
             _maybe_lose_answer(transaction, order)
     payment = order.payment
     return {
@@ -70,7 +74,7 @@ def create_order() -> JSON:
     return {"order": _amounts_as_json(order)}
 
 
-def _ordered_by(transaction: Transaction, caller: Caller, draft: Draft) -> tuple[int, User, Draft]:
+def _ordered_by(transaction: Transaction, caller: Caller, draft: Draft) -> tuple[int, PlatformUser, Draft]:
     """The app that orders, for whom, and what.
 
     Who pays shows a code (in the body, or in the header in the place of a user's token) or has given a token; the
@@ -103,13 +107,13 @@ def _tip(transaction: Transaction, draft: Draft, on_this: int) -> int:
     return on_this if proposal is None else proposal.draft.tip_amount
 
 
-def _unknown_code(draft: Draft) -> Problem:
+def _unknown_code(draft: Draft) -> ErrorResponse:
     if draft.payment_token_data:
         return invalid("order", "payment_token_data", "This code is nobody's.", "not_found")
     return unauthorized("user_token", "This code is nobody's.")
 
 
-def _maybe_lose_answer(transaction: Transaction, order: Order) -> None:
+def _maybe_lose_answer(transaction: Transaction, order: PlatformOrder) -> None:
     card = transaction.card(order.user_id)
     if order.payment.card and card and card.outcome == "answer_lost":
         lose_answer(request.environ)
@@ -145,7 +149,7 @@ def show_order(order_uuid: str) -> JSON:
             _, user = caller.user("read_user_orders")
             order = transaction.order(order_uuid)
             if order is None or order.user_id != user.id:
-                raise Problem(404)
+                raise ErrorResponse(404)
             return _history(transaction, order, user)
         return _order_of_merchant(transaction, caller.merchant(), order_uuid)
 
@@ -179,14 +183,14 @@ def _offset() -> int:
     return (page_number() - 1) * PAGE
 
 
-def _order_of_merchant(transaction: Transaction, token: Token, order_uuid: str) -> JSON:
+def _order_of_merchant(transaction: Transaction, token: StoredToken, order_uuid: str) -> JSON:
     order = transaction.order(order_uuid)
     if order is None or (order.app_id, order.merchant_id) != (token.app_id, token.merchant_id):
-        raise Problem(404)
+        raise ErrorResponse(404)
     return {"order": _details_as_json(order, _user_of(transaction, order))}
 
 
-def _user_of(transaction: Transaction, order: Order) -> User:
+def _user_of(transaction: Transaction, order: PlatformOrder) -> PlatformUser:
     user = transaction.user(order.user_id)
     assert user
     return user
@@ -201,7 +205,7 @@ def refund_order(order_uuid: str) -> JSON | tuple[JSON, int]:
     """Refund a whole order. For some tips the answer is one that a client must not take for a refund."""
     with writing() as (transaction, caller):
         token = caller.older_merchant()
-        reader = Reader("refund", (optional_body() or {}).get("refund") or {})
+        reader = ObjectReader("refund", (optional_body() or {}).get("refund") or {})
         confirmation = reader.text("manager_confirmation")
         reader.check()
         order = orders.refund(
@@ -216,7 +220,7 @@ def refund_order(order_uuid: str) -> JSON | tuple[JSON, int]:
         return {"order": told}
 
 
-def _amounts_as_json(order: Order) -> JSON:
+def _amounts_as_json(order: PlatformOrder) -> JSON:
     payment = order.payment
     return {
         "uuid": order.uuid,
@@ -226,7 +230,7 @@ def _amounts_as_json(order: Order) -> JSON:
     }
 
 
-def _details_as_json(order: Order, user: User) -> JSON:
+def _details_as_json(order: PlatformOrder, user: PlatformUser) -> JSON:
     """An order as its merchant sees it."""
     return {
         **_refund_as_json(order, user),
@@ -236,7 +240,7 @@ def _details_as_json(order: Order, user: User) -> JSON:
     }
 
 
-def _refund_as_json(order: Order, user: User) -> JSON:
+def _refund_as_json(order: PlatformOrder, user: PlatformUser) -> JSON:
     """An order in the answer to its refund."""
     return {
         "created_at": time_as_text(order.created_at),
@@ -251,7 +255,7 @@ def _refund_as_json(order: Order, user: User) -> JSON:
     }
 
 
-def _history(transaction: Transaction, order: Order, user: User) -> JSON:
+def _history(transaction: Transaction, order: PlatformOrder, user: PlatformUser) -> JSON:
     """An order as its user sees it."""
     location = transaction.location(order.location_id)
     merchant = transaction.merchant(order.merchant_id)

@@ -15,7 +15,7 @@ from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.problems import invalid, unauthorized
 from levelup_ov.standins.levelup.qr import read_code
 from levelup_ov.standins.levelup.reading import unwrap
-from levelup_ov.standins.levelup.store import Transaction, User
+from levelup_ov.standins.levelup.store import PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import Grant
 
 GIVING = "give_merchant_funded_credit"
@@ -125,10 +125,10 @@ def _change_gift_card(number: int, root: str, told_as: str, change: Callable[[in
         }
 
 
-def scanned_user(transaction: Transaction, data: str, object: str) -> User:
+def scanned_user(transaction: Transaction, data: str, object: str) -> PlatformUser:
     """Whose code was scanned.
 
-    :raises Problem: 422.
+    :raises ErrorResponse: 422.
     """
     scanned = read_code(data)
     user = scanned and transaction.user_of_payment_token(scanned.data)
@@ -137,7 +137,7 @@ def scanned_user(transaction: Transaction, data: str, object: str) -> User:
     return user
 
 
-def _funds_at(transaction: Transaction, number: int, user: User) -> Funds:
+def _funds_at(transaction: Transaction, number: int, user: PlatformUser) -> Funds:
     merchant = merchant_of(transaction, location_of(transaction, number).merchant_id)
     return orders.funds_of(transaction, user.id, merchant, platform().clock())
 

@@ -24,7 +24,7 @@ from levelup_ov.standins.levelup.funds import Standing
 from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.problems import invalid, not_found
 from levelup_ov.standins.levelup.store import Transaction
-from levelup_ov.standins.levelup.world import CAMPAIGNS, Campaign, Location, Merchant
+from levelup_ov.standins.levelup.world import CAMPAIGNS, Campaign, PlatformLocation, PlatformMerchant
 
 LOCATIONS_PAGE = 30
 FULFILLMENT_TYPES = ("delivery", "in_store", "pickup")
@@ -71,7 +71,7 @@ def show_location(number: int) -> JSON:
 
 
 def _page(
-    transaction: Transaction, endpoint: str, found: list[Location], number: int | None, *, filtered: bool = True
+    transaction: Transaction, endpoint: str, found: list[PlatformLocation], number: int | None, *, filtered: bool = True
 ) -> Listed:
     """A page of locations; the nearest first where ``lat`` and ``lng`` say where somebody is."""
     wanted = _fulfillment_types()
@@ -98,11 +98,11 @@ def _fulfillment_types() -> frozenset[str]:
     return types
 
 
-def _fulfills(location: Location) -> Iterable[str]:
+def _fulfills(location: PlatformLocation) -> Iterable[str]:
     return ("pickup",) if location.gateway_id is not None else ("in_store",)
 
 
-def _distance(location: Location, latitude: float, longitude: float) -> float:
+def _distance(location: PlatformLocation, latitude: float, longitude: float) -> float:
     """How far away, in a unit that serves for sorting; without coordinates farther than everything."""
     if location.latitude is None or location.longitude is None:
         return float("inf")
@@ -144,7 +144,7 @@ def show_campaign(number: int, kind: str) -> JSON:
     return {"campaign": _campaign_as_json(campaign, kind, merchant, standing)}
 
 
-def _campaign_as_json(campaign: Campaign, kind: str, merchant: Merchant, standing: Standing) -> JSON:
+def _campaign_as_json(campaign: Campaign, kind: str, merchant: PlatformMerchant, standing: Standing) -> JSON:
     """The members of each representation in the iOS library's fixtures; our world has one programme a merchant."""
     programme = merchant.programme
     progress = programme.progress(standing)
@@ -190,7 +190,7 @@ def show_loyalty(number: int) -> JSON:
     }
 
 
-def location_as_json(transaction: Transaction, location: Location) -> JSON:
+def location_as_json(transaction: Transaction, location: PlatformLocation) -> JSON:
     """A location, with the members that any of the official clients reads."""
     merchant = transaction.merchant(location.merchant_id)
     menu = None

@@ -11,9 +11,9 @@ from werkzeug.security import check_password_hash
 from levelup_ov.standins.levelup.access import Caller, new_token
 from levelup_ov.standins.levelup.api.base import JSON, api, body, writing
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import Problem, error, invalid, not_found, unauthorized
-from levelup_ov.standins.levelup.reading import Reader, unwrap
-from levelup_ov.standins.levelup.store import PermissionsRequest, Transaction, User
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found, unauthorized
+from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
+from levelup_ov.standins.levelup.store import PermissionsRequest, PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import MERCHANT_PERMISSIONS, PERMISSIONS, USER_PERMISSIONS, App
 
 
@@ -25,7 +25,7 @@ def create_access_token() -> JSON:
     LevelUp's own PowerShell module calls the key ``client_id``.
     """
     members = body()
-    reader = Reader("access_token", members.get("access_token", members))
+    reader = ObjectReader("access_token", members.get("access_token", members))
     api_key, client_id, secret, username, password = (
         reader.text(name) or "" for name in ("api_key", "client_id", "client_secret", "username", "password")
     )
@@ -50,10 +50,10 @@ def create_access_token() -> JSON:
     return {"access_token": token_as_json(app.id, token, user_id=user.id, merchant_id=user.merchant_id)}
 
 
-def _wrong_key(message: str) -> Problem:
+def _wrong_key(message: str) -> ErrorResponse:
     """404 in the documentation of v14 (2014), 422 in that of v15 and in the Ruby library."""
     status = 404 if request.path.startswith("/v14/") else 422
-    return Problem(status, [error(message, object="access_token", property="api_key", code="not_found")])
+    return ErrorResponse(status, [error(message, object="access_token", property="api_key", code="not_found")])
 
 
 @api.delete("/v15/access_tokens")
@@ -144,7 +144,7 @@ def create_user() -> JSON:
         }  # fmt: skip
 
 
-def _app_of(caller: Caller, outer: Reader) -> App:
+def _app_of(caller: Caller, outer: ObjectReader) -> App:
     api_key = outer.text("api_key")
     if caller.names_something():
         app = platform().apps[caller.app().app_id]
@@ -159,7 +159,7 @@ def _app_of(caller: Caller, outer: Reader) -> App:
     return found
 
 
-def keynames(reader: Reader, allowed: Collection[str]) -> tuple[str, ...]:
+def keynames(reader: ObjectReader, allowed: Collection[str]) -> tuple[str, ...]:
     """The permissions asked for, each once."""
     names = reader.list("permission_keynames")
     known = [name for name in names if isinstance(name, str) and name in allowed]
@@ -175,7 +175,7 @@ def token_as_json(app_id: int, token: str, *, user_id: int | None = None, mercha
     return {"app_id": app_id, "merchant_id": merchant_id, "token": token, "user_id": user_id}
 
 
-def request_as_json(found: PermissionsRequest, user: User | None, token: str | None = None) -> JSON:
+def request_as_json(found: PermissionsRequest, user: PlatformUser | None, token: str | None = None) -> JSON:
     """A permissions request."""
     members: JSON = {
         "app_id": found.app_id,

@@ -13,10 +13,10 @@ from levelup_ov.standins.levelup.access import Caller
 from levelup_ov.standins.levelup.api.base import JSON, api, body, optional_body, reading, time_as_text, writing
 from levelup_ov.standins.levelup.cards import TypedCard, read_card
 from levelup_ov.standins.levelup.platform import platform, registered
-from levelup_ov.standins.levelup.problems import Problem, invalid, not_found, unauthorized
+from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, not_found, unauthorized
 from levelup_ov.standins.levelup.qr import MOST_COLOUR, MOST_TIP, code_of
-from levelup_ov.standins.levelup.reading import Reader, unwrap
-from levelup_ov.standins.levelup.store import Transaction, User, hashed
+from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
+from levelup_ov.standins.levelup.store import PlatformUser, Transaction, hashed
 from levelup_ov.standins.levelup.world import ADDRESS_TYPES, FIRST_CARD_PERMISSION, Address
 
 FIRST_CARD_WINDOW = timedelta(hours=24)
@@ -31,7 +31,7 @@ def show_user() -> JSON:
         return {"user": _user_as_json(transaction, user)}
 
 
-def _user_as_json(transaction: Transaction, user: User) -> JSON:
+def _user_as_json(transaction: Transaction, user: PlatformUser) -> JSON:
     count, merchants, saved = transaction.totals(user.id)
     return {
         "id": user.id,
@@ -79,7 +79,7 @@ def add_address() -> JSON:
 
 @api.get("/v15/user_addresses/<int:number>/delivery_location")
 def show_delivery_location(number: int) -> JSON:
-    """:raises Problem: 404: nobody here delivers."""
+    """:raises ErrorResponse: 404: nobody here delivers."""
     with reading() as (transaction, caller):
         _, user = caller.user("manage_user_addresses")
         if number not in dict(transaction.addresses(user.id)):
@@ -106,7 +106,7 @@ def add_card() -> JSON:
         reader.check()
         card, errors = read_card(TypedCard(Secret(number), Secret(cvv), month, year, postal_code), platform().clock())
         if card is None:
-            raise Problem(422, errors)
+            raise ErrorResponse(422, errors)
         transaction.add_card(user.id, card)
         return _card_as_json(transaction, user)
 
@@ -117,7 +117,7 @@ def create_card_page() -> JSON:
     with writing() as (transaction, caller):
         user = _may_add_card(transaction, caller)
         token, _ = caller.user(FIRST_CARD_PERMISSION)
-        reader = Reader("credit_card_page", (optional_body() or {}).get("credit_card_page", {}))
+        reader = ObjectReader("credit_card_page", (optional_body() or {}).get("credit_card_page", {}))
         redirect_uri = reader.text("redirect_uri", limit=1000)
         if redirect_uri and not registered(platform().apps[token.app_id], redirect_uri):
             reader.refuse("redirect_uri", "This redirect_uri is not registered.", "not_registered")
@@ -128,7 +128,7 @@ def create_card_page() -> JSON:
         return {"credit_card_page": {"url": url, "expires_at": time_as_text(expires_at)}}
 
 
-def _may_add_card(transaction: Transaction, caller: Caller) -> User:
+def _may_add_card(transaction: Transaction, caller: Caller) -> PlatformUser:
     token, user = caller.user(FIRST_CARD_PERMISSION)
     if platform().clock() > token.created_at + FIRST_CARD_WINDOW:
         raise unauthorized("user_token", f"The permission {FIRST_CARD_PERMISSION} has lapsed after 24 hours.")
@@ -180,7 +180,7 @@ def _address_as_json(number: int, address: Address) -> JSON:
     }
 
 
-def _card_as_json(transaction: Transaction, user: User) -> JSON:
+def _card_as_json(transaction: Transaction, user: PlatformUser) -> JSON:
     card = transaction.card(user.id)
     assert card
     return {

@@ -1,0 +1,32 @@
+"""The status of an order after it was placed (STAT-1 to STAT-5)."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+Stage = Literal["placed", "accepted", "preparing", "ready", "picked_up", "delivered", "cancelled", "refused"]
+"""``placed``: the provider has the order. ``accepted``: the restaurant will make it. ``refused``: it will not.
+``cancelled``: somebody canceled it after it was placed."""
+STAGES: tuple[Stage, ...] = get_args(Stage)
+FINAL: frozenset[Stage] = frozenset({"picked_up", "delivered", "cancelled", "refused"})
+"""The stages that end an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatus:
+    """The status of an order, as its provider reports it.
+
+    ``word``: the provider's own; the adapter's table ``order_status`` has its stage.
+    ``reference``: our reference from the provider's response, never copied from the arguments (SUB-8). None only if
+    the adapter declares ``echoes_nothing``.
+    ``changed_at``: when the order came to this status; ``expected_ready_at``: when it will be ready. Both are aware,
+    and None where the provider does not say.
+    """
+
+    word: str
+    _: KW_ONLY
+    reference: str | None
+    changed_at: datetime | None = None
+    expected_ready_at: datetime | None = None

@@ -1,0 +1,201 @@
+"""The last known status of each placed order, and the claims of those who ask for it (STAT-5).
+
+The first request for a status makes the row, so a submission costs nothing more. A claim has a lease, which ends like
+that of a submission, by a clock that nobody sets (SUB-13). Every change sets another mark, and is made only if the row
+still has the mark that was read. So an older answer that arrives late never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from levelup_ov.domain.status import FINAL, Stage
+from levelup_ov.ledger.ledger import Ledger, from_ms, to_ms
+from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, present
+
+WATCHED = timedelta(days=1)
+"""For how long after it was placed an order is open, unless it has ended."""
+
+_C, _S = SUBMISSIONS.c, ORDER_STATUSES.c
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOrder:
+    """A placed order with its last known status. Times are aware, in UTC.
+
+    ``answer``: the recorded answer's JSON text. ``word`` is the provider's, None before the first request. ``stage`` is
+    None also if the adapter does not know the word. ``changed_at``: when the status changed, by the provider or, if it
+    does not say, when it was first seen. ``mark``, ``boot``, ``since`` and ``lease`` are those of the table.
+    """
+
+    submission: str
+    account: str
+    location: str
+    reference: str
+    provider_order_id: str
+    order_id: str | int
+    answer: str
+    placed_at: datetime
+    stage: Stage | None = None
+    word: str | None = None
+    changed_at: datetime | None = None
+    asked_at: datetime | None = None
+    mark: str | None = None
+    boot: str = ""
+    since: int = 0
+    lease: int = 0
+
+
+class Statuses:
+    """The statuses in a ledger's database. Its methods raise as those of the ledger do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._database = ledger.database
+        prepare, now = ledger.database.prepare, present(ledger.own_clock)
+        placed: Select[Any] = (
+            select(
+                _C.id, _C.account, _C.location, _C.reference, _C.provider_order_id, _C.order_id, _C.answer,
+                _C.settled_at, _S.stage, _S.word, _S.changed_at, _S.asked_at, _S.mark, _S.boot, _S.since, _S.lease,
+            )
+            .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
+            .where(_C.state == "placed")
+        )  # fmt: skip
+        number = _C.order_id.in_([bindparam("as_text", type_=Text), bindparam("as_integer", type_=Text)])
+        self._numbered = prepare(
+            placed.where(_C.location == bindparam("location"), number)
+            .order_by(_C.claimed_at.desc(), _C.id.desc())
+            .limit(1)
+        )
+        self._one = prepare(placed.where(_C.id == bindparam("this")))
+        unfinished = or_(_S.stage.is_(None), _S.stage.not_in(sorted(FINAL)))
+        due = or_(_S.asked_at.is_(None), _S.asked_at <= now - bindparam("every", type_=BigInteger))
+        self._open = prepare(
+            placed.where(
+                _C.account == bindparam("account"),
+                _C.settled_at >= now - WATCHED // _MILLISECOND,
+                # A person gave the restaurant's number, which is not always the provider's id.
+                _C.settled_by.is_(None),
+                unfinished,
+                due,
+            )
+            .order_by(func.coalesce(_S.asked_at, 0), _C.settled_at)
+            .limit(bindparam("limit", type_=BigInteger))
+        )
+        self._claim = prepare(self._write(), "submission", "mark", "boot", "since", "lease")
+        heard: Mapping[str, ColumnElement[Any]] = {
+            "asked_at": now,
+            "changed_at": func.coalesce(bindparam("changed", type_=BigInteger), now),
+        }
+        columns = ("submission", "stage", "word", "mark", "boot", "since", "lease")
+        self._record = prepare(self._write(*heard, "stage", "word").values(heard), *columns)
+        self._release = prepare(
+            self._write("asked_at").values(asked_at=now), "submission", "mark", "boot", "since", "lease"
+        )
+
+    def numbered(self, location: str, number: str) -> PlacedOrder | None:
+        """The newest placed order of a location with this number; ticket numbers repeat."""
+        as_integer = number if number.isascii() and number.lstrip("-").isdigit() else None
+        values = {"location": location, "as_text": json.dumps(number), "as_integer": as_integer}
+        row = self._database.run(lambda cursor, _: self._numbered.first(cursor, values), single=True)
+        return row and _order(row)
+
+    def of(self, submission: str) -> PlacedOrder | None:
+        """The order of a submission that is placed."""
+        row = self._database.run(lambda cursor, _: self._one.first(cursor, {"this": submission}), single=True)
+        return row and _order(row)
+
+    def open(self, account: str, *, every: timedelta = timedelta(0), limit: int) -> tuple[PlacedOrder, ...]:
+        """The open orders of an account, those with the oldest status first.
+
+        ``every``: only orders whose status is at least this old, by the database's clock. This limits the rate of
+        calls and proves nothing.
+        """
+        values = {"account": account, "every": every // _MILLISECOND, "limit": limit, "now": self._ledger.now()}
+        rows = self._database.run(lambda cursor, _: self._open.all(cursor, values), single=True)
+        return tuple(map(_order, rows))
+
+    def claim(self, order: PlacedOrder, lease: timedelta) -> PlacedOrder | None:
+        """Claim the order for ``lease``; None: somebody else has claimed it, or has changed it since it was read."""
+        term = lease // _MILLISECOND
+
+        def work(cursor: Any, _again: bool) -> PlacedOrder | None:
+            if order.lease and not self._is_over(cursor, order):
+                return None
+            values = self._values(order, lease=term)
+            if not self._claim.run(cursor, values).rowcount:
+                return None
+            return replace(order, mark=values["mark"], boot=values["boot"], since=values["since"], lease=term)
+
+        return self._database.run(work)
+
+    def record(self, order: PlacedOrder, stage: Stage | None, word: str, changed_at: datetime | None) -> bool:
+        """Record a status and end the claim; False: the row has changed since it was read, and stays as it is.
+
+        ``changed_at``: None for now.
+        """
+        values = {
+            **self._values(order),
+            "stage": stage,
+            "word": word,
+            "changed": changed_at and to_ms(changed_at),
+            "now": self._ledger.now(),
+        }
+        return bool(self._database.run(lambda cursor, _: self._record.run(cursor, values).rowcount, single=True))
+
+    def release(self, order: PlacedOrder) -> None:
+        """End a claim without a new status."""
+        values = {**self._values(order), "now": self._ledger.now()}
+        self._database.run(lambda cursor, _: self._release.run(cursor, values), single=True)
+
+    def _is_over(self, cursor: Any, order: PlacedOrder) -> bool:
+        """Whether the lease of a claim has ended for this observer (SUB-13)."""
+        observer = self._ledger.observer
+        since = order.since
+        if order.boot != observer.boot or since > observer.now_ms():
+            since = self._ledger.first_sight(cursor, order.submission, f"asked {order.mark}")
+        return observer.now_ms() - since >= order.lease
+
+    def _write(self, *more: str) -> Any:
+        """A statement that makes the row, or changes it if it still has the mark that was read."""
+        made = (postgresql if self._database.is_postgresql else sqlite).insert(ORDER_STATUSES)
+        return made.on_conflict_do_update(
+            index_elements=["submission"],
+            set_={name: made.excluded[name] for name in ("mark", "boot", "since", "lease", *more)},
+            where=_S.mark.is_not_distinct_from(bindparam("seen", type_=Text)),
+        )
+
+    def _values(self, order: PlacedOrder, lease: int = 0) -> dict[str, Any]:
+        observer = self._ledger.observer
+        clock = {"boot": observer.boot, "since": observer.now_ms(), "lease": lease}
+        return {"submission": order.submission, "seen": order.mark, "mark": uuid.uuid4().hex, **clock}
+
+
+def _order(row: Any) -> PlacedOrder:
+    return PlacedOrder(
+        submission=row.id,
+        account=row.account,
+        location=row.location,
+        reference=row.reference or row.id,
+        provider_order_id=row.provider_order_id,
+        order_id=json.loads(row.order_id),
+        answer=row.answer,
+        placed_at=from_ms(row.settled_at),
+        stage=row.stage,
+        word=row.word,
+        changed_at=row.changed_at and from_ms(row.changed_at),
+        asked_at=row.asked_at and from_ms(row.asked_at),
+        mark=row.mark,
+        boot=row.boot or "",
+        since=row.since or 0,
+        lease=row.lease or 0,
+    )

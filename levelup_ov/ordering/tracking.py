@@ -1,0 +1,135 @@
+"""The status of placed orders: find the order, record its status, and log each change (STAT-1 to STAT-5).
+
+The service calls the provider.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pytz.tzinfo import BaseTzInfo
+
+from levelup_ov.domain import ready_time
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.status import Stage
+from levelup_ov.ledger.identity import Identity
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.statuses import PlacedOrder, Statuses
+from levelup_ov.ordering.submissions import in_progress, outcome_unknown
+
+LONGEST_WORD = 100
+"""Characters of a provider's word that are kept."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedStatus:
+    """A status as its provider reports it, without secrets; ``stage`` is None if the adapter does not know ``word``."""
+
+    stage: Stage | None
+    word: str
+    changed_at: datetime | None
+    expected_ready_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedOrder:
+    """The members of the response to a request for an order's status (STAT-1)."""
+
+    order_id: str | int
+    status: Stage | None
+    provider_status: str
+    changed_at: str | None
+    expected_ready_at: str | None
+
+
+class OrderTracking:
+    """The placed orders of one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._statuses = Statuses(ledger)
+
+    def find(self, location: str, number: str, key: tuple[Identity, ...] = ()) -> PlacedOrder:
+        """The newest order of a location with this number; with ``key``, the one that was submitted under that key.
+
+        :raises Failure: ``order_not_found``, ``outcome_unknown``, ``submission_in_progress``.
+        """
+        if not key:
+            found = self._statuses.numbered(location, number)
+        else:
+            submission = next(iter(self._ledger.named(key)), None)
+            if submission is not None and submission.state == "unknown":
+                raise outcome_unknown("it is not known whether this order was placed")
+            if submission is not None and submission.state in ("claimed", "sending"):
+                raise in_progress()
+            found = None if submission is None else self._statuses.of(submission.id)
+        if found is None or str(found.order_id) != number:
+            raise Failure("order_not_found", "no order with this number was placed at this location")
+        return found
+
+    def open_orders(self, account: str, *, every: timedelta = timedelta(0), limit: int) -> tuple[PlacedOrder, ...]:
+        """The open orders of an account, as :meth:`levelup_ov.ledger.statuses.Statuses.open` has them."""
+        return self._statuses.open(account, every=every, limit=limit)
+
+    def ask(
+        self, order: PlacedOrder, ask: Callable[[PlacedOrder], ReportedStatus], *, lease: timedelta
+    ) -> ReportedStatus | None:
+        """Claim an order for ``lease``, get its status from ``ask``, record it; None: somebody else does or just did.
+
+        :raises Failure: ``ask`` failed.
+        """
+        claimed = self._statuses.claim(order, lease)
+        if claimed is None:
+            return None
+        try:
+            status = ask(claimed)
+        except Failure:
+            self._statuses.release(claimed)
+            raise
+        self.record(claimed, status)
+        return status
+
+    def record(self, order: PlacedOrder, status: ReportedStatus) -> None:
+        """Record a status and log a change, unless a newer one was recorded since the order was read."""
+        is_new = is_change(order, status)
+        changed_at = status.changed_at or (None if is_new else order.changed_at)
+        if not self._statuses.record(order, status.stage, status.word, changed_at) or not is_new:
+            return
+        facts = {
+            "submission": order.submission,
+            "account": order.account,
+            "location": order.location,
+            "order_id": order.order_id,
+            "before": order.stage,
+            "stage": status.stage,
+            "word": status.word,
+        }
+        ended_badly = status.stage in ("cancelled", "refused")
+        log.log(logging.WARNING if ended_badly else logging.INFO, "order_status_changed", extra=facts)
+        if status.stage is None:
+            log.warning("order_status_unknown", extra=facts)
+
+
+def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:
+    """Whether a status is another one than the last."""
+    return (order.stage, order.word) != (status.stage, status.word)
+
+
+def shown(order: PlacedOrder, status: ReportedStatus, zone: BaseTzInfo | None) -> TrackedOrder:
+    """The response to the channel, with times in the contract's form (TIME-1)."""
+    # Times are rounded up so that no order is promised too early; this one promises nothing.
+    changed_at = status.changed_at and status.changed_at.replace(second=0, microsecond=0)
+    ready_at = ready_time.to_wire(status.expected_ready_at, zone)
+    return TrackedOrder(
+        order_id=order.order_id,
+        status=status.stage,
+        provider_status=status.word,
+        changed_at=ready_time.to_wire(changed_at, zone),
+        expected_ready_at=ready_at or json.loads(order.answer).get("expected_ready_at"),
+    )

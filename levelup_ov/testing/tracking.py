@@ -1,0 +1,140 @@
+"""The status of placed orders: the provider's word for this order, or an error (STAT-2 to STAT-4).
+
+Only for adapters that declare ``order_status``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Placed
+from levelup_ov.domain.status import OrderStatus
+from levelup_ov.testing.changes import BROKEN, DOOR, changes
+from levelup_ov.testing.harness import Bench, Run
+from levelup_ov.testing.identity import answering, check_echo, of_another
+from levelup_ov.testing.outcomes import Step, at_step, call_of
+from levelup_ov.testing.provider import Sample
+from levelup_ov.transport.tap import Answered
+
+STRANGE = "hovering"
+"""No provider's word."""
+
+
+class StatusQuestion(NamedTuple):
+    """A request for the status of an order that was placed for it, and its run."""
+
+    order: Order
+    id: str
+    run: Run
+
+    def steps(self) -> Iterator[tuple[Step, Answered]]:
+        """The calls, each with its answer."""
+        for number, exchange in enumerate(self.run.exchanges):
+            assert exchange.answer is not None
+            yield Step(number, exchange, False), exchange.answer
+
+    def again(self, bench: Bench, step: Step, answer: Answered) -> Run:
+        """The same request, with another answer to one call."""
+        return bench.status(self.order, self.id, at_step(self.run, step.number, answering(answer)))
+
+
+class StatusAnswers:
+    """The status of an order that the adapter has just placed."""
+
+    @pytest.mark.rule("STAT-2", "STAT-3", "STAT-4")
+    def test_a_placed_order_has_a_status(self, bench: Bench, sample: Sample) -> None:
+        asked = _ask(bench, sample)
+        status: OrderStatus = asked.run.answer
+        assert status.word in bench.provider.adapter.order_status, (
+            f"STAT-2: an order that was just placed is {status.word!r}, which order_status does not have"
+        )
+        check_echo(bench.provider.adapter, status, asked.order.reference)
+        for name in ("changed_at", "expected_ready_at"):
+            instant = getattr(status, name)
+            assert instant is None or instant.tzinfo, f"STAT-4: {name} is a naive time: {instant}"
+
+    @pytest.mark.rule("STAT-3")
+    def test_the_status_of_another_order_is_not_ours(self, bench: Bench, sample: Sample) -> None:
+        asked, reference = _ask(bench, sample), _ask(bench, sample).order.reference or ""
+        if statement := bench.provider.adapter.echoes_nothing:
+            pytest.skip(f"the adapter declares that its provider echoes nothing: {statement}")
+        strange = [answer for _, answer in _ask(bench, sample, fresh=True).steps()]
+        for step, answer in asked.steps():
+            answers = list(of_another(step, reference))
+            if reference.encode() in answer.body:
+                answers.append((strange[step.number], "the answer about another order"))
+            for other, what in answers:
+                run = asked.again(bench, step, other)
+                assert run.failure is not None or run.value.reference != reference, (
+                    f"STAT-3: with {what} in the answer to {call_of(step)}, its status is returned for our order: "
+                    "OrderStatus.reference must come from that answer"
+                )
+
+    @pytest.mark.rule("STAT-2")
+    def test_a_word_that_nobody_knows_is_kept(self, bench: Bench, sample: Sample) -> None:
+        asked, found = _ask(bench, sample), False
+        word = asked.run.answer.word
+        for step, answer in asked.steps():
+            if (strange := _reworded(answer, word)) is not None:
+                found, run = True, asked.again(bench, step, strange)
+                assert run.failure is None and run.value.word == STRANGE, (
+                    f"STAT-2: the provider says {STRANGE!r} in place of {word!r}, and the adapter returns "
+                    f"{run.failure or run.value!r}: OrderStatus.word is the provider's own, known or not"
+                )
+        if not found:
+            pytest.skip(f"no answer has the word {word!r} as it is")
+
+    @pytest.mark.rule("STAT-2", "ERR-3")
+    def test_a_status_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
+        asked, known = _ask(bench, sample), bench.provider.adapter.order_status
+        for step, answer in asked.steps():
+            for name, fault in {**{str(status): door for status, door in DOOR.items()}, **BROKEN}.items():
+                run = asked.again(bench, step, fault)
+                # An adapter may ask again, as after a login that was refused.
+                told = run.failure is None and len(run.exchanges) <= step.number + 1
+                assert not told, f"STAT-2: {name} to {call_of(step)} is returned as a status: {run.value!r}"
+            for change in changes(answer):
+                run = asked.again(bench, step, change.answer)
+                word = run.value.word if run.failure is None else ""
+                guessed = word != asked.run.answer.word and word in known
+                assert not guessed, f"STAT-2: with {change.what} in the answer to {call_of(step)}: {run.value!r}"
+
+
+def _ask(bench: Bench, sample: Sample, *, fresh: bool = False) -> StatusQuestion:
+    """The request for the status of one order for all tests, or of a fresh one."""
+    if not bench.provider.adapter.order_status:
+        pytest.skip("the adapter declares no order_status")
+    bench.needs_reactions()
+    kept, key = bench.provider.kept, ("status", sample)
+    if fresh or key not in kept:
+        placed: Placed = bench.submit(order := bench.order(sample), sample.tender).answer
+        asked = StatusQuestion(order, placed.provider_order_id, bench.status(order, placed.provider_order_id))
+        asked.run.answer
+        if fresh:
+            return asked
+        kept[key] = asked
+    found: StatusQuestion = kept[key]
+    return found
+
+
+def _reworded(answer: Answered, word: str) -> Answered | None:
+    """The answer with another word wherever it has this one; None where it does not."""
+    try:
+        value = json.loads(answer.body)
+    except ValueError:
+        return None
+    strange = _replaced(value, word)
+    return None if strange == value else answer._replace(body=json.dumps(strange).encode())
+
+
+def _replaced(value: Any, word: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(member, word) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, word) for each in value]
+    return STRANGE if value == word else value

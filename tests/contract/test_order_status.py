@@ -1,0 +1,210 @@
+"""What the channel is told of an order after it was placed: STAT-1 to STAT-4."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from levelup_ov.domain.outcome import Placed
+from levelup_ov.domain.status import OrderStatus
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.statuses import Statuses
+from tests.channel import Answer, Channel, Clock
+from tests.contract.conftest import FAKE_TOKEN, MakeFake
+from tests.contract.fakes import TellingAdapter
+
+
+def status(channel: Channel, order_id: str | int = 1, location: str = "sandbox.congress", **headers: str) -> Answer:
+    return channel.get(f"/locations/{location}/orders/{quote(str(order_id), safe='')}", **headers)
+
+
+@pytest.fixture
+def telling(fake: MakeFake) -> tuple[TellingAdapter, Channel]:
+    """A provider that says of orders what a test has it say."""
+    adapter, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:TellingAdapter")
+    assert isinstance(adapter, TellingAdapter)
+    return adapter, channel
+
+
+@pytest.mark.rule("STAT-1", "STAT-2", "STAT-4", "TIME-1")
+def test_an_order_passes_through_its_stages(channel: Channel, clock: Clock) -> None:
+    assert channel.submit().order["expected_ready_at"] == "2030-06-03T12:10"
+    seen = []
+    for minute in ("16:00", "16:01", "16:10", "16:30"):
+        clock.set(f"2030-06-03T{minute}:40Z")
+        order = status(channel).order
+        assert (order["order_id"], order["expected_ready_at"]) == (1, "2030-06-03T12:10")
+        seen.append((order["status"], order["provider_status"], order["changed_at"]))
+    assert seen == [
+        ("placed", "taken", "2030-06-03T12:00"), ("preparing", "cooking", "2030-06-03T12:01"),
+        ("ready", "waiting", "2030-06-03T12:10"), ("picked_up", "collected", "2030-06-03T12:20"),
+    ]  # fmt: skip
+
+
+@pytest.mark.rule("STAT-2")
+@pytest.mark.parametrize(
+    ("note", "expected"),
+    [("sandbox:turned-down", ("refused", "turned-down")), ("sandbox:called-off", ("cancelled", "called-off")),
+     ("sandbox:stage=on-fire", (None, "on-fire"))],
+)  # fmt: skip
+def test_an_order_may_come_to_another_end(
+    channel: Channel, clock: Clock, note: str, expected: tuple[str | None, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    channel.submit(special_instructions=note)
+    clock.set("2030-06-03T16:05Z")
+    order = status(channel).order
+    assert (order["status"], order["provider_status"]) == expected
+    unknown = [record for record in caplog.records if record.message == "order_status_unknown"]
+    assert len(unknown) == (expected[0] is None)
+
+
+@pytest.mark.rule("STAT-1", "ERR-3", "EP-7")
+def test_what_was_never_placed_has_no_status(channel: Channel) -> None:
+    channel.submit(special_instructions="sandbox:decline")
+    assert status(channel).refusal == (404, "order_not_found", None)
+    channel.submit()
+    assert status(channel, location="sandbox.day").refusal == (404, "order_not_found", None)
+    assert status(channel, location="sandbox.nowhere").refusal == (404, "location_not_found", None)
+    assert status(channel, location="nobody.congress").refusal == (404, "location_not_found", None)
+
+
+@pytest.mark.rule("STAT-1")
+def test_a_provider_that_does_not_tell_is_not_asked(fake: MakeFake) -> None:
+    _, channel = fake()
+    channel.submit("fake.one")
+    assert status(channel, "A-1", "fake.one").refusal == (422, "status_not_supported", None)
+
+
+@pytest.mark.rule("STAT-1")
+@pytest.mark.parametrize("order_id", ["A-17", "0042", 1042, "日本", "a b?c#d%"])
+def test_any_number_can_be_asked_for(telling: tuple[TellingAdapter, Channel], order_id: str | int) -> None:
+    provider, channel = telling
+    provider.placed = Placed(order_id, "technical", reference=None)
+    channel.submit("fake.one")
+    order = status(channel, order_id, "fake.one").order
+    assert order == {
+        "order_id": order_id, "status": "preparing", "provider_status": "on the grill", "changed_at": None,
+        "expected_ready_at": None,
+    }  # fmt: skip
+
+
+@pytest.mark.rule("STAT-1")
+def test_where_numbers_repeat_the_newest_order_counts(telling: tuple[TellingAdapter, Channel]) -> None:
+    provider, channel = telling
+    for number in ("first", "second"):
+        channel.submit("fake.one", order_number=number)
+    status(channel, "A-1", "fake.one")
+    assert provider.asked == ["technical-1-2"]
+
+
+def submit_under(channel: Channel, key: str, **members: Any) -> Answer:
+    body = {"items": [{"item": {"provider_id": "sandwich", "quantity": 1}}],
+            "user": {"name": "Robin Example", "phone": "617-555-0142"}, **members}  # fmt: skip
+    return channel.send("POST", "/locations/fake.one/order_submissions", json={"order_submission": body},
+                        headers={"Idempotency-Key": key})  # fmt: skip
+
+
+@pytest.mark.rule("STAT-1", "SUB-4", "SUB-5")
+def test_a_key_tells_which_order_is_meant(telling: tuple[TellingAdapter, Channel]) -> None:
+    provider, channel = telling
+    for key in ("one", "two"):
+        assert submit_under(channel, key, tip=len(key) + (key == "two")).order["order_id"] == "A-1"
+    assert status(channel, "A-1", "fake.one", **{"Idempotency-Key": "one"}).order["status"] == "preparing"
+    assert provider.asked == ["technical-1-1"]
+    for number, key in (("A-2", "one"), ("A-1", "three")):
+        refused = status(channel, number, "fake.one", **{"Idempotency-Key": key})
+        assert refused.refusal == (404, "order_not_found", None)
+    wrong = status(channel, "A-1", "fake.one", **{"Idempotency-Key": "x" * 256})
+    assert wrong.refusal == (400, "invalid_idempotency_key", None)
+
+
+@pytest.mark.rule("STAT-1", "SUB-5")
+def test_an_order_that_may_exist_is_unknown_by_its_key(telling: tuple[TellingAdapter, Channel]) -> None:
+    provider, channel = telling
+    provider.placed = Unanswered("provider_timeout", "no answer", sent=True)
+    assert submit_under(channel, "lost").refusal[:2] == (504, "outcome_unknown")
+    answer = status(channel, "-", "fake.one", **{"Idempotency-Key": "lost"})
+    assert answer.refusal == (504, "outcome_unknown", None) and answer.error["retryable"]
+
+
+@pytest.mark.rule("STAT-3")
+@pytest.mark.parametrize(
+    "told",
+    [OrderStatus("on the grill", reference="another"), OrderStatus("on the grill", reference=17),  # type: ignore[arg-type]
+     Refused("order_refused", "order not found"), Unanswered("provider_protocol_error", "nonsense", sent=True)],
+    ids=["another order", "no text", "no such order", "nonsense"],
+)  # fmt: skip
+def test_only_the_orders_own_status_is_believed(
+    telling: tuple[TellingAdapter, Channel], told: OrderStatus | Exception
+) -> None:
+    provider, channel = telling
+    channel.submit("fake.one")
+    provider.status = told
+    assert status(channel, "A-1", "fake.one").refusal == (502, "provider_protocol_error", None)
+    tracking = channel.app.extensions["levelup_ov"].tracking
+    assert [order.word for order in tracking.open_orders("fake", limit=9)] == [None]
+
+
+@pytest.mark.rule("STAT-4")
+def test_the_providers_times_are_local_and_its_latest(telling: tuple[TellingAdapter, Channel]) -> None:
+    provider, channel = telling
+    ready, later, since = (datetime.fromisoformat(f"2030-06-03T{each}Z") for each in ("16:20", "16:35", "16:03:50"))
+    provider.placed = Placed("A-1", "technical", reference=None, expected_ready_at=ready)
+    channel.submit("fake.one")
+    assert status(channel, "A-1", "fake.one").order["expected_ready_at"] == "2030-06-03T12:20"
+    provider.status = OrderStatus("on the grill", reference=None, changed_at=since, expected_ready_at=later)
+    order = status(channel, "A-1", "fake.one").order
+    assert (order["changed_at"], order["expected_ready_at"]) == ("2030-06-03T12:03", "2030-06-03T12:35")
+
+
+@pytest.mark.rule("STAT-1", "MENU-4")
+def test_an_unchanged_status_is_not_sent_again(channel: Channel, clock: Clock) -> None:
+    channel.submit()
+    etag = status(channel).headers["ETag"]
+    assert status(channel, **{"If-None-Match": etag}).status == 304
+    clock.set("2030-06-03T16:05Z")
+    assert status(channel, **{"If-None-Match": etag}).order["status"] == "preparing"
+
+
+@pytest.mark.rule("STAT-5")
+def test_what_is_news_is_kept_and_logged_once(
+    telling: tuple[TellingAdapter, Channel], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    provider, channel = telling
+    channel.submit("fake.one")
+    for word in ("on the grill", "on the grill", "in orbit", "gone", "gone"):
+        provider.status = OrderStatus(word, reference=None)
+        status(channel, "A-1", "fake.one")
+    changes = [record for record in caplog.records if record.message == "order_status_changed"]
+    assert [(each.before, each.stage, each.word) for each in changes] == [  # type: ignore[attr-defined]
+        (None, "preparing", "on the grill"), ("preparing", None, "in orbit"), (None, "picked_up", "gone"),
+    ]  # fmt: skip
+
+
+@pytest.mark.rule("STAT-2", "ERR-4")
+def test_a_word_is_short_and_holds_no_secret(telling: tuple[TellingAdapter, Channel]) -> None:
+    provider, channel = telling
+    channel.submit("fake.one")
+    provider.status = OrderStatus(f"{FAKE_TOKEN} {'x' * 1000}", reference=None)
+    answer = status(channel, "A-1", "fake.one").order
+    assert answer["status"] is None and len(answer["provider_status"]) == 100
+    assert answer["provider_status"].startswith("*** xxx")
+
+
+@pytest.mark.rule("STAT-1")
+def test_a_status_that_cannot_be_kept_is_told(
+    telling: tuple[TellingAdapter, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> bool:
+        raise LedgerUnavailable()
+
+    _, channel = telling
+    channel.submit("fake.one")
+    monkeypatch.setattr(Statuses, "record", fail)
+    assert status(channel, "A-1", "fake.one").order["status"] == "preparing"

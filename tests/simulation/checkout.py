@@ -1,0 +1,464 @@
+"""Diners who pay with LevelUp in the simulated world, at two hosts over one ledger, and the site that they order at.
+
+The code of web checkout runs in it unchanged: connections, charges, submissions, refunds, reconciliation. The time goes
+on until everything was looked for the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from levelup_ov.checkout import Checkout, open_checkout
+from levelup_ov.checkout.connections import Tokens
+from levelup_ov.checkout.problems import case_of
+from levelup_ov.checkout.store import CheckoutStore, Connected, StoredOrder
+from levelup_ov.config import CheckoutSettings
+from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.order import Item, User
+from levelup_ov.domain.request import OrderRequest, SubmissionRequest
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import KINDS
+from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.transport.deadline import Deadline
+from tests.simulation import faults, levelup
+from tests.simulation.levelup import LevelUp, LevelUpRequest
+from tests.simulation.providers import PRICE, Answer, Fftp, Request, Sandbox
+from tests.simulation.world import CLIENTS_END, DEADLINE, World, _wall_time
+
+PAYING = ("create_orders", "read_user_basic_info")
+READING = (*PAYING, "read_user_orders")
+MERCHANT = "mer_beacon"
+RUN = 10.0
+"""Seconds that the command gives one order."""
+LAST_LOOK = 90_000.0
+"""Seconds after which everything was looked for the last time."""
+
+_SITE = CheckoutSettings("http://levelup.test", "the-app", Secret("secret of the app"), "https://site.test")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the site was told. ``asked``: ``charge`` or ``refund``."""
+
+    asked: str
+    key: str
+    code: str
+    order: StoredOrder | None
+    words: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is left to ask."""
+        return not self.code or (self.code in KINDS and not KINDS[self.code].retryable)
+
+
+@dataclass
+class Diner:
+    """Who orders, for themselves. ``wants``: a meal, or goods that the site hands out itself."""
+
+    name: str
+    number: int
+    wants: str
+    permissions: tuple[str, ...]
+    quantity: int
+    connections: list[str] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    orders: dict[str, tuple[CheckoutOrder, Delivery | None]] = field(default_factory=dict)
+    """What was sent under each key."""
+
+    @property
+    def user(self) -> User:
+        """As the provider gets to know them."""
+        return User(self.name, "Diner", phone=f"+1617555010{self.number}")
+
+    @property
+    def price(self) -> int:
+        return PRICE * self.quantity
+
+
+class CheckoutWorld(World):
+    """One trial of web checkout."""
+
+    end = LAST_LOOK
+
+    def _plan(self) -> None:
+        dice = self.dice
+        kind = dice.choices(("fftp", "keyless", "sandbox"), (3, 4, 3))[0]
+        self.keyless = kind == "keyless"
+        self.provider = Sandbox(merges=True) if kind == "sandbox" else Fftp(merges=kind == "fftp")
+        self.location = "box.congress" if kind == "sandbox" else "deli.main"
+        self.is_warm = True
+        self.diners = [self._diner(number) for number in range(dice.choice((1, 2, 2, 2, 3)))]
+        self.levelup = LevelUp({each.number: each.name for each in self.diners}, Random(f"{self.seed}/levelup"))
+        self.levelup.declined = {each.name for each in self.diners if dice.random() < 0.15}
+        self.freezes_levelup: tuple[float, int] | None = None
+        self.frozen_levelup = 0.0
+        self.checkouts: dict[str, tuple[Service, Checkout]] = {}
+        self.cases: list[str] = []
+        self.cases_in_vain: list[str] = []
+        self._told: set[str] = set()
+        self._trouble = []
+        for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
+            self._plan_fault()
+
+    def _diner(self, number: int) -> Diner:
+        dice = self.dice
+        permissions = READING if dice.random() < 0.6 else PAYING
+        wants = "meal" if dice.random() < 0.65 else "goods"
+        return Diner(("Alice", "Bob", "Carol")[number], number + 1, wants, permissions, dice.randint(1, 2))
+
+    def _plan_fault(self) -> None:
+        dice = self.dice
+        what = dice.choices(
+            ("complete", "refund", "history", "read", "propose", "exchange", "profile", "order", "lookup",
+             "frozen LevelUp", "frozen host", "slow name", "killed", "network down", "closed", "ledger hangs",
+             "clock step", "token died", "unknown and then", "refused and then"),
+            (22, 8, 4, 3, 3, 4, 2, 8, 3, 6, 8, 5, 9, 4, 3, 3, 3, 4, 14, 10),
+        )[0]  # fmt: skip
+        skip = dice.choice((0, 0, 0, 1, 1, 2))
+        if what == "unknown and then":
+            # What shows only after a charge was unknown.
+            lost = dice.choice(("answer lost", "delivered late", "delivered late", "mute", "answered late",
+                                "5xx after forwarding", "another amount, lost"))  # fmt: skip
+            self.planned += [("complete", lost, 0)] * dice.choice((1, 3, 6) if lost == "another amount, lost" else (1,))
+            then = dice.choice(("history", "history", "complete", "token died", "declines", "frozen LevelUp", "refund"))
+            if then == "history":
+                self.planned += [("history", dice.choice(levelup.DECEIVING), dice.choice((0, 0, 1)))]
+            else:
+                self._make(then, dice.choice((0, 0, 1)))
+        elif what == "refused and then":
+            # The provider refuses the meal, so that the charge has to go back.
+            self.planned += [("order", "sold out", 0)]
+            then = dice.choice(("for good", "for good", "refund", "read", "frozen LevelUp", "killed", "frozen host"))
+            if then == "for good":
+                self.planned += [("refund", dice.choice(levelup.REFUSING), 0)]
+            else:
+                self._make(then, 0)
+        else:
+            self._make(what, skip)
+
+    def _make(self, what: str, skip: int) -> None:
+        dice = self.dice
+        if what in levelup.LEVELUP:
+            names = levelup.LEVELUP[what]
+            self.planned += [(what, dice.choice(list(names)), skip)] * dice.choice((1, 1, 1, 2, 4))
+        elif what in ("order", "lookup"):
+            self._fault(what, skip)
+        elif what == "frozen LevelUp":
+            self.freezes_levelup = (dice.uniform(5, 130), skip)
+        elif what == "declines":
+            name = dice.choice(self.diners).name
+            self._trouble.append(lambda: self.kernel.after(dice.uniform(0.1, 30), self.levelup.declined.add, name))
+        else:
+            self._trouble.append({
+                "slow name": self._slow_name, "frozen host": self._frozen_host, "clock step": self._clock_step,
+                "ledger hangs": self._ledger_hangs, "killed": self._killed, "network down": self._network_down,
+                "closed": self._closed, "token died": self._token_died,
+            }[what])  # fmt: skip
+
+    def _token_died(self) -> None:
+        """LevelUp takes a person's token no more; they connect anew when they are asked to."""
+        diner, seconds = self.dice.choice(self.diners), self.dice.uniform(0.5, 40)
+
+        def act() -> None:
+            self.met.append("token died")
+            self.say(f"LevelUp takes the tokens of {diner.name} no more")
+            for token, (_, whose) in list(self.levelup.tokens.items()):
+                if whose == diner.name:
+                    del self.levelup.tokens[token]
+            self.kernel.spawn(self.channel, lambda: self._connect_later(diner))
+
+        self.kernel.at(seconds, act)
+
+    def _connect_later(self, diner: Diner) -> None:
+        self.kernel.wait(self.dice.uniform(5, 200))
+        self._connect(diner, Random(f"{self.seed}/{diner.name}/again"))
+
+    # How the world works.
+
+    def read_request(self, server: str, top: bytes, body: bytes) -> Request:
+        return self.levelup.request(top, body) if server == LevelUp.host else super().read_request(server, top, body)
+
+    def fault_named(self, name: str, request: Request) -> faults.Fault:
+        if name == "sold out":
+            return _sold_out
+        if not isinstance(request, LevelUpRequest):
+            return super().fault_named(name, request)
+        return levelup.LEVELUP.get(request.kind, {}).get(name, levelup.none)
+
+    def forward(self, request: Request) -> Answer:
+        if not isinstance(request, LevelUpRequest):
+            return super().forward(request)
+        kernel = self.kernel
+        kernel.wait(self.dice.uniform(0.0005, 0.01))
+        if request.kind in ("complete", "refund") and self.freezes_levelup is not None and not self.is_calm:
+            seconds, skip = self.freezes_levelup
+            self.freezes_levelup = (seconds, skip - 1)
+            if skip == 0:
+                self.met.append("frozen LevelUp")
+                self.say(f"LevelUp is frozen for {seconds:.0f} s, with {request} in its queue")
+                self.frozen_levelup = kernel.now + seconds
+        while self.frozen_levelup > kernel.now:
+            kernel.wait(self.frozen_levelup - kernel.now + self.dice.uniform(0.001, 0.4))
+        answer = self.levelup.handle(request, kernel.now)
+        if self.lines is not None:
+            self.say(f"LevelUp: {request} -> {answer[0]} {answer[1]}")
+        return answer
+
+    def checkout(self, name: str, service: Service) -> Checkout:
+        """Web checkout on a host; a new one after a kill."""
+        found = self.checkouts.get(name)
+        if found is None or found[0] is not service:
+            made = open_checkout(replace(self.things.settings, checkout=_SITE), service.transport, service, _wall_time)
+            assert made is not None
+            found = self.checkouts[name] = (service, made)
+        return found[1]
+
+    def told_uuids(self) -> set[str]:
+        """The UUIDs that the service has recorded."""
+        return {order.uuid for order in self.orders() if order.uuid}
+
+    def orders(self) -> list[StoredOrder]:
+        """All orders of web checkout, as they are in the ledger's database."""
+        return [StoredOrder(**row) for row in self._rows("checkout_orders")]
+
+    def connected(self) -> list[Connected]:
+        """All connections."""
+        return [Connected(**row) for row in self._rows("checkout_connections")]
+
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        cursor = self.things._connection.execute(f"SELECT * FROM {table} ORDER BY rowid")
+        names = [each[0] for each in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def ask(self, host: str, work: Callable[[Checkout], Any], patience: float = 60.0) -> Any:
+        """What a host answers: what ``work`` gives, a failure, or None: the connection broke."""
+
+        def asked(service: Service) -> Any:
+            try:
+                return work(self.checkout(host, service))
+            except Failure as failure:
+                return failure
+
+        return self.call(host, asked, patience)[1]
+
+    # The site and its diners.
+
+    def _connect(self, diner: Diner, dice: Random) -> None:
+        """The diner lets the site charge them, by OAuth."""
+        for _ in range(6):
+            host = dice.choice(("A", "B"))
+            started = self.ask(host, lambda it: it.connections.start_user("https://shop.test/", diner.permissions, {}))
+            if isinstance(started, tuple):
+                connection, url = started
+                state = parse_qs(urlsplit(url).query)["state"][0]
+                back = f"https://site.test/?code={self.levelup.code('user', diner.name)}&state={state}"
+                told = self.ask(host, lambda it, back=back: it.connections.come_back("user", back, _context(14.0)))
+                query = parse_qs(urlsplit(told).query) if isinstance(told, str) else {}
+                if (confirmation := query.get("confirmation")) is not None:
+                    done = self.ask(host, lambda it, it_is=connection.id, word=confirmation[0]:
+                                    it.connections.confirm("user", it_is, word))  # fmt: skip
+                    if isinstance(done, Connected):
+                        diner.connections.append(connection.id)
+                        self.say(f"{diner.name} is connected as {connection.id}")
+                        return
+            self.kernel.wait(dice.uniform(0.5, 10))
+
+    def _dine(self, diner: Diner) -> None:
+        dice = Random(f"{self.seed}/{diner.name}")
+        self.kernel.wait(dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 60))))
+        if not diner.connections:
+            self._connect(diner, dice)
+        if not diner.connections:
+            return
+        key, gone = f"key-{diner.name}", dice.random() < 0.12
+        for attempt in range(3):
+            last = self._pay(diner, key, dice, gone)
+            if gone or last is None or not last.is_final:
+                return
+            if not last.code:
+                if dice.random() < 0.3 and last.order is not None and last.order.state in ("charged", "submitted"):
+                    self._take_back(diner, last.order, dice)
+                return
+            if last.code == "card_declined" and dice.random() < 0.7:
+                self.levelup.declined.discard(diner.name)
+                self.say(f"{diner.name} has another card")
+            if last.code in ("user_token_refused", "not_connected", "merchant_token_refused"):
+                self.kernel.wait(dice.uniform(30, 250))
+            elif dice.random() < 0.4:
+                return
+            # A request that was not answered may still rest at a host: whoever takes another key then orders twice.
+            answered = all(told.code != "connection broken" for told in diner.told if told.key == key)
+            if last.code != "card_declined" and not answered:
+                return
+            if last.code != "card_declined" or (answered and dice.random() < 0.5):
+                key = f"key-{diner.name}-{attempt}"
+
+    def _pay(self, diner: Diner, key: str, dice: Random, gone: bool) -> Told | None:
+        order, delivery = diner.orders.setdefault(key, self._order(diner))
+        last = None
+        for tries in range(20):
+            impatient = gone or dice.random() < 0.1
+            last = self._say(diner, "charge", key, dice, dice.uniform(0.05, 5) if impatient else 60.0,
+                             lambda it: it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
+            if gone or last.is_final or self.kernel.now > CLIENTS_END:
+                return last
+            longest = 30.0 if last.code in ("outcome_unknown", "submission_in_progress") else 8.0
+            self.kernel.wait(dice.uniform(0.2, longest) + (20.0 if tries > 8 else 0))
+        return last
+
+    def _take_back(self, diner: Diner, order: StoredOrder, dice: Random) -> None:
+        """The site refunds, perhaps under two keys, since two of its people do."""
+        keys = [f"refund-{order.id}-{number}" for number in range(dice.choice((1, 1, 2)))]
+        for tries in range(12):
+            key = keys[tries % len(keys)]
+            told = self._say(diner, "refund", key, dice, 60.0,
+                             lambda it, key=key: it.orders.refund(order.id, key, None, _context(DEADLINE)))  # fmt: skip
+            if told.is_final or self.kernel.now > CLIENTS_END:
+                return
+            self.kernel.wait(dice.uniform(0.2, 8.0))
+
+    def _order(self, diner: Diner) -> tuple[CheckoutOrder, Delivery | None]:
+        price = diner.price
+        item = {"name": "Soup", "quantity": diner.quantity, "charged_price_amount": price}
+        order = CheckoutOrder(
+            MERCHANT, diner.connections[-1], 11, OrderAmounts(price, payment=price), (item,), discount=0
+        )
+        if diner.wants == "goods":
+            return order, None
+        request = OrderRequest(items=(Item("soup", diner.quantity),), user=diner.user)
+        return order, Delivery(self.location, SubmissionRequest(request))
+
+    def _say(
+        self, diner: Diner, asked: str, key: str, dice: Random, patience: float, work: Callable[[Checkout], Any]
+    ) -> Told:
+        host = dice.choice(("A", "B"))
+        self.say(f"{diner.name} asks host {host} for a {asked} under {key}")
+        given = self.ask(host, work, patience)
+        if isinstance(given, Failure):
+            told = Told(asked, key, given.code, None, given.message)
+        else:
+            told = Told(asked, key, "" if given else "connection broken", given, "")
+        diner.told.append(told)
+        self.say(
+            f"{diner.name} is told {told.code or (told.order and (told.order.state, told.order.uuid))} {told.words}"
+        )
+        return told
+
+    # The scheduler and the operator.
+
+    def _operator(self) -> None:
+        """Run the command each minute or so while something is open, then each time something is due."""
+        kernel, asked = self.kernel, False
+        while kernel.now < LAST_LOOK:
+            kernel.wait(61.0)
+            self.ask("A", self._reconcile, 3600.0)
+            if self._is_settled():
+                if not asked:
+                    asked = True
+                    self._ask_again()
+                    continue
+                due = [order.look_at for order in self.orders() if order.state == "not_charged" and order.look_at]
+                if not due:
+                    return
+                kernel.wait(max(min(due) / 1000 - _wall_time().timestamp(), 0) + 1)
+            elif kernel.now > 2 * CLIENTS_END:
+                self._settle()
+                kernel.wait(600.0)
+
+    def _ask_again(self) -> None:
+        """Whoever does not know what became of an order asks once more, when all is well."""
+        for diner in self.diners:
+            last = {told.key: told for told in diner.told if told.asked == "charge"}
+            for key in [key for key, told in last.items() if not told.is_final]:
+                order, delivery = diner.orders[key]
+                self._say(diner, "charge", key, self.dice, 60.0, lambda it, order=order, delivery=delivery, key=key:
+                          it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
+
+    def _reconcile(self, checkout: Checkout) -> None:
+        """What ``checkout reconcile`` does."""
+        for order in checkout.orders.unfinished(1000):
+            try:
+                checkout.orders.tried(order)
+                checkout.orders.reconcile(order, _context(RUN))
+            except Failure as failure:
+                self.say(f"{order.id} is still {order.state}: {failure.message}")
+
+    def _is_settled(self) -> bool:
+        open_states = ("charging", "submitting", "refunding", "stuck")
+        return not any(
+            order.state in open_states or order.operator_case or (order.state == "charged" and order.is_to_be_submitted)
+            for order in self.orders()
+        )
+
+    def _settle(self) -> None:
+        """A person looks at LevelUp's own pages, pays back what has to go back, and says so."""
+        for order in [each for each in self.orders() if each.operator_case]:
+            kind = case_of(order)["kind"]
+            self.cases.append(kind)
+            if kind == "not_connected" and self._is_connected_anew(order):
+                self.cases_in_vain.append(order.id)
+            made = self.levelup.charge_of(order.proposed_uuid)
+            found = made.uuid if made is not None and made.standing and order.uuid is None else None
+            if made is not None and made.standing and found is None:
+                self.say(f"Olive pays {made.standing} cents back to {made.guest} by transfer")
+                made.refunded = made.spend
+            self.say(f"Olive settles {order.id}: {kind}, {found}")
+            self.ask("A", lambda it, id=order.id, uuid=found: it.orders.settle(id, "Olive", "looked", uuid))
+
+    def told(self) -> list[str]:
+        return [each.code or (each.order.state if each.order else "") for diner in self.diners for each in diner.told]
+
+    def _is_connected_anew(self, order: StoredOrder) -> bool:
+        """Whether the user of an order has another connection, and LevelUp has told that it is the same person."""
+        known = {each.id: each for each in self.connected()}
+        old = known.get(order.user)
+        return old is not None and any(
+            each.levelup_id is not None and each.levelup_id == old.levelup_id and each.state == "connected"
+            for each in known.values() if each.kind == "user" and each.id != old.id
+        )  # fmt: skip
+
+    def _spawn_clients(self) -> None:
+        for diner in self.diners:
+            self.kernel.spawn(self.channel, lambda diner=diner: self._dine(diner))
+
+    def _begin(self) -> None:
+        """Forget the trial before, and connect whom the site knows already."""
+        super()._begin()
+        run = self.things._connection.execute
+        for table in ("checkout_sights", "checkout_states", "checkout_orders", "checkout_connections"):
+            run(f"DELETE FROM {table}")
+        self.things._connection.commit()
+        store = CheckoutStore(self.things.databases["A"])
+        tokens = Tokens(store, self.things.settings.secret_keys)
+        people = [("merchant", MERCHANT, "Beacon", 1, ("manage_merchant_orders",))]
+        for diner in self.diners:
+            if self.dice.random() < 0.75:
+                diner.connections.append(f"usr_{diner.name}")
+                people.append(("user", f"usr_{diner.name}", diner.name, diner.number, diner.permissions))
+        for kind, id, whose, number, permissions in people:
+            token = tokens.seal(Secret(self.levelup.token(kind, whose)), id)
+            row: Mapping[str, Any] = {
+                "id": id, "kind": kind, "state": "connected", "permissions": " ".join(permissions), "token": token,
+                "levelup_id": number, "created_at": 1,
+            }  # fmt: skip
+            run(f"INSERT INTO checkout_connections ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()))  # fmt: skip
+        self.things._connection.commit()
+
+
+def _sold_out(it: faults.Exchange) -> None:
+    """The provider refuses the meal, as it documents."""
+    if it.world.provider.name == "deli":
+        it.say(422, {"detail": "item unavailable: soup"})
+    else:
+        it.say(422, {"problem": {"code": "dish_sold_out", "text": "Sold out."}})
+
+
+def _context(seconds: float) -> RequestContext:
+    return RequestContext(Deadline(seconds))

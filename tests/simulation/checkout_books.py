@@ -1,0 +1,119 @@
+"""At the end of a trial of web checkout: LevelUp, the provider, the ledger and what was told must agree.
+
+For each diner what was charged and not given back is what was eaten, or handed out by the site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from levelup_ov.checkout.connections import Tokens
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from tests.simulation.checkout import CheckoutWorld, Diner, Told
+from tests.simulation.levelup import PERSON, MadeCharge
+from tests.simulation.world import EXPECTED, NOT_CONCLUSIVE
+
+MONEY, UNTRUE, LEFT, NEEDLESS, OTHER = "money", "told what is not", "left open", "a needless case", "other"
+OF_CHECKOUT = EXPECTED | {
+    "card_declined", "user_token_refused", "merchant_token_refused", "not_connected", "charge_refunded",
+    "refund_pending", "refund_impossible", "refund_refused", "already_refunded", "levelup_refused", "order_not_found",
+}  # fmt: skip
+"""What the site may be told."""
+GIVEN_BACK = "the charge was refunded"
+
+
+def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
+    """What does not agree: its kind, and a sentence."""
+    orders = world.orders()
+    by_proposal = {order.proposed_uuid: order for order in orders}
+    for made in world.levelup.charges:
+        yield from _charge(made, by_proposal.get(made.proposal or ""))
+    for order in orders:
+        yield from _row(world, order)
+    for diner in world.diners:
+        yield from _connections(world, diner)
+        for told in diner.told:
+            yield from _truth(world, diner, told)
+        yield from _balance(world, diner, orders)
+    for id in world.cases_in_vain:
+        yield NEEDLESS, f"{id} waits for somebody who is connected anew"
+    if world.cases and not PERSON & set(world.met):
+        yield NEEDLESS, f"a person had to settle {', '.join(world.cases)}"
+
+
+def _charge(made: MadeCharge, order: StoredOrder | None) -> Iterator[tuple[str, str]]:
+    if not made.standing:
+        return
+    if order is None:
+        yield MONEY, f"{made.uuid} of {made.guest} stands, and the service has no such order"
+    elif order.uuid != made.uuid or order.state not in ("charged", "submitted"):
+        yield MONEY, f"{made.uuid} of {made.guest} stands, and the service says {order.state} {order.uuid}"
+
+
+def _row(world: CheckoutWorld, order: StoredOrder) -> Iterator[tuple[str, str]]:
+    made = world.levelup.charged(order.uuid or "")
+    if order.state in ("charging", "submitting", "refunding", "stuck") or order.operator_case:
+        yield LEFT, f"{order.id} is {order.state} for good: {order.operator_case}"
+    elif order.state in ("charged", "submitted") and (made is None or made.standing != order.gross):
+        yield UNTRUE, f"{order.id} is {order.state} with {order.gross}, LevelUp has {made and made.standing}"
+    elif order.state == "refunded" and (made is None or made.standing):
+        yield UNTRUE, f"{order.id} is refunded, at LevelUp {made and made.standing} cents stand"
+    if made is not None and made.proposal != order.proposed_uuid:
+        yield UNTRUE, f"{order.id} holds {made.uuid}, which is {made.guest}'s other order"
+
+
+def _connections(world: CheckoutWorld, diner: Diner) -> Iterator[tuple[str, str]]:
+    tokens = Tokens(CheckoutStore(world.things.databases["A"]), world.things.settings.secret_keys)
+    for each in world.connected():
+        if each.id in diner.connections and (token := tokens.open(each)) is not None:
+            if f"-{diner.name}-" not in token.reveal():
+                yield UNTRUE, f"{each.id} of {diner.name} holds {token.reveal()}"
+            if each.levelup_id not in (None, diner.number):
+                yield UNTRUE, f"{each.id} of {diner.name} is said to be {each.levelup_id}'s"
+
+
+def _truth(world: CheckoutWorld, diner: Diner, told: Told) -> Iterator[tuple[str, str]]:
+    if told.code and told.code not in OF_CHECKOUT | NOT_CONCLUSIVE:
+        yield OTHER, f"{diner.name} was told {told.code}: {told.words}"
+    if GIVEN_BACK in told.words:
+        found = [made for made in world.levelup.charges if made.guest == diner.name]
+        if not any(made.refunded_at is not None for made in found):
+            yield UNTRUE, f"{diner.name} was told {told.words!r}"
+    if told.order is None:
+        return
+    made = world.levelup.charged(told.order.uuid or "")
+    if made is None or made.guest != diner.name:
+        yield UNTRUE, f"{diner.name} was told {told.order.uuid}, which is {made and made.guest}'s"
+        return
+    if told.order.gross != made.spend:
+        yield UNTRUE, f"{diner.name} was told {told.order.gross} cents of {made.spend}"
+    if told.order.state == "refunded" and made.standing:
+        yield UNTRUE, f"{diner.name} was told refunded, and {made.standing} cents stand"
+    if told.order.submitted is not None:
+        meals = [str(each.ticket) for each in world.provider.kept if each.guest == diner.user.name]
+        if not any(f'"{ticket}"' in told.order.submitted or f": {ticket}," in told.order.submitted for ticket in meals):
+            yield UNTRUE, f"{diner.name} was told {told.order.submitted}, the provider has {meals}"
+
+
+def _balance(world: CheckoutWorld, diner: Diner, orders: list[StoredOrder]) -> Iterator[tuple[str, str]]:
+    """Charged minus refunded is what was eaten, or handed out: what the site was told of last."""
+    paid = sum(made.standing for made in world.levelup.charges if made.guest == diner.name)
+    charges = [each for each in diner.told if each.asked == "charge"]
+    by_key = {each.key: each for each in charges}
+    given_back = {each.order.id for each in diner.told if each.asked == "refund" and not each.code and each.order}
+    if diner.wants == "meal":
+        meals = sum(each.guest == diner.user.name for each in world.provider.kept)
+        # What the site has refunded by itself was eaten all the same.
+        asked = {each.order.id for each in charges if each.order} if _refunds(diner) else set()
+        treated = sum(o.submitted is not None and o.state in ("refunded", "settled") and o.id in asked for o in orders)
+        if paid != (meals - treated) * diner.price:
+            yield MONEY, f"{diner.name} has paid {paid} for {meals} meals of {diner.price}, {treated} of them treated"
+        return
+    handed = {each.order.id for each in by_key.values() if not each.code and each.order} - given_back
+    open_ended = any(not each.is_final for each in by_key.values()) or _refunds(diner)
+    if paid != len(handed) * diner.price and not (open_ended and paid in (0, diner.price)):
+        yield MONEY, f"{diner.name} has paid {paid} for {len(handed)} orders of {diner.price}"
+
+
+def _refunds(diner: Diner) -> bool:
+    return any(each.asked == "refund" for each in diner.told)

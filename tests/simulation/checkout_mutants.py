@@ -1,0 +1,183 @@
+"""Web checkout with one rule of money put back to the old way, each as a patch: to show that it would be noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from levelup_ov.checkout import charges, client, deliveries, refunds
+from levelup_ov.checkout.charges import Charges
+from levelup_ov.checkout.connections import Connections
+from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.proof import PastOrder
+from levelup_ov.checkout.refunds import Refunds
+from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.errors import Unanswered
+from levelup_ov.transport.connections import SendState
+from levelup_ov.transport.session import Session
+from tests.simulation.mutants import Mutant, _all, _always_kept, _nothing, _shared, patch
+
+
+def amounts_unread() -> AbstractContextManager[object]:
+    """A charge is believed whatever its amounts."""
+    return patch(charges, "differences", lambda *_: [])
+
+
+def any_status() -> AbstractContextManager[object]:
+    """Any status of success proves a charge or a refund."""
+    return patch(client, "_expected", lambda reply: reply.object())
+
+
+def shared_connections() -> AbstractContextManager[object]:
+    """All calls to LevelUp share their connections, which take back whatever was answered."""
+    return _all(patch(Session, "__init__", _shared), patch(SendState, "settle", _always_kept))
+
+
+def every_refusal_is_proof() -> AbstractContextManager[object]:
+    """Any refusal of LevelUp's shows that nothing was charged."""
+    return patch(client, "proves_no_charge", lambda *_, **__: True)
+
+
+def refusals_after_silence() -> AbstractContextManager[object]:
+    """A refusal is proof though an attempt of the same call had no answer."""
+    return patch(client.LevelUpRefused, "proof", property(lambda self: True, lambda self, value: None))
+
+
+def no_lease() -> AbstractContextManager[object]:
+    """Nobody waits until an attempt can no longer arrive."""
+    return patch(Leases, "has_ended", lambda self, mark: True)
+
+
+def history_once() -> AbstractContextManager[object]:
+    """That there is no charge is believed when it was read once."""
+    return patch(Charges, "_read_history", Charges._read_once)
+
+
+def _alike(history: Any, *, location_id: int) -> list[PastOrder]:
+    return [each for each in history if each.spend in (650, 1300) and each.refunded_at is None]
+
+
+def only_alike() -> AbstractContextManager[object]:
+    """Only an order of the same amount may be ours."""
+    return patch(charges, "may_be_ours", _alike)
+
+
+def _forgotten(self: Charges, order: StoredOrder, others: Any) -> None:
+    self.void(order)
+
+
+def ruled_out_is_forgotten() -> AbstractContextManager[object]:
+    """What was ruled out after it was sent is not looked for again."""
+    return patch(Charges, "_rule_out", _forgotten)
+
+
+def _without_time(self: Any, merchant: Any, uuid: str, confirmation: Any) -> PastOrder:
+    try:
+        return _refund(self, merchant, uuid, confirmation)
+    except Unanswered as failure:
+        if failure.code != "provider_protocol_error":
+            raise
+        return PastOrder(uuid, _now(), 11, 650, 0, 10**6, _now())
+
+
+_refund = client.LevelUpSession.refund
+
+
+def _now() -> datetime:
+    return datetime(2027, 1, 15, tzinfo=timezone.utc)
+
+
+def any_answer_refunds() -> AbstractContextManager[object]:
+    """Any answer of success shows that a refund was made, by our own clock."""
+    return patch(client.LevelUpSession, "refund", _without_time)
+
+
+def refused_is_refunded() -> AbstractContextManager[object]:
+    """A refund that is refused the second time was made the first time."""
+
+    def read(self: Refunds, calls: Any, merchant: Any, uuid: str) -> PastOrder | None:
+        return _read(self, calls, merchant, uuid) or PastOrder(uuid, _now(), 11, 650, 0, 650, _now())
+
+    def told(self: Refunds, calls: Any, merchant: Any, uuid: str) -> PastOrder | None:
+        found = read(self, calls, merchant, uuid)
+        return found and replace(found, refunded_at=found.refunded_at or _now())
+
+    return patch(Refunds, "_read", told)
+
+
+_read = Refunds._read
+
+
+def parts_are_wholes() -> AbstractContextManager[object]:
+    """Half of a refund is a refund."""
+    return patch(StoredOrder, "gross", property(lambda self: 0))
+
+
+def impossible_is_pending() -> AbstractContextManager[object]:
+    """A refund that is refused for good is tried for ever, and nobody hears of it."""
+    return patch(refunds, "refund_refusal", lambda *_: None)
+
+
+def cooked_after_refund() -> AbstractContextManager[object]:
+    """Nobody looks whether the charge is still held before the meal is placed."""
+    return patch(Leases, "still_ours", lambda *_: True)
+
+
+def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
+    """A charge goes back for any failure of its submission."""
+    return _all(patch(deliveries, "UNDECIDED", ()), patch(deliveries.Deliveries, "_submitted_before", lambda *_: []))
+
+
+def not_refunded() -> AbstractContextManager[object]:
+    """A refused meal is told as refused, and its charge stays."""
+
+    def give_up(self: Any, order: StoredOrder, failure: Any, context: Any) -> Any:
+        self._refunds.release(order)
+        raise failure
+
+    return patch(deliveries.Deliveries, "_give_up", give_up)
+
+
+def unknown_is_not_charged() -> AbstractContextManager[object]:
+    """A charge whose answer was lost was not made."""
+
+    def find(self: Charges, order: StoredOrder | None, context: Any) -> Any:
+        found = _find(self, order, context) if order is None or order.state != "charging" else None
+        if order is not None and order.state == "charging":
+            self.void(order)
+        return found
+
+    return patch(Charges, "find", find)
+
+
+_find = Charges.find
+
+
+def identity_untold() -> AbstractContextManager[object]:
+    """Only the connection that began an order can settle it."""
+
+    def access_again(self: Connections, kind: Any, id: str, context: Any) -> Any:
+        return self.access(kind, id)
+
+    return patch(Connections, "access_again", access_again)
+
+
+def dead_tokens_unnoticed() -> AbstractContextManager[object]:
+    """A connection whose token LevelUp takes no more is still connected."""
+    return patch(Connections, "token_refused", _nothing)
+
+
+CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
+    each.__name__: each
+    for each in (
+        amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
+        no_lease, history_once, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
+        parts_are_wholes, impossible_is_pending, cooked_after_refund,
+        refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged, identity_untold, dead_tokens_unnoticed,
+    )
+}  # fmt: skip
+CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")
+"""Those that are found within a hundred trials."""

@@ -1,0 +1,155 @@
+"""``levelup-ov orders``: what becomes of open orders is found out without anybody asking (STAT-5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
+from levelup_ov.domain.status import OrderStatus
+from levelup_ov.errors import Unanswered
+from levelup_ov.standins.sandbox import create_sandbox
+from tests.channel import Channel, Clock
+from tests.contract.fakes import TellingAdapter
+
+ACCOUNTS = """
+[accounts.{}]
+provider = "fake"
+name = "Fake Diner"
+"""
+
+
+class Engine:
+    """The sandbox, and the calls that it gets."""
+
+    def __init__(self, database: Path, clock: Clock) -> None:
+        self._engine = create_sandbox(database, clock=clock)
+        self.calls: list[str] = []
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        self.calls.append(environ["PATH_INFO"])
+        return self._engine(environ, start_response)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, clock: Clock) -> Engine:
+    return Engine(tmp_path / "sandbox.db", clock)
+
+
+@pytest.fixture
+def make_host(environ: dict[str, str], clock: Clock, sandbox: Engine) -> Callable[[], Flask]:
+    """A host over the one ledger, with the one sandbox."""
+    return lambda: create_app(load_settings(environ), clock=clock, in_process={"sandbox.internal": sandbox})
+
+
+@pytest.fixture
+def make_fakes(environ: dict[str, str], clock: Clock, tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+    """A host with accounts at providers that say what a test has them say."""
+
+    def make(*accounts: str) -> Flask:
+        (tmp_path / "accounts.toml").write_text("".join(map(ACCOUNTS.format, accounts)))
+        fake = "fake=tests.contract.fakes:TellingAdapter"
+        more = {"LEVELUP_OV_ACCOUNTS": str(tmp_path / "accounts.toml"), "LEVELUP_OV_ADAPTERS": fake}
+        return create_app(load_settings({**environ, **more}), clock=clock)
+
+    yield make
+
+
+def provider(app: Flask, account: str) -> TellingAdapter:
+    found = app.extensions["levelup_ov.settings"].accounts[account]
+    assert isinstance(found, TellingAdapter)
+    return found
+
+
+def run(app: Flask, *arguments: str) -> Result:
+    result = app.test_cli_runner().invoke(args=["orders", *arguments])
+    assert not isinstance(result.exception, Exception), result.output
+    return result
+
+
+@pytest.mark.rule("STAT-5")
+def test_watching_costs_one_call_for_each_order(
+    make_host: Callable[[], Flask], sandbox: Engine, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    channel, orders = Channel(make_host()), 12
+    for _ in range(orders):
+        channel.submit()
+    clock.set("2030-06-03T16:05Z")
+    for changed in (orders, 0):
+        sandbox.calls.clear()
+        watched = run(make_host(), "watch", "--every", "0")
+        assert f"{orders} checked, {changed} changed, 0 left" in watched.stderr and watched.exit_code == 0
+        assert orders <= len(sandbox.calls) <= 1.1 * orders
+    assert len([record for record in caplog.records if record.message == "order_status_changed"]) == orders
+
+
+@pytest.mark.rule("STAT-5")
+def test_an_order_is_watched_to_its_end(make_host: Callable[[], Flask], sandbox: Engine, clock: Clock) -> None:
+    app = make_host()
+    Channel(app).submit()
+    assert "order=1 not known yet" in run(app, "list").stdout
+    for minute, told in (("16:00", "placed (taken)"), ("16:05", "preparing (cooking)"), ("16:11", "ready (waiting)"),
+                         ("16:30", "picked_up (collected)")):  # fmt: skip
+        clock.set(f"2030-06-03T{minute}Z")
+        assert f"sandbox.congress order=1: {told}" in run(app, "watch", "--every", "0").stdout
+    sandbox.calls.clear()
+    assert "0 checked" in run(app, "watch", "--every", "0").stderr
+    assert sandbox.calls == []
+    assert run(app, "list").stdout == ""
+
+
+@pytest.mark.rule("STAT-5")
+def test_hosts_share_the_orders_of_a_run(make_host: Callable[[], Flask], sandbox: Engine) -> None:
+    one, two = make_host(), make_host()
+    for _ in range(3):
+        Channel(one).submit()
+    for host, asked in ((one, 3), (two, 0), (one, 0)):
+        assert f"{asked} checked" in run(host, "watch").stderr
+    assert len([path for path in sandbox.calls if path.endswith("/state")]) == 3
+
+
+@pytest.mark.rule("STAT-5")
+def test_an_account_gets_its_share_of_calls(make_fakes: Callable[..., Flask]) -> None:
+    app = make_fakes("busy", "calm")
+    for account, orders in (("busy", 5), ("calm", 1)):
+        for _ in range(orders):
+            Channel(app).submit(f"{account}.one")
+    run(app, "watch", "--calls", "2", "--every", "0")
+    assert (len(provider(app, "busy").asked), len(provider(app, "calm").asked)) == (2, 1)
+    for _ in range(2):
+        run(app, "watch", "--calls", "2", "--every", "0")
+    assert set(provider(app, "busy").asked) == {f"technical-1-{number}" for number in range(1, 6)}
+
+
+@pytest.mark.rule("STAT-5")
+def test_a_provider_that_is_down_keeps_no_other_waiting(make_fakes: Callable[..., Flask]) -> None:
+    app = make_fakes("down", "sound")
+    for account in ("down", "sound"):
+        Channel(app).submit(f"{account}.one")
+    provider(app, "down").status = Unanswered("provider_unavailable", "out of order", sent=True)
+    watched = run(app, "watch", "--every", "0")
+    assert watched.exit_code == 1
+    assert "1 checked, 1 changed, 1 left for the next run" in watched.stderr
+    assert "down.one order=A-1: provider_unavailable: out of order" in watched.stdout
+    provider(app, "down").status = OrderStatus("gone", reference=None)
+    assert "down.one order=A-1: picked_up (gone)" in run(app, "watch", "--every", "0").stdout
+
+
+@pytest.mark.rule("STAT-2", "STAT-5")
+def test_a_word_that_nobody_knows_is_watched_on(make_fakes: Callable[..., Flask]) -> None:
+    app = make_fakes("odd")
+    Channel(app).submit("odd.one")
+    provider(app, "odd").status = OrderStatus("in orbit", reference=None)
+    for _ in range(2):
+        run(app, "watch", "--every", "0")
+    assert len(provider(app, "odd").asked) == 2
+    assert "order=A-1 unknown (in orbit) since " in run(app, "list", "--account", "odd").stdout
+    assert run(app, "list", "--account", "another").stdout == ""
