@@ -363,7 +363,7 @@ def _is_passing(error: BaseException) -> bool:
         return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
     if isinstance(error, ConnectionLost):
         # A thread that has used up its time does not wait again.
-        return not isinstance(error.__cause__, limits.NoAnswer)
+        return not isinstance(error.__cause__, limits.OutOfTime)
     return getattr(error, "sqlstate", None) in _REPEATED
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -116,7 +115,7 @@ def patiently(connect: Callable[[], T], wait: Callable[[float], object] = time.s
     while True:
         try:
             return connect()
-        except (DBAPIError, psycopg.Error) as error:
+        except Exception as error:
             refused = error.orig if isinstance(error, DBAPIError) else error
             if reasons.kind_of(refused) != "connections" or time.monotonic() + REFUSED_PAUSE >= end:
                 raise
@@ -298,7 +297,9 @@ class WriteAheadLog:
 
 
 def _connect_in_time(_dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
-    return limits.connect(lambda: limits.LimitedConnection.connect(*arguments, **parameters), PATIENCE)
+    from levelup_ov.ledger import postgresql  # with its driver, as large as all else of a ledger in SQLite
+
+    return postgresql.connect(lambda: postgresql.LimitedConnection.connect(*arguments, **parameters), PATIENCE)
 
 
 def _set_postgresql(connection: Any, _record: object) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from levelup_ov.standins.dropped_connection import LosesAnswers
 from levelup_ov.standins.levelup import visits
 from levelup_ov.standins.levelup.ahead import Gateway, OrderAhead
 from levelup_ov.standins.levelup.ahead.work import Run, in_thread
@@ -20,7 +21,6 @@ from levelup_ov.standins.levelup.platform import Notify, Platform, post_notice
 from levelup_ov.standins.levelup.problems import ErrorResponse, error
 from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import OTHER_APP, SHOP_APP
-from levelup_ov.standins.lost_answer import LosesAnswers
 from levelup_ov.standins.shop.app import Send, shop
 
 LARGEST_BODY = 1024 * 1024
