@@ -225,8 +225,8 @@ class Connections:
     def access_again(self, kind: Kind, id: str, context: RequestContext) -> Access:
         """The same for an earlier order: the newest connection of the same merchant or user counts.
 
-        A connection with fewer permissions than the order started with counts only if there is no other. If the owner of
-        the connection is unknown, LevelUp is asked, so that the next one can be recognized.
+        A connection with fewer permissions than the order started with counts only if there is no other. If its owner
+        is unknown, LevelUp is asked, so that the next one can be recognized.
 
         :raises Failure: ``connection_not_found``, ``not_connected``.
         """
