@@ -134,6 +134,8 @@ class SquareAdapter(Adapter):
         for name, form in forms.items():
             if not re.fullmatch(form, account.setting(name)):
                 raise ValueError(f"{name} is not as expected: {self.settings[name].meaning}")
+        if account.setting("currency") == "JPY":
+            raise ValueError("currency has no cents: all amounts of the channel are hundredths (MONEY-1)")
         self._prep, self._currency = int(account.setting("prep_minutes") or 0), account.setting("currency")
 
     @property
@@ -455,7 +457,7 @@ def _line(item: Item, path: str) -> dict[str, Any]:
 
 
 def _recipient(user: User) -> dict[str, Any]:
-    """Who picks the order up; the extension of a telephone, for which Square has no member, is told with the name.
+    """Who picks the order up; the extension of a telephone, for which Square has no member, follows the name.
 
     :raises Refused: ``customer_refused``: Square has no room for a member.
     """
