@@ -89,6 +89,7 @@ ENDPOINTS = [
     ("POST", "/locations/{location_id}/order_validations"),
     ("POST", "/locations/{location_id}/order_submissions"),
     ("GET", "/locations/{location_id}/orders/{order_id}"),
+    ("POST", "/locations/{location_id}/orders/{order_id}/cancellation"),
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/openapi.json"),
@@ -164,7 +165,8 @@ def test_the_document_tells_who_takes_an_idempotency_key(api: schemathesis.BaseS
     }
     charge, refund = ("/checkout/orders", True), ("/checkout/orders/{id}/refund", True)
     status = ("/locations/{location_id}/orders/{order_id}", False)
-    assert takes == {("/locations/{location_id}/order_submissions", False), status, charge, refund}
+    cancellations = {(f"{status[0]}/cancellation", False), ("/checkout/orders/{id}/cancellation", True)}
+    assert takes == {("/locations/{location_id}/order_submissions", False), status, charge, refund, *cancellations}
 
 
 def codes(document: Any) -> set[str]:
