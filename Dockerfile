@@ -10,7 +10,7 @@ COPY levelup_ov levelup_ov
 RUN /opt/levelup_ov/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/levelup_ov --create-home levelup_ov
+RUN useradd --uid 10001 --home-dir /var/lib/levelup_ov --create-home --shell /usr/sbin/nologin levelup_ov
 COPY --from=build /opt/levelup_ov /opt/levelup_ov
 COPY wsgi.py /srv/wsgi.py
 WORKDIR /srv

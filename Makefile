@@ -10,7 +10,7 @@ SETUPTOOLS = $(shell sed -n 's/^\(setuptools==[^ ]*\).*/\1/p' requirements-dev.t
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults faults-outer simulate simulate-mutants bench soak clean
+.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults faults-outer faults-checkout simulate simulate-mutants bench soak clean
 
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
@@ -80,6 +80,10 @@ simulate-mutants: $(VENV)/development
 # The same from a phone's app to the provider: N orders ahead, every link failing.
 faults-outer: $(VENV)/development
 	$(BIN)/python -m tests.faults.outer $(or $(N),2000) $(or $(SEED),1)
+
+# The same for web checkout: N orders that are charged and submitted, every link failing, workers killed.
+faults-checkout: $(VENV)/development
+	$(BIN)/python -m tests.faults.checkout $(or $(N),2000) $(or $(SEED),1) --provider $(or $(PROVIDER),sandbox)
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.run $(ARGS)

@@ -210,7 +210,7 @@ def test_a_bug_is_logged_by_class_and_place_and_not_by_its_text(log: io.StringIO
     error = response.get_json()["error"]
     assert (response.status_code, error["code"]) == (500, "internal_error")
     assert not any(canary in response.text for canary in CANARIES)
-    (bug,) = (line for line in lines(log) if line["message"] == "internal error")
+    (bug,) = (line for line in lines(log) if line["message"] == "internal_error")
     assert (bug["level"], bug["exception"], bug["request_id"]) == ("ERROR", "KeyError", error["request_id"])
     assert any("test_logging.py" in frame and "broken" in frame for frame in bug["frames"])
 

@@ -34,8 +34,9 @@ from levelup_ov.checkout.problems import (
     settled,
     settlement_note,
 )
+from levelup_ov.checkout.proof import UUID
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken, to_ms
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -304,14 +305,24 @@ class Orders:
             raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
+        if uuid is not None and not UUID.fullmatch(uuid):
+            raise Failure("invalid_member", "this is no UUID")
         note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:
             nobody_waits = Failure("charge_refunded", "the charge was found after it was abandoned")
-            values |= {"state": "refunding", "uuid": uuid, "total": order.gross, "problem": problem(nobody_waits)}
+            # What it was for is read where it is refunded.
+            doubt = order.doubt or json.dumps({"found_by": by})
+            values |= {
+                "state": "refunding", "uuid": uuid, "total": order.gross, "doubt": doubt,
+                "problem": problem(nobody_waits),
+            }  # fmt: skip
         elif order.state != "not_charged":
             values["state"] = "settled"
-        done = self._store.change_order(order.id, (order.state,), values=values)
+        try:
+            done = self._store.change_order(order.id, (order.state,), values=values)
+        except UuidTaken:
+            raise Failure("invalid_member", f"{uuid} is the charge of another order") from None
         if done is None:
             raise in_progress("another request is processing this order")
         log.warning("order_settled_by_hand", extra={"order": order.id, "by": by})

@@ -47,6 +47,11 @@ class PastOrder:
     card: Cents | None = None
     credit_applied: Cents | None = None
 
+    @property
+    def given(self) -> Cents:
+        """What went back of a refunded order: the smaller one, where its amounts do not add up."""
+        return min(self.total, self.spend + self.tip)
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentedRefusal:

@@ -92,7 +92,7 @@ class Refunds:
         uuid = order.uuid or ""
         if before.state == "refunding":
             if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
-                return self._refunded(order, told)
+                return self._wholly(order, told)
         elif order.problem is None:
             # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
@@ -117,15 +117,22 @@ class Refunds:
                 raise _Unclear(refusal.message) from None
             found = self._read(calls, merchant, uuid)
             if found is not None and found.refunded_at is not None:
-                return self._refunded(order, found)
+                return self._wholly(order, found)
             if found is None and merchant.connection.levelup_id is None:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
-        if told.total < order.gross:
-            # If the amount of the charge was itself doubtful, the order says what it was.
-            found = self._read(calls, merchant, uuid) if order.doubt is not None else None
-            if found is None or found.refunded_at is None or found.total > told.total:
-                raise _InPart(told.total, order.gross)
+        if order.doubt is None:
+            return self._wholly(order, told)
+        # The amount of the charge was itself doubtful; the order says what it was.
+        found = self._read(calls, merchant, uuid)
+        if told.given < order.gross and (found is None or found.refunded_at is None or found.total > told.given):
+            raise _InPart(told.given, order.gross)
+        return self._refunded(order, told)
+
+    def _wholly(self, order: StoredOrder, told: PastOrder) -> StoredOrder:
+        """Record a refund of the whole amount. :raises _InPart: LevelUp gave back less."""
+        if order.doubt is None and told.given < order.gross:
+            raise _InPart(told.given, order.gross)
         return self._refunded(order, told)
 
     def _read(self, calls: LevelUpSession, merchant: Access, uuid: str) -> PastOrder | None:

@@ -20,8 +20,9 @@ def errors(code: str | None) -> None:
     Needs no configuration.
     """
     if code is not None and code not in KINDS:
-        close = ", ".join(difflib.get_close_matches(code, KINDS)) or "levelup-ov errors lists them all"
-        raise click.UsageError(f"there is no error {code}; see: {close}")
+        close = ", ".join(difflib.get_close_matches(code, KINDS))
+        remedy = f"did you mean {close}?" if close else "run levelup-ov errors to list them all"
+        raise click.UsageError(f"there is no error {code}; {remedy}")
     for name in [code] if code else KINDS:
         kind = KINDS[name]
         if code is None:

@@ -316,5 +316,5 @@ def _leaks(log: str, rows: Sequence[Submission], directory: Path) -> Iterator[st
         for secret in (CARD, DECLINED_CARD):
             if secret.encode() in content:
                 yield f"a card number stands in {where}"
-    if '"internal error"' in log:
+    if '"internal_error"' in log:
         yield "the service had a fault of its own, see its log"

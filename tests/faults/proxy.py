@@ -37,8 +37,14 @@ KINDS: Mapping[str, str] = {
     "placing": r"POST /fftp/v1/orders",
     "paid": r"POST /fftp/v1/orders/[^/]+/paid",
     "kept": r"GET /fftp/v1/orders/[^/]+",
+    # LevelUp's.
+    "propose": r"POST /v15/proposed_orders",
+    "charge": r"POST /v15/completed_orders",
+    "refund": r"POST /v15/orders/[^/]+/refund",
+    "history": r"GET /v15/users/orders",
+    "charge read": r"GET /v15/merchants/\d+/orders/[^/]+",
 }
-"""The calls of a provider's interface that the service makes: the sandbox engine's, and FFTP's."""
+"""The calls that the service makes: of the sandbox engine's interface, of FFTP's, and of LevelUp's."""
 NONE = "none"
 DRIP_EVERY = 0.2
 LATE_BY = (0.3, 1.3)
@@ -542,6 +548,8 @@ class Proxy:
         marker = content.get("phone") or content.get("customer", {}).get("phone")
         if name := content.get("customer_name"):
             marker = name.split()[-1]
+        for root in ("proposed_order", "completed_order"):
+            marker = content.get(root, {}).get("identifier_from_merchant") or marker
         about = {"/v1/carts/": 3, "/fftp/v1/orders/": 4}
         named = next((path.split("/")[place] for start, place in about.items() if path.startswith(start)), "")
         marker = marker or self._markers.get(named)

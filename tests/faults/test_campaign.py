@@ -74,7 +74,7 @@ def test_engine_ledger_and_clients_agree_after_a_campaign(
     report = campaigns[ledger]
     assert not report.violations, report.table()
     # It was a campaign: orders were placed, and some only after their outcome had been unknown.
-    assert report.total.placed > SUBMISSIONS / 2
+    assert report.total.placed > SUBMISSIONS / 4
     assert report.total.resolved > SUBMISSIONS / 10
 
 

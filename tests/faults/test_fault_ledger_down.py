@@ -84,9 +84,9 @@ def test_submissions_resume_when_the_ledger_can_be_written(limited: Limited) -> 
         validated = limited.stack.post("/locations/diner.congress/order_validations", {"order_validation": ORDER})
         assert validated.status == 200
         assert limited.stack.get("/health") == 200
-    again = limited.submit("before")
+    again = limited.insist("before")
     assert (again.replayed, again.order_id) == (True, placed.order_id)
-    assert limited.submit("refused").status == 200
+    assert limited.insist("refused").status == 200
     assert len(limited.cooked()) == 2
 
 

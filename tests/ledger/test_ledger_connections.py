@@ -17,6 +17,7 @@ from levelup_ov.ledger.engine import KEPT, LedgerUnavailable, upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from tests.ledger.things import begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
+from tests.stopwatch import within
 
 pytestmark = pytest.mark.rule("SUB-2")
 
@@ -66,7 +67,7 @@ def test_orders_are_recorded_where_no_connection_can_be_opened(url: str) -> None
 
         def record(id: str) -> None:
             together.wait()
-            with limits.within(1), limits.extended(0.8):
+            with limits.within(8), limits.extended(8):
                 place(ledger, id)
 
         list(pool.map(record, ids))
@@ -82,10 +83,8 @@ def test_new_orders_leave_a_place_to_record_the_others(url: str) -> None:
             other.execute(b"LOCK TABLE identities IN ACCESS EXCLUSIVE MODE")
             claims = [pool.submit(claim, ledger, b"%d" % n, idempotency_key=f"new {n}") for n in range(6)]
             time.sleep(0.3)
-            began = time.monotonic()
-            with limits.within(1), limits.extended(0.8):
+            with within(0.5), limits.within(1), limits.extended(0.8):
                 place(ledger, id)
-            assert time.monotonic() - began < 0.8
             other.rollback()
         waiting.callback(lambda: [each.result() for each in claims])
         assert shown(ledger, id).state == "placed"
@@ -161,7 +160,6 @@ def test_too_many_workers_for_a_server_do_not_start(url: str) -> None:
 def test_a_server_that_gives_none_says_so(url: str) -> None:
     with ExitStack() as others, closing(open_ledger(url)) as ledger:
         taken(url, others)
-        began = time.monotonic()
-        with limits.within(0.5), pytest.raises(LedgerUnavailable, match="takes no more connections"):
+        refused = pytest.raises(LedgerUnavailable, match="takes no more connections")
+        with within(2), limits.within(2), refused:
             ledger.find(limit=1)
-        assert time.monotonic() - began < 1

@@ -120,10 +120,14 @@ class CheckoutWorld(World):
         skip = dice.choice((0, 0, 0, 1, 1, 2))
         if what == "unknown and then":
             # What shows only after a charge was unknown.
-            self.planned += [("complete", dice.choice(("answer lost", "delivered late", "mute", "answered late",
-                                                       "5xx after forwarding", "another amount")), 0)]  # fmt: skip
-            then = dice.choice(("history", "complete", "token died", "declines", "frozen LevelUp", "refund"))
-            self._make(then, dice.choice((0, 0, 1)))
+            lost = dice.choice(("answer lost", "delivered late", "delivered late", "mute", "answered late",
+                                "5xx after forwarding", "another amount, lost"))  # fmt: skip
+            self.planned += [("complete", lost, 0)] * dice.choice((1, 3, 6) if lost == "another amount, lost" else (1,))
+            then = dice.choice(("history", "history", "complete", "token died", "declines", "frozen LevelUp", "refund"))
+            if then == "history":
+                self.planned += [("history", dice.choice(levelup.DECEIVING), dice.choice((0, 0, 1)))]
+            else:
+                self._make(then, dice.choice((0, 0, 1)))
         elif what == "refused and then":
             # The provider refuses the meal, so that the charge has to go back.
             self.planned += [("order", "sold out", 0)]

@@ -283,17 +283,22 @@ def _anothers(it: Exchange) -> None:
     it.say(200, [{"order": said}] if it.request.kind == "history" else {"order": said})
 
 
-def _another_amount(it: Exchange) -> None:
+def _another_amount(it: Exchange, lost: float = 0.2) -> None:
     """It charges another amount than was asked for. The answer may get lost too."""
     body, levelup = it.request.body["completed_order"], _of(it)
     if levelup.charge_of(body["proposed_order_uuid"]) is None and it.request.guest not in levelup.declined:
         before = body["spend_amount"]
         body["spend_amount"] = it.dice.choice((1, before // 2, before - 1, before + 100))
     answer = it.forward()
-    if it.dice.random() < 0.4:
+    if it.dice.random() < lost:
         it.connection.reset()
     else:
         say(it, answer)
+
+
+def _another_amount_lost(it: Exchange) -> None:
+    """The same, and nobody is told."""
+    _another_amount(it, 1.0)
 
 
 def _misread(it: Exchange) -> None:
@@ -313,7 +318,7 @@ def _proves_nothing(it: Exchange) -> None:
     body: Any = []
     if it.request.kind == "complete":
         spend = it.request.body["completed_order"]["spend_amount"]
-        body = {"order": {"uuid": "nobody's", "spend_amount": spend, "tip_amount": 0, "total_amount": spend}}
+        body = {"order": {"uuid": "nobody", "spend_amount": spend, "tip_amount": 0, "total_amount": spend}}
     elif it.request.kind in ("refund", "read"):
         made = _of(it).charged(it.request.path.split("/")[-2 if it.request.kind == "refund" else -1])
         body = {"order": {**made.said(), "refunded_at": _time(it.world.kernel.now)}} if made is not None else {}
@@ -372,6 +377,7 @@ def _early_empty(it: Exchange) -> None:
 LEVELUP: Mapping[str, Mapping[str, Fault]] = {
     "complete": {
         **ANYWHERE, "refused late": _refused_late, "another's charge": _anothers, "another amount": _another_amount,
+        "another amount, lost": _another_amount_lost,
         "misread": _misread, "proves nothing": _proves_nothing, "words": _words,
     },
     "refund": {
@@ -391,6 +397,8 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
 """What can go wrong, by the kind of call."""
 PERSON = frozenset(
     {"refused for good", "in part", "words", "frozen LevelUp", "frozen host", "network down", "token died",
-     "another amount"}
+     "another amount", "another amount, lost"}
 )  # fmt: skip
 """What may leave a case for a person."""
+DECEIVING = ("proves nothing", "an early empty answer", "another's charge", "unauthorized", "answered late")
+"""What makes a history look shorter than it is."""

@@ -11,7 +11,8 @@ import pytest
 
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport.session import Session, Transport
-from tests.transport.wire import session, within
+from tests.stopwatch import within
+from tests.transport.wire import session
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 SECONDS = 0.3

@@ -23,17 +23,8 @@ from tests.channel import CARD, USER, Channel
 from tests.conftest import MakeApp
 from tests.servers.process import required
 from tests.servers.redis import RedisServer, install
-from tests.transport.wire import (
-    TOLERANCE,
-    Peer,
-    answering,
-    peer,
-    read_request,
-    reply,
-    session,
-    silent_port,
-    within,
-)
+from tests.stopwatch import TOLERANCE, within
+from tests.transport.wire import Peer, answering, peer, read_request, reply, session, silent_port
 
 MENU = b'{"menu": "a long one"}'
 NEW_MENU = b'{"menu": "another"}'

@@ -11,7 +11,8 @@ import pytest
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport import session as transport_module
 from levelup_ov.transport.session import Reply, Transport
-from tests.transport.wire import Peer, answering, closed_port, peer, read_request, reply, session, silent_port, within
+from tests.stopwatch import within
+from tests.transport.wire import Peer, answering, closed_port, peer, read_request, reply, session, silent_port
 
 
 def test_one_connection_serves_one_call_after_another() -> None:

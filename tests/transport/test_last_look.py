@@ -17,8 +17,9 @@ from levelup_ov.errors import Unanswered
 from levelup_ov.transport import connections, net
 from levelup_ov.transport import session as transport_module
 from levelup_ov.transport.session import Transport
+from tests.stopwatch import within
 from tests.transport.certificates import Authority
-from tests.transport.wire import DROP, Peer, answering, closed_port, peer, read_request, reply, session, within
+from tests.transport.wire import DROP, Peer, answering, closed_port, peer, read_request, reply, session
 
 pytestmark = pytest.mark.rule("SUB-2", "SUB-5")
 

@@ -12,7 +12,8 @@ import pytest
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport import session as transport_module
 from levelup_ov.transport.session import ATTEMPTS, Reply
-from tests.transport.wire import DROP, Peer, answering, closed_port, peer, reply, session, within
+from tests.stopwatch import within
+from tests.transport.wire import DROP, Peer, answering, closed_port, peer, reply, session
 
 BUSY = reply(status=503)
 

@@ -11,7 +11,8 @@ import pytest
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport import session as transport_module
 from levelup_ov.transport.session import Transport
-from tests.transport.wire import Peer, answering, dripping, peer, read_request, reply, session, silent_port, within
+from tests.stopwatch import within
+from tests.transport.wire import Peer, answering, dripping, peer, read_request, reply, session, silent_port
 
 pytestmark = pytest.mark.rule("SUB-6")
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 from levelup_ov.errors import Refused
@@ -16,8 +16,6 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import LastLook, Placement
 from levelup_ov.transport.session import Reply, Session, Transport
 
-TOLERANCE = 0.25
-"""Seconds by which an exchange may overrun its deadline."""
 DROP = b""
 """In a script of answers: close the connection without a word."""
 
@@ -216,11 +214,3 @@ def silent_port() -> Iterator[int]:
             filler.connect_ex(listener.getsockname())
         sleep(0.05)
         yield listener.getsockname()[1]
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """What runs in the block ends after ``seconds``, give or take, and no later than :data:`TOLERANCE` more."""
-    started = monotonic()
-    yield
-    assert monotonic() - started <= seconds + TOLERANCE
