@@ -112,6 +112,7 @@ class FftpAdapter(Adapter):
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
         "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),
+        "currency": Setting("ISO 4217 code of the currency that prices are in", default="USD"),
     }
 
     def list_locations(self, session: Session) -> Sequence[Location]:
@@ -121,7 +122,7 @@ class FftpAdapter(Adapter):
         return [Location(LOCATION_ID, name, street_address=address, time_zone=self.account.time_zone)]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        menu = _ask_menu(session)
+        menu = self._menu(session)
         categories: dict[str, list[MenuItem]] = {}
         groups: list[OptionGroup] = []
         for item in menu.each("items"):
@@ -144,7 +145,7 @@ class FftpAdapter(Adapter):
             tip=None,
             charged=None if order.merchant_funded_discount else total,
             merchant_funded_discount=order.merchant_funded_discount,
-            ready=Ready(_ready_at(order, session)),
+            ready=Ready(self._ready_at(order, session)),
             cart={"validated": Secret(json.dumps({"total": total}))},
         )
 
@@ -152,7 +153,7 @@ class FftpAdapter(Adapter):
         # Lists nothing, but needs the right token: an order that cannot be marked as paid must not be placed.
         session.get("/fftp/v1/orders", params={"status": "none"}, headers=self._admin())
         if order.ready_window is not None:
-            order.check_ready(_ready_at(order, session))
+            order.check_ready(self._ready_at(order, session))
         validated = order.cart.get("validated")
         total = json.loads(validated.reveal())["total"] if isinstance(validated, Secret) else _price(order, session)
         reference = order.reference or uuid4().hex
@@ -216,6 +217,19 @@ class FftpAdapter(Adapter):
         if reply.status == 404 and reply.json() == {"detail": "order not found"}:
             return NotFound("order_refused", "order not found")
         return None
+
+    def _menu(self, session: Session) -> JSONObject:
+        """The menu as FFTP has it; nothing is converted from another currency."""
+        menu = session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).object()
+        currency = self.account.setting("currency") or "USD"
+        if (own := menu.text("currency", currency)) != currency:
+            raise broken_protocol(f"the restaurant's prices are in {own}; the account's currency is {currency}")
+        return menu
+
+    def _ready_at(self, order: Order, session: Session) -> datetime:
+        """When FFTP says that every order is ready."""
+        with reading():
+            return in_minutes(self._menu(session).integer("default_prep_minutes"), order.received_at)
 
     def _admin(self) -> Mapping[str, str]:
         return {"x-admin-token": self.account.setting("admin_token")}
@@ -322,21 +336,11 @@ def _check_total(refusal: PriceDiffers, total: int) -> None:
         raise broken_protocol(words)
 
 
-def _ask_menu(session: Session) -> JSONObject:
-    return session.get("/fftp/v1/menu", cache_for=MENU_TTL, check=_check_menu).object()
-
-
 def _check_menu(menu: JSONObject) -> None:
     menu.text("restaurant_name")
     menu.integer("default_prep_minutes")
     for item in menu.each("items"):
         _menu_item(item, _option_groups(item))
-
-
-def _ready_at(order: Order, session: Session) -> datetime:
-    """When FFTP says that every order is ready."""
-    with reading():
-        return in_minutes(_ask_menu(session).integer("default_prep_minutes"), order.received_at)
 
 
 def _menu_item(item: JSONObject, groups: Sequence[OptionGroup]) -> MenuItem:

@@ -109,6 +109,7 @@ class ToastAdapter(Adapter):
         "dining_option": Setting("GUID of the takeout dining option: one for all, or one each", required=True),
         "payment_type": Setting("GUID of the alternate payment type for LevelUp: one for all, or each", required=True),
         "discount": Setting("GUID of an open amount check discount, for merchant-funded ones: one for all, or each"),
+        "currency": Setting("ISO 4217 code of the currency that prices are in", default="USD"),
         "menus_version": Setting("v3 for ordering partners, v2 for other clients", default="v3"),
     }
 
@@ -118,6 +119,7 @@ class ToastAdapter(Adapter):
         self._own = {name: _each(account, name) for name in ("dining_option", "payment_type", "discount")}
         if account.setting("menus_version") not in ("", "v2", "v3"):
             raise ValueError("menus_version must be v2 or v3")
+        self._currency = account.setting("currency") or "USD"
         self._login = Login(self._log_in)
         self._unread: frozenset[str] = frozenset()
 
@@ -210,7 +212,7 @@ class ToastAdapter(Adapter):
         path = f"/restaurants/v1/restaurants/{quote(guid, safe='')}"
 
         def check(restaurant: JSONObject) -> None:
-            read_location(guid, restaurant)
+            read_location(guid, restaurant, self._currency)
             takes_notes(restaurant)
 
         return self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).object()
@@ -220,7 +222,7 @@ class ToastAdapter(Adapter):
 
     def _location(self, guid: str, session: Session) -> Location:
         try:
-            return read_location(guid, self._restaurant(guid, session))
+            return read_location(guid, self._restaurant(guid, session), self._currency)
         except NotFound:
             return Location(guid, guid, active=False, terminated=True, fulfills_pickups=False)
 

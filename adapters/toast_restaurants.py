@@ -40,13 +40,14 @@ _REGIONS = {"USD": "US", "CAD": "CA", "EUR": "IE", "GBP": "GB", "AUD": "AU"}
 _DAYS = {day.upper(): day for day in WEEKDAYS}
 
 
-def read_location(guid: str, restaurant: JSONObject) -> Location:
-    """LOC-1. An archived restaurant is terminated."""
+def read_location(guid: str, restaurant: JSONObject, currency: str) -> Location:
+    """LOC-1. An archived restaurant is terminated, and one with prices in another currency is not active."""
     general, place = restaurant.member("general"), restaurant.member("location")
     names = (general.text("name"), general.text("locationName", ""))
     archived = general.boolean("archived", False)
+    active = not archived and general.text("currencyCode", currency) == currency
     return Location(
-        guid, " - ".join(name for name in names if name), active=not archived, terminated=archived,
+        guid, " - ".join(name for name in names if name), active=active, terminated=archived,
         fulfills_pickups=not archived,
         street_address=place.text("address1", None), extended_address=place.text("address2", None),
         locality=place.text("city", None), postal_code=place.text("zipCode", None),

@@ -102,7 +102,11 @@ class AccountsFile:
         try:
             adapter_class = self._registry.adapter_class(provider)
         except RegistryError as error:
-            self._found.add(f"{where}.provider", clean(str(error)), "repair or remove the adapter")
+            words = clean(str(error))
+            if any(words in mistake for mistake in self._found.found):
+                self._found.add(f"{where}.provider", f"adapter {provider!r} cannot be used", "see LEVELUP_OV_ADAPTERS")
+            else:
+                self._found.add(f"{where}.provider", words, "repair or remove the adapter")
             return None
         settings = self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class)
         account = Account(

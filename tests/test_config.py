@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import shutil
@@ -16,11 +18,12 @@ import pytest
 
 from levelup_ov.adapter import Account
 from levelup_ov.app import create_app
-from levelup_ov.config import DEVELOPMENT_API_KEY, VARIABLES, ConfigError, Settings, load_settings, new_secret_key
+from levelup_ov.config import DEVELOPMENT_API_KEY, VARIABLES, ConfigError, Settings, load_settings
 from levelup_ov.domain.secret import Secret
 
 ROOT = Path(__file__).parents[1]
-KEY = new_secret_key()
+KEY = base64.urlsafe_b64encode(hashlib.sha256(b"tests").digest()).decode()
+"""The same in every process: it is part of the names of tests."""
 API_KEY = "canary-api-key-of-the-channel"
 PROVIDER_KEY = "canary-key-of-the-provider"
 ACCOUNTS = """

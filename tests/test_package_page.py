@@ -40,7 +40,7 @@ class Workshop(Shell):
         (checkout / ".cache").symlink_to(ROOT / ".cache")
         super().__init__(directory / "empty", {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(Path.home()),
-            "LEVELUP_OV": str(checkout), "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "LEVELUP_OV": str(checkout), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1",
         })  # fmt: skip
 
 

@@ -165,6 +165,14 @@ def distribute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
         (ADAPTER.format(version=INTERFACE_VERSION - 1), "install a release of acme 1.2 that was built for"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero: repair acme 1.2"),
         ("raise SystemExit(3)", "cannot be imported: SystemExit: 3: repair acme 1.2, or uninstall it"),
+        (
+            ADAPTER.format(version=INTERFACE_VERSION).replace("tenders", "tender"),
+            "tenders must say what orders are paid",
+        ),
+        (
+            ADAPTER.format(version=0).replace("interface_version", "version"),
+            "does not say which interface it was built",
+        ),
         ("Shop = 17", "is not a subclass of levelup_ov.adapter.Adapter: correct acme 1.2"),
         ("", "has no attribute 'Shop': repair acme 1.2"),
         ("import no_such_library", "No module named 'no_such_library': repair acme 1.2"),
@@ -188,6 +196,17 @@ def test_a_distribution_without_metadata_stops_nothing(distribute: Callable[...,
     distribute("broken", "1 / 0", "")
     assert "sandbox" in Registry().names
     assert "adapter 'shop'" in refused("shop", load="shop")
+
+
+def test_a_broken_adapter_is_explained_once(distribute: Callable[..., None], tmp_path: Path) -> None:
+    distribute("acme", "1 / 0")
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text("".join(f'[accounts.{name}]\nprovider = "shop"\nname = "Shop"\n' for name in ("one", "two")))
+    environ = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_ACCOUNTS": str(accounts), "LEVELUP_OV_ADAPTERS": "shop"}
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ)
+    assert str(caught.value).count("ZeroDivisionError") == 1
+    assert str(caught.value).count("adapter 'shop' cannot be used; see LEVELUP_OV_ADAPTERS") == 2
 
 
 def test_an_installed_adapter_that_is_not_enabled_is_offered(distribute: Callable[..., None], tmp_path: Path) -> None:

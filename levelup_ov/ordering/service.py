@@ -60,6 +60,7 @@ class RequestContext:
     """The facts that are logged about one request; ``calls`` are the calls to the provider.
 
     ``expected_charge``: the cents that the provider was asked to charge for a newly placed order, if known.
+    ``reserve``: the seconds of the deadline that calls to the provider leave for the ledger.
     """
 
     deadline: Deadline
@@ -70,6 +71,7 @@ class RequestContext:
     replayed: bool = False
     expected_charge: int | None = None
     calls: list[Call] = field(default_factory=list)
+    reserve: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ class Service:
 
         :raises Failure: why the order was not placed, or that the outcome is unknown.
         """
+        context.reserve = self.submissions.settling_time
         adapter = self._account_of(location_id, context)
         key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
 
@@ -478,7 +481,7 @@ class Service:
             base_url=adapter.base_url,
             headers=adapter.headers(),
             error_from=adapter.error_from,
-            deadline=context.deadline,
+            deadline=context.deadline.before(context.reserve),
             calls=context.calls,
             own=own,
             placement=attempt.placement if attempt else None,

@@ -39,7 +39,7 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import LastLook, Placement
 
 SETTLING_TIME = 0.8
-"""Seconds that the ledger may take to record an outcome after the deadline."""
+"""Seconds of the deadline that are left to record an outcome; a twentieth of a short one."""
 PROMPT = 1.0
 """A provider that answers "no such order" within this many seconds is awake."""
 CONFIRMED_AFTER = 1.0
@@ -204,6 +204,7 @@ class Submissions:
     def __init__(self, ledger: Ledger, *, deadline: float, grace: float, claims: int = 64) -> None:
         self.ledger = ledger
         self._claiming = threading.BoundedSemaphore(claims)
+        self.settling_time = min(SETTLING_TIME, deadline / 20)
         self._deadline = timedelta(seconds=deadline)
         self._lease = timedelta(seconds=deadline + grace)
         self._grace = timedelta(seconds=grace)
@@ -467,9 +468,9 @@ class Submissions:
             refused = isinstance(error, Refused) and error.proof
             if not attempt.order_may_stand or refused:
                 ended = _ended(error, attempt)
-                _quietly(lambda: self.ledger.fail(id, ended))
+                self._quietly(lambda: self.ledger.fail(id, ended))
                 raise
-            _quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
+            self._quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
                 "outcome_unknown",
                 extra={
@@ -481,7 +482,7 @@ class Submissions:
             )
             raise outcome_unknown("no answer of the provider proves whether the order exists") from None
         try:
-            with limits.extended(SETTLING_TIME):
+            with limits.extended(self.settling_time):
                 owned.settle(lambda: self._record(id, settlement))
         except Superseded as superseded:
             self._report_superseded(superseded, facts, settlement)
@@ -492,6 +493,14 @@ class Submissions:
             log.error("placed_but_not_recorded", extra={**facts, **_order(settlement.placed)})
         self._check_order(id, settlement.placed, facts)
         return settlement
+
+    def _quietly(self, settle: Callable[[], None]) -> None:
+        """Settle if possible. Otherwise the lease resolves it later; the original failure matters more."""
+        try:
+            with limits.extended(self.settling_time):
+                settle()
+        except (Superseded, LedgerUnavailable) as error:
+            log.warning("submission_not_settled", extra={"cause": type(error).__name__})
 
     def _report_superseded(self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement) -> None:
         """Report an order that was placed, but no longer belongs to this submission."""
@@ -524,7 +533,7 @@ class Submissions:
             log.error("charge_mismatch", extra={**facts, **_order(placed)})
         if placed.duplicates:
             _report("two_orders_for_one_submission", {**facts, **_order(placed)})
-            _quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
+            self._quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
@@ -551,15 +560,6 @@ def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
 def in_progress() -> Failure:
     """The failure of a submission that somebody is placing."""
     return Failure("submission_in_progress", "the same submission is being placed right now", retry_after=1)
-
-
-def _quietly(settle: Callable[[], None]) -> None:
-    """Settle if possible. Otherwise the lease resolves it later; the original failure matters more."""
-    try:
-        with limits.extended(SETTLING_TIME):
-            settle()
-    except (Superseded, LedgerUnavailable) as error:
-        log.warning("submission_not_settled", extra={"cause": type(error).__name__})
 
 
 def _report(finding: Finding, facts: Mapping[str, Any]) -> None:

@@ -106,7 +106,7 @@ class Bench:
         *,
         order: Order | None = None,
         fault: Fault | None = None,
-        seconds: float = 10.0,
+        seconds: float = 30.0,
         own: bool = False,
         adapter: Adapter | None = None,
         beside: bool = False,
@@ -144,7 +144,7 @@ class Bench:
         run.seconds = net.now() - began
         return run
 
-    def validate(self, order: Order, fault: Fault | None = None, seconds: float = 10.0, **how: Any) -> Run:
+    def validate(self, order: Order, fault: Fault | None = None, seconds: float = 30.0, **how: Any) -> Run:
         """One validation; ``how`` as in :meth:`do`."""
         return self.do(
             lambda adapter, session: adapter.validate_order(order, session),
@@ -152,7 +152,7 @@ class Bench:
         )  # fmt: skip
 
     def submit(
-        self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 10.0, **how: Any
+        self, order: Order, tender: Tender, fault: Fault | None = None, seconds: float = 30.0, **how: Any
     ) -> Run:
         """One submission; ``how`` as in :meth:`do`."""
         return self.do(

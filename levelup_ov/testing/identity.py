@@ -21,7 +21,7 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.testing.changes import changes
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.outcomes import Step, at_step, call_of, check_placed, record, with_status
-from levelup_ov.testing.provider import Sample
+from levelup_ov.testing.provider import Refusal, Sample
 from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player
 
@@ -170,6 +170,56 @@ class Echoes:
         assert again.failure is None, (
             f"META-3: a guest is refused because another guest used the same cart before: {again.failure!r}"
         )
+
+    @pytest.mark.rule("SUB-8", "META-3", "META-11")
+    def test_the_answer_to_another_guests_validation(self, bench: Bench, sample: Sample) -> None:
+        """Two guests validate the same items, and one gets the other's answer."""
+        bench.needs_reactions()
+        theirs = bench.validate(bench.order(sample, user=STRANGER))
+        theirs.answer
+        ours = bench.order(sample)
+        mixed_up = bench.validate(ours, Player(theirs.exchanges))
+        if mixed_up.failure is not None:
+            return  # it was noticed
+        quote: Quote = mixed_up.value
+        account = quote.customer_account or ours.customer_account
+        members = {"cart": quote.cart, "customer_account": account, "user": ours.user}
+        run = bench.submit(bench.order(sample, **members), sample.tender)
+        if run.failure is not None:
+            return  # it was noticed now
+        held = bench.content(run.answer.provider_order_id)
+        if held is None:
+            pytest.skip("it is not known whose order the provider placed: give Provider.orders with the guest's name")
+        found = [name for name in (STRANGER.email, STRANGER.phone, STRANGER.name) if name and name in "\n".join(held)]
+        assert not found, (
+            f"SUB-8: the answer to another guest's validation is believed, and their cart is ordered, for {found[0]}: "
+            "compare whose cart the provider's answer is, or name the guest again when the order is placed"
+        )
+
+    @pytest.mark.rule("SUB-5", "SUB-8")
+    def test_a_refusal_of_something_else_proves_no_absence(
+        self, bench: Bench, sample: Sample, refusal: Refusal
+    ) -> None:
+        """The provider answers a look-up as it refuses an order."""
+        bench.needs_reactions()
+        if bench.provider.adapter.recovery != "look_up":
+            pytest.skip("the adapter declares recovery = 'replay'")
+        refused = bench.submit(bench.order(refusal.sample), refusal.sample.tender)
+        answers = [exchange.answer for exchange in refused.exchanges if exchange.answer is not None]
+        if refused.failure is None or not answers:
+            pytest.skip("the adapter refuses this order by itself")
+        placed, _ = record(bench, sample, submitting=True)
+        trace, key = placed.traces[-1] if placed.traces else None, ("found", sample)
+        if key not in bench.provider.kept:
+            bench.provider.kept[key] = bench.find(placed.order, trace)
+        found: Run = bench.provider.kept[key]
+        found.answer
+        for number, exchange in enumerate(found.exchanges):
+            run = bench.find(placed.order, trace, at_step(found, number, answering(answers[-1])))
+            assert run.failure is not None or run.value is not None, (
+                f"SUB-5: the answer to {call_of(Step(number, exchange, False))} is the refusal of another request "
+                f"({refused.failure}), and the look-up says that there is no order"
+            )
 
     @pytest.mark.rule("SUB-10")
     def test_a_fence_refuses_what_comes_late(self, bench: Bench, sample: Sample) -> None:

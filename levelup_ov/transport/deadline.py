@@ -13,6 +13,12 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.at = net.now() + seconds
 
+    def before(self, seconds: float) -> Deadline:
+        """A point in time ``seconds`` earlier."""
+        earlier = Deadline(0.0)
+        earlier.at = self.at - seconds
+        return earlier
+
     def remaining(self) -> float:
         """Seconds left; negative once it has passed."""
         return self.at - net.now()

@@ -74,7 +74,7 @@ def limited(tmp_path: Path) -> Iterator[Limited]:
 
 @pytest.mark.rule("SUB-2", "ERR-2")
 def test_submissions_resume_when_the_ledger_can_be_written(limited: Limited) -> None:
-    placed = limited.submit("before")
+    placed = limited.insist("before")
     with limited.files_up_to(0):
         calls = len(limited.proxy.calls)
         answer = limited.submit("refused")
@@ -92,7 +92,7 @@ def test_submissions_resume_when_the_ledger_can_be_written(limited: Limited) -> 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
 def test_a_disk_that_fills_up_costs_no_order_and_makes_no_second(limited: Limited) -> None:
-    limited.submit("first")
+    limited.insist("first")
     log = limited.directory / "ledger.db-wal"
     keys = [f"key-{number}" for number in range(12)]
     with limited.files_up_to(log.stat().st_size + 100_000):

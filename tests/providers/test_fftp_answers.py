@@ -393,6 +393,30 @@ def test_what_has_no_price_in_cents_is_left_out(
     assert [reason.rpartition("item_provider_id=")[2].split()[0] for reason in menu.left_out[1:]] == ["tea"]
 
 
+@pytest.mark.rule("MONEY-1", "ERR-3")
+def test_prices_in_another_currency_are_not_taken_for_ours(fftp: responses.RequestsMock, session: Session) -> None:
+    menu = {"restaurant_name": "Boston Deli", "currency": "EUR", "default_prep_minutes": 20, "items": [item()]}
+    fftp.get(MENU, json=menu)
+    fftp.post(ORDERS, status=409, json=PRICED)
+
+    for call in (lambda: ADAPTER.show_menu(MAIN, session), lambda: ADAPTER.validate_order(order(), session)):
+        with pytest.raises(Unanswered, match="prices are in EUR; the account's currency is USD"):
+            call()
+
+
+@pytest.mark.rule("MENU-6", "ITEM-7")
+def test_an_item_whose_choice_cannot_be_made_is_left_out(fftp: responses.RequestsMock, session: Session) -> None:
+    """No option of a required group is left, or none that a menu can express."""
+    cups = {**group("cup", {"id": "own", "name": "Own cup", "price_delta_cents": -20}), "required": True}
+    items = [item(), item(id="tea", modifiers=[cups]), item(id="cola", modifiers=[{**group("ice"), "required": True}])]
+    fftp.get(MENU, json={"restaurant_name": "Boston Deli", "default_prep_minutes": 20, "items": items})
+
+    menu = orderable(ADAPTER.show_menu(MAIN, session))
+
+    assert [each.provider_id for category in menu.categories for each in category.items] == ["soda"]
+    assert menu.option_groups == ()
+
+
 @pytest.mark.rule("TIME-11", "META-5")
 @pytest.mark.parametrize("minutes, refused", [(20, False), (75, False), (90, True)])
 def test_minutes_that_nobody_was_shown_are_refused(

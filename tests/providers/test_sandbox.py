@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import pytz
 
-from adapters.sandbox import CODES, Cart, SandboxAdapter
+from adapters.sandbox import CODES, Cart, SandboxAdapter, _read_menu
 from levelup_ov.adapter import Account
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import check
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
+from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Quote
 from levelup_ov.domain.ready_time import available_at, to_wire
 from levelup_ov.domain.secret import Secret
@@ -135,6 +136,21 @@ def test_the_menu_in_our_terms_holds_together(bench):
     assert menu.special_instructions_character_limit == 250
     assert menu.updated_at == datetime(2026, 11, 1, tzinfo=timezone.utc)
     assert [heading.category_group for heading in menu.categories] == ["food", "food", "drinks-sweets", "drinks-sweets"]
+
+
+@pytest.mark.rule("MENU-6", "ITEM-7")
+def test_an_item_whose_choice_cannot_be_made_is_left_out(bench):
+    answer = bench.new_session().get("/v1/locations/congress/menu").object()
+    dishes = [dish for heading in answer.member("menu").each("headings") for dish in heading.each("dishes")]
+    (burger,) = [dish for dish in dishes if dish.text("id") == "burger"]
+    (side,) = [group for group in burger.each("groups") if group.text("id") == "side"]
+    side.value["least"] = side.value["most"] = 9
+
+    menu = orderable(_read_menu(answer))
+
+    assert "burger" not in {item.provider_id for category in menu.categories for item in category.items}
+    assert "sandwich" in {item.provider_id for category in menu.categories for item in category.items}
+    assert check(menu) == ()
 
 
 @pytest.mark.rule("ITEM-7", "MENU-5")

@@ -26,7 +26,9 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
     account = Account("diner", "sandbox", "Sandbox Diner", {"api_key": Secret("canary-key")})
     kitchen = sqlite3.connect(database)
     transport = Transport(pool_size=1, in_process={"sandbox.internal": engine})
-    yield Provider(SandboxAdapter, account, transport, lambda: kitchen.execute("SELECT id FROM orders").fetchall())
+    yield Provider(
+        SandboxAdapter, account, transport, lambda: kitchen.execute("SELECT id, details FROM orders").fetchall()
+    )
     kitchen.close()
     engine.extensions["sandbox"].store.close()
 

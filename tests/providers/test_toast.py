@@ -143,6 +143,18 @@ def test_a_removed_restaurant_is_terminated_and_hides_no_other(toast: ToastServe
     ]
 
 
+@pytest.mark.rule("LOC-1", "MONEY-1")
+def test_a_restaurant_with_another_currency_is_not_active(toast: ToastServer) -> None:
+    toast.restaurants[CAMBRIDGE]["general"]["currencyCode"] = "CAD"
+
+    def active(**settings: str) -> list[bool]:
+        bench = Bench(toast, **settings)
+        return [place.active for place in bench.adapter.list_locations(bench.session)]
+
+    assert active() == [True, False]
+    assert active(currency="CAD") == [False, True]
+
+
 def test_settings_for_each_restaurant_are_given_in_their_order(toast: ToastServer) -> None:
     bench = Bench(toast, dining_option=f"no-such-option, {TAKEOUT}")
 
@@ -246,6 +258,11 @@ BROKEN_MENUS: dict[str, tuple[Any, str]] = {
 }
 
 LEFT_OUT: dict[str, tuple[Any, str, str]] = {
+    "more choices than options": (
+        lambda menus: menus["modifierGroupReferences"]["1"].update(minSelections=5, maxSelections=9),
+        "item needs choices",
+        "lunch:mains:burger",
+    ),
     "open price": (
         lambda menus: burger_of(menus).update(pricingStrategy="OPEN_PRICE", price=None),
         "price by the strategy OPEN_PRICE can't be represented item_provider_id=lunch:mains:burger",

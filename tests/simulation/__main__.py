@@ -2,13 +2,14 @@
 
 With ``--checkout``: of web checkout, LevelUp's platform in the world too. With ``--story``: the one trial of SEED,
 told. With ``--mutants [NAME ...]``: for each, trials until it is found, N at
-the most.
+the most. ``--kinds``: how many trials met each kind of fault, and what guests were told, as tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping
 
 from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument("seed")
     parser.add_argument("--checkout", action="store_true", help="of web checkout, with LevelUp in the world")
     parser.add_argument("--story", action="store_true")
+    parser.add_argument("--kinds", action="store_true")
     parser.add_argument("--mutants", nargs="*", choices=[*MUTANTS, *CHECKOUT_MUTANTS])
     given = parser.parse_args()
     kind, mutants = (CHECKOUT, CHECKOUT_MUTANTS) if given.checkout else (ORDERING, MUTANTS)
@@ -34,10 +36,13 @@ def main() -> int:
         if given.story:
             print(story(given.seed, things, kind))
             return 0
-        report = run(_seeds(given.trials, given.seed), things, kind, tell=_tell)
+        report = run(_seeds(given.trials, given.seed), things, kind, tell=_tell, show=_show_progress)
     finally:
         things.close()
     _show(report)
+    if given.kinds:
+        _show_counts("trials that met", report.met)
+        _show_counts("answers", report.told)
     return 1 if report.failures else 0
 
 
@@ -51,9 +56,17 @@ def _tell(seed: str, kind: str, words: str) -> None:
 
 def _show(report: Report) -> None:
     print(f"{report.trials} trials, {report.trials / report.seconds:.0f} a second of one core, {report.orders} orders")
-    print("met:", ", ".join(f"{name} {count}" for name, count in report.met.most_common()))
-    print("told:", ", ".join(f"{name} {count}" for name, count in report.told.most_common()))
     print(f"{len(report.failures)} failures")
+
+
+def _show_progress(report: Report) -> None:
+    print(f"... {report.trials + 1} trials, {len(report.failures)} failures", flush=True)
+
+
+def _show_counts(what: str, counts: Counter[str]) -> None:
+    print(f"\n{what:32} {'number':>9}")
+    for name, count in sorted(counts.items()):
+        print(f"{name:32} {count:>9}")
 
 
 def _mutants(mutants: Mapping[str, Mutant], trials: int, seed: str, things: Things, kind: Kind, *, tells: bool) -> int:

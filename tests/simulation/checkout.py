@@ -68,6 +68,8 @@ class Diner:
     quantity: int
     connections: list[str] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    orders: dict[str, tuple[CheckoutOrder, Delivery | None]] = field(default_factory=dict)
+    """What was sent under each key."""
 
     @property
     def user(self) -> User:
@@ -98,6 +100,7 @@ class CheckoutWorld(World):
         self.frozen_levelup = 0.0
         self.checkouts: dict[str, tuple[Service, Checkout]] = {}
         self.cases: list[str] = []
+        self.cases_in_vain: list[str] = []
         self._told: set[str] = set()
         self._trouble = []
         for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
@@ -131,7 +134,11 @@ class CheckoutWorld(World):
         elif what == "refused and then":
             # The provider refuses the meal, so that the charge has to go back.
             self.planned += [("order", "sold out", 0)]
-            self._make(dice.choice(("refund", "refund", "read", "frozen LevelUp", "killed")), 0)
+            then = dice.choice(("for good", "for good", "refund", "read", "frozen LevelUp", "killed", "frozen host"))
+            if then == "for good":
+                self.planned += [("refund", dice.choice(levelup.REFUSING), 0)]
+            else:
+                self._make(then, 0)
         else:
             self._make(what, skip)
 
@@ -293,7 +300,7 @@ class CheckoutWorld(World):
                 key = f"key-{diner.name}-{attempt}"
 
     def _pay(self, diner: Diner, key: str, dice: Random, gone: bool) -> Told | None:
-        order, delivery = self._order(diner)
+        order, delivery = diner.orders.setdefault(key, self._order(diner))
         last = None
         for tries in range(20):
             impatient = gone or dice.random() < 0.1
@@ -347,11 +354,15 @@ class CheckoutWorld(World):
 
     def _operator(self) -> None:
         """Run the command each minute or so while something is open, then each time something is due."""
-        kernel = self.kernel
+        kernel, asked = self.kernel, False
         while kernel.now < LAST_LOOK:
             kernel.wait(61.0)
             self.ask("A", self._reconcile, 3600.0)
             if self._is_settled():
+                if not asked:
+                    asked = True
+                    self._ask_again()
+                    continue
                 due = [order.look_at for order in self.orders() if order.state == "not_charged" and order.look_at]
                 if not due:
                     return
@@ -359,6 +370,15 @@ class CheckoutWorld(World):
             elif kernel.now > 2 * CLIENTS_END:
                 self._settle()
                 kernel.wait(600.0)
+
+    def _ask_again(self) -> None:
+        """Whoever does not know what became of an order asks once more, when all is well."""
+        for diner in self.diners:
+            last = {told.key: told for told in diner.told if told.asked == "charge"}
+            for key in [key for key, told in last.items() if not told.is_final]:
+                order, delivery = diner.orders[key]
+                self._say(diner, "charge", key, self.dice, 60.0, lambda it, order=order, delivery=delivery, key=key:
+                          it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
 
     def _reconcile(self, checkout: Checkout) -> None:
         """What ``checkout reconcile`` does."""
@@ -381,6 +401,8 @@ class CheckoutWorld(World):
         for order in [each for each in self.orders() if each.operator_case]:
             kind = case_of(order)["kind"]
             self.cases.append(kind)
+            if kind == "not_connected" and self._is_connected_anew(order):
+                self.cases_in_vain.append(order.id)
             made = self.levelup.charge_of(order.proposed_uuid)
             found = made.uuid if made is not None and made.standing and order.uuid is None else None
             if made is not None and made.standing and found is None:
@@ -391,6 +413,15 @@ class CheckoutWorld(World):
 
     def told(self) -> list[str]:
         return [each.code or (each.order.state if each.order else "") for diner in self.diners for each in diner.told]
+
+    def _is_connected_anew(self, order: StoredOrder) -> bool:
+        """Whether the user of an order has another connection, and LevelUp has told that it is the same person."""
+        known = {each.id: each for each in self.connected()}
+        old = known.get(order.user)
+        return old is not None and any(
+            each.levelup_id is not None and each.levelup_id == old.levelup_id and each.state == "connected"
+            for each in known.values() if each.kind == "user" and each.id != old.id
+        )  # fmt: skip
 
     def _spawn_clients(self) -> None:
         for diner in self.diners:

@@ -35,6 +35,8 @@ def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
         for told in diner.told:
             yield from _truth(world, diner, told)
         yield from _balance(world, diner, orders)
+    for id in world.cases_in_vain:
+        yield NEEDLESS, f"{id} waits for somebody who is connected anew"
     if world.cases and not PERSON & set(world.met):
         yield NEEDLESS, f"a person had to settle {', '.join(world.cases)}"
 

@@ -8,16 +8,14 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from levelup_ov.checkout import charges, client, deliveries, orders, refunds
+from levelup_ov.checkout import charges, client, deliveries, refunds
 from levelup_ov.checkout.charges import Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.errors import Unanswered
-from levelup_ov.ordering.submissions import Disproved
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
 from tests.simulation.mutants import Mutant, _all, _always_kept, _nothing, _shared, patch
@@ -123,18 +121,6 @@ def impossible_is_pending() -> AbstractContextManager[object]:
     return patch(refunds, "refund_refusal", lambda *_: None)
 
 
-def refused_for_good_is_told_as_unrefunded() -> AbstractContextManager[object]:
-    """The site is told that its refund was refused, though an earlier attempt may still arrive."""
-    return patch(refunds.Refunds, "_undone", _untimely)
-
-
-_undone = Refunds._undone
-
-
-def _untimely(self: Refunds, order: StoredOrder, failure: Any, before: StoredOrder) -> Any:
-    return _undone(self, order, failure, replace(before, sent=None))
-
-
 def cooked_after_refund() -> AbstractContextManager[object]:
     """Nobody looks whether the charge is still held before the meal is placed."""
     return patch(Leases, "still_ours", lambda *_: True)
@@ -170,11 +156,6 @@ def unknown_is_not_charged() -> AbstractContextManager[object]:
 _find = Charges.find
 
 
-def kept_for_nobody() -> AbstractContextManager[object]:
-    """A charge that is found when nobody waits for it any more is kept."""
-    return patch(Orders, "_is_too_old", lambda *_: False)
-
-
 def identity_untold() -> AbstractContextManager[object]:
     """Only the connection that began an order can settle it."""
 
@@ -184,27 +165,9 @@ def identity_untold() -> AbstractContextManager[object]:
     return patch(Connections, "access_again", access_again)
 
 
-def identity_unasked() -> AbstractContextManager[object]:
-    """Whose a token is stays unknown where its answer does not tell."""
-    return patch(Connections, "_whose", lambda *_: None)
-
-
 def dead_tokens_unnoticed() -> AbstractContextManager[object]:
     """A connection whose token LevelUp takes no more is still connected."""
     return patch(Connections, "token_refused", _nothing)
-
-
-def settled_charges_again() -> AbstractContextManager[object]:
-    """The key of what a person has settled is free again."""
-
-    def find(self: Charges, order: StoredOrder | None, context: Any) -> Any:
-        return None if order is not None and order.state == "settled" else _find(self, order, context)
-
-    return _all(patch(Charges, "find", find), patch(orders, "settlement", _disproved))
-
-
-def _disproved(*_: Any) -> Any:
-    raise Disproved
 
 
 CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
@@ -212,9 +175,8 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     for each in (
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
         no_lease, history_once, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
-        parts_are_wholes, impossible_is_pending, refused_for_good_is_told_as_unrefunded, cooked_after_refund,
-        refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged, kept_for_nobody, identity_untold,
-        identity_unasked, dead_tokens_unnoticed, settled_charges_again,
+        parts_are_wholes, impossible_is_pending, cooked_after_refund,
+        refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged, identity_untold, dead_tokens_unnoticed,
     )
 }  # fmt: skip
 CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")

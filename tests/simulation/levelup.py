@@ -400,5 +400,7 @@ PERSON = frozenset(
      "another amount", "another amount, lost"}
 )  # fmt: skip
 """What may leave a case for a person."""
+REFUSING = ("refused for good", "in part", "accepted", "delivered twice", "answered late")
+"""What a refund meets that is not simply made."""
 DECEIVING = ("proves nothing", "an early empty answer", "another's charge", "unauthorized", "answered late")
 """What makes a history look shorter than it is."""

@@ -70,13 +70,17 @@ def run(
     *,
     until_failure: bool = False,
     tell: Callable[[str, str, str], object] = lambda seed, kind, words: None,
+    show: Callable[[Report], object] = lambda report: None,
 ) -> Report:
-    """All these trials. ``tell`` hears of each failure at once."""
+    """All these trials. ``tell`` hears of each failure at once, ``show`` gets what came of them now and then."""
     report, began = Report(), _clock()
     with simulated(things), _collecting_seldom() as collect:
         for seed in seeds:
             if report.trials % 100 == 99:
                 collect()
+            if report.trials % 5000 == 4999:
+                report.seconds = _clock() - began
+                show(report)
             world, found = trial(seed, things, kind)
             report.trials += 1
             report.met.update(set(world.met))

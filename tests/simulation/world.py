@@ -52,7 +52,7 @@ HOSTS = ("A", "B")
 EPOCH = 1_800_000_000.0
 DEADLINE, GRACE = 25.0, 30.0
 """As they are shipped."""
-LATEST = DEADLINE + 3.0
+LATEST = DEADLINE + 0.2
 """Seconds after which every submission is answered."""
 CLIENTS_END = 400.0
 """Seconds after which no client tries again."""
@@ -70,6 +70,8 @@ EXPECTED = NOT_CONCLUSIVE | {
 }  # fmt: skip
 """What a guest may be told."""
 
+OF_NETWORK = ("now", "sleep", "resolve", "connect", "is_readable", "limit_sending", "reset")
+"""The functions of levelup_ov.transport.net that the network of a world takes the place of."""
 _real_time = time.time
 
 
@@ -686,6 +688,8 @@ class World:
     def run(self) -> None:
         """Let it all happen."""
         World.current, Lock.kernel = self, self.kernel
+        for name in OF_NETWORK:
+            setattr(net, name, getattr(self.network, name))
         random.seed(self.seed)
         self._begin()
         try:
@@ -810,20 +814,12 @@ def _wall_time() -> datetime:
     return datetime.fromtimestamp(_wall(), timezone.utc)
 
 
-def _of_network(name: str) -> Callable[..., Any]:
-    """What takes the place of a function of levelup_ov.transport.net."""
-    if name == "now":
-        return lambda: World.current.network.now()  # type: ignore[union-attr]
-    return lambda *arguments: getattr(World.current.network, name)(*arguments)  # type: ignore[union-attr]
-
-
 @contextmanager
 def simulated(things: Things) -> Iterator[None]:
-    """Have the product use the current world's network and clocks."""
-    names = ("now", "sleep", "resolve", "connect", "is_readable", "limit_sending", "reset")
+    """Have the product use the current world's network, which each world puts into place, and its clocks."""
     logging.disable(logging.CRITICAL)
     with (
-        mock.patch.multiple(net, **{name: _of_network(name) for name in names}),
+        mock.patch.multiple(net, **dict.fromkeys(OF_NETWORK)),
         mock.patch.object(session, "tls_context", things.tls),
         mock.patch.object(threading, "Lock", Lock),
         mock.patch.object(time, "time", _wall),

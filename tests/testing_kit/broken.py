@@ -270,6 +270,18 @@ class AnyCart(SandboxAdapter):
         return _place_order(cart, cart.total, order, tender, _Nameless(session))
 
 
+class LostForAbsent(SandboxAdapter):
+    """Whatever is refused is not there, it thinks."""
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        try:
+            return super().find_order(location, reference, trace, session)
+        except Refused:
+            return None
+
+
 class NoFence(SandboxAdapter):
     def fence_order(self, *_: Any) -> None:
         """Fences nothing."""
@@ -431,6 +443,8 @@ MISTAKES = (
     Mistake(AbsentByDefault, "test_a_look_up_believes_only_what_tells", "SUB-5"),
     Mistake(AnyRefusal, "test_a_refusal_in_a_form_that_nobody_documents", "SUB-5"),
     Mistake(AnyCart, "test_a_cart_stays_with_its_guest", "META-3"),
+    Mistake(AnyCart, "test_the_answer_to_another_guests_validation", "SUB-8"),
+    Mistake(LostForAbsent, "test_a_refusal_of_something_else_proves_no_absence", "SUB-5"),
     Mistake(NoFence, "test_a_fence_refuses_what_comes_late", "SUB-10"),
     Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
     Mistake(AlwaysFound, "test_an_order_that_never_went_out_is_not_placed", "SUB-5"),

@@ -27,7 +27,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
     account = Account("diner", "sandbox", "Sandbox Diner", {"api_key": Secret("canary-key")})
     transport = Transport(pool_size=1, in_process={"sandbox.internal": engine})
     kitchen = sqlite3.connect(database)
-    yield Provider(TakenOver, account, transport, lambda: kitchen.execute("SELECT id FROM orders").fetchall())
+    yield Provider(TakenOver, account, transport, lambda: kitchen.execute("SELECT id, details FROM orders").fetchall())
     kitchen.close()
     engine.extensions["sandbox"].store.close()
 
