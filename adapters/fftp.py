@@ -259,13 +259,14 @@ class FftpAdapter(Adapter):
         ticket = kept.identifier("ticket_number", ticket)
         if body is not None:
             _check_lines(kept, body, f"POST /fftp/v1/orders/{order_id}/paid")
-        charged = 0 if not kept.boolean("paid") else total if discounted is False else None
+        paid = kept.cents("total_cents", total)
+        charged = 0 if not kept.boolean("paid") else paid if discounted is False else None
         return Placed(
             ticket,
             order_id,
             reference=kept.text("payment_proof").removeprefix(PROOF),
             expected_ready_at=ready_at,
-            expected_charge=None if charged is None else total,
+            expected_charge=None if charged is None else total if body is None else body["client_total_cents"],
             charged=charged,
         )
 

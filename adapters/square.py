@@ -471,7 +471,7 @@ def _line(item: Item, path: str) -> dict[str, Any]:
 
 
 def _recipient(user: User) -> dict[str, Any]:
-    """Who picks the order up; the extension of a telephone, for which Square has no member, is told with the name.
+    """Who picks the order up; the extension of a telephone, for which Square has no member, follows the name.
 
     :raises Refused: ``customer_refused``: Square has no room for a member.
     """

@@ -1,6 +1,6 @@
 """The README's table of what each provider can do: from the adapters' declarations and the providers' pages.
 
-``make matrix`` writes it anew. An adapter declares what the service acts upon; the rest stands in its page of
+``make matrix`` rewrites it. An adapter declares what the service acts upon; the rest is in its page of
 ``docs/providers``, in the list of fields at the head of *What is supported*.
 """
 

@@ -306,7 +306,7 @@ class Orders:
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
-            raise Failure("invalid_member", "this is no UUID")
+            raise Failure("invalid_member", "this is not a UUID")
         note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:

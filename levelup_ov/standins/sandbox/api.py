@@ -28,7 +28,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from levelup_ov.domain.money import is_cents
-from levelup_ov.standins.lost_answer import LosesAnswers, lose_answer
+from levelup_ov.standins.dropped_connection import LosesAnswers, lose_answer
 from levelup_ov.standins.sandbox import dishes, kitchen, places, slots
 from levelup_ov.standins.sandbox.content import (
     Content,

@@ -1,4 +1,4 @@
-"""The state of an order by the engine's clock: nobody has to change it. Pure.
+"""The state of an order, computed from the engine's clock. Pure.
 
 An order is confirmed :data:`CONFIRMED` after it was placed. It is cooked from the place's lead before its time on, or
 at once where that has begun, waits at its time, and is collected :data:`COLLECTED` later. Where it has no time, the

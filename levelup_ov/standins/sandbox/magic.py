@@ -1,7 +1,7 @@
-"""Magic values: what makes the engine misbehave on purpose. The whole table is here.
+"""Magic values that make the engine misbehave on purpose. This is the whole table.
 
-A token works in the note of any order, as a word of its own; nothing is taken out of the note. A card number
-works wherever cards are taken; all other numbers that pass the Luhn check are accepted, time and again.
+A token works in the note of any order, as a separate word; the note itself stays unchanged. A card number works
+wherever cards are accepted; all other numbers that pass the Luhn check are accepted, repeatedly.
 """
 
 from __future__ import annotations
