@@ -15,7 +15,7 @@ from levelup_ov.cli.configured import loading
 def main(context: click.Context) -> None:
     """Order validation and submission for LevelUp order-ahead.
 
-    Environment variables and the accounts file are the configuration; `levelup-ov config check` checks them.
+    The configuration comes from environment variables and the accounts file; `levelup-ov config check` checks it.
     Commands that need no configuration say so.
     """
     context.obj = context.obj or loading(create_app)

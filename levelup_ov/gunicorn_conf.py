@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import os
@@ -15,8 +16,11 @@ from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.ordering.turns import of_gone_accounts
+from levelup_ov.ordering.reconciliation_runs import of_gone_accounts
 from levelup_ov.welcome import welcome
+
+_M_ARENA_MAX = -8
+"""glibc's number for it, in malloc.h."""
 
 
 def _refuse(mistake: ConfigError) -> NoReturn:
@@ -47,6 +51,9 @@ except ConfigError as error:
     _refuse(error)
 
 bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{_settings.port}"
+# Each thread would get a part of malloc's own, and keep what the largest requests have left in it.
+with suppress(AttributeError, OSError):
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 workers = _settings.workers
 worker_class = "levelup_ov.gunicorn_worker.Worker"
 threads = _settings.threads

@@ -23,13 +23,13 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache", "placement",
-        "session",
+        "net", "deadline", "exchange", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache",
+        "placement", "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "reasons", "limits", "observer", "statements", "engine", "database", "tables", "ledger", "statuses",
-        "backup", "migrations",
+        "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
+        "ledger", "statuses", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""

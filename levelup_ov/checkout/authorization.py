@@ -1,4 +1,7 @@
-"""Tokens in headers, and OAuth's code flow with Authlib's pure functions; the client makes the calls (RFC 6749)."""
+"""Tokens in headers, and OAuth's code flow with Authlib's pure functions; the client makes the calls (RFC 6749).
+
+The functions that use Authlib import it: it takes 4 MB, and people connect rarely.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,6 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, quote
-
-from authlib.oauth2.rfc6749.errors import OAuth2Error
-from authlib.oauth2.rfc6749.parameters import (
-    parse_authorization_code_response,
-    prepare_grant_uri,
-    prepare_token_request,
-)
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
@@ -57,6 +53,8 @@ def authorization_url(
     hints: Mapping[str, str | None],
 ) -> str:
     """LevelUp's page on which a person decides. ``hints``: e-mail and name that the page may fill in."""
+    from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+
     return prepare_grant_uri(
         base_url + AUTHORIZATION_PATH, client_id, "code", redirect_uri, list(permissions), state, **hints
     )
@@ -64,6 +62,9 @@ def authorization_url(
 
 def authorization_code(url: str, state: str) -> str:
     """The code in the URL of the browser's return. :raises Failure: ``authorization_refused``."""
+    from authlib.oauth2.rfc6749.errors import OAuth2Error
+    from authlib.oauth2.rfc6749.parameters import parse_authorization_code_response
+
     try:
         return parse_authorization_code_response(url, state)["code"]
     except OAuth2Error:
@@ -72,4 +73,6 @@ def authorization_code(url: str, state: str) -> str:
 
 def token_form(code: str, redirect_uri: str) -> dict[str, str]:
     """The form that exchanges a code for a token."""
+    from authlib.oauth2.rfc6749.parameters import prepare_token_request
+
     return dict(parse_qsl(prepare_token_request("authorization_code", redirect_uri=redirect_uri, code=code)))

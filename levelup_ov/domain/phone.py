@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from phonenumbers import NumberParseException, PhoneNumber, is_possible_number, national_significant_number, parse
-
 
 class Phone(NamedTuple):
     """A number: the country's calling code without ``+``, and what is dialed within that country."""
@@ -24,6 +22,15 @@ def read_phone(text: str, region: str) -> Phone | None:
     ``region``: the country of a number without a country code, as two letters of ISO 3166. A number that is
     too long or too short for that country is not guessed at.
     """
+    # Few providers need it, and it takes 2 MB.
+    from phonenumbers import (
+        NumberParseException,
+        PhoneNumber,
+        is_possible_number,
+        national_significant_number,
+        parse,
+    )
+
     number = PhoneNumber()
     try:
         parse(text, region, numobj=number)

@@ -24,6 +24,7 @@ from levelup_ov.ledger.engine import (
     failures,
     open_engine,
     patiently,
+    sqlite_file,
 )
 from levelup_ov.ledger.statements import Statement
 
@@ -62,7 +63,7 @@ class Database:
         self._turn: AbstractContextManager[None]
         self._busy: float | None
         """Seconds that SQLite's one connection waits for the lock; None: the engine's setting."""
-        self._path = _path(url)
+        self._path = sqlite_file(url)
         self._identity: tuple[int, int] | None
         """Device and inode of SQLite's file when it was opened, and whether it was ever a complete database."""
         self._was_large: bool
@@ -261,11 +262,6 @@ class Database:
             return connection.scalar(text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
 
 
-def _path(url: str) -> str:
-    """The file of an SQLite URL."""
-    return url.partition(":///")[2].partition("?")[0].removeprefix("file:")
-
-
 class _WriterLock:
     """Limits how many threads use the database at a time; the others wait within their time limits.
 
@@ -367,7 +363,7 @@ def _is_passing(error: BaseException) -> bool:
         return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _REPEATED
     if isinstance(error, ConnectionLost):
         # A thread that has used up its time does not wait again.
-        return not isinstance(error.__cause__, limits.NoAnswer)
+        return not isinstance(error.__cause__, limits.OutOfTime)
     return getattr(error, "sqlstate", None) in _REPEATED
 
 

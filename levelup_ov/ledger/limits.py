@@ -7,15 +7,10 @@ closed.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
-
-import psycopg
-from psycopg import errors
 
 MARGIN = 0.5
 """Extra seconds, beyond its own limits, for a live server to report a timeout."""
@@ -24,8 +19,8 @@ _UNTIL: ContextVar[float | None] = ContextVar("levelup_ov_ledger_until", default
 _RECORDING: ContextVar[bool] = ContextVar("levelup_ov_ledger_recording", default=False)
 
 
-class NoAnswer(psycopg.OperationalError):
-    """The server did not answer in time; the connection is closed."""
+class OutOfTime(Exception):
+    """A wait for the database has ended with the limit; waiting once more is of no use."""
 
 
 @contextmanager
@@ -79,67 +74,12 @@ class transaction:
         _UNTIL.reset(self._token)
 
 
+def limit() -> float | None:
+    """The time of the monotonic clock at which a wait of this thread ends; None if there is no limit."""
+    return _UNTIL.get()
+
+
 def remaining(unlimited: float) -> float:
     """Seconds left, ``unlimited`` if there is no limit; negative when the time is over."""
     until = _UNTIL.get()
     return unlimited if until is None else until - time.monotonic()
-
-
-class LimitedConnection(psycopg.Connection[Any]):
-    """A connection that waits for its server no longer than the limit, and is then closed."""
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """As in psycopg. :raises NoAnswer: the limit has passed."""
-        until = _UNTIL.get()
-        if until is None:
-            return super().wait(gen, interval, timeout)
-        left = until - time.monotonic()
-        try:
-            return super().wait(gen, interval, max(left if timeout is None else min(left, timeout), 0))
-        except errors._WaitTimeout:
-            # The server rolls back once it is awake and notices that the connection is closed.
-            self.close()
-            raise NoAnswer("the server gave no answer in time") from None
-
-
-def connect(open_connection: Callable[[], Any], patience: float) -> Any:
-    """The result of ``open_connection``, within the limit.
-
-    It runs in its own thread, because a name look-up cannot be interrupted; a late connection is closed.
-
-    :raises NoAnswer: the limit has passed.
-    """
-    opening = _Opening(open_connection)
-    threading.Thread(target=opening.run, name="ledger-connect", daemon=True).start()
-    return opening.wait(min(patience, remaining(patience)))
-
-
-class _Opening:
-    def __init__(self, open_connection: Callable[[], Any]) -> None:
-        self._open = open_connection
-        self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._given_up = False
-        self._connection: Any = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            connection, error = self._open(), None
-        except BaseException as caught:
-            connection, error = None, caught
-        with self._lock:
-            self._connection, self._error = connection, error
-            self._done.set()
-            if self._given_up and connection is not None:
-                connection.close()
-
-    def wait(self, seconds: float) -> Any:
-        self._done.wait(max(seconds, 0))
-        with self._lock:
-            if not self._done.is_set():
-                self._given_up = True
-                raise NoAnswer("the server did not take the connection in time")
-        if self._error is not None:
-            raise self._error
-        return self._connection

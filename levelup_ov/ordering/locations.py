@@ -24,7 +24,7 @@ from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
 from levelup_ov.errors import KINDS, Refused, Unanswered, reading, unreadable
-from levelup_ov.ordering.kept_locations import KeptLocations
+from levelup_ov.ordering.location_cache import KeptLocations
 from levelup_ov.transport.cache import CacheStore, MemoryStore
 from levelup_ov.transport.session import Session
 

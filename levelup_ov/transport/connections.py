@@ -20,6 +20,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import certifi
+import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.models import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
@@ -30,6 +32,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.exchange import head_of, read_answer
 
 MAX_INTERIM = 10
 """Interim answers (1xx) that are skipped before one answer; a provider sends one or two."""
@@ -109,6 +112,12 @@ class SendState:
         self._looked = True
         return True
 
+    def begin_answer(self, sock: Any) -> None:
+        """The head of the answer has come over ``sock``."""
+        self.is_answered = True
+        if self.tls_sessions is not None and self.connected:
+            self.tls_sessions.remember(sock)
+
     def hold(self, pool: Any, connection: Any) -> None:
         """The connection has finished the answer; :meth:`settle` decides whether it is reused.
 
@@ -145,12 +154,13 @@ current_exchange: ContextVar[SendState] = ContextVar("current_exchange")
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads a socket, each read with what is left of the deadline as its timeout."""
+    """Reads a socket, each read with what is left of the deadline as its timeout; ``received`` comes first."""
 
-    def __init__(self, raw: io.RawIOBase, sock: Any, deadline: Deadline) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: Any, deadline: Deadline, received: bytes) -> None:
         self._raw = raw
         self.sock = sock
         self._deadline = deadline
+        self._received = received
         self.has_ended = False
 
     def readable(self) -> bool:
@@ -159,6 +169,10 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.has_ended:
             return 0
+        if self._received:
+            part, self._received = self._received[: len(buffer)], self._received[len(buffer) :]
+            buffer[: len(part)] = part
+            return len(part)
         remaining = self._deadline.remaining()
         if remaining <= 0:
             raise TimeoutError("deadline passed")
@@ -175,11 +189,11 @@ class _DeadlineResponse(http.client.HTTPResponse):
     _reader: _DeadlineReader
     fp: Any
 
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, sock: Any, *args: Any, received: bytes = b"", **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         if (exchange := current_exchange.get(None)) is not None:
             self._exchange = exchange
-            self._reader = _DeadlineReader(self.fp.detach(), sock, exchange.deadline)
+            self._reader = _DeadlineReader(self.fp.detach(), sock, exchange.deadline, received)
             self.fp = io.BufferedReader(self._reader)
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -193,10 +207,8 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        if (exchange := self._exchange) is not None:
-            exchange.is_answered = True
-            if exchange.tls_sessions is not None and exchange.connected:
-                exchange.tls_sessions.remember(self._reader.sock)
+        if self._exchange is not None:
+            self._exchange.begin_answer(self._reader.sock)
 
     def _close_conn(self) -> None:
         """The answer was read to its end, or abandoned."""
@@ -299,6 +311,16 @@ class _Connection(_DeadlineMixin):
 class _TLSConnection(_DeadlineMixin, HTTPSConnection):
     """Over TLS."""
 
+    def connect(self) -> None:
+        """The handshake as the shared context does it; urllib3 would set that up once more for each connection."""
+        context: Any = self.ssl_context
+        if self.proxy is not None or ":" in self.host:
+            super().connect()
+            return
+        self.sock = self._new_conn()
+        self.sock = context.wrap_socket(self.sock, server_hostname=self.host.rstrip("."))
+        self.is_verified = True
+
 
 class _PoolMixin(HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
@@ -369,6 +391,7 @@ def tls_context() -> ssl.SSLContext:
     if sys.version_info >= (3, 13):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     context.load_verify_locations(certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
@@ -394,11 +417,35 @@ class DeadlineAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager
 
-    def send(self, *args: Any, **kwargs: Any) -> Response:
-        """requests' own way to send. If it was replaced, the replacement handles the request without a connection."""
-        if HTTPAdapter.send is not _REAL_SEND and (exchange := current_exchange.get(None)) is not None:
-            exchange.look()
-        return super().send(*args, **kwargs)
+    def send(self, request: PreparedRequest, *args: Any, **how: Any) -> Response:
+        """The answer to a request. If requests' own way to send was replaced, the replacement handles it."""
+        exchange = current_exchange.get(None)
+        if HTTPAdapter.send is not _REAL_SEND:
+            if exchange is not None:
+                exchange.look()
+        elif exchange is not None and not how["proxies"]:
+            pool = self.get_connection_with_tls_context(request, True)
+            if (head := head_of(request, pool)) is not None:
+                return self._exchange(request, head, pool, exchange, how["timeout"][0])
+        return super().send(request, *args, **how)
+
+    @staticmethod
+    def _exchange(request: PreparedRequest, head: bytes, pool: Any, exchange: SendState, connect_timeout: float) -> Any:
+        connection = pool._get_conn()
+        try:
+            if connection.sock is None:
+                connection.timeout = connect_timeout
+                connection.connect()
+            try:
+                connection.send(head + request.body if isinstance(request.body, bytes) else head)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the provider reads no more of it; it may have answered before
+            return read_answer(request, pool, connection, exchange)
+        except BaseException as error:
+            connection.close()
+            if exchange.sent is False and isinstance(error, (ssl.SSLError, urllib3.exceptions.SSLError)):
+                raise requests.exceptions.SSLError(error) from error
+            raise
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """From here on, everything goes out through these connections."""

@@ -1,7 +1,7 @@
 """What the transport uses from the operating system, in one place: clock, resolver and sockets.
 
 The rest of the transport also works with replacements for these functions, such as a simulated network. Of a socket
-it uses only ``settimeout``, ``sendall``, ``makefile("rb")`` and ``close``.
+it uses only ``settimeout``, ``sendall``, ``recv_into``, ``makefile("rb")`` and ``close``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import RETENTION, Claimed, Ledger, Submission, open_ledger
-from levelup_ov.ordering.turns import FAILURES, BoundedRun, in_turns, of_gone_accounts
+from levelup_ov.ordering.reconciliation_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
 from tests.channel import Channel
 from tests.conftest import MakeApp
 
@@ -146,6 +146,25 @@ def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str)
             os.truncate(path, 0)
         with pytest.raises(LedgerUnavailable, match="restart"):
             claimed(ledger, 2)
+
+
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("how", ["deleted", "cut off"])
+def test_a_ledger_that_was_lost_is_restored_beside_its_log(tmp_path: Path, how: str) -> None:
+    path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
+    with closing(ledger_at(path)) as running:
+        id = claimed(running, 1)
+        back_up(path, copy)
+        claimed(running, 2)
+        path.unlink() if how == "deleted" else os.truncate(path, 0)
+        # A command, or a worker that has not used the ledger yet, begins no empty one.
+        with closing(open_ledger(f"sqlite:///{path}")) as other, pytest.raises(LedgerUnavailable):
+            other.find(limit=1)
+        assert not path.exists() or not path.stat().st_size
+        put_back(copy, path)
+        with closing(open_ledger(f"sqlite:///{path}")) as restored:
+            assert [each.id for each in restored.find()] == [id]
+        assert path.stat().st_mode & 0o077 == 0
 
 
 # Copies.

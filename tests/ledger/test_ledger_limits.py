@@ -13,7 +13,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from levelup_ov.ledger import limits
+from levelup_ov.ledger import limits, postgresql
 from levelup_ov.ledger.engine import LedgerUnavailable, upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from tests.ledger.things import begin, claim, claimed, place
@@ -149,7 +149,7 @@ def test_a_connection_that_comes_too_late_is_closed() -> None:
         go_on.wait(10)
         return Late()
 
-    with limits.within(0.1), pytest.raises(limits.NoAnswer):
-        limits.connect(open_late, 5)
+    with limits.within(0.1), pytest.raises(postgresql.NoAnswer):
+        postgresql.connect(open_late, 5)
     go_on.set()
     assert Late.closed.wait(5)

@@ -36,6 +36,11 @@ class Wire(io.RawIOBase):
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(Reading(self))
 
+    def recv_into(self, buffer: Any) -> int:
+        taken = self.take(len(buffer))
+        buffer[: len(taken)] = taken
+        return len(taken)
+
     def take(self, size: int) -> bytes:
         if not self._answer:
             self._network.time += self.timeout
@@ -55,9 +60,7 @@ class Reading(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        taken = self._wire.take(len(buffer))
-        buffer[: len(taken)] = taken
-        return len(taken)
+        return self._wire.recv_into(buffer)
 
 
 class Network:

@@ -84,7 +84,7 @@ def reset(server: Peer, connection: socket.socket) -> None:
     "serve",
     [
         reset,
-        lambda server, connection: None,
+        answering(DROP),
         answering(b"HTTP/1.1 200 OK\r\nContent-Le"),
         answering(b"\x00\x01\x02\x03 not HTTP at all\r\n\r\n"),
         answering(b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + b"\r\n"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from levelup_ov.standins.dropped_connection import LosesAnswers
 from levelup_ov.standins.levelup import visits
 from levelup_ov.standins.levelup.ahead import Gateway, OrderAhead
 from levelup_ov.standins.levelup.ahead.work import Run, in_thread
@@ -20,7 +21,6 @@ from levelup_ov.standins.levelup.platform import Notify, Platform, post_notice
 from levelup_ov.standins.levelup.problems import ErrorResponse, error
 from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import OTHER_APP, SHOP_APP
-from levelup_ov.standins.lost_answer import LosesAnswers
 from levelup_ov.standins.shop.app import Send, shop
 
 LARGEST_BODY = 1024 * 1024
@@ -45,12 +45,11 @@ def create_levelup(
 ) -> Flask:
     """The platform as a WSGI application.
 
-    ``database``: its file, made when first needed. ``redirect_uris``: those of the sample shop's app, https or on
-    the loopback interface; ``callback_url``: where that app is told of answered permissions requests. ``clock``
-    gives the present as an aware instant; ``notify`` tells an app something at its callback URL. With
-    ``shop_service``, which calls the service, there is a sample shop under ``/shop``. With
-    ``gateway``, which calls an order-ahead service, phones can order from its locations; ``run`` does what they
-    poll for.
+    ``database``: its file, created when first needed. ``redirect_uris``: those of the sample shop's app, https or on
+    the loopback interface; ``callback_url``: where that app is notified of answered permissions requests. ``clock``
+    returns the current time, aware; ``notify`` calls an app's callback URL. With ``shop_service``, which calls the
+    service, there is a sample shop under ``/shop``. With ``gateway``, which calls an order-ahead service, phones can
+    order from its locations; ``run`` executes the work that they poll for.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY

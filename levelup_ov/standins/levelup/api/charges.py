@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import request
 
+from levelup_ov.standins.dropped_connection import lose_answer
 from levelup_ov.standins.levelup import orders
 from levelup_ov.standins.levelup.access import Caller
 from levelup_ov.standins.levelup.api.base import (
@@ -31,7 +32,6 @@ from levelup_ov.standins.levelup.qr import read_code
 from levelup_ov.standins.levelup.reading import ObjectReader
 from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, StoredToken, Transaction
 from levelup_ov.standins.levelup.world import SILENCE, SILENT_TIP
-from levelup_ov.standins.lost_answer import lose_answer
 
 # Charging.
 
