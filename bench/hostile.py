@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     many = commands.add_parser("many")
     many.add_argument("--number", type=int, default=200_000)
     given = parser.parse_args(arguments)
+    # The service that is attacked ends with this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if given.command == "bodies":
         show_bodies()
     elif given.command == "connections":
@@ -141,7 +143,7 @@ def served(directory: Path, **variables: str) -> Iterator[tuple[int, subprocess.
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
         try:
-            for _ in range(200):
+            for _ in range(600):
                 with suppress(OSError):
                     if ask(port, "GET", "/health")[0] == 200:
                         break

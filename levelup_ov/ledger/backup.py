@@ -37,7 +37,10 @@ def put_back(copy: Path, ledger: Path) -> None:
     :raises LedgerUnavailable: one of them is damaged, or cannot be read or written.
     """
     _check(copy)
-    if not ledger.exists():
+    if not ledger.exists() or not ledger.stat().st_size:
+        # The logs of the file that is gone are not those of the new one.
+        for rest in ("", "-wal", "-shm"):
+            ledger.with_name(ledger.name + rest).unlink(missing_ok=True)
         os.close(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     _copy(copy, ledger, pages=-1)
 

@@ -24,6 +24,7 @@ from levelup_ov.ledger.engine import (
     failures,
     open_engine,
     patiently,
+    sqlite_file,
 )
 from levelup_ov.ledger.statements import Statement
 
@@ -62,7 +63,7 @@ class Database:
         self._turn: AbstractContextManager[None]
         self._busy: float | None
         """Seconds that SQLite's one connection waits for the lock; None: the engine's setting."""
-        self._path = _path(url)
+        self._path = sqlite_file(url)
         self._identity: tuple[int, int] | None
         """Device and inode of SQLite's file when it was opened, and whether it was ever a complete database."""
         self._was_large: bool
@@ -259,11 +260,6 @@ class Database:
         # As SQLite resolved it: the URL may contain a link or a URI.
         with self.connection() as connection:
             return connection.scalar(text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
-
-
-def _path(url: str) -> str:
-    """The file of an SQLite URL."""
-    return url.partition(":///")[2].partition("?")[0].removeprefix("file:")
 
 
 class _WriterLock:

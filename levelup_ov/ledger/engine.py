@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -77,10 +78,10 @@ class SchemaMismatch(LedgerUnavailable):
     """The database's schema is not the one of this release; the message says what to do."""
 
 
-def open_engine(url: str, *, pool_size: int) -> Engine:
+def open_engine(url: str, *, pool_size: int, create: bool = False) -> Engine:
     """An engine for ``url`` with at most ``pool_size`` connections; nothing is connected yet.
 
-    ``postgres://`` and ``postgresql://`` mean psycopg 3.
+    ``postgres://`` and ``postgresql://`` mean psycopg 3. ``create``: a file of SQLite that is missing may begin empty.
 
     :raises ValueError: another kind of URL; the message does not repeat it.
     """
@@ -95,6 +96,8 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
         address, pool_size=kept, max_overflow=pool_size - kept, pool_timeout=PATIENCE, hide_parameters=True, **options
     )
     if engine.dialect.name == "sqlite":
+        if not create:
+            event.listen(engine, "do_connect", partial(_refuse_missing, sqlite_file(url)))
         event.listen(engine, "connect", _set_sqlite)
         event.listen(engine, "begin", lambda connection: _begin_in_time(connection.connection.driver_connection))
     else:
@@ -192,7 +195,7 @@ def upgrade(url: str) -> str | None:
     from alembic import command
     from alembic.config import Config
 
-    engine = open_engine(url, pool_size=1)
+    engine = open_engine(url, pool_size=1, create=True)
     try:
         with failures(engine):
             if engine.dialect.name == "sqlite":
@@ -223,6 +226,19 @@ def _address(url: str) -> URL:
     if address.drivername in ("sqlite", "sqlite+pysqlite") and address.database not in (None, "", ":memory:"):
         return address.set(drivername="sqlite+pysqlite")
     raise ValueError(_ACCEPTED)
+
+
+def sqlite_file(url: str) -> str:
+    """The file of an SQLite URL."""
+    return url.partition(":///")[2].partition("?")[0].removeprefix("file:")
+
+
+def _refuse_missing(path: str, *_: object) -> None:
+    """SQLite itself would begin an empty file, which knows of no order."""
+    if not os.path.exists(path):
+        raise SchemaMismatch(
+            f"the ledger's file is missing and has no schema yet: run `{UPGRADE_COMMAND}`, or restore it"
+        )
 
 
 def _set_sqlite(connection: Any, _record: object) -> None:

@@ -24,7 +24,7 @@ from levelup_ov.metrics.families import FAMILIES, WATCHED
 from levelup_ov.metrics.shared import SharedParts
 from tests.channel import Channel
 from tests.contract.fakes import FakeAdapter
-from tests.faults.stack import kill
+from tests.faults.stack import children, kill
 from tests.ledger.things import begin, claim, claimed
 from tests.servers.gateway import Gateway
 from tests.servers.process import from_debian, required
@@ -166,9 +166,6 @@ class TwoWorkers(Gateway):
         connection.close()
         return found
 
-    def workers(self) -> list[int]:
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
-
 
 def until(condition: Callable[[], Any]) -> Any:
     end = time.monotonic() + 20
@@ -199,10 +196,10 @@ def test_what_a_killed_worker_had_counted_stays(two_workers: TwoWorkers) -> None
     for _ in range(10):
         assert ask(two_workers.port, "POST", PATH, BODY)[0] == 200
     until(lambda: two_workers.scrape()[VALIDATED] == counted)
-    killed = two_workers.workers()
+    killed = children(two_workers.pid)
     for pid in killed:
         kill(pid)
-    until(lambda: len(set(two_workers.workers()) - set(killed)) == 2 and two_workers.answers())
+    until(lambda: len(set(children(two_workers.pid)) - set(killed)) == 2 and two_workers.answers())
     assert two_workers.scrape()[VALIDATED] == counted
 
 

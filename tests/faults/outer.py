@@ -5,6 +5,8 @@ N orders of phones go through the platform's stand-in, which retries as the plat
 arrive late; each of them goes down, answers nonsense, and the platform dies in the middle of an order. Time is moved by
 hand, so that a day takes a minute. At the end all is well again, and diner, platform, ledger and provider must agree to
 the cent: nobody paid without an order, nobody got two.
+
+A tenth as many more go through the service as it is deployed. Its worker processes are killed at any moment of a call.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import random
 import sqlite3
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,11 +30,16 @@ from typing import Any
 from unittest.mock import patch
 
 from levelup_ov.app import SANDBOX_HOST
-from levelup_ov.standins.levelup.ahead import GatewayReply, Unreached
+from levelup_ov.config import DEVELOPMENT_API_KEY
+from levelup_ov.domain.secret import Secret
+from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.standins.levelup.ahead import GatewayReply, HttpGateway, Unreached
 from levelup_ov.standins.levelup.ahead.work import IN_FLIGHT_SECONDS, LOOK_AGAIN_SECONDS
 from levelup_ov.standins.levelup.store import Ahead
 from levelup_ov.standins.sandbox import create_sandbox
 from tests.channel import Clock
+from tests.faults.stack import children, kill
+from tests.servers.gateway import Gateway
 from tests.standin.ahead import Phones, items_of, line, options_of
 from tests.standin.visitors import ADA, BEN, DORA
 
@@ -42,6 +51,10 @@ LONGEST_WAY = IN_FLIGHT_SECONDS - 1
 """Seconds after which a late request arrives at the latest."""
 DOWN = 0.015
 """How often the service is down for a while."""
+KILLED = 0.2
+"""How often all processes of the service are killed during a validation or a submission."""
+LONGEST_CALL = 0.06
+"""Seconds after the beginning of a call within which they are killed."""
 FINAL = ("valid", "invalid", "completed", "rejected")
 
 
@@ -73,6 +86,9 @@ class Report:
 class World:
     """Phones, platform, service and provider, and the trouble between them."""
 
+    pause = 0.0
+    """Seconds that pass in truth between two rounds of polling."""
+
     def __init__(self, directory: Path, seed: str) -> None:
         self.random = random.Random(seed)
         self.report = Report(seed)
@@ -83,7 +99,8 @@ class World:
         self._database = directory / "data" / "sandbox.db"
         self._sandbox = create_sandbox(self._database, clock=self.clock, sleep=lambda _: None)
         self.phones = Phones(directory, self.clock, {SANDBOX_HOST: self._provider})
-        self.reach = self.phones.gateway
+        self.reach: Callable[..., GatewayReply] = self.phones.gateway
+        self.ledger = self.phones.gateway.ledger
         service = self.phones.app.extensions["order_ahead"]
         service._gateway = service.places._gateway = self._service
         service._sleep = self.sleep
@@ -102,7 +119,8 @@ class World:
         due = [call for at, call in self._late if at <= now]
         self._late = [(at, call) for at, call in self._late if at > now]
         for call in due:
-            call()
+            with suppress(Unreached):
+                call()
 
     def _pick(self, chances: dict[str, int], where: str) -> str:
         if self.healthy:
@@ -205,6 +223,7 @@ class World:
         """All is well again; everybody polls until there is nothing left to wait for."""
         self.healthy = True
         for _ in range(40):
+            time.sleep(self.pause)
             self.sleep(max(LOOK_AGAIN_SECONDS, LONGEST_WAY) * 2)
             for uuid, auth in begun:
                 if self.ahead(uuid).state not in FINAL:
@@ -231,7 +250,7 @@ class World:
                 standing += charge.payment.spend + charge.payment.tip - charge.payment.discount
         completed = self.report.states["completed"]
         meals = self.at_the_provider()
-        placed = self.reach.ledger.find(state="placed", limit=10**6)
+        placed = self.ledger.find(state="placed", limit=10**6)
         charges = len(self.phones.charges_of_all())
         self.report.charged, self.report.placed = standing, sum(meals)
         for name, count in {"the provider": len(meals), "the ledger": len(placed), "the platform": charges}.items():
@@ -241,6 +260,48 @@ class World:
             wrong.append(f"{standing} cents were paid, {sum(meals)} are at the provider")
 
 
+class KilledWorld(World):
+    """The service runs in processes of its own, with the sandbox in them, and they are killed while they work."""
+
+    pause = 0.2
+
+    def __init__(self, directory: Path, seed: str) -> None:
+        super().__init__(directory, seed)
+        self._server = Gateway(
+            WEB_CONCURRENCY="2",
+            LEVELUP_OV_LOG_LEVEL="ERROR",
+            LEVELUP_OV_SUBMISSION_DEADLINE="2.6",
+            LEVELUP_OV_RECONCILE_GRACE="0.2",
+        )
+        self._server.__enter__()
+        data = self._server.directory / "data"
+        self._database = data / "sandbox.db"
+        self.ledger = open_ledger(f"sqlite:///{data / 'ledger.db'}")
+        self._call = HttpGateway(self._server.base_url, Secret(DEVELOPMENT_API_KEY))
+        self.reach = self._reach
+
+    def close(self) -> None:
+        self.ledger.close()
+        self._server.__exit__()
+        super().close()
+
+    def _reach(self, method: str, path: str, *arguments: Any, **named: Any) -> GatewayReply:
+        if self.healthy or method != "POST" or self.random.random() > KILLED:
+            return self._call(method, path, *arguments, **named)
+        self.report.faults["service: killed"] += 1
+        killer = threading.Timer(self.random.uniform(0, LONGEST_CALL), self._kill)
+        killer.start()
+        try:
+            return self._call(method, path, *arguments, **named)
+        finally:
+            killer.join()
+
+    def _kill(self) -> None:
+        """Whichever of them works on the call."""
+        for pid in children(self._server.pid):
+            kill(pid)
+
+
 @contextmanager
 def _quick() -> Iterator[None]:
     """Without the service's own pauses, and without its breaker: time does not pass for these."""
@@ -248,10 +309,10 @@ def _quick() -> Iterator[None]:
         yield
 
 
-def run(directory: Path, orders: int, seed: str) -> Report:
-    """The whole campaign."""
+def run(directory: Path, orders: int, seed: str, kind: type[World] = World) -> Report:
+    """The whole campaign in a world of this ``kind``."""
     with _quick():
-        world = World(directory, seed)
+        world = kind(directory, seed)
         try:
             world.healthy = True
             carts = _carts(world.phones)
@@ -287,9 +348,12 @@ def main() -> int:
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="outer-") as directory:
-        report = run(Path(directory), given.orders, given.seed)
-    print(report.table())
-    return 1 if report.violations else 0
+        reports = [
+            run(Path(directory) / "in-process", given.orders, given.seed),
+            run(Path(directory) / "killed", given.orders // 10, given.seed, KilledWorld),
+        ]
+    print("\n\n".join(report.table() for report in reports))
+    return 1 if any(report.violations for report in reports) else 0
 
 
 if __name__ == "__main__":

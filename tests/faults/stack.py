@@ -170,8 +170,7 @@ class Stack:
 
     def workers(self) -> list[int]:
         """Process ids, oldest first."""
-        path = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        return children(self._process.pid)
 
     def reload(self) -> None:
         """Let new workers take over, as an operator does."""
@@ -197,6 +196,11 @@ class Stack:
             return None
         finally:
             connection.close()
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process, oldest first."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def kill(pid: int) -> None:

@@ -148,6 +148,25 @@ def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str)
             claimed(ledger, 2)
 
 
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("how", ["deleted", "cut off"])
+def test_a_ledger_that_was_lost_is_restored_beside_its_log(tmp_path: Path, how: str) -> None:
+    path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
+    with closing(ledger_at(path)) as running:
+        id = claimed(running, 1)
+        back_up(path, copy)
+        claimed(running, 2)
+        path.unlink() if how == "deleted" else os.truncate(path, 0)
+        # A command, or a worker that has not used the ledger yet, begins no empty one.
+        with closing(open_ledger(f"sqlite:///{path}")) as other, pytest.raises(LedgerUnavailable):
+            other.find(limit=1)
+        assert not path.exists() or not path.stat().st_size
+        put_back(copy, path)
+        with closing(open_ledger(f"sqlite:///{path}")) as restored:
+            assert [each.id for each in restored.find()] == [id]
+        assert path.stat().st_mode & 0o077 == 0
+
+
 # Copies.
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from levelup_ov.standins.levelup.ahead import GatewayReply, Unreached, work
-from tests.faults.outer import BEHIND, BETWEEN, run
+from tests.faults.outer import BEHIND, BETWEEN, KilledWorld, run
 
 
 @pytest.mark.rule("SUB-2", "SUB-5", "SUB-6", "PAY-4")
@@ -21,6 +21,15 @@ def test_diner_platform_ledger_and_provider_agree(tmp_path: Path) -> None:
     assert report.states["completed"] > 10 and report.charged == report.placed > 0
     wanted = {f"platform to service: {name}" for name in BETWEEN} | {f"service to provider: {name}" for name in BEHIND}
     assert len(wanted & set(report.faults)) >= len(wanted) - 3
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_they_agree_where_the_service_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.faults.outer.KILLED", 0.6)
+    report = run(tmp_path, 5, "1", KilledWorld)
+    assert report.violations == []
+    assert report.charged == report.placed > 0
+    assert report.faults["service: killed"] > 1
 
 
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
