@@ -447,11 +447,17 @@ class Submissions:
     def _place(self, claim: Claimed, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]) -> Settlement:
         id = claim.id
         received_at = claim.received_at or key.now
+
+        def mark(trace: Mapping[str, Any] | None) -> None:
+            # If this fails, that is recorded in the time that is left.
+            with limits.within(limits.remaining(self._deadline.total_seconds()) - self.settling_time):
+                self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at)
+
         attempt = Attempt(
             id,
             claim.reference,
             received_at,
-            lambda trace: self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at),
+            mark,
             lambda: self.ledger.check_sending(id),
         )
         owned = _Owned(self.ledger, claim, key, received_at, self._lease)
