@@ -63,12 +63,12 @@ architecture: $(VENV)/runtime
 matrix: $(VENV)/runtime
 	$(BIN)/python -m scripts.matrix
 
-# N submissions through a network that fails, by the dice of SEED; LEDGER=sqlite or postgresql, PROVIDER=sandbox or fftp.
+# N submissions through an unreliable network, seeded with SEED; LEDGER=sqlite or postgresql, PROVIDER=sandbox or fftp.
 # ARGS=--fails-over: a copy of the ledger that lacks the last second takes over now and then.
 faults: $(VENV)/development
 	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql) --provider $(or $(PROVIDER),sandbox) $(ARGS)
 
-# N trials of a simulated world, by the dice of SEED; a failure names the seed that repeats it. ARGS=--checkout: with
+# N trials of a simulated world, seeded with SEED; a failure names the seed that repeats it. ARGS=--checkout: with
 # LevelUp in it.
 simulate: $(VENV)/development
 	$(BIN)/python -m tests.simulation $(or $(N),20000) $(or $(SEED),1) $(ARGS)

@@ -108,6 +108,7 @@ class FftpAdapter(Adapter):
         "completed": "picked_up",
         "cancelled": "cancelled",
     }
+    cancels = True
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
         "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),
@@ -197,6 +198,11 @@ class FftpAdapter(Adapter):
         _check_echo(order, f"GET {path}", reference, customer=None, order_id=provider_order_id)
         return OrderStatus(order.text("status"), reference=order.text("payment_proof").removeprefix(PROOF))
 
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        """FFTP cancels a ready order too; the service reads the status first."""
+        status = {"status": "cancelled"}
+        session.post(f"{_path(provider_order_id)}/status", status, headers=self._admin(), repeatable=True)
+
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status == 409:
             detail = reply.object().member("detail")
@@ -253,13 +259,14 @@ class FftpAdapter(Adapter):
         ticket = kept.identifier("ticket_number", ticket)
         if body is not None:
             _check_lines(kept, body, f"POST /fftp/v1/orders/{order_id}/paid")
-        charged = 0 if not kept.boolean("paid") else total if discounted is False else None
+        paid = kept.cents("total_cents", total)
+        charged = 0 if not kept.boolean("paid") else paid if discounted is False else None
         return Placed(
             ticket,
             order_id,
             reference=kept.text("payment_proof").removeprefix(PROOF),
             expected_ready_at=ready_at,
-            expected_charge=None if charged is None else total,
+            expected_charge=None if charged is None else total if body is None else body["client_total_cents"],
             charged=charged,
         )
 

@@ -1,4 +1,4 @@
-"""Sphinx: the pages beside this file, and the interface from its docstrings. ``make docs`` builds them."""
+"""Sphinx: the pages in this directory, and the interface from its docstrings. ``make docs`` builds them."""
 
 from __future__ import annotations
 

@@ -123,13 +123,13 @@ def _upwards(node: nodes.Node) -> Iterator[Any]:
 
 
 def shorten_factories(*event: Any) -> tuple[str | None, str | None]:
-    """Write a default that is made anew each time as an ellipsis, so that the signature can be read."""
+    """Write a default that is new for each call as an ellipsis, so that the signature is readable."""
     signature, returned = event[-2:]
     return signature and signature.replace("<factory>", "..."), returned
 
 
 def copy_examples(app: Sphinx, failure: Exception | None) -> None:
-    """Put the examples beside the contract page, as it links to them."""
+    """Copy the examples next to the contract page, which links to them."""
     if failure is None and app.builder.format == "html":
         for name in EXAMPLES:
             shutil.copytree(DOCS / name, Path(app.outdir) / name, dirs_exist_ok=True)

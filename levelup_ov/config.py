@@ -41,7 +41,7 @@ DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
 """The fewest characters of an API key outside development mode."""
 FEWEST_CONNECTIONS = 2
-"""Connections to PostgreSQL that a worker needs: one records what became of orders, one is for all else."""
+"""Connections to PostgreSQL that a worker needs: one to record outcomes, one for everything else."""
 COMMANDS = 3
 """Connections to PostgreSQL for commands, in addition to the workers: a release, a reconciliation, a person."""
 DESCRIPTORS = 256
@@ -129,7 +129,7 @@ VARIABLES = (
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
     Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
-    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for is refunded", "600",
+    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which an abandoned charge is refunded", "600",
              "charge_age", partial(_number, 0, 86_400)),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64", "threads", partial(_whole, 1, 1024)),

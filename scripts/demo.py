@@ -82,7 +82,7 @@ def show_json(content: Any) -> None:
 
 
 def pretty(content: Any, depth: int = 0) -> str:
-    """JSON in which everything that fits on a line stands on one."""
+    """JSON with everything that fits on one line on one line."""
     line = json.dumps(content, ensure_ascii=False)
     if len(line) + depth <= WIDTH or not isinstance(content, (dict, list)):
         return line
@@ -94,7 +94,7 @@ def pretty(content: Any, depth: int = 0) -> str:
 
 
 def show(text: str, style: str) -> None:
-    """A remark beside an answer."""
+    """A remark next to an answer."""
     print(f"  {paint(text, style)}")
 
 

@@ -86,6 +86,7 @@ class BasketAdapter(Adapter):
         headers = {"Cookie": f"basket={basket}"}
         placed = self._login.call(session, "POST", "/basket/orders", body=body, headers=headers, places_order=True)
         told = _placed(placed.object(), order.reference or "", [line_of(item) for item in order.items])
+        told = replace(told, expected_charge=total)
         # The till takes no discount: what is paid is not its total then (MONEY-11).
         return replace(told, charged=None, expected_charge=None) if order.merchant_funded_discount else told
 
@@ -137,6 +138,5 @@ def _placed(answer: JSONObject, reference: str, lines: Sequence[Mapping[str, Any
         raise broken_protocol("the answer is about another order: $.reference is not ours")
     if lines is not None:
         check_basket(map(_line, lines), _lines(answer), "$.lines in the answer to /basket/orders")
-    total = answer.amount("total")
     return Placed(answer.integer("no"), answer.identifier("no"), reference=answer.text("reference"),
-                  expected_charge=total, charged=total)  # fmt: skip
+                  charged=answer.amount("total"))  # fmt: skip

@@ -235,7 +235,7 @@ class Charges:
     def _believe(self, order: StoredOrder, charge: Charge) -> Settlement:
         """Accept an answer as the charge of ``order``, if it matches the request.
 
-        One that differs is believed when LevelUp tells it twice, on connections of their own; then it has to go back.
+        A charge that differs counts if LevelUp reports it twice, on separate connections; then it must be refunded.
 
         :raises Unanswered: it proves nothing.
         """
@@ -284,7 +284,7 @@ class Charges:
         return settlement(now, order.spend + order.tip)
 
     def _rule_out(self, order: StoredOrder, others: list[PastOrder]) -> None:
-        """Nothing was charged as far as LevelUp tells; since something was sent, it is looked for again.
+        """LevelUp reports no charge. Because something was sent, it is looked for again.
 
         ``others``: unknown orders of the user at the same place.
         """

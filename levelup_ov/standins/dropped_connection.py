@@ -15,9 +15,9 @@ def lose_answer(environ: dict[str, Any]) -> None:
 
 
 class LosesAnswers:
-    """Drops the connection instead of answering, where a view asked for it.
+    """Drops the connection instead of answering, if a view asked for it.
 
-    :raises ConnectionAbortedError: called in-process, there is no connection to drop.
+    :raises ConnectionAbortedError: when called in process, where there is no connection.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:

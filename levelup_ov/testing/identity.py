@@ -23,7 +23,7 @@ from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.outcomes import Step, at_step, call_of, check_placed, record, with_status
 from levelup_ov.testing.provider import Refusal, Sample
 from levelup_ov.transport.connections import current_exchange
-from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player
+from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player, unreachable
 
 OTHER_SUCCESSES = (202, 203, 204, 205, 206, 226)
 """2xx that say less than "done", or come from an intermediary."""
@@ -184,17 +184,21 @@ class Echoes:
         quote: Quote = mixed_up.value
         account = quote.customer_account or ours.customer_account
         members = {"cart": quote.cart, "customer_account": account, "user": ours.user}
-        run = bench.submit(bench.order(sample, **members), sample.tender)
-        if run.failure is not None:
-            return  # it was noticed now
-        held = bench.content(run.answer.provider_order_id)
-        if held is None:
-            pytest.skip("it is not known whose order the provider placed: give Provider.orders with the guest's name")
-        found = [name for name in (STRANGER.email, STRANGER.phone, STRANGER.name) if name and name in "\n".join(held)]
-        assert not found, (
-            f"SUB-8: the answer to another guest's validation is believed, and their cart is ordered, for {found[0]}: "
-            "compare whose cart the provider's answer is, or name the guest again when the order is placed"
-        )
+        _check_whose(bench, bench.submit(bench.order(sample, **members), sample.tender), "a validation")
+
+    @pytest.mark.rule("SUB-8", "META-11")
+    def test_the_cart_of_another_guest_is_not_ordered(self, bench: Bench, sample: Sample) -> None:
+        """While an order is placed, one of its calls gets the answer to another guest's, who orders the same."""
+        bench.needs_reactions()
+
+        def place_nothing(exchange: Exchange, forward: Forward) -> Answered:
+            return unreachable(exchange, forward) if exchange.places_order else forward()
+
+        theirs = bench.submit(bench.order(sample, user=STRANGER), sample.tender, place_nothing)
+        for number, exchange in enumerate(theirs.exchanges):
+            if exchange.answer is not None:
+                run = bench.submit(bench.order(sample), sample.tender, _swapped(number, exchange.answer))
+                _check_whose(bench, run, f"{exchange.method} {exchange.path}")
 
     @pytest.mark.rule("SUB-5", "SUB-8")
     def test_a_refusal_of_something_else_proves_no_absence(
@@ -248,6 +252,34 @@ class Echoes:
         bench.fence(kept, placed.traces[-1]).answer
         found = bench.find(kept, placed.traces[-1]).answer
         assert isinstance(found, Placed), "SUB-10: a fence removes a placed order"
+
+
+def _swapped(number: int, answer: Answered) -> Fault:
+    """The provider's own answers, but for call no. ``number``."""
+    seen = dict[int | None, int]()
+
+    def play(exchange: Exchange, forward: Forward) -> Answered:
+        if seen.setdefault(exchange.number, len(seen)) != number:
+            return forward()
+        current_exchange.get().look()
+        current_exchange.get().sent = True
+        return answer
+
+    return play
+
+
+def _check_whose(bench: Bench, run: Run, call: str) -> None:
+    """That no order was placed for :data:`STRANGER`; a failure shows that the mistake was noticed."""
+    if run.failure is not None:
+        return
+    held = bench.content(run.answer.provider_order_id)
+    if held is None:
+        pytest.skip("it is not known whose order the provider placed: give Provider.orders with the guest's name")
+    found = [name for name in (STRANGER.email, STRANGER.phone, STRANGER.name) if name and name in "\n".join(held)]
+    assert not found, (
+        f"SUB-8: another guest's answer to {call} is believed, and their cart is ordered, for {found[0]}: compare "
+        "whose cart the provider's answer is, or name the guest again when the order is placed"
+    )
 
 
 def check_echo(adapter: type[Adapter], told: Placed | OrderStatus, reference: str | None) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Item, Order
-from levelup_ov.domain.outcome import Quote
+from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.errors import Refused
 from levelup_ov.testing.amounts import MISPRINTS, AmountPath, Path, changed, places, read, shifted, written
 from levelup_ov.testing.changes import MOST, Change
@@ -96,6 +96,25 @@ class Pricing:
                         f"MONEY-1: {place.name} in the answer to {exchange.method} {exchange.path} {misprint.what}: "
                         f"the menu has {wrong}, not { ({each: prices[each] for each in wrong}) }"
                     )
+
+    @pytest.mark.rule("PAY-4")
+    def test_another_charge_than_was_asked_for_is_reported(self, bench: Bench, sample: Sample) -> None:
+        """The answers from the placing call on name a higher amount than the order was to cost."""
+        baseline, steps = record(bench, sample, submitting=True)
+        usual: Placed = baseline.answer
+        if not usual.charged:
+            pytest.skip("the adapter does not say what was charged")
+        for step in steps:
+            if not step.placed and not step.exchange.places_order:
+                continue
+            told = shifted(_answer(step), {usual.charged}, MORE)
+            run = bench.submit(baseline.order, sample.tender, at_step(baseline, step.number, _answering(told)))
+            if run.failure is None and run.value.charged == usual.charged + MORE:
+                assert run.value.charge_mismatch, (
+                    f"PAY-4: {usual.charged} cents were asked for, the answer to {call_of(step)} says "
+                    f"{run.value.charged}, and nobody is told: Placed.expected_charge is what was sent or validated, "
+                    "not what comes back"
+                )
 
     @pytest.mark.rule("ITEM-11", "SUB-8")
     def test_a_basket_that_holds_something_else_is_refused(self, bench: Bench, sample: Sample) -> None:

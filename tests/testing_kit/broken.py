@@ -282,6 +282,30 @@ class LostForAbsent(SandboxAdapter):
             return None
 
 
+class _NamelessOrder(_Changed):
+    """A session whose placing call does not say whose order it is."""
+
+    def call(self, method: str, path: str, **how: Any) -> Reply:
+        if how.get("places_order"):
+            how["body"] = {name: value for name, value in how["body"].items() if name != "customer"}
+        return self._real.call(method, path, **how)
+
+
+class AnyAnswer(SandboxAdapter):
+    """Orders the cart that an answer names, whoever opened it."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return super().submit_order(replace(order, cart={}), tender, _NamelessOrder(session))
+
+
+class ExpectsWhatComes(SandboxAdapter):
+    """Takes what was charged for what it asked for."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        placed = super().submit_order(order, tender, session)
+        return replace(placed, expected_charge=placed.charged)
+
+
 class NoFence(SandboxAdapter):
     def fence_order(self, *_: Any) -> None:
         """Fences nothing."""
@@ -397,6 +421,13 @@ class TrustingStatus(SandboxAdapter):
         return OrderStatus(state.text("word"), reference=reference)
 
 
+class IdleCancellation(SandboxAdapter):
+    """Nothing is canceled."""
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        session.get(f"/v1/orders/{provider_order_id}/state")
+
+
 class GuessedStatus(SandboxAdapter):
     """A word that is not in the table is taken for the first of it."""
 
@@ -437,6 +468,8 @@ MISTAKES = (
     Mistake(AnyRefusal, "test_a_refusal_in_a_form_that_nobody_documents", "SUB-5"),
     Mistake(AnyCart, "test_a_cart_stays_with_its_guest", "META-3"),
     Mistake(AnyCart, "test_the_answer_to_another_guests_validation", "SUB-8"),
+    Mistake(AnyAnswer, "test_the_cart_of_another_guest_is_not_ordered", "SUB-8"),
+    Mistake(ExpectsWhatComes, "test_another_charge_than_was_asked_for_is_reported", "PAY-4"),
     Mistake(LostForAbsent, "test_a_refusal_of_something_else_proves_no_absence", "SUB-5"),
     Mistake(NoFence, "test_a_fence_refuses_what_comes_late", "SUB-10"),
     Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
@@ -455,5 +488,6 @@ MISTAKES = (
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
     Mistake(TrustingStatus, "test_the_status_of_another_order_is_not_ours", "STAT-3"),
+    Mistake(IdleCancellation, "test_a_canceled_order_is_shown_as_such", "STAT-6"),
     Mistake(GuessedStatus, "test_a_word_that_nobody_knows_is_kept", "STAT-2"),
 )

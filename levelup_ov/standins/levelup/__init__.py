@@ -1,13 +1,13 @@
 """A stand-in for the retired LevelUp platform: its API, its pages, and a small made-up world.
 
-Real enough to connect, charge and refund against; nothing of it reaches a bank. What the platform's documents
-left open is settled here like this:
+Real enough to connect, charge and refund against, but no money moves. Where the platform's documents say nothing, the
+stand-in decides:
 
-- ``POST /oauth2/token`` takes the form of RFC 6749 and adds ``user_id`` to its answer. Whose a merchant's
-  token is, ``GET /v15/managed_locations`` tells.
+- ``POST /oauth2/token`` takes the form of RFC 6749 and adds ``user_id`` to its answer. ``GET /v15/managed_locations``
+  shows the owner of a merchant's token.
   ``POST /oauth2/revoke`` (RFC 7009) and ``DELETE /v15/access_tokens`` revoke a token.
 - ``POST /v15/completed_orders`` has the root member ``completed_order``.
-- A permissions request that was accepted shows a ``token`` when it is read, and has it in the callback.
+- An accepted permissions request shows a ``token`` when it is read, and has it in the callback.
 - ``POST /v15/credit_card_pages`` (user token with ``create_first_credit_card``, body optional
   ``{"credit_card_page": {"redirect_uri"}}``) answers ``{"credit_card_page": {"url", "expires_at"}}``: the page of
   ours on which the user types the card, good for an hour. ``GET /v15/credit_cards`` lists it.

@@ -28,10 +28,10 @@ class Amounts:
 
 
 def calculate(outstanding: int, tax: int, exemption: int, payment: int, applied_discount: int = 0) -> Amounts:
-    """The amounts to send for ``payment`` towards a check of which ``outstanding``, with tax, is left to pay.
+    """The amounts to send for ``payment`` towards a check with ``outstanding``, tax included, left to pay.
 
-    ``applied_discount`` has been taken off ``outstanding`` already, whichever its sign; 0 for a proposal. The
-    payment goes to what earns first, then to what is exempt, and to the tax last.
+    ``applied_discount`` is already subtracted from ``outstanding``, whatever its sign; 0 for a proposal. The
+    payment covers first what earns, then what is exempt, and finally the tax.
     """
     outstanding += abs(applied_discount)
     payment = _within(payment, outstanding)

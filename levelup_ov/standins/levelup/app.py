@@ -45,12 +45,11 @@ def create_levelup(
 ) -> Flask:
     """The platform as a WSGI application.
 
-    ``database``: its file, made when first needed. ``redirect_uris``: those of the sample shop's app, https or on
-    the loopback interface; ``callback_url``: where that app is told of answered permissions requests. ``clock``
-    gives the present as an aware instant; ``notify`` tells an app something at its callback URL. With
-    ``shop_service``, which calls the service, there is a sample shop under ``/shop``. With
-    ``gateway``, which calls an order-ahead service, phones can order from its locations; ``run`` does what they
-    poll for.
+    ``database``: its file, created when first needed. ``redirect_uris``: those of the sample shop's app, https or on
+    the loopback interface; ``callback_url``: where that app is notified of answered permissions requests. ``clock``
+    returns the current time, aware; ``notify`` calls an app's callback URL. With ``shop_service``, which calls the
+    service, there is a sample shop under ``/shop``. With ``gateway``, which calls an order-ahead service, phones can
+    order from its locations; ``run`` executes the work that they poll for.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY

@@ -24,7 +24,7 @@ oauth = Blueprint("oauth", __name__, url_prefix="/oauth2")
 
 
 class Unsafe(Exception):
-    """A request for permission that must not be answered at its redirect URI: nobody knows whose that is."""
+    """A request for permission that must not be answered at its redirect URI, whose owner is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _NOT_REFUNDED = {
 }
 _UNKNOWN, _NEVER_MADE = 9904, 9906
 UNTOLD, IN_PART = (9905, 9906), 9907
-"""Tips for which a refund is answered by 202 without a time, and for which it gives only a part back."""
+"""Tips for which a refund is answered with 202 without a time, or refunds only a part."""
 _ELSEWHERE = 9908
 
 
@@ -134,9 +134,9 @@ def charge(transaction: Transaction, app_id: int, user: PlatformUser, draft: Dra
 def refund(
     transaction: Transaction, app_id: int, merchant_id: int, order_uuid: str, confirmation: str | None, now: datetime
 ) -> PlatformOrder:
-    """Take a whole order back: its credit returns, and what it earned is gone.
+    """Refund a whole order: its credit is returned, and what it earned is removed.
 
-    Some tips stand for the ways in which that goes wrong (:data:`~levelup_ov.standins.levelup.world.REFUND_TIPS`).
+    Some tips trigger the ways in which that can fail (:data:`~levelup_ov.standins.levelup.world.REFUND_TIPS`).
 
     :raises ErrorResponse: 404 without a body, or 422.
     """

@@ -26,7 +26,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
 
 Notify = Callable[[str, dict[str, Any]], bool]
-"""Tells an app something at its callback URL; whether it took it."""
+"""Calls an app's callback URL; returns whether it answered with success."""
 
 
 class Platform:
@@ -80,7 +80,7 @@ def post_notice(url: str, body: dict[str, Any]) -> bool:
         with opener.open(request, timeout=NOTICE_TIMEOUT) as answer:
             return 200 <= answer.status < 300
     except (OSError, ValueError) as problem:
-        _log.warning("callback not taken: %s", type(problem).__name__)
+        _log.warning("callback_failed", extra={"cause": type(problem).__name__})
         return False
 
 

@@ -130,7 +130,7 @@ class PlatformUser:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """What a token that is not revoked stands for."""
+    """The meaning of a valid token."""
 
     hash: str
     kind: Literal["app", "user", "merchant"]
@@ -350,7 +350,7 @@ class Transaction:
         return found[0] if found else self._add("gateway_ids", kind=kind, key=key)
 
     def key(self, kind: str, number: int) -> str | None:
-        """What a number stands for."""
+        """The meaning of a number."""
         row = self._run("SELECT key FROM gateway_ids WHERE number = ? AND kind = ?", (number, kind)).fetchone()
         return row and row[0]
 
@@ -397,7 +397,7 @@ class Transaction:
         return found.rowcount == 1
 
     def lease_ahead(self, uuid: str, states: tuple[str, ...], now: float, until: float) -> bool:
-        """Take an order up that nobody works at; whether it was so."""
+        """Take the lease on an order that is not being handled; whether it was free."""
         marks = ", ".join("?" * len(states))
         found = self._run(
             f"UPDATE ahead_orders SET lease = ? WHERE uuid = ? AND lease <= ? AND state IN ({marks})",

@@ -14,7 +14,7 @@ from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.store import SESSION_LIFETIME, PlatformUser, hashed
 
 HEADERS = {
-    # No form-action: browsers hold it against the redirect back to the app too.
+    # No form-action, because browsers also apply it to the redirect back to the app.
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
@@ -88,7 +88,7 @@ def sign_out() -> None:
 
 
 def local(target: str | None) -> str | None:
-    """``target`` if it is a path of this server, so that nobody is sent elsewhere."""
+    """``target`` if it is a path of this server, so that no redirect leads elsewhere."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return None
     return target if not urlsplit(target).netloc and "\n" not in target and "\r" not in target else None

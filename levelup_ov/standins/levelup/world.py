@@ -43,7 +43,7 @@ GOOD_CARD = "4111 1111 1111 1111"
 DECLINED_CARD = "4000 0000 0000 0002"
 """Can be added; every charge is declined."""
 LOST_ANSWER_CARD = "4000 0000 0000 0119"
-"""Is charged, but the connection drops instead of the answer: the order exists, and nobody was told."""
+"""Is charged, but the connection drops instead of an answer: the order exists without anybody knowing."""
 
 
 REFUND_TIPS: Mapping[int, str] = {

@@ -56,7 +56,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The whole cart. ``gratuity`` and ``coupon`` (a discount that the merchant gives) are cents."""
+    """The whole cart. ``gratuity`` and ``coupon`` (a discount from the merchant) are cents."""
 
     lines: tuple[Line, ...]
     customer: Customer

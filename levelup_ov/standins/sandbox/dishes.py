@@ -1,6 +1,6 @@
-"""The engine's menu: every group of choices stands here once, however often it is used.
+"""The engine's menu: every group of choices is defined once, however often it is used.
 
-The customer's choice alone counts: presets are for a screen, the engine adds nothing that was not chosen.
+Only the customer's choices count: presets are for a screen, and the engine adds nothing that was not chosen.
 """
 
 from __future__ import annotations

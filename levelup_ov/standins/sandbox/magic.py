@@ -1,7 +1,7 @@
-"""Magic values: what makes the engine misbehave on purpose. The whole table is here.
+"""Magic values that make the engine misbehave on purpose. This is the whole table.
 
-A token works in the note of any order, as a word of its own; nothing is taken out of the note. A card number
-works wherever cards are taken; all other numbers that pass the Luhn check are accepted, time and again.
+A token works in the note of any order, as a separate word; the note itself stays unchanged. A card number works
+wherever cards are accepted; all other numbers that pass the Luhn check are accepted, repeatedly.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ TOKENS: Mapping[str, str] = {
     "sandbox:lost-answer": "The order is placed, then the connection drops without an answer.",
     "sandbox:turned-down": "The restaurant refuses the order a minute after it was placed.",
     "sandbox:called-off": "The restaurant calls the order off instead of cooking it.",
+    "sandbox:lost-cancellation": "The order can be canceled, then the connection drops without an answer.",
     "sandbox:stage=WORD": "The order keeps this state, which may be any word.",
 }
 """What each token in the note of an order does."""
@@ -61,6 +62,7 @@ class Magic:
     slow: int = 0
     turned_down: bool = False
     called_off: bool = False
+    lost_cancellation: bool = False
     stage: str = ""
 
 
@@ -76,5 +78,6 @@ def magic_in(note: str | None) -> Magic:
         slow=min(int(words["slow"] or SLOW_SECONDS), SLOWEST_SECONDS) if "slow" in words else 0,
         turned_down="turned-down" in words,
         called_off="called-off" in words,
+        lost_cancellation="lost-cancellation" in words,
         stage=stage[1] if stage else "",
     )

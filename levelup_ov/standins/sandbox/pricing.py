@@ -1,7 +1,7 @@
-"""What a cart costs, and whether the kitchen makes it. Pure.
+"""The price of a cart, and whether the kitchen can make it. Pure.
 
-Counts multiply downwards: two portions, each with two aioli, each of them with one hot, are four hot. Limits
-and free choices hold per portion of what the group belongs to.
+Counts multiply downwards: two portions, each with two aioli, each of them with one hot, are four hot. Limits and free
+choices apply per portion of what the group belongs to.
 """
 
 from __future__ import annotations

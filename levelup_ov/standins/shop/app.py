@@ -1,7 +1,7 @@
 """A sample shop that takes LevelUp payments through the service's ``/checkout``, in all three ways.
 
-It shows what an e-commerce site has to do and nothing more: it holds ids of connections and UUIDs of orders,
-and never sees a token, a password or a card.
+It shows what an e-commerce site must do, and nothing more: it stores ids of connections and UUIDs of orders, and never
+sees a token, a password or a card.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REHEARSALS: Mapping[int, str] = {
     **{tip: f"the refund {what}" for tip, what in REFUND_TIPS.items()},
     SILENT_TIP: "nobody says at first whether it is paid",
 }
-"""Tips in cents for which LevelUp's stand-in has something go wrong, with what."""
+"""Tips in cents that make LevelUp's stand-in fail, and how."""
 CUT_OFF = ("user_token_refused", "not_connected")
 """Codes that say that the visitor has to connect again."""
 PERMISSIONS = ("create_orders", "read_user_basic_info", "manage_user_addresses", "read_user_orders")
@@ -62,7 +62,7 @@ shop.after_request(VISITS.keep)
 class ServiceRefusal(Exception):
     """The service's error: ``code`` of its closed list, ``message`` for a person.
 
-    ``retryable``: the same call may still succeed; it is no verdict on what was asked.
+    ``retryable``: the same call may still succeed; this is not a final refusal.
     """
 
     def __init__(self, code: str, message: str, retryable: bool) -> None:
@@ -153,7 +153,7 @@ def show_shop() -> Answer:
 
 
 def _offer(merchant: _JSON, person: _JSON, basket: _JSON) -> _JSON:
-    """What LevelUp tells of a visitor, and what they would pay."""
+    """LevelUp's data about a visitor, and what they would pay."""
     shown: _JSON = {}
     user = person["id"]
     if "read_user_basic_info" in person["permissions"]:
@@ -166,7 +166,7 @@ def _offer(merchant: _JSON, person: _JSON, basket: _JSON) -> _JSON:
         shown["preview"] = _call("POST", "/checkout/order_previews", {"order": order})["preview"]
         order["discount_amount"] = shown["preview"]["discount_amount"]
         offer = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
-        # Meanwhile another page may have accepted the offer before.
+        # Another page may have accepted the offer in the meantime.
         standing = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
         shown["number"] = standing["offer"]["number"]
     return shown
@@ -256,7 +256,7 @@ def disconnect() -> Answer:
 
 @shop.post("/pay/<number>")
 def pay(number: str) -> Answer:
-    """Charge what the visitor saw, once: the number of the offer is the key, also for who comes back to its page."""
+    """Charge what the visitor saw, once: the number of the offer is the key, also if they return to its page."""
     # Accepted before the call: whatever becomes of it, this offer is the one to try again.
     visit = _change(lambda now: now["offer"].update(accepted=True) if _offers(now, number) else None)
     if number == visit.get("paid"):
@@ -305,9 +305,9 @@ def _receipt(order: _JSON, **shown: Any) -> str:
 
 
 def _paid(order: _JSON) -> list[tuple[str, int]]:
-    """Who paid an order, cents, adding up to what the user pays.
+    """How an order was paid, in cents that add up to what the user pays.
 
-    The charge tells what the gift card paid; LevelUp's own credit is told in the user's history only.
+    The charge says what the gift card paid; only the user's history shows LevelUp's own credit.
     """
     gift_card, rest = order["gift_card_total_amount"] or 0, "Your card"
     left = order["user_pays_amount"] - gift_card
@@ -415,7 +415,7 @@ def _undecided(visit: _JSON) -> bool:
 
 
 def _decide(number: str, **members: Any) -> None:
-    """It is known what became of an offer."""
+    """The outcome of an offer is known."""
 
     def change(visit: _JSON) -> None:
         if _offers(visit, number):
@@ -442,7 +442,7 @@ def _keep(**members: Any) -> None:
 
 
 def _change(change: Callable[[_JSON], None]) -> _JSON:
-    """Change the visit as it is now, whatever other pages of the visitor do meanwhile; what it is then."""
+    """Change the visit in its current state, whatever other pages do concurrently; returns the new state."""
     with platform().store.writing() as transaction:
         visit = transaction.shop_visit(hashed(VISITS.id))
         change(visit)

@@ -84,7 +84,7 @@ def invalid_cart(message: str) -> ErrorResponse:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a cart is read against: the gateway's menu, the app's, and what the numbers stand for."""
+    """What a cart is checked against: the gateway's menu, the app's menu, and the meaning of the numbers."""
 
     menu: JSON
     layout: JSON
@@ -197,7 +197,7 @@ def local_time(instant: str, zone: str | None) -> str:
 
 
 def instant_of(text: Any, zone: str | None) -> str | None:
-    """A time of the gateway's, local or with ``Z``, as apps get it; None where nobody knows which it is."""
+    """A time from the gateway, local or with ``Z``, in the apps' form; None if unknown."""
     try:
         parsed = datetime.fromisoformat(text)
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
 """The gateway: the order-ahead service that the platform calls, over HTTP.
 
-Only the standard library: a stand-in knows nothing of the service that it is in front of.
+It uses only the standard library, because the stand-in must not know the service behind it.
 """
 
 from __future__ import annotations

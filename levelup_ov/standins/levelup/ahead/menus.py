@@ -1,7 +1,7 @@
 """A gateway's menu laid out for apps: integer ids, and each item with all its groups. Pure but for the numbers.
 
-A group of options that belongs to an option becomes one more group of the item; nobody has to choose from it. Its key
-is the whole path to it, so that the same group below two options has two numbers.
+A group below an option becomes another, optional group of the item. Its key is the whole path to it, so that the same
+group below two options has two numbers.
 """
 
 from __future__ import annotations

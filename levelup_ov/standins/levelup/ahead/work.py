@@ -1,12 +1,12 @@
 """Orders ahead: started, validated, completed, and what happens in between.
 
 States: ``validating``, then ``valid`` or ``invalid``; completing a valid one: ``charging``, ``submitting``, then
-``completed`` or ``rejected``. Whoever works at an order holds its lease; what is left behind by a process that ended is
-taken up by the next poll. The diner is charged in one transaction with the state, so once; a submission is sent with
-the order's UUID as its key, and its body is made of what is kept, so that the gateway knows it again.
+``completed`` or ``rejected``. A process has a lease on the order that it handles; the next poll continues the work of a
+process that ended. The guest is charged in one transaction with the state, so only once. A submission has the order's
+UUID as its key, and its body is made from stored data, so that the gateway recognizes it.
 
-A charge goes back only if it is proven that no order exists: by the gateway's refusal, and if an earlier attempt was
-left without an answer, by one that comes long enough after it.
+A charge is refunded only if it is proven that no order exists: by the gateway's refusal and, if an earlier attempt was
+not answered, by a refusal long enough after it.
 """
 
 from __future__ import annotations
@@ -313,7 +313,7 @@ class OrderAhead:
             )  # fmt: skip
 
     def _give_back(self, order: Ahead, problem: JSON) -> None:
-        """Refund the charge: it is proven that there is no order."""
+        """Refund the charge, because it is proven that there is no order."""
         now = self._clock()
         with self._store.writing() as transaction:
             current = transaction.ahead(order.uuid)
@@ -365,7 +365,7 @@ def verdict_of(reply: GatewayReply | Unreached) -> Verdict:
         return "placed" if isinstance(found, dict) and "order_id" in found else "silent"
     code = carts.code_of(reply.body)
     if code is None or reply.status >= 500 and reply.status not in (502, 503, 504):
-        # Not the gateway's words: nobody knows what became of the request behind it.
+        # Not from the gateway itself, so the result of the request is unknown.
         return "silent"
     if code in _NOT_KNOWN:
         return "unknown"
@@ -427,7 +427,7 @@ def _draft(order: Ahead, location: PlatformLocation, amounts: CartAmounts) -> Dr
 
 
 def refusal(order: Ahead) -> ErrorResponse:
-    """Why an order came to nothing, as apps are told."""
+    """Why an order failed, as apps see it."""
     problem = order.problem or {"code": order.state, "message": f"This order is {order.state}."}
     if order.state == "invalid" and problem["code"] not in ("provider_timeout", "provider_unavailable"):
         return carts.invalid_cart(problem["message"])

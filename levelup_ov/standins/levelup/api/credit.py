@@ -1,4 +1,4 @@
-"""Credit: what a user has, what a merchant gives, and gift cards."""
+"""Credit: a user's credit, credit from merchants, and gift cards."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def add_address() -> JSON:
 
 @api.get("/v15/user_addresses/<int:number>/delivery_location")
 def show_delivery_location(number: int) -> JSON:
-    """:raises ErrorResponse: 404: nobody here delivers."""
+    """:raises ErrorResponse: 404: no location here delivers."""
     with reading() as (transaction, caller):
         _, user = caller.user("manage_user_addresses")
         if number not in dict(transaction.addresses(user.id)):
