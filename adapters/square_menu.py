@@ -89,7 +89,7 @@ class Catalog:
                 self._things[kind][each.identifier("id")] = each.member(f"{kind.lower()}_data")
 
     def menu(self) -> Menu:
-        """All that can be ordered here and told in our terms; an id stands in it once (MENU-3)."""
+        """Everything that can be ordered here and that the contract can express, each id once (MENU-3)."""
         headings = {
             key: Category(
                 key, data.text("name", ""), (), category_group=_inner(data, "parent_category").text("id", None)

@@ -23,7 +23,7 @@ import click
 from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, upgrade
+from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
 from levelup_ov.redaction import clean, in_address
@@ -41,7 +41,7 @@ DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
 """The fewest characters of an API key outside development mode."""
 FEWEST_CONNECTIONS = 2
-"""Connections to PostgreSQL that a worker needs: one records what became of orders, one is for all else."""
+"""Connections to PostgreSQL that a worker needs: one to record outcomes, one for everything else."""
 COMMANDS = 3
 """Connections to PostgreSQL for commands, in addition to the workers: a release, a reconciliation, a person."""
 DESCRIPTORS = 256
@@ -129,7 +129,7 @@ VARIABLES = (
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
     Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
-    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which a charge that nobody waits for is refunded", "600",
+    Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which an abandoned charge is refunded", "600",
              "charge_age", partial(_number, 0, 86_400)),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64", "threads", partial(_whole, 1, 1024)),
@@ -455,7 +455,7 @@ class _Loader:
             self._mistake("DATABASE_URL", *fault)
             return Secret(url)
         try:
-            open_ledger(url).close()
+            open_engine(url, pool_size=1).dispose()
         except ValueError as error:
             self._mistake("DATABASE_URL", "is not a valid ledger URL", str(error))
         if url.startswith("sqlite:///"):

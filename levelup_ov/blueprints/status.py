@@ -59,7 +59,7 @@ def blueprint(
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check found: ``error`` is the kind of what is wrong, None if nothing is; ``told`` is all that is known.
+    """The result of a check: ``error`` is the kind of fault, None if there is none; ``told`` has the details.
 
     ``value`` is what the check gave, ``seconds`` how long it took.
     """

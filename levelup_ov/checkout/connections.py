@@ -223,10 +223,10 @@ class Connections:
         return Access(connection, token)
 
     def access_again(self, kind: Kind, id: str, context: RequestContext) -> Access:
-        """The same for an order of earlier: the newest connection of the same merchant or user counts.
+        """The same for an earlier order: the newest connection of the same merchant or user counts.
 
-        One that allows less than the order was begun with counts only where there is no other. Where it is not known
-        whose connection it is, LevelUp is asked: the next one is to be recognised.
+        A connection with fewer permissions than the order started with counts only if there is no other. If its owner
+        is unknown, LevelUp is asked, so that the next one can be recognized.
 
         :raises Failure: ``connection_not_found``, ``not_connected``.
         """
@@ -277,7 +277,7 @@ class Connections:
     # Data at LevelUp.
 
     def locations(self, id: str, context: RequestContext) -> list[LevelUpLocation]:
-        """The locations of a merchant; where LevelUp never told which merchant it is, those of its token."""
+        """The locations of a merchant; if LevelUp never said which merchant it is, those of its token."""
         access = self.access("merchant", id)
         try:
             with self._levelup.calls(context.deadline, context.calls) as calls:

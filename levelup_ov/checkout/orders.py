@@ -22,7 +22,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
+from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries, key_of
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import (
     SETTLE,
@@ -240,6 +240,19 @@ class Orders:
             raise in_progress("another request is processing this order")
         return self._refunds.take_back(taken, confirmation, context, before=order)
 
+    def cancel(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
+        """Cancel an order at its provider, and refund it like :meth:`refund` once that is proven (STAT-6).
+
+        :raises Failure: as :meth:`refund`, or why it is not known to be canceled; it is not refunded then.
+        """
+        order = self.show(id)
+        if order.provider_location_id is None:
+            raise Failure("order_not_found", "this order was not submitted to a provider")
+        if order.submitted is not None:
+            number = str(json.loads(order.submitted)["order_id"])
+            self._service.cancel_order(order.provider_location_id, number, key_of(order), context)
+        return self.refund(id, key, confirmation, context)
+
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Finish an interrupted order; submits nothing, and refunds what was not submitted.
 
@@ -293,7 +306,7 @@ class Orders:
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
-            raise Failure("invalid_member", "this is no UUID")
+            raise Failure("invalid_member", "this is not a UUID")
         note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:

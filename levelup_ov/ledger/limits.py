@@ -75,7 +75,7 @@ class transaction:
 
 
 def limit() -> float | None:
-    """The time of the monotonic clock at which a wait of this thread ends; None where nobody has set one."""
+    """The time of the monotonic clock at which a wait of this thread ends; None if there is no limit."""
     return _UNTIL.get()
 
 

@@ -19,20 +19,20 @@ _ATTEMPTS = 5
 
 
 class SharedParts:
-    """``number`` parts, each for up to ``size`` bytes; whoever has one alone writes it, everybody reads all."""
+    """``number`` parts, each for up to ``size`` bytes; only its owner writes a part, everybody reads all."""
 
     def __init__(self, number: int, size: int) -> None:
         self.number = number
         self._size = size
         self._half = _HALF.size + size
         self._whole = _ACTIVE.size + 2 * self._half
-        # Pages that nobody writes take no memory.
+        # Unwritten pages take no memory.
         self._memory = mmap.mmap(-1, number * self._whole)
 
     def publish(self, part: int, content: bytes) -> bool:
         """Replace the content of a part; whether there was room for it.
 
-        The half that is not being read is written, so that a process killed meanwhile leaves what was there before.
+        It writes the half that is not being read, so that a process killed while writing leaves the old content.
         """
         if len(content) > self._size:
             return False

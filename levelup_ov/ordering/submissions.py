@@ -47,7 +47,7 @@ CONFIRMED_AFTER = 1.0
 
 A provider that has just woken up first processes what was waiting."""
 REMEDIES: Mapping[Finding, str] = {
-    "order_exists_but_ruled_out": "the channel was told that nothing was placed: ask the provider to cancel the order, "
+    "order_exists_but_ruled_out": "the channel knows the order as not placed: ask the provider to cancel the order, "
     "or tell the guest its number",
     "two_orders_for_one_submission": "ask the provider to cancel one of the two, and to refund what was paid for it",
     "card_may_be_charged": "no order was made: look for a charge of this reference at the provider and refund it",

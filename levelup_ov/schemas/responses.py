@@ -191,7 +191,7 @@ class SubmittedOrderSchema(Schema):
 
 
 class TrackedOrderSchema(Schema):
-    """What stands in the answer of STAT-1."""
+    """The object in the response of STAT-1."""
 
     order_id = fields.Raw(required=True)
     status = fields.String(required=True, allow_none=True, validate=validate.OneOf(STAGES))
