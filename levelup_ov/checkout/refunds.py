@@ -168,12 +168,12 @@ class Refunds:
                 return pending(failure.message)
             return self._put_back(order, _told(failure))
         if failure.code in CUT_OFF and (is_owed or asked_before):
-            what = case("not_connected", f"this charge must be refunded: {failure.message}", uuid=order.uuid)
+            what = case("not_connected", f"this charge has to go back: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
         if is_owed:
             self.release(order)
             log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
-            return pending(f"the order was not placed, and its charge is not refunded yet: {failure.message}")
+            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
         if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
             self.release(order)
             return pending(failure.message)
@@ -221,7 +221,7 @@ class _InPart(Failure):
     """LevelUp reports a refund of less or more than the whole amount."""
 
     def __init__(self, refunded: int, charged: int) -> None:
-        super().__init__("refund_impossible", f"LevelUp refunded {refunded} of {charged} cents")
+        super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
 
 
 def _told(failure: _ForGood) -> Failure:
