@@ -108,6 +108,7 @@ class FftpAdapter(Adapter):
         "completed": "picked_up",
         "cancelled": "cancelled",
     }
+    cancels = True
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
         "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),
@@ -196,6 +197,11 @@ class FftpAdapter(Adapter):
         order = session.get(path).object()
         _check_echo(order, f"GET {path}", reference, customer=None, order_id=provider_order_id)
         return OrderStatus(order.text("status"), reference=order.text("payment_proof").removeprefix(PROOF))
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        """FFTP cancels a ready order too; the service reads the status first."""
+        status = {"status": "cancelled"}
+        session.post(f"{_path(provider_order_id)}/status", status, headers=self._admin(), repeatable=True)
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status == 409:

@@ -75,6 +75,7 @@ CODES: Mapping[str, str] = {
     "order_refused": (
         "cart_of_another cart_ordered cart_unknown coupon_too_large order_too_large payment_declined reference_taken"
     ),
+    "cancellation_refused": "too_late",
 }
 """Our codes, each with the engine's problems that it covers."""
 REFUSING_STATUSES = (401, 404, 409, 422)
@@ -145,6 +146,7 @@ class SandboxAdapter(Adapter):
         "called-off": "cancelled",
         "turned-down": "refused",
     }
+    cancels = True
     settings = {
         "base_url": Setting("address of the engine", default="http://sandbox.internal", url=True),
         "api_key": Setting("the engine's key; the embedded one has the default", default="sandbox", secret=True),
@@ -204,6 +206,9 @@ class SandboxAdapter(Adapter):
             changed_at=state.instant("since"),
             expected_ready_at=state.member("ready").instant("at", None),
         )
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        session.post(f"/v1/orders/{quote(provider_order_id, safe='')}/cancellation", {}, repeatable=True)
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in REFUSING_STATUSES:

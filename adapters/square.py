@@ -120,6 +120,7 @@ class SquareAdapter(Adapter):
         "CANCELED": "cancelled",
         "FAILED, rejected": "refused",
     }
+    cancels = True
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
         "environment": Setting("production or sandbox", default="production"),
@@ -254,6 +255,19 @@ class SquareAdapter(Adapter):
             changed_at=pickup.instant(since, None) if pickup is not None and since is not None else None,
             expected_ready_at=_pickup_at(order),
         )
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        """Cancel the order's fulfillments: Square does not cancel a paid order itself."""
+        order = self._show(location, provider_order_id, reference, session)
+        version, fulfillments = _version(order), order.each("fulfillments", [])
+        canceled = {
+            "location_id": location.provider_id,
+            "version": version,
+            "fulfillments": [{"uid": each.text("uid"), "state": "CANCELED"} for each in fulfillments],
+        }
+        key = _key(reference, f"cancellation of version {version}")
+        path = f"/v2/orders/{quote(provider_order_id, safe='')}"
+        session.call("PUT", path, body={"idempotency_key": key, "order": canceled}, repeatable=True)
 
     def _show(self, location: Location, order_id: str, reference: str, session: Session) -> JSONObject:
         path = f"/v2/orders/{quote(order_id, safe='')}"

@@ -84,6 +84,10 @@ _OF_AN_ORDER = re.compile(r"(?!.*(restaurant|location|merchant))(?=.*\border\b).
 """The text of a 404 about an order; one about the restaurant proves nothing about its orders."""
 
 
+VOID_ALL = {"selections": {"voidAll": True}, "payments": {"voidAll": True}}
+"""Voids an order with all that is in it and its payment, which must be of type ``OTHER``."""
+
+
 class NotFound(Refused):
     """Toast does not know the order, the restaurant, or something named in an order."""
 
@@ -95,6 +99,7 @@ class ToastAdapter(Adapter):
     tenders = frozenset({"levelup"})
     schedules = True
     order_status = ORDER_STATUS
+    cancels = True
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
         "client_id": Setting("the client's id", required=True),
@@ -174,6 +179,10 @@ class ToastAdapter(Adapter):
         path = f"/orders/v2/orders/{quote(provider_order_id, safe='')}"
         order = self._call(session, "GET", path, location.provider_id).object()
         return read_status(order, provider_order_id, self._external_id(reference), f"GET {path}")
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        path = f"/orders/v2/orders/{quote(provider_order_id, safe='')}/void"
+        self._call(session, "POST", path, location.provider_id, body=VOID_ALL, repeatable=True)
 
     def error_from(self, reply: Reply) -> Refused | None:
         if reply.status not in (400, 404):

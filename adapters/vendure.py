@@ -1,6 +1,6 @@
 """Vendure, a commerce server, with the plugin of ``plugins/vendure``: guests, accounts, both tenders.
 
-How version 3.7.3 behaves with version 2.1 of the plugin, from their source and on a running server (2026-11):
+How version 3.7.3 behaves with version 2.2 of the plugin, from their source and on a running server (2026-11):
 
 - A location is a channel, named by its token in a header. The token is not a secret: every storefront sends it.
 - Each call of the plugin is one transaction. A refused call leaves nothing behind, except attempts to pay.
@@ -63,6 +63,11 @@ FENCE = (
     + HELD
     + " }"
 )
+CANCEL = (
+    "mutation Cancel($reference: String!, $key: String!) { canceled: levelUpCancel(reference: $reference, key: $key) { "
+    + REFUSAL
+    + " } }"
+)
 
 
 class Cart(NamedTuple):
@@ -91,6 +96,7 @@ class VendureAdapter(Adapter):
         "Delivered": "picked_up",
         "Cancelled": "cancelled",
     }
+    cancels = True
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
@@ -173,6 +179,11 @@ class VendureAdapter(Adapter):
             changed_at=order.instant("stateSince", None),
             expected_ready_at=order.instant("pickupAt", None),
         )
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        """The plugin can do it since version 2.2."""
+        variables = {"reference": reference, "key": self.account.setting("tender_key")}
+        _data(_ask(session, location.provider_id, CANCEL, variables))
 
     def error_from(self, reply: Reply) -> Refused | None:
         return problem_in(reply.object()) if reply.status == 200 else None

@@ -10,6 +10,7 @@ from levelup_ov.adapter import JSONObject, Refused
 CODES: Mapping[str, str] = {
     "BAD_USER_INPUT": "order_refused",
     "CHANNEL_NOT_FOUND": "location_not_found",
+    "CancellationRefused": "cancellation_refused",
     "CartGone": "order_refused",
     "ENTITY_NOT_FOUND": "unknown_item",
     "EmailAddressConflictError": "customer_refused",

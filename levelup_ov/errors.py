@@ -89,6 +89,11 @@ KINDS: Mapping[str, Kind] = {
         "The location's provider does not report the status of orders.",
         "Ask the restaurant; the README lists which providers report it.",
     ),
+    "cancellation_not_supported": _request(
+        422,
+        "The location's provider cannot cancel orders.",
+        "Ask the restaurant; the README lists which providers can.",
+    ),
     "order_validation_expired": _request(
         422, "The order was validated more than 7 days ago.", "Validate the order again."
     ),
@@ -131,6 +136,9 @@ KINDS: Mapping[str, Kind] = {
     "card_declined": _provider(422, "The card was declined. Nothing was placed.", "Submit again with another card."),
     "customer_refused": _provider(422, "The provider does not take this customer's details.", _ASK_USER),
     "order_refused": _provider(422, "The provider refused the order for another reason.", _ASK_USER),
+    "cancellation_refused": _provider(
+        422, "The order cannot be canceled, or not any more.", "Show the message to the user; ask the restaurant."
+    ),
     "fees_not_representable": _provider(
         422,
         "The provider adds a fee and LEVELUP_OV_FEES=refuse is set.",
@@ -182,6 +190,9 @@ KINDS: Mapping[str, Kind] = {
         504,
         "It is not known whether the order was placed. It is never placed twice.",
         "Send the same submission again; it is reconciled first.",
+    ),
+    "cancellation_unknown": _provider_retryable(
+        504, "It is not known whether the order was canceled.", "Send the same request again."
     ),
     # Our own faults.
     "ledger_unavailable": _service_retryable(

@@ -140,6 +140,10 @@ def _contradiction(adapter: type[Adapter]) -> str:
         return f"order_status must map the provider's words to stages, each one of {', '.join(STAGES)}"
     if bool(words) != (adapter.show_status is not Adapter.show_status):
         return "order_status and show_status() go together: declare both or neither"
+    if adapter.cancels != (adapter.cancel_order is not Adapter.cancel_order):
+        return "cancels = True and cancel_order() go together: declare both or neither"
+    if adapter.cancels and not words:
+        return "cancels needs order_status: only a status proves that an order was canceled"
     return ""
 
 

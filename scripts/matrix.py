@@ -24,6 +24,7 @@ DECLARED: Mapping[str, Callable[[type[Adapter]], str]] = {
     "Orders for later (TIME-4)": lambda adapter: _yes(adapter.schedules),
     "Delivery (EP-12)": lambda adapter: _yes("delivery" in adapter.fulfillments),
     "Order status (STAT-1)": lambda adapter: _yes(bool(adapter.order_status)),
+    "Cancellation (STAT-6)": lambda adapter: _yes(adapter.cancels),
     "A lost answer (SUB-5)": lambda adapter: {"look_up": "look-up", "replay": "replay"}[adapter.recovery],
 }
 """Abilities that the adapter's class declares."""

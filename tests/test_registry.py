@@ -233,6 +233,9 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "status not written": ({"order_status": {"done": "ready"}}, "order_status and show_status() go together"),
     "a stage of its own": ({"order_status": {"done": "done"}, "show_status": _fence}, "each one of placed, accepted"),
     "no table": ({"order_status": True, "show_status": _fence}, "each one of placed, accepted"),
+    "cancels not declared": ({"cancel_order": _fence}, "cancels = True and cancel_order() go together"),
+    "cancels not written": ({"cancels": True}, "cancels = True and cancel_order() go together"),
+    "cancels without a proof": ({"cancels": True, "cancel_order": _fence}, "cancels needs order_status"),
     "fences not a boolean": ({"fences": "yes", "fence_order": _fence}, "fences must be True or False"),
 }
 
@@ -249,7 +252,8 @@ def test_an_adapter_that_contradicts_itself(module: ModuleType, case: str) -> No
 @pytest.mark.rule("SUB-8", "SUB-10")
 def test_an_adapter_that_declares_soundly(module: ModuleType) -> None:
     members = {"echoes_nothing": "guide, section 4: no reference", "fences": True, "fence_order": _fence,
-               "order_status": {"done": "ready"}, "show_status": _fence}  # fmt: skip
+               "order_status": {"done": "ready"}, "show_status": _fence,
+               "cancels": True, "cancel_order": _fence}  # fmt: skip
     module.Partner = type("Partner", (module.Partner,), members)  # type: ignore[attr-defined]
     assert Registry(("mine=partner_adapter:Partner",)).adapter_class("mine") is module.Partner
 

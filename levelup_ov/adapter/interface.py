@@ -55,6 +55,8 @@ class Adapter(ABC):
     """The provider's words for the status of an order, each with its stage; :meth:`show_status` is implemented then.
 
     A word that is not in it is passed on as it is and never guessed (STAT-2)."""
+    cancels: ClassVar[bool] = False
+    """Whether :meth:`cancel_order` is implemented; it needs :attr:`order_status`, which proves the result (STAT-6)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The keys that an account's ``settings`` table may have; any other key is reported at startup."""
 
@@ -116,6 +118,15 @@ class Adapter(ABC):
         One call to the provider. Here a refusal, such as "no such order", is the provider's fault (STAT-3).
         """
         raise LookupError(f"{type(self).__name__} reports no order status")
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        """Ask the provider to cancel a placed order; called only where :attr:`cancels`, and again after a lost answer.
+
+        What it returns proves nothing: :meth:`show_status` is called after it.
+
+        :raises Refused: the provider does not cancel the order.
+        """
+        raise LookupError(f"{type(self).__name__} cannot cancel orders")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:

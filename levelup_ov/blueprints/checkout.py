@@ -160,6 +160,13 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
         confirmation = read("refund", _optional_body("refund"))["manager_confirmation"]
         return _replayable(lambda: orders.refund(id, key, confirmation, g.context))
 
+    @pages.post("/orders/<id>/cancellation")
+    def cancel_order(id: str) -> Response:
+        g.context.deadline = Deadline(settings.submission_deadline)
+        key = _required_key()
+        confirmation = read("refund", _optional_body("refund"))["manager_confirmation"]
+        return _replayable(lambda: orders.cancel(id, key, confirmation, g.context))
+
     def _come_back(kind: Kind) -> Redirect:
         answer = redirect(connections.come_back(kind, request.url, g.context), 303)
         # The URL contains a confirmation, so only the site may see it.

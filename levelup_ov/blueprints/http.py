@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
@@ -83,39 +83,48 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
 
     @app.before_request
     def begin() -> None:
-        g.started = time.monotonic()
-        given = request.headers.get("X-Request-ID", "")
+        this, incoming = _this_request()
+        this.started = time.monotonic()
+        given = incoming.headers.get("X-Request-ID", "")
         # A caller can put anything into it, and it is repeated in many places.
         usable = _REQUEST_ID.fullmatch(given) and clean(given) == given
-        g.request_id = given if usable else str(uuid.uuid4())
-        g.context = RequestContext(Deadline(settings.reading_deadline), g.request_id)
-        g.failure = None
-        g.has_key = _is_key(keys, request.headers.get("Authorization", ""))
-        if request.endpoint not in OPEN_ENDPOINTS:
-            more = keys_of.get(request.endpoint or "", ())
-            if not g.has_key and not _is_key(more, request.headers.get("Authorization", "")):
+        this.request_id = given if usable else str(uuid.uuid4())
+        this.context = RequestContext(Deadline(settings.reading_deadline), this.request_id)
+        this.failure = None
+        this.has_key = _is_key(keys, incoming.headers.get("Authorization", ""))
+        endpoint = incoming.endpoint
+        if endpoint not in OPEN_ENDPOINTS:
+            more = keys_of.get(endpoint or "", ())
+            if not this.has_key and not _is_key(more, incoming.headers.get("Authorization", "")):
                 words = "expected the header Authorization: token <key> with a key of this service"
                 raise Failure("unauthorized", words)
-        accept = request.headers.get("Accept")
-        if request.endpoint == METRICS_ENDPOINT:
+        accept = incoming.headers.get("Accept")
+        if endpoint == METRICS_ENDPOINT:
             return
-        if accept and accept not in ("*/*", "application/json") and not accepts_json(request.accept_mimetypes):
+        if accept and accept not in ("*/*", "application/json") and not accepts_json(incoming.accept_mimetypes):
             raise Failure("not_acceptable", "responses are application/json")
 
     @app.after_request
     def end(response: Response) -> Response:
-        response.headers["X-Request-ID"] = g.request_id
-        context, failure = g.context, g.failure
-        operation = (request.endpoint or "unknown").rpartition(".")[2]
+        this, incoming = _this_request()
+        response.headers["X-Request-ID"] = this.request_id
+        context, failure = this.context, this.failure
+        operation = (incoming.endpoint or "unknown").rpartition(".")[2]
         outcome = failure.code if failure else "replayed" if context.replayed else "ok"
-        seconds = time.monotonic() - g.started
+        seconds = time.monotonic() - this.started
         metrics.request(operation, outcome, context.account or context.provider, seconds, context.calls)
-        _log_request(response, operation, outcome, seconds)
+        _log_request(response, this, operation, outcome, seconds)
         return response
 
     app.register_error_handler(Failure, _failed)
     app.register_error_handler(HTTPException, _http_failed)
     app.register_error_handler(Exception, _crashed)
+
+
+def _this_request() -> tuple[Any, Request]:
+    """What ``g`` and ``request`` stand for: each use of those looks it up once more."""
+    proxies: tuple[Any, Any] = g, request
+    return proxies[0]._get_current_object(), proxies[1]._get_current_object()
 
 
 def accepts_json(accepted: Iterable[tuple[str, float]]) -> bool:
@@ -140,21 +149,22 @@ def read_body() -> bytes:
 
     :raises Failure: ``unsupported_media_type``, ``payload_too_large``, ``bad_request``.
     """
-    if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() not in (
+    _, incoming = _this_request()
+    if incoming.mimetype != "application/json" or incoming.mimetype_params.get("charset", "utf-8").lower() not in (
         "utf-8",
         "utf8",
     ):
         raise Failure("unsupported_media_type", "expected Content-Type: application/json, in UTF-8")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
-    limit = MAX_OPEN_BODY if request.endpoint in OPEN_ENDPOINTS else MAX_BODY
+    limit = MAX_OPEN_BODY if incoming.endpoint in OPEN_ENDPOINTS else MAX_BODY
     too_large = Failure("payload_too_large", f"expected a body of at most {limit} bytes")
-    if (request.content_length or 0) > limit:
+    if (incoming.content_length or 0) > limit:
         raise too_large
     # Werkzeug's own limit silently truncates a chunked body.
     content = bytearray()
     try:
-        stream = get_input_stream(request.environ)
+        stream = get_input_stream(incoming.environ)
         # A read allocates everything it asks for: with the whole limit, that costs as much as the order itself.
         while len(content) <= limit and (chunk := stream.read(min(_CHUNK, limit + 1 - len(content)))):
             content += chunk
@@ -209,9 +219,9 @@ def _crashed(error: Exception) -> Response:
     return _failed(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
 
-def _log_request(response: Response, operation: str, outcome: str, seconds: float) -> None:
-    context: RequestContext = g.context
-    failure: Failure | None = g.failure
+def _log_request(response: Response, this: Any, operation: str, outcome: str, seconds: float) -> None:
+    context: RequestContext = this.context
+    failure: Failure | None = this.failure
     kind = KINDS[failure.code] if failure else None
     level = logging.INFO
     if kind is not None and kind.status >= 500:
@@ -222,7 +232,7 @@ def _log_request(response: Response, operation: str, outcome: str, seconds: floa
         level,
         "request",
         extra={
-            "request_id": g.request_id,
+            "request_id": this.request_id,
             "operation": operation,
             "outcome": outcome,
             "status": response.status_code,

@@ -1,4 +1,4 @@
-"""EP-1 to EP-5, and STAT-1."""
+"""EP-1 to EP-5, and the status of orders (STAT-1, STAT-6)."""
 
 from __future__ import annotations
 
@@ -58,6 +58,12 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
     def show_order(location_id: str, order_id: str) -> Response:
         key = read_idempotency_key()
         return _conditional(responses.order(service.order_status(location_id, order_id, key, g.context)))
+
+    @orders.post("/locations/<path:location_id>/orders/<order_id>/cancellation")
+    def cancel_order(location_id: str, order_id: str) -> Response:
+        g.context.deadline = Deadline(settings.submission_deadline)
+        key = read_idempotency_key()
+        return json_response(responses.order(service.cancel_order(location_id, order_id, key, g.context)))
 
     def respond(root: str, answer: Any) -> Response:
         members = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}

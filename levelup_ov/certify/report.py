@@ -40,6 +40,7 @@ UNSEEN: Mapping[str, str] = {
     "STAT-3": "only the provider shows whose status an answer is; the adapter's contract suite has cases",
     "STAT-4": "only the provider knows when a status changed",
     "STAT-5": "watching orders is a command of the operator",
+    "STAT-6": "an order of a real restaurant is not canceled for a check",
     **{f"WEB-{number}": "web checkout is not part of the channel's interface" for number in range(1, 8)},
     "SUB-5": "an unknown outcome needs a provider that fails; the adapter's contract suite has one",
 }

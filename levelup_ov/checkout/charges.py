@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from types import EllipsisType
 from typing import Any
 
 from levelup_ov.checkout import amounts
@@ -26,10 +27,11 @@ from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.outcome import Placed
-from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ordering.service import RequestContext
-from levelup_ov.ordering.submissions import Attempt, Settlement, outcome_unknown
+from levelup_ov.ordering.submissions import SETTLING_TIME, Attempt, Settlement, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement
@@ -54,14 +56,13 @@ class Sending:
     def __call__(self, trace: Mapping[str, Any] | None) -> None:
         """:raises Failure: the charge was ruled out; nothing is sent."""
         assert self.row is not None
-        now = self._leases.new()
-        if self.is_kept:
-            if self._store.change_order(self.row.id, ("charging",), values={"held": now, "sent": now}) is None:
-                raise in_progress("this charge was abandoned")
-        else:
-            self.row = replace(self.row, held=now, sent=now)
+        before, now = self.row.held, self._leases.new()
+        self.row = replace(self.row, held=now, sent=now)
+        if not self.is_kept:
             self._store.add_order(self.row)
             self.is_kept = True
+        elif not self._store.change_order(self.row.id, ("charging",), held=before, values={"held": now, "sent": now}):
+            raise in_progress("this charge was abandoned")
 
 
 class Charges:
@@ -145,15 +146,21 @@ class Charges:
             raise
         return self._believe(order, charge)
 
-    def void(self, order: StoredOrder) -> None:
-        """Record that nothing was charged, if that is finally proven."""
+    def void(self, order: StoredOrder, held: str | EllipsisType | None = ...) -> bool:
+        """Record that nothing was charged, if that is finally proven.
+
+        ``held``: the mark of the only attempt that is proven. False: there was another, to find the charge, or this
+        is not known.
+        """
         values = {
             "state": "not_charged", "body": None, "look_at": None, "doubt": None, "held": None, "operator_case": None,
         }  # fmt: skip
         try:
-            self._store.change_order(order.id, ("charging",), values=values)
+            with limits.extended(SETTLING_TIME):
+                return self._store.change_order(order.id, ("charging",), held=held, values=values) is not None
         except LedgerUnavailable:
             log.warning("charge_left_for_reconciliation", extra={"order": order.id})
+            return False
 
     def look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Look for a charge that was ruled out after it was sent.
@@ -201,9 +208,13 @@ class Charges:
         try:
             return calls.complete(merchant.token, user.token, body, trace)
         except Exception as error:
-            if sending.is_kept and (isinstance(error, Refused) or not calls.session.placing):
-                self.void(sending.row)
-            raise
+            if not sending.is_kept or calls.session.placing and not isinstance(error, Refused):
+                raise
+            if self.void(sending.row, sending.row.held):
+                raise
+            # This host was suspended meanwhile. To find the charge, another one has completed the proposed order.
+            calls.session.placement.begin()
+            raise Unanswered("provider_timeout", "another attempt may have charged this order", sent=True) from None
 
     def _complete_again(self, order: StoredOrder, merchant: Access, user: Access, context: RequestContext) -> Charge:
         """Complete the same proposed order again.
@@ -213,14 +224,15 @@ class Charges:
         """
         if (body := self._sealer.open(order.body or "", order.id)) is None:
             raise outcome_unknown("the sealed proposal of this order cannot be opened")
-        mark = ""
+        mark, held = "", order.held
 
         def look(_: Mapping[str, Any] | None) -> None:
-            nonlocal mark
+            nonlocal mark, held
             mark = self._leases.new()
             values = {"sent": mark, "held": mark}
-            if self._store.change_order(order.id, ("charging", "not_charged"), values=values) is None:
-                raise in_progress("this charge was settled by another request")
+            if not self._store.change_order(order.id, ("charging", "not_charged"), held=held, values=values):
+                raise in_progress("another request is looking for this charge")
+            held = mark
 
         try:
             with self._levelup.calls(context.deadline, context.calls, Placement(look)) as calls:

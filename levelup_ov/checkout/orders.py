@@ -22,7 +22,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries
+from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries, key_of
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import (
     SETTLE,
@@ -239,6 +239,19 @@ class Orders:
         if taken is None:
             raise in_progress("another request is processing this order")
         return self._refunds.take_back(taken, confirmation, context, before=order)
+
+    def cancel(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
+        """Cancel an order at its provider, and refund it like :meth:`refund` once that is proven (STAT-6).
+
+        :raises Failure: as :meth:`refund`, or why it is not known to be canceled; it is not refunded then.
+        """
+        order = self.show(id)
+        if order.provider_location_id is None:
+            raise Failure("order_not_found", "this order was not submitted to a provider")
+        if order.submitted is not None:
+            number = str(json.loads(order.submitted)["order_id"])
+            self._service.cancel_order(order.provider_location_id, number, key_of(order), context)
+        return self.refund(id, key, confirmation, context)
 
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Finish an interrupted order; submits nothing, and refunds what was not submitted.

@@ -12,6 +12,10 @@ Stage = Literal["placed", "accepted", "preparing", "ready", "picked_up", "delive
 STAGES: tuple[Stage, ...] = get_args(Stage)
 FINAL: frozenset[Stage] = frozenset({"picked_up", "delivered", "cancelled", "refused"})
 """The stages that end an order."""
+CALLED_OFF: frozenset[Stage] = frozenset({"cancelled", "refused"})
+"""The stages of an order that nobody will make."""
+TOO_LATE: frozenset[Stage] = frozenset({"ready", "picked_up", "delivered"})
+"""The stages in which an order is not canceled any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class PlacedOrder:
 
     ``answer``: the recorded answer's JSON text. ``word`` is the provider's, None before the first request. ``stage`` is
     None also if the adapter does not know the word. ``changed_at``: when the status changed, by the provider or, if it
-    does not say, when it was first seen. ``mark``, ``boot``, ``since`` and ``lease`` are those of the table.
+    does not say, when it was first seen. ``card``: paid with a single-use card. ``mark``, ``boot``, ``since`` and
+    ``lease`` are those of the table.
     """
 
     submission: str
@@ -45,6 +46,7 @@ class PlacedOrder:
     order_id: str | int
     answer: str
     placed_at: datetime
+    card: bool = False
     stage: Stage | None = None
     word: str | None = None
     changed_at: datetime | None = None
@@ -65,7 +67,8 @@ class Statuses:
         placed: Select[Any] = (
             select(
                 _C.id, _C.account, _C.location, _C.reference, _C.provider_order_id, _C.order_id, _C.answer,
-                _C.settled_at, _S.stage, _S.word, _S.changed_at, _S.asked_at, _S.mark, _S.boot, _S.since, _S.lease,
+                _C.settled_at, _C.card,
+                _S.stage, _S.word, _S.changed_at, _S.asked_at, _S.mark, _S.boot, _S.since, _S.lease,
             )
             .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
             .where(_C.state == "placed")
@@ -190,6 +193,7 @@ def _order(row: Any) -> PlacedOrder:
         order_id=json.loads(row.order_id),
         answer=row.answer,
         placed_at=from_ms(row.settled_at),
+        card=bool(row.card),
         stage=row.stage,
         word=row.word,
         changed_at=row.changed_at and from_ms(row.changed_at),

@@ -26,7 +26,7 @@ from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.status import OrderStatus
+from levelup_ov.domain.status import CALLED_OFF, OrderStatus
 from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
@@ -38,7 +38,16 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
-from levelup_ov.ordering.tracking import LONGEST_WORD, OrderTracking, ReportedStatus, TrackedOrder, shown
+from levelup_ov.ordering.tracking import (
+    LONGEST_WORD,
+    OrderTracking,
+    ReportedStatus,
+    TrackedOrder,
+    cancellation_unknown,
+    check_cancelable,
+    check_canceled,
+    shown,
+)
 from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
@@ -231,17 +240,68 @@ class Service:
         adapter = self._account_of(location_id, context)
         if not adapter.order_status:
             raise Failure("status_not_supported", f"{adapter.account.provider} does not report the status of orders")
-        location, key = _canonical(location_id), tuple[identity.Identity, ...]()
-        if idempotency_key is not None:
-            key = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
-            routed = self._routed(location_id, context, adapter)
-            order = self.tracking.find(location, order_id, key)
+            routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, context)
             status = self._ask_status(routed, order, context)
             with suppress(LedgerUnavailable):
                 # The next request records it.
                 self.tracking.record(order, status)
         return shown(order, status, routed.zone)
+
+    def cancel_order(
+        self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
+    ) -> TrackedOrder:
+        """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
+
+        :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
+        """
+        adapter = self._account_of(location_id, context)
+        if not adapter.cancels:
+            raise Failure("cancellation_not_supported", f"{adapter.account.provider} cannot cancel orders")
+        with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
+            routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, context)
+            status = self._ask_status(routed, order, context)
+            if status.stage not in CALLED_OFF:
+                check_cancelable(order, status)
+                refusal = self._cancel(routed, order, context)
+                try:
+                    status = self._ask_status(routed, order, context)
+                except Failure as failure:
+                    raise cancellation_unknown(failure.message) from None
+                check_canceled(status, refusal)
+            with suppress(LedgerUnavailable):
+                self.tracking.record(order, status)
+        return shown(order, status, routed.zone)
+
+    def _cancel(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> Failure | None:
+        """Ask the provider to cancel an order; its refusal, or why it may not have got the request.
+
+        :raises Failure: nothing was sent.
+        """
+        try:
+            with self._session(routed.adapter, context, own=True) as session:
+                # The other half is for the status.
+                hurried = session.within(context.deadline.remaining() / 2, "")
+                routed.adapter.cancel_order(routed.location, order.provider_order_id, order.reference, hurried)
+        except Failure as failure:
+            if not getattr(failure, "sent", True):
+                raise
+            return failure
+        return None
+
+    def _placed_order(
+        self,
+        adapter: Adapter,
+        location_id: str,
+        order_id: str,
+        idempotency_key: str | None,
+        context: RequestContext,
+    ) -> tuple[RoutedLocation, PlacedOrder]:
+        location, key = _canonical(location_id), tuple[identity.Identity, ...]()
+        if idempotency_key is not None:
+            key = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
+        routed = self._routed(location_id, context, adapter)
+        return routed, self.tracking.find(location, order_id, key)
 
     def watch_order(self, order: PlacedOrder, context: RequestContext, *, lease: timedelta) -> ReportedStatus | None:
         """Ask the provider once for the status of an order and record it (STAT-5); None: somebody else does.

@@ -15,7 +15,8 @@ from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.status import Stage
+from levelup_ov.domain.status import CALLED_OFF, TOO_LATE, Stage
+from levelup_ov.errors import Refused
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import PlacedOrder, Statuses
@@ -119,6 +120,34 @@ class OrderTracking:
 def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:
     """Whether a status is another one than the last."""
     return (order.stage, order.word) != (status.stage, status.word)
+
+
+def check_cancelable(order: PlacedOrder, status: ReportedStatus) -> None:
+    """:raises Failure: ``cancellation_refused``: nobody is asked to cancel the order."""
+    if status.stage in TOO_LATE:
+        raise Failure("cancellation_refused", f"the order is {status.stage}: {status.word}")
+    if order.card:
+        # Only the restaurant can give the money back.
+        raise Failure(
+            "cancellation_refused", "the order was paid with a card: ask the restaurant, which has to refund it"
+        )
+
+
+def check_canceled(status: ReportedStatus, refusal: Failure | None) -> None:
+    """Check that a status proves a cancellation; ``refusal`` is what the provider answered to the request for it.
+
+    :raises Failure: ``cancellation_refused``, ``cancellation_unknown``.
+    """
+    if status.stage in CALLED_OFF:
+        return
+    if isinstance(refusal, Refused):
+        raise Failure("cancellation_refused", refusal.message)
+    raise cancellation_unknown(refusal.message if refusal else f"the order is still {status.word}")
+
+
+def cancellation_unknown(why: str) -> Failure:
+    """The failure of a cancellation of which nobody knows yet whether it was carried out."""
+    return Failure("cancellation_unknown", f"{why}; send the same request again to find out", retry_after=1)
 
 
 def shown(order: PlacedOrder, status: ReportedStatus, zone: BaseTzInfo | None) -> TrackedOrder:

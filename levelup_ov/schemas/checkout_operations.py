@@ -112,4 +112,11 @@ CHECKOUT = [
         "post", "/checkout/orders/{id}/refund", "Refund a whole order", ANSWERS["order"], _MERCHANT | _REFUND,
         _asked("refund", required=False), idempotency_key="required",
     ),
+    Operation(
+        "post", "/checkout/orders/{id}/cancellation", "Cancel an order at its provider, then refund it",
+        ANSWERS["order"],
+        _MERCHANT | _REFUND
+        | {"location_not_found", "cancellation_not_supported", "cancellation_refused", "cancellation_unknown"},
+        _asked("refund", required=False), idempotency_key="required",
+    ),
 ]  # fmt: skip

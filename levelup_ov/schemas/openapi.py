@@ -88,7 +88,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         responses: dict[str, Any] = {"303": {"description": "redirect to return_to", "headers": {"Location": _TEXT}}}
     else:
         responses = {"200": {"description": operation.summary, "content": {_JSON: {"schema": operation.answer}}}}
-        if operation.idempotency_key:
+        if operation.idempotency_key and operation.body:
             responses["200"]["headers"] = {"Idempotency-Replayed": {"schema": {"type": "string", "enum": ["true"]}}}
     if operation.conditional:
         responses["200"]["headers"] = {"ETag": _TEXT}

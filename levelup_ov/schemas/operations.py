@@ -82,7 +82,7 @@ def asked(root: str, schema: Schema | type[Schema], *, required: bool = True) ->
 
 
 def contract(*, envelope: bool) -> list[Operation]:
-    """EP-1 to EP-5 and STAT-1, for responses with or without their root member (EP-10)."""
+    """EP-1 to EP-5, STAT-1 and STAT-6, for responses with or without their root member (EP-10)."""
 
     def answer(root: str, schema: type[Schema]) -> type[Schema]:
         return rooted(root, schema) if envelope else schema
@@ -115,5 +115,14 @@ def contract(*, envelope: bool) -> list[Operation]:
                 "outcome_unknown", "ledger_unavailable",
             },
             idempotency_key="optional", conditional=True,
+        ),
+        Operation(
+            "post", "/locations/{location_id}/orders/{order_id}/cancellation", "STAT-6",
+            rooted("order", responses.TrackedOrderSchema),
+            CALL | {
+                "location_not_found", "order_not_found", "cancellation_not_supported", "cancellation_refused",
+                "cancellation_unknown", "submission_in_progress", "outcome_unknown", "ledger_unavailable",
+            },
+            idempotency_key="optional",
         ),
     ]  # fmt: skip

@@ -189,6 +189,16 @@ class Bench:
             own=True,
         )
 
+    def cancel(self, order: Order, provider_order_id: str, fault: Fault | None = None) -> Run:
+        """One cancellation of an order; what it returns proves nothing."""
+        reference = order.reference or ""
+        return self.do(
+            lambda adapter, session: adapter.cancel_order(order.location, provider_order_id, reference, session),
+            order=order,
+            fault=fault,
+            own=True,
+        )
+
     def places(self) -> dict[str, RoutedLocation]:
         """The locations as the service sees them, by the provider's own ids; read once."""
         kept = self.provider.kept

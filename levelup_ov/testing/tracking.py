@@ -13,7 +13,8 @@ import pytest
 
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
-from levelup_ov.domain.status import OrderStatus
+from levelup_ov.domain.status import CALLED_OFF, OrderStatus
+from levelup_ov.errors import Refused
 from levelup_ov.testing.changes import BROKEN, DOOR, changes
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.identity import answering, check_echo, of_another
@@ -103,6 +104,32 @@ class StatusAnswers:
                 word = run.value.word if run.failure is None else ""
                 guessed = word != asked.run.answer.word and word in known
                 assert not guessed, f"STAT-2: with {change.what} in the answer to {call_of(step)}: {run.value!r}"
+
+    @pytest.mark.rule("STAT-6")
+    def test_a_canceled_order_is_shown_as_such(self, bench: Bench, sample: Sample) -> None:
+        adapter = bench.provider.adapter
+        if not adapter.cancels:
+            pytest.skip(f"the adapter declares cancels = {adapter.cancels}")
+        asked = _ask(bench, sample, fresh=True)
+        for time in ("first", "second"):
+            run = bench.cancel(asked.order, asked.id)
+            # The service never asks to cancel a canceled order, but a request may be repeated.
+            well = run.failure is None or (time == "second" and isinstance(run.failure, Refused))
+            assert well, f"STAT-6: the {time} request to cancel an order that was just placed: {run.failure!r}"
+            word = bench.status(asked.order, asked.id).answer.word
+            assert adapter.order_status.get(word) in CALLED_OFF, (
+                f"STAT-6: after the {time} request to cancel it, the status of the order is {word!r}: "
+                "no stage of order_status for that is cancelled or refused"
+            )
+
+    @pytest.mark.rule("STAT-6", "SUB-8")
+    def test_the_cancellation_of_one_order_leaves_another(self, bench: Bench, sample: Sample) -> None:
+        if not bench.provider.adapter.cancels:
+            pytest.skip("the adapter declares cancels = False")
+        kept, canceled = _ask(bench, sample, fresh=True), _ask(bench, sample, fresh=True)
+        bench.cancel(canceled.order, canceled.id).answer
+        status = bench.status(kept.order, kept.id).answer
+        assert status.word == kept.run.answer.word, f"STAT-6: the wrong order was canceled; it is {status.word!r}"
 
 
 def _ask(bench: Bench, sample: Sample, *, fresh: bool = False) -> StatusQuestion:

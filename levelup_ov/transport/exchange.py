@@ -40,7 +40,7 @@ _AGENT = f"User-Agent: {_get_default_user_agent()}\r\n"
 _FOLDED = re.compile(r"[ \t]*\r\n[ \t]+")
 _PERSISTENCE = ("keep-alive", "close")
 _BODILESS = (204, 304)
-_OF_A_HOP = ("host", "user-agent", "transfer-encoding")
+_OWN = frozenset({"host", "user-agent", "transfer-encoding"})
 """What urllib3 and http.client write by rules of their own."""
 
 
@@ -98,16 +98,16 @@ class Answer:
 
 def head_of(request: PreparedRequest, pool: Any) -> bytes | None:
     """The head of a request as urllib3 writes it; None where there is more to it than to write it down."""
-    headers, target = request.headers, request.path_url
-    if "Accept-Encoding" not in headers or (
-        "Content-Length" not in headers and (request.body or request.method != "GET")
-    ):
+    headers, target = list(request.headers.items()), request.path_url
+    names = {name.lower() for name, _ in headers}
+    is_framed = "content-length" in names or (request.method == "GET" and not request.body)
+    if not is_framed or "accept-encoding" not in names or not names.isdisjoint(_OWN):
         return None
     try:
-        fields = "".join([name + ": " + value + "\r\n" for name, value in headers.items()])
+        fields = "".join([name + ": " + value + "\r\n" for name, value in headers])
     except TypeError:
         return None
-    if any(name in headers for name in _OF_A_HOP) or not _FIELDS.fullmatch(fields):
+    if not _FIELDS.fullmatch(fields):
         return None
     if not (_TARGET.fullmatch(target) and _HOST.fullmatch(pool.host)):
         return None

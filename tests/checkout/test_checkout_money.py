@@ -12,8 +12,10 @@ import pytest
 
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.observer import Observer
 from levelup_ov.standins.levelup.world import REFUND_TIPS
+from levelup_ov.transport.session import Session
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PAYMENT, Site, meal, order
@@ -580,6 +582,31 @@ def test_nothing_is_cooked_once_the_charge_was_given_up(
     monkeypatch.setattr(Leases, "still_ours", held_up)
     answer = site.charge(meal(merchant, user), "K")
     assert answer.status in (409, 422) and site.meals() == 0
+
+
+@pytest.mark.rule("WEB-2")
+def test_a_host_that_wakes_does_not_void_what_another_sent(
+    make_site: MakeSite, merchant: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host that charges is suspended just before its bytes; meanwhile another one looks for the charge."""
+    site, other = make_site(), make_site()
+    body = order(merchant, site.connect_user(permissions=PAYMENT))
+    look, codes = Session._look, []
+
+    def held_up(session: Session, trace: Any) -> None:
+        look(session, trace)
+        if not codes:
+            codes.append("")
+            clock.set(LATER)
+            site.line.faults["/completed_orders"] = ["lost"] * 3
+            codes.append(other.charge(body, "K").error["code"])
+            session.placement.may_exist = False
+            raise Unanswered("provider_timeout", "this host was suspended", sent=False)
+
+    monkeypatch.setattr(Session, "_look", held_up)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    assert codes[1] == "outcome_unknown" and len(site.standing()) == 1
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
 
 
 def test_a_lease_ends_by_what_each_host_has_seen_itself(site: Site) -> None:

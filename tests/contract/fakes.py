@@ -101,6 +101,30 @@ class TellingAdapter(FakeAdapter):
         return status if status.reference else replace(status, reference=reference)
 
 
+class CancelingAdapter(TellingAdapter):
+    """``words`` are the statuses that it reports, one after the other; ``cancellation`` is raised, if anything."""
+
+    order_status: ClassVar[Mapping[str, Stage]] = {
+        **TellingAdapter.order_status, "binned": "cancelled", "turned away": "refused",
+    }  # fmt: skip
+    cancels = True
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.words: list[OrderStatus | Exception] = []
+        self.cancellation: Exception | None = None
+        self.canceled: list[str] = []
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        self.status = self.words.pop(0)
+        return super().show_status(location, provider_order_id, reference, session)
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        self.canceled.append(provider_order_id)
+        if self.cancellation is not None:
+            raise self.cancellation
+
+
 class EchoingAdapter(SandboxAdapter):
     """The sandbox's, whose orders say ``echo`` back in place of the reference; not if that is ``...``."""
 

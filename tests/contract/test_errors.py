@@ -27,6 +27,7 @@ ELSEWHERE = {
     "invalid_idempotency_key", "order_validation_expired", "idempotency_key_reused", "submission_in_progress",
     "provider_busy", "outcome_unknown", "ledger_unavailable",
     "charge_refunded", "refund_impossible",
+    "cancellation_not_supported", "cancellation_refused", "cancellation_unknown",
     "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
     "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
     "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from levelup_ov.ledger.ledger import Submission, open_ledger
@@ -31,7 +32,7 @@ from tests.faults.processes import line, process, say
 from tests.faults.providers import PROVIDERS
 from tests.faults.proxy import NONE
 from tests.faults.stack import ROOT, Stack, environment
-from tests.faults.trouble import KILLED, Trouble
+from tests.faults.trouble import FROZEN, KILLED, Trouble
 
 ACCOUNTS = ["north", "south", "west"]
 """Accounts of one engine, each behind a port of its own."""
@@ -39,6 +40,8 @@ DEADLINE = 3.0
 GRACE = 1.5
 THREADS = 24
 CLIENTS = 56
+RECONCILING = 120.0
+"""Seconds for which an operator tries to reconcile what is open at the end; a loaded machine needs most of them."""
 EXPECTED_CODES = frozenset(
     {
         "", "connection broken", "submission_in_progress", "outcome_unknown", "provider_busy", "provider_unavailable",
@@ -97,7 +100,7 @@ class Report:
         text += [
             "",
             f"{self.requests} requests in {self.seconds:.0f} s; slowest {self.slowest_ms} ms of {DEADLINE * 1000:.0f} "
-            f"(on a loaded machine); open at the end and reconciled: {self.reconciled}",
+            f"(while no worker was frozen); open at the end and reconciled: {self.reconciled}",
             f"told: {codes}",
             f"second orders {self.second}, lost {self.lost}, told another's number {self.anothers}, "
             f"told placed that the provider does not hold {self.not_held}",
@@ -170,16 +173,27 @@ def run(
         report = _books(stories, kitchen.orders(), rows, done, trouble, remembers=not fails_over)
         report.violations += _leaks(stack.log(), rows, directory)
     report.seconds, report.reconciled = time.monotonic() - started, opened
-    took = [record["milliseconds"] for record in stack.records() if record.get("operation") == "submit_order"]
-    report.slowest_ms = max(took, default=0)
+    report.slowest_ms = max(_took(stack, trouble), default=0)
     return report
+
+
+def _took(stack: Stack, trouble: Trouble) -> Iterator[int]:
+    """Milliseconds of each submission during which no worker was frozen."""
+    since = time.time() - time.monotonic()
+    frozen = [(begin, end) for fault, _, begin, end in trouble.windows if fault == FROZEN]
+    for record in stack.records():
+        if record.get("operation") == "submit_order":
+            ended = datetime.fromisoformat(record["time"]).timestamp() - since
+            began = ended - record["milliseconds"] / 1000
+            if not any(began < end and begin < ended for begin, end in frozen):
+                yield record["milliseconds"]
 
 
 def reconcile(settings: Mapping[str, str], app: str) -> int:
     """What an operator does, until nothing is open. Gives how much was open when the clients had gone."""
     command = [sys.executable, "-m", "flask", "--app", app.partition(":")[0], "submissions", "reconcile"]
     environment = {"PATH": os.environ.get("PATH", ""), **settings}
-    until = time.monotonic() + 4 * (DEADLINE + GRACE)
+    until = time.monotonic() + RECONCILING
     with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
         opened = len(ledger.open_submissions())
         while ledger.open_submissions() and time.monotonic() < until:

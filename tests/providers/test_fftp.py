@@ -435,3 +435,23 @@ def test_an_order_that_the_counter_moves_is_seen_by_the_channel(
         seen.append(told["status"])
     stages = {"received": "placed", "completed": "picked_up"}
     assert seen == [stages.get(status, status) for status in ("received", *moves)]
+
+
+@pytest.mark.rule("STAT-6")
+def test_an_order_is_canceled_at_the_counter(restaurant: FftpServer, make_app: MakeApp, tmp_path: Path) -> None:
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS.format(url=restaurant.base_url))
+    app = make_app(LEVELUP_OV_ACCOUNTS=str(tmp_path / "accounts.toml"), ADMIN_TOKEN=restaurant.admin_token)
+    channel = Channel(app)
+    for *moves, expected in (("preparing", "cancelled"), ("preparing", "ready", "ready")):
+        ordered = channel.submit("boston.main", items=[line("soda")], order_number=expected).order
+        (order,) = [each for each in restaurant.orders() if each["ticket_number"] == ordered["order_id"]]
+        for status in moves:
+            restaurant.move(order["order_id"], status)
+        address = f"/locations/boston.main/orders/{ordered['order_id']}"
+        for _ in range(2):
+            answer = channel.send("POST", f"{address}/cancellation")
+            if expected == "cancelled":
+                assert (answer.order["status"], answer.order["provider_status"]) == ("cancelled", "cancelled")
+            else:
+                assert answer.refusal == (422, "cancellation_refused", None)
+        assert channel.get(address).order["status"] == expected

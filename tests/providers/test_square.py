@@ -1268,3 +1268,33 @@ def test_the_status_of_another_order_is_none(bench: Bench, members: dict[str, An
     changed(bench, f"{ORDERS}/order-1", **members)
     with pytest.raises(Unanswered, match="another order"):
         told(bench)
+
+
+@pytest.mark.rule("STAT-6")
+def test_the_fulfillment_of_a_paid_order_is_canceled(bench: Bench) -> None:
+    bench.submit()
+    bench.square.move("order-1", "RESERVED")
+    bench.square.calls.clear()
+    for _ in range(2):
+        bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-1", bench.new_session())
+        bench.square.orders["order-1"]["version"] = 2  # As if the first answer had been lost: the same key again.
+    assert told(bench).word == "CANCELED"
+    assert bench.square.calls[:2] == ["GET /v2/orders/order-1", "PUT /v2/orders/order-1"]
+    assert bench.square.violations == []
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_fulfillment_that_has_ended_is_not_canceled(bench: Bench) -> None:
+    bench.submit()
+    bench.square.move("order-1", "COMPLETED")
+    with pytest.raises(Refused):
+        bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-1", bench.new_session())
+    assert told(bench).word == "COMPLETED" and bench.square.violations == []
+
+
+@pytest.mark.rule("STAT-6")
+def test_nothing_is_changed_of_another_order(bench: Bench) -> None:
+    bench.submit()
+    with pytest.raises(Unanswered, match="another order"):
+        bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-2", bench.new_session())
+    assert told(bench).word == "PROPOSED"

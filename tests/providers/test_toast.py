@@ -1093,3 +1093,16 @@ def test_the_status_of_another_order_is_none(bench: Bench, members: dict[str, An
     bench.toast.overrides[f"{ORDERS}/{order['guid']}"] = {**order, **members}
     with pytest.raises(Unanswered, match="another order"):
         told(bench)
+
+
+@pytest.mark.rule("STAT-6")
+def test_an_order_is_voided(bench: Bench) -> None:
+    bench.submit()
+    [order] = bench.toast.orders.values()
+    location = bench.adapter.list_locations(bench.new_session())[0]
+    session = bench.new_session()
+    bench.adapter.cancel_order(location, order["guid"], "ref-1", session)
+    status = told(bench)
+    assert (status.word, status.changed_at) == ("voided", bench.toast.now)
+    with pytest.raises(Refused, match="already voided"):
+        bench.adapter.cancel_order(location, order["guid"], "ref-1", bench.new_session())

@@ -875,6 +875,50 @@ def test_an_order_that_the_shop_moves_is_seen_by_the_channel(
     assert line.asked == ["Status"] * 4
 
 
+@pytest.mark.rule("STAT-6")
+def test_an_order_is_canceled_until_it_is_shipped(
+    channel: Channel,
+    shop: VendureServer,
+    line: Line,
+    wanted: dict[str, Any],
+    placed: Callable[[], list[dict[str, Any]]],
+) -> None:
+    code = channel.submit(CONGRESS, **wanted).order["order_id"]
+    line.asked.clear()
+    for _ in range(2):
+        canceled = channel.send("POST", f"/locations/{CONGRESS}/orders/{code}/cancellation").order
+        assert (canceled["status"], canceled["provider_status"]) == ("cancelled", "Cancelled")
+    assert line.asked == ["Status", "Cancel", "Status", "Status"]
+    code = channel.submit(CONGRESS, **wanted, order_number="next").order["order_id"]
+    order = next(each for each in placed() if each["code"] == code)
+    shop.move(order["id"], "Shipped")
+    refused = channel.send("POST", f"/locations/{CONGRESS}/orders/{code}/cancellation")
+    assert refused.refusal == (422, "cancellation_refused", None)
+
+
+@pytest.mark.rule("STAT-6")
+def test_the_plugin_refuses_what_the_shop_has_begun(
+    shop: VendureServer,
+    channel: Channel,
+    app: Flask,
+    wanted: dict[str, Any],
+    placed: Callable[[], list[dict[str, Any]]],
+) -> None:
+    code = channel.submit(CONGRESS, **wanted).order["order_id"]
+    order = next(each for each in placed() if each["code"] == code)
+    shop.move(order["id"], "Shipped")
+    service = app.extensions["levelup_ov"]
+    (kept,) = [each for each in service.tracking.open_orders("boston", limit=1000) if each.order_id == code]
+    query = "mutation($r: String!, $k: String!) { it: levelUpCancel(reference: $r, key: $k) { refusal { kind } } }"
+    for key, reference, kind in (
+        (shop.tender_key, kept.reference, "CancellationRefused"),
+        (shop.tender_key, "nothing", "CancellationRefused"),
+        ("wrong", kept.reference, "KeyRefused"),
+    ):
+        answer, _ = shop.ask_storefront(query, r=reference, k=key)
+        assert answer["data"]["it"]["refusal"]["kind"] == kind
+
+
 @pytest.mark.rule("STAT-3")
 def test_an_order_that_the_shop_does_not_have_has_no_status(
     app: Flask, channel: Channel, shop: VendureServer, wanted: dict[str, Any]

@@ -310,7 +310,10 @@ class Square:
         if sparse["version"] != order["version"]:
             raise Refusal(409, "CONFLICT", "The order has another version.", "order.version")
         for change in sparse.get("fulfillments", []):
-            next(each for each in order["fulfillments"] if each["uid"] == change["uid"])["state"] = change["state"]
+            fulfillment = next(each for each in order["fulfillments"] if each["uid"] == change["uid"])
+            if fulfillment["state"] in ("COMPLETED", "CANCELED", "FAILED"):
+                raise Refusal(400, "BAD_REQUEST", "The fulfillment has ended.", "order.fulfillments")
+            fulfillment["state"] = change["state"]
         canceled = sparse.get("state") == "CANCELED"
         if canceled and any(each["state"] != "CANCELED" for each in order["fulfillments"]):
             raise Refusal(400, "BAD_REQUEST", "The order has open fulfillments.", "order.state")

@@ -377,6 +377,19 @@ def _application(server: ToastServer) -> Flask:
             raise Refusal(404, "Order not found")
         return found
 
+    @app.post("/orders/v2/orders/<key>/void")
+    def void_order(key: str) -> Any:
+        """By the specification: all selections and OTHER payments; not of a voided order, or one with discounts."""
+        order, body = show_order(key), request.get_json()
+        if not (body["selections"]["voidAll"] and body["payments"]["voidAll"]):
+            raise Refusal(400, "Everything must be voided")
+        if order["voided"]:
+            raise Refusal(400, "Order is already voided")
+        if any(check["appliedDiscounts"] for check in order["checks"]):
+            raise Refusal(400, "Order with discounts cannot be voided")
+        order |= {"voided": True, "voidDate": stamp(server.now)}
+        return order
+
     return app
 
 

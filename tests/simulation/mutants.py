@@ -13,13 +13,14 @@ from unittest import mock
 from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger import identity
+from levelup_ov.ledger import identity, ledger
 from levelup_ov.ledger.ledger import Ledger, Submission
 from levelup_ov.ordering import metadata, service, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.json_object import JSONObject
+from levelup_ov.transport.placement import Placement
 from levelup_ov.transport.session import Session
 from tests.simulation import network, world
 from tests.simulation.network import Network
@@ -293,6 +294,87 @@ def patient_ledger() -> AbstractContextManager[object]:
     return patch(limits, "remaining", _unlimited)
 
 
+def refusal_after_silence() -> AbstractContextManager[object]:
+    """A refusal proves that there is no order, although an earlier try of the call had no answer."""
+    return patch(Placement, "refused", lambda self, *, before, sent: True)
+
+
+def sending_is_not_in_doubt() -> AbstractContextManager[object]:
+    """Another identity is not compared with an order that is being sent, however long."""
+    return patch(Ledger, "_may_be_given_up", lambda *_: False)
+
+
+def one_look_for_all_tries() -> AbstractContextManager[object]:
+    """A further try of the placing call is sent without asking the ledger."""
+    return patch(Ledger, "check_sending", _nothing)
+
+
+def absence_is_kept() -> AbstractContextManager[object]:
+    """A look-up that fails or is slow does not start the wait again."""
+    return patch(Ledger, "distrust", _nothing)
+
+
+def one_generation() -> AbstractContextManager[object]:
+    """After a fence or a refusal the reference stays the same."""
+    return patch(ledger, "_is_over", lambda *_: False)
+
+
+def lost_rows_stay_lost() -> AbstractContextManager[object]:
+    """The process that places an order does not write its row once more."""
+    return patch(Ledger, "restore", _nothing)
+
+
+def expired_is_not_placed() -> AbstractContextManager[object]:
+    """When the lease of an order that was being sent is over, it counts as not placed."""
+    return patch(Ledger, "_on_sight", _expired)
+
+
+_on_sight = Ledger._on_sight
+
+
+def _expired(self: Ledger, cursor: Any, submission: Submission) -> Submission:
+    found = _on_sight(self, cursor, submission)
+    return replace(found, state="not_placed", ended="unsent") if found.state == "unknown" else found
+
+
+def any_boots_clock() -> AbstractContextManager[object]:
+    """Times of another boot are compared with one's own."""
+    return patch(Ledger, "_is_mine", lambda *_: True)
+
+
+def placing_is_repeated() -> AbstractContextManager[object]:
+    """A placing call without an answer is sent again at once."""
+    return patch(Session, "_exchange", _repeated)
+
+
+_exchange = Session._exchange
+
+
+def _repeated(self: Session, request: Any, repeatable: bool, *arguments: Any) -> Any:
+    return _exchange(self, request, True, *arguments)
+
+
+def fence_after_the_look() -> AbstractContextManager[object]:
+    """The provider is asked first and fenced then."""
+    return patch(Submissions, "reconcile", _fenced_late)
+
+
+_reconcile = Submissions.reconcile
+
+
+def _fenced_late(
+    self: Submissions, submission: Submission, find_order: Any, *, fence_order: Any = None, **how: Any
+) -> Any:
+    found: list[Any] = []
+
+    def look_first(asked: Submission) -> None:
+        found.append(find_order(asked))
+        fence_order(asked)
+
+    look = (lambda asked: found.pop()) if fence_order else find_order
+    return _reconcile(self, submission, look, fence_order=look_first if fence_order else None, **how)
+
+
 MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
@@ -301,6 +383,8 @@ MUTANTS: Mapping[str, Mutant] = {
         wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
         silence_is_absence,
+        refusal_after_silence, sending_is_not_in_doubt, one_look_for_all_tries, absence_is_kept, one_generation,
+        lost_rows_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated, fence_after_the_look,
     )
 }  # fmt: skip
 QUICK = (

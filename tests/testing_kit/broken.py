@@ -421,6 +421,13 @@ class TrustingStatus(SandboxAdapter):
         return OrderStatus(state.text("word"), reference=reference)
 
 
+class IdleCancellation(SandboxAdapter):
+    """Nothing is canceled."""
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        session.get(f"/v1/orders/{provider_order_id}/state")
+
+
 class GuessedStatus(SandboxAdapter):
     """A word that is not in the table is taken for the first of it."""
 
@@ -481,5 +488,6 @@ MISTAKES = (
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
     Mistake(TrustingStatus, "test_the_status_of_another_order_is_not_ours", "STAT-3"),
+    Mistake(IdleCancellation, "test_a_canceled_order_is_shown_as_such", "STAT-6"),
     Mistake(GuessedStatus, "test_a_word_that_nobody_knows_is_kept", "STAT-2"),
 )

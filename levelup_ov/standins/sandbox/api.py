@@ -215,7 +215,8 @@ def void_reference(place_id: str) -> _JSON:
 @v1.get("/orders/<order_id>")
 def show_order(order_id: str) -> _JSON:
     """The order as the kitchen sees it."""
-    order = _order(order_id)
+    with _engine().store.reading() as transaction:
+        order = _order(transaction, order_id)
     placed_at = slots.write(places.PLACES[order.place], order.placed_at)
     return {"order": {**order.details, **_receipt_as_json(order), "account": order.account, "placed_at": placed_at}}
 
@@ -223,10 +224,26 @@ def show_order(order_id: str) -> _JSON:
 @v1.get("/orders/<order_id>/state")
 def show_state(order_id: str) -> _JSON:
     """The state of the order in the kitchen, without the customer."""
-    order = _order(order_id)
-    state, receipt = kitchen.state_of(order, _engine().clock()), _receipt_as_json(order)
-    told = {"word": state.word, "since": slots.write(places.PLACES[order.place], state.since)}
-    return {"state": {**told, **{name: receipt[name] for name in ("id", "location", "reference", "ready")}}}
+    with _engine().store.reading() as transaction:
+        order = _order(transaction, order_id)
+        state = _state(transaction, order)
+    return {"state": _state_as_json(order, state)}
+
+
+@v1.post("/orders/<order_id>/cancellation")
+def cancel_order(order_id: str) -> _JSON:
+    """The state of the order, which is canceled now or was so before."""
+    with _engine().store.writing() as transaction:
+        order = _order(transaction, order_id)
+        state = _state(transaction, order)
+        if state.word in kitchen.CANCELABLE:
+            transaction.cancel(order.id, _engine().clock())
+            state = _state(transaction, order)
+        elif state.word != kitchen.CANCELED:
+            raise EngineError("too_late", "We cannot cancel this order any more.")
+    if magic_in(order.details.get("note")).lost_cancellation:
+        lose_answer(request.environ)
+    return {"state": _state_as_json(order, state)}
 
 
 @v1.post("/accounts")
@@ -286,12 +303,15 @@ def _place(place_id: str) -> places.Place:
     return place
 
 
-def _order(order_id: str) -> EngineOrder:
-    with _engine().store.reading() as transaction:
-        order = transaction.order(order_id)
+def _order(transaction: Transaction, order_id: str) -> EngineOrder:
+    order = transaction.order(order_id)
     if order is None:
         raise EngineError("order_unknown", "We have no such order.")
     return order
+
+
+def _state(transaction: Transaction, order: EngineOrder) -> kitchen.KitchenState:
+    return kitchen.state_of(order, _engine().clock(), transaction.canceled_at(order.id))
 
 
 def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[EngineCart, places.Place]:
@@ -458,6 +478,12 @@ def _receipt_as_json(order: EngineOrder) -> _JSON:
         },
         "charged": order.details["charged"],
     }
+
+
+def _state_as_json(order: EngineOrder, state: kitchen.KitchenState) -> _JSON:
+    receipt = _receipt_as_json(order)
+    said = {"word": state.word, "since": slots.write(places.PLACES[order.place], state.since)}
+    return {**said, **{name: receipt[name] for name in ("id", "location", "reference", "ready")}}
 
 
 def _answer_problem(problem: EngineError) -> tuple[_JSON, int]:

@@ -2,7 +2,7 @@
 
 An order is confirmed :data:`CONFIRMED` after it was placed. It is cooked from the place's lead before its time on, or
 at once where that has begun, waits at its time, and is collected :data:`COLLECTED` later. Where it has no time, the
-lead begins when it is placed. A token in its note changes this
+lead begins when it is placed. It can be canceled until it waits. A token in its note changes this
 (:mod:`levelup_ov.standins.sandbox.magic`).
 """
 
@@ -18,6 +18,9 @@ from levelup_ov.standins.sandbox.store import EngineOrder
 
 CONFIRMED = timedelta(minutes=1)
 COLLECTED = timedelta(minutes=10)
+CANCELED = "called-off"
+CANCELABLE = ("taken", "confirmed", "cooking")
+"""The states in which an order can be canceled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,10 @@ class KitchenState:
     since: datetime
 
 
-def state_of(order: EngineOrder, now: datetime) -> KitchenState:
-    """The state of an order at ``now``."""
+def state_of(order: EngineOrder, now: datetime, canceled_at: datetime | None = None) -> KitchenState:
+    """The state of an order at ``now``, which may have been canceled before."""
+    if canceled_at is not None:
+        return KitchenState(CANCELED, canceled_at)
     first, *later = _course(order)
     return [first, *(state for state in later if state.since <= now)][-1]
 
@@ -50,7 +55,7 @@ def _course(order: EngineOrder) -> Iterator[KitchenState]:
     ready = max(order.ready_at or placed + lead, confirmed)
     yield KitchenState("cooking", max(ready - lead, confirmed))
     if magic.called_off:
-        yield KitchenState("called-off", max(ready - lead, confirmed))
+        yield KitchenState(CANCELED, max(ready - lead, confirmed))
         return
     yield KitchenState("waiting", ready)
     yield KitchenState("collected", ready + COLLECTED)

@@ -28,6 +28,7 @@ TOKENS: Mapping[str, str] = {
     "sandbox:lost-answer": "The order is placed, then the connection drops without an answer.",
     "sandbox:turned-down": "The restaurant refuses the order a minute after it was placed.",
     "sandbox:called-off": "The restaurant calls the order off instead of cooking it.",
+    "sandbox:lost-cancellation": "The order can be canceled, then the connection drops without an answer.",
     "sandbox:stage=WORD": "The order keeps this state, which may be any word.",
 }
 """What each token in the note of an order does."""
@@ -61,6 +62,7 @@ class Magic:
     slow: int = 0
     turned_down: bool = False
     called_off: bool = False
+    lost_cancellation: bool = False
     stage: str = ""
 
 
@@ -76,5 +78,6 @@ def magic_in(note: str | None) -> Magic:
         slow=min(int(words["slow"] or SLOW_SECONDS), SLOWEST_SECONDS) if "slow" in words else 0,
         turned_down="turned-down" in words,
         called_off="called-off" in words,
+        lost_cancellation="lost-cancellation" in words,
         stage=stage[1] if stage else "",
     )

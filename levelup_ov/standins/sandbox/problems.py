@@ -18,6 +18,7 @@ STATUSES: Mapping[str, int] = {
     "price_changed": 409,
     "reference_taken": 409,
     "reference_voided": 409,
+    "too_late": 409,
 }
 """HTTP status of each code; 422 for all others."""
 

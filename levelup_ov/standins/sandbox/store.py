@@ -36,8 +36,9 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE TABLE IF NOT EXISTS voided_references (
     place TEXT NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (place, reference)
 );
+CREATE TABLE IF NOT EXISTS cancellations (order_id TEXT PRIMARY KEY, made_at INTEGER NOT NULL);
 """
-_NEWEST_TABLE = "voided_references"
+_NEWEST_TABLE = "cancellations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,15 @@ class Transaction:
     def order(self, order_id: str) -> EngineOrder | None:
         """The order with this id."""
         return next(self._orders("id = ?", order_id), None)
+
+    def cancel(self, order_id: str, now: datetime) -> None:
+        """Keep that an order is canceled; the first time counts."""
+        self._run("INSERT OR IGNORE INTO cancellations (order_id, made_at) VALUES (?, ?)", (order_id, _seconds(now)))
+
+    def canceled_at(self, order_id: str) -> datetime | None:
+        """When an order was canceled."""
+        row = self._run("SELECT made_at FROM cancellations WHERE order_id = ?", (order_id,)).fetchone()
+        return row and _instant(row[0])
 
     def orders_by_reference(self, place: str, reference: str) -> list[EngineOrder]:
         """The orders of a place that came with this reference, oldest first."""

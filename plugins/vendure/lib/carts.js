@@ -12,10 +12,11 @@ const {
 const { Customers } = require('./customers');
 const { discountsOf, sourcesAmong } = require('./discount');
 const { firstMissing, keptChoices } = require('./lines');
-const { isCurrent, lock, LOCKS, markFor, own } = require('./references');
+const { isCurrent, lock, LOCKS, lookUp, markFor, own } = require('./references');
 const { Refusal } = require('./refusal');
 const { isTip, TIP } = require('./tips');
 
+const CANCELABLE = ['PaymentAuthorized', 'PaymentSettled'];
 const GONE = 'what was ordered is not sold any more';
 
 class Carts {
@@ -73,6 +74,19 @@ class Carts {
         await this.orders.updateCustomFields(ctx, id, { levelupReference: null });
         await this.set(ctx, id, { active: false, state: 'Draft' });
         return { refusal: Refusal.of(ctx, paid).told() };
+    }
+
+    async cancel(ctx, reference) {
+        await lock(ctx, this.connection, reference);
+        const { order } = await lookUp(ctx, this.connection, reference);
+        if (!order) throw new Refusal('CancellationRefused', 'no order is placed under this reference');
+        if (order.state === 'Cancelled') return {};
+        if (!CANCELABLE.includes(order.state)) {
+            throw new Refusal('CancellationRefused', `the order is ${order.state}`);
+        }
+        const canceled = await this.orders.cancelOrder(ctx, { orderId: order.id });
+        if (isGraphQlErrorResult(canceled)) throw Refusal.of(ctx, canceled);
+        return {};
     }
 
     async customerOf(ctx, id, guest, customer) {

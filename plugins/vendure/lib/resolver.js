@@ -50,6 +50,10 @@ class LevelUpResolver {
         return this.answer(ctx, input, tx => this.carts.place(tx, input));
     }
 
+    levelUpCancel(ctx, { reference, key }) {
+        return this.answer(ctx, { key }, tx => this.carts.cancel(tx, reference));
+    }
+
     /** What `work` gives; a refusal that it throws undoes all that it did. */
     async answer(ctx, { key }, work) {
         try {
@@ -79,6 +83,7 @@ for (const [name, decorator] of [
     ['levelUp', Query()],
     ['levelUpFind', Query()],
     ['levelUpFence', Mutation()],
+    ['levelUpCancel', Mutation()],
     ['levelUpOpen', Mutation()],
     ['levelUpPlace', Mutation()],
 ]) {

@@ -1,0 +1,83 @@
+"""A cancellation: the provider's order first, the money after the proof (STAT-6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.ordering.service import Service
+from tests.channel import Answer, Clock
+from tests.checkout.site import Site, meal, order
+
+
+def cancel(site: Site, id: str, key: str = "C") -> Answer:
+    return site.call("POST", f"/orders/{id}/cancellation", None, Idempotency_Key=key)
+
+
+@pytest.fixture
+def uuid(site: Site, merchant: str, user: str) -> str:
+    """An order that has been charged and submitted."""
+    return str(site.charged(meal(merchant, user))["uuid"])
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_canceled_order_is_refunded_once(site: Site, uuid: str) -> None:
+    done = site.done(cancel(site, uuid))["order"]
+    assert (done["uuid"], done["state"]) == (uuid, "refunded")
+    assert (site.standing(), site.refunded()) == ([], [uuid])
+    again = cancel(site, uuid)
+    assert again.json["order"]["state"] == "refunded" and again.headers["Idempotency-Replayed"] == "true"
+    assert cancel(site, uuid, "D").refusal == (422, "already_refunded", None)
+    assert site.line.count("/refund") == 1
+
+
+@pytest.mark.rule("STAT-6")
+def test_what_is_ready_is_not_refunded(site: Site, uuid: str, clock: Clock) -> None:
+    clock.set("2030-06-03T17:00Z")
+    assert cancel(site, uuid).refusal == (422, "cancellation_refused", None)
+    assert (site.standing(), site.line.count("/refund")) == ([uuid], 0)
+
+
+@pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize("failure", [
+    Refused("cancellation_refused", "no"), Unanswered("provider_timeout", "no answer", sent=True),
+])  # fmt: skip
+def test_nothing_is_refunded_without_a_proof(
+    site: Site, uuid: str, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adapters.sandbox.SandboxAdapter.cancel_order", fail)
+        answer = cancel(site, uuid)
+        assert answer.refusal[1] == ("cancellation_refused" if type(failure) is Refused else "cancellation_unknown")
+    assert (site.standing(), site.line.count("/refund")) == ([uuid], 0)
+    assert cancel(site, uuid).json["order"]["state"] == "refunded"
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_refund_that_fails_after_the_cancellation_is_made_later(site: Site, uuid: str) -> None:
+    site.line.faults["/refund"] = ["lost"]
+    assert cancel(site, uuid).refusal == (503, "refund_pending", None)
+    assert cancel(site, uuid).json["order"]["state"] == "refunded"
+    assert (site.refunded(), site.line.count("/refund")) == ([uuid], 1)
+
+
+@pytest.mark.rule("STAT-6")
+def test_an_order_that_was_refunded_already_is_still_canceled(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.done(site.refund(uuid, "C"))
+    asked: list[str] = []
+    whole = Service.cancel_order
+    monkeypatch.setattr(Service, "cancel_order", lambda service, *rest: asked.append(rest[1]) or whole(service, *rest))
+    assert cancel(site, uuid).json["order"]["state"] == "refunded"
+    assert len(asked) == 1 and site.line.count("/refund") == 1
+
+
+@pytest.mark.rule("STAT-6")
+def test_an_order_that_no_provider_has(site: Site, merchant: str, user: str) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    assert cancel(site, uuid).refusal == (404, "order_not_found", None)
+    assert site.line.count("/refund") == 0

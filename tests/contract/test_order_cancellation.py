@@ -1,0 +1,157 @@
+"""An order is canceled, or the channel learns that it is not, or that nobody knows yet: STAT-6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from levelup_ov.domain.outcome import Placed
+from levelup_ov.domain.status import OrderStatus
+from levelup_ov.errors import Refused, Unanswered
+from tests.channel import CARD, Answer, Channel, Clock
+from tests.contract.conftest import MakeFake
+from tests.contract.fakes import CancelingAdapter, TellingAdapter
+
+MakeCanceling = tuple[CancelingAdapter, Channel]
+LOST = Unanswered("provider_timeout", "no answer", sent=True)
+
+
+def cancel(channel: Channel, order_id: str | int = 1, location: str = "sandbox.congress", **headers: str) -> Answer:
+    path = f"/locations/{location}/orders/{quote(str(order_id), safe='')}/cancellation"
+    return channel.send("POST", path, headers=headers)
+
+
+@pytest.fixture
+def canceling(fake: MakeFake) -> MakeCanceling:
+    """A provider that cancels as a test says, with one order."""
+    adapter, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:CancelingAdapter")
+    assert isinstance(adapter, CancelingAdapter)
+    adapter.placed = Placed("A-1", "technical", reference=None)
+    channel.submit("fake.one")
+    return adapter, channel
+
+
+def says(adapter: CancelingAdapter, words: Iterable[str | Exception]) -> None:
+    """The provider's words for the status, one after the other."""
+    adapter.words = [each if isinstance(each, Exception) else OrderStatus(each, reference=None) for each in words]
+
+
+@pytest.mark.rule("STAT-6", "TIME-1")
+def test_an_order_is_canceled_once(channel: Channel, clock: Clock) -> None:
+    channel.submit()
+    clock.set("2030-06-03T16:05Z")
+    canceled = cancel(channel).order
+    assert (canceled["order_id"], canceled["status"], canceled["provider_status"]) == (1, "cancelled", "called-off")
+    assert canceled["changed_at"] == "2030-06-03T12:05"
+    clock.set("2030-06-03T16:08Z")
+    assert cancel(channel).order == canceled == channel.get("/locations/sandbox.congress/orders/1").order
+
+
+@pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize("minute", ["16:10", "16:30"])
+def test_an_order_that_is_ready_is_not_canceled(channel: Channel, clock: Clock, minute: str) -> None:
+    channel.submit()
+    clock.set(f"2030-06-03T{minute}Z")
+    assert cancel(channel).refusal == (422, "cancellation_refused", None)
+    clock.set("2030-06-03T16:30Z")
+    assert channel.get("/locations/sandbox.congress/orders/1").order["status"] == "picked_up"
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_lost_answer_is_looked_up(channel: Channel) -> None:
+    channel.submit(special_instructions="sandbox:lost-cancellation")
+    assert cancel(channel).order["status"] == "cancelled"
+
+
+@pytest.mark.rule("STAT-6")
+def test_an_order_paid_with_a_card_is_the_restaurants(channel: Channel) -> None:
+    assert channel.submit("sandbox.card", credit_card=CARD).status == 200
+    answer = cancel(channel, location="sandbox.card")
+    assert answer.refusal == (422, "cancellation_refused", None) and "card" in answer.error["message"]
+    assert channel.get("/locations/sandbox.card/orders/1").order["status"] == "placed"
+
+
+@pytest.mark.rule("STAT-6", "ERR-3")
+def test_what_cannot_be_canceled(channel: Channel, fake: MakeFake) -> None:
+    assert cancel(channel).refusal == (404, "order_not_found", None)
+    assert cancel(channel, location="sandbox.nowhere").refusal == (404, "location_not_found", None)
+    channel.submit()
+    wrong = cancel(channel, **{"Idempotency-Key": "never used"})
+    assert wrong.refusal == (404, "order_not_found", None)
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_provider_that_cannot_cancel_is_not_asked(fake: MakeFake) -> None:
+    provider, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:TellingAdapter")
+    assert isinstance(provider, TellingAdapter)
+    channel.submit("fake.one")
+    assert cancel(channel, "A-1", "fake.one").refusal == (422, "cancellation_not_supported", None)
+    assert provider.asked == []
+
+
+@pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize(
+    ("answer", "words", "expected"),
+    [
+        (None, ["on the grill", "binned"], "cancelled"),
+        (LOST, ["on the grill", "binned"], "cancelled"),
+        (Refused("order_refused", "no"), ["on the grill", "binned"], "cancelled"),
+        (None, ["in orbit", "turned away"], "refused"),
+        (Refused("order_refused", "too late"), ["on the grill", "on the grill"], "cancellation_refused"),
+        (Refused("order_refused", "too late"), ["on the grill", "in orbit"], "cancellation_refused"),
+        (None, ["on the grill", "on the grill"], "cancellation_unknown"),
+        (None, ["on the grill", "in orbit"], "cancellation_unknown"),
+        (None, ["on the grill", "gone"], "cancellation_unknown"),
+        (LOST, ["on the grill", "on the grill"], "cancellation_unknown"),
+        (None, ["on the grill", LOST], "cancellation_unknown"),
+        (Refused("order_refused", "too late"), ["on the grill", LOST], "cancellation_unknown"),
+    ],
+)
+def test_only_the_status_proves_a_cancellation(
+    canceling: MakeCanceling, answer: Exception | None, words: list[str | Exception], expected: str
+) -> None:
+    provider, channel = canceling
+    provider.cancellation = answer
+    says(provider, words)
+    result = cancel(channel, "A-1", "fake.one")
+    assert provider.canceled == ["technical-1"] and provider.words == []
+    if expected in ("cancelled", "refused"):
+        assert result.order["status"] == expected
+    else:
+        assert result.refusal[1] == expected and result.error["retryable"] == (expected == "cancellation_unknown")
+
+
+@pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("binned", 200), ("turned away", 200), ("gone", "cancellation_refused"), (LOST, "provider_timeout")],
+    ids=["canceled", "refused", "picked up", "no answer"],
+)
+def test_nobody_is_asked_to_cancel_what_has_ended(canceling: MakeCanceling, word: Any, expected: int | str) -> None:
+    provider, channel = canceling
+    says(provider, [word])
+    answer = cancel(channel, "A-1", "fake.one")
+    assert expected in (answer.status, answer.status != 200 and answer.refusal[1])
+    assert provider.canceled == [] and provider.words == []
+
+
+@pytest.mark.rule("STAT-6")
+def test_what_was_not_sent_is_told_as_it_is(canceling: MakeCanceling) -> None:
+    provider, channel = canceling
+    provider.cancellation = Unanswered("provider_unavailable", "no route", sent=False)
+    says(provider, ["on the grill"])
+    assert cancel(channel, "A-1", "fake.one").refusal[1] == "provider_unavailable"
+
+
+@pytest.mark.rule("STAT-3", "STAT-6")
+def test_the_cancellation_of_another_order_proves_nothing(canceling: MakeCanceling) -> None:
+    provider, channel = canceling
+    provider.words = [
+        OrderStatus("on the grill", reference=None),
+        OrderStatus("binned", reference="another", changed_at=datetime.fromisoformat("2030-06-03T16:00Z")),
+    ]
+    assert cancel(channel, "A-1", "fake.one").refusal == (504, "cancellation_unknown", None)
