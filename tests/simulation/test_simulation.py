@@ -12,7 +12,7 @@ from tests.simulation.mutants import MUTANTS, QUICK
 from tests.simulation.runner import CHECKOUT, Report, run, story
 from tests.simulation.world import Things
 
-TRIALS = 500
+TRIALS = 400
 
 
 @pytest.fixture(scope="module")
