@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from flask import Flask
+from werkzeug.security import generate_password_hash
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
@@ -70,6 +72,15 @@ def _quick_migrations(
             connection.exec_driver_sql(statement)
 
     monkeypatch.setattr(command, "upgrade", upgrade)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """The stand-in's passwords, hashed as always, but not slowly on purpose."""
+    quick = partial(generate_password_hash, method="pbkdf2:sha256:1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("levelup_ov.standins.levelup.store.generate_password_hash", quick)
+        yield
 
 
 @pytest.fixture

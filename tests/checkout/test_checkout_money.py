@@ -337,7 +337,7 @@ def test_a_person_cannot_settle_with_the_charge_of_another(site: Site, merchant:
     clock.set("2030-06-03T16:07Z")
     assert site.reconcile()[0] == 1
     id = site.command("cases")[1].split()[0]
-    for uuid, words in ((other, "is the charge of another order"), ("../refund", "no UUID")):
+    for uuid, words in ((other, "is the charge of another order"), ("../refund", "not a UUID")):
         status, said = site.command("settle", id, "--by", "Olive", "--why", "found", "--uuid", uuid)
         assert status == 1 and words in said
     assert len(site.standing()) == 2 and site.refunded() == []
