@@ -15,11 +15,12 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import to_ms
 from levelup_ov.ordering.service import RequestContext
 
 log = logging.getLogger(__name__)
