@@ -23,7 +23,7 @@ import click
 from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, upgrade
+from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
 from levelup_ov.redaction import clean, in_address
@@ -455,7 +455,7 @@ class _Loader:
             self._mistake("DATABASE_URL", *fault)
             return Secret(url)
         try:
-            open_ledger(url).close()
+            open_engine(url, pool_size=1).dispose()
         except ValueError as error:
             self._mistake("DATABASE_URL", "is not a valid ledger URL", str(error))
         if url.startswith("sqlite:///"):

@@ -273,6 +273,11 @@ def check_basket(ordered: Iterable[Hashable], held: Iterable[Hashable], where: s
         raise broken_protocol(f"the provider's copy does not match the order: {where}")
 
 
+def timed_out(*, sent: bool) -> Unanswered:
+    """The deadline passed without an answer; ``sent`` as in :class:`Unanswered`."""
+    return Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=sent)
+
+
 def broken_protocol(message: str) -> Unanswered:
     """The provider's answer violates its own interface (502)."""
     return Unanswered("provider_protocol_error", message, sent=True)

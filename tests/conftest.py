@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import hypothesis
 import pytest
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
 from flask import Flask
+from werkzeug.security import generate_password_hash
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
@@ -28,6 +35,52 @@ LONGEST = ("test_package_page.py", "test_docs.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+MIGRATIONS = "test_ledger_database.py"
+"""Takes each migration by itself; all others get at once what these make of an empty file."""
+
+
+@pytest.fixture(scope="session")
+def newest_schema() -> list[str]:
+    """The statements that make an empty SQLite file a ledger."""
+    with closing(sqlite3.connect(":memory:")) as made:
+        engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool, creator=lambda: made)
+        config = Config()
+        config.set_main_option("script_location", "levelup_ov:ledger/migrations")
+        with engine.connect() as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return [line for line in made.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;")]
+
+
+@pytest.fixture(autouse=True)
+def _quick_migrations(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, newest_schema: list[str]
+) -> None:
+    if request.path.name == MIGRATIONS:
+        return
+    take_each = command.upgrade
+
+    def upgrade(config: Config, revision: str) -> None:
+        connection = config.attributes["connection"]
+        empty = connection.dialect.name == "sqlite" and not sqlalchemy.inspect(connection).get_table_names()
+        if not empty:
+            take_each(config, revision)
+            return
+        for statement in newest_schema:
+            connection.exec_driver_sql(statement)
+
+    monkeypatch.setattr(command, "upgrade", upgrade)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """The stand-in's passwords, hashed as always, but not slowly on purpose."""
+    quick = partial(generate_password_hash, method="pbkdf2:sha256:1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("levelup_ov.standins.levelup.store.generate_password_hash", quick)
+        yield
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ SAYS = {
     ),
     "tutorial": (
         '"Boston Deli"', '"price_cents"', '"correct_total_cents":300', "test_diner_contract.py", "DinerAdapter",
-        "TODO (EP-4): give `orders`", "TODO (LOC-1", " passed", " passed", " passed", "(diner, http://127.0.0.1:",
+        "TODO (EP-4): list `orders`", "TODO (LOC-1", " passed", " passed", " passed", "(diner, http://127.0.0.1:",
         "diner.main: healthy", '"total":2700', '"order_id"', '"paid":true', "3 orders were placed",
     ),
     "certification": ("3 orders were placed", "menu.json: healthy", "without its parent option"),

@@ -92,10 +92,9 @@ class DinerAdapter(Adapter):
         return None
 
     def validate_order(self, order: Order, session: Session) -> Quote:
-        total, discount = _price(order, session), order.merchant_funded_discount
-        ready = Ready(_ready_at(order, session))
+        total, discount, ready = _price(order, session), order.merchant_funded_discount, _ready_at(order, session)
         cart, charged = {"total": Secret(str(total))}, None if discount else total
-        return Quote(total, 0, None, charged, merchant_funded_discount=discount, ready=ready, cart=cart)
+        return Quote(total, 0, None, charged, merchant_funded_discount=discount, ready=Ready(ready), cart=cart)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         # Lists nothing, but is refused without the right token: what cannot be marked as paid is not placed.
@@ -148,8 +147,7 @@ def _price(order: Order, session: Session) -> int:
 
 
 def _ready_at(order: Order, session: Session) -> datetime:
-    minutes = session.get("/fftp/v1/menu").object().integer("default_prep_minutes")
-    return in_minutes(minutes, order.received_at)
+    return in_minutes(session.get("/fftp/v1/menu").object().integer("default_prep_minutes"), order.received_at)
 
 
 def _body(order: Order, total: int, key: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import case, in_progress, problem
 from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -30,6 +30,7 @@ from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import to_ms
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import SETTLING_TIME, Attempt, Settlement, outcome_unknown
 from levelup_ov.sealing import Sealer

@@ -21,7 +21,7 @@ from levelup_ov.checkout.refusals import LevelUpRefused, maintenance_words, oaut
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.errors import Refused, Unanswered, broken_protocol, timed_out
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.json_object import MAX_INTEGER, JSONObject
@@ -186,7 +186,7 @@ class LevelUpClient:
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
         """The app's token; a new one if ``refused`` is still the newest."""
         if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
-            raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+            raise timed_out(sent=False)
         try:
             if self._app_token is None or self._app_token is refused:
                 body = {"api_key": self.api_key, "client_secret": self._client_secret.reveal()}

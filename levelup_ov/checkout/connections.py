@@ -20,11 +20,12 @@ from levelup_ov.checkout.authorization import (
 )
 from levelup_ov.checkout.client import CardPage, LevelUpClient, LevelUpLocation, PermissionsRequest, Profile
 from levelup_ov.checkout.proof import PastOrder
-from levelup_ov.checkout.store import CheckoutStore, Connected, Kind, to_ms
+from levelup_ov.checkout.store import CheckoutStore, Connected, Kind
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import broken_protocol
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import to_ms
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.sealing import Sealer
 

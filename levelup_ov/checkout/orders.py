@@ -36,14 +36,14 @@ from levelup_ov.checkout.problems import (
 )
 from levelup_ov.checkout.proof import UUID
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity
-from levelup_ov.ledger.ledger import Submission
+from levelup_ov.ledger.ledger import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer

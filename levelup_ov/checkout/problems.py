@@ -11,7 +11,8 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
 SETTLE = "settle it with `levelup-ov checkout settle`"
-SUPPORT = "the charge could not be refunded; support has been notified"
+SUPPORT = "the charge could not be given back; support has been notified"
+"""Without the word for a refund that was made: sites look for it."""
 
 
 def problem(failure: Failure) -> str:

@@ -15,11 +15,12 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, to_ms
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import to_ms
 from levelup_ov.ordering.service import RequestContext
 
 log = logging.getLogger(__name__)
@@ -168,12 +169,12 @@ class Refunds:
                 return pending(failure.message)
             return self._put_back(order, _told(failure))
         if failure.code in CUT_OFF and (is_owed or asked_before):
-            what = case("not_connected", f"this charge must be refunded: {failure.message}", uuid=order.uuid)
+            what = case("not_connected", f"this charge has to go back: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
         if is_owed:
             self.release(order)
             log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
-            return pending(f"the order was not placed, and its charge is not refunded yet: {failure.message}")
+            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
         if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
             self.release(order)
             return pending(failure.message)
@@ -221,7 +222,7 @@ class _InPart(Failure):
     """LevelUp reports a refund of less or more than the whole amount."""
 
     def __init__(self, refunded: int, charged: int) -> None:
-        super().__init__("refund_impossible", f"LevelUp refunded {refunded} of {charged} cents")
+        super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
 
 
 def _told(failure: _ForGood) -> Failure:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import cache
 from types import EllipsisType
 from typing import Any, Literal
@@ -41,7 +41,6 @@ Kind = Literal["merchant", "user"]
 GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 
 METADATA = MetaData()
@@ -413,11 +412,6 @@ _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("b
 def _change_of_order(sources: tuple[OrderState, ...], held: str) -> Executable:
     conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held])
     return update(ORDERS).where(*conditions).returning(ORDERS)
-
-
-def to_ms(instant: datetime) -> int:
-    """The number that is stored for an aware instant."""
-    return (instant - _EPOCH) // _MILLISECOND
 
 
 def _values(row: Connected | StoredOrder) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pytz.tzinfo import BaseTzInfo
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
-from levelup_ov.errors import KINDS, Refused, Unanswered, reading, unreadable
+from levelup_ov.errors import KINDS, Refused, Unanswered, reading, timed_out, unreadable
 from levelup_ov.ordering.location_cache import KeptLocations
 from levelup_ov.transport.cache import CacheStore, MemoryStore
 from levelup_ov.transport.session import Session
@@ -147,7 +147,7 @@ class Directory:
         if not lock.acquire(timeout=0 if entry is not None else max(session.deadline.remaining(), 0)):
             if entry is not None:
                 return entry  # another request is already asking
-            raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+            raise timed_out(sent=False)
         try:
             newer, failed = self._entries.get(name), self._failures.get(name)
             if newer is not None and newer.read_at >= asked_at:

@@ -38,6 +38,7 @@ pytest.register_assert_rewrite(
 
 from levelup_ov.testing.provider import Provider, Refusal, Sample  # noqa: E402
 from levelup_ov.testing.suite import AdapterContract  # noqa: E402
+from levelup_ov.transport.session import Transport  # noqa: E402
 from levelup_ov.transport.tap import Playback  # noqa: E402
 
-__all__ = ["AdapterContract", "Provider", "Playback", "Refusal", "Sample"]
+__all__ = ["AdapterContract", "Provider", "Playback", "Refusal", "Sample", "Transport"]

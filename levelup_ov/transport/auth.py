@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Unanswered, timed_out
 from levelup_ov.transport import net
 from levelup_ov.transport.session import Reply, Session
 
@@ -51,7 +51,7 @@ class Login:
 
     def _current(self, session: Session, refused: Secret | None = None) -> Secret:
         if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
-            raise Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
+            raise timed_out(sent=False)
         try:
             now = net.now()
             ended = self._token is refused and now - self._fetched_at > RENEWAL_PAUSE

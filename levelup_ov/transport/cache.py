@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from levelup_ov.domain.failure import Failure
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Unanswered, timed_out
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 
@@ -174,7 +174,7 @@ class ResponseCache:
             flight.passengers += 1
         try:
             if not flight.lock.acquire(timeout=max(deadline.remaining(), 0)):
-                raise _too_late()
+                raise timed_out(sent=False)
             try:
                 yield
             finally:
@@ -190,7 +190,7 @@ class ResponseCache:
         """Only one process at a time has the claim for a key."""
         while not self._store.claim(key):
             if deadline.remaining() <= _CLAIM_PAUSE:
-                raise _too_late()
+                raise timed_out(sent=False)
             net.sleep(_CLAIM_PAUSE)
         try:
             yield
@@ -204,10 +204,6 @@ class _Flight:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.passengers = 0
-
-
-def _too_late() -> Unanswered:
-    return Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=False)
 
 
 def cache_key(

@@ -30,7 +30,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Refused, Unanswered, broken_protocol
+from levelup_ov.errors import Refused, Unanswered, broken_protocol, timed_out
 from levelup_ov.redaction import scrub
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
@@ -558,7 +558,7 @@ def _classify(error: Exception, exchange: SendState, deadline: Deadline) -> Unan
         what = "the provider's TLS certificate or handshake is not valid" if tls else "the provider cannot be reached"
         return Unanswered("provider_unavailable", what, sent=False)
     if isinstance(error, (requests.Timeout, TimeoutError)) or deadline.remaining() <= 0:
-        return Unanswered("provider_timeout", "the provider gave no answer within the deadline", sent=True)
+        return timed_out(sent=True)
     return Unanswered("provider_unavailable", "the connection to the provider broke before its answer", sent=True)
 
 

@@ -57,7 +57,7 @@ def test_nothing_is_refunded_without_a_proof(
 
 
 @pytest.mark.rule("STAT-6")
-def test_a_refund_that_fails_after_the_cancellation_is_made_later(site: Site, uuid: str) -> None:
+def test_a_refund_that_fails_after_a_cancellation_comes_later(site: Site, uuid: str) -> None:
     site.line.faults["/refund"] = ["lost"]
     assert cancel(site, uuid).refusal == (503, "refund_pending", None)
     assert cancel(site, uuid).json["order"]["state"] == "refunded"

@@ -307,7 +307,7 @@ def test_a_part_is_not_the_whole(site: Site, merchant: str, user: str) -> None:
     site.line.changes["/refund"] = [{"spend_amount": 500, "total_amount": 500}]
     answer = site.refund(uuid, "K")
     assert answer.refusal == (502, "refund_impossible", None)
-    assert "refunded 500 of 1070 cents" in answer.error["message"]
+    assert "gave back 500 of 1070 cents" in answer.error["message"]
     assert site.reconcile()[0] == 1
     assert site.refund(uuid, "K").error["code"] == "refund_impossible"
 
@@ -319,14 +319,14 @@ def test_a_part_is_no_whole_where_the_answer_was_lost(site: Site, merchant: str,
     assert site.refund(uuid, "K").error["code"] == "refund_pending"
     site.line.changes[f"/orders/{uuid}"] = [{"spend_amount": 500, "total_amount": 500}]
     answer = site.refund(uuid, "K")
-    assert answer.refusal[:2] == (502, "refund_impossible") and "refunded 500 of 1070" in answer.error["message"]
+    assert answer.refusal[:2] == (502, "refund_impossible") and "gave back 500 of 1070" in answer.error["message"]
 
 
 @pytest.mark.rule("WEB-3")
 def test_amounts_that_do_not_add_up_are_no_whole(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
     site.line.changes["/refund"] = [{"spend_amount": 500}]
-    assert "refunded 500 of 1070" in site.refund(uuid, "K").error["message"]
+    assert "gave back 500 of 1070" in site.refund(uuid, "K").error["message"]
 
 
 @pytest.mark.rule("WEB-4")
@@ -337,7 +337,7 @@ def test_a_person_cannot_settle_with_the_charge_of_another(site: Site, merchant:
     clock.set("2030-06-03T16:07Z")
     assert site.reconcile()[0] == 1
     id = site.command("cases")[1].split()[0]
-    for uuid, words in ((other, "is the charge of another order"), ("../refund", "no UUID")):
+    for uuid, words in ((other, "is the charge of another order"), ("../refund", "not a UUID")):
         status, said = site.command("settle", id, "--by", "Olive", "--why", "found", "--uuid", uuid)
         assert status == 1 and words in said
     assert len(site.standing()) == 2 and site.refunded() == []
@@ -353,6 +353,7 @@ def test_a_refund_that_is_refused_for_good_is_a_persons(
         answer = site.charge(body, "K")
         assert answer.refusal == (502, "refund_impossible", None)
         assert "support has been notified" in answer.error["message"] and answer.error["retryable"] is False
+        assert "refunded" not in answer.error["message"]
     (uuid,) = site.standing()
     for _ in range(2):
         caplog.clear()

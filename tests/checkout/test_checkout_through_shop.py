@@ -117,7 +117,7 @@ def test_a_part_is_told_as_a_part_for_good(visitor: Visitor) -> None:
     paid(visitor, 9907)
     receipt = visitor.page.request.path
     for page in (visitor.send("/shop/orders/").page.text, visitor.open(receipt).page.text):
-        assert "Not refunded" in page and "LevelUp refunded 508 of" in page
+        assert "Not refunded" in page and "LevelUp gave back 508 of" in page
         assert "Refund this order" not in page
 
 

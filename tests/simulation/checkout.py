@@ -125,7 +125,8 @@ class CheckoutWorld(World):
             # What shows only after a charge was unknown.
             lost = dice.choice(("answer lost", "delivered late", "delivered late", "mute", "answered late",
                                 "5xx after forwarding", "another amount, lost"))  # fmt: skip
-            self.planned += [("complete", lost, 0)] * dice.choice((1, 3, 6) if lost == "another amount, lost" else (1,))
+            # A call that charges is repeated at once where its answer is lost.
+            self.planned += [("complete", lost, 0)] * dice.choice((1, 3, 3, 6))
             then = dice.choice(("history", "history", "complete", "token died", "declines", "frozen LevelUp", "refund"))
             if then == "history":
                 self.planned += [("history", dice.choice(levelup.DECEIVING), dice.choice((0, 0, 1)))]

@@ -150,7 +150,7 @@ def test_a_person_is_asked_by_a_permissions_request(person: Person) -> None:
     # Food 12.50, tax 0.88, tip 99.07.
     person.press("Pay $112.45 with LevelUp")
     person.press("Refund this order")
-    assert "LevelUp refunded 669 of 11245 cents" in person.text() and "support has been notified" in person.text()
+    assert "LevelUp gave back 669 of 11245 cents" in person.text() and "support has been notified" in person.text()
     person.open("/account")
     person.press("Disconnect Sample Shop")
     person.open("/shop")

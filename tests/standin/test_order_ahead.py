@@ -319,6 +319,39 @@ def test_metadata_of_users_stays_and_of_orders_goes(phones: Phones) -> None:
     assert phones.gateway.bodies[-1]["order_validation"]["metadata"] == {}
 
 
+def with_fees(*cents: Any) -> Fault:
+    """A provider adds fees to its total, and the gateway says so."""
+
+    def fault(call: Any) -> GatewayReply:
+        reply = call()
+        quote = reply.body["order_validation"]
+        quote["total"] += sum(amount for amount in cents if type(amount) is int)
+        quote["metadata"]["order_fees"] = [{"name": "Bag", "amount": amount} for amount in cents]
+        return reply
+
+    return fault
+
+
+@pytest.mark.rule("MONEY-9")
+def test_fees_are_shown_apart_and_paid(phones: Phones) -> None:
+    phones.gateway.faults["/order_validations"] = [with_fees(25, 10)]
+    done = phones.ordered(line(phones.item("Cookie")), tip_amount=100)
+    assert (done["subtotal"], done["service_fee_amount"], done["tip_amount"]) == (199, 35, 100)
+    assert done["spend_amount"] == 199 + done["tax_amount"]
+    assert done["total_amount"] == done["spend_amount"] + 35 + 100
+    (charged,) = phones.charges()
+    assert charged.payment.spend + charged.payment.tip == done["total_amount"]
+
+
+@pytest.mark.parametrize("fees", [("x",), (None,), (-5,), (10**9,)])
+def test_fees_that_are_none_break_nothing(phones: Phones, fees: tuple[Any, ...]) -> None:
+    phones.gateway.faults["/order_validations"] = [
+        with_metadata("order_validation", order_fees=[{"name": "Bag", "amount": fees[0]}, "x"])
+    ]
+    shown = phones.shown(phones.start(phones.cart(line(phones.item("Cookie")))))
+    assert shown["total_amount"] == shown["subtotal"] + shown["tax_amount"] + shown["service_fee_amount"]
+
+
 # Bad input.
 
 

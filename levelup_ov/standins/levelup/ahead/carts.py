@@ -222,13 +222,14 @@ def _instant(text: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class CartAmounts:
-    """Of a validated order, cents. ``spend``: food and tax; ``total``: with the tip, before discounts."""
+    """Of a validated order, cents. ``spend``: food and tax; ``total``: with fees and the tip, before discounts."""
 
     food: int
     tax: int
     tip: int
     merchant_funded: int
     provider_funded: int
+    fees: int
 
     @property
     def spend(self) -> int:
@@ -236,7 +237,7 @@ class CartAmounts:
 
     @property
     def total(self) -> int:
-        return self.spend + self.tip
+        return self.spend + self.fees + self.tip
 
     @property
     def discount(self) -> int:
@@ -258,7 +259,18 @@ def amounts_of(quote: JSON) -> CartAmounts | None:
     # A place that takes no tips says null.
     values = [quote.get(name) or 0 if name == "tip" else quote.get(name) for name in names]
     cents = [value for value in values if type(value) is int and value >= 0]
-    return CartAmounts(*cents) if len(cents) == len(names) else None
+    if len(cents) < len(names):
+        return None
+    total, tax, tip, merchant_funded, provider_funded = cents
+    fees = min(sum(amount for _, amount in fees_of(quote)), total)
+    return CartAmounts(total - fees, tax, tip, merchant_funded, provider_funded, fees)
+
+
+def fees_of(quote: JSON) -> list[tuple[str, int]]:
+    """The fees that are in the total of a validation (MONEY-9)."""
+    fees = quote.get("order_fees") or (quote.get("metadata") or {}).get("order_fees") or []
+    found = [(fee.get("name"), fee.get("amount")) for fee in fees if isinstance(fee, dict)]
+    return [(name, amount) for name, amount in found if isinstance(name, str) and type(amount) is int and amount > 0]
 
 
 def words_of(body: Any) -> str | None:

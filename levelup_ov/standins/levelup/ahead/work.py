@@ -303,7 +303,8 @@ class OrderAhead:
         placed = _placed_in(body)
         metadata = placed.get("metadata")
         # The members of one order are not needed any more (META-2).
-        quote = {**order.quote, "metadata": {}}
+        fees = [{"name": name, "amount": amount} for name, amount in carts.fees_of(order.quote)]
+        quote = {**order.quote, "metadata": {}, "order_fees": fees}
         with self._store.writing() as transaction:
             transaction.keep_user_metadata(order.user_id, _of_users(metadata if isinstance(metadata, dict) else {}))
             transaction.change_ahead(
@@ -403,8 +404,8 @@ def _of_users(metadata: JSON) -> JSON:
 
 
 def _draft(order: Ahead, location: PlatformLocation, amounts: CartAmounts) -> Draft:
-    """What the diner is charged: food and tax less what the provider takes off, and the tip."""
-    spend = amounts.spend - amounts.provider_funded
+    """What the diner is charged: food, tax and fees less what the provider takes off, and the tip."""
+    spend = amounts.spend + amounts.fees - amounts.provider_funded
     items = [
         {
             "name": entry["item"]["name"],

@@ -121,7 +121,7 @@ def _amounts_as_json(order: Ahead) -> JSON:
         "subtotal": amounts.food,
         "tax_amount": amounts.tax,
         "tip_amount": amounts.tip,
-        "service_fee_amount": 0,
+        "service_fee_amount": amounts.fees,
         "delivery_fee_amount": 0,
         "discount_amount": amounts.discount,
         "total_amount": amounts.total,

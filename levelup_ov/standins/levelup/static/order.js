@@ -474,6 +474,7 @@ function sums(order, rows) {
   const lines = [
     ["Food", order.subtotal],
     ["Tax", order.tax_amount],
+    ...(order.service_fee_amount ? [["Service fee", order.service_fee_amount]] : []),
     ...(order.tip_amount ? [["Tip", order.tip_amount]] : []),
     ...(order.discount_amount ? [["Credit of the restaurant", -order.discount_amount]] : []),
     ...rows,
