@@ -330,7 +330,7 @@ OLD_ROWS = {
 @pytest.fixture
 def migrated(empty_url: str, clock: Clock) -> Iterator[Ledger]:
     """A ledger whose rows were written by the release before, and by it once more after the migration."""
-    engine = open_engine(empty_url, pool_size=1)
+    engine = open_engine(empty_url, pool_size=1, create=True)
     config = Config()
     config.set_main_option("script_location", "levelup_ov:ledger/migrations")
     with engine.begin() as connection:
