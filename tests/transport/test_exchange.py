@@ -19,6 +19,7 @@ from levelup_ov.transport import net
 from levelup_ov.transport.connections import SendState, _Connection, _Pool, current_exchange
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.exchange import _read_as_urllib3, head_of, read_answer
+from tests.transport.wire import Received
 
 pytestmark = pytest.mark.rule("SUB-6")
 
@@ -65,21 +66,10 @@ class Wire:
         return len(part)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_File(self))
+        return io.BufferedReader(Received(self))
 
     def close(self) -> None:
         pass
-
-
-class _File(io.RawIOBase):
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return self._wire.recv_into(buffer)
 
 
 @contextmanager

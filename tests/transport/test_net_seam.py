@@ -12,7 +12,7 @@ import pytest
 
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport import net
-from tests.transport.wire import reply, session
+from tests.transport.wire import Received, reply, session
 
 pytestmark = pytest.mark.rule("SUB-6")
 
@@ -34,7 +34,7 @@ class Wire(io.RawIOBase):
         self.timeout = seconds
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(Reading(self))
+        return io.BufferedReader(Received(self))
 
     def recv_into(self, buffer: Any) -> int:
         taken = self.take(len(buffer))
@@ -50,17 +50,6 @@ class Wire(io.RawIOBase):
 
     def close(self) -> None:
         self.was_closed = True
-
-
-class Reading(io.RawIOBase):
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return self._wire.recv_into(buffer)
 
 
 class Network:

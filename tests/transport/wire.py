@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 import threading
@@ -214,3 +215,16 @@ def silent_port() -> Iterator[int]:
             filler.connect_ex(listener.getsockname())
         sleep(0.05)
         yield listener.getsockname()[1]
+
+
+class Received(io.RawIOBase):
+    """What ``connection`` receives, as a file."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._connection.recv_into(buffer)
