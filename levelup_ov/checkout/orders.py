@@ -12,6 +12,7 @@ import hmac
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,6 +48,7 @@ from levelup_ov.ledger.ledger import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
+from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
 
 __all__ = ["LEDGER_ACCOUNT", "Orders", "Preview"]
@@ -175,25 +177,33 @@ class Orders:
         if delivery is not None:
             deadline = Deadline(context.deadline.remaining() * CHARGING_SHARE)
 
+        context.ahead = ahead = OwnConnections()
+        made: StoredOrder | None = None
+
         def place_order(attempt: Attempt) -> Settlement:
+            nonlocal made
             amounts.check_amounts(order.check, order.discount)
             if delivery is not None:
                 self._deliveries.check(order, delivery, context)
-            return self._charges.place(order, delivery, attempt, deadline, context)
+                # While LevelUp charges.
+                self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
+            made, settlement = self._charges.place(order, delivery, attempt, deadline, context)
+            return settlement
 
         def find_order(submission: Submission) -> Settlement | None:
             return self._look_up(self._store.order(submission.id), _within(context, deadline))
 
-        settlement = self._submissions.submit(
-            self._key(order, delivery, key, context),
-            place_order,
-            find_order,
-            deadline=context.deadline,
-        )
-        context.replayed = settlement.replayed
-        charged = self.show(settlement.answer["order"])
-        if delivery is not None:
-            return self._deliveries.deliver(charged, order, delivery, context)
+        with closing(ahead):
+            settlement = self._submissions.submit(
+                self._key(order, delivery, key, context),
+                place_order,
+                find_order,
+                deadline=context.deadline,
+            )
+            context.replayed = settlement.replayed
+            charged = made or self.show(settlement.answer["order"])
+            if delivery is not None:
+                return self._deliveries.deliver(charged, order, delivery, context)
         if charged.state == "stuck":
             raise refund_impossible(charged)
         if charged.problem is not None and charged.state in ("refunding", "refunded"):
