@@ -72,7 +72,7 @@ EXPECTED = NOT_CONCLUSIVE | {
 }  # fmt: skip
 """What a guest may be told."""
 
-OF_NETWORK = ("now", "sleep", "resolve", "connect", "is_readable", "limit_sending", "reset")
+OF_NETWORK = ("now", "sleep", "beside", "resolve", "connect", "is_readable", "limit_sending", "reset")
 """The functions of levelup_ov.transport.net that the network of a world takes the place of."""
 _real_time = time.time
 
@@ -538,7 +538,7 @@ class World:
 
         def work() -> None:
             came_late = connection.leftovers
-            if request.kind == "order":
+            if request.kind in ("order", "complete"):
                 came_late = came_late + connection.waits_for_order
                 connection.waits_for_order.clear()
             for data in came_late:
