@@ -384,27 +384,30 @@ class Orders:
     def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> SubmissionKey:
         scope = f"checkout/{order.merchant}"
         content = _content(order, delivery)
-        submission = delivery.submission if delivery else None
-        validation_id = None
+        named: dict[str, str | None] = {}
         if delivery is not None:
             validation_id = self._service.validation_id(delivery.provider_location_id, delivery.submission.order)
+            named = {
+                "order_number": delivery.submission.order_number,
+                "grubhub_order_number": delivery.submission.grubhub_order_number,
+                "order_validation_id": validation_id.value if validation_id else None,
+            }
+        keys = self._identity_keys
         identities = identity.identities(
-            scope,
-            content=content,
-            keys=self._identity_keys,
-            idempotency_key=key,
-            order_number=submission.order_number if submission else None,
-            grubhub_order_number=submission.grubhub_order_number if submission else None,
-            order_validation_id=validation_id.value if validation_id else None,
-            card_number=None,
+            scope, content=content, keys=keys, card_number=None, idempotency_key=key, **named
         )
+        if delivery is not None and any(named.values()):
+            # The provider has one order for it, whichever merchant is paid: there must be one charge.
+            place = f"checkout/at/{delivery.provider_location_id}"
+            same = identity.identities(place, content=content, keys=keys, card_number=None, **named)
+            identities = (*identities, *same)
         merchant = self._store.connection(order.merchant)
         if merchant is not None and merchant.levelup_id is not None:
             # A merchant who reconnects gets a new id, and the charge may already exist.
             whose = f"checkout/levelup/{merchant.levelup_id}"
-            same = identity.identities(whose, content=content, keys=self._identity_keys, idempotency_key=key)
+            same = identity.identities(whose, content=content, keys=keys, idempotency_key=key)
             identities = (*identities, *same)
-        digests = identity.content_digests(scope, content, self._identity_keys)
+        digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
 
 

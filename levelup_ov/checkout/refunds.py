@@ -110,7 +110,7 @@ class Refunds:
         try:
             told = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
-            kind = refund_refusal(refusal.status, refusal.object, refusal.property)
+            kind = refund_refusal(refusal.status, refusal.named)
             if kind == "manager":
                 raise
             if kind is None:
