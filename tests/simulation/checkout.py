@@ -26,7 +26,6 @@ from levelup_ov.errors import KINDS
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults, levelup
-from tests.simulation.kernel import Process
 from tests.simulation.levelup import LevelUp, LevelUpRequest
 from tests.simulation.providers import PRICE, Answer, Fftp, Request, Sandbox
 from tests.simulation.world import CLIENTS_END, DEADLINE, World, _wall_time
@@ -182,16 +181,7 @@ class CheckoutWorld(World):
         if self.dice.random() < 0.7:
             super()._frozen_host()
             return
-        # Just before the ledger is used, anywhere on the long way of a charge that is submitted.
-        seconds = self.dice.uniform(60, 350)
-
-        def freeze(process: Process) -> None:
-            self.met.append("frozen host")
-            self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
-            process.frozen_until = self.kernel.now + seconds
-            process.slept += seconds
-
-        self._at_point("ledger before", self.dice.randrange(40), freeze)
+        self.planned.append(("complete", "then frozen", 0))
 
     def _connect_later(self, diner: Diner) -> None:
         self.kernel.wait(self.dice.uniform(5, 200))

@@ -377,6 +377,25 @@ def _very_late(it: Exchange) -> None:
     it.forward()
 
 
+def _then_frozen(it: Exchange) -> None:
+    """The host is frozen soon after it has read the answer: somewhere on the way to the meal."""
+    process, world = it.connection.client.process, it.world
+    left, seconds = it.dice.randrange(6), it.dice.uniform(60.0, 350.0)
+    before = process.at_point
+
+    def at_point(name: str) -> None:
+        nonlocal left
+        if before is not None:
+            before(name)
+        if name == "ledger before":
+            left -= 1
+            if left == -1 and not process.is_dead:
+                world.freeze(process, seconds)
+
+    process.at_point = at_point
+    none(it)
+
+
 def _empty(it: Exchange) -> None:
     """A history that is somebody else's, who has never ordered; not twice in a row."""
     levelup = _of(it)
@@ -395,6 +414,7 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
         **ANYWHERE, "refused late": _refused_late, "another's charge": _anothers, "another amount": _another_amount,
         "another amount, lost": _another_amount_lost,
         "misread": _misread, "proves nothing": _proves_nothing, "words": _words, "very late": _very_late,
+        "then frozen": _then_frozen,
     },
     "refund": {
         **ANYWHERE, "refused late": _refused_late, "another's charge": _anothers, "proves nothing": _proves_nothing,

@@ -374,14 +374,15 @@ class World:
         if not self.keyless:
             points.append("send")
 
-        def freeze(process: Process) -> None:
-            self.met.append("frozen host")
-            self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
-            process.frozen_until = self.kernel.now + seconds
-            process.slept += seconds
-
         point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
-        self._at_point(point, self.dice.randrange(2 if point == "marked" else 6), freeze)
+        number = self.dice.randrange(2 if point == "marked" else 6)
+        self._at_point(point, number, lambda process: self.freeze(process, seconds))
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        self.met.append("frozen host")
+        self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
+        process.frozen_until = self.kernel.now + seconds
+        process.slept += seconds
 
     def _killed(self) -> None:
         self._at_point(None, self.dice.randrange(60), self._kill)
