@@ -14,7 +14,8 @@ from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
 from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
-from levelup_ov.ledger.ledger import Backlog, Ledger, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging

@@ -29,7 +29,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "ledger", "statuses", "backup", "migrations",
+        "records", "generations", "ledger", "statuses", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""

@@ -22,7 +22,8 @@ from levelup_ov.ledger import reasons
 from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
 from levelup_ov.ledger.identity import Identity
-from levelup_ov.ledger.ledger import RETENTION, Claimed, Ledger, Submission, open_ledger
+from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
+from levelup_ov.ledger.records import Claimed, Submission
 from levelup_ov.ordering.reconciliation_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
 from tests.channel import Channel
 from tests.conftest import MakeApp

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.ledger.ledger import Ledger, Submission, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import Submission
 from tests.faults import engine
 from tests.faults.mutants import MUTATION, STOP_FILE
 from tests.faults.proxy import Call, Exchange, Fault, Proxy
