@@ -22,17 +22,19 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.generations import Match, following
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
 from levelup_ov.ledger.observer import Observer, this_host
+from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.records import (
     MILLISECOND,
     AlreadyPlaced,
@@ -104,6 +106,7 @@ class Ledger:
         self.own_clock = self._now is _no_clock
         """Whether statements ask the database for the time, and not :meth:`now`."""
         self._sql = Statements(database, own_clock=self.own_clock)
+        self.outbox = Outbox(database, self._now, own_clock=self.own_clock)
         self._host = socket.gethostname()
         self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
@@ -419,8 +422,13 @@ class Ledger:
         values = {"limit": limit, "besides": besides, "now": self._now()}
         return self._several(lambda cursor: self._sql.due.all(cursor, values))
 
-    def looked_again(self, submission: Submission, finding: Finding | None = None) -> None:
-        """Record that a submission of :meth:`due_again` was looked up, and the finding."""
+    def looked_again(
+        self, submission: Submission, finding: Finding | None = None, order_id: str | int | None = None
+    ) -> None:
+        """Record that a submission of :meth:`due_again` was looked up, and the finding, about the order ``order_id``.
+
+        A finding that is new is an event.
+        """
         settled = submission.settled_at or submission.seen_at
         count = submission.looked_again + 1
         # One look makes up for several missed ones.
@@ -434,11 +442,25 @@ class Ledger:
             "next": following and to_ms(following),
             "finding": finding or submission.finding,
         }
-        self.database.run(lambda cursor, _: self._sql.look_again.run(cursor, values), single=True)
+        event = None
+        if finding is not None and finding != submission.finding:
+            event = _attention(submission, finding, order_id)
 
-    def note(self, id: str, finding: Finding) -> None:
-        """Record what a person must look at."""
-        self.database.run(lambda cursor, _: self._sql.note.run(cursor, {"this": id, "finding": finding}), single=True)
+        def work(cursor: Any, _again: bool) -> None:
+            if self._sql.look_again.run(cursor, values).rowcount and event is not None:
+                self.outbox.record(cursor, event)
+
+        self.database.run(work, single=event is None)
+
+    def note(self, id: str, finding: Finding, order_id: str | int | None = None) -> None:
+        """Record what a person must look at, about the order ``order_id``; an event unless it is known."""
+
+        def work(cursor: Any, _again: bool) -> None:
+            if self._sql.note.run(cursor, {"this": id, "found": finding}).rowcount:
+                if self.outbox.is_on and (row := self._read(cursor, id)):
+                    self.outbox.record(cursor, _attention(row, finding, order_id))
+
+        self.database.run(work)
 
     def holder(self, account: str, provider_order_id: str) -> Submission | None:
         """The submission that has this order of an account (SUB-8)."""
@@ -722,17 +744,31 @@ class Ledger:
         retry. ``durably``: the change survives a power failure once this returns.
         """
 
+        reports = self.outbox.is_on and change in self._sql.reported
+        statement = (self._sql.quiet if reports else self._sql.changes)[change]
+
         def once(cursor: Any, again: bool) -> tuple[int, bool]:
             values.update(self._clock())
-            return self._sql.changes[change].run(cursor, values).rowcount, again
+            return statement.run(cursor, values).rowcount, again
 
         values["this"] = id
         changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
+        if not changed and reports:
+            changed = self.database.run(lambda cursor, _: self._report(cursor, change, id, {**values, **self._clock()}))
         if changed:
             return
         row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
         if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
             raise Superseded(change, row)
+
+    def _report(self, cursor: Any, change: str, id: str, values: Mapping[str, Any]) -> bool:
+        """Make a change together with its events; False: the row was not in a state for it."""
+        if not self._sql.reported[change].run(cursor, values).rowcount:
+            return False
+        if row := self._read(cursor, id):
+            for event in _events(row):
+                self.outbox.record(cursor, event)
+        return True
 
 
 def open_ledger(
@@ -754,6 +790,31 @@ def open_ledger(
 
 def _absence(submission: Submission) -> str:
     return f"{ABSENT} {submission.version}"
+
+
+def _events(row: Submission) -> Iterator[Event]:
+    """The events of a submission whose outcome was unknown, or is unknown again."""
+    if row.state in SETTLED:
+        data = {"outcome": row.state, "order_id": row.order_id, "request_id": row.request_id}
+        yield Event("submission.resolved", row.account, row.location, row.id, data)
+        if row.finding is not None and row.state == "not_placed":
+            yield _attention(row, row.finding)
+    else:
+        yield _attention(row, "order_disputed")
+
+
+def _attention(row: Submission, what: str, order_id: str | int | None = None) -> Event:
+    return attention(
+        what,
+        account=row.account,
+        location=row.location,
+        submission=row.id,
+        order_id=row.order_id if order_id is None else order_id,
+        provider_order_id=row.provider_order_id,
+        reference=row.reference,
+        request_id=row.request_id,
+        submitted_at=row.sending_at or row.claimed_at,
+    )
 
 
 def _facts(submission: Submission) -> dict[str, Any]:

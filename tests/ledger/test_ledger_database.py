@@ -436,9 +436,10 @@ def test_nothing_personal_and_no_secret_is_in_the_database(url: str) -> None:
         (Item("burger", 1, special_instructions=canary["note"], recipient_name=canary["first"]),),
         User(canary["first"], canary["last"], canary["phone"], canary["email"]),
         special_instructions=canary["note"],
+        delivery_address=DeliveryAddress(canary["street"]),
     )
     tender = CreditCard(Secret(card), Secret("987"), "01", "2030", "02110", canary["last"])
-    what = content(SubmissionRequest(order, tender, delivery_address=DeliveryAddress(canary["street"])))
+    what = content(SubmissionRequest(order, tender))
     names = {
         "idempotency_key": canary["key"],
         "order_number": canary["number"],
