@@ -70,6 +70,10 @@ def create_app(
     app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
     if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
+    if settings.development:
+        from levelup_ov import workbench  # production loads no page
+
+        workbench.install(app, settings, service)
     for command in COMMANDS:
         app.cli.add_command(command)
     return app

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from typing import Any
 
 import requests
 
-from tests.servers.process import CACHE, Server, SystemMissing, install_once, run
+from tests.servers.process import CACHE, Server, SystemMissing, npm_modules
 
 CONFIGURATION = Path(__file__).with_name("vendure")
 PLUGIN = Path(__file__).parents[2] / "plugins" / "vendure"
@@ -55,17 +53,7 @@ def install(cache: Path = CACHE / "vendure") -> Path:
 
     :raises SystemMissing: it cannot be installed.
     """
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        raise SystemMissing("it needs Node.js (node and npm) on the PATH")
-    key = hashlib.sha256((CONFIGURATION / "package-lock.json").read_bytes()).hexdigest()[:16]
-    return install_once(cache / key, _build) / "node_modules"
-
-
-def _build(directory: Path) -> None:
-    directory.mkdir()
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(CONFIGURATION / name, directory)
-    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300, cwd=directory)
+    return npm_modules(CONFIGURATION, cache)
 
 
 class VendureServer(Server):
