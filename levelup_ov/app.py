@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from levelup_ov import screens
 from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
 from levelup_ov.cli import COMMANDS
@@ -66,7 +67,14 @@ def create_app(
     app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
     http.install(app, settings, metrics)
     app.register_blueprint(orders.blueprint(service, settings))
-    app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
+    check = status.SharedCheck("ledger", partial(_check, ledger))
+    app.register_blueprint(status.blueprint(check, _document(settings), metrics))
+    if settings.development or settings.console_keys:
+        app.register_blueprint(screens.blueprint())
+    if settings.console_keys:
+        from levelup_ov import console  # a process without one loads no page
+
+        app.register_blueprint(console.blueprint(settings, service, metrics, check))
     app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
     if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from flask import Blueprint, Response, g, request
 
 from levelup_ov.blueprints.http import json_response
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import Metrics
 from levelup_ov.metrics.tally import Key
 from levelup_ov.redaction import shield
@@ -26,12 +25,9 @@ PATIENCE = 0.25
 log = logging.getLogger(__name__)
 
 
-def blueprint(
-    check_ledger: Callable[[], Sequence[Backlog]], document: Callable[[], dict[str, Any]], metrics: Metrics
-) -> Blueprint:
-    """``check_ledger`` raises what is wrong, or gives what is not settled; ``document`` is the OpenAPI document."""
+def blueprint(ledger: SharedCheck, document: Callable[[], dict[str, Any]], metrics: Metrics) -> Blueprint:
+    """``ledger`` finds what is not settled; ``document`` is the OpenAPI document."""
     status = Blueprint("status", __name__)
-    ledger = SharedCheck("ledger", check_ledger)
 
     @status.get("/health")
     def health() -> Response:
