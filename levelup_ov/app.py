@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from levelup_ov.blueprints import checkout, http, orders, status
-from levelup_ov.checkout import open_checkout
-from levelup_ov.cli import COMMANDS
+from levelup_ov.blueprints import http, orders, status
+from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import Backlog
@@ -21,7 +20,6 @@ from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
-from levelup_ov.schemas.openapi import document
 from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
@@ -67,11 +65,15 @@ def create_app(
     http.install(app, settings, metrics)
     app.register_blueprint(orders.blueprint(service, settings))
     app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
-    app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
-    if web_checkout is not None:
-        app.register_blueprint(checkout.blueprint(web_checkout, settings))
-    for command in COMMANDS:
-        app.cli.add_command(command)
+    app.extensions["levelup_ov.checkout"] = None
+    if settings.checkout is not None:
+        # Only who charges through LevelUp loads what that needs.
+        from levelup_ov.blueprints import checkout
+        from levelup_ov.checkout import open_checkout
+
+        app.extensions["levelup_ov.checkout"] = charges = open_checkout(settings, transport, service, clock)
+        app.register_blueprint(checkout.blueprint(charges, settings))
+    app.cli = Commands()
     return app
 
 
@@ -99,7 +101,13 @@ def _store(settings: Settings) -> CacheStore | None:
 
 
 def _document(settings: Settings) -> Callable[[], dict[str, Any]]:
-    return cache(lambda: document(envelope=settings.response_envelope, checkout=settings.checkout is not None))
+    @cache
+    def written() -> dict[str, Any]:
+        from levelup_ov.schemas.openapi import document  # its library is needed for nothing else
+
+        return document(envelope=settings.response_envelope, checkout=settings.checkout is not None)
+
+    return written
 
 
 def _now() -> datetime:

@@ -31,7 +31,6 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
 from levelup_ov.domain.money import Cents
@@ -373,7 +372,7 @@ class CheckoutStore:
         """When a mark was first seen on this boot: ``now``, if it is new."""
         columns = SIGHTS.c
         seen = select(columns.since).where(columns.token == token, columns.boot == boot)
-        insert = (postgresql if self._database.is_postgresql else sqlite).insert(SIGHTS)
+        insert = self._database.insert(SIGHTS)
         with self._database.connection() as transaction:
             transaction.execute(
                 insert.values(token=token, boot=boot, since=now).on_conflict_do_nothing(

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.status import FINAL, Stage
@@ -181,7 +180,7 @@ class Statuses:
 
     def _write(self, *more: str) -> Any:
         """A statement that makes the row, or changes it if it still has the mark that was read."""
-        made = (postgresql if self._database.is_postgresql else sqlite).insert(ORDER_STATUSES)
+        made = self._database.insert(ORDER_STATUSES)
         return made.on_conflict_do_update(
             index_elements=["submission"],
             set_={name: made.excluded[name] for name in ("mark", "boot", "since", "lease", *more)},
