@@ -73,6 +73,10 @@ def create_app(
 
         app.extensions["levelup_ov.checkout"] = charges = open_checkout(settings, transport, service, clock)
         app.register_blueprint(checkout.blueprint(charges, settings))
+    if settings.development:
+        from levelup_ov import workbench  # production loads no page
+
+        workbench.install(app, settings, service)
     app.cli = Commands()
     return app
 

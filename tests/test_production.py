@@ -42,5 +42,10 @@ def test_production_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
     assert [name for name in unused if name in modules] == []
 
 
+def test_production_loads_no_page(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "sandbox", "")
+    assert [name for name in modules if "workbench" in name or "screens" in name] == []
+
+
 def test_an_account_of_the_embedded_sandbox_loads_it(tmp_path: Path) -> None:
     assert "levelup_ov.standins.sandbox.api" in loaded(tmp_path, "sandbox", "")
