@@ -235,7 +235,7 @@ class Sandbox(Provider):
                 return _problem(422, "dish_unknown", "We do not have this dish.")
             id = f"cart{len(self._carts) + 1}"
             self._carts[id] = {"guest": body["customer"]["name"], "ordered": False, "content": body, "owner": owner}
-            return 201, {"cart": {"id": id}, "quote": _quote(body, now)}
+            return 201, _cart(id, body, now)
         cart = self._carts.get(request.path.split("/")[3])
         if cart is None or cart["owner"] != owner:
             return _problem(404, "cart_unknown", "There is no such cart.")
@@ -245,11 +245,13 @@ class Sandbox(Provider):
             if cart["ordered"]:
                 return _problem(409, "cart_ordered", "This cart has been ordered.")
             cart["content"] = body
-            return 200, {"cart": {"id": request.path.split("/")[3]}, "quote": _quote(body, now)}
+            return 200, _cart(request.path.split("/")[3], body, now)
         return self._order(request, cart, now)
 
     def _order(self, request: Request, cart: dict[str, Any], now: float) -> Answer:
         reference = request.body["reference"]
+        if self.knows_owners and request.body["customer"]["name"] != cart["guest"]:
+            return _problem(404, "cart_of_another", "This cart was opened by somebody else.")
         if cart["ordered"]:
             return _problem(409, "cart_ordered", "This cart has been ordered.")
         if self.merges and any(order.reference == reference for order in self.kept):
@@ -287,6 +289,10 @@ class Sandbox(Provider):
 
 def _problem(status: int, code: str, text: str) -> Answer:
     return status, {"problem": {"code": code, "text": text}}
+
+
+def _cart(id: str, content: Any, now: float) -> dict[str, Any]:
+    return {"cart": {"id": id, "location": "congress", "content": content}, "quote": _quote(content, now)}
 
 
 def _quote(body: Mapping[str, Any], now: float) -> dict[str, Any]:
