@@ -633,7 +633,7 @@ class World:
             retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
             if (
                 code
-                and not retryable
+                and code not in NOT_CONCLUSIVE
                 and any(
                     isinstance(task, _Call) and task.guest == story.guest and task.is_waiting for task in kernel.tasks
                 )
