@@ -58,6 +58,7 @@ class Provider:
     def __init__(self, *, merges: bool) -> None:
         self.merges = merges
         self.orders: list[Order] = []
+        self.is_sold_out = False
 
     def request(self, top: bytes, body: bytes) -> Request:
         """Read a request."""
@@ -77,6 +78,10 @@ class Provider:
 
     def handle(self, request: Request, now: float) -> Answer:
         """Do what is asked; status and body."""
+        raise NotImplementedError
+
+    def reference_of(self, request: Request) -> str:
+        """Our reference in a placing call."""
         raise NotImplementedError
 
     def another(self, request: Request, answer: Answer) -> Answer:
@@ -114,6 +119,9 @@ class Fftp(Provider):
         found = [order for order in self.orders if order.id in request.path]
         return found[0].guest if found else None
 
+    def reference_of(self, request: Request) -> str:
+        return str(request.body["idempotency_key"])
+
     def handle(self, request: Request, now: float) -> Answer:
         match request.kind:
             case "locations":
@@ -140,6 +148,8 @@ class Fftp(Provider):
         total = PRICE * sum(line["quantity"] for line in body["lines"])
         if body["lines"][0]["item_id"] != "soup":
             return 422, {"detail": f"unknown item_id: {body['lines'][0]['item_id']}"}
+        if self.is_sold_out:
+            return 422, {"detail": "item unavailable: soup"}
         if self.merges:
             for order in self.kept:
                 if order.reference == body["idempotency_key"]:
@@ -213,6 +223,9 @@ class Sandbox(Provider):
             return str(request.body["customer"]["name"])
         cart = self._carts.get(request.path.split("/")[3]) if request.kind == "order" else None
         return cart and cart["guest"]
+
+    def reference_of(self, request: Request) -> str:
+        return str(request.body["reference"])
 
     def handle(self, request: Request, now: float) -> Answer:
         place, body = "congress", request.body
