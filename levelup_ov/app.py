@@ -14,7 +14,8 @@ from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
 from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
-from levelup_ov.ledger.ledger import Backlog, Ledger, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
@@ -69,6 +70,10 @@ def create_app(
     app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
     if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
+    if settings.development:
+        from levelup_ov import workbench  # production loads no page
+
+        workbench.install(app, settings, service)
     for command in COMMANDS:
         app.cli.add_command(command)
     return app

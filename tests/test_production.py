@@ -35,5 +35,10 @@ def test_production_loads_no_stand_in(tmp_path: Path) -> None:
     assert [name for name in modules if "standins" in name or "testing" in name] == []
 
 
+def test_production_loads_no_page(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "sandbox", "")
+    assert [name for name in modules if "workbench" in name or "screens" in name] == []
+
+
 def test_an_account_of_the_embedded_sandbox_loads_it(tmp_path: Path) -> None:
     assert "levelup_ov.standins.sandbox.api" in loaded(tmp_path, "sandbox", "")

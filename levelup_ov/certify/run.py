@@ -12,6 +12,7 @@ from levelup_ov.certify.baskets import Baskets
 from levelup_ov.certify.bodies import check_bodies
 from levelup_ov.certify.client import CannotRun, Client, LimitReached
 from levelup_ov.certify.conversation import Conversation
+from levelup_ov.certify.deliveries import check_deliveries
 from levelup_ov.certify.endpoints import LocationUnderTest
 from levelup_ov.certify.orders import order
 from levelup_ov.certify.report import Report
@@ -110,6 +111,7 @@ def _check_place(
         check_bodies(talk, place, order(validations.line.wire(), user=talk.user), validations.answer)
     progress(f"{place.id}: validations")
     validations.check()
+    check_deliveries(validations)
     progress(f"{place.id}: baskets")
     Baskets(validations).check()
     progress(f"{place.id}: times")

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.status import FINAL, Stage
-from levelup_ov.ledger.ledger import Ledger, from_ms, to_ms
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import from_ms, to_ms
 from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, present
 
 WATCHED = timedelta(days=1)
@@ -168,8 +170,9 @@ class Statuses:
     def record(self, order: PlacedOrder, stage: Stage | None, word: str, changed_at: datetime | None) -> bool:
         """Record a status and end the claim; False: the row has changed since it was read, and stays as it is.
 
-        ``changed_at``: None for now.
+        ``changed_at``: None for now. A status that is new is an event.
         """
+        is_new = (order.stage, order.word) != (stage, word)
         values = {
             **self._values(order),
             "stage": stage,
@@ -177,7 +180,15 @@ class Statuses:
             "changed": changed_at and to_ms(changed_at),
             "now": self._ledger.now(),
         }
-        return bool(self._database.run(lambda cursor, _: self._record.run(cursor, values).rowcount, single=True))
+
+        def work(cursor: Any, _again: bool) -> bool:
+            is_recorded = bool(self._record.run(cursor, values).rowcount)
+            if is_recorded and is_new:
+                for event in _events(order, stage, word, changed_at):
+                    self._ledger.outbox.record(cursor, event)
+            return is_recorded
+
+        return self._database.run(work, single=not is_new or not self._ledger.outbox.is_on)
 
     def release(self, order: PlacedOrder) -> None:
         """End a claim without a new status."""
@@ -196,6 +207,31 @@ class Statuses:
         observer = self._ledger.observer
         clock = {"boot": observer.boot, "since": observer.now_ms(), "lease": lease}
         return {"submission": order.submission, "seen": order.mark, "mark": uuid.uuid4().hex, **clock}
+
+
+def _events(order: PlacedOrder, stage: Stage | None, word: str, changed_at: datetime | None) -> Iterator[Event]:
+    changed = None if changed_at is None else changed_at.astimezone(timezone.utc).isoformat(timespec="seconds")
+    data = {
+        "order_id": order.order_id,
+        "status": stage,
+        "provider_status": word,
+        "changed_at": changed,
+        "previous_status": order.stage,
+    }
+    yield Event("order.status_changed", order.account, order.location, order.submission, data)
+    if stage == "refused" and order.stage != stage:
+        # The guest was told that it is ordered.
+        yield attention(
+            "order_refused",
+            account=order.account,
+            location=order.location,
+            submission=order.submission,
+            order_id=order.order_id,
+            provider_order_id=order.provider_order_id,
+            reference=order.reference,
+            request_id=None,
+            submitted_at=order.placed_at,
+        )
 
 
 def _order(row: Any) -> PlacedOrder:

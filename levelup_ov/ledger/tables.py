@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     ForeignKey,
+    Integer,
     MetaData,
     Select,
     Table,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Transition
+from levelup_ov.domain.submission import SETTLED, TRANSITIONS, State, Transition
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.statements import Statement
 
@@ -126,6 +127,26 @@ ORDER_STATUSES = Table(
 """The last known status of a placed order; the first request for it makes the row. Every change sets another ``mark``.
 
 ``lease``: for how many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger),
+    Column("problem", Text),
+)
+"""Events, each once for every receiver. ``number`` is the order of their changes; ``since``: when its retries began."""
 
 _C = SUBMISSIONS.c
 # All take these locks in the same order, so that claims for a common identity wait for one another.
@@ -145,6 +166,8 @@ _SET_BY: Mapping[str, Sequence[str]] = {
     "rule_out": ("ended", "finding", "settled_by"),
 }
 """The columns that a change sets in addition to the state and the times."""
+_REPORTED: Mapping[str, State] = {"place": "unknown", "fail": "unknown", "rule_out": "unknown", "dispute": "placed"}
+"""The changes that are events if they start from this state: nobody was told, or something else."""
 
 
 class Statements:
@@ -247,7 +270,8 @@ class Statements:
         self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
         keys = (postgresql if database.is_postgresql else sqlite).insert(KEYS)
         self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))
-        self.note = prepare(update(SUBMISSIONS).where(this), "finding")
+        found = bindparam("found", type_=Text)
+        self.note = prepare(update(SUBMISSIONS).where(this, _C.finding.is_distinct_from(found)).values(finding=found))
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
         self.point = prepare(
@@ -259,6 +283,10 @@ class Statements:
         )
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
+        reported = [(name, _C.state == source) for name, source in _REPORTED.items()]
+        # The same in two statements, for those who report: without an event, and with one.
+        self.quiet = {name: prepare(changes[name].where(~said), *_SET_BY.get(name, ())) for name, said in reported}
+        self.reported = {name: prepare(changes[name].where(said), *_SET_BY.get(name, ())) for name, said in reported}
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
         self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
 

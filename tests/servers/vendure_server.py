@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from typing import Any
 
 import requests
 
-from tests.servers.process import CACHE, Server, SystemMissing, install_once, run
+from tests.servers.process import CACHE, Server, SystemMissing, npm_modules
 
 CONFIGURATION = Path(__file__).with_name("vendure")
 PLUGIN = Path(__file__).parents[2] / "plugins" / "vendure"
@@ -55,17 +53,7 @@ def install(cache: Path = CACHE / "vendure") -> Path:
 
     :raises SystemMissing: it cannot be installed.
     """
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        raise SystemMissing("it needs Node.js (node and npm) on the PATH")
-    key = hashlib.sha256((CONFIGURATION / "package-lock.json").read_bytes()).hexdigest()[:16]
-    return install_once(cache / key, _build) / "node_modules"
-
-
-def _build(directory: Path) -> None:
-    directory.mkdir()
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(CONFIGURATION / name, directory)
-    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300, cwd=directory)
+    return npm_modules(CONFIGURATION, cache)
 
 
 class VendureServer(Server):
@@ -208,7 +196,7 @@ class VendureServer(Server):
               updateCustomerPassword(currentPassword: $old, newPassword: $new) { __typename } }"""
             variables = {"email": email, "old": old, "new": new}
             body = {"query": query, "variables": variables}
-            data = customer.post(url, json=body, headers=headers, timeout=10).json()["data"]
+            data = customer.post(url, json=body, headers=headers, timeout=60).json()["data"]
             if data["updateCustomerPassword"]["__typename"] != "Success":
                 raise RuntimeError(f"the password was not changed: {data}")
 
@@ -301,7 +289,7 @@ class VendureServer(Server):
         with requests.Session() as visitor:
             visitor.trust_env = False
             body = {"query": query, "variables": variables}
-            answer = visitor.post(f"{self.base_url}/shop-api", json=body, headers=headers, timeout=10)
+            answer = visitor.post(f"{self.base_url}/shop-api", json=body, headers=headers, timeout=60)
         return answer.json(), answer.headers.get("vendure-auth-token", token)
 
     def _update_variant(self, changes: Mapping[str, Any], channel: str = "") -> None:
@@ -316,7 +304,7 @@ class VendureServer(Server):
     def _ask(self, api: str, query: str, channel: str, variables: Mapping[str, Any]) -> Any:
         headers = {"vendure-token": channel} if channel else {}
         body = {"query": query, "variables": variables}
-        answer = self._staff.post(f"{self.base_url}/{api}", json=body, headers=headers, timeout=10)
+        answer = self._staff.post(f"{self.base_url}/{api}", json=body, headers=headers, timeout=60)
         content = answer.json()
         if content.get("errors"):
             raise RuntimeError(content["errors"][0]["message"])
@@ -420,7 +408,7 @@ class _Seed:
     def _await_categories(self) -> None:
         """A worker fills them in its own time."""
         query = "{ collections { items { productVariants { totalItems } } } }"
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not all(each["productVariants"]["totalItems"] for each in self._shop.admin(query)["items"]):
             if time.monotonic() > until:
                 raise SystemMissing("vendure did not fill its collections")
