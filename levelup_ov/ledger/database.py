@@ -8,9 +8,9 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, Table, text
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError
 
 from levelup_ov.ledger import limits
@@ -27,9 +27,6 @@ from levelup_ov.ledger.engine import (
     sqlite_file,
 )
 from levelup_ov.ledger.statements import Statement
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects.sqlite import Insert
 
 T = TypeVar("T")
 
@@ -77,17 +74,6 @@ class Database:
         self.engine: Engine
         self._connect()
         _OPENED.add(self)
-
-    def insert(self, table: Table) -> Insert:
-        """An insertion that can say what happens to a row that is there already; PostgreSQL has the same methods."""
-        # Each dialect costs megabytes, and one of the two is never used.
-        if self.is_postgresql:
-            from sqlalchemy.dialects.postgresql import insert as on_postgresql
-
-            return on_postgresql(table)  # type: ignore[return-value]
-        from sqlalchemy.dialects.sqlite import insert
-
-        return insert(table)
 
     def prepare(self, statement: Any, *columns: str) -> Statement:
         """The statement, compiled once and stored permanently: do not create it for each call."""
