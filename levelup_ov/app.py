@@ -10,10 +10,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from levelup_ov import screens
-from levelup_ov.blueprints import checkout, http, orders, status
-from levelup_ov.checkout import open_checkout
-from levelup_ov.cli import COMMANDS
+from levelup_ov.blueprints import http, orders, status
+from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import Backlog
@@ -22,7 +20,6 @@ from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
-from levelup_ov.schemas.openapi import document
 from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
@@ -70,20 +67,26 @@ def create_app(
     check = status.SharedCheck("ledger", partial(_check, ledger))
     app.register_blueprint(status.blueprint(check, _document(settings), metrics))
     if settings.development or settings.console_keys:
+        from levelup_ov import screens  # a process without pages loads none
+
         app.register_blueprint(screens.blueprint())
     if settings.console_keys:
-        from levelup_ov import console  # a process without one loads no page
+        from levelup_ov import console
 
         app.register_blueprint(console.blueprint(settings, service, metrics, check))
-    app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
-    if web_checkout is not None:
-        app.register_blueprint(checkout.blueprint(web_checkout, settings))
+    app.extensions["levelup_ov.checkout"] = None
+    if settings.checkout is not None:
+        # Only who charges through LevelUp loads what that needs.
+        from levelup_ov.blueprints import checkout
+        from levelup_ov.checkout import open_checkout
+
+        app.extensions["levelup_ov.checkout"] = charges = open_checkout(settings, transport, service, clock)
+        app.register_blueprint(checkout.blueprint(charges, settings))
     if settings.development:
         from levelup_ov import workbench  # production loads no page
 
         workbench.install(app, settings, service)
-    for command in COMMANDS:
-        app.cli.add_command(command)
+    app.cli = Commands()
     return app
 
 
@@ -111,7 +114,13 @@ def _store(settings: Settings) -> CacheStore | None:
 
 
 def _document(settings: Settings) -> Callable[[], dict[str, Any]]:
-    return cache(lambda: document(envelope=settings.response_envelope, checkout=settings.checkout is not None))
+    @cache
+    def written() -> dict[str, Any]:
+        from levelup_ov.schemas.openapi import document  # its library is needed for nothing else
+
+        return document(envelope=settings.response_envelope, checkout=settings.checkout is not None)
+
+    return written
 
 
 def _now() -> datetime:
