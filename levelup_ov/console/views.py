@@ -13,13 +13,12 @@ from flask import Blueprint, Response, abort, g, redirect, render_template, requ
 from werkzeug.wrappers import Response as AnyResponse
 
 from levelup_ov.blueprints.status import SharedCheck
-from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.checkout.browsing import OrdersBrowser
 from levelup_ov.checkout.problems import case_of
 from levelup_ov.config import Settings
 from levelup_ov.console import needs, numbers, timeline
 from levelup_ov.console.gate import guard
-from levelup_ov.domain.checkout import OrderState
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.ledger import limits
