@@ -6,7 +6,7 @@ variable. Attributes name operations, accounts, hosts and statuses: never a pers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -45,11 +45,11 @@ def use(provider: Any) -> None:
 class RequestSpan:
     """The span of a request, from its head to its answer; the caller's trace goes on in it (W3C trace context)."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, header: Callable[[str], str | None]) -> None:
         from opentelemetry import context, trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        given = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
+        given = {name: value for name in ("traceparent", "tracestate") if (value := header(name)) is not None}
         # Not the context of this thread: the request before may have left one.
         caller = TraceContextTextMapPropagator().extract(given, context.Context())
         self._span = _tracer.start_span("request", caller, trace.SpanKind.SERVER)
@@ -70,9 +70,9 @@ class RequestSpan:
         context.detach(self._token)
 
 
-def begin_request(headers: Mapping[str, str]) -> RequestSpan | None:
-    """The span of a request; None without tracing."""
-    return None if _tracer is None else RequestSpan(headers)
+def begin_request(header: Callable[[str], str | None]) -> RequestSpan | None:
+    """The span of a request, whose headers ``header`` gives by name; None without tracing."""
+    return None if _tracer is None else RequestSpan(header)
 
 
 def call(headers: MutableMapping[str, str], *, method: str | None, host: str) -> AbstractContextManager[Any]:

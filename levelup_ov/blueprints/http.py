@@ -105,7 +105,7 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this.request_id = given if usable else str(uuid.uuid4())
         this.context = RequestContext(Deadline(settings.reading_deadline), this.request_id)
         this.failure = None
-        this.span = None if incoming.blueprint in UNCOUNTED else tracing.begin_request(incoming.headers)
+        this.span = None if incoming.blueprint in UNCOUNTED else tracing.begin_request(incoming.headers.get)
         this.has_key = _is_key(keys, incoming.headers.get("Authorization", ""))
         endpoint = incoming.endpoint
         if endpoint not in OPEN_ENDPOINTS:
