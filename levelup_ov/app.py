@@ -14,6 +14,8 @@ from levelup_ov.blueprints import checkout, http, orders, status
 from levelup_ov.checkout import open_checkout
 from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
+from levelup_ov.events import EVENTS, LANES, Deliverer, Receivers, Sender
+from levelup_ov.ledger.deliveries import Deliveries, Waiting
 from levelup_ov.ledger.ledger import Backlog, Ledger, open_ledger
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
@@ -50,13 +52,17 @@ def create_app(
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.development and ledger is None:
         upgrade_ledger(settings.ledger.reveal())
+    proxy = settings.proxy.reveal() if settings.proxy else None
     transport = Transport(
         pool_size=settings.threads,
         in_process={**_sandbox(settings, clock), **(in_process or {})},
-        proxy=settings.proxy.reveal() if settings.proxy else None,
+        proxy=proxy,
         store=_store(settings),
     )
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.ledger_connections)
+    receivers = Receivers(settings.events)
+    if receivers:
+        ledger.outbox.route = receivers.route
     service = Service(settings, transport, ledger, clock)
     app = Flask("levelup_ov", static_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
@@ -65,7 +71,17 @@ def create_app(
     app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
     http.install(app, settings, metrics)
     app.register_blueprint(orders.blueprint(service, settings))
-    app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
+    deliveries = Deliveries(ledger)
+    app.extensions[EVENTS] = Deliverer(
+        deliveries,
+        receivers,
+        Sender(
+            settings.events,
+            Transport(pool_size=sum(LANES.values()), in_process=in_process, proxy=proxy, breaks=False),
+            clock,
+        ),
+    )
+    app.register_blueprint(status.blueprint(partial(_check, ledger, deliveries), _document(settings), metrics))
     app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
     if web_checkout is not None:
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
@@ -83,10 +99,10 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
-def _check(ledger: Ledger) -> Sequence[Backlog]:
-    """Whether submissions can be taken; gives what is not settled."""
+def _check(ledger: Ledger, deliveries: Deliveries) -> tuple[Sequence[Backlog], Sequence[Waiting]]:
+    """Whether submissions can be taken; gives what is not settled, and what is not delivered."""
     ledger.ready()
-    return ledger.count_open()
+    return ledger.count_open(), deliveries.backlog() if ledger.outbox.is_on else ()
 
 
 def _store(settings: Settings) -> CacheStore | None:

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "transport", "ledger",
-    "adapter", "registry", "mistakes", "accounts", "config", "ordering", "checkout", "screens", "standins", "metrics",
-    "schemas", "blueprints", "certify", "scaffold", "cli", "app", "gunicorn_worker", "gunicorn_conf", "__main__",
-    "testing",
+    "adapter", "registry", "mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
+    "screens", "standins", "metrics", "schemas", "blueprints", "certify", "scaffold", "cli", "app",
+    "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -52,6 +52,8 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "alembic": frozenset({"ledger"}),
     "redis": frozenset({"transport"}),
     "prometheus_client": frozenset({"metrics"}),
+    "standardwebhooks": frozenset({"events"}),
+    "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
 }

@@ -13,6 +13,7 @@ from levelup_ov.cli.certify import certify
 from levelup_ov.cli.checkout import checkout
 from levelup_ov.cli.config import config, secret_key
 from levelup_ov.cli.errors import errors
+from levelup_ov.cli.events import events
 from levelup_ov.cli.ledger import ledger
 from levelup_ov.cli.menu import menu
 from levelup_ov.cli.orders import orders
@@ -23,5 +24,6 @@ from levelup_ov.cli.submissions import submissions
 __all__ = ["COMMANDS"]
 
 COMMANDS: tuple[click.Command, ...] = (
-    adapters, certify, checkout, config, errors, ledger, levelup, menu, orders, run, sandbox, secret_key, submissions,
+    adapters, certify, checkout, config, errors, events, ledger, levelup, menu, orders, run, sandbox, secret_key,
+    submissions,
 )  # fmt: skip

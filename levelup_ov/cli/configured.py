@@ -12,6 +12,7 @@ from flask.cli import ScriptInfo
 from levelup_ov.checkout import Checkout
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.events import EVENTS, Deliverer
 from levelup_ov.ordering.service import Service
 
 T = TypeVar("T")
@@ -25,6 +26,11 @@ def loading(create_app: Callable[[], Flask]) -> ScriptInfo:
 def the_service() -> Service:
     """:raises levelup_ov.config.ConfigError: with every mistake of the configuration."""
     return _extension("levelup_ov")
+
+
+def the_deliverer() -> Deliverer:
+    """:raises levelup_ov.config.ConfigError: with every mistake of the configuration."""
+    return _extension(EVENTS)
 
 
 def the_settings() -> Settings:
