@@ -16,7 +16,8 @@ from levelup_ov.cli import COMMANDS
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.events import EVENTS, LANES, Deliverer, Receivers, Sender
 from levelup_ov.ledger.deliveries import Deliveries, Waiting
-from levelup_ov.ledger.ledger import Backlog, Ledger, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging

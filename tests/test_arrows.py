@@ -29,7 +29,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "outbox", "ledger", "statuses", "deliveries", "backup", "migrations",
+        "outbox", "records", "generations", "ledger", "statuses", "deliveries", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, g, request
 from levelup_ov.blueprints.http import json_response
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.deliveries import Waiting
-from levelup_ov.ledger.ledger import Backlog
+from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import Metrics
 from levelup_ov.metrics.tally import Key
 from levelup_ov.redaction import shield

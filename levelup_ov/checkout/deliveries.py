@@ -21,7 +21,7 @@ from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
-from levelup_ov.ledger.ledger import Submission
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import outcome_unknown
 from levelup_ov.transport.deadline import Deadline

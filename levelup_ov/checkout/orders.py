@@ -43,7 +43,7 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity
-from levelup_ov.ledger.ledger import Submission, to_ms
+from levelup_ov.ledger.records import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer

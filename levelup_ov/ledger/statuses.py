@@ -19,7 +19,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.status import FINAL, Stage
-from levelup_ov.ledger.ledger import Ledger, from_ms, to_ms
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import from_ms, to_ms
 from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, present
 
 WATCHED = timedelta(days=1)

@@ -33,7 +33,8 @@ from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id

@@ -160,7 +160,7 @@ class TwoWorkers(Gateway):
     """The service with two workers."""
 
     def scrape(self) -> Samples:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", "/metrics", headers={"Authorization": "token dev-key"})
         found = samples(connection.getresponse().read().decode())
         connection.close()

@@ -71,7 +71,7 @@ class Line:
             connection.sendall(answer)
 
     def _forward(self, request: Request) -> bytes:
-        shop = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        shop = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             method, path, _ = request.line.split(" ")
             shop.request(method, path, request.body, request.headers)

@@ -208,7 +208,7 @@ class VendureServer(Server):
               updateCustomerPassword(currentPassword: $old, newPassword: $new) { __typename } }"""
             variables = {"email": email, "old": old, "new": new}
             body = {"query": query, "variables": variables}
-            data = customer.post(url, json=body, headers=headers, timeout=10).json()["data"]
+            data = customer.post(url, json=body, headers=headers, timeout=60).json()["data"]
             if data["updateCustomerPassword"]["__typename"] != "Success":
                 raise RuntimeError(f"the password was not changed: {data}")
 
@@ -301,7 +301,7 @@ class VendureServer(Server):
         with requests.Session() as visitor:
             visitor.trust_env = False
             body = {"query": query, "variables": variables}
-            answer = visitor.post(f"{self.base_url}/shop-api", json=body, headers=headers, timeout=10)
+            answer = visitor.post(f"{self.base_url}/shop-api", json=body, headers=headers, timeout=60)
         return answer.json(), answer.headers.get("vendure-auth-token", token)
 
     def _update_variant(self, changes: Mapping[str, Any], channel: str = "") -> None:
@@ -316,7 +316,7 @@ class VendureServer(Server):
     def _ask(self, api: str, query: str, channel: str, variables: Mapping[str, Any]) -> Any:
         headers = {"vendure-token": channel} if channel else {}
         body = {"query": query, "variables": variables}
-        answer = self._staff.post(f"{self.base_url}/{api}", json=body, headers=headers, timeout=10)
+        answer = self._staff.post(f"{self.base_url}/{api}", json=body, headers=headers, timeout=60)
         content = answer.json()
         if content.get("errors"):
             raise RuntimeError(content["errors"][0]["message"])
@@ -420,7 +420,7 @@ class _Seed:
     def _await_categories(self) -> None:
         """A worker fills them in its own time."""
         query = "{ collections { items { productVariants { totalItems } } } }"
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not all(each["productVariants"]["totalItems"] for each in self._shop.admin(query)["items"]):
             if time.monotonic() > until:
                 raise SystemMissing("vendure did not fill its collections")

@@ -14,7 +14,8 @@ from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger import identity, ledger
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering import metadata, service, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
