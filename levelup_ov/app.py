@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from levelup_ov.blueprints import checkout, http, orders, status
-from levelup_ov.checkout import open_checkout
-from levelup_ov.cli import COMMANDS
+from levelup_ov.blueprints import http, orders, status
+from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.events import EVENTS, LANES, Deliverer, Receivers, Sender
 from levelup_ov.ledger.deliveries import Deliveries, Waiting
@@ -23,7 +22,6 @@ from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
-from levelup_ov.schemas.openapi import document
 from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
@@ -72,6 +70,7 @@ def create_app(
     app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
     http.install(app, settings, metrics)
     app.register_blueprint(orders.blueprint(service, settings))
+<<<<<<< HEAD
     deliveries = Deliveries(ledger)
     app.extensions[EVENTS] = Deliverer(
         deliveries,
@@ -88,6 +87,22 @@ def create_app(
         app.register_blueprint(checkout.blueprint(web_checkout, settings))
     for command in COMMANDS:
         app.cli.add_command(command)
+=======
+    app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
+    app.extensions["levelup_ov.checkout"] = None
+    if settings.checkout is not None:
+        # Only who charges through LevelUp loads what that needs.
+        from levelup_ov.blueprints import checkout
+        from levelup_ov.checkout import open_checkout
+
+        app.extensions["levelup_ov.checkout"] = charges = open_checkout(settings, transport, service, clock)
+        app.register_blueprint(checkout.blueprint(charges, settings))
+    if settings.development:
+        from levelup_ov import workbench  # production loads no page
+
+        workbench.install(app, settings, service)
+    app.cli = Commands()
+>>>>>>> main
     return app
 
 
@@ -115,7 +130,13 @@ def _store(settings: Settings) -> CacheStore | None:
 
 
 def _document(settings: Settings) -> Callable[[], dict[str, Any]]:
-    return cache(lambda: document(envelope=settings.response_envelope, checkout=settings.checkout is not None))
+    @cache
+    def written() -> dict[str, Any]:
+        from levelup_ov.schemas.openapi import document  # its library is needed for nothing else
+
+        return document(envelope=settings.response_envelope, checkout=settings.checkout is not None)
+
+    return written
 
 
 def _now() -> datetime:

@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from itertools import count
 from typing import Any, NoReturn
 
-from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ordering.reconciliation_runs import of_gone_accounts

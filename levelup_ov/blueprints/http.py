@@ -45,6 +45,8 @@ OPEN_ENDPOINTS = frozenset(
         "checkout.permissions_callback",
     }
 )
+PAGES = frozenset({"screens", "workbench"})
+"""Blueprints of pages for people: they decide themselves whom they answer, and are neither counted nor logged."""
 METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
@@ -95,11 +97,12 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         endpoint = incoming.endpoint
         if endpoint not in OPEN_ENDPOINTS:
             more = keys_of.get(endpoint or "", ())
-            if not this.has_key and not _is_key(more, incoming.headers.get("Authorization", "")):
+            authorization = incoming.headers.get("Authorization", "")
+            if not this.has_key and not _is_key(more, authorization) and incoming.blueprint not in PAGES:
                 words = "expected the header Authorization: token <key> with a key of this service"
                 raise Failure("unauthorized", words)
         accept = incoming.headers.get("Accept")
-        if endpoint == METRICS_ENDPOINT:
+        if endpoint == METRICS_ENDPOINT or incoming.blueprint in PAGES:
             return
         if accept and accept not in ("*/*", "application/json") and not accepts_json(incoming.accept_mimetypes):
             raise Failure("not_acceptable", "responses are application/json")
@@ -109,7 +112,9 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this, incoming = _this_request()
         response.headers["X-Request-ID"] = this.request_id
         context, failure = this.context, this.failure
-        operation = (incoming.endpoint or "unknown").rpartition(".")[2]
+        blueprint, _, operation = (incoming.endpoint or "unknown").rpartition(".")
+        if blueprint in PAGES:
+            return response
         outcome = failure.code if failure else "replayed" if context.replayed else "ok"
         seconds = time.monotonic() - this.started
         metrics.request(operation, outcome, context.account or context.provider, seconds, context.calls)
