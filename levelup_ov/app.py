@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -13,10 +13,8 @@ from flask import Flask
 from levelup_ov.blueprints import http, orders, status
 from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
-from levelup_ov.events import EVENTS, LANES, Deliverer, Receivers, Sender
-from levelup_ov.ledger.deliveries import Deliveries, Waiting
+from levelup_ov.event_settings import EVENTS
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
@@ -25,6 +23,9 @@ from levelup_ov.redaction import remember
 from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
+
+if TYPE_CHECKING:
+    from levelup_ov.ledger.deliveries import Deliveries
 
 SANDBOX_HOST = "sandbox.internal"
 """The host name of the embedded sandbox, which is called in process instead of over a port."""
@@ -59,9 +60,6 @@ def create_app(
         store=_store(settings),
     )
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.ledger_connections)
-    receivers = Receivers(settings.events)
-    if receivers:
-        ledger.outbox.route = receivers.route
     service = Service(settings, transport, ledger, clock)
     app = Flask("levelup_ov", static_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
@@ -70,25 +68,14 @@ def create_app(
     app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
     http.install(app, settings, metrics)
     app.register_blueprint(orders.blueprint(service, settings))
-<<<<<<< HEAD
-    deliveries = Deliveries(ledger)
-    app.extensions[EVENTS] = Deliverer(
-        deliveries,
-        receivers,
-        Sender(
-            settings.events,
-            Transport(pool_size=sum(LANES.values()), in_process=in_process, proxy=proxy, breaks=False),
-            clock,
-        ),
-    )
+    app.extensions[EVENTS] = deliveries = None
+    if settings.events.is_on:
+        from levelup_ov.events import deliver  # only who reports anything loads it
+        from levelup_ov.ledger.deliveries import Deliveries
+
+        deliveries = Deliveries(ledger)
+        app.extensions[EVENTS] = deliver(settings.events, deliveries, ledger.outbox, clock, in_process, proxy)
     app.register_blueprint(status.blueprint(partial(_check, ledger, deliveries), _document(settings), metrics))
-    app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
-    if web_checkout is not None:
-        app.register_blueprint(checkout.blueprint(web_checkout, settings))
-    for command in COMMANDS:
-        app.cli.add_command(command)
-=======
-    app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
     app.extensions["levelup_ov.checkout"] = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.
@@ -102,7 +89,6 @@ def create_app(
 
         workbench.install(app, settings, service)
     app.cli = Commands()
->>>>>>> main
     return app
 
 
@@ -115,10 +101,10 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
-def _check(ledger: Ledger, deliveries: Deliveries) -> tuple[Sequence[Backlog], Sequence[Waiting]]:
+def _check(ledger: Ledger, deliveries: Deliveries | None) -> status.InLedger:
     """Whether submissions can be taken; gives what is not settled, and what is not delivered."""
     ledger.ready()
-    return ledger.count_open(), deliveries.backlog() if ledger.outbox.is_on else ()
+    return ledger.count_open(), () if deliveries is None else deliveries.backlog()
 
 
 def _store(settings: Settings) -> CacheStore | None:

@@ -13,6 +13,8 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.mistakes import fault_of_secret, is_loopback, is_url, split
 from levelup_ov.redaction import in_address
 
+EVENTS = "levelup_ov.events"
+"""The extension of the application that has the deliverer, for the server and the command; None without receivers."""
 PREFIX = "whsec_"
 """How the secrets of the Standard Webhooks begin."""
 MOST_SECRETS = 2
@@ -39,6 +41,11 @@ class EventSettings:
     operator_secrets: tuple[Secret, ...] = ()
     smtp: Secret | None = None
     mail_from: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody receives anything."""
+        return self.url is not None or bool(self.operators)
 
     def all_secrets(self) -> Iterator[Secret]:
         """Everything that must never leave the service."""

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from gunicorn.http.errors import ConfigurationProblem, LimitRequestHeaders, ParseException
@@ -31,8 +31,11 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY, POOL_OF_PATH
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
-from levelup_ov.events import EVENTS, Deliverer
+from levelup_ov.event_settings import EVENTS
 from levelup_ov.metrics import METRICS, Metrics
+
+if TYPE_CHECKING:
+    from levelup_ov.events import Deliverer
 
 Stage = Literal["idle", "head", "body", "answer", "leaving"]
 

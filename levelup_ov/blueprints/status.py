@@ -13,15 +13,14 @@ from flask import Blueprint, Response, g, request
 
 from levelup_ov.blueprints.http import json_response
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ledger.deliveries import Waiting
 from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import Metrics
 from levelup_ov.metrics.tally import Key
 from levelup_ov.redaction import shield
 
 Check = Callable[[], Any]
-InLedger = tuple[Sequence[Backlog], Sequence[Waiting]]
-"""What is not settled, and what is not delivered."""
+InLedger = tuple[Sequence[Backlog], Sequence[Any]]
+"""What is not settled, and what is not delivered (:class:`levelup_ov.ledger.deliveries.Waiting`)."""
 
 PATIENCE = 0.25
 """How many seconds a caller waits for a check before the response says that it has not finished."""

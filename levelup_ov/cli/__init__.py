@@ -12,22 +12,7 @@ from importlib import import_module
 import click
 from flask.cli import AppGroup
 
-<<<<<<< HEAD
-from levelup_ov.cli.adapters import adapters
-from levelup_ov.cli.certify import certify
-from levelup_ov.cli.checkout import checkout
-from levelup_ov.cli.config import config, secret_key
-from levelup_ov.cli.errors import errors
-from levelup_ov.cli.events import events
-from levelup_ov.cli.ledger import ledger
-from levelup_ov.cli.menu import menu
-from levelup_ov.cli.orders import orders
-from levelup_ov.cli.run import run
-from levelup_ov.cli.servers import levelup, sandbox
-from levelup_ov.cli.submissions import submissions
-=======
 __all__ = ["Commands"]
->>>>>>> main
 
 _MODULES = {
     name: module
@@ -37,6 +22,7 @@ _MODULES = {
         "checkout": ("checkout",),
         "config": ("config", "secret-key"),
         "errors": ("errors",),
+        "events": ("events",),
         "ledger": ("ledger",),
         "menu": ("menu",),
         "orders": ("orders",),
@@ -47,12 +33,6 @@ _MODULES = {
     for name in names
 }
 
-<<<<<<< HEAD
-COMMANDS: tuple[click.Command, ...] = (
-    adapters, certify, checkout, config, errors, events, ledger, levelup, menu, orders, run, sandbox, secret_key,
-    submissions,
-)  # fmt: skip
-=======
 
 class Commands(AppGroup):
     """All commands of ``levelup-ov``."""
@@ -66,4 +46,3 @@ class Commands(AppGroup):
         command = getattr(import_module(f"levelup_ov.cli.{module}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
->>>>>>> main

@@ -76,9 +76,8 @@ class Deliverer:
         self._tidy_at = now() + TIDY_EVERY
 
     def start(self) -> None:
-        """Deliver in the background from now on, if anybody may receive anything."""
-        if self._receivers:
-            threading.Thread(target=self._run, name="events", daemon=True).start()
+        """Deliver in the background from now on."""
+        threading.Thread(target=self._run, name="events", daemon=True).start()
 
     def stop(self) -> None:
         """Begin no further delivery; those under way end by themselves."""

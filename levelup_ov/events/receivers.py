@@ -38,9 +38,6 @@ class Receivers:
             found.append(Receiver(CHANNEL, CHANNEL, settings.url, settings.secrets))
         self._by_name = {receiver.name: receiver for receiver in found}
 
-    def __bool__(self) -> bool:
-        return bool(self._by_name)
-
     def get(self, name: str) -> Receiver | None:
         """The receiver with this name; None if it is not configured any more."""
         return self._by_name.get(name)

@@ -13,8 +13,8 @@ from flask import Flask
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings, upgrade_ledger
-from levelup_ov.event_settings import PREFIX
-from levelup_ov.events import EVENTS, Deliverer
+from levelup_ov.event_settings import EVENTS, PREFIX
+from levelup_ov.events import Deliverer
 from levelup_ov.ledger.ledger import open_ledger
 from tests.channel import Clock
 
