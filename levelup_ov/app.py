@@ -75,7 +75,16 @@ def create_app(
 
         deliveries = Deliveries(ledger)
         app.extensions[EVENTS] = deliver(settings.events, deliveries, ledger.outbox, clock, in_process, proxy)
-    app.register_blueprint(status.blueprint(partial(_check, ledger, deliveries), _document(settings), metrics))
+    check = status.SharedCheck("ledger", partial(_check, ledger, deliveries))
+    app.register_blueprint(status.blueprint(check, _document(settings), metrics))
+    if settings.development or settings.console_keys:
+        from levelup_ov import screens  # a process without pages loads none
+
+        app.register_blueprint(screens.blueprint())
+    if settings.console_keys:
+        from levelup_ov import console
+
+        app.register_blueprint(console.blueprint(settings, service, metrics, check))
     app.extensions["levelup_ov.checkout"] = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.

@@ -28,12 +28,9 @@ PATIENCE = 0.25
 log = logging.getLogger(__name__)
 
 
-def blueprint(
-    check_ledger: Callable[[], InLedger], document: Callable[[], dict[str, Any]], metrics: Metrics
-) -> Blueprint:
-    """``check_ledger`` raises what is wrong, or gives what is not done yet; ``document`` is the OpenAPI document."""
+def blueprint(ledger: SharedCheck, document: Callable[[], dict[str, Any]], metrics: Metrics) -> Blueprint:
+    """``ledger`` finds what is not done yet; ``document`` is the OpenAPI document."""
     status = Blueprint("status", __name__)
-    ledger = SharedCheck("ledger", check_ledger)
 
     @status.get("/health")
     def health() -> Response:
