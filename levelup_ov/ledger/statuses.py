@@ -16,12 +16,12 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.status import FINAL, Stage
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import from_ms, to_ms
+from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, present
 
 WATCHED = timedelta(days=1)
@@ -64,7 +64,7 @@ class _Queries:
     """The statements, as SQLAlchemy has them; see :func:`_queries`."""
 
     def __init__(self, *, is_postgresql: bool, own_clock: bool) -> None:
-        self._insert = (postgresql if is_postgresql else sqlite).insert
+        self._is_postgresql = is_postgresql
         now = present(own_clock)
         placed: Select[Any] = (
             select(
@@ -106,7 +106,7 @@ class _Queries:
 
     def _write(self, *more: str) -> Any:
         """A statement that makes the row, or changes it if it still has the mark that was read."""
-        made = self._insert(ORDER_STATUSES)
+        made = insert(ORDER_STATUSES, is_postgresql=self._is_postgresql)
         return made.on_conflict_do_update(
             index_elements=["submission"],
             set_={name: made.excluded[name] for name in ("mark", "boot", "since", "lease", *more)},
