@@ -206,7 +206,8 @@ class Service:
         """
         context.reserve = self.submissions.settling_time
         adapter = self._account_of(location_id, context)
-        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
+        with limits.within(context.deadline.remaining()):
+            key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
@@ -226,7 +227,7 @@ class Service:
             except Refused:
                 return None
 
-        with self._bulkhead.room(adapter.account.name):
+        with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             if context.location is None:
                 self._find_location(location_id, key, context, adapter)
             settlement = self.submissions.submit(

@@ -7,23 +7,28 @@ from typing import Any
 from flask import Blueprint, Flask, Response, g, render_template, request
 
 from levelup_ov import screens
-from levelup_ov.blueprints.http import json_response
+from levelup_ov.blueprints.http import json_response, read_body
+from levelup_ov.certify import Plan
 from levelup_ov.certify.contract import rules
 from levelup_ov.config import DEVELOPMENT_API_KEY, Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import WEEKDAYS
+from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS
 from levelup_ov.mistakes import is_loopback
 from levelup_ov.ordering.service import Service
+from levelup_ov.schemas.body import parse
 from levelup_ov.standins.sandbox.magic import CARDS, TOKENS
 from levelup_ov.workbench.abilities import abilities, account_facts
 from levelup_ov.workbench.access import check_host, check_origin
+from levelup_ov.workbench.certification import Certifications
 from levelup_ov.workbench.recording import Recorder
 
 GOOD_CARD = "4111111111111111"
 """The test number that every card company knows as a good one."""
 NAVIGATION = (
     ("workbench.show_locations", "Locations"),
+    ("workbench.show_certification", "Certification"),
     ("workbench.show_checkout", "Checkout"),
     ("workbench.show_rules", "Rules"),
 )
@@ -34,7 +39,6 @@ def install(app: Flask, settings: Settings, service: Service) -> None:
     adapters = settings.accounts.values()
     recorder = Recorder({setting.default or "" for adapter in adapters for setting in adapter.settings.values()})
     service.transport.watch = recorder.watch
-    app.register_blueprint(screens.blueprint())
     app.register_blueprint(_blueprint(settings, recorder))
 
     @app.before_request
@@ -55,6 +59,7 @@ def _blueprint(settings: Settings, recorder: Recorder) -> Blueprint:
     )
     key = DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in (each.reveal() for each in settings.api_keys) else None
     adapters = settings.accounts
+    certifications = Certifications()
     pages.before_request(check_host)
 
     def page(template: str, facts: dict[str, Any] | None = None, **shown: Any) -> Response:
@@ -87,6 +92,27 @@ def _blueprint(settings: Settings, recorder: Recorder) -> Blueprint:
             "envelope": settings.response_envelope,
         }
         return page("order", facts, adapter=adapter, location=location)
+
+    @pages.get("/workbench/certification")
+    def show_certification() -> Response:
+        facts = {"accounts": list(adapters), "location": request.args.get("location", "")}
+        return page("certification", facts)
+
+    @pages.post("/workbench/certifications")
+    def certify() -> Response:
+        _check_key()
+        body = parse(read_body())
+        asked: dict[str, Any] = body if isinstance(body, dict) else {}
+        location, submit = asked.get("location"), asked.get("submit") is True
+        if not isinstance(location, str) or not location:
+            raise Failure("invalid_member", "expected the id of a location", path="$.location")
+        given = Secret(request.headers["Authorization"].partition(" ")[2].strip())
+        return json_response({"id": certifications.start(Plan(request.host_url, given, (location,), submit))}, 202)
+
+    @pages.get("/workbench/certifications/<id>")
+    def show_run(id: str) -> Response:
+        _check_key()
+        return json_response(certifications.show(id))
 
     @pages.get("/workbench/checkout")
     def show_checkout() -> Response:

@@ -20,6 +20,10 @@ name = "Sandbox Diner"
 [accounts.hostile]
 provider = "hostile"
 name = "<script>document.title = 'taken over'</script>"
+
+[accounts.wrong]
+provider = "wrong"
+name = "Wrong Diner"
 """
 
 
@@ -31,6 +35,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with Gateway(
         WEB_CONCURRENCY="2",
         LEVELUP_OV_ACCOUNTS=str(accounts),
-        LEVELUP_OV_ADAPTERS="hostile=tests.workbench.hostile:HostileAdapter",
+        LEVELUP_OV_ADAPTERS=(
+            "hostile=tests.workbench.hostile:HostileAdapter,wrong=tests.workbench.hostile:WrongAdapter"
+        ),
     ) as service:
         yield service

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.sandbox import SandboxAdapter
-from levelup_ov.adapter import Location, Menu, Session
+from levelup_ov.adapter import Location, Menu, Order, Quote, Session
 from levelup_ov.domain.location import Listed
 
 SCRIPT = "<script>document.title = 'taken over'</script>"
@@ -14,6 +14,14 @@ PICTURE = '"><img src=x onerror="document.title = \'taken over\'">'
 RIGHT_TO_LEFT = "\u202eمرحبا\u202e txt"
 EMOJI = "🍔👩‍🍳🏳️‍🌈"
 HUGE = "soup" * 2500
+
+
+class WrongAdapter(SandboxAdapter):
+    """It reports a tip that nobody gave, against MONEY-4."""
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        quote = super().validate_order(order, session)
+        return replace(quote, tip=(quote.tip or 0) + 1, charged=None)
 
 
 class HostileAdapter(SandboxAdapter):

@@ -26,7 +26,14 @@ def calls(client: FlaskClient, request_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/workbench/order?location=sandbox.day", "/workbench/checkout", "/workbench/rules"]
+    "path",
+    [
+        "/",
+        "/workbench/order?location=sandbox.day",
+        "/workbench/certification",
+        "/workbench/checkout",
+        "/workbench/rules",
+    ],
 )
 def test_a_page_needs_no_key_and_asks_no_other_host(client: FlaskClient, path: str) -> None:
     page = client.get(path, headers={"Accept": "text/html"})
@@ -82,6 +89,14 @@ def send(client: FlaskClient, kind: str, request_id: str, **members: Any) -> Any
     answer = client.post(f"/locations/sandbox.congress/order_{kind}s", json=body, headers=headers).json
     assert answer is not None
     return answer.get(f"order_{kind}") or answer["error"]
+
+
+def test_a_certification_needs_a_key_and_a_location(client: FlaskClient) -> None:
+    assert client.post("/workbench/certifications", json={"location": "sandbox.day"}).status_code == 401
+    for body in ([], {"location": 7}, {}):
+        refused = client.post("/workbench/certifications", headers=KEY, json=body)
+        assert (refused.status_code, refused.json["error"]["code"]) == (422, "invalid_member")  # type: ignore[index]
+    assert client.get("/workbench/certifications/never-begun", headers=KEY).json is None
 
 
 def test_the_calls_of_a_request_are_kept(client: FlaskClient) -> None:

@@ -84,7 +84,7 @@ def partner(request: pytest.FixtureRequest, chrome: Chrome, service: Gateway) ->
 
 def test_a_new_user_places_an_order_with_the_mouse(partner: Partner) -> None:
     partner.open("/")
-    partner.wait(".places h3", 8)
+    partner.wait(".places h3", 15)
     partner.look("locations")
     with partner.next_page():
         partner.click(".places a", "Order")
@@ -166,9 +166,24 @@ def test_slots_magic_and_cards_come_as_lists(partner: Partner) -> None:
     assert "placed now" in partner.result(5)
 
 
+def test_a_location_is_certified_rule_by_rule(partner: Partner) -> None:
+    partner.open("/workbench/certification?location=sandbox.congress")
+    partner.wait("#location option")
+    partner.click("#plan button")
+    assert "No rule is broken." in partner.wait("#summary [role=status]").text
+    assert len(partner.all(".rule-row .tag.good")) > 50
+    partner.look("certified")
+    partner.choose("location", "Congress Street (wrong")
+    partner.click("#plan button")
+    partner.wait("#summary .problem")
+    broken = partner.wait(".rule-row[data-id=MONEY-4]").text
+    assert "violation" in broken and "> POST /locations/wrong.congress/order_validations" in broken
+    partner.look("not-certified")
+
+
 def test_hostile_texts_are_texts(partner: Partner) -> None:
     partner.open("/")
-    partner.wait(".places h3", 8)
+    partner.wait(".places h3", 15)
     assert "<script>" in partner.text()
     partner.order("/workbench/order?location=hostile.congress")
     partner.click("#validate")

@@ -87,9 +87,13 @@ function delivers() {
 
 function order() {
   const note = [one("note").value.trim(), one("token")?.value].filter(Boolean).join(" ");
+  const address = {
+    street_address: one("street").value, locality: one("locality").value, region: one("region").value,
+    postal_code: one("postal").value,
+  };
   return {
     desired_ready_time: readyTime(),
-    fulfillment_type: delivers() ? "delivery" : "pickup",
+    ...(delivers() ? { fulfillment_type: "delivery", delivery_address: address } : { fulfillment_type: "pickup" }),
     special_instructions: note || null,
     tip: cents("tip", "Tip"),
     merchant_funded_discount: cents("discount", "Discount"),
@@ -107,16 +111,9 @@ function order() {
 
 function tender() {
   const number = one("tender").value;
-  const more = delivers() ? {
-    delivery_address: {
-      street_address: one("street").value, locality: one("locality").value, region: one("region").value,
-      postal_code: one("postal").value,
-    },
-  } : {};
-  if (!number) return { tender: "LevelUp", ...more };
+  if (!number) return { tender: "LevelUp" };
   return {
     credit_card: { number, cvv: "123", zip: "02114", expiration_month: "06", expiration_year: YEAR, name: one("name").value },
-    ...more,
   };
 }
 
