@@ -42,7 +42,10 @@ try:
     _settings = load_settings()
     if not _settings.development:
         _connections = check_ledger(
-            _settings.ledger.reveal(), workers=_settings.workers, connections=_settings.ledger_connections
+            _settings.ledger.reveal(),
+            workers=_settings.workers,
+            connections=_settings.ledger_connections,
+            console=bool(_settings.console_keys),
         )
         # The application reads the environment again.
         os.environ["LEVELUP_OV_LEDGER_CONNECTIONS"] = str(_connections)

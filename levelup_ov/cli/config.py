@@ -35,7 +35,12 @@ def check() -> None:
     # gunicorn's configuration checks the ledger, too. Loading the application does not, because the command that
     # upgrades the ledger must load it.
     if not settings.development:
-        check_ledger(settings.ledger.reveal(), workers=settings.workers, connections=settings.ledger_connections)
+        check_ledger(
+            settings.ledger.reveal(),
+            workers=settings.workers,
+            connections=settings.ledger_connections,
+            console=bool(settings.console_keys),
+        )
     click.echo(f"mode: {'development' if settings.development else 'production'}")
     click.echo(f"accounts, from {settings.accounts_source}:")
     for name, adapter in settings.accounts.items():

@@ -126,6 +126,17 @@ ORDER_STATUSES = Table(
 """The last known status of a placed order; the first request for it makes the row. Every change sets another ``mark``.
 
 ``lease``: for how many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
+ACTIONS = Table(
+    "operator_actions",
+    METADATA,
+    Column("form", Text, primary_key=True),
+    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("request_id", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("outcome", Text),
+)
+"""What an operator asked for in the console, by a form that can be sent once."""
 OUTBOX = Table(
     "outbox",
     METADATA,

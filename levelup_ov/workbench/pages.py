@@ -39,7 +39,6 @@ def install(app: Flask, settings: Settings, service: Service) -> None:
     adapters = settings.accounts.values()
     recorder = Recorder({setting.default or "" for adapter in adapters for setting in adapter.settings.values()})
     service.transport.watch = recorder.watch
-    app.register_blueprint(screens.blueprint())
     app.register_blueprint(_blueprint(settings, recorder))
 
     @app.before_request
