@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -13,16 +13,20 @@ from flask import Flask
 from levelup_ov.blueprints import http, orders, status
 from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
+from levelup_ov.event_settings import EVENTS
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
+from levelup_ov.ordering.notices import ProviderNotices
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
 from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
+
+if TYPE_CHECKING:
+    from levelup_ov.ledger.deliveries import Deliveries
 
 SANDBOX_HOST = "sandbox.internal"
 """The host name of the embedded sandbox, which is called in process instead of over a port."""
@@ -49,10 +53,11 @@ def create_app(
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.development and ledger is None:
         upgrade_ledger(settings.ledger.reveal())
+    proxy = settings.proxy.reveal() if settings.proxy else None
     transport = Transport(
         pool_size=settings.threads,
         in_process={**_sandbox(settings, clock), **(in_process or {})},
-        proxy=settings.proxy.reveal() if settings.proxy else None,
+        proxy=proxy,
         store=_store(settings),
     )
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.ledger_connections)
@@ -63,8 +68,16 @@ def create_app(
     app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})
     app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
     http.install(app, settings, metrics)
-    app.register_blueprint(orders.blueprint(service, settings))
-    check = status.SharedCheck("ledger", partial(_check, ledger))
+    notices = ProviderNotices(service, ledger, settings.accounts, clock)
+    app.register_blueprint(orders.blueprint(service, settings, notices))
+    app.extensions[EVENTS] = deliveries = None
+    if settings.events.is_on:
+        from levelup_ov.events import deliver  # only who reports anything loads it
+        from levelup_ov.ledger.deliveries import Deliveries
+
+        deliveries = Deliveries(ledger)
+        app.extensions[EVENTS] = deliver(settings.events, deliveries, ledger.outbox, clock, in_process, proxy)
+    check = status.SharedCheck("ledger", partial(_check, ledger, deliveries))
     app.register_blueprint(status.blueprint(check, _document(settings), metrics))
     if settings.development or settings.console_keys:
         from levelup_ov import screens  # a process without pages loads none
@@ -99,10 +112,10 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
-def _check(ledger: Ledger) -> Sequence[Backlog]:
-    """Whether submissions can be taken; gives what is not settled."""
+def _check(ledger: Ledger, deliveries: Deliveries | None) -> status.InLedger:
+    """Whether submissions can be taken; gives what is not settled, and what is not delivered."""
     ledger.ready()
-    return ledger.count_open()
+    return ledger.count_open(), () if deliveries is None else deliveries.backlog()
 
 
 def _store(settings: Settings) -> CacheStore | None:

@@ -24,6 +24,7 @@ import click
 from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.secret import Secret
+from levelup_ov.event_settings import EventSettings, read_event_settings
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
@@ -140,6 +141,13 @@ VARIABLES = (
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
     Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which an abandoned charge is refunded", "600",
              "charge_age", partial(_number, 0, 86_400)),
+    Variable("LEVELUP_OV_EVENTS_URL", "address that receives the channel's events; unset, none are recorded (EVT-1)"),
+    Variable("LEVELUP_OV_EVENTS_SECRETS", "secrets that these are signed with, newest first, comma-separated (EVT-7)"),
+    Variable("LEVELUP_OV_OPERATOR", "https or e-mail address that hears what a person must do, for accounts without "
+             "their own (EVT-8)"),
+    Variable("LEVELUP_OV_OPERATOR_SECRETS", "secrets that requests to these addresses are signed with"),
+    Variable("LEVELUP_OV_SMTP_URL", "mail server: smtps://user:password@host:465, or smtp:// with STARTTLS"),
+    Variable("LEVELUP_OV_MAIL_FROM", "e-mail address that mail comes from"),
     Variable("LEVELUP_OV_TRACES_URL", "address of an OpenTelemetry collector, such as "
              "http://127.0.0.1:4318/v1/traces; unset, there are no traces"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
@@ -188,6 +196,7 @@ class Settings:
     account_most: int
     proxy: Secret | None
     checkout: CheckoutSettings | None
+    events: EventSettings
     charge_age: float
     log_level: str
     threads: int
@@ -206,6 +215,7 @@ class Settings:
                 yield from in_address(address.reveal())
         if self.checkout is not None:
             yield self.checkout.client_secret
+        yield from self.events.all_secrets()
         for adapter in self.accounts.values():
             for key, value in adapter.account.settings.items():
                 if not isinstance(value, Secret):
@@ -305,7 +315,7 @@ class _Loader:
         self._check_names()
         development: bool = self._read(_BY_NAME["LEVELUP_OV_ENV"])
         data_dir = self._data_dir()
-        accounts, source = self._accounts(development)
+        accounts, source, operators = self._accounts(development)
         api_keys = self._api_keys(development)
         metrics_keys = self._keys_of_callers("LEVELUP_OV_METRICS_KEYS", development)
         console_keys = self._console_keys(development)
@@ -331,6 +341,7 @@ class _Loader:
             account_most=self._account_threads(simple["threads"], 1),
             proxy=self._proxy(),
             checkout=self._checkout(development),
+            events=read_event_settings(self._value, self._found.add, operators, accounts, development=development),
             **simple,
         )
         self._check_descriptors(settings.threads)
@@ -604,14 +615,15 @@ class _Loader:
         url, api_key, client_secret, return_url = values
         return CheckoutSettings(url.rstrip("/"), api_key, Secret(client_secret), return_url.rstrip("/"))
 
-    def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str]:
+    def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str, dict[str, str]]:
+        """The accounts, the name of their file, and the operators that it names."""
         try:
             check_adapters_package()
             enabled = split(self._value("LEVELUP_OV_ADAPTERS"))
             registry = Registry(enabled)
         except RegistryError as error:
             self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "correct or remove the entry")
-            return {}, ""
+            return {}, "", {}
         for entry in enabled:
             # Also adapters that no account uses yet: they would fail as soon as one does.
             try:
@@ -625,9 +637,9 @@ class _Loader:
                 "is not set",
                 "set it to the path of the accounts file; LEVELUP_OV_ENV=development would serve the embedded sandbox",
             )
-            return {}, ""
+            return {}, "", {}
         file = AccountsFile(self._environ, self._found, registry, development=development)
-        return file.read(path), path or EMBEDDED_SOURCE
+        return file.read(path), path or EMBEDDED_SOURCE, file.operators
 
     def _check_descriptors(self, threads: int) -> None:
         """A thread may need three files: its caller, its provider, the ledger."""

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from gunicorn.http.errors import ConfigurationProblem, LimitRequestHeaders, ParseException
@@ -31,7 +31,11 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY, POOL_OF_PATH
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
+from levelup_ov.event_settings import EVENTS
 from levelup_ov.metrics import METRICS, Metrics
+
+if TYPE_CHECKING:
+    from levelup_ov.events import Deliverer
 
 Stage = Literal["idle", "head", "body", "answer", "leaving"]
 
@@ -210,6 +214,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._metrics: Metrics | None = extensions.get(METRICS)
         if self._metrics is not None and self.part is not None:
             self._metrics.join(self.part, self._in_use)
+        self._events: Deliverer | None = extensions.get(EVENTS)
+        if self._events is not None:
+            self._events.start()
 
     def run(self) -> None:
         """Serve until stopped; then finish requests in progress."""
@@ -229,6 +236,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.notify()
             self.wait_for_and_dispatch_events(timeout=_PAUSE)
             self._end_late()
+        if self._events is not None:
+            self._events.stop()
         for pool in self._pools.values():
             pool.shutdown(wait=False)
         self.poller.close()

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
-    "adapter", "registry", "mistakes", "accounts", "config", "ordering", "checkout", "screens", "standins", "metrics",
-    "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench", "app", "gunicorn_worker",
-    "gunicorn_conf", "__main__", "testing",
+    "adapter", "registry", "mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
+    "screens", "standins", "metrics", "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench",
+    "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -29,8 +29,8 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "outbox", "records", "generations", "ledger", "statuses", "deliveries", "actions", "browsing", "backup",
-        "migrations",
+        "outbox", "records", "generations", "ledger", "statuses", "deliveries", "notices", "actions", "browsing",
+        "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
@@ -55,6 +55,8 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "itsdangerous": frozenset({"console"}),
     "opentelemetry": frozenset({"tracing"}),
     "prometheus_client": frozenset({"metrics"}),
+    "standardwebhooks": frozenset({"events"}),
+    "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
 }

@@ -47,12 +47,15 @@ OPEN_ENDPOINTS = frozenset(
         "checkout.merchant_callback",
         "checkout.user_callback",
         "checkout.permissions_callback",
+        "orders.receive_notice",
     }
 )
 PAGES = frozenset({"console", "screens", "workbench"})
 """Blueprints of pages for people: they decide themselves whom they answer."""
 UNCOUNTED = PAGES - {"console"}
 """Those of them that are neither counted nor logged."""
+NOTICES = "/webhooks/"
+"""Where providers send their messages, each of which is signed. They may be large: Toast's have the whole order."""
 METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
@@ -82,6 +85,7 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
     keys_of = {METRICS_ENDPOINT: keys + tuple(key.reveal().encode() for key in settings.metrics_keys)}
 
+    noticed = {NOTICES + name for name, adapter in settings.accounts.items() if adapter.takes_notices}
     pools = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
 
     def pool_of_path(path: str) -> str:
@@ -90,7 +94,7 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
         given = next((value for name, value in headers if name == "AUTHORIZATION"), "")
         is_open = path in OPEN_BODIES or path.startswith(CONSOLE)
-        return MAX_BODY if _is_key(keys, given) else MAX_OPEN_BODY if is_open else 0
+        return MAX_BODY if _is_key(keys, given) or path in noticed else MAX_OPEN_BODY if is_open else 0
 
     app.extensions[BODY_LIMIT] = body_limit
     app.extensions[POOL_OF_PATH] = pool_of_path
@@ -177,7 +181,8 @@ def read_body() -> bytes:
         raise Failure("unsupported_media_type", "expected Content-Type: application/json, in UTF-8")
     if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
-    limit = MAX_OPEN_BODY if incoming.endpoint in OPEN_ENDPOINTS else MAX_BODY
+    is_small = incoming.endpoint in OPEN_ENDPOINTS and not incoming.path.startswith(NOTICES)
+    limit = MAX_OPEN_BODY if is_small else MAX_BODY
     too_large = Failure("payload_too_large", f"expected a body of at most {limit} bytes")
     if (incoming.content_length or 0) > limit:
         raise too_large

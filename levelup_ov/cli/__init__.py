@@ -22,6 +22,7 @@ _MODULES = {
         "checkout": ("checkout",),
         "config": ("config", "secret-key"),
         "errors": ("errors",),
+        "events": ("events",),
         "ledger": ("ledger",),
         "menu": ("menu",),
         "orders": ("orders",),

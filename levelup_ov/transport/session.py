@@ -148,6 +148,7 @@ class Transport:
     ``in_process``: WSGI applications by host name, answered without a socket.
     ``proxy``: address of a proxy for all provider traffic, if any.
     ``store``: where menus and catalogs are cached; this process's memory by default.
+    ``breaks``: whether calls to an account whose provider fails are paused; not for callers that do so themselves.
     """
 
     watch: Callable[[Session, Call, str, bytes, Reply | None], None] | None = None
@@ -160,7 +161,9 @@ class Transport:
         in_process: Mapping[str, WSGIApplication] | None = None,
         proxy: str | None = None,
         store: CacheStore | None = None,
+        breaks: bool = True,
     ) -> None:
+        self._breaks = breaks
         self._pool_size = pool_size
         self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
@@ -181,6 +184,8 @@ class Transport:
 
     def breaker(self, account: str, host: str) -> Breaker:
         """The circuit breaker of the account's calls to ``host``."""
+        if not self._breaks:
+            return Breaker()
         if (breaker := self._breakers.get((account, host))) is None:
             with self._lock:
                 breaker = self._breakers.setdefault((account, host), Breaker())
