@@ -27,10 +27,13 @@ BOXES = {
     "ledger": Box(1, 1, "ledger", "one row for each submission", ("ledger",)),
     "domain": Box(2, 1, "domain, errors", "money, times, orders, menus", ("domain", "errors")),
     "standins": Box(3, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
+    "workbench": Box(0, 2, "workbench", "pages for partners", ("workbench",)),
+    "screens": Box(1, 2, "screens", "one style for all pages", ("screens",)),
 }
 ARROWS = (
     ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),
     ("http", "checkout"), ("checkout", "ledger"), ("adapters", "domain"), ("standins", "domain"),
+    ("workbench", "screens"),
 )  # fmt: skip
 """Each arrow is an import."""
 
@@ -47,7 +50,8 @@ _STYLE = """
 def drawing() -> str:
     """The SVG text."""
     width = 4 * _WIDTH + 3 * _GAP_X + 2 * _MARGIN
-    height = 2 * _HEIGHT + _GAP_Y + 2 * _MARGIN
+    rows = 1 + max(round(box.row) for box in BOXES.values())
+    height = rows * _HEIGHT + (rows - 1) * _GAP_Y + 2 * _MARGIN
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
         f"<style>{_STYLE}</style>",

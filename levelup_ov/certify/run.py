@@ -56,13 +56,16 @@ def run(
     plan: Plan,
     progress: Callable[[str], object] = lambda step: None,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    report: Report | None = None,
 ) -> Outcome:
     """Check a service against the contract. ``progress`` is called for each step, ``clock`` is the service's.
+
+    ``report`` collects the results, if the caller wants to watch them.
 
     :raises CannotRun: the service is not reachable, refuses the key, or does not have a location.
     :raises ValueError: ``plan.url`` is not the address of a service.
     """
-    report = Report()
+    report = Report() if report is None else report
     report.submits = plan.submit
     places: list[LocationUnderTest] = []
     active, stopped = 0, None

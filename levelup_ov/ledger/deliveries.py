@@ -15,7 +15,8 @@ from typing import Any, Literal
 from sqlalchemy import BigInteger, Text, bindparam, case, delete, func, literal, null, or_, select, update
 from sqlalchemy.orm import aliased
 
-from levelup_ov.ledger.ledger import Ledger, from_ms
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import from_ms
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import OUTBOX, present
 

@@ -33,7 +33,8 @@ from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
@@ -56,6 +57,9 @@ from levelup_ov.transport.session import Call, Session, Transport
 
 SHORTEST_PRIVATE = 4
 """Characters from which a part of a delivery address is masked in messages."""
+
+CHECKS = 3
+"""How often a status is requested again because another one was recorded meanwhile."""
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +212,8 @@ class Service:
         """
         context.reserve = self.submissions.settling_time
         adapter = self._account_of(location_id, context)
-        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
+        with limits.within(context.deadline.remaining()):
+            key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
@@ -228,7 +233,7 @@ class Service:
             except Refused:
                 return None
 
-        with self._bulkhead.room(adapter.account.name):
+        with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             if context.location is None:
                 self._find_location(location_id, key, context, adapter)
             settlement = self.submissions.submit(
@@ -325,6 +330,20 @@ class Service:
             lambda claimed: self._ask_status(self._routed(order.location, context), claimed, context),
             lease=lease,
         )
+
+    def check_order(self, order: PlacedOrder, context: RequestContext) -> None:
+        """Ask the provider for the status of an order now, and record it, however recently that was done (EVT-9).
+
+        :raises Failure: why the status is not known.
+        """
+        for _ in range(CHECKS):
+            with self._bulkhead.room(order.account), limits.within(context.deadline.remaining()):
+                status = self._ask_status(self._routed(order.location, context), order, context)
+                if self.tracking.record(order, status):
+                    return
+            # Somebody else recorded one meanwhile, which may be the older one.
+            order = self.tracking.of(order.submission) or order
+        raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         adapter = routed.adapter

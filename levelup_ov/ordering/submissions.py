@@ -23,12 +23,12 @@ from levelup_ov.errors import ReferenceFenced, Refused
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
-from levelup_ov.ledger.ledger import (
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import (
     AlreadyPlaced,
     Claimed,
     Clash,
     InProgress,
-    Ledger,
     Reused,
     Submission,
     Superseded,

@@ -1,4 +1,4 @@
-"""Events are recorded with their changes, and delivered once at least, in order."""
+"""Events are recorded with their changes, and delivered once at least, in order (EVT-1 to EVT-6)."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def in_doubt(ledger: Ledger, key: str = "key-1") -> str:
     return id
 
 
+@pytest.mark.rule("EVT-1")
 def test_an_outcome_that_was_unknown_is_an_event(ledger: Ledger, deliveries: Deliveries) -> None:
     placed = in_doubt(ledger)
     place(ledger, placed)
@@ -66,6 +67,7 @@ def test_an_outcome_that_was_unknown_is_an_event(ledger: Ledger, deliveries: Del
     assert told(deliveries) == [("submission.resolved", {**where, **outcome}) for outcome in outcomes]
 
 
+@pytest.mark.rule("EVT-1")
 def test_an_outcome_that_was_answered_is_none(ledger: Ledger, deliveries: Deliveries) -> None:
     begin(ledger, id := claimed(claim(ledger)))
     place(ledger, id)
@@ -74,6 +76,7 @@ def test_an_outcome_that_was_answered_is_none(ledger: Ledger, deliveries: Delive
     assert told(deliveries) == []
 
 
+@pytest.mark.rule("EVT-1", "EVT-3")
 def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: Deliveries, clock: Clock) -> None:
     statuses = Statuses(ledger)
     begin(ledger, id := claimed(claim(ledger)))
@@ -99,6 +102,7 @@ def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: Delive
     }  # fmt: skip
 
 
+@pytest.mark.rule("EVT-8")
 def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: Deliveries) -> None:
     id = in_doubt(ledger)
     ledger.rule_out(shown(ledger, id), grace=GRACE, fenced=True)
@@ -114,6 +118,7 @@ def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: Deliveries) -> N
     assert found[0]["reference"] == shown(ledger, id).reference
 
 
+@pytest.mark.rule("EVT-8")
 def test_an_order_that_is_anothers_is_an_event(ledger: Ledger, deliveries: Deliveries) -> None:
     begin(ledger, first := claimed(claim(ledger)))
     place(ledger, first, provider_order_id="p-1", proven=False)
@@ -124,6 +129,7 @@ def test_an_order_that_is_anothers_is_an_event(ledger: Ledger, deliveries: Deliv
     assert shown(ledger, first).state == "unknown"
 
 
+@pytest.mark.rule("EVT-3")
 def test_a_change_that_fails_leaves_no_event(ledger: Ledger, deliveries: Deliveries) -> None:
     def work(cursor: Any, _again: bool) -> None:
         ledger.outbox.record(cursor, Event("menu.changed", "deli", LOCATION, LOCATION, {}))
@@ -134,12 +140,14 @@ def test_a_change_that_fails_leaves_no_event(ledger: Ledger, deliveries: Deliver
     assert deliveries.find() == ()
 
 
+@pytest.mark.rule("EVT-3")
 def test_without_a_receiver_nothing_is_written(ledger: Ledger) -> None:
     place(ledger, in_doubt(ledger))
     ledger.outbox.add(Event("menu.changed", "deli", LOCATION, LOCATION, {}))
     assert Deliveries(ledger).find() == ()
 
 
+@pytest.mark.rule("EVT-4")
 def test_the_next_of_a_subject_waits_for_the_one_before(
     deliveries: Deliveries, add: Callable[..., None], clock: Clock
 ) -> None:
@@ -163,6 +171,7 @@ def test_the_next_of_a_subject_waits_for_the_one_before(
     assert [json.loads(each.data)["number"] for each in following if each.subject == "a"] == [2, 4]
 
 
+@pytest.mark.rule("EVT-4")
 def test_what_a_dead_deliverer_claimed_is_due_again(
     deliveries: Deliveries, add: Callable[..., None], clock: Clock
 ) -> None:
@@ -179,6 +188,7 @@ def test_what_a_dead_deliverer_claimed_is_due_again(
     assert [each.state for each in deliveries.find()] == ["accepted"]
 
 
+@pytest.mark.rule("EVT-5")
 def test_after_a_day_an_event_is_parked_with_its_followers(
     deliveries: Deliveries, add: Callable[..., None], clock: Clock
 ) -> None:
@@ -200,6 +210,7 @@ def test_after_a_day_an_event_is_parked_with_its_followers(
     assert deliveries.fail(again[0], "500", wait=MINUTE) == "waiting", "its day begins again"
 
 
+@pytest.mark.rule("EVT-5")
 def test_what_is_old_is_parked_when_a_receiver_is_down(
     deliveries: Deliveries, add: Callable[..., None], clock: Clock
 ) -> None:
@@ -214,6 +225,7 @@ def test_what_is_old_is_parked_when_a_receiver_is_down(
     assert [each.subject for each in take(deliveries)] == ["a", "b", "c"]
 
 
+@pytest.mark.rule("EVT-5")
 def test_accepted_events_are_kept_for_a_replay(deliveries: Deliveries, add: Callable[..., None], clock: Clock) -> None:
     add("a", "b")
     for each in take(deliveries):
@@ -229,6 +241,7 @@ def test_accepted_events_are_kept_for_a_replay(deliveries: Deliveries, add: Call
     assert deliveries.find() == ()
 
 
+@pytest.mark.rule("EVT-6")
 def test_receivers_do_not_wait_for_one_another(
     ledger: Ledger, deliveries: Deliveries, add: Callable[..., None]
 ) -> None:
