@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
+from levelup_ov.standins.levelup.encrypted import new_key, public_key_of
 from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import App
 
@@ -49,6 +50,16 @@ class Platform:
         app = self.app_of_key(api_key)
         given = client_secret.encode("utf-8", "surrogatepass")
         return app if app and hmac.compare_digest(app.client_secret.encode(), given) else None
+
+    def card_key(self) -> str:
+        """The public key that apps encrypt cards with."""
+        with self.store.reading() as transaction:
+            pem = transaction.card_key()
+        if pem is None:
+            made = new_key()
+            with self.store.writing() as transaction:
+                pem = transaction.keep_card_key(made)
+        return public_key_of(pem)
 
 
 def platform() -> Platform:
