@@ -14,13 +14,14 @@ from levelup_ov.standins.levelup import orders, visits
 from levelup_ov.standins.levelup.api import token_for
 from levelup_ov.standins.levelup.cards import TypedCard, read_card
 from levelup_ov.standins.levelup.oauth import Asked, Unsafe, grant, read_request
-from levelup_ov.standins.levelup.platform import MAINTENANCE, platform
+from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, hashed
 from levelup_ov.standins.levelup.world import (
     CAMPAIGNS,
     DECLINED_CARD,
     GOOD_CARD,
     LOST_ANSWER_CARD,
+    MAINTENANCE,
     PEOPLE,
     PERMISSIONS,
     REFUND_TIPS,

@@ -20,8 +20,6 @@ from levelup_ov.standins.levelup.world import App
 
 NOTICE_TIMEOUT = 5.0
 """Seconds that an app has to take a callback."""
-MAINTENANCE = "maintenance"
-"""The switch that makes the API answer 503."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)

@@ -92,6 +92,7 @@ DROP TABLE first_cards;
 CREATE INDEX cards_by_user ON cards (user_id);
 CREATE TABLE card_keys (pem TEXT NOT NULL);
 ALTER TABLE ahead_orders ADD COLUMN answer TEXT;
+UPDATE ahead_orders SET cart = json_insert(cart, '$.described', json('[]'), '$.rules', json('{}'));
 """
 RELEASES: Sequence[str] = (_FIRST, _ORDERING_AHEAD, _ACCOUNTS)
 """What each release added; how many of them a file has is its ``user_version``. The first release set none."""

@@ -380,6 +380,7 @@ class Transaction:
     def change_ahead(self, uuid: str, states: tuple[str, ...], now: float, **values: Any) -> bool:
         """Change an order that is in one of ``states``; whether it was."""
         packed = {name: _packed(value) if name in _JSON_OF_AHEAD else value for name, value in values.items()}
+        packed["answer"] = None
         if "state" in packed:
             packed["since"] = now
         assignments = ", ".join(f"{name} = ?" for name in packed)
@@ -389,6 +390,18 @@ class Transaction:
             (*packed.values(), uuid, *states),
         )
         return found.rowcount == 1
+
+    def keep_answer(self, uuid: str, answer: str) -> None:
+        """Keep what polls of an order are answered until the order changes."""
+        self._run("UPDATE ahead_orders SET answer = ? WHERE uuid = ?", (answer, uuid))
+
+    def polled_ahead(self, uuid: str, token_hash: str, switch: str) -> tuple[str, float, str | None] | None:
+        """State, lease and kept answer of an order of the token's user, in one statement; None if ``switch`` is on."""
+        return self._run(
+            "SELECT state, lease, answer FROM ahead_orders JOIN tokens USING (user_id) WHERE uuid = ? AND hash = ? "
+            "AND kind = 'user' AND revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM switches WHERE name = ?)",
+            (uuid, token_hash, switch),
+        ).fetchone()
 
     def lease_ahead(self, uuid: str, states: tuple[str, ...], now: float, until: float) -> bool:
         """Take the lease on an order that is not being handled; whether it was free."""

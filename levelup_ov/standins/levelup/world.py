@@ -37,6 +37,8 @@ MERCHANT_PERMISSIONS = frozenset(
 )  # fmt: skip
 FIRST_CARD_PERMISSION = "create_first_credit_card"
 SHORTEST_PASSWORD = 8
+MAINTENANCE = "maintenance"
+"""The switch that makes the API answer 503."""
 ACCOUNT_PERMISSION = "manage_account"
 """Ours, and no app can ask for it: what only the token of a person's own login may do, by the phone libraries."""
 USER_PERMISSIONS = frozenset(PERMISSIONS) - MERCHANT_PERMISSIONS
