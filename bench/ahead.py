@@ -1,6 +1,6 @@
 """``python -m bench.ahead``: what ordering ahead through LevelUp's stand-in costs.
 
-Polls of an order beside a bare Flask route that reads one row of SQLite: those that wait, which a phone repeats, and the
+Polls of an order beside a bare Flask route that reads one row of SQLite: those that wait, which phones repeat, and the
 last one of each kind. And a whole order, start to completed, beside what the service behind it spends on the same
 validation and submission. CPU time of this process, in process.
 """
