@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from itertools import count
 from typing import Any, NoReturn
 
-from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ordering.reconciliation_runs import of_gone_accounts
@@ -42,7 +42,10 @@ try:
     _settings = load_settings()
     if not _settings.development:
         _connections = check_ledger(
-            _settings.ledger.reveal(), workers=_settings.workers, connections=_settings.ledger_connections
+            _settings.ledger.reveal(),
+            workers=_settings.workers,
+            connections=_settings.ledger_connections,
+            console=bool(_settings.console_keys),
         )
         # The application reads the environment again.
         os.environ["LEVELUP_OV_LEDGER_CONNECTIONS"] = str(_connections)

@@ -94,7 +94,8 @@ def test_the_installed_wheel_has_command_registry_and_kit(wheel_file: Path, tmp_
     install(str(wheel_file))
     commands = re.findall(r"^  ([a-z][a-z-]*) ", run(bin / "levelup-ov", "--help"), re.MULTILINE)
     assert commands == (
-        "adapters certify checkout config errors ledger levelup menu orders run sandbox secret-key submissions".split()
+        "adapters certify checkout config errors events ledger levelup menu orders run sandbox secret-key "
+        "submissions".split()
     )
     assert "Pay with the other tender." in run(bin / "levelup-ov", "errors", "tender_not_accepted")
     assert "diner/levelup_ov_diner.py\n" in run(bin / "levelup-ov", "adapters", "new", "diner", "--package", "diner")

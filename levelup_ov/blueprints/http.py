@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from flask import Flask, Request, Response, current_app, g, request
@@ -33,7 +34,9 @@ MAX_OPEN_BODY = 16 * 1024
 BODY_LIMIT = "levelup_ov.body_limit"
 """The app extension that tells the server how many bytes of a body to wait for, by path and headers; 0 reads none."""
 POOL_OF_PATH = "levelup_ov.pool_of_path"
-"""The app extension that names the paths served by a separate pool of threads, however busy the others are."""
+"""The app extension that names the pool of threads for a path; empty for the pool of orders."""
+CONSOLE = "/console"
+"""Where the console's pages are."""
 OPEN_ENDPOINTS = frozenset(
     {
         "status.health",
@@ -45,6 +48,10 @@ OPEN_ENDPOINTS = frozenset(
         "checkout.permissions_callback",
     }
 )
+PAGES = frozenset({"console", "screens", "workbench"})
+"""Blueprints of pages for people: they decide themselves whom they answer."""
+UNCOUNTED = PAGES - {"console"}
+"""Those of them that are neither counted nor logged."""
 METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
@@ -74,12 +81,18 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
     keys_of = {METRICS_ENDPOINT: keys + tuple(key.reveal().encode() for key in settings.metrics_keys)}
 
+    pools = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
+
+    def pool_of_path(path: str) -> str:
+        return pools.get(path) or ("console" if unquote(path).startswith(CONSOLE) else "")
+
     def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
         given = next((value for name, value in headers if name == "AUTHORIZATION"), "")
-        return MAX_BODY if _is_key(keys, given) else MAX_OPEN_BODY if path in OPEN_BODIES else 0
+        is_open = path in OPEN_BODIES or path.startswith(CONSOLE)
+        return MAX_BODY if _is_key(keys, given) else MAX_OPEN_BODY if is_open else 0
 
     app.extensions[BODY_LIMIT] = body_limit
-    app.extensions[POOL_OF_PATH] = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
+    app.extensions[POOL_OF_PATH] = pool_of_path
 
     @app.before_request
     def begin() -> None:
@@ -95,11 +108,12 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         endpoint = incoming.endpoint
         if endpoint not in OPEN_ENDPOINTS:
             more = keys_of.get(endpoint or "", ())
-            if not this.has_key and not _is_key(more, incoming.headers.get("Authorization", "")):
+            authorization = incoming.headers.get("Authorization", "")
+            if not this.has_key and not _is_key(more, authorization) and incoming.blueprint not in PAGES:
                 words = "expected the header Authorization: token <key> with a key of this service"
                 raise Failure("unauthorized", words)
         accept = incoming.headers.get("Accept")
-        if endpoint == METRICS_ENDPOINT:
+        if endpoint == METRICS_ENDPOINT or incoming.blueprint in PAGES:
             return
         if accept and accept not in ("*/*", "application/json") and not accepts_json(incoming.accept_mimetypes):
             raise Failure("not_acceptable", "responses are application/json")
@@ -109,7 +123,9 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this, incoming = _this_request()
         response.headers["X-Request-ID"] = this.request_id
         context, failure = this.context, this.failure
-        operation = (incoming.endpoint or "unknown").rpartition(".")[2]
+        blueprint, _, operation = (incoming.endpoint or "unknown").rpartition(".")
+        if blueprint in UNCOUNTED:
+            return response
         outcome = failure.code if failure else "replayed" if context.replayed else "ok"
         seconds = time.monotonic() - this.started
         metrics.request(operation, outcome, context.account or context.provider, seconds, context.calls)

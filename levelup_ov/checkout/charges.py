@@ -30,7 +30,7 @@ from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import to_ms
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import SETTLING_TIME, Attempt, Settlement, outcome_unknown
 from levelup_ov.sealing import Sealer

@@ -21,13 +21,11 @@ from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
-from levelup_ov.ledger.ledger import Submission
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
-LEDGER_ACCOUNT = "checkout/levelup"
-"""The account name of charges in the ledger; no account in the accounts file can have it."""
 REFUND_TIME = 4.0
 """Seconds reserved for the refund of an order that its provider refuses."""
 UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")

@@ -22,7 +22,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries, key_of
+from levelup_ov.checkout.deliveries import Deliveries, key_of
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import (
     SETTLE,
@@ -37,19 +37,19 @@ from levelup_ov.checkout.problems import (
 from levelup_ov.checkout.proof import UUID
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
-from levelup_ov.domain.checkout import CheckoutOrder, Delivery
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity
-from levelup_ov.ledger.ledger import Submission, to_ms
+from levelup_ov.ledger.records import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 
-__all__ = ["LEDGER_ACCOUNT", "Orders", "Preview"]
+__all__ = ["Orders", "Preview"]
 
 CHARGING_SHARE = 0.4
 """The part of a request's time that charging may take if the order is then submitted to a provider."""

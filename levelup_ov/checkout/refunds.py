@@ -20,7 +20,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import to_ms
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext
 
 log = logging.getLogger(__name__)

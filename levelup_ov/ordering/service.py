@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from levelup_ov import sealing
 from levelup_ov.adapter import Adapter
+from levelup_ov.adapter.delivery import check_address
 from levelup_ov.config import Settings
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain import money, ready_time
@@ -32,7 +33,8 @@ from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
@@ -51,6 +53,9 @@ from levelup_ov.ordering.tracking import (
 from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
+
+SHORTEST_PRIVATE = 4
+"""Characters from which a part of a delivery address is masked in messages."""
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +206,8 @@ class Service:
         """
         context.reserve = self.submissions.settling_time
         adapter = self._account_of(location_id, context)
-        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
+        with limits.within(context.deadline.remaining()):
+            key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
@@ -221,7 +227,7 @@ class Service:
             except Refused:
                 return None
 
-        with self._bulkhead.room(adapter.account.name):
+        with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             if context.location is None:
                 self._find_location(location_id, key, context, adapter)
             settlement = self.submissions.submit(
@@ -330,7 +336,7 @@ class Service:
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             routed = self._routed(location_id, context)
             _check_tender(routed, request.tender)
-            self._order(routed, request.order)
+            self._order(routed, request.order, submits=True)
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
@@ -427,7 +433,7 @@ class Service:
     ) -> Settlement:
         routed = self._routed(location_id, context)
         _check_tender(routed, request.tender)
-        order = self._order(routed, request.order, request, attempt)
+        order = self._order(routed, request.order, attempt, submits=True)
         with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
             placed = routed.adapter.submit_order(order, request.tender, session)
             _check_identity(placed, order.reference, routed.adapter, session)
@@ -485,19 +491,21 @@ class Service:
             calls=context.calls,
             own=own,
             placement=attempt.placement if attempt else None,
-            known=_secrets(adapter, order, tender),
+            known=[*_secrets(adapter, order, tender), *_private(order)],
         )
 
     def _order(
         self,
         routed: RoutedLocation,
         request: OrderRequest,
-        submission: SubmissionRequest | None = None,
         attempt: Attempt | None = None,
+        *,
+        submits: bool = False,
     ) -> Order:
-        """The order as the adapter receives it.
+        """The order as the adapter receives it; ``submits``: for a submission, not for a validation.
 
-        :raises Failure: ``fulfillment_not_supported``, ``ready_time_in_past``, ``ready_time_unavailable``.
+        :raises Failure: ``fulfillment_not_supported``, ``delivery_address_incomplete``, ``ready_time_in_past``,
+            ``ready_time_unavailable``.
         """
         account, location, now = routed.adapter.account.name, routed.location, self._clock()
         order = Order(
@@ -511,9 +519,9 @@ class Service:
             special_instructions=request.special_instructions,
             tip=request.tip if location.accepts_tips(request.fulfillment_type) else 0,
             merchant_funded_discount=request.merchant_funded_discount,
-            delivery_address=submission.delivery_address if submission else None,
+            delivery_address=request.delivery_address,
             customer_account=self._keeper.open_customer_account(account, request.metadata, request.user),
-            cart=self._keeper.open_cart(account, routed.id, request.metadata, request.user) if submission else {},
+            cart=self._keeper.open_cart(account, routed.id, request.metadata, request.user) if submits else {},
             reference=attempt.reference if attempt else None,
         )
         if attempt is not None and attempt.is_new:
@@ -523,6 +531,8 @@ class Service:
         if order.fulfillment_type not in routed.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location does not offer {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
+        if order.fulfillment_type == "delivery":
+            check_address(order.delivery_address, missing_is_fine=not submits)
         if (desired := order.desired_ready_time) is None:
             return order
         path = "$.desired_ready_time"
@@ -561,6 +571,8 @@ class Service:
             **self._keeper.seal_customer_account(account, quote.customer_account, order.user),
             **self._keeper.seal_cart(account, routed.id, quote.cart, order.user),
         }
+        if quote.address_decides:
+            metadata["order_address_decides"] = sorted(quote.address_decides)
         if quote.fees:
             metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
         return ValidatedOrder(
@@ -628,6 +640,13 @@ def _check_identity(told: Placed | OrderStatus, reference: str | None, adapter: 
         words += f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
     log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
     raise broken_protocol(words)
+
+
+def _private(order: Order | None) -> Iterator[Secret]:
+    """The parts of a delivery address, which a provider may repeat in its words (DELIVERY-4)."""
+    if order is not None and order.delivery_address is not None:
+        # A shorter one, such as the number of a floor, says nothing, and occurs in amounts.
+        yield from (Secret(part) for part in order.delivery_address.private if len(part) >= SHORTEST_PRIVATE)
 
 
 def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:

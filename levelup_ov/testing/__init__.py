@@ -25,6 +25,7 @@ pytest.register_assert_rewrite(
             "harness",
             "shape",
             "translation",
+            "deliveries",
             "outcomes",
             "placing",
             "identity",

@@ -13,7 +13,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -147,7 +147,11 @@ class Transport:
     ``in_process``: WSGI applications by host name, answered without a socket.
     ``proxy``: address of a proxy for all provider traffic, if any.
     ``store``: where menus and catalogs are cached; this process's memory by default.
+    ``breaks``: whether calls to an account whose provider fails are paused; not for callers that do so themselves.
     """
+
+    watch: Callable[[Session, Call, str, bytes, Reply | None], None] | None = None
+    """Gets every call with its URL, the body that was sent and the reply; set by the workbench, in development mode."""
 
     def __init__(
         self,
@@ -156,7 +160,9 @@ class Transport:
         in_process: Mapping[str, WSGIApplication] | None = None,
         proxy: str | None = None,
         store: CacheStore | None = None,
+        breaks: bool = True,
     ) -> None:
+        self._breaks = breaks
         self._pool_size = pool_size
         self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
@@ -177,6 +183,8 @@ class Transport:
 
     def breaker(self, account: str, host: str) -> Breaker:
         """The circuit breaker of the account's calls to ``host``."""
+        if not self._breaks:
+            return Breaker()
         if (breaker := self._breakers.get((account, host))) is None:
             with self._lock:
                 breaker = self._breakers.setdefault((account, host), Breaker())
@@ -218,7 +226,7 @@ class Session:
         calls: list[Call] | None = None,
         own: bool = False,
         placement: Placement | None = None,
-        known: Iterable[Secret] = (),
+        known: Sequence[Secret] = (),
     ) -> None:
         self._transport = transport
         self._account = account
@@ -244,7 +252,7 @@ class Session:
     def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
         self.close()
         if isinstance(failure, Failure):
-            secrets = [*self._known, *self.secrets]
+            secrets = self.all_secrets()
             while failure is not None:
                 # Also the exceptions that caused it: a traceback shows the whole chain.
                 if isinstance(failure, Failure):
@@ -252,6 +260,10 @@ class Session:
                     # A path that is not a path in an order comes from the provider.
                     failure.path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
                 failure = failure.__context__
+
+    def all_secrets(self) -> list[Secret]:
+        """Everything that no text of this session may show."""
+        return [*self._known, *self.secrets]
 
     def close(self) -> None:
         """Close the session's own connections."""
@@ -493,6 +505,7 @@ class Session:
         remaining = self.deadline.remaining()
         url = urlsplit(request.url or "")
         status: int | None = None
+        reply: Reply | None = None
         failure: Failure | None = None
         token = current_exchange.set(exchange)
         try:
@@ -505,7 +518,8 @@ class Session:
                 proxies=self._transport.proxies,
             )
             status = response.status_code
-            return Reply(status, response.headers, _read(response))
+            reply = Reply(status, response.headers, _read(response))
+            return reply
         except Failure as error:
             failure = error
             raise
@@ -515,16 +529,17 @@ class Session:
             raise failure from None
         finally:
             current_exchange.reset(token)
-            self.calls.append(
-                Call(
-                    request.method or "",
-                    url.path,
-                    status,
-                    round((net.now() - started) * 1000),
-                    failure.code if failure else None,
-                    exchange.connected,
-                )
+            call = Call(
+                request.method or "",
+                url.path,
+                status,
+                round((net.now() - started) * 1000),
+                failure.code if failure else None,
+                exchange.connected,
             )
+            self.calls.append(call)
+            if self._transport.watch is not None:
+                self._transport.watch(self, call, request.url or "", _bytes(request), reply)
 
 
 def _bytes(request: PreparedRequest) -> bytes:

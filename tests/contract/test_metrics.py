@@ -160,7 +160,7 @@ class TwoWorkers(Gateway):
     """The service with two workers."""
 
     def scrape(self) -> Samples:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", "/metrics", headers={"Authorization": "token dev-key"})
         found = samples(connection.getresponse().read().decode())
         connection.close()
@@ -224,6 +224,7 @@ SERIES = {
     "ProviderBusy": 'levelup_ov_requests_total{account="a",outcome="provider_busy"} 0+9x60',
     "ProviderNotUnderstood": 'levelup_ov_requests_total{account="a",outcome="menu_invalid"} 0+9x60',
     "LocationUnread": 'levelup_ov_location_unread{account="a",location="a.1",code="c"} 1',
+    "EventsWaiting": 'levelup_ov_outbox_oldest_seconds{receiver="channel",state="waiting"} 900',
     "DeadlineNear": 'levelup_ov_request_seconds_bucket{operation="o",le="14"} 0+9x60',
     "ThreadsBusy": "levelup_ov_threads_busy 64",
     "LedgerConnectionsUsed": "levelup_ov_ledger_connections 8",

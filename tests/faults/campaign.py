@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from levelup_ov.ledger.ledger import Submission, open_ledger
+from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ledger.records import Submission
 from tests.faults import engine
 from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Story, plan, tell
 from tests.faults.network import Done

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger.ledger import AlreadyPlaced, Claimed, InProgress, Ledger, Reused, Unknown
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Reused, Unknown
 from tests.ledger.things import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
 
 OLD, NEW = b"old key", b"new key"

@@ -16,8 +16,9 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import ReferenceFenced, Refused, Unanswered
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
-from levelup_ov.ledger.ledger import Ledger, Submission, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.observer import Observer
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.submissions import (
     CONFIRMED_AFTER,
     MOST_FENCED,

@@ -13,8 +13,9 @@ from unittest import mock
 from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger import identity, ledger
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger import generations, identity
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering import metadata, service, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
@@ -316,7 +317,7 @@ def absence_is_kept() -> AbstractContextManager[object]:
 
 def one_generation() -> AbstractContextManager[object]:
     """After a fence or a refusal the reference stays the same."""
-    return patch(ledger, "_is_over", lambda *_: False)
+    return patch(generations, "_is_over", lambda *_: False)
 
 
 def lost_rows_stay_lost() -> AbstractContextManager[object]:

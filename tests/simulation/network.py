@@ -25,6 +25,8 @@ class Socket:
     def __init__(self, network: Network, process: Process, server: str) -> None:
         self.network = network
         self.process = process
+        self.guest: str | None = getattr(network.kernel.current, "guest", None)
+        """For whom it was opened."""
         self.server = Connection(self, server)
         self.received = bytearray()
         self.has_ended = False

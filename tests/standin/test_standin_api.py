@@ -476,7 +476,7 @@ def test_the_signature_is_the_only_one_on_the_wire(levelup: LevelUp) -> None:
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
         # A GET with a body, as some clients send it.
         connection.request("GET", "/v15/apps/1/locations", '{"a": 1}', {"Content-Type": "application/json"})
         answer = connection.getresponse()

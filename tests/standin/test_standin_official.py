@@ -522,7 +522,7 @@ def test_an_answer_on_the_wire_has_one_date(levelup: LevelUp) -> None:
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
         connection.request("GET", "/v15/locations/11")
         answer = connection.getresponse()
         assert answer.read() and len(answer.headers.get_all("Date") or []) == 1

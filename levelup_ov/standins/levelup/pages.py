@@ -268,8 +268,8 @@ def show_phone() -> Response:
 
 
 @pages.get("/favicon.ico")
-def show_icon() -> Response:
-    return pages.send_static_file("icon.svg")
+def show_icon() -> Redirect:
+    return redirect(url_for("screens.static", filename="icon.svg"))
 
 
 # For developers.

@@ -1,5 +1,7 @@
 // An app that orders ahead, as a phone's does: it knows LevelUp's API and nothing behind it.
 
+import { make, money } from "/screens/dom.js";
+
 const POLL = 700; // milliseconds between two looks at an order
 const TIPS = [0, 10, 15, 20]; // percent of the food
 
@@ -18,16 +20,6 @@ let choice = { tip: 15, at: "" };
 let turn = 0; // of the screen that is shown; what comes late for another one is dropped
 
 // Small tools.
-
-function make(tag, members = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), members);
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-function money(cents) {
-  return `$${Math.floor(cents / 100).toLocaleString("en-US")}.${String(cents % 100).padStart(2, "0")}`;
-}
 
 // Times are those of the restaurant's clock.
 function when(instant) {
