@@ -68,7 +68,7 @@ class DeliveryTerms:
         return terms
 
     def check(self, order: Order) -> None:
-        """:raises Failure: the address or the guest lacks something, or it is outside of the area."""
+        """:raises Refused: the address or the guest lacks something, or it is outside of the area."""
         check_address(order.delivery_address, ("locality", "postal_code"))
         if not (order.user.phone or "").strip():
             raise Refused("customer_refused", "a delivery needs a telephone number", path="$.user.phone")

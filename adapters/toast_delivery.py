@@ -65,7 +65,7 @@ def delivers(restaurant: JSONObject) -> bool:
 def delivery_info(order: Order, area: PostalArea) -> dict[str, Any]:
     """The address in Toast's members.
 
-    :raises Failure: it is missing, lacks something, or is outside of the area.
+    :raises Refused: it is missing, lacks something, or is outside of the area.
     """
     check_address(order.delivery_address, ("locality", "region", "postal_code"), missing_is_fine=False)
     area.check(order.delivery_address)

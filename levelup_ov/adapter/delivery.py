@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents, to_decimal
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.errors import Refused
@@ -24,17 +23,17 @@ def check_address(
 
     ``missing_is_fine``: there may be no address, as in a validation.
 
-    :raises Failure: ``delivery_address_incomplete``, with the path of the missing part.
+    :raises Refused: ``delivery_address_incomplete``, with the path of the missing part.
     """
     if address is None:
         if not missing_is_fine:
             words = "a delivery needs its address"
-            raise Failure("delivery_address_incomplete", words, path="$.delivery_address")
+            raise Refused("delivery_address_incomplete", words, path="$.delivery_address")
         return
     for part in ("street_address", *needed):
         if not (getattr(address, part) or "").strip():
             words = f"the address lacks {part}"
-            raise Failure("delivery_address_incomplete", words, path=f"$.delivery_address.{part}")
+            raise Refused("delivery_address_incomplete", words, path=f"$.delivery_address.{part}")
 
 
 class PostalArea:

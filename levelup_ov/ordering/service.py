@@ -57,6 +57,9 @@ from levelup_ov.transport.session import Call, Session, Transport
 SHORTEST_PRIVATE = 4
 """Characters from which a part of a delivery address is masked in messages."""
 
+CHECKS = 3
+"""How often a status is requested again because another one was recorded meanwhile."""
+
 log = logging.getLogger(__name__)
 
 
@@ -319,6 +322,20 @@ class Service:
             lambda claimed: self._ask_status(self._routed(order.location, context), claimed, context),
             lease=lease,
         )
+
+    def check_order(self, order: PlacedOrder, context: RequestContext) -> None:
+        """Ask the provider for the status of an order now, and record it, however recently that was done (EVT-9).
+
+        :raises Failure: why the status is not known.
+        """
+        for _ in range(CHECKS):
+            with self._bulkhead.room(order.account), limits.within(context.deadline.remaining()):
+                status = self._ask_status(self._routed(order.location, context), order, context)
+                if self.tracking.record(order, status):
+                    return
+            # Somebody else recorded one meanwhile, which may be the older one.
+            order = self.tracking.of(order.submission) or order
+        raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         adapter = routed.adapter

@@ -28,6 +28,7 @@ from requests.models import PreparedRequest
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
+from levelup_ov import tracing
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol, timed_out
@@ -412,7 +413,8 @@ class Session:
         while True:
             exchange = SendState(self.deadline, own=self._own, last_look=look)
             try:
-                reply = self._send(request, exchange)
+                with tracing.call(request.headers, method=request.method, host=host) as span:
+                    reply = self._send(request, exchange, span)
                 _check_fresh(reply, request)
                 if places_order:
                     placement.begin()
@@ -500,7 +502,7 @@ class Session:
             request.headers["Content-Length"] = str(len(_bytes(request)))
         return request
 
-    def _send(self, request: PreparedRequest, exchange: SendState) -> Reply:
+    def _send(self, request: PreparedRequest, exchange: SendState, span: Any) -> Reply:
         started = net.now()
         remaining = self.deadline.remaining()
         url = urlsplit(request.url or "")
@@ -538,6 +540,7 @@ class Session:
                 exchange.connected,
             )
             self.calls.append(call)
+            tracing.describe_call(span, status, call.failure)
             if self._transport.watch is not None:
                 self._transport.watch(self, call, request.url or "", _bytes(request), reply)
 
