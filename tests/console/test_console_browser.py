@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -66,8 +65,6 @@ def test_every_page_fits_and_can_be_used_by_everybody(at_the_console: tuple[Flas
         olive.open(f"/console{page}")
         assert violations(chrome) == [], page
         assert chrome.execute_script(FITS), page
-        name = re.sub(r"\W+.*", "", page.strip("/")) or "now"
-        olive.picture(f"console-{width}-{name}")
     chrome.set_window_size(WIDEST, 900)
     assert chrome.execute_script(FITS)
     assert [line for line in chrome.get_log("browser") if "404" not in line["message"]] == []
@@ -96,10 +93,15 @@ def test_a_keyboard_is_enough_to_reconcile(at_the_console: tuple[Flask, Person])
                 return
         raise AssertionError(f"{words} cannot be reached")
 
-    for words in ("sandbox: 1, the oldest", row.id, "Reconcile", "Ask the provider"):
+    for words, name in (("sandbox: 1, the oldest", "now"), (row.id, "found"), ("Reconcile", "unknown"),
+                        ("Ask the provider", "confirmation")):  # fmt: skip
+        olive.picture(f"console-1280-{name}")
         tab_to(words)
         with olive.next_page():
             ActionChains(olive.chrome).send_keys(Keys.ENTER).perform()
     assert "Reconciled by olive" in olive.text() and "placed, order" in olive.text()
+    olive.picture("console-1280-reconciled")
+    olive.chrome.set_window_size(390, 900)
+    olive.picture("console-390-reconciled")
     olive.press("Sign out olive")
     assert olive.chrome.find_element(By.TAG_NAME, "h1").text == "Sign in"
