@@ -421,9 +421,6 @@ class Transaction:
             )
         )  # fmt: skip
 
-    def newest_ahead(self, limit: int) -> list[Ahead]:
-        return list(self._aheads("1 ORDER BY created_at DESC LIMIT ?", limit))
-
     # Tokens, codes, requests and sessions.
 
     def add_token(self, token: StoredToken) -> None:
