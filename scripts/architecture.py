@@ -29,11 +29,12 @@ BOXES = {
     "standins": Box(3, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
     "workbench": Box(0, 2, "workbench", "pages for partners", ("workbench",)),
     "screens": Box(1, 2, "screens", "one style for all pages", ("screens",)),
+    "events": Box(2, 2, "events", "the outbox, to channel and operators", ("events",)),
 }
 ARROWS = (
     ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),
     ("http", "checkout"), ("checkout", "ledger"), ("adapters", "domain"), ("standins", "domain"),
-    ("workbench", "screens"),
+    ("workbench", "screens"), ("events", "ledger"),
 )  # fmt: skip
 """Each arrow is an import."""
 
@@ -76,8 +77,10 @@ def _arrow(source: Box, target: Box) -> str:
     if source.row == target.row:
         middle = y + _HEIGHT / 2
         begin, end = ((x + _WIDTH, middle), (to_x, middle)) if to_x > x else ((x, middle), (to_x + _WIDTH, middle))
-    else:
+    elif source.row < target.row:
         begin, end = (x + _WIDTH / 2, y + _HEIGHT), (to_x + _WIDTH / 2, to_y)
+    else:
+        begin, end = (x + _WIDTH / 2, y), (to_x + _WIDTH / 2, to_y + _HEIGHT)
     path = f"M{begin[0]:g} {begin[1]:g} L{end[0]:g} {end[1]:g}"
     return f'<path class="arrow" marker-end="url(#tip)" d="{path}"/>'
 

@@ -54,6 +54,15 @@ class _Gate:
         most = 1 if self.failures else max(LANES.values())
         return 0 if now < self.closed_until else most - self.under_way
 
+    def ended(self, failed: SendFailed | None, now: float) -> None:
+        """A delivery has ended. Those that were under way beside one that failed do not count again."""
+        self.under_way -= 1
+        if failed is None or not failed.is_down:
+            self.failures, self.closed_until = 0, 0.0
+        elif now >= self.closed_until:
+            self.failures += 1
+            self.closed_until = now + max(_backoff(self.failures, LONGEST_CLOSED), failed.wait)
+
 
 class Deliverer:
     """Delivers for one process. ``now`` measures pauses, in seconds."""
@@ -108,6 +117,8 @@ class Deliverer:
                 # It is logged where it is noticed.
                 began = 0
             except Exception as error:
+                if self._stopped.is_set():
+                    return
                 log.error("events_not_delivered", exc_info=error)
                 began = 0
             self._stopped.wait(PAUSE) if began else self._wake.wait(POLL)
@@ -149,13 +160,8 @@ class Deliverer:
             log.error("event_not_delivered", extra={"event": delivery.id}, exc_info=error)
         finally:
             with self._lock:
-                gate.under_way -= 1
+                gate.ended(failed, self._now())
                 self._lanes[receiver.group] += 1
-                is_down = failed is not None and failed.is_down
-                gate.failures = gate.failures + 1 if is_down else 0
-                if failed is not None and is_down:
-                    pause = max(_backoff(gate.failures, LONGEST_CLOSED), failed.wait)
-                    gate.closed_until = self._now() + pause
             self._wake.set()
 
     def _record(self, delivery: Delivery, failed: SendFailed | None) -> None:
