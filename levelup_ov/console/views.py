@@ -98,6 +98,8 @@ def _add_overview(pages: Blueprint, console: Console) -> None:
         backlog: Any = None
         if ledger.error is not None:
             found.append(needs.Need("ledger", ledger.told))
+        else:
+            found += needs.of_outbox(ledger.value[1])
         try:
             backlog = browser.backlog()
             findings, _ = browser.page(Search(findings=True, since=now - needs.FINDINGS), MOST_NAMED)

@@ -13,10 +13,12 @@ import pytest
 from flask import Flask
 from markupsafe import escape
 
+from levelup_ov.blueprints.status import Result
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.console.needs import ADVICE
 from levelup_ov.console.numbers import quantile
 from levelup_ov.ledger.browsing import ReadingDatabase
+from levelup_ov.ledger.deliveries import Waiting
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.metrics import METRICS
@@ -119,6 +121,23 @@ def test_a_reconciliation_that_does_not_run_is_noticed(
     later = time.time_ns() + 7 * 60 * 10**9
     monkeypatch.setattr("levelup_ov.ledger.ledger.time.time_ns", lambda: later)
     assert "1 that were not placed are due" in olive.open().text
+
+
+def test_events_that_are_not_delivered_are_named(
+    console: Flask, olive: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, soon = timedelta(minutes=11), timedelta(minutes=1)
+    outbox = [
+        Waiting("channel", "waiting", 3, late),
+        Waiting("shop", "waiting", 4, soon),
+        Waiting("bell", "parked", 5, soon),
+    ]
+    monkeypatch.setattr(
+        "levelup_ov.blueprints.status.SharedCheck.result", lambda _: Result(None, "ok", 0.1, ((), outbox))
+    )
+    page = olive.open().text
+    assert ADVICE["outbox"].title in page and "channel: 3 waiting, the oldest for 11 min" in page
+    assert "bell: 5 parked" in page and "shop: 4" not in page
 
 
 def test_guide_links_lead_to_paragraphs_that_exist() -> None:
