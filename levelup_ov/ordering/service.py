@@ -51,6 +51,7 @@ from levelup_ov.ordering.tracking import (
     shown,
 )
 from levelup_ov.redaction import clean, mask_id, scrub
+from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
 
@@ -69,6 +70,7 @@ class RequestContext:
 
     ``expected_charge``: the cents that the provider was asked to charge for a newly placed order, if known.
     ``reserve``: the seconds of the deadline that calls to the provider leave for the ledger.
+    ``ahead``: connections that were opened ahead for placing the order.
     """
 
     deadline: Deadline
@@ -80,6 +82,7 @@ class RequestContext:
     expected_charge: int | None = None
     calls: list[Call] = field(default_factory=list)
     reserve: float = 0.0
+    ahead: OwnConnections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,11 @@ class Service:
             )
         context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
+
+    def open_ahead(self, location_id: str, own: OwnConnections, deadline: Deadline) -> None:
+        """Open one of ``own`` to a location's provider in the background; see ``RequestContext.ahead``."""
+        adapter = self._directory.account_of(location_id)
+        self.transport.open_ahead(adapter.account.name, adapter.base_url, own, deadline)
 
     def order_status(
         self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
@@ -507,6 +515,7 @@ class Service:
             deadline=context.deadline.before(context.reserve),
             calls=context.calls,
             own=own,
+            ahead=context.ahead if attempt else None,
             placement=attempt.placement if attempt else None,
             known=[*_secrets(adapter, order, tender), *_private(order)],
         )
