@@ -60,6 +60,8 @@ METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
 
+_OF_CONSOLE = (CONSOLE, "/screens")
+"""Where pages and their style are."""
 _CHUNK = 32 * 1024
 """Bytes of a body that are read at once."""
 _JSON = "application/json"
@@ -89,7 +91,7 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     pools = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
 
     def pool_of_path(path: str) -> str:
-        return pools.get(path) or ("console" if unquote(path).startswith(CONSOLE) else "")
+        return pools.get(path) or ("console" if unquote(path).startswith(_OF_CONSOLE) else "")
 
     def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
         given = next((value for name, value in headers if name == "AUTHORIZATION"), "")

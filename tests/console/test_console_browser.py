@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,9 +14,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from werkzeug.serving import make_server
 
+from levelup_ov.checkout.store import CheckoutStore
 from tests.channel import Channel
+from tests.checkout.site import VARIABLES as CHECKOUT
 from tests.console.conftest import KEYS, VARIABLES
-from tests.console.test_console_pages import HOSTILE, ledger_of, lost
+from tests.console.test_console_pages import HOSTILE, ledger_of, lost, order_of_checkout
 from tests.ledger.things import begin, claim, claimed
 from tests.servers.axe import violations
 from tests.standin.person import Person
@@ -28,7 +31,7 @@ FITS = "return document.documentElement.scrollWidth <= innerWidth"
 @pytest.fixture
 def at_the_console(make_app: Callable[..., Flask], chrome: Chrome) -> Iterator[tuple[Flask, Person]]:
     """The service with its console, and a person at a browser who has not signed in."""
-    app = make_app(**VARIABLES)
+    app = make_app(**VARIABLES, **CHECKOUT)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -56,11 +59,16 @@ def test_every_page_fits_and_can_be_used_by_everybody(at_the_console: tuple[Flas
         id = claimed(claim(ledger, text.encode(), idempotency_key=f"k{number}"))
         begin(ledger, id)
         ledger.place(id, answer="{}", order_id=text, provider_order_id=text)
+    case = json.dumps({"kind": "refund_impossible", "message": HOSTILE[0]})
+    order = order_of_checkout(1, state="stuck", operator_case=case, refunded_at=1_790_000_100_000)
+    CheckoutStore(ledger.database).add_order(order)
+    placed = next(row.id for row in ledger.find() if row.account == "sandbox")
     olive.open("/console/login")
     assert violations(chrome) == []
     sign_in(olive)
     pages = ("", "/submissions", "/submissions?state=sending", f"/submissions/{unknown}", "/accounts",
-             f"/submissions/{id}", f"/submissions/{unknown}/reconcile", "/submissions/none")  # fmt: skip
+             f"/submissions/{id}", f"/submissions/{unknown}/reconcile", "/submissions/none", "/checkout",
+             f"/checkout/{order.id}", f"/submissions/{placed}")  # fmt: skip
     for page in pages:
         olive.open(f"/console{page}")
         assert violations(chrome) == [], page

@@ -119,13 +119,15 @@ def test_what_is_not_accepted_is_sent_again_under_its_id(
 
 @pytest.mark.rule("EVT-5", "EVT-6")
 def test_a_short_failure_makes_a_short_pause(app_of: Flask, patient: Deliverer, clock: Clock, inbox: Inbox) -> None:
-    inbox.answers = [503] * LANES["channel"]
+    inbox.answers = [503] * 20
     tell(app_of, *map(str, range(20)))
     patient.drain(5)
-    assert len(inbox.requests) == LANES["channel"]
+    failed = len(inbox.requests)
+    assert 1 <= failed <= LANES["channel"], "those that were under way"
+    inbox.answers = []
     clock.now += timedelta(seconds=3)
     patient.drain(5)
-    assert patient.counts == {"waiting": LANES["channel"], "accepted": 20}
+    assert patient.counts == {"waiting": failed, "accepted": 20}
 
 
 @pytest.mark.rule("EVT-5")

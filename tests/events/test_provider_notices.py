@@ -182,7 +182,7 @@ def test_orders_of_others_are_none_of_ours(app: Flask, square: Square, order: st
 
 
 @pytest.mark.rule("EVT-9")
-def test_the_order_of_another_account_of_the_subscription_is_found(app: Flask, square: Square, inbox: Inbox) -> None:
+def test_the_order_of_another_account_is_found(app: Flask, square: Square, inbox: Inbox) -> None:
     Channel(app).submit("other.LBOSTON", **ORDER)
     (order,) = square.orders
     assert send(app, message(order)).status == 200

@@ -56,6 +56,10 @@ class Receiver(ThreadingHTTPServer):
         self.is_calm = False
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown()
+        self.server_close()
+
     @property
     def variables(self) -> dict[str, str]:
         url = f"http://127.0.0.1:{self.server_address[1]}/events"
@@ -130,10 +134,10 @@ def books(
     command(settings, app, "orders", "watch", "--every", "0", "--calls", "100000", "--seconds", "100")
     until = time.monotonic() + DELIVERING
     with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
-        deliveries = Deliveries(ledger)
-        while deliveries.backlog() and time.monotonic() < until:
+        outbox = Deliveries(ledger)
+        while outbox.backlog() and time.monotonic() < until:
             command(settings, app, "events", "send", "--seconds", "20")
-        recorded = deliveries.find(limit=10_000_000)[::-1]
+        recorded = outbox.find(limit=10_000_000)[::-1]
         with ledger.database.connection() as connection:
             query = text(
                 "SELECT s.submission, s.stage, s.word, p.account, p.location, p.order_id FROM order_statuses s "
@@ -141,7 +145,7 @@ def books(
             )
             statuses = connection.execute(query).all()
             states = dict(connection.execute(text("SELECT id, state FROM submissions")).tuples().all())
-    problems = [*_deliveries(recorded, receiver.arrivals), *_changes(recorded, statuses, states)]
+    problems = [*deliveries(recorded, receiver.arrivals), *changes(recorded, statuses, states)]
     canceled = {(row.location, json.loads(row.order_id)) for row in statuses if row.stage == "cancelled"}
     for story in stories:
         if story.canceled and (f"{story.plan.account}.{story.plan.place}", story.placed[-1].order_id) not in canceled:
@@ -153,7 +157,7 @@ def books(
     return problems, dict(numbers)
 
 
-def _deliveries(recorded: Sequence[Delivery], arrivals: Sequence[Arrival]) -> Iterator[str]:
+def deliveries(recorded: Sequence[Delivery], arrivals: Sequence[Arrival]) -> Iterator[str]:
     """Each event arrives under its id, those of an order in their order."""
     first = {arrival.id: place for place, arrival in reversed([*enumerate(arrivals)])}
     bodies = defaultdict(set)
@@ -171,13 +175,14 @@ def _deliveries(recorded: Sequence[Delivery], arrivals: Sequence[Arrival]) -> It
             yield f"the event {id} said {len(different)} things"
     of_subject = defaultdict(list)
     for event in recorded:
-        of_subject[event.subject].append(first.get(event.id, -1))
+        if event.id in first:
+            of_subject[event.subject].append(first[event.id])
     for subject, places in of_subject.items():
         if places != sorted(places):
             yield f"the events of {subject} arrived out of order"
 
 
-def _changes(recorded: Sequence[Delivery], statuses: Sequence[Any], states: Mapping[str, str]) -> Iterator[str]:
+def changes(recorded: Sequence[Delivery], statuses: Sequence[Any], states: Mapping[str, str]) -> Iterator[str]:
     """Each change has one event: they form a chain, up to the last known status."""
     chains: defaultdict[str, list[Any]] = defaultdict(list)
     outcomes = {}
