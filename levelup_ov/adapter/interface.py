@@ -16,6 +16,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.status import OrderStatus, Stage
+from levelup_ov.domain.stock import Stock
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
@@ -57,6 +58,8 @@ class Adapter(ABC):
     A word that is not in it is passed on as it is and never guessed (STAT-2)."""
     cancels: ClassVar[bool] = False
     """Whether :meth:`cancel_order` is implemented; it needs :attr:`order_status`, which proves the result (STAT-6)."""
+    tells_stock: ClassVar[bool] = False
+    """Whether :meth:`show_stock` is implemented (MENU-8)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The keys that an account's ``settings`` table may have; any other key is reported at startup."""
 
@@ -127,6 +130,13 @@ class Adapter(ABC):
         :raises Refused: the provider does not cancel the order.
         """
         raise LookupError(f"{type(self).__name__} cannot cancel orders")
+
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        """What is sold out now, whatever a cached menu says; called only where :attr:`tells_stock`.
+
+        One call where the provider can, within about two seconds. It may name what the menu does not have.
+        """
+        raise LookupError(f"{type(self).__name__} tells no stock")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:
