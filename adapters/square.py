@@ -132,6 +132,7 @@ class SquareAdapter(Adapter):
     }
     cancels = True
     tells_stock = True
+    versions_menus = True
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
         "environment": Setting("production or sandbox", default="production"),
@@ -169,6 +170,12 @@ class SquareAdapter(Adapter):
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         return Catalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
+
+    def show_menu_version(self, location: Location, session: Session) -> str:
+        """``latest_time`` of a search for the newest changes: when the catalog was updated last."""
+        since = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {"object_types": ["ITEM"], "begin_time": since, "limit": 1}
+        return session.post("/v2/catalog/search", body, repeatable=True).object().text("latest_time")
 
     def show_stock(self, location: Location, session: Session) -> Stock:
         """What the seller, or Square's inventory at zero, marked as sold out: in the catalog, and changed since."""

@@ -115,6 +115,7 @@ class ToastAdapter(Adapter):
     order_status = ORDER_STATUS
     cancels = True
     tells_stock = True
+    versions_menus = True
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
         "client_id": Setting("the client's id", required=True),
@@ -159,6 +160,13 @@ class ToastAdapter(Adapter):
         path = f"/menus/{version}/menus"
         menus = self._call(session, "GET", path, guid, cache_for=MENU_TTL, check=read).object()
         return read(menus, takes_notes(self._restaurant(guid, session)))
+
+    def show_menu_version(self, location: Location, session: Session) -> str:
+        path = f"/menus/{self.account.setting('menus_version') or 'v3'}/metadata"
+        metadata = self._call(session, "GET", path, location.provider_id).object()
+        if metadata.text("restaurantGuid", location.provider_id) != location.provider_id:
+            raise broken_protocol(f"the provider's answer to GET {path} is about another restaurant: $.restaurantGuid")
+        return metadata.text("lastUpdated")
 
     def show_stock(self, location: Location, session: Session) -> Stock:
         """Toast's stock API, and whether the restaurant takes online orders; modifiers are items there, too."""

@@ -60,6 +60,8 @@ class Adapter(ABC):
     """Whether :meth:`cancel_order` is implemented; it needs :attr:`order_status`, which proves the result (STAT-6)."""
     tells_stock: ClassVar[bool] = False
     """Whether :meth:`show_stock` is implemented (MENU-8)."""
+    versions_menus: ClassVar[bool] = False
+    """Whether :meth:`show_menu_version` is implemented (MENU-9)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The keys that an account's ``settings`` table may have; any other key is reported at startup."""
 
@@ -132,11 +134,12 @@ class Adapter(ABC):
         raise LookupError(f"{type(self).__name__} cannot cancel orders")
 
     def show_stock(self, location: Location, session: Session) -> Stock:
-        """What is sold out now, whatever a cached menu says; called only where :attr:`tells_stock`.
-
-        One call where the provider can, within about two seconds. It may name what the menu does not have.
-        """
+        """What is sold out now, whatever a cached menu says; called only where :attr:`tells_stock`, for 2 seconds."""
         raise LookupError(f"{type(self).__name__} tells no stock")
+
+    def show_menu_version(self, location: Location, session: Session) -> str:
+        """What changes whenever the menu does, such as a time; one call, only where :attr:`versions_menus`."""
+        raise LookupError(f"{type(self).__name__} has no versions of menus")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:

@@ -20,6 +20,7 @@ from levelup_ov.adapter.delivery import check_address
 from levelup_ov.config import Settings
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain import money, ready_time
+from levelup_ov.domain.event import Event
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Merchant
 from levelup_ov.domain.order import Order, User
@@ -35,10 +36,12 @@ from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.menu_watches import MenuWatches
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
+from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.stock import PATIENCE, KnownStock, check_stock
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
@@ -133,6 +136,7 @@ class Service:
         )
         self.tracking = OrderTracking(ledger)
         self.stock = KnownStock(settings.stock_ttl)
+        self.menu_watches = MenuWatches(ledger)
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
@@ -203,6 +207,34 @@ class Service:
                 return adapter.show_stock(routed.location, session.within(PATIENCE, part))
 
         return self.stock.now(routed.id, read)
+
+    def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
+        """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
+
+        A menu is read only if its version or the stock is another one, where the provider has versions.
+
+        :raises Failure: the menu or the stock is not known.
+        """
+        adapter = self._account_of(location_id, context)
+        routed = self._routed(location_id, context, adapter)
+        look = self.menu_watches.claim(adapter.account.name, routed.id, every)
+        if look is None:
+            return None
+        before, location = look.before, routed.location
+        with self._session(adapter, context) as session, reading():
+            version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
+            stock = adapter.show_stock(location, session) if adapter.tells_stock else Stock()
+            is_known = before is not None and version is not None and version == before.version
+            if before is not None and is_known and stock_digest(stock) == before.stock:
+                return []
+            # A cached menu may be older than the version.
+            seen = seen_menu(version, orderable(adapter.show_menu(location, session.fresh())), stock)
+        events = list(changes(adapter.account.name, routed.id, before, seen))
+        if seen != before and not self.menu_watches.record(look, seen, events):
+            return []
+        for event in events:
+            log.info("menu_changed", extra={"location": routed.id, "event": event.kind, **event.data})
+        return events
 
     def validate_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""

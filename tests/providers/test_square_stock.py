@@ -40,6 +40,16 @@ def test_what_sells_out_after_the_catalog_was_read_is_known() -> None:
     assert bench.square.calls == [SEARCH] * 3 and bench.square.violations == []
 
 
+@pytest.mark.rule("MENU-9")
+def test_the_version_of_a_catalog_is_when_it_was_updated() -> None:
+    bench = Bench()
+    location = bench.locations[BOSTON]
+    first = bench.adapter.show_menu_version(location, bench.new_session())
+    bench.square.latest_time = "2026-11-22T18:00:00Z"
+    assert bench.adapter.show_menu_version(location, bench.new_session()) != first
+    assert bench.square.calls == [SEARCH] * 2 and bench.square.violations == []
+
+
 @pytest.mark.parametrize("answer", [{"objects": [{"type": "ITEM"}]}, {"objects": "none"}, [], {"errors": []}])
 def test_a_stock_that_cannot_be_understood_is_none(answer: Any) -> None:
     bench = Bench()

@@ -30,6 +30,19 @@ def test_items_and_modifiers_that_are_out_of_stock_are_known(toast: ToastServer)
     assert bench.adapter.show_stock(location, bench.new_session()).paused
 
 
+@pytest.mark.rule("MENU-9")
+def test_the_version_of_a_menu_is_its_last_update(toast: ToastServer) -> None:
+    bench = Bench(toast)
+    location = bench.adapter.list_locations(bench.new_session())[0]
+    first = bench.adapter.show_menu_version(location, bench.new_session())
+    toast.menus["lastUpdated"] = "2026-11-20T18:00:00.000+0000"
+    assert bench.adapter.show_menu_version(location, bench.new_session()) == toast.menus["lastUpdated"] != first
+    assert toast.calls["GET /menus/v3/metadata"] == 2
+    toast.overrides["/menus/v3/metadata"] = {"restaurantGuid": "another", "lastUpdated": "2026"}
+    with pytest.raises(Unanswered, match="another restaurant"):
+        bench.adapter.show_menu_version(location, bench.new_session())
+
+
 @pytest.mark.parametrize("answer", [{"guid": "soda"}, [{"status": "OUT_OF_STOCK"}], [{"guid": "soda"}], ["soda"]])
 def test_a_stock_that_cannot_be_understood_is_none(toast: ToastServer, answer: Any) -> None:
     bench = Bench(toast)

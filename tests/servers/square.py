@@ -183,6 +183,7 @@ class Square:
     catalog: list[dict[str, Any]] = field(default_factory=catalog)
     changed: list[dict[str, Any]] = field(default_factory=list)
     """What a search for changes of the catalog finds."""
+    latest_time: str = "2026-11-22T17:00:00Z"
     page: int = 6
     tax: int = 700
     """Basis points of the sales tax."""
@@ -274,7 +275,7 @@ class Square:
                 return ({"objects": page} if page else {}) | more
             case "/v2/catalog/search":
                 found = [each for each in self.changed if each["type"] in body["object_types"]]
-                return {"latest_time": "2026-11-22T17:00:00Z"} | ({"objects": found} if found else {})
+                return {"latest_time": self.latest_time} | ({"objects": found} if found else {})
             case "/v2/orders/calculate":
                 return {"order": self._price(body["order"])}
             case "/v2/orders":

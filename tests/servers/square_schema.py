@@ -60,7 +60,12 @@ OWN_REQUESTS: Mapping[tuple[str, str], Any] = {
             "fulfillments": [{"uid": str, "state": str}],
         },
     },
-    ("POST", "/v2/catalog/search"): {"object_types": [str], "begin_time": str, "cursor": str},
+    ("POST", "/v2/catalog/search"): {
+        "object_types": [str],
+        "begin_time": str,
+        "cursor": str,
+        "limit": int,
+    },
     ("POST", "/v2/orders/{order_id}/pay"): {"idempotency_key": str, "order_version": int, "payment_ids": [str]},
     ("POST", "/v2/payments"): {
         "idempotency_key": str,
