@@ -29,7 +29,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "outbox", "records", "generations", "ledger", "statuses", "deliveries", "actions", "browsing", "backup",
+        "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "deliveries", "actions", "browsing", "backup",
         "migrations",
     ),
 }  # fmt: skip
