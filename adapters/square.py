@@ -33,6 +33,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_delivery import CHARGE, FORMS, SETTINGS, DeliveryTerms, address_of, check_destination, details_of
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
+from adapters.square_notices import NOTICE_SETTINGS, read_notice, takes_notices
 from levelup_ov.adapter import (
     Account,
     Adapter,
@@ -42,6 +43,7 @@ from levelup_ov.adapter import (
     JSONObject,
     Location,
     Menu,
+    Notice,
     Order,
     OrderStatus,
     Placed,
@@ -140,6 +142,7 @@ class SquareAdapter(Adapter):
         "prep_minutes": Setting("minutes that an order takes; without it no ready time is known (TIME-7)"),
         "base_url": Setting("address to use in place of the environment's own", url=True),
         **SETTINGS,
+        **NOTICE_SETTINGS,
     }
 
     def __init__(self, account: Account) -> None:
@@ -160,6 +163,13 @@ class SquareAdapter(Adapter):
 
     def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.account.setting('access_token')}", "Square-Version": API_VERSION}
+
+    @property
+    def takes_notices(self) -> bool:
+        return takes_notices(self.account)
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
+        return read_notice(self.account, headers, body)
 
     def list_locations(self, session: Session) -> Sequence[Location]:
         rows = session.get("/v2/locations").object().each("locations")

@@ -34,6 +34,7 @@ from adapters.toast_delivery import (
     service_of,
 )
 from adapters.toast_menu import MenuReader
+from adapters.toast_notices import NOTICE_SETTINGS, read_notice
 from adapters.toast_orders import (
     ORDER_STATUS,
     check_price,
@@ -54,6 +55,7 @@ from levelup_ov.adapter import (
     Location,
     Login,
     Menu,
+    Notice,
     Order,
     OrderStatus,
     Placed,
@@ -128,6 +130,7 @@ class ToastAdapter(Adapter):
         "currency": Setting("ISO 4217 code of the currency that prices are in", default="USD"),
         "menus_version": Setting("v3 for ordering partners, v2 for other clients", default="v3"),
         **SETTINGS,
+        **NOTICE_SETTINGS,
     }
 
     def __init__(self, account: Account) -> None:
@@ -142,6 +145,13 @@ class ToastAdapter(Adapter):
         self._currency = account.setting("currency") or "USD"
         self._login = Login(self._log_in)
         self._unread: frozenset[str] = frozenset()
+
+    @property
+    def takes_notices(self) -> bool:
+        return bool(self.account.setting("webhook_secrets"))
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
+        return read_notice(self.account, headers, body)
 
     def list_locations(self, session: Session) -> Sequence[Location]:
         # Read those that failed last time at the end, so that they take no time from the others.

@@ -18,6 +18,7 @@ from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
+from levelup_ov.ordering.notices import ProviderNotices
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
 from levelup_ov.transport.cache import CacheStore
@@ -67,7 +68,8 @@ def create_app(
     app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})
     app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
     http.install(app, settings, metrics)
-    app.register_blueprint(orders.blueprint(service, settings))
+    notices = ProviderNotices(service, ledger, settings.accounts, clock)
+    app.register_blueprint(orders.blueprint(service, settings, notices))
     app.extensions[EVENTS] = deliveries = None
     if settings.events.is_on:
         from levelup_ov.events import deliver  # only who reports anything loads it
@@ -83,8 +85,10 @@ def create_app(
         app.register_blueprint(screens.blueprint())
     if settings.console_keys:
         from levelup_ov import console
+        from levelup_ov.ledger.browsing import ReadingDatabase
 
-        app.register_blueprint(console.blueprint(settings, service, metrics, check))
+        app.extensions["levelup_ov.console"] = reading = ReadingDatabase(settings.ledger.reveal())
+        app.register_blueprint(console.blueprint(settings, service, reading, metrics, check))
     app.extensions["levelup_ov.checkout"] = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -149,6 +150,8 @@ VARIABLES = (
     Variable("LEVELUP_OV_OPERATOR_SECRETS", "secrets that requests to these addresses are signed with"),
     Variable("LEVELUP_OV_SMTP_URL", "mail server: smtps://user:password@host:465, or smtp:// with STARTTLS"),
     Variable("LEVELUP_OV_MAIL_FROM", "e-mail address that mail comes from"),
+    Variable("LEVELUP_OV_TRACES_URL", "address of an OpenTelemetry collector, such as "
+             "http://127.0.0.1:4318/v1/traces; unset, there are no traces"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64", "threads", partial(_whole, 1, 1024)),
     Variable("WEB_CONCURRENCY", "worker processes", "2", "workers", partial(_whole, 1, 1024)),
@@ -177,6 +180,7 @@ class Settings:
     console_keys: Mapping[str, Secret]
     console_writers: tuple[str, ...]
     guide_url: str
+    traces_url: Secret | None
     secret_keys: tuple[Secret, ...]
     accounts: Mapping[str, Adapter]
     data_dir: Path
@@ -209,7 +213,7 @@ class Settings:
         yield from self.metrics_keys
         yield from self.console_keys.values()
         yield from self.secret_keys
-        for address in (self.ledger, self.redis, self.proxy):
+        for address in (self.ledger, self.redis, self.proxy, self.traces_url):
             if address is not None:
                 yield from in_address(address.reveal())
         if self.checkout is not None:
@@ -328,6 +332,7 @@ class _Loader:
             console_keys=console_keys,
             console_writers=self._console_writers(console_keys),
             guide_url=self._guide_url(),
+            traces_url=self._traces_url(),
             secret_keys=secret_keys,
             accounts=accounts,
             accounts_source=source,
@@ -450,6 +455,18 @@ class _Loader:
         if value and not is_url(value):
             self._mistake("LEVELUP_OV_GUIDE_URL", "is not an http(s) address", "write it as https://host/path")
         return value.rstrip("/")
+
+    def _traces_url(self) -> Secret | None:
+        """Hosted collectors have a key in the address now and then."""
+        if not (value := self._value("LEVELUP_OV_TRACES_URL")):
+            return None
+        if not is_url(value):
+            remedy = "write it as http://host:4318/v1/traces"
+            self._mistake("LEVELUP_OV_TRACES_URL", "is not an http(s) address", remedy)
+        if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+            needed = "install levelup_ov[opentelemetry]"
+            self._mistake("LEVELUP_OV_TRACES_URL", "needs the libraries of OpenTelemetry", needed)
+        return Secret(value)
 
     def _secret_keys(self, development: bool, data_dir: Path) -> tuple[Secret, ...]:
         name = "LEVELUP_OV_SECRET_KEYS"

@@ -55,6 +55,11 @@ KINDS: Mapping[str, Kind] = {
     "unauthorized": _request(
         401, "The API key is missing or is not a key of this service.", "Send `Authorization: token <key>`."
     ),
+    "notice_refused": _request(
+        401,
+        "A provider's webhook is not signed with the account's key, or it is too old.",
+        "Check the key and the address of the provider's subscription.",
+    ),
     "not_found": _request(404, "There is nothing at this address.", "See the endpoints in the contract."),
     "merchant_not_found": _request(404, "No account has this id.", "Read the ids from GET /merchants."),
     "location_not_found": _request(

@@ -14,7 +14,7 @@ from scripts.architecture import ARROWS, BOXES, DRAWING, drawing
 ROOT = Path(__file__).parents[1]
 
 ORDER = (
-    "domain", "errors", "sealing", "redaction", "observability", "welcome", "transport", "ledger",
+    "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
     "adapter", "registry", "mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
     "screens", "standins", "metrics", "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench",
     "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
@@ -29,8 +29,8 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "deliveries", "actions", "browsing", "backup",
-        "migrations",
+        "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "deliveries", "notices", "actions",
+        "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
@@ -53,6 +53,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "alembic": frozenset({"ledger"}),
     "redis": frozenset({"transport"}),
     "itsdangerous": frozenset({"console"}),
+    "opentelemetry": frozenset({"tracing"}),
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
     "smtplib": frozenset({"events"}),

@@ -6,6 +6,7 @@
 from levelup_ov.adapter.account import Account, Setting
 from levelup_ov.adapter.delivery import PostalArea, check_address, check_minimum
 from levelup_ov.adapter.interface import INTERFACE_VERSION, Adapter, Recovery
+from levelup_ov.adapter.notice import NotGenuine, Notice, check_signature
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import (
     WEEKDAYS,
@@ -38,13 +39,14 @@ from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.session import Reply, Session
 
 __all__ = [
-    "DELIMITER", "INTERFACE_VERSION", "MAX_DEPTH", "SLOT_WINDOW", "WEEKDAYS", "Account", "Adapter", "AddressDecides",
-    "Category", "CategoryGroup", "Cents", "Choice", "CreditCard", "DeliveryAddress", "Failure", "Fee", "Hours", "Item",
-    "JSONObject", "LevelUp", "Location", "Login", "Menu", "MenuItem", "MenuOption", "Option", "OptionGroup", "Order",
-    "OrderStatus", "Phone", "Placed", "PostalArea", "Quote", "Ready", "Recovery", "ReferenceFenced", "Refused", "Reply",
-    "Secret", "Session", "Setting", "Span", "Stage", "Stock", "Tender", "TenderKind", "Timetable", "Unanswered", "User",
-    "Weekday", "broken_protocol", "can_be_chosen", "check_address", "check_basket", "check_minimum", "cookie_of",
+    "DELIMITER", "INTERFACE_VERSION", "MAX_DEPTH", "SLOT_WINDOW", "WEEKDAYS", "Account", "Adapter",
+    "AddressDecides", "Category", "CategoryGroup", "Cents", "Choice", "CreditCard", "DeliveryAddress", "Failure",
+    "Fee", "Hours", "Item", "JSONObject", "LevelUp", "Location", "Login", "Menu", "MenuItem", "MenuOption",
+    "NotGenuine", "Notice", "Option", "OptionGroup", "Order", "OrderStatus", "Phone", "Placed", "PostalArea",
+    "Quote", "Ready", "Recovery", "ReferenceFenced", "Refused", "Reply", "Secret", "Session", "Setting", "Span",
+    "Stage", "Stock", "Tender", "TenderKind", "Timetable", "Unanswered", "User", "Weekday", "broken_protocol",
+    "can_be_chosen", "check_address", "check_basket", "check_minimum", "check_signature", "cookie_of",
     "decode_path", "encode_path", "flatten", "from_decimal", "in_minutes", "is_cents", "localize", "nest",
-    "next_opening", "opening_hours", "orderable", "percentage", "read_each", "read_phone", "reading", "soonest_slot",
-    "to_decimal", "to_wire", "unknown_hours",
+    "next_opening", "opening_hours", "orderable", "percentage", "read_each", "read_phone", "reading",
+    "soonest_slot", "to_decimal", "to_wire", "unknown_hours",
 ]  # fmt: skip

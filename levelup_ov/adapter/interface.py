@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from levelup_ov.adapter.account import Account, Setting
+from levelup_ov.adapter.between_menus import TellsBetweenMenus
+from levelup_ov.adapter.notice import Notice
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.status import OrderStatus, Stage
-from levelup_ov.domain.stock import Stock
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
@@ -29,7 +30,7 @@ Recovery = Literal["look_up", "replay"]
 again with the same reference, for a provider that promises the same order for the same idempotency key."""
 
 
-class Adapter(ABC):
+class Adapter(TellsBetweenMenus, ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
     All but :meth:`error_from` may call the provider through ``session``, and raise :class:`~levelup_ov.errors.Refused`
@@ -58,10 +59,6 @@ class Adapter(ABC):
     A word that is not in it is passed on as it is and never guessed (STAT-2)."""
     cancels: ClassVar[bool] = False
     """Whether :meth:`cancel_order` is implemented; it needs :attr:`order_status`, which proves the result (STAT-6)."""
-    tells_stock: ClassVar[bool] = False
-    """Whether :meth:`show_stock` is implemented (MENU-8)."""
-    versions_menus: ClassVar[bool] = False
-    """Whether :meth:`show_menu_version` is implemented (MENU-9)."""
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The keys that an account's ``settings`` table may have; any other key is reported at startup."""
 
@@ -74,6 +71,11 @@ class Adapter(ABC):
         """The root that the paths given to ``session`` are appended to."""
         return self.account.setting("base_url")
 
+    @property
+    def takes_notices(self) -> bool:
+        """Whether the account has what :meth:`read_notice` needs (EVT-9)."""
+        return False
+
     def headers(self) -> Mapping[str, str]:
         """What every request carries, such as an Authorization header."""
         return {}
@@ -82,8 +84,7 @@ class Adapter(ABC):
     def list_locations(self, session: Session) -> Sequence[Location]:
         """All locations of the account (LOC-1), with the provider's own ids.
 
-        Use :func:`~levelup_ov.domain.location.read_each`, so that a location that cannot be read hides no other.
-        """
+        :func:`~levelup_ov.domain.location.read_each` reads them so that a faulty one hides no other."""
 
     @abstractmethod
     def show_menu(self, location: Location, session: Session) -> Menu:
@@ -133,13 +134,12 @@ class Adapter(ABC):
         """
         raise LookupError(f"{type(self).__name__} cannot cancel orders")
 
-    def show_stock(self, location: Location, session: Session) -> Stock:
-        """What is sold out now, whatever a cached menu says; called only where :attr:`tells_stock`, for 2 seconds."""
-        raise LookupError(f"{type(self).__name__} tells no stock")
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
+        """A webhook of the provider; called only if :attr:`takes_notices`. Header names are in lower case. Pure.
 
-    def show_menu_version(self, location: Location, session: Session) -> str:
-        """What changes whenever the menu does, such as a time; one call, only where :attr:`versions_menus`."""
-        raise LookupError(f"{type(self).__name__} has no versions of menus")
+        :raises NotGenuine: the account's provider has not signed it, or it cannot be read.
+        """
+        raise LookupError(f"{type(self).__name__} takes no notices")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:

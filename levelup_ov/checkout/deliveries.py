@@ -108,7 +108,7 @@ class Deliveries:
         # The submission has the order's id instead of the request's, so that it can be found by it. It also has the
         # order's identities (SUB-3): a submission of one of them to the plain endpoint gets this same meal.
         left = max(context.deadline.remaining() - REFUND_TIME, 0)
-        inner = RequestContext(Deadline(left), order.id, calls=context.calls)
+        inner = RequestContext(Deadline(left), order.id, calls=context.calls, ahead=context.ahead)
 
         def look() -> None:
             if not self._leases.still_ours(order):

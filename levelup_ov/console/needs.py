@@ -10,12 +10,15 @@ from datetime import timedelta
 from levelup_ov.checkout.problems import case_of
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.console.numbers import totals
+from levelup_ov.ledger.deliveries import Waiting
 from levelup_ov.ledger.records import Backlog, Submission
 from levelup_ov.metrics import LastHour
 from levelup_ov.metrics.families import WATCHED
 
 LATE = timedelta(minutes=5)
 """A reconciliation every minute leaves nothing behind for so long."""
+UNDELIVERED = timedelta(minutes=10)
+"""An event that waits longer is late, as the alert ``EventsWaiting`` says."""
 FINDINGS = timedelta(days=3)
 """For how long a finding is shown here: over a weekend."""
 
@@ -93,13 +96,18 @@ ADVICE: Mapping[str, Advice] = {
         "operating.html#circuit-breaker",
     ),
     "unread": Advice("Locations cannot be read", "Look at the reason. The last good list serves for a day.", _LOGS),
+    "outbox": Advice(
+        "Events are not delivered",
+        "`levelup-ov events list` says why. When the receiver works again: `levelup-ov events replay --parked`.",
+        "events.html#undelivered-events",
+    ),
     "event": Advice("A person has to look at these events", "Find the event's lines in the log.", _LOGS),
     "checkout_event": Advice("Web checkout: look at these events", "Ask LevelUp about the charge.", _CHECKOUT),
 }
 _OUTCOMES = ("provider_credentials_refused", "menu_invalid", "provider_protocol_error", "internal_error")
-_SHOWN_AS_FINDING = (
+_SHOWN_OTHERWISE = (
     "charge_mismatch", "order_exists_but_ruled_out", "two_orders_for_one_submission", "card_may_be_charged",
-    "refund_impossible", "order_needs_settling",
+    "refund_impossible", "order_needs_settling", "events_parked",
 )  # fmt: skip
 _OF_CHECKOUT = (
     "charge_exists_but_ruled_out", "two_charges_for_one_order", "charge_of_another_order", "submitted_and_refunded",
@@ -139,6 +147,13 @@ def of_ledger(backlog: Sequence[Backlog], overdue: int, findings: Sequence[Submi
         yield Need(kind, f"{number} within {FINDINGS.days} days", "submissions", {"findings": "1"})
 
 
+def of_outbox(outbox: Sequence[Waiting]) -> Iterator[Need]:
+    """The events that were given up, and those that wait for long."""
+    for each in outbox:
+        if each.state == "parked" or each.age > UNDELIVERED:
+            yield Need("outbox", f"{each.receiver}: {each.count} {each.state}, the oldest for {in_words(each.age)}")
+
+
 def of_checkout(cases: Sequence[StoredOrder]) -> Iterator[Need]:
     """The cases of web checkout."""
     for order in cases:
@@ -155,7 +170,7 @@ def of_metrics(hour: LastHour) -> Iterator[Need]:
     for (outcome, account), number in totals("levelup_ov_requests_total", 1, hour.counts, _OUTCOMES).items():
         yield Need(outcome, f"{account or 'no account'}: {number} requests within the hour", "accounts")
     for event, number in totals("levelup_ov_events_total", 1, hour.counts, WATCHED).items():
-        if event[0] not in _SHOWN_AS_FINDING:
+        if event[0] not in _SHOWN_OTHERWISE:
             kind = "checkout_event" if event[0] in _OF_CHECKOUT else "event"
             yield Need(kind, f"{event[0]}: {number} within the hour")
 

@@ -65,6 +65,8 @@ LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1),
 """How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
+SLOW = timedelta(seconds=2)
+"""An equal order under another identity waits for one that has been sending for longer."""
 REFERENCES = "references"
 """The name of the key that references are made with."""
 ABSENT = "absent"
@@ -164,6 +166,8 @@ class Ledger:
                 matches = self._matches(cursor, kinds)
                 held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
                 if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
+                    if doubtful.state == "sending" and not self._may_be_given_up(cursor, doubtful, lease):
+                        return InProgress(doubtful)
                     held = {"": doubtful}
                 if held:
                     return self._recognised(cursor, held, kinds, content, this)
@@ -646,8 +650,10 @@ class Ledger:
         """The submission with one of these digests whose order may exist, if any.
 
         It is unknown, or has been sending for longer than its owner's ``lease``: then the owner may have reported an
-        unknown outcome to the channel without being able to record it.
+        unknown outcome to the channel without being able to record it. One that has been sending for more than
+        :data:`SLOW` comes last: its owner may have done so too, or may still be working on it.
         """
+        slow = None
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(known) & set(row.alike.split()):
                 submission = self._on_sight(cursor, submission_of(row))
@@ -655,7 +661,9 @@ class Ledger:
                     return submission
                 if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
                     return submission
-        return None
+                if submission.state == "sending" and self._unchanged_for(cursor, submission) >= SLOW:
+                    slow = submission
+        return slow
 
     def _may_be_given_up(self, cursor: Any, submission: Submission, lease: timedelta) -> bool:
         return not self._is_mine(submission) or self._unchanged_for(cursor, submission) >= lease

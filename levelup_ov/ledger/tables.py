@@ -171,6 +171,14 @@ OUTBOX = Table(
     Column("problem", Text),
 )
 """Events, each once for every receiver. ``number`` is the order of their changes; ``since``: when its retries began."""
+NOTICES = Table(
+    "notices",
+    METADATA,
+    Column("account", Text, primary_key=True),
+    Column("notice", Text, primary_key=True),
+    Column("seen_at", BigInteger, nullable=False),
+)
+"""Messages of providers that were acted on (EVT-9)."""
 
 _C = SUBMISSIONS.c
 # All take these locks in the same order, so that claims for a common identity wait for one another.

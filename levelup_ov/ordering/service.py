@@ -56,11 +56,15 @@ from levelup_ov.ordering.tracking import (
     shown,
 )
 from levelup_ov.redaction import clean, mask_id, scrub
+from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
 
 SHORTEST_PRIVATE = 4
 """Characters from which a part of a delivery address is masked in messages."""
+
+CHECKS = 3
+"""How often a status is requested again because another one was recorded meanwhile."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +75,7 @@ class RequestContext:
 
     ``expected_charge``: the cents that the provider was asked to charge for a newly placed order, if known.
     ``reserve``: the seconds of the deadline that calls to the provider leave for the ledger.
+    ``ahead``: connections that were opened ahead for placing the order.
     """
 
     deadline: Deadline
@@ -82,6 +87,7 @@ class RequestContext:
     expected_charge: int | None = None
     calls: list[Call] = field(default_factory=list)
     reserve: float = 0.0
+    ahead: OwnConnections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +303,11 @@ class Service:
         context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
 
+    def open_ahead(self, location_id: str, own: OwnConnections, deadline: Deadline) -> None:
+        """Open one of ``own`` to a location's provider in the background; see ``RequestContext.ahead``."""
+        adapter = self._directory.account_of(location_id)
+        self.transport.open_ahead(adapter.account.name, adapter.base_url, own, deadline)
+
     def order_status(
         self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
     ) -> TrackedOrder:
@@ -380,6 +391,20 @@ class Service:
             lambda claimed: self._ask_status(self._routed(order.location, context), claimed, context),
             lease=lease,
         )
+
+    def check_order(self, order: PlacedOrder, context: RequestContext) -> None:
+        """Ask the provider for the status of an order now, and record it, however recently that was done (EVT-9).
+
+        :raises Failure: why the status is not known.
+        """
+        for _ in range(CHECKS):
+            with self._bulkhead.room(order.account), limits.within(context.deadline.remaining()):
+                status = self._ask_status(self._routed(order.location, context), order, context)
+                if self.tracking.record(order, status):
+                    return
+            # Somebody else recorded one meanwhile, which may be the older one.
+            order = self.tracking.of(order.submission) or order
+        raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         adapter = routed.adapter
@@ -551,6 +576,7 @@ class Service:
             deadline=context.deadline.before(context.reserve),
             calls=context.calls,
             own=own,
+            ahead=context.ahead if attempt else None,
             placement=attempt.placement if attempt else None,
             known=[*_secrets(adapter, order, tender), *_private(order)],
         )

@@ -151,7 +151,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class _Owned:
-    """A submission that this process is sending, with the content of its row."""
+    """A submission that this process is sending or has found, with the content of its row."""
 
     ledger: Ledger
     claim: Claimed
@@ -252,7 +252,9 @@ class Submissions:
                         message = "this submission was sent before with a different order (SUB-4)"
                         raise Failure("idempotency_key_reused", message)
                     case Unknown(submission=submission):
-                        settlement = self.reconcile(submission, find_order, deadline=deadline, fence_order=fence_order)
+                        settlement = self.reconcile(
+                            submission, find_order, deadline=deadline, fence_order=fence_order, key=key
+                        )
                         if settlement is not None:
                             return settlement
 
@@ -280,11 +282,14 @@ class Submissions:
         *,
         deadline: Deadline | None = None,
         fence_order: Callable[[Submission], None] | None = None,
+        key: SubmissionKey | None = None,
     ) -> Settlement | None:
         """Reconcile an unknown submission (SUB-5, SUB-10); None: it is proven that no order exists.
 
         ``fence_order`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
         without the order for the grace period, while awake.
+
+        ``key`` is what the row is written with once more if the ledger loses it meanwhile and there is an order.
 
         ``find_order`` may raise :class:`Disproved`.
 
@@ -304,7 +309,7 @@ class Submissions:
                 settlement = self._look_twice(submission, find_order, asked_at, deadline)
             if settlement is None:
                 return self._rule_out(submission, asked_at, fenced=fence_order is not None)
-        return self._found(submission, settlement)
+        return self._found(submission, settlement, key)
 
     def settle(self, submission: Submission, placed: str | None, by: str) -> None:
         """Settle an unknown submission by a person's statement: the restaurant's number, or None if it has no order.
@@ -405,10 +410,18 @@ class Submissions:
         if wait > timedelta(0):
             raise _too_early(wait)
 
-    def _found(self, submission: Submission, settlement: Settlement) -> Settlement:
+    def _found(self, submission: Submission, settlement: Settlement, key: SubmissionKey | None) -> Settlement:
         facts = _facts(submission)
-        try:
+
+        def record() -> None:
             self._record(submission.id, settlement)
+
+        try:
+            if key is None:
+                record()
+            else:
+                claim = Claimed(submission.id, submission.reference, submission.received_at)
+                _Owned(self.ledger, claim, key, submission.received_at, self._lease).settle(record)
         except Superseded as superseded:
             if _is_placed(superseded.submission):
                 return _replay(superseded.submission)

@@ -28,6 +28,7 @@ from requests.models import PreparedRequest
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
+from levelup_ov import tracing
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol, timed_out
@@ -181,6 +182,16 @@ class Transport:
                 pool = self._pools.setdefault(account, DeadlineAdapter(self._tls, self._pool_size))
         return pool
 
+    def open_ahead(self, account: str, base_url: str, own: OwnConnections, deadline: Deadline) -> None:
+        """Open one of ``own`` to ``base_url`` in the background, for a session that is soon to use it.
+
+        Best effort: where it fails, the session opens one itself.
+        """
+        host = urlsplit(base_url).hostname or ""
+        pool = self.pool(account, host)
+        if isinstance(pool, DeadlineAdapter) and not self.proxies and not self.breaker(account, host).is_open:
+            pool.open_ahead(base_url + "/", own, deadline, CONNECT_TIMEOUT)
+
     def breaker(self, account: str, host: str) -> Breaker:
         """The circuit breaker of the account's calls to ``host``."""
         if not self._breaks:
@@ -207,7 +218,8 @@ class Session:
 
     ``own``: the session has its own connections. Nobody else uses them, and none is reused after an attempt without
     the expected answer, so that a late answer is never read as the answer to another call. For everything that must
-    not be mixed up: orders, their look-ups, money.
+    not be mixed up: orders, their look-ups, money. ``ahead``: those that were opened for it by
+    :meth:`Transport.open_ahead`.
 
     ``placement`` knows whether an order may exist. Its last look is taken for each attempt to send the placing call:
     after the name look-up, the connection, TLS and the proxy, immediately before the first byte. If it raises, or
@@ -225,6 +237,7 @@ class Session:
         deadline: Deadline,
         calls: list[Call] | None = None,
         own: bool = False,
+        ahead: OwnConnections | None = None,
         placement: Placement | None = None,
         known: Sequence[Secret] = (),
     ) -> None:
@@ -235,7 +248,7 @@ class Session:
         self._error_from = error_from
         self._part = ""
         self._is_fresh = False
-        self._own = OwnConnections() if own else None
+        self._own = (ahead or OwnConnections()) if own else None
         self.placement = placement or Placement()
         self.deadline = deadline
         self.calls = [] if calls is None else calls
@@ -419,7 +432,8 @@ class Session:
         while True:
             exchange = SendState(self.deadline, own=self._own, last_look=look)
             try:
-                reply = self._send(request, exchange)
+                with tracing.call(request.headers, method=request.method, host=host) as span:
+                    reply = self._send(request, exchange, span)
                 _check_fresh(reply, request)
                 if places_order:
                     placement.begin()
@@ -507,7 +521,7 @@ class Session:
             request.headers["Content-Length"] = str(len(_bytes(request)))
         return request
 
-    def _send(self, request: PreparedRequest, exchange: SendState) -> Reply:
+    def _send(self, request: PreparedRequest, exchange: SendState, span: Any) -> Reply:
         started = net.now()
         remaining = self.deadline.remaining()
         url = urlsplit(request.url or "")
@@ -545,6 +559,7 @@ class Session:
                 exchange.connected,
             )
             self.calls.append(call)
+            tracing.describe_call(span, status, call.failure)
             if self._transport.watch is not None:
                 self._transport.watch(self, call, request.url or "", _bytes(request), reply)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +22,10 @@ from levelup_ov.config import ConfigError, load_settings
 from levelup_ov.domain.location import Listed, Location
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.metrics import Metrics
 from levelup_ov.metrics.families import FAMILIES, WATCHED
 from levelup_ov.metrics.shared import SharedParts
+from levelup_ov.transport.session import Call
 from tests.channel import Channel
 from tests.contract.fakes import FakeAdapter
 from tests.faults.stack import children, kill
@@ -277,3 +281,43 @@ def test_each_trouble_raises_its_alert_and_no_other(promtool: Path, tmp_path: Pa
     for command in (["check", "rules", ALERTS], ["test", "rules", file]):
         ran = subprocess.run([promtool, *command], capture_output=True, text=True, timeout=60)
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_last_hour_is_that_of_all_workers(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 5000.0
+    monkeypatch.setattr("levelup_ov.metrics.shared.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("levelup_ov.metrics.history.time", SimpleNamespace(monotonic=lambda: now))
+    one = Metrics(load_settings(environ), dict, dict)
+    two = copy.copy(one)
+    two._counts = dict(one._counts)
+    two._history = copy.copy(one._history)
+    one._part, two._part = 0, 1
+
+    def validated(of: Metrics, number: int) -> None:
+        for _ in range(number):
+            of.request("validate_order", "ok", "deli", 0.1, [Call("GET", "/x", 200, 300, None)])
+
+    def pass_by(minutes: int) -> None:
+        nonlocal now
+        for _ in range(minutes):
+            now += 60
+            one._publish(), two._publish()
+
+    def seen() -> tuple[float, float]:
+        hour = one.last_hour()
+        assert hour.counts == two.last_hour().counts
+        return hour.counts.get(("levelup_ov_requests_total", "ok", "deli"), 0), hour.seconds
+
+    pass_by(1)
+    validated(one, 3), validated(two, 4)
+    pass_by(30)
+    assert seen() == (7, 1800)
+    validated(two, 5)
+    pass_by(35)
+    # What was counted 65 minutes ago is forgotten.
+    assert seen() == (5, 3600)
+    pass_by(70)
+    assert seen()[0] == 0
+    validated(one, 1)
+    pass_by(300)
+    assert seen() == (0, 3600)

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from levelup_ov.domain.event import CHANNEL_KINDS, OPERATOR_KIND, Event
 from levelup_ov.events import sending
-from levelup_ov.events.deliverer import Deliverer
+from levelup_ov.events.deliverer import LANES, Deliverer
 from levelup_ov.events.receivers import Receivers
 from levelup_ov.ledger.deliveries import GIVEN_UP, Deliveries
 from tests.channel import Channel, Clock
@@ -115,6 +115,19 @@ def test_what_is_not_accepted_is_sent_again_under_its_id(
     assert second != first
     assert [headers["path"] for headers, _ in inbox.requests] == ["/events"] * 5, "no redirect is followed"
     assert patient.counts == {"accepted": 2, "waiting": 3}
+
+
+@pytest.mark.rule("EVT-5", "EVT-6")
+def test_a_short_failure_makes_a_short_pause(app_of: Flask, patient: Deliverer, clock: Clock, inbox: Inbox) -> None:
+    inbox.answers = [503] * 20
+    tell(app_of, *map(str, range(20)))
+    patient.drain(5)
+    failed = len(inbox.requests)
+    assert 1 <= failed <= LANES["channel"], "those that were under way"
+    inbox.answers = []
+    clock.now += timedelta(seconds=3)
+    patient.drain(5)
+    assert patient.counts == {"waiting": failed, "accepted": 20}
 
 
 @pytest.mark.rule("EVT-5")

@@ -189,6 +189,16 @@ def test_what_a_dead_deliverer_claimed_is_due_again(
     assert [each.state for each in deliveries.find()] == ["accepted"]
 
 
+@pytest.mark.rule("EVT-4")
+def test_what_is_given_back_is_due_as_before(deliveries: Deliveries, add: Callable[..., None]) -> None:
+    add("a", "b")
+    first, second = take(deliveries)
+    deliveries.give_back(first)
+    assert [(each.id, each.attempts) for each in take(deliveries)] == [(first.id, 1)]
+    deliveries.accept(first, second)
+    assert deliveries.backlog() == ()
+
+
 @pytest.mark.rule("EVT-5")
 def test_after_a_day_an_event_is_parked_with_its_followers(
     deliveries: Deliveries, add: Callable[..., None], clock: Clock

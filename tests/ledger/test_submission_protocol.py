@@ -409,6 +409,25 @@ def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: s
     assert (row.id, row.reference, row.received_at) == (world.sent[0].id, world.sent[0].reference, world.wall.now)
 
 
+@pytest.mark.rule("SUB-2", "SUB-11")
+def test_a_ledger_that_lost_what_is_found_gets_it_back(world: World) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    (attempt,) = world.sent
+    world.orders[attempt.reference] = "p-1"
+    find_order = world.find_order
+
+    def lose_and_find(submission: Submission) -> Settlement | None:
+        _lose_rows(world.ledger)
+        return find_order(submission)
+
+    world.find_order = lose_and_find  # type: ignore[method-assign]
+    assert world.submit() == "p-1"
+    assert world.submit() == "p-1"
+    assert len(world.sent) == 1
+    (row,) = world.ledger.find()
+    assert (row.id, row.reference, row.state) == (attempt.id, attempt.reference, "placed")
+
+
 @pytest.mark.rule("SUB-2", "SUB-11", "SUB-12")
 def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
     def place_order(attempt: Attempt) -> Settlement:

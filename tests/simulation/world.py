@@ -72,7 +72,7 @@ EXPECTED = NOT_CONCLUSIVE | {
 }  # fmt: skip
 """What a guest may be told."""
 
-OF_NETWORK = ("now", "sleep", "resolve", "connect", "is_readable", "limit_sending", "reset")
+OF_NETWORK = ("now", "sleep", "beside", "resolve", "connect", "is_readable", "limit_sending", "reset")
 """The functions of levelup_ov.transport.net that the network of a world takes the place of."""
 _real_time = time.time
 
@@ -390,14 +390,15 @@ class World:
         if not self.keyless:
             points.append("send")
 
-        def freeze(process: Process) -> None:
-            self.met.append("frozen host")
-            self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
-            process.frozen_until = self.kernel.now + seconds
-            process.slept += seconds
-
         point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
-        self._at_point(point, self.dice.randrange(2 if point == "marked" else 6), freeze)
+        number = self.dice.randrange(2 if point == "marked" else 6)
+        self._at_point(point, number, lambda process: self.freeze(process, seconds))
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        self.met.append("frozen host")
+        self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
+        process.frozen_until = self.kernel.now + seconds
+        process.slept += seconds
 
     def _killed(self) -> None:
         self._at_point(None, self.dice.randrange(60), self._kill)
@@ -580,7 +581,7 @@ class World:
 
         def work() -> None:
             came_late = connection.leftovers
-            if request.kind == "order":
+            if request.kind in ("order", "complete"):
                 came_late = came_late + connection.waits_for_order
                 connection.waits_for_order.clear()
             for data in came_late:

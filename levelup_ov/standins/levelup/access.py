@@ -8,6 +8,7 @@ from datetime import datetime
 
 from levelup_ov.standins.levelup.problems import unauthorized
 from levelup_ov.standins.levelup.store import PlatformUser, StoredToken, Transaction, hashed
+from levelup_ov.standins.levelup.world import ACCOUNT_PERMISSION
 
 # Clients differ: with and without quotes, with and without a space after the comma.
 _PART = re.compile(r'\s*(?:(merchant|user)\s*=\s*)?("?)([^\s",=]+)\2\s*')
@@ -63,6 +64,20 @@ class Caller:
         if not user:
             raise unauthorized("user_token", "The user token belongs to no user.")
         return token, user
+
+    def account(self, permission: str = ACCOUNT_PERMISSION) -> PlatformUser:
+        """Who logged in with this token; who owns a merchant is a user too. ``permission`` is enough instead of that.
+
+        :raises ErrorResponse: 401.
+        """
+        for given_as in ("user", "merchant", "app"):
+            if given_as in self._given:
+                token = self._transaction.token(hashed(self._given[given_as]))
+                user = token and token.user_id and self._transaction.user(token.user_id)
+                if user and token and not token.permissions.isdisjoint({permission, ACCOUNT_PERMISSION}):
+                    return user
+        self.user()
+        raise unauthorized("user_token", "Only a token of the user's own login may do this.")
 
     def names_something(self) -> bool:
         """Whether any token was given."""

@@ -16,7 +16,6 @@ import threading
 import time
 import uuid as uuids
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
@@ -28,7 +27,7 @@ from levelup_ov.standins.levelup.ahead.places import Places, no_menu
 from levelup_ov.standins.levelup.drafts import Draft
 from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
 from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser
-from levelup_ov.standins.levelup.world import PlatformLocation
+from levelup_ov.standins.levelup.world import MAINTENANCE, PlatformLocation
 
 VALIDATION_SECONDS = 15.0
 """How long the platform waited for a validation, attempts included."""
@@ -112,12 +111,23 @@ class OrderAhead:
             body = carts.validation(cart, known, location, user, credit, transaction.user_metadata(user.id))
             seconds = now.timestamp()
             order = Ahead(
-                uuids.uuid4().hex, app_id, user.id, location.id, "validating", asdict(cart), body, None, None, None,
-                None, seconds, seconds, seconds + VALIDATION_SECONDS * 2,
+                uuids.uuid4().hex, app_id, user.id, location.id, "validating", carts.shown(cart, layout), body, None,
+                None, None, None, seconds, seconds, seconds + VALIDATION_SECONDS * 2,
             )  # fmt: skip
             transaction.add_ahead(order)
         self._run(lambda: self._validate(order.uuid))
         return order
+
+    def known(self, uuid: str, token_hash: str) -> tuple[str, str | None] | None:
+        """State and kept answer of an order that is the user's and needs nothing done; what apps ask all the time.
+
+        None: that is to be found out by :meth:`look`.
+        """
+        with self._store.glancing() as transaction:
+            found = transaction.polled_ahead(uuid, token_hash, MAINTENANCE)
+        if found is None or found[0] in _WORK and found[1] <= self._clock().timestamp():
+            return None
+        return found[0], found[2]
 
     def look(self, order: Ahead | None, user_id: int) -> Ahead:
         """An order that was read, if it is the user's; work left behind is taken up. :raises ErrorResponse: 404."""
@@ -149,12 +159,6 @@ class OrderAhead:
         elif order.state not in ("charging", "submitting", "completed"):
             raise invalid("order", "base", f"This order is {order.state}, it cannot be completed.", order.state)
         return order
-
-    def layout(self, location_id: int) -> JSON | None:
-        """The kept menu of a location as apps get it."""
-        with self._store.reading() as transaction:
-            kept = transaction.menu(location_id)
-        return kept and kept[2]
 
     def menu(self, location_id: int) -> JSON:
         """The menu of a location as apps get it. :raises ErrorResponse: 404, 503."""

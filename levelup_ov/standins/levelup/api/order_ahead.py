@@ -6,12 +6,13 @@ from collections import Counter
 from datetime import datetime, timezone
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, current_app, request, url_for
 
+from levelup_ov.standins.levelup.access import read_authorization
 from levelup_ov.standins.levelup.ahead import ahead, carts
 from levelup_ov.standins.levelup.ahead.work import refusal
-from levelup_ov.standins.levelup.api.base import JSON, api, body, check_maintenance, reading, time_as_text
-from levelup_ov.standins.levelup.store import Ahead, Transaction
+from levelup_ov.standins.levelup.api.base import JSON, api, body, check_maintenance, reading, time_as_text, writing
+from levelup_ov.standins.levelup.store import Ahead, Transaction, hashed
 
 MOST_SUGGESTED = 25
 SUGGESTIONS = ("past", "popular")
@@ -36,9 +37,10 @@ def start_order() -> tuple[JSON, int]:
 @api.get("/v15/order_ahead/orders/<uuid>")
 def show_ahead(uuid: str) -> JSON | Response:
     """202 without a body until it is validated."""
-    order = _own(uuid)
-    if order.state == "validating":
-        return Response(status=202)
+    known = _known(uuid)
+    order = None if known and known[0] == "validating" else _own(uuid)
+    if order is None or order.state == "validating":
+        return Response(status=202, mimetype="application/json")
     if order.state == "invalid":
         raise refusal(order)
     with reading() as (transaction, _):
@@ -55,13 +57,19 @@ def complete_ahead(uuid: str) -> tuple[JSON, int]:
 
 
 @api.get("/v15/order_ahead/orders/<uuid>/complete")
-def show_completed(uuid: str) -> tuple[JSON, int]:
+def show_completed(uuid: str) -> Response:
     """202 with what is known until the restaurant has it, then 200."""
-    order = _own(uuid)
-    if order.state not in ("charging", "submitting", "completed"):
-        raise refusal(order)
-    with reading() as (transaction, _):
-        return {"order": _completed_as_json(transaction, order)}, 200 if order.state == "completed" else 202
+    state, answer = _known(uuid) or ("", None)
+    if answer is None:
+        _own(uuid)
+        with writing() as (transaction, _):
+            order = transaction.ahead(uuid)
+            assert order
+            if order.state not in ("charging", "submitting", "completed"):
+                raise refusal(order)
+            state, answer = order.state, current_app.json.dumps({"order": _completed_as_json(transaction, order)})
+            transaction.keep_answer(uuid, answer)
+    return Response(answer, 200 if state == "completed" else 202, mimetype="application/json")
 
 
 @api.get("/v15/order_ahead/orders/suggested")
@@ -86,6 +94,11 @@ def list_suggested() -> list[JSON]:
                 seen.add(_content(order))
                 suggested.append({"order": _suggested_as_json(transaction, order, banner, own=banner == "past")})
     return suggested
+
+
+def _known(uuid: str) -> tuple[str, str | None] | None:
+    given = read_authorization(request.headers.get("Authorization", ""))
+    return ahead().known(uuid, hashed(given.get("user", given.get("app", ""))))
 
 
 def _own(uuid: str) -> Ahead:
@@ -145,16 +158,9 @@ def _where_as_json(transaction: Transaction, order: Ahead) -> JSON:
     }
 
 
-def _items(transaction: Transaction, order: Ahead) -> list[JSON]:
-    kept = transaction.menu(order.location_id)
-    return carts.described(order.cart["items"], kept and kept[2])
-
-
 def _validated_as_json(transaction: Transaction, order: Ahead) -> JSON:
     location = transaction.location(order.location_id)
     zone = location.time_zone if location else None
-    kept = transaction.menu(order.location_id)
-    menu: JSON = kept[2] if kept else {}
     available: Any = order.quote.get("available_at")
     if isinstance(available, list):
         available = [instant for instant in (carts.instant_of(text, zone) for text in available) if instant]
@@ -166,10 +172,9 @@ def _validated_as_json(transaction: Transaction, order: Ahead) -> JSON:
         "soonest_available_at": carts.instant_of(order.quote.get("soonest_available_at"), zone),
         "available_at": available,
         "conveyance": _conveyance(order),
-        "items": carts.described(order.cart["items"], kept and kept[2]),
+        "items": order.cart["described"],
         "special_instructions": order.cart["special_instructions"],
-        "allows_special_instructions": menu.get("allows_special_instructions"),
-        "special_instructions_character_limit": menu.get("special_instructions_character_limit"),
+        **order.cart["rules"],
         **_where_as_json(transaction, order),
     }
     if order.problem:
@@ -185,7 +190,7 @@ def _completed_as_json(transaction: Transaction, order: Ahead) -> JSON:
         "uuid": order.uuid,
         "state": order.state,
         "conveyance": _conveyance(order),
-        "items": _items(transaction, order),
+        "items": order.cart["described"],
         "order_number": None if number is None else str(number),
         "ready_at": carts.instant_of(placed.get("expected_ready_at"), location.time_zone if location else None),
         **_amounts_as_json(order),
@@ -207,7 +212,7 @@ def _completed_as_json(transaction: Transaction, order: Ahead) -> JSON:
 
 def _suggested_as_json(transaction: Transaction, order: Ahead, banner: str, *, own: bool) -> JSON:
     where = _where_as_json(transaction, order)
-    items = _items(transaction, order)
+    items = order.cart["described"]
     return {
         "banner": banner,
         "conveyance": {**_conveyance(order), "desired_ready_time": None},

@@ -104,6 +104,7 @@ function signOut() {
   token = null;
   cart = [];
   sessionStorage.removeItem("token");
+  sessionStorage.removeItem("ordering");
   signIn();
 }
 
@@ -126,6 +127,7 @@ function signIn() {
 async function places() {
   goesBack(null);
   cart = [];
+  sessionStorage.removeItem("ordering");
   const found = [];
   for (let page = 1; page < 20; page += 1) {
     const answer = await call("GET", `/v15/apps/1/locations?fulfillment_types=pickup&page=${page}`);
@@ -540,16 +542,31 @@ function slotPicker(slots) {
 }
 
 async function complete(order) {
+  // Before it is sent: the page may go while it is on its way. What has become of it is told at the same address.
+  sessionStorage.setItem("ordering", JSON.stringify({ url: order.order_completion_url, place }));
   const begun = (await call("POST", new URL(order.order_completion_url).pathname)).body.order;
+  await follow(begun.order_url, () => showOrder(order));
+}
+
+async function follow(url, giveUp) {
   const mine = waiting("Ordering", `${place.name} gets your order.`);
   let done;
   try {
-    done = await poll(begun.order_url, mine);
+    done = await poll(url, mine);
   } catch (error) {
-    showOrder(order);
+    sessionStorage.removeItem("ordering");
+    await giveUp();
     throw error;
   }
   if (done) showDone(done);
+}
+
+// The page may be loaded again while an order is on its way, or while its number is shown.
+async function begin() {
+  const left = JSON.parse(sessionStorage.getItem("ordering"));
+  if (!left) return places();
+  place = left.place;
+  return follow(left.url, places);
 }
 
 function showDone(order) {
@@ -568,7 +585,10 @@ function showDone(order) {
       "section",
       { className: "card" },
       make("p", { textContent: "Your order number" }),
-      make("p", { className: "number-shown", id: "order-number", textContent: order.order_number }),
+      make("p", {
+        className: order.order_number.length > 8 ? "number-shown long" : "number-shown", id: "order-number",
+        textContent: order.order_number,
+      }),
       make("p", {}, "Ready: ", make("strong", { textContent: order.ready_at ? when(order.ready_at) : "soon" })),
       make("p", { textContent: order.instructions }),
       sums(order, [["You pay", order.total_amount - order.discount_amount, true], ...who.map(([name, cents]) => [`by ${name}`, cents])]),
@@ -579,5 +599,5 @@ function showDone(order) {
 
 document.getElementById("to-cart").onclick = showCart;
 leave.onclick = signOut;
-if (token) act(places)();
+if (token) act(begin)();
 else signIn();

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -26,4 +26,4 @@ def upgrade() -> None:
         sa.Column("paused", sa.Boolean),
     )
     # It only adds: the release of revision 0005 works beside it.
-    op.execute("INSERT INTO ledger_compatibility (revision, oldest) VALUES ('0010', '0005')")
+    op.execute("INSERT INTO ledger_compatibility (revision, oldest) VALUES ('0011', '0005')")
