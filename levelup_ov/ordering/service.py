@@ -392,6 +392,11 @@ class Service:
             lease=lease,
         )
 
+    def check_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> None:
+        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's places (EVT-9)."""
+        with self._bulkhead.room(self._account_of(location_id, context).account.name):
+            self.watch_menu(location_id, context, every=every)
+
     def check_order(self, order: PlacedOrder, context: RequestContext) -> None:
         """Ask the provider for the status of an order now, and record it, however recently that was done (EVT-9).
 
