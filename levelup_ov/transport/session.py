@@ -250,6 +250,7 @@ class Session:
         self._headers = headers
         self._error_from = error_from
         self._part = ""
+        self._is_fresh = False
         self._own = (ahead or OwnConnections()) if own else None
         self.placement = placement or Placement()
         self.deadline = deadline
@@ -296,6 +297,12 @@ class Session:
         hurried._part = part
         hurried.deadline = Deadline(min(seconds, self.deadline.remaining()))
         return hurried
+
+    def fresh(self) -> Session:
+        """This session without cached answers."""
+        fresh = copy.copy(self)
+        fresh._is_fresh = True
+        return fresh
 
     def conceal(self, text: str) -> str:
         """Returns ``text``, and masks it in the provider's messages from now on (ERR-4).
@@ -382,7 +389,7 @@ class Session:
         """
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
-        if cache_for is None:
+        if cache_for is None or self._is_fresh:
             if self._own is not None and method in _READING:
                 # A look-up must not be answered from an intermediate cache.
                 request.headers["Cache-Control"] = _FRESH
