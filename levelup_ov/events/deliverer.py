@@ -20,7 +20,7 @@ from datetime import timedelta
 
 from levelup_ov.events.receivers import CHANNEL, OPERATOR, Receiver, Receivers
 from levelup_ov.events.sending import PATIENCE, Send, SendFailed
-from levelup_ov.ledger.deliveries import Deliveries, Delivery
+from levelup_ov.ledger.deliveries import AT_ONCE, Deliveries, Delivery
 from levelup_ov.ledger.engine import LedgerUnavailable
 
 POLL = 0.25
@@ -39,6 +39,8 @@ LONGEST_CLOSED = 60.0
 """Seconds until a receiver that failed is tried again, at most."""
 TIDY_EVERY = 600.0
 """Seconds between two deletions of what was accepted long ago."""
+TIDY_ON = 1.0
+"""The same while there is more."""
 
 log = logging.getLogger(__name__)
 
@@ -215,8 +217,8 @@ class Deliverer:
 
     def _tidy(self) -> None:
         if self._now() >= self._tidy_at:
-            self._tidy_at = self._now() + TIDY_EVERY
-            self._deliveries.purge()
+            is_done = self._deliveries.purge() < AT_ONCE
+            self._tidy_at = self._now() + (TIDY_EVERY if is_done else TIDY_ON)
 
     def _is_idle(self) -> bool:
         with self._lock:

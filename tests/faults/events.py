@@ -56,6 +56,9 @@ class Receiver(ThreadingHTTPServer):
         self.is_calm = False
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def handle_error(self, *_: object) -> None:
+        """A worker that was killed has hung up."""
+
     def __exit__(self, *exception: object) -> None:
         self.shutdown()
         self.server_close()
