@@ -40,7 +40,6 @@ ACCOUNTS = ["north", "south", "west"]
 DEADLINE = 3.0
 GRACE = 1.5
 THREADS = 24
-CLIENTS = 56
 RECONCILING = 120.0
 """Seconds for which an operator tries to reconcile what is open at the end; a loaded machine needs most of them."""
 EXPECTED_CODES = frozenset(
@@ -178,7 +177,7 @@ def run(
             story = tell(stack, each, patience=patience, seed=seed)
             return events.cancel_some(stack, story, seed) if reports else story
 
-        with ThreadPoolExecutor(CLIENTS) as clients, events.watching(known, app) if reports else nullcontext():
+        with ThreadPoolExecutor(kitchen.clients) as clients, events.watching(known, app) if reports else nullcontext():
             stories = list(clients.map(order, plans))
         trouble.end()
         say(network, "calm")
