@@ -184,6 +184,8 @@ class ToastAdapter(Adapter):
         rows = self._call(session, "GET", "/stock/v1/inventory", guid, params={"status": OUT_OF_STOCK}).objects()
         gone = frozenset(row.identifier("guid") for row in rows if row.text("status") == OUT_OF_STOCK)
         restaurant = self._restaurant(guid, session)
+        # An answer that is no restaurant must not be taken for an open one.
+        read_location(guid, restaurant, self._currency)
         ordering = restaurant.member("onlineOrdering") if restaurant.has("onlineOrdering") else None
         return Stock(
             gone, gone, by_last_part=True, paused=ordering is not None and not ordering.boolean("enabled", True)

@@ -14,6 +14,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -190,7 +191,9 @@ class Transport:
         host = urlsplit(base_url).hostname or ""
         pool = self.pool(account, host)
         if isinstance(pool, DeadlineAdapter) and not self.proxies and not self.breaker(account, host).is_open:
-            pool.open_ahead(base_url + "/", own, deadline, CONNECT_TIMEOUT)
+            # A URL that is none, or a process that may start no more threads.
+            with suppress(ValueError, RuntimeError):
+                pool.open_ahead(base_url + "/", own, deadline, CONNECT_TIMEOUT)
 
     def breaker(self, account: str, host: str) -> Breaker:
         """The circuit breaker of the account's calls to ``host``."""
