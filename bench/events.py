@@ -25,8 +25,9 @@ from statistics import median, quantiles
 from typing import Any, ClassVar
 
 from bench.adapter import BenchAdapter
-from bench.against import GUNICORN, PLAIN, ROUNDS, THAT, THIS, Builds, _server
-from bench.run import QUICK_ROUNDS, ROOT, THREADS, _line, _table
+from bench.against import GUNICORN, PLAIN, ROUNDS, THAT, THIS, Builds, Case, _server
+from bench.order import SUBMISSION
+from bench.run import DIRECT, QUICK_ROUNDS, ROOT, THREADS, Message, _line, _path
 from levelup_ov.adapter import Location, OrderStatus, Session, Stage
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
@@ -95,22 +96,19 @@ def cost(*, quick: bool) -> None:
         sides = Sides(Path(directory), THREADS, {THIS: ROOT, THAT: ROOT})
         try:
             sides.start()
-            cases = [case for case in sides.cases() if case.line == PLAIN and case.name.startswith("submission")]
-            found: dict[str, list[tuple[float, float]]] = {}
-            for number in range((QUICK_ROUNDS if quick else ROUNDS) + 1):
-                for case in cases:
-                    turn = random.sample([THIS, THAT], 2)
-                    cpu = {name: sides.sample(case, name, 100 if quick else 400).cpu_ms for name in turn}
-                    if number:  # the first is a warm-up
-                        found.setdefault(case.name, []).append((cpu[THIS], cpu[THAT]))
+            message = Message(_path(DIRECT, "order_submissions"), SUBMISSION)
+            case = Case("submission, 1 call", PLAIN, dict.fromkeys((THIS, THAT), message))
+            pairs = []
+            for _ in range((QUICK_ROUNDS if quick else ROUNDS) + 1):
+                turn = random.sample([THIS, THAT], 2)
+                cpu = {name: sides.sample(case, name, 100 if quick else 400).cpu_ms for name in turn}
+                pairs.append((cpu[THIS], cpu[THAT]))
         finally:
             sides.stop()
-    rows = [("CPU ms", "with a receiver", "without", "ratio")]
-    for name, pairs in found.items():
-        ours, theirs = zip(*pairs, strict=True)
-        ratio = median(one / other for one, other in pairs)
-        rows.append((name, f"{median(ours):.2f}", f"{median(theirs):.2f}", f"{ratio:.3f}"))
-    print(_table(rows))
+    del pairs[0]  # a warm-up
+    ours, theirs = zip(*pairs, strict=True)
+    ratio = median(one / other for one, other in pairs)
+    print(f"{case.name}: CPU ms with a receiver {median(ours):.2f}, without {median(theirs):.2f}, ratio {ratio:.3f}")
 
 
 def delay(*, quick: bool) -> None:

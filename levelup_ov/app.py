@@ -85,8 +85,10 @@ def create_app(
         app.register_blueprint(screens.blueprint())
     if settings.console_keys:
         from levelup_ov import console
+        from levelup_ov.ledger.browsing import ReadingDatabase
 
-        app.register_blueprint(console.blueprint(settings, service, metrics, check))
+        app.extensions["levelup_ov.console"] = reading = ReadingDatabase(settings.ledger.reveal())
+        app.register_blueprint(console.blueprint(settings, service, reading, metrics, check))
     app.extensions["levelup_ov.checkout"] = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.

@@ -16,8 +16,8 @@ _QUIET = {"record_exception": False, "set_status_on_exception": False}
 """What failed is told by a code: the text of an exception may hold more."""
 
 
-def export_to(url: str) -> Any:
-    """Send traces to a collector at ``url``, as OTLP over HTTP; gives the provider of tracers.
+def export_to(url: str) -> None:
+    """Send traces to a collector at ``url``, as OTLP over HTTP.
 
     The library's own ``OTEL_`` variables apply, such as those of the sampler.
 
@@ -33,7 +33,6 @@ def export_to(url: str) -> Any:
     # Its thread sends them later, and drops what is too much: no request waits.
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(url)))
     use(provider)
-    return provider
 
 
 def use(provider: Any) -> None:

@@ -27,7 +27,7 @@ BOXES = {
     "ledger": Box(1, 1, "ledger", "one row for each submission", ("ledger",)),
     "domain": Box(2, 1, "domain, errors", "money, times, orders, menus", ("domain", "errors")),
     "standins": Box(3, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
-    "workbench": Box(0, 2, "workbench", "pages for partners", ("workbench",)),
+    "workbench": Box(0, 2, "workbench, console", "pages for partners and operators", ("workbench", "console")),
     "screens": Box(1, 2, "screens", "one style for all pages", ("screens",)),
     "events": Box(2, 2, "events", "the outbox, to channel and operators", ("events",)),
 }

@@ -20,11 +20,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from bench.hostile import ask
 from levelup_ov import tracing
 from levelup_ov.app import create_app
 from levelup_ov.config import ConfigError, load_settings
 from levelup_ov.standins.sandbox import create_sandbox
 from tests.channel import CARD, USER, Channel, Clock, order
+from tests.servers.gateway import Gateway
 
 Spans = Callable[[], tuple[ReadableSpan, ...]]
 
@@ -122,7 +124,7 @@ def test_without_tracing_a_provider_gets_no_context(heard: tuple[Channel, list[s
     assert set(contexts) == {""}
 
 
-def test_traces_arrive_at_a_collector(heard: tuple[Channel, list[str]]) -> None:
+def test_workers_send_their_traces_to_a_collector() -> None:
     received: list[tuple[str, bytes]] = []
 
     @Request.application
@@ -133,15 +135,14 @@ def test_traces_arrive_at_a_collector(heard: tuple[Channel, list[str]]) -> None:
     collector = make_server("127.0.0.1", 0, collect)
     thread = threading.Thread(target=collector.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    provider = tracing.export_to(f"http://127.0.0.1:{collector.port}/v1/traces")
-    submit(heard[0])
-    provider.shutdown()
-    tracing.use(None)
+    with Gateway(LEVELUP_OV_TRACES_URL=f"http://127.0.0.1:{collector.port}/v1/traces") as server:
+        assert ask(server.port, "GET", "/merchants")[0] == 200
+        # What was not sent yet is sent at the end.
     collector.shutdown()
     thread.join()
     collector.server_close()
     assert {path for path, _ in received} == {"/v1/traces"}
-    assert b"submit_order" in gunzipped(received) and b"levelup_ov" in gunzipped(received)
+    assert b"list_merchants" in gunzipped(received) and b"levelup_ov" in gunzipped(received)
 
 
 def test_an_address_of_a_collector_is_checked(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

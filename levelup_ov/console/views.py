@@ -55,9 +55,10 @@ class Console:
     ledger: SharedCheck
 
 
-def blueprint(settings: Settings, service: Service, metrics: Metrics, ledger: SharedCheck) -> Blueprint:
-    """The console's pages, under ``/console``."""
-    reading = ReadingDatabase(settings.ledger.reveal())
+def blueprint(
+    settings: Settings, service: Service, reading: ReadingDatabase, metrics: Metrics, ledger: SharedCheck
+) -> Blueprint:
+    """The console's pages, under ``/console``; ``reading`` is the ledger's database."""
     its_ledger = service.submissions.ledger
     console = Console(
         settings,
@@ -142,7 +143,9 @@ def _add_submissions(pages: Blueprint, console: Console) -> None:
 
     @pages.get("/submissions")
     def submissions() -> AnyResponse | str:
-        given = {name: value.strip() for name, value in request.args.items() if value.strip()}
+        # PostgreSQL's texts have no NUL.
+        given = {name: value.replace("\0", "").strip() for name, value in request.args.items()}
+        given = {name: value for name, value in given.items() if value}
         try:
             search = _search(given)
         except ValueError as error:
@@ -209,7 +212,7 @@ def _add_checkout(pages: Blueprint, console: Console) -> None:
 
     @pages.get("/checkout/<id>")
     def checkout_order(id: str) -> str:
-        order = console.orders.order(id)
+        order = None if "\0" in id else console.orders.order(id)
         if order is None:
             abort(404)
         return render_template(

@@ -20,7 +20,7 @@ from datetime import timedelta
 
 from levelup_ov.events.receivers import CHANNEL, OPERATOR, Receiver, Receivers
 from levelup_ov.events.sending import PATIENCE, Send, SendFailed
-from levelup_ov.ledger.deliveries import Deliveries, Delivery
+from levelup_ov.ledger.deliveries import AT_ONCE, Deliveries, Delivery
 from levelup_ov.ledger.engine import LedgerUnavailable
 
 POLL = 0.25
@@ -29,6 +29,8 @@ PAUSE = 0.02
 """Seconds between two looks at least, so that each finds several events in busy times."""
 LANES = {CHANNEL: 6, OPERATOR: 2}
 """Events that a process delivers at once, by group."""
+CLAIMED = {CHANNEL: 32, OPERATOR: 2}
+"""Events that it has claimed at once: with more than lanes, none of these waits for the ledger."""
 TERM = timedelta(seconds=3 * PATIENCE)
 """For how long an event is claimed."""
 LONGEST_BACKOFF = 600.0
@@ -37,6 +39,8 @@ LONGEST_CLOSED = 60.0
 """Seconds until a receiver that failed is tried again, at most."""
 TIDY_EVERY = 600.0
 """Seconds between two deletions of what was accepted long ago."""
+TIDY_ON = 1.0
+"""The same while there is more."""
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +55,11 @@ class _Gate:
 
     def room(self, now: float) -> int:
         """How many more events it may get now."""
-        most = 1 if self.failures else max(LANES.values())
+        most = 1 if self.failures else max(CLAIMED.values())
         return 0 if now < self.closed_until else most - self.under_way
 
     def ended(self, failed: SendFailed | None, now: float) -> None:
         """A delivery has ended. Those that were under way beside one that failed do not count again."""
-        self.under_way -= 1
         if failed is None or not failed.is_down:
             self.failures, self.closed_until = 0, 0.0
         elif now >= self.closed_until:
@@ -77,11 +80,12 @@ class Deliverer:
         self._send = send
         self._now = now
         self._gates: dict[str, _Gate] = {}
-        self._lanes = dict(LANES)
+        self._room = dict(CLAIMED)
+        self._accepted: list[Delivery] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(sum(LANES.values()), thread_name_prefix="events")
+        self._pools = {group: ThreadPoolExecutor(lanes, f"events-{group}") for group, lanes in LANES.items()}
         self._tidy_at = now() + TIDY_EVERY
 
     def start(self) -> None:
@@ -89,10 +93,11 @@ class Deliverer:
         threading.Thread(target=self._run, name="events", daemon=True).start()
 
     def stop(self) -> None:
-        """Begin no further delivery; those under way end by themselves."""
+        """Claim no further event; what was claimed is delivered while the process ends."""
         self._stopped.set()
         self._wake.set()
-        self._pool.shutdown(wait=False)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False)
 
     def drain(self, seconds: float) -> None:
         """Deliver what is due, for at most ``seconds`` and the time of one attempt.
@@ -102,8 +107,10 @@ class Deliverer:
         end = self._now() + seconds
         while not self._stopped.is_set():
             self._wake.clear()
-            began = self._begin() if self._now() < end else 0
-            if not began and not self._under_way():
+            if is_late := self._now() >= end:
+                self._record_accepted()
+            began = 0 if is_late else self._begin()
+            if not began and self._is_idle():
                 return
             self._wake.wait(POLL)
 
@@ -124,34 +131,46 @@ class Deliverer:
             self._stopped.wait(PAUSE) if began else self._wake.wait(POLL)
 
     def _begin(self) -> int:
-        """Begin to deliver what is due; returns how many events."""
+        """Record what was accepted, and begin to deliver what is due; returns how many events."""
         began = 0
+        self._record_accepted()
         for name in self._deliveries.receivers():
             receiver = self._receivers.get(name)
             if receiver is None:
                 continue
             with self._lock:
                 gate = self._gates.setdefault(name, _Gate())
-                room = min(gate.room(self._now()), self._lanes[receiver.group])
+                room = min(gate.room(self._now()), self._room[receiver.group])
             if room <= 0:
                 continue
+            until = self._now() + TERM.total_seconds() - PATIENCE
             claimed = self._deliveries.claim(name, limit=room, term=TERM)
             with self._lock:
                 gate.under_way += len(claimed)
-                self._lanes[receiver.group] -= len(claimed)
+                self._room[receiver.group] -= len(claimed)
             for delivery in claimed:
-                self._pool.submit(self._deliver, receiver, gate, delivery)
+                self._pools[receiver.group].submit(self._deliver, receiver, gate, delivery, until)
             began += len(claimed)
         return began
 
-    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: Delivery) -> None:
+    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: Delivery, until: float) -> None:
+        """``until``: an attempt that begins later may end after the claim."""
         failed: SendFailed | None = None
+        is_sent = gate.closed_until <= self._now() < until
         try:
+            if not is_sent:
+                # The receiver has failed since it was claimed, or is slow.
+                self._deliveries.give_back(delivery)
+                return
             try:
                 self._send(receiver, delivery)
+                with self._lock:
+                    self._accepted.append(delivery)
+                if self._stopped.is_set():
+                    self._record_accepted()
             except SendFailed as failure:
                 failed = failure
-            self._record(delivery, failed)
+                self._record_failure(delivery, failure)
         except LedgerUnavailable:
             log.warning("event_not_recorded", extra={"event": delivery.id, "receiver": delivery.receiver})
         except Exception as error:
@@ -160,15 +179,27 @@ class Deliverer:
             log.error("event_not_delivered", extra={"event": delivery.id}, exc_info=error)
         finally:
             with self._lock:
-                gate.ended(failed, self._now())
-                self._lanes[receiver.group] += 1
+                gate.under_way -= 1
+                self._room[receiver.group] += 1
+                if is_sent:
+                    gate.ended(failed, self._now())
             self._wake.set()
 
-    def _record(self, delivery: Delivery, failed: SendFailed | None) -> None:
-        if failed is None:
-            self._deliveries.accept(delivery)
-            self.counts["accepted"] += 1
+    def _record_accepted(self) -> None:
+        """Record all that was accepted since, at once."""
+        with self._lock:
+            accepted, self._accepted = self._accepted, []
+        if not accepted:
             return
+        try:
+            self._deliveries.accept(*accepted)
+        except LedgerUnavailable:
+            with self._lock:
+                self._accepted += accepted
+            raise
+        self.counts["accepted"] += len(accepted)
+
+    def _record_failure(self, delivery: Delivery, failed: SendFailed) -> None:
         wait = max(_backoff(delivery.attempts, LONGEST_BACKOFF), failed.wait)
         state = self._deliveries.fail(delivery, failed.problem, wait=timedelta(seconds=wait))
         facts = {
@@ -188,14 +219,14 @@ class Deliverer:
 
     def _tidy(self) -> None:
         if self._now() >= self._tidy_at:
-            self._tidy_at = self._now() + TIDY_EVERY
-            self._deliveries.purge()
+            is_done = self._deliveries.purge() < AT_ONCE
+            self._tidy_at = self._now() + (TIDY_EVERY if is_done else TIDY_ON)
 
-    def _under_way(self) -> int:
+    def _is_idle(self) -> bool:
         with self._lock:
-            return sum(gate.under_way for gate in self._gates.values())
+            return not self._accepted and not any(gate.under_way for gate in self._gates.values())
 
 
 def _backoff(attempts: int, longest: float) -> float:
     """Seconds until the next attempt: they double, and a random part keeps receivers from being hit all at once."""
-    return random.uniform(0.75, 1) * min(2.0**attempts, longest)
+    return random.uniform(0.75, 1) * min(2.0 ** min(attempts, 16), longest)

@@ -100,6 +100,7 @@ class Deliveries:
         # Nobody else has claimed it since.
         mine = _C.number == bindparam("this"), _C.attempts == bindparam("was", type_=BigInteger)
         self._accept = prepare(update(OUTBOX).where(*mine).values(state="accepted", accepted_at=now, problem=null()))
+        self._give_back = prepare(update(OUTBOX).where(*mine, waiting).values(due_at=now, attempts=_C.attempts - 1))
         state = case((is_old, "parked"), else_="waiting")
         failed = update(OUTBOX).where(*mine, waiting).values(due_at=wait, state=state, problem=bindparam("why"))
         self._fail = prepare(failed.returning(_C.state))
@@ -135,15 +136,20 @@ class Deliveries:
         rows = self._run_all(self._claim, {"receiver": receiver, "limit": limit, "wait": term // _MILLISECOND})
         return tuple(map(_delivery, sorted(rows, key=lambda row: int(row.number))))
 
-    def accept(self, delivery: Delivery) -> None:
-        """The receiver has accepted it; the next one of its subject is due."""
+    def accept(self, *delivered: Delivery) -> None:
+        """The receiver has accepted these; the next one of each subject is due."""
 
         def work(cursor: Any, _again: bool) -> None:
-            values = {"this": delivery.number, "was": delivery.attempts, "now": self._ledger.now()}
-            if self._accept.run(cursor, values).rowcount and delivery.attempts > 1:
-                self._hold_later(cursor, delivery, 0, "waiting")
+            for delivery in delivered:
+                values = {"this": delivery.number, "was": delivery.attempts, "now": self._ledger.now()}
+                if self._accept.run(cursor, values).rowcount and delivery.attempts > 1:
+                    self._hold_later(cursor, delivery, 0, "waiting")
 
         self._database.run(work)
+
+    def give_back(self, delivery: Delivery) -> None:
+        """It was claimed and not sent: it is due, as before."""
+        self._run_count(self._give_back, {"this": delivery.number, "was": delivery.attempts})
 
     def fail(self, delivery: Delivery, problem: str, *, wait: timedelta) -> State:
         """The receiver has not accepted it: it is due again after ``wait``; after :data:`GIVEN_UP`, it is parked.

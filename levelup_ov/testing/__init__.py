@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
             "mixing",
             "secrecy",
             "tracking",
+            "stock",
         )
     )
 )

@@ -19,7 +19,7 @@ from levelup_ov.console.needs import ADVICE
 from levelup_ov.console.numbers import quantile
 from levelup_ov.ledger.browsing import ReadingDatabase
 from levelup_ov.ledger.deliveries import Waiting
-from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.engine import LedgerUnavailable, upgrade
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.metrics import METRICS
 from levelup_ov.ordering.service import Service
@@ -28,6 +28,7 @@ from tests.channel import CARD, USER, Channel
 from tests.checkout.site import VARIABLES as CHECKOUT
 from tests.console.conftest import KEYS, VARIABLES, Operator
 from tests.ledger.things import LOCATION, begin, claim, claimed, place
+from tests.servers.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = ("<script>alert(1)</script>", "\u202egnp.exe", "\N{HAMBURGER}" * 40, "x" * 5000, "'\"><img src=x onerror=a>")
@@ -318,6 +319,24 @@ def test_an_internal_error_is_a_page_with_its_request(
     monkeypatch.setattr("levelup_ov.ledger.browsing.Browser.page", lambda *_: 1 / 0)
     answer = olive.open("/submissions")
     assert answer.status_code == 500 and answer.headers["X-Request-ID"] in answer.text
+
+
+def test_on_postgresql_the_pages_are_the_same(make_app: Callable[..., Flask], postgres: PostgresServer) -> None:
+    url = postgres.url(postgres.create_database())
+    upgrade(url)
+    app = make_app(**VARIABLES, **CHECKOUT, DATABASE_URL=url)
+    ledger, olive = ledger_of(app), Operator(app)
+    olive.sign_in(KEYS["olive"])
+    unknown = lost(ledger)
+    CheckoutStore(ledger.database).add_order(order_of_checkout(1))
+    assert "deli: 1, the oldest for" in olive.open().text
+    for page in ("/submissions", f"/submissions/{unknown}", "/checkout", "/checkout/uuid-1"):
+        assert olive.open(page).status_code == 200, page
+    for query in ({"number": "a\0b"}, {"location": "\0"}, {"account": "x" * 3000}):
+        assert olive.open("/submissions", **query).status_code == 200, query
+    assert olive.open("/checkout/%00").status_code == 404
+    app.extensions["levelup_ov.console"].database.close()
+    ledger.close()
 
 
 def test_attempts_at_one_order_lead_to_one_another(console: Flask, olive: Operator) -> None:

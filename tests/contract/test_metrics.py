@@ -230,6 +230,7 @@ SERIES = {
     "LocationUnread": 'levelup_ov_location_unread{account="a",location="a.1",code="c"} 1',
     "EventsWaiting": 'levelup_ov_outbox_oldest_seconds{receiver="channel",state="waiting"} 900',
     "DeadlineNear": 'levelup_ov_request_seconds_bucket{operation="o",le="14"} 0+9x60',
+    "ConsoleKeysTried": 'levelup_ov_events_total{event="console_key_refused"} 0+9x60',
     "ThreadsBusy": "levelup_ov_threads_busy 64",
     "LedgerConnectionsUsed": "levelup_ov_ledger_connections 8",
 }

@@ -56,6 +56,13 @@ class Receiver(ThreadingHTTPServer):
         self.is_calm = False
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def handle_error(self, *_: object) -> None:
+        """A worker that was killed has hung up."""
+
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown()
+        self.server_close()
+
     @property
     def variables(self) -> dict[str, str]:
         url = f"http://127.0.0.1:{self.server_address[1]}/events"

@@ -323,7 +323,9 @@ class CheckoutWorld(World):
                              lambda it: it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
             if gone or last.is_final or self.kernel.now > CLIENTS_END:
                 return last
-            longest = 30.0 if last.code in ("outcome_unknown", "submission_in_progress") else 8.0
+            # Some come back when no attempt can arrive any more.
+            unknown = last.code in ("outcome_unknown", "submission_in_progress")
+            longest = dice.choice((30.0, 30.0, 30.0, 150.0)) if unknown else 8.0
             self.kernel.wait(dice.uniform(0.2, longest) + (20.0 if tries > 8 else 0))
         return last
 
@@ -388,7 +390,8 @@ class CheckoutWorld(World):
 
     def _scheduler(self) -> None:
         """Run the command each minute while there are diners, on a site that has a scheduler."""
-        while self._dining:
+        lasts = self.dice.choice((0.0, 0.0, 150.0, 300.0))
+        while self._dining or self.kernel.now < lasts:
             self.kernel.wait(61.0)
             self.ask(self.dice.choice(("A", "B")), self._reconcile, 3600.0)
 

@@ -121,11 +121,6 @@ def impossible_is_pending() -> AbstractContextManager[object]:
     return patch(refunds, "refund_refusal", lambda *_: None)
 
 
-def cooked_after_refund() -> AbstractContextManager[object]:
-    """Nobody looks whether the charge is still held before the meal is placed."""
-    return patch(Leases, "still_ours", lambda *_: True)
-
-
 def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
     """A charge goes back for any failure of its submission."""
     return _all(patch(deliveries, "UNDECIDED", ()), patch(deliveries.Deliveries, "_submitted_before", lambda *_: []))
@@ -175,9 +170,13 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     for each in (
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
         no_lease, history_once, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
-        parts_are_wholes, impossible_is_pending, cooked_after_refund,
+        parts_are_wholes, impossible_is_pending,
         refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged, identity_untold, dead_tokens_unnoticed,
     )
 }  # fmt: skip
+"""Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends
+later than the deadline of its owner, and the deadline's clock counts a freeze, so that the deadline holds the meal back
+already. A test of web checkout has the look alone.
+"""
 CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")
 """Those that are found within a hundred trials."""

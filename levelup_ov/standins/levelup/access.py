@@ -85,8 +85,7 @@ class Caller:
 
     def names_user(self) -> bool:
         """Whether a user's token was given, as one or untagged."""
-        value = self._given.get("app")
-        untagged = self._transaction.token(hashed(value)) if value else None
+        untagged = self._untagged()
         return "user" in self._given or untagged is not None and untagged.kind == "user"
 
     def maybe_user(self) -> PlatformUser | None:
@@ -95,8 +94,7 @@ class Caller:
 
     def names_merchant(self) -> bool:
         """Whether a merchant's token was given, as one or untagged."""
-        value = self._given.get("app")
-        untagged = self._transaction.token(hashed(value)) if value else None
+        untagged = self._untagged()
         return "merchant" in self._given or untagged is not None and untagged.kind == "merchant"
 
     def code(self) -> str | None:
@@ -105,11 +103,17 @@ class Caller:
         return value if value.startswith(CODE_BEGINS) else None
 
     def all(self) -> list[StoredToken]:
-        """Every token given.
+        """Every token given, tagged or not.
 
         :raises ErrorResponse: 401, there is none or one is not valid.
         """
-        return [self._token(kind, kind) for kind in self._given] or [self.app()]
+        untagged = self._untagged()
+        kinds = {kind: untagged.kind if untagged and kind == "app" else kind for kind in self._given}
+        return [self._token(given_as, kind) for given_as, kind in kinds.items()] or [self.app()]
+
+    def _untagged(self) -> StoredToken | None:
+        value = self._given.get("app")
+        return self._transaction.token(hashed(value)) if value else None
 
     def _token(self, given_as: str, kind: str, permission: str | None = None) -> StoredToken:
         value = self._given.get(given_as)

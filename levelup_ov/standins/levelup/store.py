@@ -380,7 +380,6 @@ class Transaction:
     def change_ahead(self, uuid: str, states: tuple[str, ...], now: float, **values: Any) -> bool:
         """Change an order that is in one of ``states``; whether it was."""
         packed = {name: _packed(value) if name in _JSON_OF_AHEAD else value for name, value in values.items()}
-        packed["answer"] = None
         if "state" in packed:
             packed["since"] = now
         assignments = ", ".join(f"{name} = ?" for name in packed)
@@ -391,8 +390,8 @@ class Transaction:
         )
         return found.rowcount == 1
 
-    def keep_answer(self, uuid: str, answer: str) -> None:
-        """Keep what polls of an order are answered until the order changes."""
+    def keep_answer(self, uuid: str, answer: str | None) -> None:
+        """Keep what polls of an order are answered."""
         self._run("UPDATE ahead_orders SET answer = ? WHERE uuid = ?", (answer, uuid))
 
     def polled_ahead(self, uuid: str, token_hash: str, switch: str) -> tuple[str, float, str | None] | None:
@@ -421,9 +420,6 @@ class Transaction:
                 location_id, location_id, user_id, user_id, limit,
             )
         )  # fmt: skip
-
-    def newest_ahead(self, limit: int) -> list[Ahead]:
-        return list(self._aheads("1 ORDER BY created_at DESC LIMIT ?", limit))
 
     # Tokens, codes, requests and sessions.
 

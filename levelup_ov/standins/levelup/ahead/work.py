@@ -20,13 +20,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from levelup_ov.standins.levelup import orders
-from levelup_ov.standins.levelup.ahead import carts
+from levelup_ov.standins.levelup.ahead import carts, views
 from levelup_ov.standins.levelup.ahead.carts import AheadCart, CartAmounts, Known
 from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
 from levelup_ov.standins.levelup.ahead.places import Places, no_menu
 from levelup_ov.standins.levelup.drafts import Draft
 from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
-from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser
+from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import MAINTENANCE, PlatformLocation
 
 VALIDATION_SECONDS = 15.0
@@ -150,8 +150,8 @@ class OrderAhead:
         order = self.look(found, user_id)
         now = self._clock().timestamp()
         with self._store.writing() as transaction:
-            begun = transaction.change_ahead(
-                uuid, ("valid",), now, state="charging", problem=None, lease=now + SUBMISSION_SECONDS * 2
+            begun = _change(
+                transaction, uuid, ("valid",), now, state="charging", problem=None, lease=now + SUBMISSION_SECONDS * 2
             )
             order = transaction.ahead(uuid) or order
         if begun:
@@ -200,11 +200,11 @@ class OrderAhead:
         with self._store.writing() as transaction:
             if quote is None:
                 late = {"code": "provider_timeout", "message": "The restaurant did not answer in time."}
-                transaction.change_ahead(uuid, ("validating",), now, state="invalid", problem=problem or late, lease=0)
+                _change(transaction, uuid, ("validating",), now, state="invalid", problem=problem or late, lease=0)
                 return
             metadata = quote.get("metadata") or {}
             transaction.keep_user_metadata(order.user_id, _of_users(metadata))
-            transaction.change_ahead(uuid, ("validating",), now, state="valid", quote=quote, body=body, lease=0)
+            _change(transaction, uuid, ("validating",), now, state="valid", quote=quote, body=body, lease=0)
 
     def _submit(self, uuid: str) -> None:
         with self._store.reading() as transaction:
@@ -222,8 +222,14 @@ class OrderAhead:
         if (down := self._is_down()) is not None:
             with self._store.writing() as transaction:
                 problem = {"code": "provider_unavailable", "message": f"Nothing was charged: {down}. Try again."}
-                transaction.change_ahead(
-                    order.uuid, ("charging",), self._clock().timestamp(), state="valid", problem=problem, lease=0
+                _change(
+                    transaction,
+                    order.uuid,
+                    ("charging",),
+                    self._clock().timestamp(),
+                    state="valid",
+                    problem=problem,
+                    lease=0,
                 )
             return False
         now = self._clock()
@@ -237,13 +243,9 @@ class OrderAhead:
                 charged = orders.charge(transaction, order.app_id, user, _draft(order, location, amounts), now)
             except ErrorResponse as refusal:
                 why = {"code": "card_declined", "message": refusal.errors[0]["message"]}
-                transaction.change_ahead(
-                    order.uuid, ("charging",), now.timestamp(), state="rejected", problem=why, lease=0
-                )
+                _change(transaction, order.uuid, ("charging",), now.timestamp(), state="rejected", problem=why, lease=0)
                 return False
-            transaction.change_ahead(
-                order.uuid, ("charging",), now.timestamp(), state="submitting", charge=charged.uuid
-            )
+            _change(transaction, order.uuid, ("charging",), now.timestamp(), state="submitting", charge=charged.uuid)
         return True
 
     def _is_down(self) -> str | None:
@@ -278,7 +280,7 @@ class OrderAhead:
             if verdict == "silent":
                 silent_at = now
                 with self._store.writing() as transaction:
-                    transaction.change_ahead(order.uuid, ("submitting",), now, doubt=now)
+                    _change(transaction, order.uuid, ("submitting",), now, doubt=now)
             elif verdict == "refused" and _is_proof(silent_at, now):
                 assert isinstance(reply, GatewayReply)
                 self._give_back(order, _problem(reply))
@@ -292,7 +294,7 @@ class OrderAhead:
             return
         _log.error("order_outcome_unknown", extra={"order": order.uuid, "charge": order.charge})
         with self._store.writing() as transaction:
-            transaction.change_ahead(order.uuid, ("submitting",), now, lease=now + LOOK_AGAIN_SECONDS)
+            _change(transaction, order.uuid, ("submitting",), now, lease=now + LOOK_AGAIN_SECONDS)
 
     def _taken_by_another(self, order: Ahead, body: Any) -> str | None:
         """The number in an answer, if another order of the same diner at this place has it already."""
@@ -311,7 +313,7 @@ class OrderAhead:
         quote = {**order.quote, "metadata": {}, "order_fees": fees}
         with self._store.writing() as transaction:
             transaction.keep_user_metadata(order.user_id, _of_users(metadata if isinstance(metadata, dict) else {}))
-            transaction.change_ahead(
+            _change(transaction,
                 order.uuid, ("submitting",), self._clock().timestamp(), state="completed", placed=placed, quote=quote,
                 lease=0,
             )  # fmt: skip
@@ -330,8 +332,8 @@ class OrderAhead:
             except ErrorResponse as refusal:
                 _log.error("order_not_refunded", extra={"order": order.uuid, "charge": charged.uuid})
                 problem = {"code": "not_refunded", "message": refusal.errors[0]["message"] if refusal.errors else "?"}
-            transaction.change_ahead(
-                order.uuid, ("submitting",), now.timestamp(), state="rejected", problem=problem, lease=0
+            _change(
+                transaction, order.uuid, ("submitting",), now.timestamp(), state="rejected", problem=problem, lease=0
             )
 
     def _ask(
@@ -344,6 +346,16 @@ class OrderAhead:
             )
         except Unreached as problem:
             return problem
+
+
+def _change(transaction: Transaction, uuid: str, states: tuple[str, ...], now: float, **values: Any) -> bool:
+    """Change an order that is in one of ``states``, and what its polls are answered from now on; whether it was."""
+    changed = transaction.change_ahead(uuid, states, now, **values)
+    if changed and "state" in values:
+        order = transaction.ahead(uuid)
+        assert order
+        transaction.keep_answer(uuid, views.answer_of(transaction, order))
+    return changed
 
 
 _WORK: dict[str, Callable[[OrderAhead, str], None]] = {

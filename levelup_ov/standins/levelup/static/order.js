@@ -78,7 +78,7 @@ function goesBack(action) {
 
 function complain(error) {
   if (!(error instanceof Refusal)) console.error(error);
-  problem.textContent = error.message;
+  problem.textContent = error.message.charAt(0).toUpperCase() + error.message.slice(1);
   problem.hidden = false;
   problem.scrollIntoView({ block: "nearest" });
 }
@@ -364,8 +364,7 @@ function showCart() {
         {},
         make("strong", { textContent: `${line.quantity} × ${line.item.name}` }),
         make("br"),
-        make("small", { textContent: words(line) }),
-        make("br"),
+        ...(words(line) ? [make("small", { textContent: words(line) }), make("br")] : []),
         make("button", {
           type: "button", className: "link", textContent: "Remove", ariaLabel: `Remove ${line.item.name}`,
           onclick: () => { cart.splice(position, 1); if (cart.length) showCart(); else showMenu(); },
