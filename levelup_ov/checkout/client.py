@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
-from levelup_ov.checkout.proof import CURRENCY, Charge, PastOrder, proves_no_charge
+from levelup_ov.checkout.proof import CURRENCY, UUID, Charge, PastOrder, proves_no_charge
 from levelup_ov.checkout.refusals import LevelUpRefused, maintenance_words, oauth_refusal_from, refusal_from
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -342,7 +342,10 @@ class LevelUpSession:
             repeatable=True,
         )
         answer = reply.object().member("proposed_order")
-        return Proposal(answer.identifier("uuid"), answer.cents("discount_amount"))
+        uuid = answer.identifier("uuid")
+        if not UUID.fullmatch(uuid):
+            raise broken_protocol("LevelUp proposes an order under something that is no UUID (uuid)")
+        return Proposal(uuid, answer.cents("discount_amount"))
 
     def complete(
         self,
