@@ -20,7 +20,7 @@ from typing import Any
 from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
-from levelup_ov.checkout.charges import Charges, body_of, settlement
+from levelup_ov.checkout.charges import LOOKS, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.deliveries import Deliveries, key_of
@@ -329,6 +329,11 @@ class Orders:
             }  # fmt: skip
         elif order.state != "not_charged":
             values["state"] = "settled"
+        elif order.looks < len(LOOKS):
+            # Something of it may still arrive: the looks that are left go on, without what this person has seen.
+            del values["body"]
+            values["look_at"] = to_ms(self._clock() + LOOKS[order.looks])
+            values["seen"] = " ".join(filter(None, (order.seen, *case_of(order).get("found", ()))))
         try:
             done = self._store.change_order(order.id, (order.state,), values=values)
         except UuidTaken:
