@@ -20,9 +20,9 @@ from levelup_ov.errors import Refused
 from levelup_ov.testing.amounts import MISPRINTS, AmountPath, Path, changed, places, read, shifted, written
 from levelup_ov.testing.changes import MOST, Change
 from levelup_ov.testing.harness import Bench, Run
-from levelup_ov.testing.outcomes import Step, at_step, call_of, record
 from levelup_ov.testing.provider import Sample
-from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward
+from levelup_ov.testing.steps import Step, answering, at_step, instead, record
+from levelup_ov.transport.tap import Answered, Exchange, Forward
 
 MORE = 100
 """Cents by which a price changes."""
@@ -41,7 +41,7 @@ class Pricing:
         bench.needs_reactions()
         dearer = bench.provider.dearer or nullcontext
         order = bench.order(sample)
-        quoted = bench.validate(order) if bench.provider.dearer else _misled(bench, order)
+        quoted = bench.validate(order) if bench.provider.dearer else _misled(bench, sample, order)
         if quoted is None:
             pytest.skip("the provider's price cannot be changed consistently in its answers; set Provider.dearer")
         quote: Quote = quoted.answer
@@ -64,14 +64,14 @@ class Pricing:
     def test_an_amount_that_is_written_otherwise_is_not_misread(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = record(bench, sample, submitting=False)
         for step in steps:
-            answer = _answer(step)
+            answer = step.answer
             for place in places(answer):
                 if not _counts(bench, baseline, step, place):
                     continue
                 for misprint in MISPRINTS:
                     told = changed(answer, place, misprint.write(place.value))
-                    run = bench.validate(baseline.order, at_step(baseline, step.number, _answering(told)))
-                    what = f"MONEY-9: {place.name} in the answer to {call_of(step)} {misprint.what}"
+                    run = bench.validate(baseline.order, instead(baseline, step, (told)))
+                    what = f"MONEY-9: {place.name} in the answer to {step.call} {misprint.what}"
                     _check_read(baseline, run, what, misprint.means)
 
     @pytest.mark.rule("MONEY-1", "MENU-6")
@@ -85,7 +85,7 @@ class Pricing:
             for place in places(exchange.answer):
                 for misprint in MISPRINTS:
                     told = changed(exchange.answer, place, misprint.write(place.value))
-                    fault = at_step(usual, number, _answering(told))
+                    fault = at_step(usual, number, answering(told))
                     run = bench.do(lambda adapter, session: adapter.show_menu(location, session), fault=fault)
                     if run.failure is not None:
                         continue
@@ -107,11 +107,11 @@ class Pricing:
         for step in steps:
             if not step.placed and not step.exchange.places_order:
                 continue
-            told = shifted(_answer(step), {usual.charged}, MORE)
-            run = bench.submit(baseline.order, sample.tender, at_step(baseline, step.number, _answering(told)))
+            told = shifted(step.answer, {usual.charged}, MORE)
+            run = bench.submit(baseline.order, sample.tender, instead(baseline, step, (told)))
             if run.failure is None and run.value.charged == usual.charged + MORE:
                 assert run.value.charge_mismatch, (
-                    f"PAY-4: {usual.charged} cents were asked for, the answer to {call_of(step)} says "
+                    f"PAY-4: {usual.charged} cents were asked for, the answer to {step.call} says "
                     f"{run.value.charged}, and nobody is told: Placed.expected_charge is what was sent or validated, "
                     "not what comes back"
                 )
@@ -124,11 +124,11 @@ class Pricing:
             for step in steps:
                 if _asked(step.exchange) in menus or _is_shown_again(step, steps):
                     continue
-                for change in self._other_baskets(_answer(step), sample.items):
-                    fault = at_step(baseline, step.number, _answering(change.answer))
+                for change in self._other_baskets(step.answer, sample.items):
+                    fault = instead(baseline, step, (change.answer))
                     run = (bench.submit(baseline.order, sample.tender, fault) if submitting
                            else bench.validate(baseline.order, fault))  # fmt: skip
-                    what = f"ITEM-11: {change.what} in the answer to {call_of(step)}"
+                    what = f"ITEM-11: {change.what} in the answer to {step.call}"
                     assert run.failure is not None or _asked_again(run, step), (
                         f"{what}, but is not compared with the order: reported as {run.value}"
                     )
@@ -158,15 +158,6 @@ class Pricing:
         return found[::step]
 
 
-def _answer(step: Step) -> Answered:
-    assert step.exchange.answer is not None
-    return step.exchange.answer
-
-
-def _answering(answer: Answered) -> Fault:
-    return lambda exchange, forward: answer
-
-
 def _asked(exchange: Exchange) -> tuple[str, str, bytes]:
     return exchange.method, exchange.url, exchange.body
 
@@ -185,9 +176,9 @@ def _asked_again(run: Run, step: Step) -> bool:
     return any(each.method == "GET" and not each.places_order for each in run.exchanges[step.number + 1 :])
 
 
-def _misled(bench: Bench, order: Order) -> Run | None:
+def _misled(bench: Bench, sample: Sample, order: Order) -> Run | None:
     """A validation that reads a price higher by :data:`MORE` in the provider's answers, if it accepts one."""
-    plain: Quote = bench.validate(order).answer
+    plain: Quote = record(bench, sample, submitting=False)[0].answer
     known = {plain.food, plain.total, plain.consumer_pays, *([plain.charged] if plain.charged else [])}
     for amounts in (known, {plain.consumer_pays}, known - {plain.food}):
 
@@ -211,7 +202,7 @@ def _counts(bench: Bench, baseline: Run, step: Step, place: AmountPath) -> bool:
     """Whether anything depends on an amount: a different value there changes or removes the price."""
     value = place.value
     another = str(Decimal(value.replace(",", ".")) + 77) if isinstance(value, str) else value + 77
-    fault = at_step(baseline, step.number, _answering(changed(_answer(step), place, another)))
+    fault = instead(baseline, step, (changed(step.answer, place, another)))
     return _price(bench.validate(baseline.order, fault)) != _price(baseline)
 
 

@@ -17,8 +17,8 @@ from levelup_ov.errors import Refused
 from levelup_ov.redaction import scrub
 from levelup_ov.testing.changes import BROKEN, DOOR, with_words
 from levelup_ov.testing.harness import CARD, Bench, Run
-from levelup_ov.testing.outcomes import at_step
 from levelup_ov.testing.provider import Refusal, Sample
+from levelup_ov.testing.steps import at_step, refused
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward
 
 _KEEPS_SECRETS = re.compile(r"authorization|cookie|token|session|(?<!idempotency-)key|secret|password", re.IGNORECASE)
@@ -58,13 +58,13 @@ class Secrecy:
     @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
     def test_a_provider_that_echoes_secrets_puts_none_into_errors(self, bench: Bench, sample: Sample) -> None:
         asked = (_refused(bench, refusal.sample) for refusal in self.refusals.values())
-        refused = next(filter(None, asked), BROKEN["500"])
+        answer = next(filter(None, asked), BROKEN["500"])
         tender = _tender(bench, sample)
         order = bench.order(sample)
         usual = bench.submit(order, tender)
         usual.answer
         for number in range(len(usual.exchanges)):
-            run = bench.submit(order, tender, _echo(usual, number, refused))
+            run = bench.submit(order, tender, _echo(usual, number, answer))
             if run.failure is None:
                 continue
             # What the service itself masks: the account's settings, the card, and returned sealed values.
@@ -162,7 +162,7 @@ def _kind(secret: Secret) -> str:
 
 def _refused(bench: Bench, sample: Sample) -> Answered | None:
     """The provider's own answer when it refuses this order; None if the adapter does not ask it."""
-    run = bench.submit(bench.order(sample), sample.tender)
+    run = refused(bench, sample)
     return run.exchanges[-1].answer if run.exchanges and isinstance(run.failure, Refused) else None
 
 

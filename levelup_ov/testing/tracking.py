@@ -17,9 +17,9 @@ from levelup_ov.domain.status import CALLED_OFF, OrderStatus
 from levelup_ov.errors import Refused
 from levelup_ov.testing.changes import BROKEN, DOOR, changes
 from levelup_ov.testing.harness import Bench, Run
-from levelup_ov.testing.identity import answering, check_echo, of_another
-from levelup_ov.testing.outcomes import Step, at_step, call_of
+from levelup_ov.testing.identity import check_echo, of_another
 from levelup_ov.testing.provider import Sample
+from levelup_ov.testing.steps import Step, instead
 from levelup_ov.transport.tap import Answered
 
 STRANGE = "hovering"
@@ -41,7 +41,7 @@ class StatusQuestion(NamedTuple):
 
     def again(self, bench: Bench, step: Step, answer: Answered) -> Run:
         """The same request, with another answer to one call."""
-        return bench.status(self.order, self.id, at_step(self.run, step.number, answering(answer)))
+        return bench.status(self.order, self.id, instead(self.run, step, answer))
 
 
 class StatusAnswers:
@@ -72,7 +72,7 @@ class StatusAnswers:
             for other, what in answers:
                 run = asked.again(bench, step, other)
                 assert run.failure is not None or run.value.reference != reference, (
-                    f"STAT-3: with {what} in the answer to {call_of(step)}, its status is returned for our order: "
+                    f"STAT-3: with {what} in the answer to {step.call}, its status is returned for our order: "
                     "OrderStatus.reference must come from that answer"
                 )
 
@@ -98,12 +98,12 @@ class StatusAnswers:
                 run = asked.again(bench, step, fault)
                 # An adapter may ask again, as after a login that was refused.
                 told = run.failure is None and len(run.exchanges) <= step.number + 1
-                assert not told, f"STAT-2: {name} to {call_of(step)} is returned as a status: {run.value!r}"
+                assert not told, f"STAT-2: {name} to {step.call} is returned as a status: {run.value!r}"
             for change in changes(answer):
                 run = asked.again(bench, step, change.answer)
                 word = run.value.word if run.failure is None else ""
                 guessed = word != asked.run.answer.word and word in known
-                assert not guessed, f"STAT-2: with {change.what} in the answer to {call_of(step)}: {run.value!r}"
+                assert not guessed, f"STAT-2: with {change.what} in the answer to {step.call}: {run.value!r}"
 
     @pytest.mark.rule("STAT-6")
     def test_a_canceled_order_is_shown_as_such(self, bench: Bench, sample: Sample) -> None:
@@ -126,10 +126,11 @@ class StatusAnswers:
     def test_the_cancellation_of_one_order_leaves_another(self, bench: Bench, sample: Sample) -> None:
         if not bench.provider.adapter.cancels:
             pytest.skip("the adapter declares cancels = False")
-        kept, canceled = _ask(bench, sample, fresh=True), _ask(bench, sample, fresh=True)
+        kept, canceled = _ask(bench, sample), _ask(bench, sample, fresh=True)
+        before = bench.status(kept.order, kept.id).answer
         bench.cancel(canceled.order, canceled.id).answer
         status = bench.status(kept.order, kept.id).answer
-        assert status.word == kept.run.answer.word, f"STAT-6: the wrong order was canceled; it is {status.word!r}"
+        assert status.word == before.word, f"STAT-6: the wrong order was canceled; it is {status.word!r}"
 
 
 def _ask(bench: Bench, sample: Sample, *, fresh: bool = False) -> StatusQuestion:
