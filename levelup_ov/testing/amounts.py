@@ -89,12 +89,22 @@ def places(answer: Answered) -> list[AmountPath]:
 
 def changed(answer: Answered, place: AmountPath, value: Any) -> Answered:
     """The answer with a different value at a path."""
-    whole = copy.deepcopy(read(answer))
-    owner = whole
-    for step in place.path[:-1]:
-        owner = owner[step]
-    owner[place.path[-1]] = value
-    return written(answer, whole)
+    return written(answer, with_value(read(answer), place.path, value))
+
+
+def with_value(whole: Any, path: Path, value: Any) -> Any:
+    """The JSON value with a different value at a path; what is not on the path is shared with the old one."""
+    if not path:
+        return value
+    copied = copy.copy(whole)
+    copied[path[0]] = with_value(whole[path[0]], path[1:], value)
+    return copied
+
+
+def another(place: AmountPath) -> Any:
+    """A different amount at a path, written in the same way."""
+    value = place.value
+    return str(Decimal(value.replace(",", ".")) + 77) if isinstance(value, str) else value + 77
 
 
 def shifted(answer: Answered, amounts: Collection[int], cents: int) -> Answered:

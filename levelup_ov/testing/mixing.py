@@ -18,6 +18,7 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.options import Option, decode_path
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.tender import Tender
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.provider import Sample
@@ -227,7 +228,9 @@ def _sell(
     # The submission has a reference; a validation has none.
     quoted = bench.validate(replace(order, reference=None), fault, seconds, **how)
     quote: Quote = _done(quoted, meeting)
-    final = replace(order, cart=quote.cart, customer_account=quote.customer_account or order.customer_account)
+    wanted, account = order.desired_ready_time, quote.customer_account or order.customer_account
+    shown = Shown(order.received_at, wanted, quote.ready.soonest)
+    final = replace(order, cart=quote.cart, customer_account=account, shown=shown)
     run = bench.submit(final, tender, fault, seconds, **how)
     placed: Placed = _done(run, meeting)
     return Sale(final, quote, placed, len(quoted.exchanges) + len(run.exchanges))

@@ -36,9 +36,10 @@ def record(bench: Bench, sample: Sample, *, submitting: bool, number: int = 0) -
     """A good run and its steps, the same for all tests; ``number`` distinguishes runs of a sample."""
     key = ("run", sample, submitting, number)
     if key not in bench.provider.kept:
-        order = bench.order(sample)
+        order, before = bench.order(sample), bench.held()
         run = bench.submit(order, sample.tender) if submitting else bench.validate(order)
         run.answer
+        run.placed = None if before is None else (bench.held() or 0) - before
         bench.provider.kept[key] = run
     run = bench.provider.kept[key]
     return run, _steps(run)
