@@ -26,6 +26,7 @@ from levelup_ov.testing.provider import Sample
 from levelup_ov.testing.steps import record
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
+LONG_NOTE = "no jalapeños, crème fraîche beside it – " + "and please, " * 20 + "slightly overdone"
 ADDRESS = DeliveryAddress("21 Blue Street", "Floor 9", "Boston", "MA", "02114", "knock twice at the side door")
 _IS_EMAIL, _NAMES_PHONE = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), re.compile("phone|mobile", re.IGNORECASE)
 AMOUNTS = (57, 115, 1999)
@@ -60,10 +61,19 @@ class Translation:
 
     @pytest.mark.rule("ITEM-6")
     def test_the_quantity_of_every_item_is_sent(self, bench: Bench, sample: Sample) -> None:
+        plain: Quote = record(bench, sample, submitting=False)[0].answer
+        parts = []
         for place, item in enumerate(sample.items):
             more = replace(item, quantity=item.quantity + 1)
             what = f"the quantity of item {item.provider_id}"
-            self._check_difference(bench, sample, with_item(sample, place, more), what)
+            run = self._check_difference(bench, sample, with_item(sample, place, more), what)
+            if run.failure is None:
+                parts.append(item.quantity * (run.value.food - plain.food))
+        if bench.provider.reacts and len(parts) == len(sample.items):
+            assert sum(parts) == plain.food, (
+                f"ITEM-6: the food costs {plain.food} cents, but as many of each item as one more of it costs make "
+                f"{sum(parts)}: is a quantity counted twice?"
+            )
 
     @pytest.mark.rule("ITEM-6")
     def test_the_quantity_of_every_option_is_sent(self, bench: Bench, sample: Sample) -> None:
@@ -87,6 +97,35 @@ class Translation:
         text = "\n".join(values(plain))
         for name in (plain.order.user.first_name, plain.order.user.last_name):
             assert name in text, f"EP-11: the user's name is not sent: {name}"
+
+    @pytest.mark.rule("ITEM-8", "EP-11")
+    def test_long_and_foreign_words_arrive_whole(self, bench: Bench, sample: Sample) -> None:
+        first, *others = sample.items
+        order = bench.order(sample_of(sample, (replace(first, special_instructions=LONG_NOTE), *others)))
+        noted = _said(bench.submit(order, sample.tender))
+        assert noted is None or LONG_NOTE in noted, (
+            f"ITEM-8: special instructions of {len(LONG_NOTE)} characters are cut or rewritten; send or refuse them"
+        )
+        user = replace(order.user, first_name="Zoë", last_name="Núñez-Østergård")
+        named = _said(bench.submit(bench.order(sample, user=user), sample.tender))
+        for name in (user.first_name, user.last_name):
+            assert named is None or name in named, f"EP-11: the user's name {name} is rewritten; send or refuse it"
+
+    @pytest.mark.rule("LOC-1", "EP-11")
+    def test_an_order_goes_to_its_location(self, bench: Bench, sample: Sample) -> None:
+        here = bench.place(sample.location).location
+        other = next((each.location for name, each in bench.places().items() if name != sample.location), None)
+        if other is None:
+            pytest.skip("there is only one location")
+        usual, _ = record(bench, sample, submitting=False)
+        sent = Counter(values(usual))
+        run = bench.validate(replace(usual.order, location=other))
+        if isinstance(run.failure, Refused) and not values(run):
+            return  # the adapter itself refuses it
+        same = sent <= Counter(values(run)) and _paths(usual) == _paths(run)
+        assert not same, (
+            f"LOC-1: an order for {other.name} is sent as one for {here.name}: the location of the order is dropped"
+        )
 
     @pytest.mark.rule("EP-11")
     def test_for_whom_an_item_is_reaches_the_provider(self, bench: Bench, sample: Sample) -> None:
@@ -215,16 +254,17 @@ class Translation:
             assert run.failure.code == "ready_time_unavailable", f"TIME-10: refused with {run.failure.code}"
         assert bench.held() == before, "TIME-10: an order for tomorrow was placed"
 
-    def _check_difference(self, bench: Bench, one: Sample, other: Sample, what: str) -> None:
+    def _check_difference(self, bench: Bench, one: Sample, other: Sample, what: str) -> Run:
         """What is sent for two orders must differ in more than what is new in every call."""
         usual, _ = record(bench, one, submitting=False)
         members = {"user": usual.order.user, "reference": usual.order.reference, "received_at": usual.order.received_at}
         run = bench.validate(bench.order(other, **members))
         if isinstance(run.failure, Refused) and not values(run):
-            return  # the adapter itself refuses it
+            return run  # the adapter itself refuses it
         sent, known = Counter(values(run)), [Counter(values(each)) for each in (usual, _repeated(bench, usual, one))]
         same = known[0] & known[1] <= sent and sent.total() <= max(each.total() for each in known)
         assert not same, f"ITEM-6: {what} is dropped: it does not change what is sent. {run.story()}"
+        return run
 
 
 def check_quote(quote: Quote, *, adds_up: bool = False) -> None:
@@ -303,6 +343,10 @@ def _said(run: Run) -> str | None:
         return None
     run.answer
     return "\n".join(values(run))
+
+
+def _paths(run: Run) -> list[str]:
+    return [exchange.url for exchange in run.exchanges]
 
 
 def _repeated(bench: Bench, usual: Run, sample: Sample) -> Run:
