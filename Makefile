@@ -64,7 +64,8 @@ matrix: $(VENV)/runtime
 	$(BIN)/python -m scripts.matrix
 
 # N submissions through an unreliable network, seeded with SEED; LEDGER=sqlite or postgresql, PROVIDER=sandbox or fftp.
-# ARGS=--fails-over: a copy of the ledger that lacks the last second takes over now and then.
+# ARGS=--fails-over: a copy of the ledger that lacks the last second takes over now and then; ARGS=--events: orders are
+# watched and canceled, and a receiver that fails counts the events.
 faults: $(VENV)/development
 	$(BIN)/python -m tests.faults $(or $(N),10000) $(or $(SEED),1) --ledger $(or $(LEDGER),postgresql) --provider $(or $(PROVIDER),sandbox) $(ARGS)
 

@@ -23,10 +23,12 @@ from levelup_ov.adapter import (
     DELIMITER,
     WEEKDAYS,
     Adapter,
+    AddressDecides,
     Category,
     CategoryGroup,
     Choice,
     CreditCard,
+    Fee,
     Item,
     JSONObject,
     Location,
@@ -73,8 +75,13 @@ CODES: Mapping[str, str] = {
     "customer_refused": "customer_incomplete email_invalid email_taken login_refused session_refused",
     "location_not_found": "place_unknown",
     "order_refused": (
-        "cart_of_another cart_ordered cart_unknown coupon_too_large order_too_large payment_declined reference_taken"
+        "cart_of_another cart_ordered cart_unknown coupon_too_large no_driver order_too_large payment_declined "
+        "reference_taken"
     ),
+    "fulfillment_not_supported": "no_delivery",
+    "delivery_address_incomplete": "address_incomplete",
+    "address_not_served": "address_not_served",
+    "order_minimum_not_reached": "minimum_not_reached",
     "cancellation_refused": "too_late",
 }
 """Our codes, each with the engine's problems that it covers."""
@@ -93,10 +100,18 @@ _PATHS = (
     (r"lines\[(\d+)\]", r"$.items[\1].item"),
     (r"wanted_at$", "$.desired_ready_time"),
     (r"coupon$", "$.merchant_funded_discount"),
+    (r"delivery\.address\.street$", "$.delivery_address.street_address"),
+    (r"delivery\.address\.postcode$", "$.delivery_address.postal_code"),
+    (r"delivery\.address", "$.delivery_address"),
+    (r"delivery$", "$.fulfillment_type"),
+    (r"lines$", "$.items"),
 )
 """Paths in the engine's cart, and the corresponding members of our order."""
 
 _CODE_OF = {problem: code for code, problems in CODES.items() for problem in problems.split()}
+_DECIDES: Mapping[str, AddressDecides] = {
+    "zone": "availability", "fee": "fee", "minimum": "minimum", "time": "time",
+}  # fmt: skip
 _PAYMENTS: Mapping[str, TenderKind] = {"external": "levelup", "card": "credit_card"}
 _SESSION = "X-Sandbox-Session"
 # No menu nests this deeply; a hostile chain of options must not exhaust the stack.
@@ -117,7 +132,8 @@ class Cart(NamedTuple):
     """A cart of the engine: the ``digest`` of its content, its price in cents, the ``token`` of its owner.
 
     ``guest``: digests of the guest's e-mail address and telephone number. ``is_own``: whether the engine confirmed
-    its content; the id alone may be another guest's, in an answer that was delivered twice.
+    its content; the id alone may be another guest's, in an answer that was delivered twice. ``fee``: what its delivery
+    costs.
     """
 
     id: str
@@ -127,12 +143,14 @@ class Cart(NamedTuple):
     token: str
     guest: Sequence[str] = ()
     is_own: bool = True
+    fee: int = 0
 
 
 class SandboxAdapter(Adapter):
     """Guest checkout and, if the engine asks for them, accounts; both tenders."""
 
     interface_version = 2
+    fulfillments = frozenset({"pickup", "delivery"})
     tenders = frozenset({"levelup", "credit_card"})
     creates_customer_accounts = True
     schedules = True
@@ -143,6 +161,7 @@ class SandboxAdapter(Adapter):
         "cooking": "preparing",
         "waiting": "ready",
         "collected": "picked_up",
+        "brought": "delivered",
         "called-off": "cancelled",
         "turned-down": "refused",
     }
@@ -176,12 +195,15 @@ class SandboxAdapter(Adapter):
         if validated is not None:
             try:
                 cart = validated if unchanged else _fill_cart(validated, content, session)
+                _check_fee(validated, cart)
                 return _place_order(cart, cart.total, order, tender, session)
             except SandboxRefused as problem:
                 if problem.problem not in _UNUSABLE:
                     raise
                 session.nothing_placed()
         _, cart, credentials = _open_cart(order, content, session)
+        if validated is not None:
+            _check_fee(validated, cart)
         total = validated.total if validated is not None and unchanged else cart.total
         return replace(_place_order(cart, total, order, tender, session), customer_account=credentials)
 
@@ -244,7 +266,8 @@ def _open_cart(order: Order, content: Any, session: Session) -> tuple[JSONObject
     cart_id, total = answer.member("cart").identifier("id"), answer.member("quote").cents("grand_total")
     held = answer.member("cart").value
     is_own = _is_said(content, held.get("content")) and held.get("location") == place
-    return answer, Cart(cart_id, place, _digest(content), total, token, _guest(order), is_own), credentials
+    fee = _fee(answer)
+    return answer, Cart(cart_id, place, _digest(content), total, token, _guest(order), is_own, fee), credentials
 
 
 def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
@@ -253,7 +276,20 @@ def _fill_cart(cart: Cart, content: Any, session: Session) -> Cart:
     path = f"/v1/carts/{cart.id}"
     answer = session.call("PUT", path, body=content, headers=headers, repeatable=True).object()
     _check_lines(answer, content, f"PUT {path}")
-    return cart._replace(digest=_digest(content), total=answer.member("quote").cents("grand_total"))
+    total = answer.member("quote").cents("grand_total")
+    return cart._replace(digest=_digest(content), total=total, fee=_fee(answer))
+
+
+def _fee(answer: JSONObject) -> int:
+    quote = answer.member("quote")
+    return quote.member("delivery").integer("fee") if quote.has("delivery") else 0
+
+
+def _check_fee(validated: Cart, cart: Cart) -> None:
+    """:raises Refused: ``price_changed``: the address came after the validation, and costs more or less."""
+    if validated.fee != cart.fee:
+        words = f"The delivery costs {cart.fee} cents, not {validated.fee}: validate it with its address."
+        raise Refused("price_changed", words, path="$.delivery_address")
 
 
 def _check_lines(answer: JSONObject, content: Any, call: str) -> None:
@@ -376,7 +412,17 @@ def _content(order: Order) -> dict[str, Any]:
         "gratuity": order.tip,
         "coupon": order.merchant_funded_discount,
         "wanted_at": wanted and _stamp(wanted),
+        **({"delivery": {"address": _address(order)}} if order.fulfillment_type == "delivery" else {}),
     }
+
+
+def _address(order: Order) -> dict[str, str | None] | None:
+    if (address := order.delivery_address) is None:
+        return None
+    return {
+        "street": address.street_address, "extra": address.extended_address, "city": address.locality,
+        "state": address.region, "postcode": address.postal_code, "directions": address.delivery_instructions,
+    }  # fmt: skip
 
 
 def _customer(order: Order) -> dict[str, Any]:
@@ -428,13 +474,25 @@ def _guest(order: Order) -> list[str]:
 def _quote(answer: JSONObject, credentials: Credentials, cart: Credentials) -> Quote:
     discounts, ready = answer.member("discounts"), answer.member("ready")
     slots = tuple(slot.instant("at") for slot in ready.each("slots")) if ready.has("slots") else None
+    fees, decides = _delivery(answer)
     return Quote(
         food=answer.cents("subtotal"), tax=answer.cents("tax"), tip=answer.cents("gratuity", None),
         charged=answer.cents("grand_total"),
         merchant_funded_discount=discounts.cents("coupon"), provider_funded_discount=discounts.cents("house"),
-        ready=Ready(ready.instant("at", None), slots),
+        fees=fees, ready=Ready(ready.instant("at", None), slots), address_decides=decides,
         customer_account=credentials, cart=cart,
     )  # fmt: skip
+
+
+def _delivery(answer: JSONObject) -> tuple[tuple[Fee, ...], frozenset[AddressDecides]]:
+    """The fee of a delivery, and what only an address decides."""
+    if not answer.has("delivery"):
+        return (), frozenset()
+    delivery = answer.member("delivery")
+    # A fee below zero is not hidden: the service refuses it (MONEY-9).
+    fee = delivery.integer("fee")
+    decides = frozenset(_DECIDES[each] for each in delivery.texts("open") if each in _DECIDES)
+    return (Fee("Delivery", fee),) if fee else (), decides
 
 
 def _placed(order: JSONObject, expected: int | None) -> Placed:
@@ -451,7 +509,7 @@ def _placed(order: JSONObject, expected: int | None) -> Placed:
 
 def _location(answer: JSONObject) -> Location:
     address, position, payments = answer.member("address"), answer.member("position"), answer.texts("payments")
-    hours = answer.each("weekly_hours")
+    hours, delivers = answer.each("weekly_hours"), answer.boolean("delivers", False)
     return Location(
         answer.identifier("id"), answer.text("title"),
         street_address=address.text("street"), locality=address.text("city"), region=address.text("state", None),
@@ -459,6 +517,7 @@ def _location(answer: JSONObject) -> Location:
         latitude=position.decimal("latitude"), longitude=position.decimal("longitude"), time_zone=answer.text("zone"),
         hours=opening_hours((WEEKDAYS[s.integer("weekday")], s.integer("from"), s.integer("to")) for s in hours),
         accepts_tips_on_pickup=answer.boolean("takes_gratuity"),
+        accepts_tips_on_delivery=delivers and answer.boolean("takes_gratuity"), fulfills_deliveries=delivers,
         tenders=frozenset(tender for kind, tender in _PAYMENTS.items() if kind in payments),
         updated_at=answer.instant("changed"),
     )  # fmt: skip

@@ -24,13 +24,16 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
+from adapters.square_delivery import CHARGE, FORMS, SETTINGS, DeliveryTerms, address_of, check_destination, details_of
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
+from adapters.square_notices import NOTICE_SETTINGS, read_notice, takes_notices
 from levelup_ov.adapter import (
     Account,
     Adapter,
@@ -40,6 +43,7 @@ from levelup_ov.adapter import (
     JSONObject,
     Location,
     Menu,
+    Notice,
     Order,
     OrderStatus,
     Placed,
@@ -56,6 +60,7 @@ from levelup_ov.adapter import (
     User,
     broken_protocol,
     check_basket,
+    check_minimum,
     in_minutes,
     nest,
     next_opening,
@@ -109,6 +114,7 @@ class SquareAdapter(Adapter):
     """One seller's Square account with all its locations."""
 
     interface_version = 2
+    fulfillments = frozenset({"pickup", "delivery"})
     tenders = frozenset({"levelup"})
     schedules = True
     fences = True
@@ -117,6 +123,7 @@ class SquareAdapter(Adapter):
         "RESERVED": "preparing",
         "PREPARED": "ready",
         "COMPLETED": "picked_up",
+        "COMPLETED, delivered": "delivered",
         "CANCELED": "cancelled",
         "FAILED, rejected": "refused",
     }
@@ -127,16 +134,20 @@ class SquareAdapter(Adapter):
         "currency": Setting("ISO 4217 code of the currency that the seller's prices are in", default="USD"),
         "prep_minutes": Setting("minutes that an order takes; without it no ready time is known (TIME-7)"),
         "base_url": Setting("address to use in place of the environment's own", url=True),
+        **SETTINGS,
+        **NOTICE_SETTINGS,
     }
 
     def __init__(self, account: Account) -> None:
         super().__init__(account)
         forms = {"environment": "production|sandbox", "currency": "[A-Z]{3}", "prep_minutes": "([1-9][0-9]{0,2})?"}
+        forms |= FORMS
         for name, form in forms.items():
             if not re.fullmatch(form, account.setting(name)):
                 raise ValueError(f"{name} is not as expected: {self.settings[name].meaning}")
         if account.setting("currency") == "JPY":
             raise ValueError("currency has no cents: all amounts of the channel are hundredths (MONEY-1)")
+        self._terms = DeliveryTerms.of(account)
         self._prep, self._currency = int(account.setting("prep_minutes") or 0), account.setting("currency")
 
     @property
@@ -146,9 +157,19 @@ class SquareAdapter(Adapter):
     def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.account.setting('access_token')}", "Square-Version": API_VERSION}
 
+    @property
+    def takes_notices(self) -> bool:
+        return takes_notices(self.account)
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
+        return read_notice(self.account, headers, body)
+
     def list_locations(self, session: Session) -> Sequence[Location]:
         rows = session.get("/v2/locations").object().each("locations")
-        return read_each((str(row.value.get("id")), partial(read_location, row, self._currency)) for row in rows)
+        return read_each((str(row.value.get("id")), partial(self._location, row)) for row in rows)
+
+    def _location(self, row: JSONObject) -> Location:
+        return replace(read_location(row, self._currency), fulfills_deliveries=bool(self._terms.area))
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         return Catalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
@@ -168,6 +189,8 @@ class SquareAdapter(Adapter):
         created = session.post("/v2/orders", body, repeatable=True).object().member("order")
         _check_echo(created, "POST /v2/orders", reference_id=reference, location_id=order.location.provider_id)
         quoted = self._quote(created, order)
+        if _is_delivery(order):
+            check_destination(created, order, "POST /v2/orders")
         if validated not in (None, quoted.cart["validated"]):
             raise Refused("price_changed", "The price has changed since the validation.")
         order_id, charge = created.identifier("id"), quoted.consumer_pays
@@ -247,12 +270,11 @@ class SquareAdapter(Adapter):
 
     def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
         order = self._show(location, provider_order_id, reference, session)
-        word, pickup = _status(order)
-        since = _SINCE.get(word)
+        word, changed_at = _status(order)
         return OrderStatus(
             word,
             reference=order.text("reference_id"),
-            changed_at=pickup.instant(since, None) if pickup is not None and since is not None else None,
+            changed_at=changed_at,
             expected_ready_at=_pickup_at(order),
         )
 
@@ -326,6 +348,8 @@ class SquareAdapter(Adapter):
 
     def _order(self, order: Order) -> dict[str, Any]:
         """The order in Square's members."""
+        if _is_delivery(order):
+            self._terms.check(order)
         scheduled, ready_at = self._ready(order)
         pickup_at = ready_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if scheduled and ready_at else ""
         discount = order.merchant_funded_discount
@@ -337,23 +361,39 @@ class SquareAdapter(Adapter):
                 "uid": DISCOUNT, "name": "LevelUp", "type": "FIXED_AMOUNT", "scope": "ORDER",
                 "amount_money": self._money(discount),
             }],
-            fulfillments=[{"type": "PICKUP", "state": "PROPOSED", "pickup_details": _given(
-                recipient=_recipient(order.user),
-                schedule_type="SCHEDULED" if scheduled else "ASAP",
-                pickup_at=pickup_at,
-                prep_time_duration=self._prep and f"PT{self._prep}M",
-                note=_note(order.special_instructions, "$.special_instructions"),
-            )}],
+            service_charges=self._terms.charges(self._currency) if _is_delivery(order) else [],
+            fulfillments=self._fulfillments(order, scheduled, pickup_at),
             pricing_options={"auto_apply_taxes": True, "auto_apply_discounts": True},
         )  # fmt: skip
+
+    def _fulfillments(self, order: Order, scheduled: bool, ready_at: str) -> list[dict[str, Any]]:
+        """How the order reaches the guest; nothing for a delivery that does not say yet where to."""
+        recipient, minutes = _recipient(order.user), self._minutes(order)
+        how = _given(
+            schedule_type="SCHEDULED" if scheduled else "ASAP",
+            prep_time_duration=minutes and f"PT{minutes}M",
+            note=_note(order.special_instructions, "$.special_instructions"),
+        )
+        if not _is_delivery(order):
+            pickup = {"recipient": recipient, **how, **_given(pickup_at=ready_at)}
+            return [{"type": "PICKUP", "state": "PROPOSED", "pickup_details": pickup}]
+        if (address := order.delivery_address) is None:
+            return []
+        where = {"recipient": {**recipient, "address": address_of(order)}}
+        directions = _given(deliver_at=ready_at, dropoff_notes=address.delivery_instructions)
+        return [{"type": "DELIVERY", "state": "PROPOSED", "delivery_details": {**where, **how, **directions}}]
+
+    def _minutes(self, order: Order) -> int:
+        return self._prep + (self._terms.minutes if _is_delivery(order) else 0)
 
     def _ready(self, order: Order) -> tuple[bool, datetime | None]:
         """Whether the order is for a set time, and when it is ready; None if unknown (TIME-3 to TIME-7)."""
         if order.desired_ready_time is not None:
             return True, order.desired_ready_time
         if (opening := next_opening(order.location, order.received_at)) is not None:
-            return True, in_minutes(self._prep, opening)
-        return False, in_minutes(self._prep, order.received_at) if self._prep else None
+            return True, in_minutes(self._minutes(order), opening)
+        minutes = self._minutes(order)
+        return False, in_minutes(minutes, order.received_at) if minutes else None
 
     def _quote(self, priced: JSONObject, order: Order) -> Quote:
         """Square's price of an order, checked against its lines to the cent (MONEY-9).
@@ -377,6 +417,8 @@ class SquareAdapter(Adapter):
         food = total - tip - tax + discounts - charges
         if gross - food not in (0, inclusive) or charges != sum(fee.amount for fee in fees) or ours > discounts:
             raise broken_protocol("the provider's price does not add up: its lines have another total")
+        if _is_delivery(order):
+            self._check_delivery(priced, food)
         if ours != order.merchant_funded_discount:
             words = f"Square takes {ours} cents off for a discount of {order.merchant_funded_discount}."
             raise Refused("order_refused", words, path="$.merchant_funded_discount")
@@ -384,7 +426,16 @@ class SquareAdapter(Adapter):
             food, tax, tip=order.tip, charged=total - tip + order.tip, fees=tuple(fee for fee in fees if fee.amount),
             merchant_funded_discount=ours, provider_funded_discount=discounts - ours,
             ready=Ready(self._ready(order)[1]), cart={"validated": Secret(str(total - tip))},
+            address_decides=frozenset({"availability"} if _is_delivery(order) and not order.delivery_address else ()),
         )  # fmt: skip
+
+    def _check_delivery(self, priced: JSONObject, food: Cents) -> None:
+        """:raises Failure: Square does not charge the fee, or the food costs less than the minimum."""
+        own = (each for each in priced.each("service_charges", []) if each.text("uid", "") == CHARGE)
+        if (charged := sum(self._cents(each, "applied_money") for each in own)) != self._terms.fee:
+            words = f"the provider charges {charged} for a delivery of {self._terms.fee} cents: $.order.service_charges"
+            raise broken_protocol(words)
+        check_minimum(food, self._terms.minimum)
 
     def _money(self, amount: Cents) -> dict[str, Any]:
         return {"amount": amount, "currency": self._currency}
@@ -503,14 +554,18 @@ def _number(order: JSONObject) -> str:
 def _pickup_at(order: JSONObject) -> datetime | None:
     """Square's own ready time; without a preparation time, Square reports the placing time for an ASAP order."""
     for fulfillment in order.each("fulfillments", []):
-        pickup = fulfillment.member("pickup_details")
-        if pickup.text("schedule_type", "") == "SCHEDULED" or pickup.has("prep_time_duration"):
-            return pickup.instant("pickup_at", None)
+        details, name, _ = details_of(fulfillment)
+        if details.text("schedule_type", "") == "SCHEDULED" or details.has("prep_time_duration"):
+            return details.instant(name, None)
     return None
 
 
-def _status(order: JSONObject) -> tuple[str, JSONObject | None]:
-    """The state of an order's fulfillment, and its pickup; the order's own state if it has none or is canceled.
+def _is_delivery(order: Order) -> bool:
+    return order.fulfillment_type == "delivery"
+
+
+def _status(order: JSONObject) -> tuple[str, datetime | None]:
+    """The state of an order's fulfillment, and since when; the order's own state if it has none or is canceled.
 
     An order with several fulfillments, which only the seller can make, has the states of all of them.
     """
@@ -518,10 +573,17 @@ def _status(order: JSONObject) -> tuple[str, JSONObject | None]:
     if order.text("state") == "CANCELED" or not fulfillments:
         return order.text("state"), None
     states = sorted({each.text("state") for each in fulfillments})
-    pickup = fulfillments[0].member("pickup_details") if len(fulfillments) == 1 else None
-    if states == ["FAILED"] and pickup is not None and pickup.has("rejected_at"):
+    if len(fulfillments) > 1:
+        return ", ".join(states), None
+    details, _, delivery = details_of(fulfillments[0])
+    if states == ["FAILED"] and details.has("rejected_at"):
         states.append("rejected")
-    return ", ".join(states), pickup
+    word = ", ".join(states)
+    since = (delivery or _SINCE).get(word)
+    changed_at = details.instant(since, None) if since is not None else None
+    if delivery is not None and word == "COMPLETED":
+        return f"{word}, delivered", changed_at or details.instant("completed_at", None)
+    return word, changed_at
 
 
 def _given(**members: Any) -> dict[str, Any]:

@@ -18,11 +18,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from adapters.toast_delivery import (
+    SETTINGS,
+    area_of,
+    check_destination,
+    check_food,
+    delivers,
+    delivery_info,
+    is_delivery,
+    service_of,
+)
 from adapters.toast_menu import MenuReader
+from adapters.toast_notices import NOTICE_SETTINGS, read_notice
 from adapters.toast_orders import (
     ORDER_STATUS,
     check_price,
@@ -43,6 +55,7 @@ from levelup_ov.adapter import (
     Location,
     Login,
     Menu,
+    Notice,
     Order,
     OrderStatus,
     Placed,
@@ -96,6 +109,7 @@ class ToastAdapter(Adapter):
     """The restaurants of one Toast client."""
 
     interface_version = 2
+    fulfillments = frozenset({"pickup", "delivery"})
     tenders = frozenset({"levelup"})
     schedules = True
     order_status = ORDER_STATUS
@@ -111,17 +125,29 @@ class ToastAdapter(Adapter):
         "discount": Setting("GUID of an open amount check discount, for merchant-funded ones: one for all, or each"),
         "currency": Setting("ISO 4217 code of the currency that prices are in", default="USD"),
         "menus_version": Setting("v3 for ordering partners, v2 for other clients", default="v3"),
+        **SETTINGS,
+        **NOTICE_SETTINGS,
     }
 
     def __init__(self, account: Account) -> None:
         super().__init__(account)
         self._restaurants = _listed(account, "restaurants")
-        self._own = {name: _each(account, name) for name in ("dining_option", "payment_type", "discount")}
+        self._own = {
+            name: _each(account, name) for name in ("dining_option", "payment_type", "discount", "delivery_option")
+        }
+        self._area = area_of(account)
         if account.setting("menus_version") not in ("", "v2", "v3"):
             raise ValueError("menus_version must be v2 or v3")
         self._currency = account.setting("currency") or "USD"
         self._login = Login(self._log_in)
         self._unread: frozenset[str] = frozenset()
+
+    @property
+    def takes_notices(self) -> bool:
+        return bool(self.account.setting("webhook_secrets"))
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
+        return read_notice(self.account, headers, body)
 
     def list_locations(self, session: Session) -> Sequence[Location]:
         # Read those that failed last time at the end, so that they take no time from the others.
@@ -144,12 +170,12 @@ class ToastAdapter(Adapter):
     def validate_order(self, order: Order, session: Session) -> Quote:
         body, ready = self._order(order, session)
         priced = self._prices(body, order, session)
-        return read_quote(priced, order, self._discount(order), _estimated(priced, body, ready), body)
+        return self._quote(priced, order, body, ready, session)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         body, ready = self._order(order, session)
         priced = self._prices(body, order, session)
-        quote = read_quote(priced, order, self._discount(order), _estimated(priced, body, ready), body)
+        quote = self._quote(priced, order, body, ready, session)
         order.check_ready(quote.ready.soonest)
         check_price(quote, order, body)
         body["externalId"] = self._external_id(order.reference or "")
@@ -158,6 +184,7 @@ class ToastAdapter(Adapter):
         reply = self._call(session, "POST", "/orders/v2/orders", guid, body=body, places_order=True)
         placed = read_placed(reply.object(), body["externalId"], quote.charged, "POST /orders/v2/orders")
         check_selections(reply.object(), body, "POST /orders/v2/orders")
+        check_destination(reply.object(), body, "POST /orders/v2/orders")
         return placed
 
     def find_order(
@@ -222,7 +249,10 @@ class ToastAdapter(Adapter):
 
     def _location(self, guid: str, session: Session) -> Location:
         try:
-            return read_location(guid, self._restaurant(guid, session), self._currency)
+            restaurant = self._restaurant(guid, session)
+            location = read_location(guid, restaurant, self._currency)
+            offered = bool(self._own["delivery_option"].get(guid)) and delivers(restaurant) and location.active
+            return replace(location, fulfills_deliveries=offered)
         except NotFound:
             return Location(guid, guid, active=False, terminated=True, fulfills_pickups=False)
 
@@ -235,14 +265,25 @@ class ToastAdapter(Adapter):
             times = restaurant.member("prepTimes")
 
             def check(schedule: JSONObject) -> object:
-                return read_timetable(order.location, schedule, times)
+                return read_timetable(order.location, schedule, times, service_of(order))
 
             schedule = self._call(session, "GET", path, guid, cache_for=CONFIGURATION_TTL, check=check).object()
         if not takes_notes(restaurant):
             refuse_notes(order)
         promised, ready = plan(order, restaurant, schedule)
         people = customer(order.user, region(restaurant))
-        return order_body(order, people, self._own["dining_option"][guid], self._discount(order), promised), ready
+        option = self._own["delivery_option" if is_delivery(order) else "dining_option"][guid]
+        body = order_body(order, people, option, self._discount(order), promised)
+        return body | ({"deliveryInfo": delivery_info(order, self._area)} if is_delivery(order) else {}), ready
+
+    def _quote(
+        self, priced: JSONObject, order: Order, body: Mapping[str, Any], ready: Ready, session: Session
+    ) -> Quote:
+        check_destination(priced, body, "POST /orders/v2/prices")
+        quote = read_quote(priced, order, self._discount(order), _estimated(priced, body, ready), body)
+        if is_delivery(order):
+            check_food(quote.food, self._restaurant(order.location.provider_id, session))
+        return quote
 
     def _prices(self, body: Mapping[str, Any], order: Order, session: Session) -> JSONObject:
         guid = order.location.provider_id

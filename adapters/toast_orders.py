@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from adapters.toast_delivery import delivery_state
 from adapters.toast_menu import group_guid
 from levelup_ov.adapter import (
     Cents,
@@ -46,6 +47,8 @@ ORDER_STATUS: Mapping[str, Stage] = {
     "IN_PREPARATION": "preparing",
     "READY_FOR_PICKUP": "ready",
     "CLOSED": "picked_up",
+    "CLOSED, delivery": "delivered",
+    "DELIVERED": "delivered",
     "voided": "cancelled",
 }
 """The values of ``approvalStatus`` and ``guestOrderStatus``, and the member ``voided``."""
@@ -223,7 +226,9 @@ def _discounts(check: JSONObject, own_guid: str) -> tuple[Cents, Cents]:
 
 
 def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+    """The digest of what was priced; another address of the same order must not cost more than was shown."""
+    content = {name: value for name, value in body.items() if name != "deliveryInfo"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _due(quote: Quote) -> Cents:
@@ -283,6 +288,8 @@ def read_status(order: JSONObject, guid: str, external_id: str, call: str) -> Or
     word, in_kitchen = order.text("approvalStatus"), order.text("guestOrderStatus", "")
     if word == "APPROVED" and in_kitchen not in ("", "RECEIVED"):
         word = in_kitchen
+    if driver := delivery_state(order):
+        word = driver if driver == "DELIVERED" else f"{word}, delivery" if word == "CLOSED" else word
     gone = next((member for member in ("voided", "deleted") if order.boolean(member, False)), None)
     return OrderStatus(
         gone or word,

@@ -12,6 +12,7 @@ from itertools import takewhile
 
 import pytz
 
+from adapters.toast_delivery import TAKEOUT, Service, service_of
 from levelup_ov.adapter import (
     SLOT_WINDOW,
     WEEKDAYS,
@@ -100,10 +101,13 @@ def plan(order: Order, restaurant: JSONObject, schedule: JSONObject) -> tuple[da
     :raises Refused: ``location_closed`` or ``ready_time_unavailable``.
     """
     times, now, desired = restaurant.member("prepTimes"), order.received_at, order.desired_ready_time
-    lead = timedelta(minutes=times.integer("takeoutPrepTime") + times.integer("takeoutThrottlingTime", 0))
+    service = service_of(order)
+    throttled = times.integer(f"{service.prefix}ThrottlingTime", 0)
+    lead = timedelta(minutes=times.integer(f"{service.prefix}PrepTime") + throttled)
     if lead > timedelta(days=MOST_DAYS):
         raise broken_protocol(f"the provider's preparation time is over {MOST_DAYS} days")
-    table, schedules = read_timetable(order.location, schedule, times), schedule.boolean("acceptScheduledOrders", True)
+    table = read_timetable(order.location, schedule, times, service)
+    schedules = schedule.boolean("acceptScheduledOrders", True)
     days = min(schedule.integer("scheduledOrderMaxDays", 0), MOST_DAYS)
     slots = table.slots(now, lead=lead, days=days) if schedules else iter(())
     cutoff = lead if schedule.text("lastOrderConfiguration", "") == "UNTIL_PREPTIME_CUTOFF" else timedelta()
@@ -120,20 +124,20 @@ def plan(order: Order, restaurant: JSONObject, schedule: JSONObject) -> tuple[da
     return promised, Ready(soonest, (soonest, *later) if schedules else None)
 
 
-def read_timetable(location: Location, schedule: JSONObject, times: JSONObject) -> Timetable:
-    """When takeout orders are accepted: the schedule without its margins after opening and before closing."""
-    margins = [timedelta(minutes=times.integer(f"takeoutTime{when}", 0)) for when in ("AfterOpen", "BeforeClose")]
+def read_timetable(location: Location, schedule: JSONObject, times: JSONObject, kind: Service = TAKEOUT) -> Timetable:
+    """When orders of a kind are accepted: the schedule without its margins after opening and before closing."""
+    margins = [timedelta(minutes=times.integer(f"{kind.prefix}Time{when}", 0)) for when in ("AfterOpen", "BeforeClose")]
     zone = location.time_zone or schedule.text("timeZoneId")
     if zone not in pytz.all_timezones_set:
         raise broken_protocol("the provider's answer needs a time zone at $.timeZoneId")
     weekly: dict[Weekday, list[tuple[int, int]]] = {}
     for service in schedule.each("servicePeriods"):
-        if service.text("diningOptionBehavior") == "TAKE_OUT":
+        if service.text("diningOptionBehavior") == kind.behavior:
             for period in service.each("dayPeriods", []):
                 if (day := _DAYS.get(period.text("day"))) is None:
                     raise broken_protocol(f"the provider's answer needs a day of the week at {period.path}.day")
                 weekly.setdefault(day, []).extend(_ranges(period))
-    overrides = [each for each in schedule.each("overrides", []) if "TAKE_OUT" in each.texts("diningOptionBehavior")]
+    overrides = [each for each in schedule.each("overrides", []) if kind.behavior in each.texts("diningOptionBehavior")]
     return Timetable(pytz.timezone(zone), weekly, {_date(each): _ranges(each) for each in overrides}, *margins)
 
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from adapters.vendure_cart import CART, changing, content_of, digest_of, read_quote
+from adapters.vendure_cart import CART, DELIVERY, changing, content_of, delivery_digest, digest_of, read_quote
 from adapters.vendure_menu import LOCATION, MENU, METHODS, Page, read_location, read_menu, read_page
 from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDERED, VendureRefused, problem_in
 from levelup_ov.adapter import (
@@ -53,10 +53,19 @@ PLACE = (
     + REFUSAL
     + "} }"
 )
+OPEN_DELIVERY = (
+    "mutation Open($input: LevelUpOpenInput!) { cart: levelUpOpen(input: $input) { "
+    + REFUSAL
+    + CART
+    + "delivery: order { "
+    + DELIVERY
+    + " } } }"
+)
 HELD = "{ reference fences order { id code pickupAt } others }"
 FIND = "query Find($reference: String!) { held: levelUpFind(reference: $reference) " + HELD + " }"
 STATUS = """query Status($reference: String!) {
   held: levelUpFind(reference: $reference) { reference order { id state stateSince pickupAt } } }"""
+STATUS_OF_DELIVERY = STATUS.replace("pickupAt", "pickupAt fulfillment")
 FENCE = (
     """mutation Fence($reference: String!, $key: String!) {
   held: levelUpFence(reference: $reference, key: $key) """
@@ -71,18 +80,23 @@ CANCEL = (
 
 
 class Cart(NamedTuple):
-    """A cart. ``token`` opens it; ``total``: its price in cents without the tip; ``digest`` is of its content."""
+    """A cart. ``token`` opens it; ``total``: its price in cents without the tip; ``digest`` is of its content.
+
+    ``delivery``: the digest of where it is brought; empty for a pickup.
+    """
 
     code: str
     token: str
     total: int
     digest: str
+    delivery: str = ""
 
 
 class VendureAdapter(Adapter):
     """One shop; its channels are the locations."""
 
     interface_version = 2
+    fulfillments = frozenset({"pickup", "delivery"})
     tenders = frozenset(METHODS.values())
     creates_customer_accounts = True
     schedules = True
@@ -94,6 +108,7 @@ class VendureAdapter(Adapter):
         "Shipped": "ready",
         "PartiallyDelivered": "ready",
         "Delivered": "picked_up",
+        "Delivered, delivery": "delivered",
         "Cancelled": "cancelled",
     }
     cancels = True
@@ -148,10 +163,13 @@ class VendureAdapter(Adapter):
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         validated = _recorded(order)
-        placed = validated and self._order_cart(validated, validated.total, order, tender, session)
-        if placed:
-            return placed
+        if validated and validated.delivery == delivery_digest(order):
+            if placed := self._order_cart(validated, validated.total, order, tender, session):
+                return placed
         quote, cart = self._open_cart(order, session)
+        if validated and validated.delivery != cart.delivery and validated.total != cart.total:
+            words = "with this address the order has another price than shown: validate it with the address"
+            raise Refused("price_changed", words, path="$.delivery_address")
         placed = self._order_cart(cart, validated.total if validated else cart.total, order, tender, session)
         if placed is None:
             raise Refused("order_refused", "the shop does not keep its carts")
@@ -169,12 +187,16 @@ class VendureAdapter(Adapter):
 
     def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
         """The order's state. The plugin has it since version 2.1."""
-        held = _data(_ask(session, location.provider_id, STATUS, {"reference": reference})).member("held")
+        query = STATUS_OF_DELIVERY if location.fulfills_deliveries else STATUS
+        held = _data(_ask(session, location.provider_id, query, {"reference": reference})).member("held")
         order = held.member("order")
         if held.text("reference") != reference or order.identifier("id") != provider_order_id:
             raise broken_protocol("the provider's answer is about another order")
+        word = order.text("state")
+        if word == "Delivered" and order.text("fulfillment", "pickup") == "delivery":
+            word += ", delivery"
         return OrderStatus(
-            order.text("state"),
+            word,
             reference=held.text("reference"),
             changed_at=order.instant("stateSince", None),
             expected_ready_at=order.instant("pickupAt", None),
@@ -242,8 +264,9 @@ class VendureAdapter(Adapter):
             if customer["password"]:
                 session.conceal(customer["password"])
             variables = {"input": {"key": key, "customer": customer, **content}}
+            query = OPEN_DELIVERY if order.fulfillment_type == "delivery" else OPEN
             try:
-                reply = _ask(session, order.location.provider_id, OPEN, variables)
+                reply = _ask(session, order.location.provider_id, query, variables)
             except VendureRefused as problem:
                 refusal = problem
                 if problem.name not in NOT_THIS_CUSTOMER:
@@ -254,7 +277,8 @@ class VendureAdapter(Adapter):
                 quote = replace(read_quote(answer, order), customer_account=account)
                 held = answer.member("order")
                 total = held.cents("totalWithTax") - (quote.tip or 0)
-                cart = Cart(held.text("code"), session.conceal(answer.text("token")), total, digest_of(order))
+                token = session.conceal(answer.text("token"))
+                cart = Cart(held.text("code"), token, total, digest_of(order), delivery_digest(order))
                 return replace(quote, cart={"cart": Secret(json.dumps(cart))}), cart
         raise refusal
 

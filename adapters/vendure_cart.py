@@ -9,7 +9,21 @@ from collections import Counter
 from datetime import timezone
 from typing import Any
 
-from levelup_ov.adapter import Choice, Fee, Item, JSONObject, Order, Quote, Ready, Refused, User, broken_protocol, nest
+from levelup_ov.adapter import (
+    AddressDecides,
+    Choice,
+    DeliveryAddress,
+    Fee,
+    Item,
+    JSONObject,
+    Order,
+    Quote,
+    Ready,
+    Refused,
+    User,
+    broken_protocol,
+    nest,
+)
 
 CART = """
   token merchantDiscount providerDiscount
@@ -19,13 +33,33 @@ CART = """
     surcharges { sku description price priceWithTax } }
 """
 """Requests what :func:`read_quote` reads. Amounts exclude tax unless their names say otherwise."""
+DELIVERY = """
+  customFields { deliveryInstructions }
+  shippingAddress { streetLine1 streetLine2 city province postalCode }
+  shippingLines { discountedPrice shippingMethod { name } }
+"""
+"""Requests what it also reads of a delivery."""
+_ADDRESS = {
+    "streetLine1": "street_address", "streetLine2": "extended_address", "city": "locality", "province": "region",
+    "postalCode": "postal_code",
+}  # fmt: skip
 
 
 def content_of(order: Order) -> dict[str, Any]:
     """The order in the shop's form."""
     lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     discount = {"merchantFundedDiscount": order.merchant_funded_discount}
-    return {"reference": order.reference, "items": lines, "guest": _guest(order.user), **discount, **changing(order)}
+    content = {"reference": order.reference, "items": lines, "guest": _guest(order.user), **discount, **changing(order)}
+    return content | ({"delivery": {"address": _address(order)}} if order.fulfillment_type == "delivery" else {})
+
+
+def _address(order: Order) -> dict[str, str | None] | None:
+    if (address := order.delivery_address) is None:
+        return None
+    return {
+        "street": address.street_address, "extra": address.extended_address, "city": address.locality,
+        "region": address.region, "postalCode": address.postal_code, "instructions": address.delivery_instructions,
+    }  # fmt: skip
 
 
 def changing(order: Order) -> dict[str, Any]:
@@ -63,6 +97,13 @@ def digest_of(order: Order) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
+def delivery_digest(order: Order) -> str:
+    """The digest of where an order is brought; empty for a pickup."""
+    if order.fulfillment_type != "delivery":
+        return ""
+    return hashlib.sha256(json.dumps(_address(order)).encode()).hexdigest()
+
+
 def read_quote(cart: JSONObject, order: Order) -> Quote:
     """The price of the cart.
 
@@ -76,7 +117,19 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
     _check_guest(held.member("customFields"), order.user)
     _check_lines(held, order)
     tips = [each for each in held.each("surcharges") if each.text("sku") == "tip"]
-    fees = [each for each in held.each("surcharges") if each.text("sku") != "tip"]
+    fees = [
+        Fee(each.text("description"), each.cents("price"))
+        for each in held.each("surcharges")
+        if each.text("sku") != "tip"
+    ]
+    decides: frozenset[AddressDecides] = frozenset()
+    if order.fulfillment_type == "delivery":
+        brought = cart.member("delivery")
+        fees += [fee for fee in map(_delivery_fee, brought.each("shippingLines")) if fee.amount]
+        if order.delivery_address is None:
+            decides = frozenset({"availability", "fee", "minimum", "tax"})
+        else:
+            _check_address(brought, order.delivery_address)
     merchant, provider = cart.cents("merchantDiscount"), cart.cents("providerDiscount")
     if merchant != order.merchant_funded_discount:
         words = f"the shop takes {merchant} of the merchant-funded discount of {order.merchant_funded_discount}"
@@ -92,13 +145,31 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
         charged=held.cents("totalWithTax"),
         merchant_funded_discount=merchant,
         provider_funded_discount=provider,
-        fees=tuple(Fee(fee.text("description"), fee.cents("price")) for fee in fees),
+        fees=tuple(fees),
+        address_decides=decides,
         # Any time is fine (TIME-6); "as soon as possible" has no time here (TIME-7).
         ready=Ready(ready_at),
     )
     if held.cents("total") != quote.total + tip - merchant - provider:
         raise broken_protocol("the parts of the provider's price do not add up to its total")
     return quote
+
+
+def _delivery_fee(line: JSONObject) -> Fee:
+    return Fee(line.member("shippingMethod").text("name"), line.cents("discountedPrice"))
+
+
+def _check_address(brought: JSONObject, address: DeliveryAddress) -> None:
+    """:raises Unanswered: the cart goes to another address, or nobody brings it."""
+    held = brought.member("shippingAddress")
+    said = {name: held.text(name, None) or None for name in _ADDRESS}
+    directions = brought.member("customFields").text("deliveryInstructions", None)
+    if said != {name: getattr(address, ours) or None for name, ours in _ADDRESS.items()} or (
+        (directions or None) != (address.delivery_instructions or None)
+    ):
+        raise broken_protocol("the provider's cart goes to another address: $.order.shippingAddress of the answer")
+    if not brought.each("shippingLines"):
+        raise broken_protocol("the provider's cart has no delivery: $.order.shippingLines of the answer")
 
 
 def _check_guest(fields: JSONObject, user: User) -> None:

@@ -28,11 +28,13 @@ METHODS: Mapping[str, TenderKind] = {"levelup": "levelup", "card": "credit_card"
 """Codes of the shop's payment methods."""
 PLUGIN = "2."
 """The prefix of the plugin versions that the adapter supports."""
+DELIVERS = 3
+"""The plugin's minor version since which it delivers."""
 LOCATION = """query Location {
   levelUp { version }
   activeChannel { defaultCurrencyCode customFields {
     locationName street city region postalCode phone timeZone acceptsTips } }
-  activePaymentMethods { code }
+  activePaymentMethods { code } activeShippingMethods { code }
 }"""
 MENU = """query Menu($skip: Int!) {
   activeChannel { pricesIncludeTax }
@@ -53,15 +55,23 @@ def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
         raise broken_protocol(f"the shop's plugin has version {version}; this adapter needs version {PLUGIN}x")
     channel = data.member("activeChannel")
     place = channel.member("customFields")
+    ways = [method.text("code") for method in data.each("activeShippingMethods", [])]
+    delivers = _minor(version) >= DELIVERS and any(re.fullmatch("delivery(-.*)?", code) for code in ways)
     codes = [method.text("code") for method in data.each("activePaymentMethods")]
     location = Location(
         token, place.text("locationName"),
         street_address=place.text("street", None), locality=place.text("city", None), region=place.text("region", None),
         postal_code=place.text("postalCode", None), phone=place.text("phone", None),
         time_zone=place.text("timeZone", None), accepts_tips_on_pickup=place.boolean("acceptsTips", None),
+        accepts_tips_on_delivery=place.boolean("acceptsTips", None) if delivers else None, fulfills_deliveries=delivers,
         tenders=frozenset(kind for code, kind in METHODS.items() if code in codes),
     )  # fmt: skip
     return location, channel.text("defaultCurrencyCode")
+
+
+def _minor(version: str) -> int:
+    found = re.match(r"2\.(\d+)", version)
+    return int(found[1]) if found else 0
 
 
 class Page(NamedTuple):

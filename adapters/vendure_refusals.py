@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from levelup_ov.adapter import JSONObject, Refused
 
 CODES: Mapping[str, str] = {
+    "AddressNeeded": "delivery_address_incomplete",
+    "AddressNotServed": "address_not_served",
     "BAD_USER_INPUT": "order_refused",
     "CHANNEL_NOT_FOUND": "location_not_found",
     "CancellationRefused": "cancellation_refused",
     "CartGone": "order_refused",
+    "DeliveryNotOffered": "fulfillment_not_supported",
     "ENTITY_NOT_FOUND": "unknown_item",
     "EmailAddressConflictError": "customer_refused",
     "FORBIDDEN": "customer_refused",
@@ -22,6 +25,7 @@ CODES: Mapping[str, str] = {
     "ItemUnknown": "unknown_item",
     "KEY_REFUSED": "provider_credentials_refused",
     "KeyRefused": "provider_credentials_refused",
+    "MinimumNotReached": "order_minimum_not_reached",
     "NotThisGuest": "customer_refused",
     "NotVerifiedError": "customer_refused",
     "OptionGone": "item_unavailable",
@@ -41,6 +45,12 @@ _WORDS = (
     ("the order costs", "price_changed"),
 )
 """Patterns for messages that are more specific than their kind."""
+_PATHS = {
+    "AddressNeeded": "$.delivery_address",
+    "AddressNotServed": "$.delivery_address",
+    "DeliveryNotOffered": "$.fulfillment_type",
+    "MinimumNotReached": "$.items",
+}
 NOT_THIS_CUSTOMER = ("EmailAddressConflictError", "InvalidCredentialsError", "NotThisGuest", "NotVerifiedError")
 """Problems that a different address may solve."""
 CART_GONE = "CartGone"
@@ -53,7 +63,7 @@ class VendureRefused(Refused):
 
     def __init__(self, name: str, words: str, item: int | None = None) -> None:
         said = next((code for beginning, code in _WORDS if re.match(beginning, words)), None)
-        path = None if item is None else f"$.items[{item}].item"
+        path = _PATHS.get(name) if item is None else f"$.items[{item}].item"
         super().__init__(said or CODES.get(name, "order_refused"), words, path=path)
         self.name = name
 

@@ -1,7 +1,8 @@
 """``python -m bench.ahead``: what ordering ahead through LevelUp's stand-in costs.
 
-A poll of an order beside a bare Flask route that reads one row of SQLite; and a whole order, start to completed, beside
-what the service behind it spends on the same validation and submission. CPU time of this process, in process.
+Polls of an order beside a bare Flask route that reads one row of SQLite: those that wait, which phones repeat, and the
+last one of each kind. And a whole order, start to completed, beside what the service behind it spends on the same
+validation and submission. CPU time of this process, in process.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from levelup_ov.standins.levelup.ahead.gateway import GatewayReply
 from tests.standin.ahead import Phones, line
 from tests.standin.visitors import ADA
 
-CALLS = 400
-ROUNDS = 5
+CALLS = 100
+ROUNDS = 31
 ORDERS = 40
 
 
@@ -35,15 +36,18 @@ class Now:
         return self.now
 
 
-def cpu(work: Callable[[], object], times: int) -> float:
-    """Milliseconds of one, the median of several rounds."""
-    rounds = []
-    for _ in range(ROUNDS):
-        started = time.process_time()
-        for _ in range(times):
-            work()
-        rounds.append((time.process_time() - started) * 1000 / times)
-    return statistics.median(rounds)
+def cpu(work: Callable[[], object]) -> float:
+    """Milliseconds of one call."""
+    started = time.process_time()
+    for _ in range(CALLS):
+        work()
+    return (time.process_time() - started) * 1000 / CALLS
+
+
+def beside(floor: Callable[[], object], work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds of ``work``, and how many times those of ``floor`` that is: the medians of rounds that alternate."""
+    rounds = [(cpu(floor), cpu(work)) for _ in range(ROUNDS)]
+    return statistics.median(each for _, each in rounds), statistics.median(each / bare for bare, each in rounds)
 
 
 def bare(path: Path) -> Flask:
@@ -82,9 +86,21 @@ def main() -> None:
         cart = phones.cart(line(phones.item("Cookie")))
         uuid = phones.call("POST", "/v15/order_ahead/orders", cart, auth=phones.auth(), status=202)["order"]["uuid"]
         floor = bare(directory / "bare.db").test_client()
-        one = cpu(lambda: floor.get("/orders/one", headers=auth), CALLS)
-        poll = cpu(lambda: phones.client.get(f"/v15/order_ahead/orders/{uuid}", headers=auth), CALLS)
-        print(f"a bare route {one:.3f} ms, a poll {poll:.3f} ms: {poll / one:.2f} times")
+
+        def poll(what: str, path: str) -> None:
+            ms, times = beside(
+                lambda: floor.get("/orders/one", headers=auth),
+                lambda: phones.client.get(f"/v15/order_ahead/orders/{uuid}{path}", headers=auth),
+            )
+            print(f"a poll of an order that is {what}: {ms:.3f} ms, {times:.2f} times a bare route")
+
+        poll("validating (202)", "")
+        phones.work()
+        poll("valid (200)", "")
+        phones.complete(uuid)
+        poll("submitting (202)", "/complete")
+        phones.work()
+        poll("completed (200)", "/complete")
         token = phones.auth()
         spent[0], started = 0.0, time.process_time()
         for _ in range(ORDERS):

@@ -7,7 +7,8 @@ from typing import Any
 
 from levelup_ov.app import create_app
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.ledger import Claimed, Ledger
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Claimed
 
 
 class ForgetfulLedger(Ledger):

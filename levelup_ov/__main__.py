@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from levelup_ov.app import create_app
-from levelup_ov.cli import COMMANDS
+from levelup_ov.cli import Commands
 from levelup_ov.cli.configured import loading
 
 
-@click.group(commands={command.name or "": command for command in COMMANDS})
+@click.group(cls=Commands)
 @click.version_option(package_name="levelup_ov")
 @click.pass_context
 def main(context: click.Context) -> None:

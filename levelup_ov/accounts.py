@@ -27,7 +27,7 @@ MOST_ACCOUNTS = 1000
 """EP-1 returns all accounts in one response, and each has menus, connections and a share of the threads."""
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "settings")
+_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "operator", "settings")
 _LONGEST_NAME = 200
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TELLING_VARIABLE = re.compile(r"[A-Z]{1,15}(?:_(?:[A-Z]{1,15}|\d{1,3}))*\d{0,2}")
@@ -42,6 +42,8 @@ class AccountsFile:
         self._found = found
         self._registry = registry
         self._development = development
+        self.operators: dict[str, str] = {}
+        """The addresses of those who are told what a person must do (EVT-8), by account."""
 
     def read(self, path: str) -> dict[str, Adapter]:
         """The accounts of the file at ``path``, by name; the embedded sandbox if ``path`` is empty."""
@@ -91,6 +93,8 @@ class AccountsFile:
         for key, sound, wrong, remedy, missing in _CHECKS:
             if not sound(table.get(key, missing)):
                 self._found.add(f"{where}.{key}", wrong, remedy)
+        if operator := self._operator(f"{where}.operator", table.get("operator", "")):
+            self.operators[name] = operator
         provider = table.get("provider")
         if not isinstance(provider, str) or provider not in self._registry.names:
             wrong = f"is {shown(str(provider))}" if provider else "is missing"
@@ -165,6 +169,13 @@ class AccountsFile:
             self._found.add(where, *fault)
             return None
         return self._address(where, value) if setting.url and value is not None else value
+
+    def _operator(self, where: str, value: Any) -> str | None:
+        """The address of an account's operator; its key may be in its path, so it may come from a variable."""
+        if not isinstance(value, str):
+            self._found.add(where, "is not a string", "write it in quotes")
+            return None
+        return self._referred(where, value.removeprefix("env:")) if value.startswith("env:") else value.strip()
 
     def _referred(self, where: str, variable: str) -> str | None:
         if not _VARIABLE.fullmatch(variable):

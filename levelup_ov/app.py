@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Flask
 
-from levelup_ov.blueprints import checkout, http, orders, status
-from levelup_ov.checkout import open_checkout
-from levelup_ov.cli import COMMANDS
+from levelup_ov.blueprints import http, orders, status
+from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
-from levelup_ov.ledger.ledger import Backlog, Ledger, open_ledger
+from levelup_ov.event_settings import EVENTS
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
+from levelup_ov.ordering.notices import ProviderNotices
 from levelup_ov.ordering.service import Service
 from levelup_ov.redaction import remember
-from levelup_ov.schemas.openapi import document
 from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
+
+if TYPE_CHECKING:
+    from levelup_ov.ledger.deliveries import Deliveries
 
 SANDBOX_HOST = "sandbox.internal"
 """The host name of the embedded sandbox, which is called in process instead of over a port."""
@@ -50,10 +53,11 @@ def create_app(
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.development and ledger is None:
         upgrade_ledger(settings.ledger.reveal())
+    proxy = settings.proxy.reveal() if settings.proxy else None
     transport = Transport(
         pool_size=settings.threads,
         in_process={**_sandbox(settings, clock), **(in_process or {})},
-        proxy=settings.proxy.reveal() if settings.proxy else None,
+        proxy=proxy,
         store=_store(settings),
     )
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.ledger_connections)
@@ -64,13 +68,40 @@ def create_app(
     app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})
     app.extensions[METRICS] = metrics = Metrics(settings, partial(in_use, service), partial(failed_reads, service))
     http.install(app, settings, metrics)
-    app.register_blueprint(orders.blueprint(service, settings))
-    app.register_blueprint(status.blueprint(partial(_check, ledger), _document(settings), metrics))
-    app.extensions["levelup_ov.checkout"] = web_checkout = open_checkout(settings, transport, service, clock)
-    if web_checkout is not None:
-        app.register_blueprint(checkout.blueprint(web_checkout, settings))
-    for command in COMMANDS:
-        app.cli.add_command(command)
+    notices = ProviderNotices(service, ledger, settings.accounts, clock)
+    app.register_blueprint(orders.blueprint(service, settings, notices))
+    app.extensions[EVENTS] = deliveries = None
+    if settings.events.is_on:
+        from levelup_ov.events import deliver  # only who reports anything loads it
+        from levelup_ov.ledger.deliveries import Deliveries
+
+        deliveries = Deliveries(ledger)
+        app.extensions[EVENTS] = deliver(settings.events, deliveries, ledger.outbox, clock, in_process, proxy)
+    check = status.SharedCheck("ledger", partial(_check, ledger, deliveries))
+    app.register_blueprint(status.blueprint(check, _document(settings), metrics))
+    if settings.development or settings.console_keys:
+        from levelup_ov import screens  # a process without pages loads none
+
+        app.register_blueprint(screens.blueprint())
+    if settings.console_keys:
+        from levelup_ov import console
+        from levelup_ov.ledger.browsing import ReadingDatabase
+
+        app.extensions["levelup_ov.console"] = reading = ReadingDatabase(settings.ledger.reveal())
+        app.register_blueprint(console.blueprint(settings, service, reading, metrics, check))
+    app.extensions["levelup_ov.checkout"] = None
+    if settings.checkout is not None:
+        # Only who charges through LevelUp loads what that needs.
+        from levelup_ov.blueprints import checkout
+        from levelup_ov.checkout import open_checkout
+
+        app.extensions["levelup_ov.checkout"] = charges = open_checkout(settings, transport, service, clock)
+        app.register_blueprint(checkout.blueprint(charges, settings))
+    if settings.development:
+        from levelup_ov import workbench  # production loads no page
+
+        workbench.install(app, settings, service)
+    app.cli = Commands()
     return app
 
 
@@ -83,10 +114,10 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
-def _check(ledger: Ledger) -> Sequence[Backlog]:
-    """Whether submissions can be taken; gives what is not settled."""
+def _check(ledger: Ledger, deliveries: Deliveries | None) -> status.InLedger:
+    """Whether submissions can be taken; gives what is not settled, and what is not delivered."""
     ledger.ready()
-    return ledger.count_open()
+    return ledger.count_open(), () if deliveries is None else deliveries.backlog()
 
 
 def _store(settings: Settings) -> CacheStore | None:
@@ -98,7 +129,13 @@ def _store(settings: Settings) -> CacheStore | None:
 
 
 def _document(settings: Settings) -> Callable[[], dict[str, Any]]:
-    return cache(lambda: document(envelope=settings.response_envelope, checkout=settings.checkout is not None))
+    @cache
+    def written() -> dict[str, Any]:
+        from levelup_ov.schemas.openapi import document  # its library is needed for nothing else
+
+        return document(envelope=settings.response_envelope, checkout=settings.checkout is not None)
+
+    return written
 
 
 def _now() -> datetime:

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,6 +24,7 @@ import click
 from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.secret import Secret
+from levelup_ov.event_settings import EventSettings, read_event_settings
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
@@ -40,6 +42,8 @@ KEY_BYTES = 32
 DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
 """The fewest characters of an API key outside development mode."""
+SHORTEST_CONSOLE_KEY = 16
+"""The same of a key for the console, which anybody may try who reaches its page."""
 FEWEST_CONNECTIONS = 2
 """Connections to PostgreSQL that a worker needs: one to record outcomes, one for everything else."""
 COMMANDS = 3
@@ -50,6 +54,7 @@ DESCRIPTORS = 256
 _MISSING_KEY_FILE = "secret-keys"
 _FEWEST_BYTES = 8
 """The fewest different bytes of a random key: 32 random bytes have fewer once in 10 to the power of 20."""
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,39}")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -101,6 +106,11 @@ VARIABLES = (
     Variable("LEVELUP_OV_API_KEYS", "keys of the channel, comma-separated (EP-6)"),
     Variable("LEVELUP_OV_METRICS_KEYS", "keys that may read /metrics and nothing else, comma-separated; the "
              "channel's may too"),
+    Variable("LEVELUP_OV_CONSOLE_KEYS", "keys for the console at /console, comma-separated: NAME=key, the name of a "
+             "person; unset, there is no console"),
+    Variable("LEVELUP_OV_CONSOLE_WRITERS", "those of these names that may also reconcile, comma-separated; the others "
+             "only read"),
+    Variable("LEVELUP_OV_GUIDE_URL", "address of the built pages of these docs, for the console's links"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),
     Variable("LEVELUP_OV_SECRET_KEYS", "sealing keys, newest first, comma-separated (META-7)"),
@@ -131,6 +141,15 @@ VARIABLES = (
     Variable("LEVELUP_OV_CHECKOUT_RETURN_URL", "public address of this service, to which LevelUp sends browsers back"),
     Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which an abandoned charge is refunded", "600",
              "charge_age", partial(_number, 0, 86_400)),
+    Variable("LEVELUP_OV_EVENTS_URL", "address that receives the channel's events; unset, none are recorded (EVT-1)"),
+    Variable("LEVELUP_OV_EVENTS_SECRETS", "secrets that these are signed with, newest first, comma-separated (EVT-7)"),
+    Variable("LEVELUP_OV_OPERATOR", "https or e-mail address that hears what a person must do, for accounts without "
+             "their own (EVT-8)"),
+    Variable("LEVELUP_OV_OPERATOR_SECRETS", "secrets that requests to these addresses are signed with"),
+    Variable("LEVELUP_OV_SMTP_URL", "mail server: smtps://user:password@host:465, or smtp:// with STARTTLS"),
+    Variable("LEVELUP_OV_MAIL_FROM", "e-mail address that mail comes from"),
+    Variable("LEVELUP_OV_TRACES_URL", "address of an OpenTelemetry collector, such as "
+             "http://127.0.0.1:4318/v1/traces; unset, there are no traces"),
     Variable("LEVELUP_OV_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", "INFO", "log_level", partial(_choice, _LEVELS)),
     Variable("LEVELUP_OV_THREADS", "threads of each worker process", "64", "threads", partial(_whole, 1, 1024)),
     Variable("WEB_CONCURRENCY", "worker processes", "2", "workers", partial(_whole, 1, 1024)),
@@ -156,6 +175,10 @@ class Settings:
     development: bool
     api_keys: tuple[Secret, ...]
     metrics_keys: tuple[Secret, ...]
+    console_keys: Mapping[str, Secret]
+    console_writers: tuple[str, ...]
+    guide_url: str
+    traces_url: Secret | None
     secret_keys: tuple[Secret, ...]
     accounts: Mapping[str, Adapter]
     data_dir: Path
@@ -173,6 +196,7 @@ class Settings:
     account_most: int
     proxy: Secret | None
     checkout: CheckoutSettings | None
+    events: EventSettings
     charge_age: float
     log_level: str
     threads: int
@@ -184,12 +208,14 @@ class Settings:
         """Everything that must never leave the service, for :func:`levelup_ov.redaction.remember`."""
         yield from self.api_keys
         yield from self.metrics_keys
+        yield from self.console_keys.values()
         yield from self.secret_keys
-        for address in (self.ledger, self.redis, self.proxy):
+        for address in (self.ledger, self.redis, self.proxy, self.traces_url):
             if address is not None:
                 yield from in_address(address.reveal())
         if self.checkout is not None:
             yield self.checkout.client_secret
+        yield from self.events.all_secrets()
         for adapter in self.accounts.values():
             for key, value in adapter.account.settings.items():
                 if not isinstance(value, Secret):
@@ -206,11 +232,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return _Loader(os.environ if environ is None else environ).load()
 
 
-def check_ledger(url: str, *, workers: int, connections: int) -> int:
+def check_ledger(url: str, *, workers: int, connections: int, console: bool = False) -> int:
     """Refuse to start with a ledger whose schema is not this release's; a ledger that is down may come back.
 
     Gives the connections that each of ``workers`` may have: ``connections``, or as many as the server has for it when
-    commands get theirs.
+    commands, and the ``console`` of each worker, get theirs.
 
     :raises ConfigError: the ledger is missing, older or newer, cannot exist, or gives too few connections.
     """
@@ -220,14 +246,14 @@ def check_ledger(url: str, *, workers: int, connections: int) -> int:
     ledger = open_ledger(url)
     try:
         ledger.ready()
-        most = ledger.database.most_connections()
-        if most is None or workers * connections + COMMANDS <= most:
+        most, others = ledger.database.most_connections(), COMMANDS + workers * console
+        if most is None or workers * connections + others <= most:
             return connections
-        share, given = (most - COMMANDS) // workers, f"the ledger's database gives {most} connections"
+        share, given = (most - others) // workers, f"the ledger's database gives {most} connections"
         if share < FEWEST_CONNECTIONS:
-            needed = f"{workers} workers need {FEWEST_CONNECTIONS} each, and commands {COMMANDS}"
+            needed = f"{workers} workers need {FEWEST_CONNECTIONS} each, and commands {others}"
             raise ConfigError([f"{given}: {needed}; lower WEB_CONCURRENCY or take a larger database"])
-        wrong = f"{workers} workers with {connections} each and commands with {COMMANDS} need more"
+        wrong = f"{workers} workers with {connections} each and commands with {others} need more"
         click.echo(f"warning: {given}: {wrong}; each worker takes {share}", err=True)
         return share
     except SchemaMismatch as mismatch:
@@ -289,9 +315,10 @@ class _Loader:
         self._check_names()
         development: bool = self._read(_BY_NAME["LEVELUP_OV_ENV"])
         data_dir = self._data_dir()
-        accounts, source = self._accounts(development)
+        accounts, source, operators = self._accounts(development)
         api_keys = self._api_keys(development)
         metrics_keys = self._keys_of_callers("LEVELUP_OV_METRICS_KEYS", development)
+        console_keys = self._console_keys(development)
         secret_keys = self._secret_keys(development, data_dir)
         # In the order of the table, so that the mistakes come in that order.
         simple = {each.field: self._read(each) for each in VARIABLES if each.field and each.field != "development"}
@@ -299,6 +326,10 @@ class _Loader:
             development=development,
             api_keys=api_keys,
             metrics_keys=metrics_keys,
+            console_keys=console_keys,
+            console_writers=self._console_writers(console_keys),
+            guide_url=self._guide_url(),
+            traces_url=self._traces_url(),
             secret_keys=secret_keys,
             accounts=accounts,
             accounts_source=source,
@@ -310,6 +341,7 @@ class _Loader:
             account_most=self._account_threads(simple["threads"], 1),
             proxy=self._proxy(),
             checkout=self._checkout(development),
+            events=read_event_settings(self._value, self._found.add, operators, accounts, development=development),
             **simple,
         )
         self._check_descriptors(settings.threads)
@@ -385,6 +417,53 @@ class _Loader:
                 self._mistake(name, wrong, "set it to a long random key")
         self._check_repeated(name, keys)
         return tuple(Secret(key) for key in keys)
+
+    def _console_keys(self, development: bool) -> dict[str, Secret]:
+        """The console's keys by the name of their owner."""
+        name, found = "LEVELUP_OV_CONSOLE_KEYS", dict[str, Secret]()
+        parts = [part.partition("=") for part in split(self._value(name))]
+        for position, (label, _, key) in enumerate(parts, start=1):
+            if not _LABEL.fullmatch(label) or not key:
+                self._mistake(
+                    name, f"entry {position} is not NAME=key", "write it as olive=KEY, with a long random key"
+                )
+            elif (fault := fault_of_secret(key)) is not None:
+                self._mistake(name, f"the key of {label} {fault[0]}", fault[1])
+            elif len(key) < SHORTEST_CONSOLE_KEY and not development:
+                wrong = f"the key of {label} has fewer than {SHORTEST_CONSOLE_KEY} characters and could be guessed"
+                self._mistake(name, wrong, "set it to a long random key")
+            elif label in found or Secret(key) in found.values():
+                self._mistake(name, f"contains the name or the key of {label} twice", "give each person one key")
+            else:
+                found[label] = Secret(key)
+        return found
+
+    def _console_writers(self, keys: Mapping[str, Secret]) -> tuple[str, ...]:
+        name = "LEVELUP_OV_CONSOLE_WRITERS"
+        writers = split(self._value(name))
+        for writer in writers:
+            if writer not in keys:
+                wrong = f"names {shown(writer)}, which has no key in LEVELUP_OV_CONSOLE_KEYS"
+                self._mistake(name, wrong, did_you_mean(writer, list(keys)))
+        return writers
+
+    def _guide_url(self) -> str:
+        value = self._value("LEVELUP_OV_GUIDE_URL")
+        if value and not is_url(value):
+            self._mistake("LEVELUP_OV_GUIDE_URL", "is not an http(s) address", "write it as https://host/path")
+        return value.rstrip("/")
+
+    def _traces_url(self) -> Secret | None:
+        """Hosted collectors have a key in the address now and then."""
+        if not (value := self._value("LEVELUP_OV_TRACES_URL")):
+            return None
+        if not is_url(value):
+            remedy = "write it as http://host:4318/v1/traces"
+            self._mistake("LEVELUP_OV_TRACES_URL", "is not an http(s) address", remedy)
+        if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+            needed = "install levelup_ov[opentelemetry]"
+            self._mistake("LEVELUP_OV_TRACES_URL", "needs the libraries of OpenTelemetry", needed)
+        return Secret(value)
 
     def _secret_keys(self, development: bool, data_dir: Path) -> tuple[Secret, ...]:
         name = "LEVELUP_OV_SECRET_KEYS"
@@ -536,14 +615,15 @@ class _Loader:
         url, api_key, client_secret, return_url = values
         return CheckoutSettings(url.rstrip("/"), api_key, Secret(client_secret), return_url.rstrip("/"))
 
-    def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str]:
+    def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str, dict[str, str]]:
+        """The accounts, the name of their file, and the operators that it names."""
         try:
             check_adapters_package()
             enabled = split(self._value("LEVELUP_OV_ADAPTERS"))
             registry = Registry(enabled)
         except RegistryError as error:
             self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "correct or remove the entry")
-            return {}, ""
+            return {}, "", {}
         for entry in enabled:
             # Also adapters that no account uses yet: they would fail as soon as one does.
             try:
@@ -557,9 +637,9 @@ class _Loader:
                 "is not set",
                 "set it to the path of the accounts file; LEVELUP_OV_ENV=development would serve the embedded sandbox",
             )
-            return {}, ""
+            return {}, "", {}
         file = AccountsFile(self._environ, self._found, registry, development=development)
-        return file.read(path), path or EMBEDDED_SOURCE
+        return file.read(path), path or EMBEDDED_SOURCE, file.operators
 
     def _check_descriptors(self, threads: int) -> None:
         """A thread may need three files: its caller, its provider, the ledger."""
@@ -575,6 +655,9 @@ class _Loader:
         if keys & {key.reveal() for key in settings.metrics_keys}:
             wrong = "holds a key of LEVELUP_OV_API_KEYS, with which orders can be placed"
             self._mistake("LEVELUP_OV_METRICS_KEYS", wrong, "use another key")
+        known = {key.reveal() for key in (*settings.api_keys, *settings.metrics_keys, *settings.secret_keys)}
+        if known & {key.reveal() for key in settings.console_keys.values()}:
+            self._mistake("LEVELUP_OV_CONSOLE_KEYS", "holds a key of another variable", "use another key")
         if keys & {key.reveal() for key in settings.secret_keys}:
             wrong = "contains a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
             self._mistake("LEVELUP_OV_API_KEYS", wrong, "use another key")

@@ -55,6 +55,11 @@ KINDS: Mapping[str, Kind] = {
     "unauthorized": _request(
         401, "The API key is missing or is not a key of this service.", "Send `Authorization: token <key>`."
     ),
+    "notice_refused": _request(
+        401,
+        "A provider's webhook is not signed with the account's key, or it is too old.",
+        "Check the key and the address of the provider's subscription.",
+    ),
     "not_found": _request(404, "There is nothing at this address.", "See the endpoints in the contract."),
     "merchant_not_found": _request(404, "No account has this id.", "Read the ids from GET /merchants."),
     "location_not_found": _request(
@@ -83,6 +88,11 @@ KINDS: Mapping[str, Kind] = {
         422,
         "The location does not fulfill orders in this way.",
         "See fulfills_pickups and fulfills_deliveries of the location.",
+    ),
+    "delivery_address_incomplete": _request(
+        422,
+        "The delivery has no address, or the address lacks a part that the provider needs.",
+        "Ask the user for the missing part; `path` names it.",
     ),
     "status_not_supported": _request(
         422,
@@ -130,6 +140,12 @@ KINDS: Mapping[str, Kind] = {
         422, "The location cannot have the order ready at the desired time.", _ASK_USER
     ),
     "location_closed": _provider(422, "The location takes no orders now and cannot schedule this one.", _ASK_USER),
+    "address_not_served": _provider(
+        422, "The location does not deliver to this address.", "Ask the user for another address, or to pick up."
+    ),
+    "order_minimum_not_reached": _provider(
+        422, "The order is smaller than the location delivers.", "Show the message, which has the amount, to the user."
+    ),
     "price_changed": _provider(
         422, "The price has changed since the validation. Nothing was placed.", "Validate the order again."
     ),

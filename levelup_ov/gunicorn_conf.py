@@ -12,8 +12,9 @@ from contextlib import closing, suppress
 from itertools import count
 from typing import Any, NoReturn
 
-from levelup_ov.checkout import LEDGER_ACCOUNT
+from levelup_ov import tracing
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ordering.reconciliation_runs import of_gone_accounts
@@ -42,7 +43,10 @@ try:
     _settings = load_settings()
     if not _settings.development:
         _connections = check_ledger(
-            _settings.ledger.reveal(), workers=_settings.workers, connections=_settings.ledger_connections
+            _settings.ledger.reveal(),
+            workers=_settings.workers,
+            connections=_settings.ledger_connections,
+            console=bool(_settings.console_keys),
         )
         # The application reads the environment again.
         os.environ["LEVELUP_OV_LEDGER_CONNECTIONS"] = str(_connections)
@@ -105,6 +109,12 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Give the worker the lowest number that no other has."""
     taken = {other.part for other in server.WORKERS.values()}
     worker.part = next(number for number in count() if number not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Export traces, if that is set: by a thread of each worker."""
+    if _settings.traces_url is not None:
+        tracing.export_to(_settings.traces_url.reveal())
 
 
 def when_ready(server: Any) -> None:

@@ -17,10 +17,10 @@ import selectors
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from gunicorn.http.errors import ConfigurationProblem, LimitRequestHeaders, ParseException
@@ -31,7 +31,11 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY, POOL_OF_PATH
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
+from levelup_ov.event_settings import EVENTS
 from levelup_ov.metrics import METRICS, Metrics
+
+if TYPE_CHECKING:
+    from levelup_ov.events import Deliverer
 
 Stage = Literal["idle", "head", "body", "answer", "leaving"]
 
@@ -50,8 +54,8 @@ FRAMING = 64 * 1024
 """The most bytes that the framing of a chunked body may take."""
 DISCARDED = 8 * 1024 * 1024
 """How many bytes of an unread body are discarded, so that a caller that first sends all of it gets the response."""
-POOLS = {"requests": 0, "health": 2, "ready": 2}
-"""Extra pools of threads that serve certain paths, however busy the request threads are."""
+POOLS = {"": 0, "health": 2, "ready": 2, "console": 4}
+"""The pool for orders, and further ones that serve certain paths, however busy its threads are."""
 
 _RECEIVED_AT_ONCE = 64 * 1024
 _ACCEPTED_AT_ONCE = 32
@@ -147,6 +151,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.chunks: _Chunks | None = None
         self.limit = 0
         self.answer = _Answer()
+        self.pool = ""
         self.is_over = False
         self.is_read = False
 
@@ -185,14 +190,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Set up this process; runs the loop and returns when it ends."""
         self.cfg.set("keepalive", 0)
         self._waiting: dict[Stage, dict[Connection, float]] = {stage: {} for stage in SECONDS}
-        self._busy = 0
+        self._working = dict.fromkeys(POOLS, 0)
         self._pools = {name: ThreadPoolExecutor(threads or self.cfg.threads) for name, threads in POOLS.items()}
         self._most = self._most_connections()
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """The threads for requests."""
-        return self._pools["requests"]
+        return self._pools[""]
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -205,17 +210,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().load_wsgi()
         extensions = getattr(self.wsgi, "extensions", {})
         self._limit: Callable[[str, Any], int] = extensions.get(BODY_LIMIT, lambda path, headers: MAX_BODY)
-        self._pool_of_path: Mapping[str, str] = extensions.get(POOL_OF_PATH, {})
+        self._pool_of_path: Callable[[str], str] = extensions.get(POOL_OF_PATH, lambda path: "")
         self._metrics: Metrics | None = extensions.get(METRICS)
         if self._metrics is not None and self.part is not None:
             self._metrics.join(self.part, self._in_use)
+        self._events: Deliverer | None = extensions.get(EVENTS)
+        if self._events is not None:
+            self._events.start()
 
     def run(self) -> None:
         """Serve until stopped; then finish requests in progress."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         while self.alive and self.is_parent_alive():
             self.notify()
-            free = self._busy < 2 * self.cfg.threads
+            free = self._working[""] < 2 * self.cfg.threads
             self.set_accept_enabled(free)
             self.wait_for_and_dispatch_events(timeout=1.0 if free else _PAUSE)
             if not free:
@@ -228,6 +236,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.notify()
             self.wait_for_and_dispatch_events(timeout=_PAUSE)
             self._end_late()
+        if self._events is not None:
+            self._events.stop()
         for pool in self._pools.values():
             pool.shutdown(wait=False)
         self.poller.close()
@@ -263,7 +273,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Send the rest of the response, in the event loop."""
-        self._busy -= 1
+        self._working[conn.pool] -= 1
         if conn.is_over:
             self.nr_conns -= 1
         elif conn.answer.content:
@@ -287,7 +297,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _in_use(self) -> dict[tuple[str, ...], float]:
         return {
             ("levelup_ov_threads",): self.cfg.threads,
-            ("levelup_ov_threads_busy",): self._busy,
+            ("levelup_ov_threads_busy",): self._working[""],
             ("levelup_ov_connections",): self.nr_conns,
         }
 
@@ -331,7 +341,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 return
 
     def _is_needed(self, idle: float) -> bool:
-        begun = self._busy or any(self._waiting[stage] for stage in ("head", "body", "answer"))
+        begun = any(self._working.values()) or any(self._waiting[stage] for stage in ("head", "body", "answer"))
         return bool(begun or (self._waiting["idle"] and time.monotonic() < idle))
 
     def _await(self, conn: Connection, stage: Stage) -> None:
@@ -451,9 +461,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             unreader.failure = failure
         unreader.rest = bytes(conn.received) if framed else b""
         conn.received = bytearray()
-        self._busy += 1
-        pool = self._pools[self._pool_of_path.get(request.path, "requests")]
-        future: Future[Any] = pool.submit(self.handle, conn)
+        conn.pool = self._pool_of_path(request.path)
+        self._working[conn.pool] += 1
+        future: Future[Any] = self._pools[conn.pool].submit(self.handle, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def _refuse_head(self, conn: Connection, error: Exception) -> None:

@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 from levelup_ov.domain.secret import Secret
@@ -134,15 +134,20 @@ class _Values:
         plain = sorted(set(values), key=_longest_first)
         forms = sorted({form for value in values for form in _forms(value)}, key=_longest_first)
         self._plain, self._forms = _Finder(plain), _Finder(forms)
-        self._written = re.compile("|".join(map(_pattern, forms))) if forms else None
+        self._words = forms
         self.plain_bytes = [value.encode("utf-8", "replace") for value in plain if len(value) >= _TELLING]
         self._shortest = min(map(len, plain), default=sys.maxsize)
 
     def mask(self, text: str) -> str:
         """``text`` with the common forms masked."""
-        if self._written is None or not self._forms.is_in(text):
+        if not self._words or not self._forms.is_in(text):
             return text
         return self._written.sub(MASK, text)
+
+    @cached_property
+    def _written(self) -> re.Pattern[str]:
+        # Compiled only for a text with a secret, because most values see a few texts without.
+        return re.compile("|".join(map(_pattern, self._words)))
 
     def found(self, text: str, *, cards: bool = True, depth: int = _DEPTH) -> bool:
         """Whether ``text`` contains a secret or a card number, under up to ``depth`` encodings."""

@@ -14,7 +14,9 @@ def welcome(base_url: str, key: str | None, accounts: tuple[str, ...]) -> str:
         else "  API keys: yours, from LEVELUP_OV_API_KEYS (put one into $KEY)",
         f"  accounts: {', '.join(accounts)}",
         "",
-        "  Try it:",
+        f"  Try it in a browser: {base_url}/",
+        "",
+        "  Or here:",
     ]
     if "sandbox" in accounts:
         body = (

@@ -27,10 +27,14 @@ BOXES = {
     "ledger": Box(1, 1, "ledger", "one row for each submission", ("ledger",)),
     "domain": Box(2, 1, "domain, errors", "money, times, orders, menus", ("domain", "errors")),
     "standins": Box(3, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
+    "workbench": Box(0, 2, "workbench, console", "pages for partners and operators", ("workbench", "console")),
+    "screens": Box(1, 2, "screens", "one style for all pages", ("screens",)),
+    "events": Box(2, 2, "events", "the outbox, to channel and operators", ("events",)),
 }
 ARROWS = (
     ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),
     ("http", "checkout"), ("checkout", "ledger"), ("adapters", "domain"), ("standins", "domain"),
+    ("workbench", "screens"), ("events", "ledger"),
 )  # fmt: skip
 """Each arrow is an import."""
 
@@ -47,7 +51,8 @@ _STYLE = """
 def drawing() -> str:
     """The SVG text."""
     width = 4 * _WIDTH + 3 * _GAP_X + 2 * _MARGIN
-    height = 2 * _HEIGHT + _GAP_Y + 2 * _MARGIN
+    rows = 1 + max(round(box.row) for box in BOXES.values())
+    height = rows * _HEIGHT + (rows - 1) * _GAP_Y + 2 * _MARGIN
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
         f"<style>{_STYLE}</style>",
@@ -72,8 +77,10 @@ def _arrow(source: Box, target: Box) -> str:
     if source.row == target.row:
         middle = y + _HEIGHT / 2
         begin, end = ((x + _WIDTH, middle), (to_x, middle)) if to_x > x else ((x, middle), (to_x + _WIDTH, middle))
-    else:
+    elif source.row < target.row:
         begin, end = (x + _WIDTH / 2, y + _HEIGHT), (to_x + _WIDTH / 2, to_y)
+    else:
+        begin, end = (x + _WIDTH / 2, y), (to_x + _WIDTH / 2, to_y + _HEIGHT)
     path = f"M{begin[0]:g} {begin[1]:g} L{end[0]:g} {end[1]:g}"
     return f'<path class="arrow" marker-end="url(#tip)" d="{path}"/>'
 

@@ -7,11 +7,13 @@ until Ctrl-C. Leaves nothing running. Run it with ``make demo-order``; ``SANDBOX
 
 from __future__ import annotations
 
+import logging
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -61,9 +63,17 @@ class Town:
         deli = self.deli.orders() if self.deli else []
         shop = reversed(self.shop.orders()) if self.shop else []
         return [
+            *(f"The sandbox has ticket {ticket}" for ticket in self._sandbox()),
             *(f"FFTP has ticket {order['ticket_number']}, paid: {order['paid']}" for order in deli),
             *(f"Vendure has order {order['code']}, {order['state']}" for order in shop),
         ]
+
+    def _sandbox(self) -> list[int]:
+        """Its tickets; it lives in the service, and keeps them in a file."""
+        with closing(sqlite3.connect(self.service.directory / "data" / "sandbox.db")) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'orders'").fetchone():
+                return []
+            return [row[0] for row in connection.execute("SELECT ticket FROM orders ORDER BY rowid")]
 
 
 @contextmanager
@@ -101,6 +111,8 @@ def ordering(port: int = 0, *, sandbox_only: bool = False) -> Iterator[Town]:
 
 def main() -> None:
     """Run the demonstration."""
+    # A phone polls all the time; the tickets would drown in lines about that.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     headline("Restaurants open, and the service in front of them")
     only = os.environ.get("SANDBOX_ONLY", "") not in ("", "0")
     with ordering(int(os.environ.get("LEVELUP_PORT", "9100")), sandbox_only=only) as town:

@@ -24,9 +24,9 @@ from tests.servers.process import required
 
 MakeApp = Callable[..., Flask]
 
-# A deadline would test the machine. One profile, for all tests.
-hypothesis.settings.register_profile("without deadlines", deadline=None)
-hypothesis.settings.load_profile("without deadlines")
+# A deadline, or an alarm at slow data, would test the machine. One profile, for all tests.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 LONGEST = ("test_package_page.py", "test_campaign.py", "test_docs.py")
 """Files that begin first, so that no core is left with one of them at the end."""

@@ -14,10 +14,10 @@ from scripts.architecture import ARROWS, BOXES, DRAWING, drawing
 ROOT = Path(__file__).parents[1]
 
 ORDER = (
-    "domain", "errors", "sealing", "redaction", "observability", "welcome", "transport", "ledger",
-    "adapter", "registry", "mistakes", "accounts", "config", "ordering", "checkout", "standins", "metrics",
-    "schemas", "blueprints", "certify", "scaffold", "cli", "app", "gunicorn_worker", "gunicorn_conf", "__main__",
-    "testing",
+    "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
+    "adapter", "registry", "mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
+    "screens", "standins", "metrics", "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench",
+    "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -29,14 +29,16 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "ledger", "statuses", "backup", "migrations",
+        "outbox", "records", "generations", "ledger", "statuses", "deliveries", "notices", "actions", "browsing",
+        "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
 
 ALLOWED: Mapping[str, frozenset[str]] = {
     "certify": frozenset({"domain", "errors", "certify"}),
-    "standins": frozenset({"domain", "errors", "standins"}),
+    "screens": frozenset({"screens"}),
+    "standins": frozenset({"domain", "errors", "screens", "standins"}),
     "schemas": frozenset({"domain", "errors", "schemas", ""}),
     "adapters": frozenset({"adapter"}),
 }
@@ -45,12 +47,16 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 OWNERS: Mapping[str, frozenset[str]] = {
     "requests": frozenset({"transport"}),
     "urllib3": frozenset({"transport"}),
-    "flask": frozenset({"blueprints", "cli", "app", "standins"}),
+    "flask": frozenset({"blueprints", "cli", "console", "app", "screens", "standins", "workbench"}),
     "marshmallow": frozenset({"schemas"}),
     "sqlalchemy": frozenset({"ledger", "checkout"}),
     "alembic": frozenset({"ledger"}),
     "redis": frozenset({"transport"}),
+    "itsdangerous": frozenset({"console"}),
+    "opentelemetry": frozenset({"tracing"}),
     "prometheus_client": frozenset({"metrics"}),
+    "standardwebhooks": frozenset({"events"}),
+    "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
 }

@@ -12,20 +12,21 @@ import pytest
 from click.testing import CliRunner
 
 from levelup_ov.__main__ import main
-from levelup_ov.cli import COMMANDS
 from tests.servers.process import http
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def paths(commands: dict[str, click.Command], *before: str) -> Iterator[list[str]]:
-    for name, command in commands.items():
+def paths(group: click.Group, *before: str) -> Iterator[list[str]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
         yield [*before, name]
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
-            yield from paths(command.commands, *before, name)
+            yield from paths(command, *before, name)
 
 
-EVERY_COMMAND = [[], *paths({each.name or "": each for each in COMMANDS})]
+EVERY_COMMAND = [[], *paths(main)]
 
 
 def start(*arguments: str, directory: Path, **environ: str) -> subprocess.Popen[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +155,28 @@ def test_a_word_that_nobody_knows_is_watched_on(make_fakes: Callable[..., Flask]
     assert len(provider(app, "odd").asked) == 2
     assert "order=A-1 unknown (in orbit) since " in run(app, "list", "--account", "odd").stdout
     assert run(app, "list", "--account", "another").stdout == ""
+
+
+@pytest.mark.rule("STAT-5")
+def test_ten_thousand_open_orders_take_turns(make_fakes: Callable[..., Flask], environ: dict[str, str]) -> None:
+    app = make_fakes("busy")
+    Channel(app).submit("busy.one")
+    with closing(sqlite3.connect(Path(environ["LEVELUP_OV_DATA_DIR"]) / "ledger.db")) as ledger, ledger:
+        columns = [row[1] for row in ledger.execute("PRAGMA table_info(submissions)")]
+        own = {"id": "id || n", "provider_order_id": "'many-' || n", "order_id": "n"}
+        made = ", ".join(own.get(column, column) for column in columns)
+        numbers = "WITH RECURSIVE numbers(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)"
+        ledger.execute(f"INSERT INTO submissions {numbers} SELECT {made} FROM submissions, numbers")
+    for _ in range(2):
+        assert "20 checked" in run(app, "watch", "--calls", "20").stderr
+    assert len(set(provider(app, "busy").asked)) == 40
+
+
+@pytest.mark.rule("STAT-1", "STAT-6", "EP-7")
+def test_the_order_of_another_account_is_not_found(make_fakes: Callable[..., Flask]) -> None:
+    app = make_fakes("one", "two")
+    channel = Channel(app)
+    assert channel.submit("one.one").order["order_id"] == "A-1"
+    assert channel.get("/locations/one.one/orders/A-1").status == 200
+    assert channel.get("/locations/two.one/orders/A-1").refusal == (404, "order_not_found", None)
+    assert provider(app, "two").asked == []

@@ -27,12 +27,24 @@ def loaded(directory: Path, provider: str, settings: str) -> list[str]:
     }
     ran = subprocess.run([sys.executable, "-c", LOADED], env=environ, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    return [name for name in ran.stdout.split() if name.startswith("levelup_ov")]
+    return ran.stdout.split()
 
 
 def test_production_loads_no_stand_in(tmp_path: Path) -> None:
     modules = loaded(tmp_path, "fftp", 'base_url = "http://127.0.0.1:1", admin_token = "env:TOKEN"')
     assert [name for name in modules if "standins" in name or "testing" in name] == []
+
+
+def test_production_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "fftp", 'base_url = "http://127.0.0.1:1", admin_token = "env:TOKEN"')
+    unused = ("alembic", "apispec", "authlib", "psycopg", "sqlalchemy.dialects.postgresql", "levelup_ov.certify.run",
+              "levelup_ov.checkout", "levelup_ov.cli.certify", "levelup_ov.scaffold")  # fmt: skip
+    assert [name for name in unused if name in modules] == []
+
+
+def test_production_loads_no_page(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "sandbox", "")
+    assert [name for name in modules if "workbench" in name or "screens" in name] == []
 
 
 def test_an_account_of_the_embedded_sandbox_loads_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from levelup_ov.adapter.account import Account, Setting
+from levelup_ov.adapter.notice import Notice
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
@@ -68,6 +69,11 @@ class Adapter(ABC):
     def base_url(self) -> str:
         """The root that the paths given to ``session`` are appended to."""
         return self.account.setting("base_url")
+
+    @property
+    def takes_notices(self) -> bool:
+        """Whether the account has what :meth:`read_notice` needs (EVT-9)."""
+        return False
 
     def headers(self) -> Mapping[str, str]:
         """What every request carries, such as an Authorization header."""
@@ -127,6 +133,13 @@ class Adapter(ABC):
         :raises Refused: the provider does not cancel the order.
         """
         raise LookupError(f"{type(self).__name__} cannot cancel orders")
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
+        """A webhook of the provider; called only if :attr:`takes_notices`. Header names are in lower case. Pure.
+
+        :raises NotGenuine: the account's provider has not signed it, or it cannot be read.
+        """
+        raise LookupError(f"{type(self).__name__} takes no notices")
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:

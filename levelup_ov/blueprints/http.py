@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from flask import Flask, Request, Response, current_app, g, request
@@ -18,6 +19,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
+from levelup_ov import tracing
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
@@ -33,7 +35,9 @@ MAX_OPEN_BODY = 16 * 1024
 BODY_LIMIT = "levelup_ov.body_limit"
 """The app extension that tells the server how many bytes of a body to wait for, by path and headers; 0 reads none."""
 POOL_OF_PATH = "levelup_ov.pool_of_path"
-"""The app extension that names the paths served by a separate pool of threads, however busy the others are."""
+"""The app extension that names the pool of threads for a path; empty for the pool of orders."""
+CONSOLE = "/console"
+"""Where the console's pages are."""
 OPEN_ENDPOINTS = frozenset(
     {
         "status.health",
@@ -43,12 +47,21 @@ OPEN_ENDPOINTS = frozenset(
         "checkout.merchant_callback",
         "checkout.user_callback",
         "checkout.permissions_callback",
+        "orders.receive_notice",
     }
 )
+PAGES = frozenset({"console", "screens", "workbench"})
+"""Blueprints of pages for people: they decide themselves whom they answer."""
+UNCOUNTED = PAGES - {"console"}
+"""Those of them that are neither counted nor logged."""
+NOTICES = "/webhooks/"
+"""Where providers send their messages, each of which is signed. They may be large: Toast's have the whole order."""
 METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
 
+_OF_CONSOLE = (CONSOLE, "/screens")
+"""Where pages and their style are."""
 _CHUNK = 32 * 1024
 """Bytes of a body that are read at once."""
 _JSON = "application/json"
@@ -74,12 +87,19 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
     keys_of = {METRICS_ENDPOINT: keys + tuple(key.reveal().encode() for key in settings.metrics_keys)}
 
+    noticed = {NOTICES + name for name, adapter in settings.accounts.items() if adapter.takes_notices}
+    pools = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
+
+    def pool_of_path(path: str) -> str:
+        return pools.get(path) or ("console" if unquote(path).startswith(_OF_CONSOLE) else "")
+
     def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
         given = next((value for name, value in headers if name == "AUTHORIZATION"), "")
-        return MAX_BODY if _is_key(keys, given) else MAX_OPEN_BODY if path in OPEN_BODIES else 0
+        is_open = path in OPEN_BODIES or path.startswith(CONSOLE)
+        return MAX_BODY if _is_key(keys, given) or path in noticed else MAX_OPEN_BODY if is_open else 0
 
     app.extensions[BODY_LIMIT] = body_limit
-    app.extensions[POOL_OF_PATH] = {"/health": "health", "/ready": "ready", "/metrics": "ready"}
+    app.extensions[POOL_OF_PATH] = pool_of_path
 
     @app.before_request
     def begin() -> None:
@@ -91,15 +111,17 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this.request_id = given if usable else str(uuid.uuid4())
         this.context = RequestContext(Deadline(settings.reading_deadline), this.request_id)
         this.failure = None
+        this.span = None if incoming.blueprint in UNCOUNTED else tracing.begin_request(incoming.headers.get)
         this.has_key = _is_key(keys, incoming.headers.get("Authorization", ""))
         endpoint = incoming.endpoint
         if endpoint not in OPEN_ENDPOINTS:
             more = keys_of.get(endpoint or "", ())
-            if not this.has_key and not _is_key(more, incoming.headers.get("Authorization", "")):
+            authorization = incoming.headers.get("Authorization", "")
+            if not this.has_key and not _is_key(more, authorization) and incoming.blueprint not in PAGES:
                 words = "expected the header Authorization: token <key> with a key of this service"
                 raise Failure("unauthorized", words)
         accept = incoming.headers.get("Accept")
-        if endpoint == METRICS_ENDPOINT:
+        if endpoint == METRICS_ENDPOINT or incoming.blueprint in PAGES:
             return
         if accept and accept not in ("*/*", "application/json") and not accepts_json(incoming.accept_mimetypes):
             raise Failure("not_acceptable", "responses are application/json")
@@ -109,11 +131,15 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this, incoming = _this_request()
         response.headers["X-Request-ID"] = this.request_id
         context, failure = this.context, this.failure
-        operation = (incoming.endpoint or "unknown").rpartition(".")[2]
+        blueprint, _, operation = (incoming.endpoint or "unknown").rpartition(".")
+        if blueprint in UNCOUNTED:
+            return response
         outcome = failure.code if failure else "replayed" if context.replayed else "ok"
         seconds = time.monotonic() - this.started
         metrics.request(operation, outcome, context.account or context.provider, seconds, context.calls)
         _log_request(response, this, operation, outcome, seconds)
+        if this.span is not None:
+            this.span.end(operation, **_traced(response, this, outcome))
         return response
 
     app.register_error_handler(Failure, _failed)
@@ -157,7 +183,8 @@ def read_body() -> bytes:
         raise Failure("unsupported_media_type", "expected Content-Type: application/json, in UTF-8")
     if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Failure("unsupported_media_type", "expected a body without Content-Encoding")
-    limit = MAX_OPEN_BODY if incoming.endpoint in OPEN_ENDPOINTS else MAX_BODY
+    is_small = incoming.endpoint in OPEN_ENDPOINTS and not incoming.path.startswith(NOTICES)
+    limit = MAX_OPEN_BODY if is_small else MAX_BODY
     too_large = Failure("payload_too_large", f"expected a body of at most {limit} bytes")
     if (incoming.content_length or 0) > limit:
         raise too_large
@@ -219,6 +246,19 @@ def _crashed(error: Exception) -> Response:
     return _failed(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
 
+def _traced(response: Response, this: Any, outcome: str) -> dict[str, Any]:
+    """The attributes of a request's span."""
+    return {
+        "http.request.method": request.method,
+        "http.response.status_code": response.status_code,
+        "error.type": outcome if response.status_code >= 500 else None,
+        "levelup_ov.outcome": outcome,
+        "levelup_ov.account": this.context.account,
+        "levelup_ov.location": this.context.location,
+        "levelup_ov.request_id": this.request_id,
+    }
+
+
 def _log_request(response: Response, this: Any, operation: str, outcome: str, seconds: float) -> None:
     context: RequestContext = this.context
     failure: Failure | None = this.failure
@@ -240,6 +280,7 @@ def _log_request(response: Response, this: Any, operation: str, outcome: str, se
             "account": context.account,
             "location": context.location,
             "provider": context.provider,
+            **({"trace_id": this.span.trace_id} if this.span is not None else {}),
             "provider_calls": [
                 {
                     "method": call.method,

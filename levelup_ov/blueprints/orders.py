@@ -1,4 +1,4 @@
-"""EP-1 to EP-5, and the status of orders (STAT-1, STAT-6)."""
+"""EP-1 to EP-5, the status of orders (STAT-1, STAT-6), and webhooks of providers (EVT-9)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flask import Blueprint, Response, g, request
 from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.notices import ProviderNotices
 from levelup_ov.ordering.service import Service
 from levelup_ov.schemas import responses
 from levelup_ov.schemas.body import parse
@@ -19,7 +20,7 @@ from levelup_ov.schemas.orders import read_submission, read_validation
 from levelup_ov.transport.deadline import Deadline
 
 
-def blueprint(service: Service, settings: Settings) -> Blueprint:
+def blueprint(service: Service, settings: Settings, notices: ProviderNotices) -> Blueprint:
     """The endpoints of the contract."""
     orders = Blueprint("orders", __name__)
 
@@ -64,6 +65,11 @@ def blueprint(service: Service, settings: Settings) -> Blueprint:
         g.context.deadline = Deadline(settings.submission_deadline)
         key = read_idempotency_key()
         return json_response(responses.order(service.cancel_order(location_id, order_id, key, g.context)))
+
+    @orders.post("/webhooks/<account>")
+    def receive_notice(account: str) -> Response:
+        notices.receive(account, dict(request.headers), read_body(), g.context)
+        return json_response({"status": "ok"})
 
     def respond(root: str, answer: Any) -> Response:
         members = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}

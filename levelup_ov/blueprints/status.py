@@ -13,12 +13,14 @@ from flask import Blueprint, Response, g, request
 
 from levelup_ov.blueprints.http import json_response
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ledger.ledger import Backlog
+from levelup_ov.ledger.records import Backlog
 from levelup_ov.metrics import Metrics
 from levelup_ov.metrics.tally import Key
 from levelup_ov.redaction import shield
 
 Check = Callable[[], Any]
+InLedger = tuple[Sequence[Backlog], Sequence[Any]]
+"""What is not settled, and what is not delivered (:class:`levelup_ov.ledger.deliveries.Waiting`)."""
 
 PATIENCE = 0.25
 """How many seconds a caller waits for a check before the response says that it has not finished."""
@@ -26,12 +28,9 @@ PATIENCE = 0.25
 log = logging.getLogger(__name__)
 
 
-def blueprint(
-    check_ledger: Callable[[], Sequence[Backlog]], document: Callable[[], dict[str, Any]], metrics: Metrics
-) -> Blueprint:
-    """``check_ledger`` raises what is wrong, or gives what is not settled; ``document`` is the OpenAPI document."""
+def blueprint(ledger: SharedCheck, document: Callable[[], dict[str, Any]], metrics: Metrics) -> Blueprint:
+    """``ledger`` finds what is not done yet; ``document`` is the OpenAPI document."""
     status = Blueprint("status", __name__)
-    ledger = SharedCheck("ledger", check_ledger)
 
     @status.get("/health")
     def health() -> Response:
@@ -76,10 +75,14 @@ def _of_ledger(result: Result) -> dict[Key, float]:
         ("levelup_ov_ready",): result.error is None,
         ("levelup_ov_ledger_seconds",): result.seconds,
     }
-    for backlog in result.value or ():
+    backlogs, outbox = result.value or ((), ())
+    for backlog in backlogs:
         found["levelup_ov_submissions", backlog.account, backlog.state] = backlog.number
         age = backlog.age.total_seconds()
         found["levelup_ov_submissions_oldest_seconds", backlog.account, backlog.state] = age
+    for waiting in outbox:
+        found["levelup_ov_outbox", waiting.receiver, waiting.state] = waiting.count
+        found["levelup_ov_outbox_oldest_seconds", waiting.receiver, waiting.state] = waiting.age.total_seconds()
     return found
 
 

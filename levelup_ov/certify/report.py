@@ -19,6 +19,7 @@ PRICED = "an order made from the menu is priced"
 UNSEEN: Mapping[str, str] = {
     "EP-4": "no order could be made from a menu",
     "LOC-3": "a location that cannot be read needs a provider that fails",
+    "DELIVERY-4": "what is kept of an address is visible only to the operator",
     "EP-14": "only the provider knows what it needs from a user",
     "MENU-7": "only the provider knows what is sold out; the adapter's contract suite has a refusal for it",
     "MONEY-10": "this needs a provider that changes its price; the adapter's contract suite has one",

@@ -12,6 +12,7 @@ from levelup_ov.certify.baskets import Baskets
 from levelup_ov.certify.bodies import check_bodies
 from levelup_ov.certify.client import CannotRun, Client, LimitReached
 from levelup_ov.certify.conversation import Conversation
+from levelup_ov.certify.deliveries import check_deliveries
 from levelup_ov.certify.endpoints import LocationUnderTest
 from levelup_ov.certify.orders import order
 from levelup_ov.certify.report import Report
@@ -55,13 +56,16 @@ def run(
     plan: Plan,
     progress: Callable[[str], object] = lambda step: None,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    report: Report | None = None,
 ) -> Outcome:
     """Check a service against the contract. ``progress`` is called for each step, ``clock`` is the service's.
+
+    ``report`` collects the results, if the caller wants to watch them.
 
     :raises CannotRun: the service is not reachable, refuses the key, or does not have a location.
     :raises ValueError: ``plan.url`` is not the address of a service.
     """
-    report = Report()
+    report = Report() if report is None else report
     report.submits = plan.submit
     places: list[LocationUnderTest] = []
     active, stopped = 0, None
@@ -110,6 +114,7 @@ def _check_place(
         check_bodies(talk, place, order(validations.line.wire(), user=talk.user), validations.answer)
     progress(f"{place.id}: validations")
     validations.check()
+    check_deliveries(validations)
     progress(f"{place.id}: baskets")
     Baskets(validations).check()
     progress(f"{place.id}: times")

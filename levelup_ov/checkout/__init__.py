@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from levelup_ov.checkout.client import LevelUpClient
 from levelup_ov.checkout.connections import Connections, Tokens
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.orders import LEDGER_ACCOUNT, Orders
+from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.config import Settings
 from levelup_ov.ordering.service import Service
 from levelup_ov.transport.session import Transport
 
-__all__ = ["LEDGER_ACCOUNT", "Checkout", "open_checkout"]
+__all__ = ["Checkout", "open_checkout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Checkout:
 
 def open_checkout(
     settings: Settings, transport: Transport, service: Service, clock: Callable[[], datetime]
-) -> Checkout | None:
-    """The web checkout, if it is configured. ``clock`` returns the current time, aware."""
-    if (ours := settings.checkout) is None:
-        return None
+) -> Checkout:
+    """The web checkout that ``settings.checkout`` describes. ``clock`` returns the current time, aware."""
+    ours = settings.checkout
+    assert ours is not None
     # As for providers: a hanging LevelUp must not block all threads.
     threads = max(settings.threads // 2, 1)
     levelup = LevelUpClient(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)

@@ -30,7 +30,7 @@ from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import to_ms
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.ordering.submissions import SETTLING_TIME, Attempt, Settlement, outcome_unknown
 from levelup_ov.sealing import Sealer
@@ -97,7 +97,7 @@ class Charges:
         attempt: Attempt,
         deadline: Deadline,
         context: RequestContext,
-    ) -> Settlement:
+    ) -> tuple[StoredOrder, Settlement]:
         """Charge. :raises Failure: nothing was charged, or it is unknown."""
         merchant, user = self.accesses(order)
         attempt.first = sending = Sending(self._store, self._leases)
@@ -145,7 +145,7 @@ class Charges:
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
-        return self._believe(order, charge)
+        return self._believe(order, charge)[1]
 
     def void(self, order: StoredOrder, held: str | EllipsisType | None = ...) -> bool:
         """Record that nothing was charged, if that is finally proven.
@@ -245,7 +245,7 @@ class Charges:
                 self._store.change_order(order.id, ("charging", "not_charged"), held=mark, values=values)
             raise
 
-    def _believe(self, order: StoredOrder, charge: Charge) -> Settlement:
+    def _believe(self, order: StoredOrder, charge: Charge) -> tuple[StoredOrder, Settlement]:
         """Accept an answer as the charge of ``order``, if it matches the request.
 
         A charge that differs counts if LevelUp reports it twice, on separate connections; then it must be refunded.
@@ -264,7 +264,7 @@ class Charges:
         self._store.change_order(order.id, ("charging",), values={"doubt": told})
         raise broken_protocol(words)
 
-    def _charged(self, order: StoredOrder, charge: Charge, why_not: Failure | None) -> Settlement:
+    def _charged(self, order: StoredOrder, charge: Charge, why_not: Failure | None) -> tuple[StoredOrder, Settlement]:
         """Record a charge; ``why_not``: why it must be refunded."""
         values = {
             "state": "charged" if why_not is None else "refunding",
@@ -294,7 +294,7 @@ class Charges:
             facts = {"order": order.id, "uuid": charge.uuid}
             log.error("two_charges_for_one_order", extra=facts)
             raise broken_protocol("LevelUp reports a second charge for this order (uuid)")
-        return settlement(now, order.spend + order.tip)
+        return now, settlement(now, order.spend + order.tip)
 
     def _rule_out(self, order: StoredOrder, others: list[PastOrder]) -> None:
         """LevelUp reports no charge. Because something was sent, it is looked for again.

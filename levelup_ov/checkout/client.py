@@ -48,6 +48,8 @@ _CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 """Strings and numbers of each representation, as named by the iOS library and its fixtures."""
 _NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
+_MORE = re.compile(r'\brel\s*=\s*"?[^",;]*\bnext\b', re.IGNORECASE)
+"""What ``Link`` has for a next page, in any form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +282,7 @@ class LevelUpSession:
         if reply.status == 204:
             return [], None
         orders = [_past_order(each.member("order")) for each in _list(reply)]
-        following = _NEXT.search(reply.headers.get("Link", ""))
-        return orders, int(following[1]) if following and orders else None
+        return orders, _next_page(reply)
 
     def credit(self, user: Secret, location_id: int) -> Cents:
         """All credit that the user has at a location."""
@@ -370,7 +371,7 @@ class LevelUpSession:
         except LevelUpRefused as refusal:
             # An unanswered attempt of this call may have charged, or may charge later.
             alone = refusal.proof
-            if alone and proves_no_charge(refusal.status, refusal.object, refusal.property, again=again):
+            if alone and proves_no_charge(refusal.status, refusal.named, again=again):
                 raise
             raise Unproven(refusal, is_over=alone) from None
         answer = _expected(reply).member("order")
@@ -432,10 +433,9 @@ class LevelUpSession:
                 LevelUpLocation(each.integer("id"), each.text("name", None), each.integer("merchant_id", None))
                 for each in locations
             )
-            following = _NEXT.search(reply.headers.get("Link", ""))
-            if following is None or not locations:
+            page = _next_page(reply)
+            if page is None or not locations:
                 return found
-            page = int(following[1])
         raise broken_protocol(f"LevelUp's list of locations does not end after {MAX_PAGES} pages")
 
     def _as_app(self, method: str, path: str, body: Any = None) -> Reply:
@@ -493,6 +493,19 @@ def _list(reply: Reply) -> list[JSONObject]:
     return [] if reply.status == 204 else JSONObject({"entries": reply.json()}).each("entries")
 
 
+def _next_page(reply: Reply) -> int | None:
+    """The number of the next page of a list; None: this is the last.
+
+    :raises Unanswered: ``provider_protocol_error``: there is one, but it cannot be asked for.
+    """
+    link = reply.headers.get("Link", "")
+    if (following := _NEXT.search(link)) is not None:
+        return int(following[1])
+    if _MORE.search(link):
+        raise broken_protocol("LevelUp's list goes on at a page without a number (Link)")
+    return None
+
+
 def _address(answer: JSONObject) -> dict[str, Any]:
     texts = ("address_type", "street_address", "extended_address", "locality", "region", "postal_code")
     # The oldest documentation (2014) shows addresses without an id.
@@ -511,7 +524,7 @@ def _percentage(answer: JSONObject) -> int | None:
 
 def _past_order(answer: JSONObject) -> PastOrder:
     _check_currency(answer)
-    return PastOrder(
+    order = PastOrder(
         answer.identifier("uuid"),
         answer.instant("created_at"),
         answer.integer("location_id", None),
@@ -522,3 +535,6 @@ def _past_order(answer: JSONObject) -> PastOrder:
         answer.cents("balance_amount", None),
         answer.cents("credit_applied_amount", None),
     )
+    if order.refunded_at is not None and order.refunded_at < order.created_at:
+        raise broken_protocol("LevelUp's answer says that an order was refunded before it was made (refunded_at)")
+    return order

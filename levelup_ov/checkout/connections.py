@@ -25,7 +25,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import broken_protocol
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import to_ms
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.sealing import Sealer
 

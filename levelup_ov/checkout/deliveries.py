@@ -21,13 +21,11 @@ from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
-from levelup_ov.ledger.ledger import Submission
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
-LEDGER_ACCOUNT = "checkout/levelup"
-"""The account name of charges in the ledger; no account in the accounts file can have it."""
 REFUND_TIME = 4.0
 """Seconds reserved for the refund of an order that its provider refuses."""
 UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
@@ -110,7 +108,7 @@ class Deliveries:
         # The submission has the order's id instead of the request's, so that it can be found by it. It also has the
         # order's identities (SUB-3): a submission of one of them to the plain endpoint gets this same meal.
         left = max(context.deadline.remaining() - REFUND_TIME, 0)
-        inner = RequestContext(Deadline(left), order.id, calls=context.calls)
+        inner = RequestContext(Deadline(left), order.id, calls=context.calls, ahead=context.ahead)
 
         def look() -> None:
             if not self._leases.still_ours(order):

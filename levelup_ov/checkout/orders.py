@@ -12,6 +12,7 @@ import hmac
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.deliveries import LEDGER_ACCOUNT, Deliveries, key_of
+from levelup_ov.checkout.deliveries import Deliveries, key_of
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.problems import (
     SETTLE,
@@ -37,19 +38,20 @@ from levelup_ov.checkout.problems import (
 from levelup_ov.checkout.proof import UUID
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
-from levelup_ov.domain.checkout import CheckoutOrder, Delivery
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity
-from levelup_ov.ledger.ledger import Submission, to_ms
+from levelup_ov.ledger.records import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
+from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
 
-__all__ = ["LEDGER_ACCOUNT", "Orders", "Preview"]
+__all__ = ["Orders", "Preview"]
 
 CHARGING_SHARE = 0.4
 """The part of a request's time that charging may take if the order is then submitted to a provider."""
@@ -175,25 +177,33 @@ class Orders:
         if delivery is not None:
             deadline = Deadline(context.deadline.remaining() * CHARGING_SHARE)
 
+        context.ahead = ahead = OwnConnections()
+        made: StoredOrder | None = None
+
         def place_order(attempt: Attempt) -> Settlement:
+            nonlocal made
             amounts.check_amounts(order.check, order.discount)
             if delivery is not None:
                 self._deliveries.check(order, delivery, context)
-            return self._charges.place(order, delivery, attempt, deadline, context)
+                # While LevelUp charges.
+                self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
+            made, settlement = self._charges.place(order, delivery, attempt, deadline, context)
+            return settlement
 
         def find_order(submission: Submission) -> Settlement | None:
             return self._look_up(self._store.order(submission.id), _within(context, deadline))
 
-        settlement = self._submissions.submit(
-            self._key(order, delivery, key, context),
-            place_order,
-            find_order,
-            deadline=context.deadline,
-        )
-        context.replayed = settlement.replayed
-        charged = self.show(settlement.answer["order"])
-        if delivery is not None:
-            return self._deliveries.deliver(charged, order, delivery, context)
+        with closing(ahead):
+            settlement = self._submissions.submit(
+                self._key(order, delivery, key, context),
+                place_order,
+                find_order,
+                deadline=context.deadline,
+            )
+            context.replayed = settlement.replayed
+            charged = made or self.show(settlement.answer["order"])
+            if delivery is not None:
+                return self._deliveries.deliver(charged, order, delivery, context)
         if charged.state == "stuck":
             raise refund_impossible(charged)
         if charged.problem is not None and charged.state in ("refunding", "refunded"):
@@ -374,27 +384,30 @@ class Orders:
     def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> SubmissionKey:
         scope = f"checkout/{order.merchant}"
         content = _content(order, delivery)
-        submission = delivery.submission if delivery else None
-        validation_id = None
+        named: dict[str, str | None] = {}
         if delivery is not None:
             validation_id = self._service.validation_id(delivery.provider_location_id, delivery.submission.order)
+            named = {
+                "order_number": delivery.submission.order_number,
+                "grubhub_order_number": delivery.submission.grubhub_order_number,
+                "order_validation_id": validation_id.value if validation_id else None,
+            }
+        keys = self._identity_keys
         identities = identity.identities(
-            scope,
-            content=content,
-            keys=self._identity_keys,
-            idempotency_key=key,
-            order_number=submission.order_number if submission else None,
-            grubhub_order_number=submission.grubhub_order_number if submission else None,
-            order_validation_id=validation_id.value if validation_id else None,
-            card_number=None,
+            scope, content=content, keys=keys, card_number=None, idempotency_key=key, **named
         )
+        if delivery is not None and any(named.values()):
+            # The provider has one order for it, whichever merchant is paid: there must be one charge.
+            place = f"checkout/at/{delivery.provider_location_id}"
+            same = identity.identities(place, content=content, keys=keys, card_number=None, **named)
+            identities = (*identities, *same)
         merchant = self._store.connection(order.merchant)
         if merchant is not None and merchant.levelup_id is not None:
             # A merchant who reconnects gets a new id, and the charge may already exist.
             whose = f"checkout/levelup/{merchant.levelup_id}"
-            same = identity.identities(whose, content=content, keys=self._identity_keys, idempotency_key=key)
+            same = identity.identities(whose, content=content, keys=keys, idempotency_key=key)
             identities = (*identities, *same)
-        digests = identity.content_digests(scope, content, self._identity_keys)
+        digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
 
 

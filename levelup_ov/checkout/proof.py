@@ -98,14 +98,19 @@ _REFUND: Sequence[tuple[DocumentedRefusal, RefundRefusal]] = (
 )
 
 
-def proves_no_charge(status: int, object: str, property: str, *, again: bool) -> bool:
-    """Whether a refusal proves that nothing was charged; ``again``: it answers a repetition of an earlier attempt."""
-    return any(_matches(each, status, object, property) for each in NOT_CHARGED if each.again or not again)
+def proves_no_charge(status: int, named: Sequence[tuple[str, str]], *, again: bool) -> bool:
+    """Whether a refusal proves that nothing was charged; ``again``: it answers a repetition of an earlier attempt.
+
+    ``named``: object and property of each of its errors.
+    """
+    counting = [each for each in NOT_CHARGED if each.again or not again]
+    return all(any(_matches(each, status, *names) for each in counting) for names in named)
 
 
-def refund_refusal(status: int, object: str, property: str) -> RefundRefusal | None:
-    """The meaning of a refused refund; None if LevelUp does not document it."""
-    return next((kind for each, kind in _REFUND if _matches(each, status, object, property)), None)
+def refund_refusal(status: int, named: Sequence[tuple[str, str]]) -> RefundRefusal | None:
+    """The meaning of a refused refund, ``named`` as above; None if LevelUp does not document it."""
+    kinds = {next((kind for each, kind in _REFUND if _matches(each, status, *names)), None) for names in named}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _matches(refusal: DocumentedRefusal, status: int, object: str, property: str) -> bool:

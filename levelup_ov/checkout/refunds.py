@@ -6,6 +6,7 @@ the order's own ``refunded_at`` is read. What finally cannot be refunded is a ca
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import suppress
 
@@ -20,7 +21,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import to_ms
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Refunds:
         try:
             told = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
-            kind = refund_refusal(refusal.status, refusal.object, refusal.property)
+            kind = refund_refusal(refusal.status, refusal.named)
             if kind == "manager":
                 raise
             if kind is None:
@@ -126,7 +127,9 @@ class Refunds:
             return self._wholly(order, told)
         # The amount of the charge was itself doubtful; the order says what it was.
         found = self._read(calls, merchant, uuid)
-        if told.given < order.gross and (found is None or found.refunded_at is None or found.total > told.given):
+        charged = min(json.loads(order.doubt).get("total", 0), order.gross)
+        is_shown = found is not None and found.refunded_at is not None and found.total <= told.given
+        if told.given < charged or (told.given < order.gross and not is_shown):
             raise _InPart(told.given, order.gross)
         return self._refunded(order, told)
 

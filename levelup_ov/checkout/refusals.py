@@ -51,15 +51,27 @@ _LONGEST = 500
 
 
 class LevelUpRefused(Refused):
-    """LevelUp refused. ``status``, ``object`` and ``property`` are those of its first error."""
+    """LevelUp refused. ``status``, ``object`` and ``property`` are those of its first error.
+
+    ``named``: object and property of all its errors. A refusal proves only what each of them proves.
+    """
 
     def __init__(
-        self, code: str, message: str, status: int, object: str, property: str, *, path: str | None = None
+        self,
+        code: str,
+        message: str,
+        status: int,
+        object: str,
+        property: str,
+        *,
+        path: str | None = None,
+        named: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(code, message, path=path)
         self.status = status
         self.object = object
         self.property = property
+        self.named = named or ((object, property),)
 
 
 def refusal_from(reply: Reply) -> Refused | None:
@@ -81,6 +93,7 @@ def refusal_from(reply: Reply) -> Refused | None:
         object,
         property,
         path=f"$.order.{member}" if member else None,
+        named=[(_word(each, "object"), _word(each, "property")) for each in errors],
     )
 
 

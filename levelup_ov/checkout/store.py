@@ -31,11 +31,11 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
 from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.statements import insert
 
 Kind = Literal["merchant", "user"]
 GIVEN_UP_AFTER = timedelta(days=1)
@@ -373,13 +373,9 @@ class CheckoutStore:
         """When a mark was first seen on this boot: ``now``, if it is new."""
         columns = SIGHTS.c
         seen = select(columns.since).where(columns.token == token, columns.boot == boot)
-        insert = (postgresql if self._database.is_postgresql else sqlite).insert(SIGHTS)
+        row = insert(SIGHTS, is_postgresql=self._database.is_postgresql).values(token=token, boot=boot, since=now)
         with self._database.connection() as transaction:
-            transaction.execute(
-                insert.values(token=token, boot=boot, since=now).on_conflict_do_nothing(
-                    index_elements=["token", "boot"]
-                )
-            )
+            transaction.execute(row.on_conflict_do_nothing(index_elements=["token", "boot"]))
             since: int = transaction.execute(seen).scalar_one()
         return since
 

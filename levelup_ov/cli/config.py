@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.cli.configured import shown, the_settings
 from levelup_ov.config import check_ledger, new_secret_key
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ordering.reconciliation_runs import of_gone_accounts
 from levelup_ov.redaction import clean
@@ -35,7 +35,12 @@ def check() -> None:
     # gunicorn's configuration checks the ledger, too. Loading the application does not, because the command that
     # upgrades the ledger must load it.
     if not settings.development:
-        check_ledger(settings.ledger.reveal(), workers=settings.workers, connections=settings.ledger_connections)
+        check_ledger(
+            settings.ledger.reveal(),
+            workers=settings.workers,
+            connections=settings.ledger_connections,
+            console=bool(settings.console_keys),
+        )
     click.echo(f"mode: {'development' if settings.development else 'production'}")
     click.echo(f"accounts, from {settings.accounts_source}:")
     for name, adapter in settings.accounts.items():

@@ -12,6 +12,8 @@ from flask.cli import ScriptInfo
 from levelup_ov.checkout import Checkout
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.event_settings import EVENTS
+from levelup_ov.events import Deliverer
 from levelup_ov.ordering.service import Service
 
 T = TypeVar("T")
@@ -25,6 +27,13 @@ def loading(create_app: Callable[[], Flask]) -> ScriptInfo:
 def the_service() -> Service:
     """:raises levelup_ov.config.ConfigError: with every mistake of the configuration."""
     return _extension("levelup_ov")
+
+
+def the_deliverer() -> Deliverer:
+    """:raises click.ClickException: no receiver is configured."""
+    if (found := _extension(EVENTS)) is None:
+        raise click.ClickException("neither LEVELUP_OV_EVENTS_URL nor an operator is set")
+    return found
 
 
 def the_settings() -> Settings:

@@ -78,7 +78,12 @@ def levelup(
         gateway=gateway,
     )
     server = levelup_server(platform, port)
-    click.echo(f"LevelUp stand-in at http://127.0.0.1:{server.server_port}")
+    address = f"http://127.0.0.1:{server.server_port}"
+    click.echo(f"LevelUp stand-in at {address}")
+    if gateway:
+        click.echo(f"order ahead at {address}/order")
+    if shop_service:
+        click.echo(f"sample shop at {address}/shop")
     server.serve_forever()
 
 

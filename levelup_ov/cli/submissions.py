@@ -8,14 +8,15 @@ from typing import get_args
 
 import click
 
-from levelup_ov.checkout import LEDGER_ACCOUNT
 from levelup_ov.cli.configured import shown, the_service, the_settings
+from levelup_ov.domain.attention import REMEDIES
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.reconciliation_runs import BoundedRun, in_turns, of_gone_accounts
 from levelup_ov.ordering.service import RequestContext
-from levelup_ov.ordering.submissions import REMEDIES
 from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
 
+LEDGER_ACCOUNT = "checkout/levelup"
+"""The account name of charges in the ledger; no account in the accounts file can have it."""
 ConnectionState = Literal["pending", "granted", "connected", "refused", "disconnected"]
 OrderState = Literal[
     "charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded", "stuck", "settled"

@@ -54,6 +54,12 @@ class DeliveryAddress:
     postal_code: str | None = None
     delivery_instructions: str | None = None
 
+    @property
+    def private(self) -> tuple[str, ...]:
+        """The parts that say where somebody lives; they are masked like secrets (DELIVERY-4)."""
+        parts = (self.street_address, self.extended_address, self.delivery_instructions)
+        return tuple(part for part in parts if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Order:

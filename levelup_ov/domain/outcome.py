@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
+
+AddressDecides = Literal["availability", "fee", "minimum", "tax", "time"]
+"""What a delivery's address may decide. ``availability``: whether the location delivers there at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Quote:
     ``food``: the food before every discount, without tax, tip and fees (MONEY-3).
     ``tip``: how much of the tip the provider took; None if it took none (MONEY-4).
     ``charged``: the provider's own grand total, None if it states none; the parts must add up to it (MONEY-9).
+    ``address_decides``: what a delivery's address may still change, if the order came without one (DELIVERY-1).
     ``customer_account`` comes back with later orders of this user, ``cart`` with the submission of this order; both
     leave the service sealed (META-1, META-2, META-7).
     """
@@ -38,6 +43,7 @@ class Quote:
     provider_funded_discount: Cents = 0
     fees: tuple[Fee, ...] = ()
     ready: Ready = Ready()
+    address_decides: frozenset[AddressDecides] = frozenset()
     customer_account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ from levelup_ov.domain.tender import LevelUp, Tender
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """The body of an order validation; amounts in cents.
+    """The body of an order validation; amounts in cents. A delivery may come without its address (DELIVERY-1).
 
     ``desired_ready_time`` is naive if the channel sent no offset: local to the location (TIME-2).
     """
@@ -26,6 +26,7 @@ class OrderRequest:
     special_instructions: str | None = None
     tip: Cents = 0
     merchant_funded_discount: Cents = 0
+    delivery_address: DeliveryAddress | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -37,4 +38,3 @@ class SubmissionRequest:
     tender: Tender = LevelUp()
     order_number: str | None = None
     grubhub_order_number: str | None = None
-    delivery_address: DeliveryAddress | None = None

@@ -2,18 +2,17 @@
 
 from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch
 from levelup_ov.ledger.identity import Identity
-from levelup_ov.ledger.ledger import (
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import (
     AlreadyPlaced,
     Claim,
     Claimed,
     InProgress,
-    Ledger,
     Reused,
     Submission,
     Superseded,
     TooEarly,
     Unknown,
-    open_ledger,
 )
 
 __all__ = [

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError
 
+from levelup_ov import tracing
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import (
     PATIENCE,
@@ -105,7 +106,8 @@ class Database:
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
-        with failures(self.engine), limits.transaction(PATIENCE), self._turn:
+        system = self.engine.dialect.name
+        with failures(self.engine), tracing.ledger(system), limits.transaction(PATIENCE), self._turn:
             with patiently(self.engine.connect) as connection, connection.begin():
                 yield connection
 
@@ -172,7 +174,7 @@ class Database:
             self._log.close()
 
     def _transact(self, work: Callable[[Any, bool], T], again: bool, single: bool) -> T:
-        with limits.transaction(PATIENCE), self._turn:
+        with tracing.ledger(self.engine.dialect.name), limits.transaction(PATIENCE), self._turn:
             pooled = self._kept or self._take()
             if not self.is_postgresql:
                 self._check_file()

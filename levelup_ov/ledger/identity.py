@@ -160,7 +160,7 @@ def content(request: SubmissionRequest) -> bytes:
             order.special_instructions or None,
             _time(order.desired_ready_time),
             order.fulfillment_type,
-            _address(request.delivery_address),
+            _address(order.delivery_address),
             order.tip,
             order.merchant_funded_discount,
             request.tender.kind,

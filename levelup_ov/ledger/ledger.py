@@ -22,16 +22,37 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.generations import Match, following
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
 from levelup_ov.ledger.observer import Observer, this_host
+from levelup_ov.ledger.outbox import Outbox
+from levelup_ov.ledger.records import (
+    MILLISECOND,
+    AlreadyPlaced,
+    Backlog,
+    Claim,
+    Claimed,
+    Clash,
+    InProgress,
+    Reused,
+    Submission,
+    Superseded,
+    TooEarly,
+    Unknown,
+    from_ms,
+    new_id,
+    submission_of,
+    to_ms,
+)
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 
@@ -44,117 +65,14 @@ LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1),
 """How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
+SLOW = timedelta(seconds=2)
+"""An equal order under another identity waits for one that has been sending for longer."""
 REFERENCES = "references"
 """The name of the key that references are made with."""
 ABSENT = "absent"
 """The sight of a provider that has no order."""
 
 log = logging.getLogger(__name__)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MILLISECOND = timedelta(milliseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One row as of ``seen_at``. All times are aware, in UTC; amounts in cents.
-
-    ``reference`` is our reference at the provider. ``owner`` names host and process, for people.
-    ``content`` has the content's digest under each key, ``alike`` that of content and guest. ``answer`` is the
-    recorded answer's JSON text.
-    ``trace`` is what the adapter recorded to find the order by. ``received_at``: the time that was sent. ``boot`` and
-    ``since`` are the time of the last change by its writer's clock, ``lease`` is how long it counts.
-    ``proven``: whether the provider named our reference. ``ended``: the proof that it was not placed.
-    ``previous``: the id of the previous attempt. ``card``: paid with a card that cannot be used again.
-    ``settled_by``: the person who stated the outcome, at ``settled_at``.
-    """
-
-    id: str
-    account: str
-    location: str
-    state: State
-    content: tuple[str, ...]
-    alike: tuple[str, ...]
-    owner: str
-    request_id: str | None
-    claimed_at: datetime
-    lease_until: datetime
-    sending_at: datetime | None
-    settled_at: datetime | None
-    trace: Mapping[str, Any] | None
-    provider_order_id: str | None
-    order_id: str | int | None
-    answer: str | None
-    expected_charge: int | None
-    charged: int | None
-    reference: str
-    generation: int
-    received_at: datetime | None
-    boot: str
-    since: int
-    lease: timedelta
-    proven: bool | None
-    ended: Ended | None
-    previous: str | None
-    card: bool
-    looked_again: int
-    look_again_at: datetime | None
-    finding: Finding | None
-    settled_by: str | None
-    seen_at: datetime
-
-    @property
-    def charge_mismatch(self) -> bool:
-        """Whether the provider charged a different amount than requested (PAY-4)."""
-        return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge
-
-    @property
-    def version(self) -> str:
-        """A version that changes with every change of its state."""
-        return f"{self.state} {self.since} {self.boot}"
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """Only this caller may send the submission, under this reference.
-
-    ``received_at``: the time that an earlier attempt under this reference sent, None if there was none.
-    """
-
-    id: str
-    reference: str
-    received_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyPlaced:
-    """It was placed: ``submission.answer`` is the answer (SUB-4)."""
-
-    submission: Submission
-
-
-@dataclass(frozen=True, slots=True)
-class InProgress:
-    """Another worker is processing it (409)."""
-
-    submission: Submission
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """It may have been placed: ask the provider first (SUB-5)."""
-
-    submission: Submission
-
-
-@dataclass(frozen=True, slots=True)
-class Reused:
-    """The identity belongs to a submission with different content (422)."""
-
-    submission: Submission
-
-
-Claim = Claimed | AlreadyPlaced | InProgress | Unknown | Reused
 
 # In order of preference, if the identities of one claim belong to several submissions.
 _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
@@ -165,56 +83,8 @@ _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
 }
 
 
-class Superseded(Exception):
-    """The submission is no longer in a state that allows this change; nothing was changed.
-
-    ``submission`` is the current row, None if there is none. From :meth:`Ledger.begin_sending` it means: do not send.
-    From :meth:`Ledger.place` with ``not_placed`` it means that an order exists that was ruled out: a person must look.
-    """
-
-    def __init__(self, change: str, submission: Submission | None) -> None:
-        state = submission.state if submission else "missing"
-        super().__init__(f"{change}: the submission is {state}")
-        self.submission = submission
-
-
 class _Seen(Exception):
     """An identity was used before."""
-
-
-class TooEarly(Exception):
-    """A request may have been in flight, or the provider asleep; ask again after ``wait``."""
-
-    def __init__(self, wait: timedelta) -> None:
-        super().__init__(f"an order may still arrive; ask the provider again in {wait.total_seconds():g} s")
-        self.wait = wait
-
-
-class Clash(Exception):
-    """The provider's order belongs to ``holder``: this submission is unknown now."""
-
-    def __init__(self, holder: Submission) -> None:
-        super().__init__(f"the order is that of submission {holder.id}")
-        self.holder = holder
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The submissions of an account in one state: how many, and the age of the oldest."""
-
-    account: str
-    state: State
-    number: int
-    age: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    """An identity that was used before, and by what."""
-
-    digest: str
-    kind: Kind
-    submission: Submission
 
 
 class Ledger:
@@ -238,6 +108,7 @@ class Ledger:
         self.own_clock = self._now is _no_clock
         """Whether statements ask the database for the time, and not :meth:`now`."""
         self._sql = Statements(database, own_clock=self.own_clock)
+        self.outbox = Outbox(database, self._now, own_clock=self.own_clock)
         self._host = socket.gethostname()
         self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
@@ -267,7 +138,7 @@ class Ledger:
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         if not kinds or not content:
             raise ValueError("a submission without an identity or content cannot be claimed")
-        this = _new_id()
+        this = new_id()
         # Rows of releases before 0003 have only the content.
         known = tuple(dict.fromkeys((*alike, *content)))
         pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
@@ -284,7 +155,7 @@ class Ledger:
             "received_at": None,
             "previous": None,
             "card": int(card),
-            "term": lease // _MILLISECOND,
+            "term": lease // MILLISECOND,
             **{f"digest_{number}": digest for number, digest in enumerate(known)},
         }
 
@@ -295,12 +166,14 @@ class Ledger:
                 matches = self._matches(cursor, kinds)
                 held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
                 if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
+                    if doubtful.state == "sending" and not self._may_be_given_up(cursor, doubtful, lease):
+                        return InProgress(doubtful)
                     held = {"": doubtful}
                 if held:
                     return self._recognised(cursor, held, kinds, content, this)
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
-                    row.update(_following(matches, identities, content, alike, reference))
+                    row.update(following(matches, identities, content, alike, reference))
             if not insert.run(cursor, {**row, **self._clock()}).rowcount:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
@@ -361,7 +234,7 @@ class Ledger:
         :raises Superseded: the claim was lost; do not send.
         """
         values = {
-            "term": lease // _MILLISECOND,
+            "term": lease // MILLISECOND,
             "left": _trace(trace),
             "received": received_at and to_ms(received_at),
         }
@@ -404,7 +277,7 @@ class Ledger:
             "received_at": received_at and to_ms(received_at),
             "previous": None,
             "card": int(card),
-            "term": lease // _MILLISECOND,
+            "term": lease // MILLISECOND,
         }
 
         def work(cursor: Any, _again: bool) -> None:
@@ -507,7 +380,7 @@ class Ledger:
             first = self.database.run(lambda cursor, _: self.first_sight(cursor, submission.id, _absence(submission)))
         except self._integrity_error:
             raise Superseded("rule_out", None) from None
-        return grace - max(asked - first, 0) * _MILLISECOND
+        return grace - max(asked - first, 0) * MILLISECOND
 
     def distrust(self, submission: Submission) -> None:
         """Forget that the provider had no order: it did not answer in time, and may have been asleep (SUB-10)."""
@@ -540,7 +413,7 @@ class Ledger:
             ended="fenced" if fenced else "told" if told_by else "absent",
             settled_by=told_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
-            pause=LOOKED_AGAIN[0] // _MILLISECOND,
+            pause=LOOKED_AGAIN[0] // MILLISECOND,
             seen_boot=submission.boot,
             seen_since=submission.since,
         )
@@ -553,8 +426,13 @@ class Ledger:
         values = {"limit": limit, "besides": besides, "now": self._now()}
         return self._several(lambda cursor: self._sql.due.all(cursor, values))
 
-    def looked_again(self, submission: Submission, finding: Finding | None = None) -> None:
-        """Record that a submission of :meth:`due_again` was looked up, and the finding."""
+    def looked_again(
+        self, submission: Submission, finding: Finding | None = None, order_id: str | int | None = None
+    ) -> None:
+        """Record that a submission of :meth:`due_again` was looked up, and the finding, about the order ``order_id``.
+
+        A finding that is new is an event.
+        """
         settled = submission.settled_at or submission.seen_at
         count = submission.looked_again + 1
         # One look makes up for several missed ones.
@@ -568,11 +446,25 @@ class Ledger:
             "next": following and to_ms(following),
             "finding": finding or submission.finding,
         }
-        self.database.run(lambda cursor, _: self._sql.look_again.run(cursor, values), single=True)
+        event = None
+        if finding is not None and finding != submission.finding:
+            event = _attention(submission, finding, order_id)
 
-    def note(self, id: str, finding: Finding) -> None:
-        """Record what a person must look at."""
-        self.database.run(lambda cursor, _: self._sql.note.run(cursor, {"this": id, "finding": finding}), single=True)
+        def work(cursor: Any, _again: bool) -> None:
+            if self._sql.look_again.run(cursor, values).rowcount and event is not None:
+                self.outbox.record(cursor, event)
+
+        self.database.run(work, single=event is None)
+
+    def note(self, id: str, finding: Finding, order_id: str | int | None = None) -> None:
+        """Record what a person must look at, about the order ``order_id``; an event unless it is known."""
+
+        def work(cursor: Any, _again: bool) -> None:
+            if self._sql.note.run(cursor, {"this": id, "found": finding}).rowcount:
+                if self.outbox.is_on and (row := self._read(cursor, id)):
+                    self.outbox.record(cursor, _attention(row, finding, order_id))
+
+        self.database.run(work)
 
     def holder(self, account: str, provider_order_id: str) -> Submission | None:
         """The submission that has this order of an account (SUB-8)."""
@@ -587,7 +479,7 @@ class Ledger:
             last = waiting.pop()
             values = {
                 "account": last.account,
-                "after": to_ms(last.claimed_at) - RETENTION // _MILLISECOND,
+                "after": to_ms(last.claimed_at) - RETENTION // MILLISECOND,
                 "this": last.id,
                 "now": self._now(),
             }
@@ -610,7 +502,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
             rows = self._sql.open.all(cursor, {"limit": limit, "now": self._now()})
-            seen = [self._on_sight(cursor, _submission(row)) for row in rows]
+            seen = [self._on_sight(cursor, submission_of(row)) for row in rows]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
@@ -620,7 +512,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> tuple[Backlog, ...]:
             rows = self._sql.count_open.all(cursor, {"limit": limit, "now": self._now()})
-            return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * _MILLISECOND) for row in rows)
+            return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * MILLISECOND) for row in rows)
 
         return self.database.run(work, single=True)
 
@@ -655,7 +547,7 @@ class Ledger:
             query = query.where(columns.finding.is_not(None))
         statement = Statement(self.database.engine.dialect, query)
         rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
-        return tuple(map(_submission, rows))
+        return tuple(map(submission_of, rows))
 
     def purge(self, *, retention: timedelta = RETENTION) -> int:
         """Delete submissions settled longer than ``retention`` ago, with their identities; returns how many.
@@ -666,7 +558,7 @@ class Ledger:
             raise ValueError(f"submissions are kept for at least {SHORTEST_RETENTION.days} days")
 
         def purge_some(cursor: Any, _again: bool) -> int:
-            values = {"retention": retention // _MILLISECOND, "now": self._now()}
+            values = {"retention": retention // MILLISECOND, "now": self._now()}
             return int(self._sql.purge.run(cursor, values).rowcount)
 
         gone = 0
@@ -686,7 +578,7 @@ class Ledger:
         :raises levelup_ov.ledger.engine.SchemaMismatch: the schema is missing, older or newer.
         """
         self.database.check_schema()
-        id = _new_id()
+        id = new_id()
         row = {
             "id": id,
             "account": "",
@@ -721,16 +613,16 @@ class Ledger:
 
     def _read(self, cursor: Any, id: str) -> Submission | None:
         row = self._sql.row.first(cursor, {"this": id, "now": self._now()})
-        return _submission(row) if row else None
+        return submission_of(row) if row else None
 
     def _several(self, rows: Callable[[Any], Sequence[Any]]) -> tuple[Submission, ...]:
-        return tuple(map(_submission, self.database.run(lambda cursor, _: rows(cursor), single=True)))
+        return tuple(map(submission_of, self.database.run(lambda cursor, _: rows(cursor), single=True)))
 
     def _clock(self) -> dict[str, Any]:
         """The parameters for the time of a change."""
         return {"observer": self.observer.boot, "at": self.observer.now_ms(), "now": self._now()}
 
-    def _matches(self, cursor: Any, digests: Mapping[str, Kind]) -> list[_Match]:
+    def _matches(self, cursor: Any, digests: Mapping[str, Kind]) -> list[Match]:
         """The last use of each identity.
 
         The rows need no lock: what frees an identity (not placed, or a window that passed) never changes back, and
@@ -740,10 +632,10 @@ class Ledger:
         for digest in digests:
             row = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
             if row:
-                matches.append(_Match(digest, row.kind, self._on_sight(cursor, _submission(row))))
+                matches.append(Match(digest, row.kind, self._on_sight(cursor, submission_of(row))))
         return matches
 
-    def _holds(self, cursor: Any, match: _Match) -> bool:
+    def _holds(self, cursor: Any, match: Match) -> bool:
         """Whether an identity is still taken by its submission (SUB-3)."""
         submission, window = match.submission, WINDOWS[match.kind]
         if submission.state != "placed" or submission.settled_at is None:
@@ -758,16 +650,20 @@ class Ledger:
         """The submission with one of these digests whose order may exist, if any.
 
         It is unknown, or has been sending for longer than its owner's ``lease``: then the owner may have reported an
-        unknown outcome to the channel without being able to record it.
+        unknown outcome to the channel without being able to record it. One that has been sending for more than
+        :data:`SLOW` comes last: its owner may have done so too, or may still be working on it.
         """
+        slow = None
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(known) & set(row.alike.split()):
-                submission = self._on_sight(cursor, _submission(row))
+                submission = self._on_sight(cursor, submission_of(row))
                 if submission.state == "unknown":
                     return submission
                 if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
                     return submission
-        return None
+                if submission.state == "sending" and self._unchanged_for(cursor, submission) >= SLOW:
+                    slow = submission
+        return slow
 
     def _may_be_given_up(self, cursor: Any, submission: Submission, lease: timedelta) -> bool:
         return not self._is_mine(submission) or self._unchanged_for(cursor, submission) >= lease
@@ -781,7 +677,7 @@ class Ledger:
         since = submission.since
         if not self._is_mine(submission):
             since = self.first_sight(cursor, submission.id, submission.version)
-        return (self.observer.now_ms() - since) * _MILLISECOND
+        return (self.observer.now_ms() - since) * MILLISECOND
 
     def first_sight(self, cursor: Any, id: str, change: str) -> int:
         """When this observer first saw ``change`` of a submission; now, if it never did."""
@@ -856,17 +752,31 @@ class Ledger:
         retry. ``durably``: the change survives a power failure once this returns.
         """
 
+        reports = self.outbox.is_on and change in self._sql.reported
+        statement = (self._sql.quiet if reports else self._sql.changes)[change]
+
         def once(cursor: Any, again: bool) -> tuple[int, bool]:
             values.update(self._clock())
-            return self._sql.changes[change].run(cursor, values).rowcount, again
+            return statement.run(cursor, values).rowcount, again
 
         values["this"] = id
         changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
+        if not changed and reports:
+            changed = self.database.run(lambda cursor, _: self._report(cursor, change, id, {**values, **self._clock()}))
         if changed:
             return
         row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
         if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
             raise Superseded(change, row)
+
+    def _report(self, cursor: Any, change: str, id: str, values: Mapping[str, Any]) -> bool:
+        """Make a change together with its events; False: the row was not in a state for it."""
+        if not self._sql.reported[change].run(cursor, values).rowcount:
+            return False
+        if row := self._read(cursor, id):
+            for event in _events(row):
+                self.outbox.record(cursor, event)
+        return True
 
 
 def open_ledger(
@@ -886,82 +796,33 @@ def open_ledger(
     return Ledger(Database(url, pool_size=pool_size), clock, observer)
 
 
-def _submission(row: Any) -> Submission:
-    return Submission(
-        id=row.id,
-        account=row.account,
-        location=row.location,
-        state=row.state,
-        content=tuple(row.content.split()),
-        alike=tuple(row.alike.split()),
-        owner=row.owner,
-        request_id=row.request_id,
-        claimed_at=from_ms(row.claimed_at),
-        lease_until=from_ms(row.lease_until),
-        sending_at=row.sending_at and from_ms(row.sending_at),
-        settled_at=row.settled_at and from_ms(row.settled_at),
-        trace=row.trace and json.loads(row.trace),
-        provider_order_id=row.provider_order_id,
-        order_id=row.order_id and json.loads(row.order_id),
-        answer=row.answer,
-        expected_charge=row.expected_charge,
-        charged=row.charged,
-        # Releases before 0003 know none of the rest.
-        reference=row.reference or row.id,
-        generation=row.generation,
-        received_at=row.received_at and from_ms(row.received_at),
-        boot=row.boot,
-        since=row.since,
-        lease=(row.lease or row.lease_until - (row.sending_at or row.claimed_at)) * _MILLISECOND,
-        proven=None if row.proven is None else bool(row.proven),
-        ended=row.ended,
-        previous=row.previous,
-        card=bool(row.card),
-        looked_again=row.looked_again,
-        look_again_at=row.look_again_at and from_ms(row.look_again_at),
-        finding=row.finding,
-        settled_by=row.settled_by,
-        seen_at=from_ms(row.seen_at),
-    )
-
-
-def _following(
-    matches: Sequence[_Match],
-    identities: Sequence[Identity],
-    content: tuple[str, ...],
-    alike: tuple[str, ...],
-    reference: Callable[[int], str] | None,
-) -> dict[str, Any]:
-    """What a new row inherits from earlier attempts, none of which has its identities any more (SUB-11)."""
-    by_kind = {match.kind: match.submission for match in reversed(matches)}
-    before = next(by_kind[identity.kind] for identity in identities if identity.kind in by_kind)
-    taken: dict[str, Any] = {"previous": before.id}
-    if reference is None:
-        return taken
-    latest = max(match.submission.generation for match in matches)
-    if any(_is_over(match.submission, content, alike) for match in matches):
-        return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
-    received = before.received_at and to_ms(before.received_at)
-    return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
-
-
-def _is_over(before: Submission, content: tuple[str, ...], alike: tuple[str, ...]) -> bool:
-    """Whether nothing more may be sent under the reference of an earlier attempt.
-
-    An attempt that was not sent, or was not certainly refused by the provider, continues under the reference, so that
-    a provider that knows references treats late requests as the same order. A different order does not: such a
-    provider would always refuse it.
-    """
-    if before.ended == "absent":
-        return not set(content) & set(before.content)
-    if before.ended == "unsent":
-        # Calls before the placing one have used the reference.
-        return not set(content) & set(before.content) or bool(alike) and not set(alike) & set(before.alike)
-    return True
-
-
 def _absence(submission: Submission) -> str:
     return f"{ABSENT} {submission.version}"
+
+
+def _events(row: Submission) -> Iterator[Event]:
+    """The events of a submission whose outcome was unknown, or is unknown again."""
+    if row.state in SETTLED:
+        data = {"outcome": row.state, "order_id": row.order_id, "request_id": row.request_id}
+        yield Event("submission.resolved", row.account, row.location, row.id, data)
+        if row.finding is not None and row.state == "not_placed":
+            yield _attention(row, row.finding)
+    else:
+        yield _attention(row, "order_disputed")
+
+
+def _attention(row: Submission, what: str, order_id: str | int | None = None) -> Event:
+    return attention(
+        what,
+        account=row.account,
+        location=row.location,
+        submission=row.id,
+        order_id=row.order_id if order_id is None else order_id,
+        provider_order_id=row.provider_order_id,
+        reference=row.reference,
+        request_id=row.request_id,
+        submitted_at=row.sending_at or row.claimed_at,
+    )
 
 
 def _facts(submission: Submission) -> dict[str, Any]:
@@ -979,24 +840,6 @@ def _trace(trace: Mapping[str, Any] | None) -> str | None:
 
 def _advisory_key(digest: str) -> int:
     return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
-
-
-def to_ms(instant: datetime) -> int:
-    """Milliseconds since 1970 of an aware instant."""
-    return (instant - _EPOCH) // _MILLISECOND
-
-
-def from_ms(milliseconds: int) -> datetime:
-    """The instant, in UTC."""
-    return _EPOCH + milliseconds * _MILLISECOND
-
-
-def _new_id() -> str:
-    """A UUID of version 7 (RFC 9562): random, but new ones come last in an index, where its pages are cached."""
-    # Python has uuid.uuid7 from 3.14 on.
-    milliseconds, random = time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big")
-    version, variant = 0x7 << 76, 0x2 << 62
-    return str(uuid.UUID(int=milliseconds << 80 | version | random & ~(0xF << 76 | 0x3 << 62) | variant))
 
 
 def _host_clock() -> int:

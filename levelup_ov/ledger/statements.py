@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, Table
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.sqlite import Insert
 
 Parameters = Mapping[str, Any]
 
@@ -51,6 +54,18 @@ class Statement:
     def first(self, cursor: Any, parameters: Parameters) -> Any:
         """The first of these rows, or None."""
         return next(iter(self.all(cursor, parameters)), None)
+
+
+def insert(table: Table, *, is_postgresql: bool) -> Insert:
+    """An insertion that can say what happens to a row that is there already; PostgreSQL's has the same methods."""
+    # Each dialect costs megabytes, and a process never uses one of the two.
+    if is_postgresql:
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)  # type: ignore[return-value]
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def _row_type(columns: Sequence[str]) -> Callable[..., Any]:

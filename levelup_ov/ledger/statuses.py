@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.status import FINAL, Stage
-from levelup_ov.ledger.ledger import Ledger, from_ms, to_ms
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import from_ms, to_ms
+from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, present
 
 WATCHED = timedelta(days=1)
@@ -57,13 +60,12 @@ class PlacedOrder:
     lease: int = 0
 
 
-class Statuses:
-    """The statuses in a ledger's database. Its methods raise as those of the ledger do."""
+class _Queries:
+    """The statements, as SQLAlchemy has them; see :func:`_queries`."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._database = ledger.database
-        prepare, now = ledger.database.prepare, present(ledger.own_clock)
+    def __init__(self, *, is_postgresql: bool, own_clock: bool) -> None:
+        self._is_postgresql = is_postgresql
+        now = present(own_clock)
         placed: Select[Any] = (
             select(
                 _C.id, _C.account, _C.location, _C.reference, _C.provider_order_id, _C.order_id, _C.answer,
@@ -74,15 +76,15 @@ class Statuses:
             .where(_C.state == "placed")
         )  # fmt: skip
         number = _C.order_id.in_([bindparam("as_text", type_=Text), bindparam("as_integer", type_=Text)])
-        self._numbered = prepare(
+        self.numbered = (
             placed.where(_C.location == bindparam("location"), number)
             .order_by(_C.claimed_at.desc(), _C.id.desc())
             .limit(1)
         )
-        self._one = prepare(placed.where(_C.id == bindparam("this")))
+        self.one = placed.where(_C.id == bindparam("this"))
         unfinished = or_(_S.stage.is_(None), _S.stage.not_in(sorted(FINAL)))
         due = or_(_S.asked_at.is_(None), _S.asked_at <= now - bindparam("every", type_=BigInteger))
-        self._open = prepare(
+        self.open = (
             placed.where(
                 _C.account == bindparam("account"),
                 _C.settled_at >= now - WATCHED // _MILLISECOND,
@@ -94,16 +96,40 @@ class Statuses:
             .order_by(func.coalesce(_S.asked_at, 0), _C.settled_at)
             .limit(bindparam("limit", type_=BigInteger))
         )
-        self._claim = prepare(self._write(), "submission", "mark", "boot", "since", "lease")
+        self.claim = self._write()
         heard: Mapping[str, ColumnElement[Any]] = {
             "asked_at": now,
             "changed_at": func.coalesce(bindparam("changed", type_=BigInteger), now),
         }
-        columns = ("submission", "stage", "word", "mark", "boot", "since", "lease")
-        self._record = prepare(self._write(*heard, "stage", "word").values(heard), *columns)
-        self._release = prepare(
-            self._write("asked_at").values(asked_at=now), "submission", "mark", "boot", "since", "lease"
+        self.record = self._write(*heard, "stage", "word").values(heard)
+        self.release = self._write("asked_at").values(asked_at=now)
+
+    def _write(self, *more: str) -> Any:
+        """A statement that makes the row, or changes it if it still has the mark that was read."""
+        made = insert(ORDER_STATUSES, is_postgresql=self._is_postgresql)
+        return made.on_conflict_do_update(
+            index_elements=["submission"],
+            set_={name: made.excluded[name] for name in ("mark", "boot", "since", "lease", *more)},
+            where=_S.mark.is_not_distinct_from(bindparam("seen", type_=Text)),
         )
+
+
+_queries = cache(_Queries)
+"""Built once: a database keeps each statement that it has compiled."""
+
+
+class Statuses:
+    """The statuses in a ledger's database. Its methods raise as those of the ledger do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._database = ledger.database
+        prepare = ledger.database.prepare
+        queries = _queries(is_postgresql=self._database.is_postgresql, own_clock=ledger.own_clock)
+        self._numbered, self._one, self._open = map(prepare, (queries.numbered, queries.one, queries.open))
+        columns = ("submission", "mark", "boot", "since", "lease")
+        self._claim, self._release = prepare(queries.claim, *columns), prepare(queries.release, *columns)
+        self._record = prepare(queries.record, *columns, "stage", "word")
 
     def numbered(self, location: str, number: str) -> PlacedOrder | None:
         """The newest placed order of a location with this number; ticket numbers repeat."""
@@ -144,8 +170,9 @@ class Statuses:
     def record(self, order: PlacedOrder, stage: Stage | None, word: str, changed_at: datetime | None) -> bool:
         """Record a status and end the claim; False: the row has changed since it was read, and stays as it is.
 
-        ``changed_at``: None for now.
+        ``changed_at``: None for now. A status that is new is an event.
         """
+        is_new = (order.stage, order.word) != (stage, word)
         values = {
             **self._values(order),
             "stage": stage,
@@ -153,7 +180,15 @@ class Statuses:
             "changed": changed_at and to_ms(changed_at),
             "now": self._ledger.now(),
         }
-        return bool(self._database.run(lambda cursor, _: self._record.run(cursor, values).rowcount, single=True))
+
+        def work(cursor: Any, _again: bool) -> bool:
+            is_recorded = bool(self._record.run(cursor, values).rowcount)
+            if is_recorded and is_new:
+                for event in _events(order, stage, word, changed_at):
+                    self._ledger.outbox.record(cursor, event)
+            return is_recorded
+
+        return self._database.run(work, single=not is_new or not self._ledger.outbox.is_on)
 
     def release(self, order: PlacedOrder) -> None:
         """End a claim without a new status."""
@@ -168,19 +203,35 @@ class Statuses:
             since = self._ledger.first_sight(cursor, order.submission, f"asked {order.mark}")
         return observer.now_ms() - since >= order.lease
 
-    def _write(self, *more: str) -> Any:
-        """A statement that makes the row, or changes it if it still has the mark that was read."""
-        made = (postgresql if self._database.is_postgresql else sqlite).insert(ORDER_STATUSES)
-        return made.on_conflict_do_update(
-            index_elements=["submission"],
-            set_={name: made.excluded[name] for name in ("mark", "boot", "since", "lease", *more)},
-            where=_S.mark.is_not_distinct_from(bindparam("seen", type_=Text)),
-        )
-
     def _values(self, order: PlacedOrder, lease: int = 0) -> dict[str, Any]:
         observer = self._ledger.observer
         clock = {"boot": observer.boot, "since": observer.now_ms(), "lease": lease}
         return {"submission": order.submission, "seen": order.mark, "mark": uuid.uuid4().hex, **clock}
+
+
+def _events(order: PlacedOrder, stage: Stage | None, word: str, changed_at: datetime | None) -> Iterator[Event]:
+    changed = None if changed_at is None else changed_at.astimezone(timezone.utc).isoformat(timespec="seconds")
+    data = {
+        "order_id": order.order_id,
+        "status": stage,
+        "provider_status": word,
+        "changed_at": changed,
+        "previous_status": order.stage,
+    }
+    yield Event("order.status_changed", order.account, order.location, order.submission, data)
+    if stage == "refused" and order.stage != stage:
+        # The guest was told that it is ordered.
+        yield attention(
+            "order_refused",
+            account=order.account,
+            location=order.location,
+            submission=order.submission,
+            order_id=order.order_id,
+            provider_order_id=order.provider_order_id,
+            reference=order.reference,
+            request_id=None,
+            submitted_at=order.placed_at,
+        )
 
 
 def _order(row: Any) -> PlacedOrder:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     ForeignKey,
+    Integer,
     MetaData,
     Select,
     Table,
@@ -27,11 +28,10 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Transition
+from levelup_ov.domain.submission import SETTLED, TRANSITIONS, State, Transition
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.statements import Statement
+from levelup_ov.ledger.statements import Statement, insert
 
 PURGED_AT_ONCE = 500
 PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
@@ -126,6 +126,45 @@ ORDER_STATUSES = Table(
 """The last known status of a placed order; the first request for it makes the row. Every change sets another ``mark``.
 
 ``lease``: for how many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
+ACTIONS = Table(
+    "operator_actions",
+    METADATA,
+    Column("form", Text, primary_key=True),
+    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("request_id", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("outcome", Text),
+)
+"""What an operator asked for in the console, by a form that can be sent once."""
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger),
+    Column("problem", Text),
+)
+"""Events, each once for every receiver. ``number`` is the order of their changes; ``since``: when its retries began."""
+NOTICES = Table(
+    "notices",
+    METADATA,
+    Column("account", Text, primary_key=True),
+    Column("notice", Text, primary_key=True),
+    Column("seen_at", BigInteger, nullable=False),
+)
+"""Messages of providers that were acted on (EVT-9)."""
 
 _C = SUBMISSIONS.c
 # All take these locks in the same order, so that claims for a common identity wait for one another.
@@ -145,6 +184,8 @@ _SET_BY: Mapping[str, Sequence[str]] = {
     "rule_out": ("ended", "finding", "settled_by"),
 }
 """The columns that a change sets in addition to the state and the times."""
+_REPORTED: Mapping[str, State] = {"place": "unknown", "fail": "unknown", "rule_out": "unknown", "dispute": "placed"}
+"""The changes that are events if they start from this state: nobody was told, or something else."""
 
 
 class Statements:
@@ -155,7 +196,7 @@ class Statements:
         term = bindparam("term", type_=BigInteger)
         lease_end = now + term
         this = _C.id == bindparam("this")
-        identity = (postgresql if database.is_postgresql else sqlite).insert(IDENTITIES)
+        identity = insert(IDENTITIES, is_postgresql=database.is_postgresql)
         changes = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
         changes["begin_sending"] = changes["begin_sending"].values(
             sending_at=now,
@@ -208,7 +249,7 @@ class Statements:
         self._insertions: dict[int, Statement] = {}
         self._prepare = prepare
         self.in_doubt = prepare(self.all.where(*_in_doubt()).order_by(_C.claimed_at))
-        sights = (postgresql if database.is_postgresql else sqlite).insert(SIGHTS)
+        sights = insert(SIGHTS, is_postgresql=database.is_postgresql)
         self.see = prepare(
             sights.on_conflict_do_update(
                 index_elements=["submission", "change", "boot"], set_={"since": sights.excluded.since}
@@ -245,9 +286,10 @@ class Statements:
             *("looked_again", "finding"),
         )
         self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
-        keys = (postgresql if database.is_postgresql else sqlite).insert(KEYS)
+        keys = insert(KEYS, is_postgresql=database.is_postgresql)
         self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))
-        self.note = prepare(update(SUBMISSIONS).where(this), "finding")
+        found = bindparam("found", type_=Text)
+        self.note = prepare(update(SUBMISSIONS).where(this, _C.finding.is_distinct_from(found)).values(finding=found))
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
         self.point = prepare(
@@ -259,6 +301,10 @@ class Statements:
         )
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
+        reported = [(name, _C.state == source) for name, source in _REPORTED.items()]
+        # The same in two statements, for those who report: without an event, and with one.
+        self.quiet = {name: prepare(changes[name].where(~said), *_SET_BY.get(name, ())) for name, said in reported}
+        self.reported = {name: prepare(changes[name].where(said), *_SET_BY.get(name, ())) for name, said in reported}
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
         self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
 

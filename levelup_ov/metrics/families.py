@@ -50,6 +50,10 @@ FAMILIES: Mapping[str, Family] = {
         "gauge", ("account", "state"), "submissions in the ledger that are not settled, up to 20,000 in all"
     ),
     "levelup_ov_submissions_oldest_seconds": Family("gauge", ("account", "state"), "age of the oldest of these"),
+    "levelup_ov_outbox": Family(
+        "gauge", ("receiver", "state"), "events that are waiting or parked, up to 20,000 in all"
+    ),
+    "levelup_ov_outbox_oldest_seconds": Family("gauge", ("receiver", "state"), "age of the oldest of these"),
     "levelup_ov_events_total": Family("counter", ("event",), "log lines at WARNING and above, by their message"),
     "levelup_ov_location_failures_total": Family(
         "counter", ("account", "code"), "times that a location, or the list of an account, could not be read"
@@ -75,5 +79,6 @@ WATCHED = (
     "order_disputed", "order_of_another_submission", "submission_restored_to_ledger", "placed_but_not_recorded",
     "refund_impossible", "order_needs_settling", "charge_exists_but_ruled_out", "two_charges_for_one_order",
     "charge_of_another_order", "submitted_and_refunded", "levelup_app_credentials_refused",
+    "events_parked",
 )  # fmt: skip
 """Events that a person has to look at each time: shown as 0 before the first, so that its increase is seen."""

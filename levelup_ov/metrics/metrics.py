@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -20,6 +21,7 @@ from prometheus_client.exposition import choose_encoder
 import levelup_ov
 from levelup_ov.config import Settings
 from levelup_ov.metrics.families import WATCHED
+from levelup_ov.metrics.history import History, reduced
 from levelup_ov.metrics.shared import SharedParts
 from levelup_ov.metrics.tally import Families, Key, Numbers, count, merge, observe, pack, unpack
 from levelup_ov.transport.session import Call
@@ -44,6 +46,18 @@ _EFFORT = 100
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class LastHour:
+    """``counts`` have the labels of :func:`levelup_ov.metrics.history.reduced`; ``in_use`` is of the present.
+
+    ``seconds``: how long it was; 0: since the start of the process.
+    """
+
+    counts: Numbers
+    in_use: Numbers
+    seconds: float
+
+
 class Metrics:
     """The numbers of this process, beside those of the others.
 
@@ -54,6 +68,7 @@ class Metrics:
         self, settings: Settings, sample: Callable[[], Numbers], totals: Callable[[], Mapping[Key, float]]
     ) -> None:
         self._parts = SharedParts(PARTS * settings.workers, _ROOM + _ROOM_OF_ACCOUNT * len(settings.accounts))
+        self._history = History(self._parts.number, len(settings.accounts))
         self._sample = sample
         self._totals = totals
         self._seen: Mapping[Key, float] = {}
@@ -101,6 +116,27 @@ class Metrics:
         encode, media_type = choose_encoder(accept)
         return encode(registry), media_type
 
+    def last_hour(self) -> LastHour:
+        """What all workers that run now have counted within about an hour, and what they use."""
+        in_use = self._publish()
+        with self._lock:
+            mine = dict(self._counts)
+        counts: Numbers = {}
+        if self._part is None:
+            # Outside of the server there is one process, and nothing is kept.
+            return LastHour(reduced(mine), in_use, 0.0)
+        longest = 0.0
+        for part in range(self._parts.number):
+            content, age = self._parts.read(part)
+            if content and age < FRESH:
+                now, gauges = unpack(content) if part != self._part else (mine, {})
+                before, since = self._history.hour_ago(part)
+                for key, value in reduced(now).items():
+                    count(counts, key, value - before.get(key, 0))
+                merge(in_use, gauges)
+                longest = max(longest, since)
+        return LastHour(counts, in_use, longest)
+
     def join(self, part: int, in_use: Callable[[], Numbers]) -> None:
         """Be the worker with this number: go on counting where the one before has ended, and publish.
 
@@ -143,6 +179,8 @@ class Metrics:
                     count(self._counts, key, total - self._seen.get(key, 0))
                 counts = dict(self._counts)
             self._seen = totals
+            if self._part is not None:
+                self._history.keep(self._part, counts)
             if self._part is None or self._parts.publish(self._part, pack(counts, gauges)) or self._is_told:
                 return gauges
         self._is_told = True

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from typing import Protocol, TypeVar
 
-from levelup_ov.ledger.ledger import Submission
+from levelup_ov.ledger.records import Submission
 
 SLOW = 5.0
 """A look-up that fails after this many seconds ends the run for its provider."""

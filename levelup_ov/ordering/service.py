@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from levelup_ov import sealing
 from levelup_ov.adapter import Adapter
+from levelup_ov.adapter.delivery import check_address
 from levelup_ov.config import Settings
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain import money, ready_time
@@ -32,7 +33,8 @@ from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
@@ -49,8 +51,15 @@ from levelup_ov.ordering.tracking import (
     shown,
 )
 from levelup_ov.redaction import clean, mask_id, scrub
+from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
+
+SHORTEST_PRIVATE = 4
+"""Characters from which a part of a delivery address is masked in messages."""
+
+CHECKS = 3
+"""How often a status is requested again because another one was recorded meanwhile."""
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +70,7 @@ class RequestContext:
 
     ``expected_charge``: the cents that the provider was asked to charge for a newly placed order, if known.
     ``reserve``: the seconds of the deadline that calls to the provider leave for the ledger.
+    ``ahead``: connections that were opened ahead for placing the order.
     """
 
     deadline: Deadline
@@ -72,6 +82,7 @@ class RequestContext:
     expected_charge: int | None = None
     calls: list[Call] = field(default_factory=list)
     reserve: float = 0.0
+    ahead: OwnConnections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +212,8 @@ class Service:
         """
         context.reserve = self.submissions.settling_time
         adapter = self._account_of(location_id, context)
-        key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
+        with limits.within(context.deadline.remaining()):
+            key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
@@ -221,7 +233,7 @@ class Service:
             except Refused:
                 return None
 
-        with self._bulkhead.room(adapter.account.name):
+        with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             if context.location is None:
                 self._find_location(location_id, key, context, adapter)
             settlement = self.submissions.submit(
@@ -229,6 +241,11 @@ class Service:
             )
         context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
         return SubmittedOrder(**settlement.answer)
+
+    def open_ahead(self, location_id: str, own: OwnConnections, deadline: Deadline) -> None:
+        """Open one of ``own`` to a location's provider in the background; see ``RequestContext.ahead``."""
+        adapter = self._directory.account_of(location_id)
+        self.transport.open_ahead(adapter.account.name, adapter.base_url, own, deadline)
 
     def order_status(
         self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
@@ -314,6 +331,20 @@ class Service:
             lease=lease,
         )
 
+    def check_order(self, order: PlacedOrder, context: RequestContext) -> None:
+        """Ask the provider for the status of an order now, and record it, however recently that was done (EVT-9).
+
+        :raises Failure: why the status is not known.
+        """
+        for _ in range(CHECKS):
+            with self._bulkhead.room(order.account), limits.within(context.deadline.remaining()):
+                status = self._ask_status(self._routed(order.location, context), order, context)
+                if self.tracking.record(order, status):
+                    return
+            # Somebody else recorded one meanwhile, which may be the older one.
+            order = self.tracking.of(order.submission) or order
+        raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
+
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         adapter = routed.adapter
         with self._session(adapter, context, own=True) as session, reading():
@@ -330,7 +361,7 @@ class Service:
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             routed = self._routed(location_id, context)
             _check_tender(routed, request.tender)
-            self._order(routed, request.order)
+            self._order(routed, request.order, submits=True)
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
@@ -427,7 +458,7 @@ class Service:
     ) -> Settlement:
         routed = self._routed(location_id, context)
         _check_tender(routed, request.tender)
-        order = self._order(routed, request.order, request, attempt)
+        order = self._order(routed, request.order, attempt, submits=True)
         with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
             placed = routed.adapter.submit_order(order, request.tender, session)
             _check_identity(placed, order.reference, routed.adapter, session)
@@ -484,20 +515,23 @@ class Service:
             deadline=context.deadline.before(context.reserve),
             calls=context.calls,
             own=own,
+            ahead=context.ahead if attempt else None,
             placement=attempt.placement if attempt else None,
-            known=_secrets(adapter, order, tender),
+            known=[*_secrets(adapter, order, tender), *_private(order)],
         )
 
     def _order(
         self,
         routed: RoutedLocation,
         request: OrderRequest,
-        submission: SubmissionRequest | None = None,
         attempt: Attempt | None = None,
+        *,
+        submits: bool = False,
     ) -> Order:
-        """The order as the adapter receives it.
+        """The order as the adapter receives it; ``submits``: for a submission, not for a validation.
 
-        :raises Failure: ``fulfillment_not_supported``, ``ready_time_in_past``, ``ready_time_unavailable``.
+        :raises Failure: ``fulfillment_not_supported``, ``delivery_address_incomplete``, ``ready_time_in_past``,
+            ``ready_time_unavailable``.
         """
         account, location, now = routed.adapter.account.name, routed.location, self._clock()
         order = Order(
@@ -511,9 +545,9 @@ class Service:
             special_instructions=request.special_instructions,
             tip=request.tip if location.accepts_tips(request.fulfillment_type) else 0,
             merchant_funded_discount=request.merchant_funded_discount,
-            delivery_address=submission.delivery_address if submission else None,
+            delivery_address=request.delivery_address,
             customer_account=self._keeper.open_customer_account(account, request.metadata, request.user),
-            cart=self._keeper.open_cart(account, routed.id, request.metadata, request.user) if submission else {},
+            cart=self._keeper.open_cart(account, routed.id, request.metadata, request.user) if submits else {},
             reference=attempt.reference if attempt else None,
         )
         if attempt is not None and attempt.is_new:
@@ -523,6 +557,8 @@ class Service:
         if order.fulfillment_type not in routed.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location does not offer {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
+        if order.fulfillment_type == "delivery":
+            check_address(order.delivery_address, missing_is_fine=not submits)
         if (desired := order.desired_ready_time) is None:
             return order
         path = "$.desired_ready_time"
@@ -561,6 +597,8 @@ class Service:
             **self._keeper.seal_customer_account(account, quote.customer_account, order.user),
             **self._keeper.seal_cart(account, routed.id, quote.cart, order.user),
         }
+        if quote.address_decides:
+            metadata["order_address_decides"] = sorted(quote.address_decides)
         if quote.fees:
             metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
         return ValidatedOrder(
@@ -628,6 +666,13 @@ def _check_identity(told: Placed | OrderStatus, reference: str | None, adapter: 
         words += f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
     log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
     raise broken_protocol(words)
+
+
+def _private(order: Order | None) -> Iterator[Secret]:
+    """The parts of a delivery address, which a provider may repeat in its words (DELIVERY-4)."""
+    if order is not None and order.delivery_address is not None:
+        # A shorter one, such as the number of a floor, says nothing, and occurs in amounts.
+        yield from (Secret(part) for part in order.delivery_address.private if len(part) >= SHORTEST_PRIVATE)
 
 
 def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> Iterator[Secret]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
+from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.submission import Ended, Finding
@@ -22,12 +23,12 @@ from levelup_ov.errors import ReferenceFenced, Refused
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
-from levelup_ov.ledger.ledger import (
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import (
     AlreadyPlaced,
     Claimed,
     Clash,
     InProgress,
-    Ledger,
     Reused,
     Submission,
     Superseded,
@@ -46,14 +47,6 @@ CONFIRMED_AFTER = 1.0
 """Seconds between the last two looks, at most a tenth of the time left.
 
 A provider that has just woken up first processes what was waiting."""
-REMEDIES: Mapping[Finding, str] = {
-    "order_exists_but_ruled_out": "the channel knows the order as not placed: ask the provider to cancel the order, "
-    "or tell the guest its number",
-    "two_orders_for_one_submission": "ask the provider to cancel one of the two, and to refund what was paid for it",
-    "card_may_be_charged": "no order was made: look for a charge of this reference at the provider and refund it",
-}
-"""What a person must do about a finding."""
-
 log = logging.getLogger(__name__)
 
 MOST_FENCED = 8
@@ -158,7 +151,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class _Owned:
-    """A submission that this process is sending, with the content of its row."""
+    """A submission that this process is sending or has found, with the content of its row."""
 
     ledger: Ledger
     claim: Claimed
@@ -259,7 +252,9 @@ class Submissions:
                         message = "this submission was sent before with a different order (SUB-4)"
                         raise Failure("idempotency_key_reused", message)
                     case Unknown(submission=submission):
-                        settlement = self.reconcile(submission, find_order, deadline=deadline, fence_order=fence_order)
+                        settlement = self.reconcile(
+                            submission, find_order, deadline=deadline, fence_order=fence_order, key=key
+                        )
                         if settlement is not None:
                             return settlement
 
@@ -287,11 +282,14 @@ class Submissions:
         *,
         deadline: Deadline | None = None,
         fence_order: Callable[[Submission], None] | None = None,
+        key: SubmissionKey | None = None,
     ) -> Settlement | None:
         """Reconcile an unknown submission (SUB-5, SUB-10); None: it is proven that no order exists.
 
         ``fence_order`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
         without the order for the grace period, while awake.
+
+        ``key`` is what the row is written with once more if the ledger loses it meanwhile and there is an order.
 
         ``find_order`` may raise :class:`Disproved`.
 
@@ -311,7 +309,7 @@ class Submissions:
                 settlement = self._look_twice(submission, find_order, asked_at, deadline)
             if settlement is None:
                 return self._rule_out(submission, asked_at, fenced=fence_order is not None)
-        return self._found(submission, settlement)
+        return self._found(submission, settlement, key)
 
     def settle(self, submission: Submission, placed: str | None, by: str) -> None:
         """Settle an unknown submission by a person's statement: the restaurant's number, or None if it has no order.
@@ -355,7 +353,7 @@ class Submissions:
                 finding = "two_orders_for_one_submission"
             elif settlement.placed.duplicates:
                 finding = "two_orders_for_one_submission"
-        self.ledger.looked_again(submission, finding)
+        self.ledger.looked_again(submission, finding, settlement and settlement.placed.order_id)
         if finding is not None and settlement is not None:
             _report(finding, {**_facts(submission), **_order(settlement.placed)})
         return finding
@@ -412,14 +410,22 @@ class Submissions:
         if wait > timedelta(0):
             raise _too_early(wait)
 
-    def _found(self, submission: Submission, settlement: Settlement) -> Settlement:
+    def _found(self, submission: Submission, settlement: Settlement, key: SubmissionKey | None) -> Settlement:
         facts = _facts(submission)
-        try:
+
+        def record() -> None:
             self._record(submission.id, settlement)
+
+        try:
+            if key is None:
+                record()
+            else:
+                claim = Claimed(submission.id, submission.reference, submission.received_at)
+                _Owned(self.ledger, claim, key, submission.received_at, self._lease).settle(record)
         except Superseded as superseded:
             if _is_placed(superseded.submission):
                 return _replay(superseded.submission)
-            _report("order_exists_but_ruled_out", {**facts, **_order(settlement.placed)})
+            self._note("order_exists_but_ruled_out", submission.id, facts, settlement.placed)
         except Clash as clash:
             raise _not_its_own(facts, settlement, clash) from None
         else:
@@ -514,12 +520,13 @@ class Submissions:
         if _is_placed(current):
             # Another attempt has replaced one that the ledger had lost.
             if current.provider_order_id != placed.provider_order_id:
-                _report("two_orders_for_one_submission", {**facts, **_order(placed), "other": current.id})
+                more = {**facts, "other": current.id}
+                self._note("two_orders_for_one_submission", current.id, more, placed)
         elif current is not None and current.state != "not_placed":
             other = {**facts, **_order(placed), "other": current.id}
             log.error("placed_during_another_attempt", extra=other)
         else:
-            _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
+            self._note("order_exists_but_ruled_out", facts["submission"], facts, placed)
 
     def _record(self, id: str, settlement: Settlement) -> None:
         placed = settlement.placed
@@ -538,8 +545,12 @@ class Submissions:
         if placed.charge_mismatch:
             log.error("charge_mismatch", extra={**facts, **_order(placed)})
         if placed.duplicates:
-            _report("two_orders_for_one_submission", {**facts, **_order(placed)})
-            self._quietly(lambda: self.ledger.note(id, "two_orders_for_one_submission"))
+            self._note("two_orders_for_one_submission", id, facts, placed)
+
+    def _note(self, finding: Finding, id: str, facts: Mapping[str, Any], placed: Placed) -> None:
+        """Log and record that a person must look at the submission ``id``."""
+        _report(finding, {**facts, **_order(placed)})
+        self._quietly(lambda: self.ledger.note(id, finding, placed.order_id))
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:

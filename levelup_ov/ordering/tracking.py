@@ -96,12 +96,18 @@ class OrderTracking:
         self.record(claimed, status)
         return status
 
-    def record(self, order: PlacedOrder, status: ReportedStatus) -> None:
-        """Record a status and log a change, unless a newer one was recorded since the order was read."""
+    def of(self, submission: str) -> PlacedOrder | None:
+        """The order of a submission that is placed, as it is now."""
+        return self._statuses.of(submission)
+
+    def record(self, order: PlacedOrder, status: ReportedStatus) -> bool:
+        """Record a status and log a change; False: another one was recorded since the order was read."""
         is_new = is_change(order, status)
         changed_at = status.changed_at or (None if is_new else order.changed_at)
-        if not self._statuses.record(order, status.stage, status.word, changed_at) or not is_new:
-            return
+        if not self._statuses.record(order, status.stage, status.word, changed_at):
+            return False
+        if not is_new:
+            return True
         facts = {
             "submission": order.submission,
             "account": order.account,
@@ -115,6 +121,7 @@ class OrderTracking:
         log.log(logging.WARNING if ended_badly else logging.INFO, "order_status_changed", extra=facts)
         if status.stage is None:
             log.warning("order_status_unknown", extra=facts)
+        return True
 
 
 def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:

@@ -125,4 +125,12 @@ def contract(*, envelope: bool) -> list[Operation]:
             },
             idempotency_key="optional",
         ),
+        Operation(
+            "post", "/webhooks/{account}", "EVT-9", responses.ReceivedSchema,
+            CALL | {
+                "notice_refused", "bad_request", "payload_too_large", "unsupported_media_type", "location_not_found",
+                "ledger_unavailable",
+            },
+            open=True,
+        ),
     ]  # fmt: skip

@@ -20,6 +20,7 @@ from levelup_ov.schemas.base import Reader, WireSchema, WrapperSchema, read_root
 MAX_QUANTITY = 9_999
 MAX_ID_LENGTH = 1_000
 MAX_ITEMS = 500
+MAX_ADDRESS_PART = 500
 TENDER = "LevelUp"
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -49,6 +50,18 @@ class Identifier(Text):
         text = value if type(value) is str and value.isprintable() else super().read(value)
         if not 0 < len(text) <= MAX_ID_LENGTH:
             raise ValueError(f"expected an id of 1 to {MAX_ID_LENGTH} characters")
+        return text
+
+
+class AddressPart(Text):
+    """A part of a delivery address."""
+
+    documented = {"maxLength": MAX_ADDRESS_PART}
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        if len(text) > MAX_ADDRESS_PART:
+            raise ValueError(f"expected at most {MAX_ADDRESS_PART} characters")
         return text
 
 
@@ -217,12 +230,12 @@ class UserSchema(WireSchema):
 class DeliveryAddressSchema(WireSchema):
     """Where a delivery goes."""
 
-    street_address = Text(required=True)
-    extended_address = _text()
-    locality = _text()
-    region = _text()
-    postal_code = _text()
-    delivery_instructions = _text()
+    street_address = AddressPart(required=True)
+    extended_address = AddressPart(load_default=None, allow_none=True)
+    locality = AddressPart(load_default=None, allow_none=True)
+    region = AddressPart(load_default=None, allow_none=True)
+    postal_code = AddressPart(load_default=None, allow_none=True)
+    delivery_instructions = AddressPart(load_default=None, allow_none=True)
 
     def build(self, values: dict[str, Any]) -> DeliveryAddress:
         return DeliveryAddress(**values)
@@ -252,6 +265,7 @@ class OrderValidationSchema(WireSchema):
     tip = Cents(load_default=0, allow_none=True)
     merchant_funded_discount = Cents(load_default=0, allow_none=True)
     user = fields.Nested(UserSchema, required=True)
+    delivery_address = fields.Nested(DeliveryAddressSchema, load_default=None, allow_none=True)
     metadata = Metadata(load_default=None, allow_none=True)
     items = fields.List(
         fields.Nested(ItemWrapperSchema),
@@ -268,6 +282,7 @@ class OrderValidationSchema(WireSchema):
             values["special_instructions"] or None,
             values["tip"] or 0,
             values["merchant_funded_discount"] or 0,
+            values["delivery_address"],
             values["metadata"] or {},
         )
 
@@ -279,7 +294,6 @@ class OrderSubmissionSchema(OrderValidationSchema):
     credit_card = fields.Nested(CreditCardSchema, load_default=None, allow_none=True)
     order_number = OrderNumber(load_default=None, allow_none=True)
     grubhub_order_number = OrderNumber(load_default=None, allow_none=True)
-    delivery_address = fields.Nested(DeliveryAddressSchema, load_default=None, allow_none=True)
 
     def build(self, values: dict[str, Any]) -> SubmissionRequest:
         if values["tender"] and values["credit_card"]:
@@ -289,7 +303,6 @@ class OrderSubmissionSchema(OrderValidationSchema):
             values["credit_card"] or LevelUp(),
             values["order_number"],
             values["grubhub_order_number"],
-            values["delivery_address"],
         )
 
 

@@ -200,6 +200,12 @@ class TrackedOrderSchema(Schema):
     expected_ready_at = fields.String(required=True, allow_none=True)
 
 
+class ReceivedSchema(Schema):
+    """EVT-9."""
+
+    status = fields.Constant("ok", required=True)
+
+
 class ErrorSchema(Schema):
     """ERR-1."""
 

@@ -50,6 +50,16 @@ class SQLitePool(Generic[T]):
             yield transaction
 
     @contextmanager
+    def glancing(self) -> Iterator[T]:
+        """For one statement, which is one view by itself: without the two others that begin and end a transaction."""
+        idle = self._idle.setdefault(os.getpid(), [])
+        connection = idle.pop() if idle else self._open()
+        try:
+            yield self._made(connection)
+        finally:
+            idle.append(connection)
+
+    @contextmanager
     def writing(self) -> Iterator[T]:
         """All or nothing; no other writer in between."""
         with self._transaction("BEGIN IMMEDIATE") as transaction:

@@ -26,6 +26,7 @@ pytest.register_assert_rewrite(
             "shape",
             "steps",
             "translation",
+            "deliveries",
             "outcomes",
             "placing",
             "identity",

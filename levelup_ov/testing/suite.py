@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from levelup_ov.testing.deliveries import Deliveries
 from levelup_ov.testing.harness import Bench, Clock
 from levelup_ov.testing.identity import Echoes
 from levelup_ov.testing.mixing import Mixing
@@ -25,11 +26,14 @@ _EXAMPLE_SAMPLE = '"a burger": Sample("LOCATION", Item("ITEM", 2, (Option("GROUP
 _EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", Item("ITEM", 1)))'
 
 
-class AdapterContract(Shape, Translation, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy, StatusAnswers):
+class AdapterContract(
+    Shape, Translation, Deliveries, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy, StatusAnswers
+):
     """What every adapter must do. Subclasses are called ``Test...`` and contain data, not tests.
 
     ``orders``: orders that the provider accepts, by name; with options, nested options, several items.
     ``refusals``: orders that it refuses, one for each of its reasons.
+    ``delivery_address``: where the provider delivers, if not to the suite's own address in Boston.
     ``provider``: a fixture of the module that returns the :class:`~levelup_ov.testing.provider.Provider`.
     """
 

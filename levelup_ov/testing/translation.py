@@ -16,7 +16,7 @@ from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.domain import money
 from levelup_ov.domain.options import Option, decode_path
-from levelup_ov.domain.order import DeliveryAddress, Item
+from levelup_ov.domain.order import Item
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
@@ -27,7 +27,6 @@ from levelup_ov.testing.steps import record
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
 LONG_NOTE = "no jalapeños, crème fraîche beside it – " + "and please, " * 20 + "slightly overdone"
-ADDRESS = DeliveryAddress("21 Blue Street", "Floor 9", "Boston", "MA", "02114", "knock twice at the side door")
 _IS_EMAIL, _NAMES_PHONE = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), re.compile("phone|mobile", re.IGNORECASE)
 AMOUNTS = (57, 115, 1999)
 """Amounts in cents that floats of dollars get wrong, in one direction or the other."""
@@ -134,18 +133,6 @@ class Translation:
         for n in range(len(named)):
             found = text is None or f"Wilma {n} Guestly" in text
             assert found, f"EP-11: recipient_name of item {n + 1} is dropped; send or refuse it"
-
-    @pytest.mark.rule("EP-11", "EP-12")
-    def test_a_delivery_goes_to_its_address(self, bench: Bench, sample: Sample) -> None:
-        location = bench.place(sample.location).location
-        if "delivery" not in bench.provider.adapter.fulfillments or not location.fulfills("delivery"):
-            pytest.skip(f"no deliveries at {sample.location}: the adapter or the location declares none")
-        order = bench.order(sample, fulfillment_type="delivery", delivery_address=ADDRESS)
-        run = bench.submit(order, sample.tender)
-        run.answer
-        text = "\n".join(values(run))
-        for name in ("street_address", "extended_address", "postal_code", "delivery_instructions"):
-            assert getattr(ADDRESS, name) in text, f"EP-11: {name} of the delivery is dropped"
 
     @pytest.mark.rule("EP-4", "MONEY-1", "MONEY-9", "TIME-7")
     def test_a_validation_gives_a_price_that_adds_up(self, bench: Bench, sample: Sample) -> None:

@@ -16,6 +16,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
 
@@ -37,6 +38,9 @@ from levelup_ov.transport.exchange import head_of, read_answer
 MAX_INTERIM = 10
 """Interim answers (1xx) that are skipped before one answer; a provider sends one or two."""
 
+AHEAD = 3.0
+"""Seconds for which a connection that was opened ahead is used; servers wait at least 5 for the first request."""
+
 _REAL_SEND = HTTPAdapter.send
 
 
@@ -45,10 +49,28 @@ class OwnConnections:
 
     def __init__(self) -> None:
         self._kept: dict[Any, Any] = {}
+        self._coming: dict[Any, tuple[Deadline, Future[Any]]] = {}
 
-    def take(self, pool: Any) -> Any:
+    def open_ahead(self, pool: Any, connect: Callable[[], Any]) -> None:
+        """Open one in the background; the next call to the origin of ``pool`` uses it within :data:`AHEAD` seconds."""
+        self._coming[pool] = Deadline(AHEAD), net.beside(connect)
+
+    def take(self, pool: Any, exchange: SendState) -> Any:
         """The connection for the origin of ``pool``, if any."""
-        return self._kept.pop(pool, None)
+        if (coming := self._coming.pop(pool, None)) is None:
+            return self._kept.pop(pool, None)
+        deadline, future = coming
+        try:
+            connection = future.result(max(exchange.deadline.remaining(), 0))
+        except Exception:
+            # Whoever wants to send now connects, and reports what is wrong.
+            future.add_done_callback(_close)
+            return None
+        if deadline.remaining() <= 0:
+            connection.close()
+            return None
+        exchange.connected = True
+        return connection
 
     def keep(self, pool: Any, connection: Any) -> None:
         """Keep one for the next call of the session."""
@@ -57,9 +79,16 @@ class OwnConnections:
         self._kept[pool] = connection
 
     def close(self) -> None:
-        """Close them all."""
+        """Close them all, also those that are being opened."""
         while self._kept:
             self._kept.popitem()[1].close()
+        while self._coming:
+            self._coming.popitem()[1][1].add_done_callback(_close)
+
+
+def _close(coming: Future[Any]) -> None:
+    if coming.exception() is None:
+        coming.result().close()
 
 
 class SendState:
@@ -327,7 +356,7 @@ class _PoolMixin(HTTPConnectionPool):
         exchange = current_exchange.get(None)
         if exchange is None or exchange.own is None:
             return super()._get_conn(timeout)
-        connection = exchange.own.take(self)
+        connection = exchange.own.take(self, exchange)
         if connection is not None and not connection.is_connected:
             connection.close()
         return connection or self._new_conn()
@@ -446,6 +475,29 @@ class DeadlineAdapter(HTTPAdapter):
             if exchange.sent is False and isinstance(error, (ssl.SSLError, urllib3.exceptions.SSLError)):
                 raise requests.exceptions.SSLError(error) from error
             raise
+
+    def open_ahead(self, url: str, own: OwnConnections, deadline: Deadline, connect_timeout: float) -> None:
+        """Open one of ``own`` to the origin of ``url`` in the background."""
+        request = PreparedRequest()
+        request.url = url
+        pool = self._pool_of(request, True)
+        exchange = SendState(deadline)
+        exchange.tls_sessions = self._tls_sessions
+
+        def connect() -> Any:
+            connection = pool._new_conn()
+            connection.timeout = min(connect_timeout, deadline.remaining())
+            token = current_exchange.set(exchange)
+            try:
+                connection.connect()
+            except BaseException:
+                connection.close()
+                raise
+            finally:
+                current_exchange.reset(token)
+            return connection
+
+        own.open_ahead(pool, connect)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """From here on, everything goes out through these connections."""

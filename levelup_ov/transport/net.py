@@ -6,6 +6,7 @@ it uses only ``settimeout``, ``sendall``, ``recv_into``, ``makefile("rb")`` and 
 
 from __future__ import annotations
 
+import _thread
 import os
 import socket
 import ssl
@@ -13,11 +14,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from urllib3.util.ssltransport import SSLTransport
 from urllib3.util.wait import wait_for_read
 
+T = TypeVar("T")
 Address = tuple[Any, Any, int, str, Any]
 """Family, kind, protocol, canonical name and address, as in :func:`socket.getaddrinfo`."""
 
@@ -35,6 +38,20 @@ def now() -> float:
 def sleep(seconds: float) -> None:
     """Wait."""
     time.sleep(seconds)
+
+
+def beside(work: Callable[[], T]) -> Future[T]:
+    """Start ``work`` in a thread of its own; only ``result`` and ``add_done_callback`` of the future are used."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    _thread.start_new_thread(run, ())
+    return future
 
 
 def resolve(host: str, port: int, seconds: float) -> Sequence[Address]:

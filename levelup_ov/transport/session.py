@@ -13,7 +13,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -28,6 +28,7 @@ from requests.models import PreparedRequest
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
+from levelup_ov import tracing
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol, timed_out
@@ -147,7 +148,11 @@ class Transport:
     ``in_process``: WSGI applications by host name, answered without a socket.
     ``proxy``: address of a proxy for all provider traffic, if any.
     ``store``: where menus and catalogs are cached; this process's memory by default.
+    ``breaks``: whether calls to an account whose provider fails are paused; not for callers that do so themselves.
     """
+
+    watch: Callable[[Session, Call, str, bytes, Reply | None], None] | None = None
+    """Gets every call with its URL, the body that was sent and the reply; set by the workbench, in development mode."""
 
     def __init__(
         self,
@@ -156,7 +161,9 @@ class Transport:
         in_process: Mapping[str, WSGIApplication] | None = None,
         proxy: str | None = None,
         store: CacheStore | None = None,
+        breaks: bool = True,
     ) -> None:
+        self._breaks = breaks
         self._pool_size = pool_size
         self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
@@ -175,8 +182,20 @@ class Transport:
                 pool = self._pools.setdefault(account, DeadlineAdapter(self._tls, self._pool_size))
         return pool
 
+    def open_ahead(self, account: str, base_url: str, own: OwnConnections, deadline: Deadline) -> None:
+        """Open one of ``own`` to ``base_url`` in the background, for a session that is soon to use it.
+
+        Best effort: where it fails, the session opens one itself.
+        """
+        host = urlsplit(base_url).hostname or ""
+        pool = self.pool(account, host)
+        if isinstance(pool, DeadlineAdapter) and not self.proxies and not self.breaker(account, host).is_open:
+            pool.open_ahead(base_url + "/", own, deadline, CONNECT_TIMEOUT)
+
     def breaker(self, account: str, host: str) -> Breaker:
         """The circuit breaker of the account's calls to ``host``."""
+        if not self._breaks:
+            return Breaker()
         if (breaker := self._breakers.get((account, host))) is None:
             with self._lock:
                 breaker = self._breakers.setdefault((account, host), Breaker())
@@ -199,7 +218,8 @@ class Session:
 
     ``own``: the session has its own connections. Nobody else uses them, and none is reused after an attempt without
     the expected answer, so that a late answer is never read as the answer to another call. For everything that must
-    not be mixed up: orders, their look-ups, money.
+    not be mixed up: orders, their look-ups, money. ``ahead``: those that were opened for it by
+    :meth:`Transport.open_ahead`.
 
     ``placement`` knows whether an order may exist. Its last look is taken for each attempt to send the placing call:
     after the name look-up, the connection, TLS and the proxy, immediately before the first byte. If it raises, or
@@ -217,8 +237,9 @@ class Session:
         deadline: Deadline,
         calls: list[Call] | None = None,
         own: bool = False,
+        ahead: OwnConnections | None = None,
         placement: Placement | None = None,
-        known: Iterable[Secret] = (),
+        known: Sequence[Secret] = (),
     ) -> None:
         self._transport = transport
         self._account = account
@@ -226,7 +247,7 @@ class Session:
         self._headers = headers
         self._error_from = error_from
         self._part = ""
-        self._own = OwnConnections() if own else None
+        self._own = (ahead or OwnConnections()) if own else None
         self.placement = placement or Placement()
         self.deadline = deadline
         self.calls = [] if calls is None else calls
@@ -244,7 +265,7 @@ class Session:
     def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
         self.close()
         if isinstance(failure, Failure):
-            secrets = [*self._known, *self.secrets]
+            secrets = self.all_secrets()
             while failure is not None:
                 # Also the exceptions that caused it: a traceback shows the whole chain.
                 if isinstance(failure, Failure):
@@ -252,6 +273,10 @@ class Session:
                     # A path that is not a path in an order comes from the provider.
                     failure.path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
                 failure = failure.__context__
+
+    def all_secrets(self) -> list[Secret]:
+        """Everything that no text of this session may show."""
+        return [*self._known, *self.secrets]
 
     def close(self) -> None:
         """Close the session's own connections."""
@@ -400,7 +425,8 @@ class Session:
         while True:
             exchange = SendState(self.deadline, own=self._own, last_look=look)
             try:
-                reply = self._send(request, exchange)
+                with tracing.call(request.headers, method=request.method, host=host) as span:
+                    reply = self._send(request, exchange, span)
                 _check_fresh(reply, request)
                 if places_order:
                     placement.begin()
@@ -488,11 +514,12 @@ class Session:
             request.headers["Content-Length"] = str(len(_bytes(request)))
         return request
 
-    def _send(self, request: PreparedRequest, exchange: SendState) -> Reply:
+    def _send(self, request: PreparedRequest, exchange: SendState, span: Any) -> Reply:
         started = net.now()
         remaining = self.deadline.remaining()
         url = urlsplit(request.url or "")
         status: int | None = None
+        reply: Reply | None = None
         failure: Failure | None = None
         token = current_exchange.set(exchange)
         try:
@@ -505,7 +532,8 @@ class Session:
                 proxies=self._transport.proxies,
             )
             status = response.status_code
-            return Reply(status, response.headers, _read(response))
+            reply = Reply(status, response.headers, _read(response))
+            return reply
         except Failure as error:
             failure = error
             raise
@@ -515,16 +543,18 @@ class Session:
             raise failure from None
         finally:
             current_exchange.reset(token)
-            self.calls.append(
-                Call(
-                    request.method or "",
-                    url.path,
-                    status,
-                    round((net.now() - started) * 1000),
-                    failure.code if failure else None,
-                    exchange.connected,
-                )
+            call = Call(
+                request.method or "",
+                url.path,
+                status,
+                round((net.now() - started) * 1000),
+                failure.code if failure else None,
+                exchange.connected,
             )
+            self.calls.append(call)
+            tracing.describe_call(span, status, call.failure)
+            if self._transport.watch is not None:
+                self._transport.watch(self, call, request.url or "", _bytes(request), reply)
 
 
 def _bytes(request: PreparedRequest) -> bytes:

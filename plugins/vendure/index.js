@@ -3,8 +3,11 @@
 // The plugin and what it adds to a shop's configuration. Facts about Vendure 3.7.3 are dated.
 'use strict';
 
-const { defaultPromotionActions, PluginCommonModule, VendurePlugin } = require('@vendure/core');
+const {
+    defaultPromotionActions, defaultShippingEligibilityChecker, PluginCommonModule, VendurePlugin,
+} = require('@vendure/core');
 const { merchantFundedDiscount } = require('./lib/discount');
+const { Deliveries, deliveryArea } = require('./lib/delivery');
 const { customFields } = require('./lib/fields');
 const { EnforceChoices, ModifierPrices } = require('./lib/modifiers');
 const { levelupTender, paymentHandler } = require('./lib/payments');
@@ -26,6 +29,9 @@ function configure(config) {
     orders.process = (orders.process ?? []).map(withoutShipping);
     const taxes = config.taxOptions;
     taxes.orderTaxCalculationStrategy = new TipsApart(taxes.orderTaxCalculationStrategy);
+    const shipping = config.shippingOptions;
+    const checkers = shipping.shippingEligibilityCheckers ?? [defaultShippingEligibilityChecker];
+    shipping.shippingEligibilityCheckers = [...checkers, deliveryArea];
     const payments = config.paymentOptions;
     payments.paymentMethodHandlers = [...payments.paymentMethodHandlers, levelupTender];
     const promotions = config.promotionOptions;
@@ -39,7 +45,7 @@ VendurePlugin({
     compatibility: '^3.7.0',
     entities: [LevelUpReference],
     configuration: configure,
-    providers: [Carts, Customers],
+    providers: [Carts, Customers, Deliveries],
     shopApiExtensions: { schema, resolvers: [LevelUpResolver] },
 })(LevelUpPlugin);
 

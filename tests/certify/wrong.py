@@ -113,6 +113,14 @@ def tip_zero(answer: Json, request: Request) -> None:
     answer["tip"] = answer["tip"] or 0
 
 
+def hidden_fee(answer: Json, request: Request) -> None:
+    answer["metadata"].pop("order_fees", None)
+
+
+def no_address(order: Json) -> None:
+    order.pop("delivery_address", None)
+
+
 def late_slots(answer: Json, request: Request) -> None:
     last = datetime.fromisoformat(answer["available_at"][-1])
     answer["available_at"].append((last + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M"))
@@ -340,6 +348,8 @@ WRONG: Mapping[str, Wrong] = {
     "orphans are dropped": _wrong("ITEM-5", request=ordered(drop_orphans)),
     "instructions are cut off": _wrong("ITEM-8", request=ordered(cut_off)),
     "a delivery becomes a pickup": _wrong("EP-12", request=ordered(always_pickup)),
+    "the fee of a delivery is hidden": _wrong("DELIVERY-3", answer=validated(hidden_fee)),
+    "an address is not read": _wrong("DELIVERY-2", request=ordered(no_address)),
     "the past becomes as soon as possible": _wrong("TIME-10", request=ordered(no_past)),
     "lines of one item are merged": _wrong("ITEM-11", request=ordered(merged)),
     "two users share a basket": _wrong("META-11", request=ordered(OneBasket())),

@@ -194,6 +194,21 @@ def test_the_next_page_is_the_one_that_is_linked(calls: LevelUpSession, link: st
     assert (len(orders), found) == (1, following)
 
 
+@pytest.mark.rule("WEB-2")
+def test_a_list_that_goes_on_is_not_read_as_whole(calls: LevelUpSession) -> None:
+    with responses.RequestsMock() as line:
+        line.get(f"{URL}/v15/users/orders", json=[], headers={"Link": '<https://x/?page=2>; rel="next"'})
+        assert calls.past_orders(USER, 1) == ([], 2)
+        for link in (
+            '<https://x/?cursor=b>; rel="next"',
+            "<https://x/?page=b>; REL=next",
+            '<?after=1>; rel="last next"',
+        ):
+            line.replace("GET", f"{URL}/v15/users/orders", json=[], headers={"Link": link})
+            with pytest.raises(Unanswered):
+                calls.past_orders(USER, 1)
+
+
 def test_over_a_real_port(tmp_path: Any) -> None:
     """The whole way of an order over HTTP, the lost answer included."""
     levelup = visitors.LevelUp(tmp_path / "levelup.db")

@@ -13,7 +13,9 @@ from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.transport.session import Session
+from levelup_ov.transport.connections import OwnConnections
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Session, Transport
 from tests.channel import Answer, Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal
@@ -21,6 +23,7 @@ from tests.checkout.site import Site, meal
 LATER = "2030-06-03T16:05Z"
 REFUSED = "sandbox:sold-out"
 LOST = "sandbox:lost-answer"
+DECLINED = [{"error": {"object": "order", "property": "base", "message": "No.", "code": "x"}}]
 
 
 def test_all_ways_charge_and_submit(site: Site, merchant: str, payer: str) -> None:
@@ -457,3 +460,23 @@ def check_nothing_is_left(site: Site, clock: Clock) -> None:
 def pass_time(clock: Clock) -> None:
     """All leases end."""
     clock.now += timedelta(minutes=2)
+
+
+@pytest.mark.rule("SUB-2")
+def test_the_provider_is_connected_while_levelup_charges(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def open_ahead(self: Transport, account: str, base_url: str, own: OwnConnections, deadline: Deadline) -> None:
+        seen.append(f"{account} after {len(site.line.calls) - before} calls")
+        monkeypatch.setattr(own, "close", lambda: seen.append("closed"))
+
+    monkeypatch.setattr(Transport, "open_ahead", open_ahead)
+    before = len(site.line.calls)
+    assert [site.charge(meal(merchant, user), "K").status for _ in range(2)] == [200, 200]
+    assert seen == ["sandbox after 0 calls", "closed", "closed"]
+    site.line.faults["/completed_orders"] = [(422, DECLINED)]
+    before = len(site.line.calls)
+    assert site.charge(meal(merchant, user), "L").status == 422
+    assert seen[3:] == ["sandbox after 0 calls", "closed"]

@@ -223,12 +223,13 @@ def test_the_answers_have_all_their_members_and_no_other(channel: Channel) -> No
 @pytest.mark.parametrize("kind", ["delivery", "drone", "", "Pickup"])
 def test_a_fulfillment_that_a_location_lacks_is_refused(channel: Channel, kitchen: Kitchen, kind: str) -> None:
     refused = (422, "fulfillment_not_supported")
-    answer = channel.validate(fulfillment_type=kind)
+    place = "sandbox.notips"
+    answer = channel.validate(place, fulfillment_type=kind)
     assert answer.refusal == (*refused, "$.order_validation.fulfillment_type")
-    answer = channel.submit(fulfillment_type=kind, delivery_address={"street_address": "1 Example Street"})
+    answer = channel.submit(place, fulfillment_type=kind, delivery_address={"street_address": "1 Example Street"})
     assert answer.refusal == (*refused, "$.order_submission.fulfillment_type")
     assert answer.error["type"] == "request"
-    assert channel.validate(fulfillment_type="pickup").status == 200
+    assert channel.validate(place, fulfillment_type="pickup").status == 200
     assert kitchen.count("orders") == 0
 
 

@@ -61,7 +61,14 @@ OF_THE_SERVICE: dict[str, Case] = {
     ),
     "ready_time_in_past": lambda channel: channel.validate(desired_ready_time="2030-06-03T11:59"),
     "tender_not_accepted": lambda channel: channel.submit("sandbox.card", tender="LevelUp"),
-    "fulfillment_not_supported": lambda channel: channel.validate(fulfillment_type="delivery"),
+    "fulfillment_not_supported": lambda channel: channel.validate(fulfillment_type="drone"),
+    "delivery_address_incomplete": lambda channel: channel.submit(fulfillment_type="delivery"),
+    "address_not_served": lambda channel: channel.validate(
+        fulfillment_type="delivery", delivery_address={"street_address": "1 Far Street", "postal_code": "99999"}
+    ),
+    "order_minimum_not_reached": lambda channel: channel.validate(
+        items=[item("cookie")], fulfillment_type="delivery"
+    ),
     "unknown_item": lambda channel: channel.validate(items=[item("nothing")]),
     "unknown_option": lambda channel: channel.validate(items=[item("sandwich", "bread:nothing")]),
     "item_unavailable": lambda channel: channel.validate(items=[item("soup")]),
@@ -199,7 +206,7 @@ def test_an_id_that_cannot_be_repeated_is_replaced(refused: Channel, given: str)
         ),
         ({"items": [item("sandwich", "x")]}, "items[0].item.options[0].option.provider_id"),
         ({"desired_ready_time": "2030-06-03T11:00"}, "desired_ready_time"),
-        ({"fulfillment_type": "delivery"}, "fulfillment_type"),
+        ({"fulfillment_type": "drone"}, "fulfillment_type"),
     ],
 )
 def test_the_path_begins_at_the_root_of_the_request(channel: Channel, members: dict[str, Any], path: str) -> None:

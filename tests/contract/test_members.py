@@ -22,11 +22,19 @@ ALL = COMMON | FURTHER
 REQUESTS = sorted((Path(__file__).parents[2] / "docs" / "requests").glob("*.json"))
 FULL: dict[str, Any] = {
     "desired_ready_time": "2030-06-03T12:30",
-    "fulfillment_type": "delivery",
+    "fulfillment_type": "pickup",
     "special_instructions": "No straw.",
     "tip": 200,
     "merchant_funded_discount": 100,
     "user": {**USER, "first_name": "Robin", "last_name": "Example"},
+    "delivery_address": {
+        "street_address": "1 Example Street",
+        "extended_address": "Floor 2",
+        "locality": "Boston",
+        "region": "MA",
+        "postal_code": "02114",
+        "delivery_instructions": "Ring twice.",
+    },
     "metadata": {"theirs": 1},
     "items": [
         {
@@ -62,14 +70,6 @@ FULL_SUBMISSION: dict[str, Any] = {
     "credit_card": CARD,
     "order_number": 7,
     "grubhub_order_number": "7",
-    "delivery_address": {
-        "street_address": "1 Example Street",
-        "extended_address": "Floor 2",
-        "locality": "Boston",
-        "region": "MA",
-        "postal_code": "02114",
-        "delivery_instructions": "Ring twice.",
-    },
 }
 WRONG: dict[str, list[Any]] = {
     "string": [1, 1.5, True, False, [], {}],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +22,10 @@ from levelup_ov.config import ConfigError, load_settings
 from levelup_ov.domain.location import Listed, Location
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.metrics import Metrics
 from levelup_ov.metrics.families import FAMILIES, WATCHED
 from levelup_ov.metrics.shared import SharedParts
+from levelup_ov.transport.session import Call
 from tests.channel import Channel
 from tests.contract.fakes import FakeAdapter
 from tests.faults.stack import children, kill
@@ -160,7 +164,7 @@ class TwoWorkers(Gateway):
     """The service with two workers."""
 
     def scrape(self) -> Samples:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", "/metrics", headers={"Authorization": "token dev-key"})
         found = samples(connection.getresponse().read().decode())
         connection.close()
@@ -224,7 +228,9 @@ SERIES = {
     "ProviderBusy": 'levelup_ov_requests_total{account="a",outcome="provider_busy"} 0+9x60',
     "ProviderNotUnderstood": 'levelup_ov_requests_total{account="a",outcome="menu_invalid"} 0+9x60',
     "LocationUnread": 'levelup_ov_location_unread{account="a",location="a.1",code="c"} 1',
+    "EventsWaiting": 'levelup_ov_outbox_oldest_seconds{receiver="channel",state="waiting"} 900',
     "DeadlineNear": 'levelup_ov_request_seconds_bucket{operation="o",le="14"} 0+9x60',
+    "ConsoleKeysTried": 'levelup_ov_events_total{event="console_key_refused"} 0+9x60',
     "ThreadsBusy": "levelup_ov_threads_busy 64",
     "LedgerConnectionsUsed": "levelup_ov_ledger_connections 8",
 }
@@ -276,3 +282,43 @@ def test_each_trouble_raises_its_alert_and_no_other(promtool: Path, tmp_path: Pa
     for command in (["check", "rules", ALERTS], ["test", "rules", file]):
         ran = subprocess.run([promtool, *command], capture_output=True, text=True, timeout=60)
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_last_hour_is_that_of_all_workers(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 5000.0
+    monkeypatch.setattr("levelup_ov.metrics.shared.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("levelup_ov.metrics.history.time", SimpleNamespace(monotonic=lambda: now))
+    one = Metrics(load_settings(environ), dict, dict)
+    two = copy.copy(one)
+    two._counts = dict(one._counts)
+    two._history = copy.copy(one._history)
+    one._part, two._part = 0, 1
+
+    def validated(of: Metrics, number: int) -> None:
+        for _ in range(number):
+            of.request("validate_order", "ok", "deli", 0.1, [Call("GET", "/x", 200, 300, None)])
+
+    def pass_by(minutes: int) -> None:
+        nonlocal now
+        for _ in range(minutes):
+            now += 60
+            one._publish(), two._publish()
+
+    def seen() -> tuple[float, float]:
+        hour = one.last_hour()
+        assert hour.counts == two.last_hour().counts
+        return hour.counts.get(("levelup_ov_requests_total", "ok", "deli"), 0), hour.seconds
+
+    pass_by(1)
+    validated(one, 3), validated(two, 4)
+    pass_by(30)
+    assert seen() == (7, 1800)
+    validated(two, 5)
+    pass_by(35)
+    # What was counted 65 minutes ago is forgotten.
+    assert seen() == (5, 3600)
+    pass_by(70)
+    assert seen()[0] == 0
+    validated(one, 1)
+    pass_by(300)
+    assert seen() == (0, 3600)

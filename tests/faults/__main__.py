@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--ledger", choices=["sqlite", "postgresql"], default="postgresql")
     parser.add_argument("--provider", choices=list(PROVIDERS), default="sandbox")
     parser.add_argument("--fails-over", action="store_true")
+    parser.add_argument("--events", action="store_true", help="watch statuses, cancel orders, and report the changes")
     parser.add_argument("--no-crowds", action="store_true", help="neither races nor reloads before")
     given = parser.parse_args()
     if given.fails_over and not (PROVIDERS[given.provider].merges and given.ledger == "postgresql"):
@@ -41,6 +42,7 @@ def main() -> int:
         report = run(
             directory, url, submissions=given.submissions, seed=given.seed, provider=given.provider,
             postgres=postgres.pid if given.ledger == "postgresql" else None, fails_over=given.fails_over,
+            reports=given.events,
         )  # fmt: skip
     print(report.table())
     return 1 if report.violations else 0

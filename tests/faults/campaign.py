@@ -19,14 +19,15 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from levelup_ov.ledger.ledger import Submission, open_ledger
-from tests.faults import engine
-from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Story, plan, tell
+from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ledger.records import Submission
+from tests.faults import engine, events
+from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Plan, Story, plan, tell
 from tests.faults.network import Done
 from tests.faults.processes import line, process, say
 from tests.faults.providers import PROVIDERS
@@ -86,6 +87,7 @@ class Report:
     anothers: int = 0
     not_held: int = 0
     codes: Counter[str] = field(default_factory=Counter)
+    events: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> Row:
@@ -104,6 +106,11 @@ class Report:
             f"told: {codes}",
             f"second orders {self.second}, lost {self.lost}, told another's number {self.anothers}, "
             f"told placed that the provider does not hold {self.not_held}",
+            *[
+                f"events: {', '.join(f'{name} {count}' for name, count in each.items())}"
+                for each in [self.events]
+                if each
+            ],
             *[f"VIOLATION: {violation}" for violation in self.violations[:50]],
             f"{len(self.violations)} violation(s)",
         ]
@@ -124,6 +131,7 @@ def run(
     provider: str = "sandbox",
     postgres: int | None = None,
     fails_over: bool = False,
+    reports: bool = False,
 ) -> Report:
     """Run a campaign over the ledger at this address.
 
@@ -131,7 +139,8 @@ def run(
     whether processes are killed and frozen, the service is reloaded, names are slow and ports are closed meanwhile.
     ``only``: the one fault that the calls which place an order meet, instead of all faults anywhere. ``more``: further
     variables. ``provider``: one of :data:`~tests.faults.providers.PROVIDERS`. ``postgres``: PostgreSQL's process, to be
-    frozen; ``fails_over``: whether a copy that lacks the last second takes over now and then.
+    frozen; ``fails_over``: whether a copy that lacks the last second takes over now and then. ``reports``: whether
+    statuses are watched, some orders canceled, and all changes reported.
     """
     started = time.monotonic()
     slow = directory / "slow-name"
@@ -149,6 +158,8 @@ def run(
             **kitchen.variables,
             **(more or {}),
         }
+        receiver = cleanup.enter_context(events.Receiver(seed)) if reports else None
+        variables.update(receiver.variables if receiver else {})
         known = environment(
             directory, urls, ledger, deadline=DEADLINE, grace=GRACE, more=variables,
             provider=provider, account=kitchen.account,
@@ -162,8 +173,13 @@ def run(
         if disturbed:
             cleanup.enter_context(trouble)
         plans = [plan(seed, number, ACCOUNTS, kitchen, always_named=fails_over) for number in range(submissions)]
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            stories = list(clients.map(lambda each: tell(stack, each, patience=patience, seed=seed), plans))
+
+        def order(each: Plan) -> Story:
+            story = tell(stack, each, patience=patience, seed=seed)
+            return events.cancel_some(stack, story, seed) if reports else story
+
+        with ThreadPoolExecutor(CLIENTS) as clients, events.watching(known, app) if reports else nullcontext():
+            stories = list(clients.map(order, plans))
         trouble.end()
         say(network, "calm")
         opened = reconcile(known, app)
@@ -172,6 +188,9 @@ def run(
         rows = _rows(ledger)
         report = _books(stories, kitchen.orders(), rows, done, trouble, remembers=not fails_over)
         report.violations += _leaks(stack.log(), rows, directory)
+        if receiver is not None:
+            problems, report.events = events.books(known, app, receiver, stories)
+            report.violations += problems
     report.seconds, report.reconciled = time.monotonic() - started, opened
     report.slowest_ms = max(_took(stack, trouble), default=0)
     return report

@@ -137,6 +137,7 @@ class Story:
     final: list[Answer] = field(default_factory=list)
     """The last answer of each client."""
     span: tuple[float, float] = (0.0, 0.0)
+    canceled: bool = False
 
     @property
     def placed(self) -> list[Answer]:

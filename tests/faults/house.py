@@ -13,7 +13,8 @@ from flask import Flask
 
 from levelup_ov.app import create_app
 from levelup_ov.config import Settings, load_settings
-from levelup_ov.ledger.ledger import Ledger, Submission, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import Submission
 from tests.faults import engine
 from tests.faults.proxy import NONE, Call, Choose, Proxy
 from tests.faults.stack import API_KEY, Answer, environment

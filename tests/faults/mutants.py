@@ -15,7 +15,8 @@ from unittest import mock
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.ledger import Claim, Ledger
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Claim
 from levelup_ov.observability import configure_logging
 from tests.simulation import mutants as patches
 

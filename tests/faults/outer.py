@@ -36,6 +36,7 @@ from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.standins.levelup.ahead import GatewayReply, HttpGateway, Unreached
 from levelup_ov.standins.levelup.ahead.work import IN_FLIGHT_SECONDS, LOOK_AGAIN_SECONDS
 from levelup_ov.standins.levelup.store import Ahead
+from levelup_ov.standins.levelup.world import Grant
 from levelup_ov.standins.sandbox import create_sandbox
 from tests.channel import Clock
 from tests.faults.stack import children, kill
@@ -70,6 +71,7 @@ class Report:
     states: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     charged: int = 0
+    by_others: int = 0
     placed: int = 0
     violations: list[str] = field(default_factory=list)
 
@@ -78,6 +80,7 @@ class Report:
         lines = [f"seed {self.seed}", "", *(f"{count:7}  {name}" for name, count in sorted(self.states.items())), ""]
         lines += [f"{count:7}  {name}" for name, count in sorted(self.faults.items())]
         lines += ["", f"{self.charged:7}  cents of the diners' charges, refunds taken off"]
+        lines += [f"{self.by_others:7}  cents of credit and gift cards in them and beside them"]
         lines += [f"{self.placed:7}  cents at the provider"]
         lines += ["", *(self.violations or ["nobody paid without an order, nobody got two"])]
         return "\n".join(lines)
@@ -214,10 +217,11 @@ class World:
         assert order
         return order
 
-    def at_the_provider(self) -> list[int]:
-        """What the provider charged for each of its orders, cents."""
+    def at_the_provider(self) -> list[tuple[str, int]]:
+        """The number of each of the provider's orders, and what it charged for it, cents."""
         with closing(sqlite3.connect(self._database)) as connection:
-            return [json.loads(row[0])["charged"] for row in connection.execute("SELECT details FROM orders")]
+            rows = connection.execute("SELECT ticket, details FROM orders")
+            return [(str(row[0]), json.loads(row[1])["charged"]) for row in rows]
 
     def settle(self, begun: list[tuple[str, str]]) -> None:
         """All is well again; everybody polls until there is nothing left to wait for."""
@@ -235,7 +239,8 @@ class World:
     def check(self, begun: list[tuple[str, str]]) -> None:
         """What diner, platform, ledger and provider know must agree."""
         wrong = self.report.violations
-        standing = 0
+        paid_for: list[tuple[str, int]] = []
+        given_back = set()
         for uuid, _ in begun:
             order = self.ahead(uuid)
             self.report.states[order.state] += 1
@@ -246,18 +251,27 @@ class World:
                 wrong.append(f"{uuid} is {order.state} to the end")
             elif paid != (order.state == "completed"):
                 wrong.append(f"{uuid} is {order.state}, and is {'' if paid else 'not '}paid for")
-            if paid and charge:
-                standing += charge.payment.spend + charge.payment.tip - charge.payment.discount
-        completed = self.report.states["completed"]
+            if charge and not paid:
+                given_back.add(charge.uuid)
+            if charge and paid and order.placed:
+                cents = charge.payment.spend + charge.payment.tip - charge.payment.discount
+                paid_for.append((str(order.placed["order_id"]), cents))
+                self.report.by_others += charge.payment.discount + charge.payment.gift_card
         meals = self.at_the_provider()
-        placed = self.ledger.find(state="placed", limit=10**6)
-        charges = len(self.phones.charges_of_all())
-        self.report.charged, self.report.placed = standing, sum(meals)
-        for name, count in {"the provider": len(meals), "the ledger": len(placed), "the platform": charges}.items():
-            if count != completed:
-                wrong.append(f"{name} has {count} orders, {completed} are completed")
-        if standing != sum(meals):
-            wrong.append(f"{standing} cents were paid, {sum(meals)} are at the provider")
+        numbers = Counter(number for number, _ in meals)
+        ledger = Counter(str(each.order_id) for each in self.ledger.find(state="placed", limit=10**6))
+        charges, refunds = len(self.phones.charges_of_all()), {each.uuid for each in self.phones.refunds()}
+        self.report.charged = sum(cents for _, cents in paid_for)
+        self.report.placed = sum(cents for _, cents in meals)
+        if charges != len(paid_for):
+            wrong.append(f"{charges} charges stand, {len(paid_for)} orders are completed")
+        if refunds != given_back:
+            wrong.append(f"refunded are {sorted(refunds)}, to be given back were {sorted(given_back)}")
+        if Counter(paid_for) != Counter(meals):
+            paid_only, made_only = Counter(paid_for) - Counter(meals), Counter(meals) - Counter(paid_for)
+            wrong.append(f"paid but not made: {dict(paid_only)}; made but not paid: {dict(made_only)}")
+        if ledger != numbers:
+            wrong.append(f"the ledger has {dict(ledger - numbers)} alone, the provider {dict(numbers - ledger)}")
 
 
 class KilledWorld(World):
@@ -317,6 +331,7 @@ def run(directory: Path, orders: int, seed: str, kind: type[World] = World) -> R
             world.healthy = True
             carts = _carts(world.phones)
             users = [(user, world.phones.auth(user)) for user in (ADA, ADA, DORA, BEN)]
+            _give(world.phones)
             world.healthy = False
             begun: list[tuple[str, str]] = []
             for _ in range(orders):
@@ -330,6 +345,14 @@ def run(directory: Path, orders: int, seed: str, kind: type[World] = World) -> R
         finally:
             world.close()
         return world.report
+
+
+def _give(phones: Phones) -> None:
+    """Credit and a gift card, so that more than a card pays."""
+    merchant = phones.place()["merchant_id"]
+    with phones.store.writing() as transaction:
+        transaction.add_grant(ADA, Grant("credit", merchant, 5000))
+        transaction.add_grant(DORA, Grant("gift_card", merchant, 5000))
 
 
 def _carts(phones: Phones) -> list[Any]:

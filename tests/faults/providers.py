@@ -11,7 +11,7 @@ from typing import Any, Self
 from tests.faults import engine
 from tests.faults.engine import Cooked
 from tests.faults.processes import line, process
-from tests.servers import fftp
+from tests.servers import fftp, vendure_server
 
 
 class Provider(ABC):
@@ -99,4 +99,29 @@ def _cooked(order: Mapping[str, Any]) -> Cooked:
     return Cooked(reference, order["ticket_number"], "main", order["customer_name"].split()[-1], dict(order))
 
 
-PROVIDERS: Mapping[str, type[Provider]] = {each.name: each for each in (Sandbox, Fftp)}
+class Vendure(Provider):
+    """A real Vendure shop with the plugin."""
+
+    name = "vendure"
+    places = {vendure_server.CONGRESS: 3, vendure_server.HARBOR: 1}
+    cards = tips = merges = True
+
+    def start(self, cleanup: ExitStack) -> None:
+        self._server = cleanup.enter_context(vendure_server.VendureServer(vendure_server.install()))
+        self.item, self.refused = self._server.items["Soda"], self._server.items["Cookie"]
+        channels = ", ".join(self.places)
+        self.account = f'channels = "{channels}"\ntender_key = "env:TENDER_KEY"'
+        self.variables = {"TENDER_KEY": self._server.tender_key}
+        self.pid, self.port = self._server.pid, self._server.port
+
+    def orders(self) -> Sequence[Cooked]:
+        return [_sold(order) for order in self._server.orders(self._server.count_orders())]
+
+
+def _sold(order: Mapping[str, Any]) -> Cooked:
+    place = next(each["token"] for each in order["channels"] if each["token"] in vendure_server.PLACES)
+    reference, marker = order["customFields"]["levelupReference"], order["guest"]["guestPhone"]
+    return Cooked(reference, order["code"], place, marker, dict(order))
+
+
+PROVIDERS: Mapping[str, type[Provider]] = {each.name: each for each in (Sandbox, Fftp, Vendure)}

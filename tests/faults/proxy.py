@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.faults import shop
+
 KINDS: Mapping[str, str] = {
     "locations": r"GET /v1/locations",
     "menu": r"GET /v1/locations/[^/]+/menu",
@@ -44,7 +46,8 @@ KINDS: Mapping[str, str] = {
     "history": r"GET /v15/users/orders",
     "charge read": r"GET /v15/merchants/\d+/orders/[^/]+",
 }
-"""The calls that the service makes: of the sandbox engine's interface, of FFTP's, and of LevelUp's."""
+"""The calls that the service makes: of the sandbox engine's interface, of FFTP's, and of LevelUp's; for Vendure's see
+:mod:`tests.faults.shop`."""
 NONE = "none"
 DRIP_EVERY = 0.2
 LATE_BY = (0.3, 1.3)
@@ -59,6 +62,13 @@ _BADLY = (504, 502, 408, 302, 422, 204, 304, 202, 203, 206)
 _EMPTY = {"lookup": b'{"orders": []}', "orders": b"[]"}
 """How a provider says that it has no order."""
 _SAY_NOTHING = {body.replace(b" ", b"") for body in _EMPTY.values()}
+
+
+def _empty(call: Call) -> bytes:
+    """What the provider of a call says where it has nothing."""
+    if call.target == shop.PATH and call.kind == "lookup":
+        return shop.nothing(json.loads(call.body))
+    return _EMPTY.get(call.kind, b"{}")
 
 
 class Dropped(Exception):
@@ -297,14 +307,14 @@ def _anothers(exchange: Exchange) -> bool:
 def _without_proof(exchange: Exchange) -> bool:
     """A success that is none, with what the provider says where it has nothing."""
     status = exchange.random.choice((202, 203, 206))
-    exchange.pass_on(status, _EMPTY.get(exchange.call.kind, b"{}"))
+    exchange.pass_on(status, _empty(exchange.call))
     return True
 
 
 def _nothing_late(exchange: Exchange) -> bool:
     """A time-out of something before the provider; "nothing" comes when the next call awaits its answer."""
     exchange.pass_on(504, b"{}")
-    exchange.later(200, _EMPTY.get(exchange.call.kind, b"{}"))
+    exchange.later(200, _empty(exchange.call))
     return True
 
 
@@ -437,7 +447,8 @@ class Proxy:
 
     def learn(self, call: Call, status: int, body: bytes) -> None:
         """Keep the answer, and tie a cart or an order to its customer, so that calls about it can be, too."""
-        if status in (200, 201) and body.replace(b" ", b"").strip() not in _SAY_NOTHING:
+        names_nobody = body.replace(b" ", b"").strip() in _SAY_NOTHING or shop.names_nobody(body)
+        if status in (200, 201) and not names_nobody:
             # A refusal, or an empty list, does not say whose it is: that no proxy mixes them up has to be relied on.
             with self._lock:
                 last = self._last.setdefault(call.kind, [])
@@ -447,6 +458,8 @@ class Proxy:
             self._markers[made[1].decode()] = call.marker
         if call.marker and call.kind == "cart" and (found := re.search(rb'"cart": *{[^}]*"id": *"([^"]+)"', body)):
             self._markers[found[1].decode()] = call.marker
+        if call.marker and call.kind == "cart" and call.target == shop.PATH and (code := shop.cart_in(body)):
+            self._markers[code] = call.marker
 
     def leave(self, connection: socket.socket, kind: str | None, data: bytes) -> None:
         """Bytes for the time when the next call comes on ``connection``, of a ``kind`` or (None) of any."""
@@ -536,6 +549,8 @@ class Proxy:
         kind = next((kind for kind, form in KINDS.items() if re.fullmatch(form, f"{method} {path}")), "unknown")
         if kind == "placing" and json.loads(body)["client_total_cents"] >= _IMPOSSIBLE:
             kind = "price"
+        if path == shop.PATH:
+            kind = shop.kind_of(json.loads(body))
         if path == "/trap":
             self.trapped += 1
         marker = self._marker(path, query, body)
@@ -545,15 +560,16 @@ class Proxy:
 
     def _marker(self, path: str, query: str, body: bytes) -> str | None:
         content: Any = json.loads(body) if body.startswith(b"{") else {}
-        marker = content.get("phone") or content.get("customer", {}).get("phone")
+        asked = shop.asked_of(content) if path == shop.PATH else content
+        marker = content.get("phone") or content.get("customer", {}).get("phone") or asked.get("guest", {}).get("phone")
         if name := content.get("customer_name"):
             marker = name.split()[-1]
         for root in ("proposed_order", "completed_order"):
             marker = content.get(root, {}).get("identifier_from_merchant") or marker
         about = {"/v1/carts/": 3, "/fftp/v1/orders/": 4}
         named = next((path.split("/")[place] for start, place in about.items() if path.startswith(start)), "")
-        marker = marker or self._markers.get(named)
-        reference = content.get("reference") or query.partition("reference=")[2]
+        marker = marker or self._markers.get(named or asked.get("code", ""))
+        reference = asked.get("reference") or query.partition("reference=")[2]
         if reference and marker:
             self._markers[reference] = marker
         return marker or self._markers.get(reference)

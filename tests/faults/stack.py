@@ -188,7 +188,7 @@ class Stack:
 
     def get(self, path: str) -> int | None:
         """The status of a page that needs no key; None where there was no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             return connection.getresponse().status

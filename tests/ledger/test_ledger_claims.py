@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger.ledger import AlreadyPlaced, Claimed, InProgress, Ledger, Reused, Unknown
+from levelup_ov.ledger.ledger import SLOW, Ledger
+from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Reused, Unknown
 from tests.ledger.things import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
 
 OLD, NEW = b"old key", b"new key"
@@ -171,6 +172,18 @@ def test_processes_amid_a_key_rotation_exclude_one_another(ledger: Ledger) -> No
     assert isinstance(claim(ledger, keys=(OLD,), order_number="n"), InProgress)
     assert isinstance(claim(ledger, keys=(NEW,), order_number="n"), InProgress)
     assert isinstance(claim(ledger, keys=(b"unrelated",), order_number="n"), Claimed)
+
+
+@pytest.mark.rule("SUB-3")
+def test_content_waits_for_an_equal_order_that_is_slow(ledger: Ledger, clock: Clock) -> None:
+    first = claimed(claim(ledger, idempotency_key="first"))
+    ledger.begin_sending(first, lease=2 * LEASE)
+    clock.advance(SLOW)
+    # Its owner may have reported an unknown outcome that could not be recorded, or may still be at work.
+    assert isinstance(claim(ledger, idempotency_key="second"), InProgress)
+    assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
+    place(ledger, first)
+    assert isinstance(claim(ledger, idempotency_key="second"), Claimed), "it waited, and is an order of its own"
 
 
 @pytest.mark.rule("SUB-3")

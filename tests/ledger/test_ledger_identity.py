@@ -40,11 +40,10 @@ orders = st.builds(
     special_instructions=st.none() | words,
     tip=st.integers(0, 500),
     merchant_funded_discount=st.integers(0, 500),
+    delivery_address=st.none() | addresses,
     metadata=st.dictionaries(words, words, max_size=1),
 )
-requests = st.builds(
-    SubmissionRequest, orders, st.just(LevelUp()), st.none() | words, st.none() | words, st.none() | addresses
-)
+requests = st.builds(SubmissionRequest, orders, st.just(LevelUp()), st.none() | words, st.none() | words)
 secrets = st.builds(Secret, words)
 cards = st.builds(CreditCard, secrets, secrets, words, words, words, words)
 
@@ -62,7 +61,7 @@ THAT_COUNT: dict[str, st.SearchStrategy[Any]] = {
     "order.items.special_instructions": words,
     "order.items.options.provider_id": ids,
     "order.items.options.quantity": quantities,
-    "delivery_address": st.none() | addresses,
+    "order.delivery_address": st.none() | addresses,
 }
 THAT_DO_NOT: dict[str, st.SearchStrategy[Any]] = {
     "order.user.first_name": words,
@@ -90,7 +89,7 @@ def changed(thing: Any, path: str, value: Any) -> Any:
 
 def meaning(request: SubmissionRequest) -> Any:
     """What the order says, in another way than the code under test puts it: for telling real changes from others."""
-    order, address = request.order, request.delivery_address
+    order, address = request.order, request.order.delivery_address
     desired = order.desired_ready_time
     lines = [
         repr((item.provider_id, item.quantity, item.special_instructions or "",

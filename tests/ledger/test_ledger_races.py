@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from levelup_ov.ledger.ledger import AlreadyPlaced, Claimed, InProgress, Ledger, Superseded, Unknown, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Superseded, Unknown
 from tests.ledger.things import (
     GRACE,
     LEASE,

@@ -17,18 +17,8 @@ from sqlalchemy import text
 from levelup_ov.ledger import ledger as ledger_module
 from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
-from levelup_ov.ledger.ledger import (
-    LOOKED_AGAIN,
-    AlreadyPlaced,
-    Claimed,
-    Clash,
-    InProgress,
-    Ledger,
-    Reused,
-    Superseded,
-    Unknown,
-    open_ledger,
-)
+from levelup_ov.ledger.ledger import LOOKED_AGAIN, Ledger, open_ledger
+from levelup_ov.ledger.records import AlreadyPlaced, Claimed, Clash, InProgress, Reused, Superseded, Unknown
 from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 
 REFERENCES = b"the key of references..........."

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from levelup_ov.domain.submission import TRANSITIONS, State
-from levelup_ov.ledger.ledger import Claimed, InProgress, Ledger, Submission, Superseded, TooEarly, Unknown
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Claimed, InProgress, Submission, Superseded, TooEarly, Unknown
 from tests.ledger.things import GRACE, LEASE, Clock, begin, claim, claimed, place, shown
 
 CHANGES: dict[str, Callable[[Ledger, Submission], None]] = {

@@ -16,8 +16,9 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import ReferenceFenced, Refused, Unanswered
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
-from levelup_ov.ledger.ledger import Ledger, Submission, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.observer import Observer
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.submissions import (
     CONFIRMED_AFTER,
     MOST_FENCED,
@@ -406,6 +407,25 @@ def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: s
     assert len(world.sent) == 1
     (row,) = world.ledger.find()
     assert (row.id, row.reference, row.received_at) == (world.sent[0].id, world.sent[0].reference, world.wall.now)
+
+
+@pytest.mark.rule("SUB-2", "SUB-11")
+def test_a_ledger_that_lost_what_is_found_gets_it_back(world: World) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    (attempt,) = world.sent
+    world.orders[attempt.reference] = "p-1"
+    find_order = world.find_order
+
+    def lose_and_find(submission: Submission) -> Settlement | None:
+        _lose_rows(world.ledger)
+        return find_order(submission)
+
+    world.find_order = lose_and_find  # type: ignore[method-assign]
+    assert world.submit() == "p-1"
+    assert world.submit() == "p-1"
+    assert len(world.sent) == 1
+    (row,) = world.ledger.find()
+    assert (row.id, row.reference, row.state) == (attempt.id, attempt.reference, "placed")
 
 
 @pytest.mark.rule("SUB-2", "SUB-11", "SUB-12")

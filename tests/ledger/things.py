@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from levelup_ov.ledger.identity import Identity, content_digests, identities
-from levelup_ov.ledger.ledger import AlreadyPlaced, Claim, Claimed, Ledger, Submission, Unknown, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import AlreadyPlaced, Claim, Claimed, Submission, Unknown
 
 LOCATION = "deli.42"
 KEYS = (b"the one key of these tests......",)

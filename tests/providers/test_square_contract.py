@@ -18,6 +18,7 @@ from tests.servers.square import BOSTON, TOKEN, Square
 def provider() -> Provider:
     square = Square()
     settings = {"base_url": "http://square.test", "access_token": Secret(TOKEN)}
+    settings |= {"delivery_areas": "02114", "delivery_fee": "350", "delivery_minutes": "25"}
     account = Account("square", "square", "Ada's", settings, accepts_tips=True)
     transport = Transport(pool_size=1, in_process={"square.test": square})
     return Provider(SquareAdapter, account, transport, orders=lambda: square.kitchen)

@@ -71,7 +71,7 @@ class Line:
             connection.sendall(answer)
 
     def _forward(self, request: Request) -> bytes:
-        shop = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        shop = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             method, path, _ = request.line.split(" ")
             shop.request(method, path, request.body, request.headers)
@@ -169,13 +169,13 @@ def test_the_channels_are_the_locations(channel: Channel) -> None:
     hours = dict.fromkeys(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"))
     told = {
         "provider_id": CONGRESS, "name": "Congress Street", "active": True, "terminated": False,
-        "accepts_tips_on_pickup": True, "accepts_tips_on_delivery": False, "fulfills_pickups": True,
-        "fulfills_deliveries": False, "street_address": "1 Congress St", "locality": "Boston", "region": "MA",
+        "accepts_tips_on_pickup": True, "accepts_tips_on_delivery": True, "fulfills_pickups": True,
+        "fulfills_deliveries": True, "street_address": "1 Congress St", "locality": "Boston", "region": "MA",
         "postal_code": "02114", "phone": "+16175550100", "time_zone": "America/New_York", "hours": hours,
     }  # fmt: skip
     assert {name: congress[name] for name in told} == told
     assert (harbor["provider_id"], harbor["time_zone"]) == (HARBOR, "America/Chicago")
-    assert harbor["accepts_tips_on_pickup"] is False
+    assert harbor["accepts_tips_on_pickup"] is harbor["fulfills_deliveries"] is False
 
 
 @pytest.mark.rule("EP-3", "MENU-1", "MENU-2", "MENU-3", "MENU-5", "ITEM-3")

@@ -27,7 +27,9 @@ def provider(request: pytest.FixtureRequest, vendure: VendureServer) -> Provider
         "tender_key": Secret(vendure.tender_key),
         "checkout": request.param,
     }
-    return Provider(VendureAdapter, Account("boston", "vendure", "Boston Burgers", settings), orders=vendure.orders)
+    return Provider(
+        VendureAdapter, Account("boston", "vendure", "Boston Burgers", settings), orders=lambda: vendure.orders(200)
+    )
 
 
 class TestVendure(AdapterContract):

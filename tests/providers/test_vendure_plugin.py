@@ -457,3 +457,75 @@ def test_an_option_that_staff_deletes_is_not_left_out_in_silence(
     assert validated["total"] == 423
     assert refusal.refusal[:2] == (422, "item_unavailable")
     assert placed() == []
+
+
+NEAR = {
+    "street_address": "21 Blue Street", "extended_address": "Floor 9", "locality": "Boston", "region": "MA",
+    "postal_code": "02114", "delivery_instructions": "Ring the blue bell.",
+}  # fmt: skip
+BRING: dict[str, Any] = {"fulfillment_type": "delivery", "delivery_address": NEAR}
+
+
+@pytest.mark.rule("EP-12", "DELIVERY-1", "DELIVERY-2", "DELIVERY-3", "MONEY-9")
+def test_a_delivery_is_read_back_by_the_staff(app: Flask, shop: VendureServer) -> None:
+    channel, soda = Channel(app), [item(shop.items["Soda"], quantity=3)]
+    picked_up = channel.validate(CONGRESS, items=soda).order
+    told = channel.validate(CONGRESS, items=soda, tip=150, **BRING).order
+    assert told["total"] == picked_up["total"] + 300
+    assert told["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 300}]
+    placed = channel.submit(CONGRESS, items=soda, tip=150, metadata=told["metadata"], **BRING).order
+    (order,) = [each for each in shop.orders(5) if each["code"] == placed["order_id"]]
+    assert order["shippingAddress"] == {
+        "fullName": "Robin Example", "streetLine1": "21 Blue Street", "streetLine2": "Floor 9", "city": "Boston",
+        "province": "MA", "postalCode": "02114", "countryCode": "US", "phoneNumber": "617-555-0142",
+    }  # fmt: skip
+    assert order["delivery"] == {"deliveryInstructions": "Ring the blue bell."}
+    assert order["shippingLines"] == [{"price": 300, "shippingMethod": {"code": "delivery"}}]
+    paid = told["total"] + told["tax"] + 150 - told["provider_funded_discount"]
+    assert [payment["amount"] for payment in order["payments"]] == [paid] == [order["totalWithTax"]]
+
+
+@pytest.mark.rule("DELIVERY-1", "DELIVERY-3", "META-4")
+def test_an_address_that_comes_late_is_priced_or_refused(app: Flask, shop: VendureServer) -> None:
+    channel, burgers = Channel(app), [item(shop.items["Burger"], shop.options["Fries"], quantity=2)]
+    open_yet = channel.validate(CONGRESS, items=burgers, fulfillment_type="delivery").order
+    assert open_yet["metadata"]["order_address_decides"] == ["availability", "fee", "minimum", "tax"]
+    assert open_yet["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 300}]
+    far = {**BRING, "delivery_address": {**NEAR, "postal_code": "02116"}}
+    before = shop.count_orders()
+    late = channel.submit(CONGRESS, items=burgers, metadata=open_yet["metadata"], **far)
+    assert late.refusal == (422, "price_changed", "$.order_submission.delivery_address")
+    assert shop.count_orders() == before
+    assert channel.submit(CONGRESS, items=burgers, metadata=open_yet["metadata"], **BRING).status == 200
+    assert channel.submit(CONGRESS, items=burgers, **far).status == 200
+    fees = [line["price"] for order in shop.orders(2) for line in order["shippingLines"]]
+    assert fees == [700, 300]
+
+
+@pytest.mark.rule("DELIVERY-2", "DELIVERY-4", "EP-12")
+def test_what_the_shop_does_not_deliver_is_refused(app: Flask, shop: VendureServer) -> None:
+    channel, soda = Channel(app), [item(shop.items["Soda"], quantity=3)]
+
+    def refused(items: Any = soda, place: str = CONGRESS, **parts: Any) -> tuple[int, str, str | None, str]:
+        members = {**BRING, "delivery_address": {**NEAR, **parts}}
+        answer = channel.validate(place, items=items, **members)
+        path = (answer.error["path"] or "").removeprefix("$.order_validation")
+        return answer.status, answer.error["code"], path, answer.error["message"]
+
+    assert refused(postal_code="99999")[:3] == (422, "address_not_served", ".delivery_address")
+    assert refused(postal_code="SW1A 1AA")[:3] == (422, "address_not_served", ".delivery_address")
+    small = refused([item(shop.items["Soda"])])
+    assert small[:3] == (422, "order_minimum_not_reached", ".items") and "5.00" in small[3]
+    assert refused(postal_code="02115")[1] == "order_minimum_not_reached"
+    assert refused(place="boston.harbor")[:3] == (422, "fulfillment_not_supported", ".fulfillment_type")
+
+
+@pytest.mark.rule("STAT-2", "EP-12")
+def test_a_delivery_is_delivered_not_picked_up(app: Flask, shop: VendureServer) -> None:
+    channel = Channel(app)
+    placed = channel.submit(CONGRESS, items=[item(shop.items["Soda"], quantity=3)], **BRING).order
+    (order,) = [each for each in shop.orders(5) if each["code"] == placed["order_id"]]
+    for state in ("Shipped", "Delivered"):
+        shop.move(order["id"], state)
+    told = channel.get(f"/locations/{CONGRESS}/orders/{placed['order_id']}").json["order"]
+    assert (told["status"], told["provider_status"]) == ("delivered", "Delivered, delivery")

@@ -169,7 +169,7 @@ def test_served_on_a_port_a_lost_answer_is_a_dropped_connection(served):
     }
 
     def post(path, body):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("POST", path, json.dumps(body), key)
             return json.loads(connection.getresponse().read())

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from tests.servers.process import SystemMissing, run
+from tests.servers.process import SystemMissing, required, run
 
 PACKAGES = ("chromium", "chromium-driver", "fonts-dejavu-core")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -64,6 +65,14 @@ def browser(paths: tuple[Path, Path]) -> Iterator[Chrome]:
             yield chrome
         finally:
             chrome.quit()
+
+
+@pytest.fixture(scope="package")
+def chrome(request: pytest.FixtureRequest) -> Iterator[Chrome]:
+    """One browser for the tests of a folder."""
+    with required(request, "Chromium"):
+        with browser(install()) as chrome:
+            yield chrome
 
 
 def _found() -> tuple[Path, Path] | None:

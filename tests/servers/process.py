@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import socket
@@ -77,6 +78,24 @@ def run(command: Sequence[str | Path], *, seconds: float, cwd: Path | None = Non
         raise SystemMissing(f"{command[0]} failed: {last_words}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SystemMissing(str(error)) from None
+
+
+def npm_modules(configuration: Path, cache: Path) -> Path:
+    """The modules that the ``package-lock.json`` in ``configuration`` names, in a directory of ``cache``.
+
+    :raises SystemMissing: they cannot be installed.
+    """
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise SystemMissing("it needs Node.js (node and npm) on the PATH")
+
+    def build(directory: Path) -> None:
+        directory.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(configuration / name, directory)
+        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300, cwd=directory)
+
+    key = hashlib.sha256((configuration / "package-lock.json").read_bytes()).hexdigest()[:16]
+    return install_once(cache / key, build) / "node_modules"
 
 
 def from_debian(package: str, executable: str) -> Path:

@@ -295,7 +295,7 @@ class Square:
         order_id = f"order-{len(self.orders) + 1}"
         extra = {"ticket_name": self.ticket_name} if self.ticket_name else {}
         self.orders[order_id] = {**self._price(order), "id": order_id, "version": 1, **extra}
-        for position, fulfillment in enumerate(self.orders[order_id]["fulfillments"]):
+        for position, fulfillment in enumerate(self.orders[order_id].get("fulfillments", [])):
             fulfillment["uid"] = f"fulfillment-{position}"
         return copy.deepcopy(self.orders[order_id])
 
@@ -364,7 +364,7 @@ class Square:
         """What the seller does with the fulfillment of an order; ``stamps`` are times of its pickup."""
         (fulfillment,) = self.orders[order_id]["fulfillments"]
         fulfillment["state"] = state
-        fulfillment["pickup_details"] |= stamps
+        fulfillment[f"{fulfillment['type'].lower()}_details"] |= stamps
 
     def pay_late(self, order_id: str, reference: str) -> None:
         """A payment that arrives now, whoever sent it."""
@@ -378,9 +378,12 @@ class Square:
         place = next((each for each in self.locations if each["id"] == order["location_id"]), None)
         if place is None:
             raise Refusal(400, "INVALID_LOCATION", "The location is not one of the seller's.", "order.location_id")
-        recipient = order["fulfillments"][0]["pickup_details"]["recipient"]
-        if "display_name" not in recipient:
-            raise Refusal(400, "MISSING_REQUIRED_PARAMETER", "A name is needed.", "order.fulfillments[0].recipient")
+        for fulfillment in order.get("fulfillments", []):
+            delivers = fulfillment["type"] == "DELIVERY"
+            recipient = fulfillment[f"{fulfillment['type'].lower()}_details"]["recipient"]
+            needed = ["display_name", *(("address", "phone_number") if delivers else ())]
+            if any(name not in recipient for name in needed):
+                raise Refusal(400, "MISSING_REQUIRED_PARAMETER", "A name is needed.", "order.fulfillments[0].recipient")
         lines = [self._line(line, place["id"], position) for position, line in enumerate(order["line_items"])]
         gross = sum(line["gross_sales_money"]["amount"] for line in lines)
         discounts = order.get("discounts", [])
@@ -402,6 +405,9 @@ class Square:
             "uid": "bag", "name": "Bag fee", "calculation_phase": "SUBTOTAL_PHASE",
             "amount_money": usd(self.bag_fee), "applied_money": usd(self.bag_fee), "total_money": usd(self.bag_fee),
         }] if self.bag_fee else []  # fmt: skip
+        for charge in order.get("service_charges", []):
+            fees.append({**charge, "applied_money": charge["amount_money"], "total_money": charge["amount_money"]})
+        charged = sum(fee["applied_money"]["amount"] for fee in fees)
         taxes = [{
             "uid": "tax", "name": "Sales tax", "type": "ADDITIVE", "percentage": f"{self.tax / 100}", "scope": "ORDER",
             "applied_money": usd(tax),
@@ -409,9 +415,9 @@ class Square:
         priced = {
             **order, "state": "OPEN", "line_items": lines, "discounts": discounts, "taxes": taxes,
             "service_charges": fees, "created_at": "2026-11-22T17:00:00Z",
-            "total_money": usd(gross - off + tax + self.bag_fee), "total_tax_money": usd(tax),
+            "total_money": usd(gross - off + tax + charged), "total_tax_money": usd(tax),
             "total_discount_money": usd(off), "total_tip_money": usd(0),
-            "total_service_charge_money": usd(self.bag_fee),
+            "total_service_charge_money": usd(charged),
         }  # fmt: skip
         # Square leaves empty lists out.
         return json.loads(json.dumps({name: value for name, value in priced.items() if value != []}).replace(

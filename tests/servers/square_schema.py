@@ -28,6 +28,14 @@ _RECIPIENT = {"display_name": str, "phone_number": str, "email_address": str}
 _PICKUP = {
     "recipient": _RECIPIENT, "schedule_type": str, "pickup_at": str, "prep_time_duration": str, "note": str,
 }  # fmt: skip
+_ADDRESS = dict.fromkeys(
+    ("address_line_1", "address_line_2", "locality", "administrative_district_level_1", "postal_code"), str
+)
+_DELIVERY = {
+    "recipient": {**_RECIPIENT, "address": _ADDRESS}, "schedule_type": str, "deliver_at": str,
+    "prep_time_duration": str, "note": str, "dropoff_notes": str,
+}  # fmt: skip
+_CHARGE = {"uid": str, "name": str, "amount_money": MONEY, "calculation_phase": str, "taxable": bool}
 _CHOSEN = {"catalog_object_id": str, "quantity": str}
 _LINE = {**_CHOSEN, "modifiers": [_CHOSEN], "note": str}
 _ORDER = {
@@ -36,7 +44,8 @@ _ORDER = {
     "source": {"name": str},
     "line_items": [_LINE],
     "discounts": [{"uid": str, "name": str, "type": str, "scope": str, "amount_money": MONEY}],
-    "fulfillments": [{"uid": str, "type": str, "state": str, "pickup_details": _PICKUP}],
+    "service_charges": [_CHARGE],
+    "fulfillments": [{"uid": str, "type": str, "state": str, "pickup_details": _PICKUP, "delivery_details": _DELIVERY}],
     "pricing_options": {"auto_apply_taxes": bool, "auto_apply_discounts": bool},
 }
 OWN_REQUESTS: Mapping[tuple[str, str], Any] = {
@@ -71,6 +80,9 @@ _TOTALS = dict.fromkeys(
     ("total_money", "total_tax_money", "total_discount_money", "total_tip_money", "total_service_charge_money"), MONEY
 )
 _STAMPS = dict.fromkeys(("placed_at", "accepted_at", "ready_at", "picked_up_at", "canceled_at", "rejected_at"), str)
+_DELIVERY_STAMPS = dict.fromkeys(
+    ("placed_at", "in_progress_at", "ready_at", "completed_at", "delivered_at", "canceled_at", "rejected_at"), str
+)
 _PLACED_ORDER = {
     **_ORDER,
     **_TOTALS,
@@ -89,12 +101,12 @@ _PLACED_ORDER = {
         "percentage": str, "pricing_rule_id": str,
     }],
     "taxes": [{"uid": str, "name": str, "type": str, "percentage": str, "scope": str, "applied_money": MONEY}],
-    "service_charges": [{
-        "uid": str, "name": str, "calculation_phase": str, "amount_money": MONEY, "applied_money": MONEY,
-        "total_money": MONEY,
-    }],
+    "service_charges": [{**_CHARGE, "applied_money": MONEY, "total_money": MONEY}],
     "tenders": [_TENDER],
-    "fulfillments": [{"uid": str, "type": str, "state": str, "pickup_details": {**_PICKUP, **_STAMPS}}],
+    "fulfillments": [{
+        "uid": str, "type": str, "state": str, "pickup_details": {**_PICKUP, **_STAMPS},
+        "delivery_details": {**_DELIVERY, **_DELIVERY_STAMPS},
+    }],
 }  # fmt: skip
 _PRESENCE = {
     "type": str, "id": str, "version": int, "updated_at": str, "is_deleted": bool, "present_at_all_locations": bool,

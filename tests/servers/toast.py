@@ -33,7 +33,7 @@ def guid(number: int) -> str:
 
 
 BOSTON, CAMBRIDGE, ARCHIVED = guid(0xB0), guid(0xCA), guid(0xAC)
-TAKEOUT, LEVELUP, OPEN_DISCOUNT = guid(0xD0), guid(0xA1), guid(0xD1)
+TAKEOUT, LEVELUP, OPEN_DISCOUNT, DELIVERY = guid(0xD0), guid(0xA1), guid(0xD1), guid(0xDE)
 
 
 class Refusal(Exception):
@@ -68,6 +68,7 @@ class ToastServer:
         self.slow: dict[str, float] = {}
         self.service_charges: list[dict[str, Any]] = []
         self.house_discount = 0
+        self.delivery_fee = 399
         self.discount_cap: int | None = None
         self.sold_out: set[str] = set()
         self.menus = menus()
@@ -123,8 +124,14 @@ class ToastServer:
 
     def price(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """The order with all its amounts; nothing of it is kept."""
-        if order.get("diningOption", {}).get("guid") != TAKEOUT:
+        option = order.get("diningOption", {}).get("guid")
+        if option not in (TAKEOUT, DELIVERY):
             raise Refusal(404, "Dining option not found")
+        brought = order.get("deliveryInfo") or {}
+        if unknown := brought.keys() - {"address1", "address2", "city", "state", "zipCode", "notes"}:
+            raise Refusal(400, f"Unknown {unknown} of deliveryInfo")
+        if option == DELIVERY and not all(brought.get(name) for name in ("address1", "city", "state", "zipCode")):
+            raise Refusal(400, "deliveryInfo is required")
         [check] = order["checks"]
         if not check["selections"]:
             raise Refusal(400, "A check must have selections")
@@ -134,6 +141,8 @@ class ToastServer:
         if self.house_discount:
             applied.append(_applied(self.house_discount, guid(0xF0), "House"))
         charges = copy.deepcopy(self.service_charges)
+        if option == DELIVERY:
+            charges.append({"name": "Delivery", "chargeAmount": dollars(self.delivery_fee), "delivery": True})
         gratuity = sum(cents(each["chargeAmount"]) for each in charges if each.get("gratuity"))
         amount = food + sum(cents(each["chargeAmount"]) for each in charges) - gratuity
         amount -= sum(cents(each["discountAmount"]) for each in applied)
@@ -143,7 +152,8 @@ class ToastServer:
         total = amount + tax + (gratuity if total_holds and not amount_holds else 0)
         return {
             "guid": None, "entityType": "Order", "externalId": order.get("externalId"),
-            "diningOption": order["diningOption"], "promisedDate": order.get("promisedDate"),
+            "diningOption": order["diningOption"], "deliveryInfo": order.get("deliveryInfo"),
+            "promisedDate": order.get("promisedDate"),
             "estimatedFulfillmentDate": None, "requiredPrepTime": None, "source": "API",
             "checks": [{
                 "guid": None, "entityType": "Check", "displayNumber": None, "taxExempt": False,
@@ -285,6 +295,7 @@ def restaurant(name: str, place: str | None) -> dict[str, Any]:
         },
         "onlineOrdering": {"enabled": True, "scheduling": True, "specialRequests": True},
         "prepTimes": {"takeoutPrepTime": 15, "takeoutThrottlingTime": 5, "deliveryPrepTime": 45},
+        "delivery": {"enabled": place is not None, "minimum": 12.5, "area": "encoded"},
     }  # fmt: skip
 
 
@@ -297,7 +308,9 @@ def schedule() -> dict[str, Any]:
     return {
         "servicePeriods": [
             {"diningOptionBehavior": "TAKE_OUT", "dayPeriods": [*periods, late]},
-            {"diningOptionBehavior": "DELIVERY", "dayPeriods": []},
+            {"diningOptionBehavior": "DELIVERY", "dayPeriods": [periods[0], {**late, "timeRanges": [
+                {"start": "12:00", "end": "18:00"}
+            ]}]},
         ],
         "overrides": [{**closed, "timeRanges": []}],
         "acceptScheduledOrders": True, "scheduledOrderMaxDays": 7,

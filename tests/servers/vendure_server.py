@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from typing import Any
 
 import requests
 
-from tests.servers.process import CACHE, Server, SystemMissing, install_once, run
+from tests.servers.process import CACHE, Server, SystemMissing, npm_modules
 
 CONFIGURATION = Path(__file__).with_name("vendure")
 PLUGIN = Path(__file__).parents[2] / "plugins" / "vendure"
@@ -41,6 +39,11 @@ MENU: Mapping[str, tuple[str, int, Sequence[str], Sequence[str]]] = {
     "Oysters": ("Mains", 2400, (), (HARBOR,)),
 }
 """Items: category, price in cents, option groups, channels. The cookie is sold out."""
+DELIVERIES: Mapping[str, tuple[int, int, Sequence[str]]] = {
+    "delivery": (300, 500, ("02108", "02114")),
+    "delivery-far": (700, 2000, ("0211*",)),
+}
+"""Shipping methods: fee and minimum in cents, postal codes."""
 PLACES: Mapping[str, Mapping[str, Any]] = {
     CONGRESS: {
         "locationName": "Congress Street", "street": "1 Congress St", "city": "Boston", "region": "MA",
@@ -55,17 +58,7 @@ def install(cache: Path = CACHE / "vendure") -> Path:
 
     :raises SystemMissing: it cannot be installed.
     """
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        raise SystemMissing("it needs Node.js (node and npm) on the PATH")
-    key = hashlib.sha256((CONFIGURATION / "package-lock.json").read_bytes()).hexdigest()[:16]
-    return install_once(cache / key, _build) / "node_modules"
-
-
-def _build(directory: Path) -> None:
-    directory.mkdir()
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(CONFIGURATION / name, directory)
-    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300, cwd=directory)
+    return npm_modules(CONFIGURATION, cache)
 
 
 class VendureServer(Server):
@@ -145,6 +138,8 @@ class VendureServer(Server):
                 customFields { instructions recipient modifiers { id name } } }
               surcharges { sku price priceWithTax }
               discounts { description amount }
+              shippingAddress { fullName streetLine1 streetLine2 city province postalCode countryCode phoneNumber }
+              shippingLines { price shippingMethod { code } } delivery: customFields { deliveryInstructions }
               taxSummary { taxRate taxTotal }
               payments { method amount state transactionId errorMessage metadata }
             } } }""",
@@ -208,7 +203,7 @@ class VendureServer(Server):
               updateCustomerPassword(currentPassword: $old, newPassword: $new) { __typename } }"""
             variables = {"email": email, "old": old, "new": new}
             body = {"query": query, "variables": variables}
-            data = customer.post(url, json=body, headers=headers, timeout=10).json()["data"]
+            data = customer.post(url, json=body, headers=headers, timeout=60).json()["data"]
             if data["updateCustomerPassword"]["__typename"] != "Success":
                 raise RuntimeError(f"the password was not changed: {data}")
 
@@ -301,7 +296,7 @@ class VendureServer(Server):
         with requests.Session() as visitor:
             visitor.trust_env = False
             body = {"query": query, "variables": variables}
-            answer = visitor.post(f"{self.base_url}/shop-api", json=body, headers=headers, timeout=10)
+            answer = visitor.post(f"{self.base_url}/shop-api", json=body, headers=headers, timeout=60)
         return answer.json(), answer.headers.get("vendure-auth-token", token)
 
     def _update_variant(self, changes: Mapping[str, Any], channel: str = "") -> None:
@@ -316,7 +311,7 @@ class VendureServer(Server):
     def _ask(self, api: str, query: str, channel: str, variables: Mapping[str, Any]) -> Any:
         headers = {"vendure-token": channel} if channel else {}
         body = {"query": query, "variables": variables}
-        answer = self._staff.post(f"{self.base_url}/{api}", json=body, headers=headers, timeout=10)
+        answer = self._staff.post(f"{self.base_url}/{api}", json=body, headers=headers, timeout=60)
         content = answer.json()
         if content.get("errors"):
             raise RuntimeError(content["errors"][0]["message"])
@@ -357,7 +352,21 @@ class _Seed:
             handler = _operation(code, **arguments)
             method = self._create("PaymentMethod", code=code, enabled=True, handler=handler, **_names(code))
             self._assign("PaymentMethods", {"paymentMethodIds": [method]}, tuple(PLACES))
+        self._add_deliveries()
         self._await_categories()
+
+    def _add_deliveries(self) -> None:
+        """The first channel delivers near and, for more, far."""
+        self._create("Country", code="US", enabled=True, **_names("United States"))
+        handler = {"fulfillmentHandler": "manual-fulfillment"}
+        for code, (fee, minimum, postal_codes) in DELIVERIES.items():
+            area = {"postalCodes": json.dumps(postal_codes), "orderMinimum": str(minimum)}
+            price = {"rate": str(fee), "taxRate": "0", "includesTax": "exclude"}
+            method = self._create(
+                "ShippingMethod", code=code, checker=_operation("levelup-delivery-area", **area),
+                calculator=_operation("default-shipping-calculator", **price), **handler, **_names("Delivery"),
+            )  # fmt: skip
+            self._assign("ShippingMethods", {"shippingMethodIds": [method]}, (CONGRESS,))
 
     def _add_tax_and_channels(self) -> str:
         zone = self._create("Zone", name="Anywhere")
@@ -420,7 +429,7 @@ class _Seed:
     def _await_categories(self) -> None:
         """A worker fills them in its own time."""
         query = "{ collections { items { productVariants { totalItems } } } }"
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not all(each["productVariants"]["totalItems"] for each in self._shop.admin(query)["items"]):
             if time.monotonic() > until:
                 raise SystemMissing("vendure did not fill its collections")

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS
-from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.mutants import COVERED, MUTANTS, Mutant
 from tests.simulation.runner import CHECKOUT, ORDERING, Kind, Report, run, story
 from tests.simulation.world import Things
 
@@ -81,6 +81,9 @@ def _mutants(mutants: Mapping[str, Mutant], trials: int, seed: str, things: Thin
             if tells and report.failures:
                 print(story(report.failures[0][0], things, kind))
         missed += not report.failures
+    if kind is ORDERING:
+        for rule, reason in COVERED.items():
+            print(f"not tried: {rule}: {reason}")
     return 1 if missed else 0
 
 

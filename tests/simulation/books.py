@@ -22,6 +22,8 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
         yield from _told(world, story, by_ticket)
     for words in world.late:
         yield LATE, words
+    for words in world.stuck:
+        yield LOST, words
     by_id = {order.id: order for order in kept}
     placed = [row for row in world.rows if row.state == "placed"]
     for row in world.rows:

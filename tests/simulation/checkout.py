@@ -99,6 +99,7 @@ class CheckoutWorld(World):
         self.freezes_levelup: tuple[float, int] | None = None
         self.frozen_levelup = 0.0
         self.checkouts: dict[str, tuple[Service, Checkout]] = {}
+        self._dining = 0
         self.cases: list[str] = []
         self.cases_in_vain: list[str] = []
         self._told: set[str] = set()
@@ -124,7 +125,7 @@ class CheckoutWorld(World):
         if what == "unknown and then":
             # What shows only after a charge was unknown.
             lost = dice.choice(("answer lost", "delivered late", "delivered late", "mute", "answered late",
-                                "5xx after forwarding", "another amount, lost"))  # fmt: skip
+                                "5xx after forwarding", "another amount, lost", "very late"))  # fmt: skip
             # A call that charges is repeated at once where its answer is lost.
             self.planned += [("complete", lost, 0)] * dice.choice((1, 3, 3, 6))
             then = dice.choice(("history", "history", "complete", "token died", "declines", "frozen LevelUp", "refund"))
@@ -175,6 +176,12 @@ class CheckoutWorld(World):
             self.kernel.spawn(self.channel, lambda: self._connect_later(diner))
 
         self.kernel.at(seconds, act)
+
+    def _frozen_host(self) -> None:
+        if self.dice.random() < 0.7:
+            super()._frozen_host()
+            return
+        self.planned.append(("complete", "then frozen", 0))
 
     def _connect_later(self, diner: Diner) -> None:
         self.kernel.wait(self.dice.uniform(5, 200))
@@ -271,6 +278,13 @@ class CheckoutWorld(World):
             self.kernel.wait(dice.uniform(0.5, 10))
 
     def _dine(self, diner: Diner) -> None:
+        self._dining += 1
+        try:
+            self._order_and_pay(diner)
+        finally:
+            self._dining -= 1
+
+    def _order_and_pay(self, diner: Diner) -> None:
         dice = Random(f"{self.seed}/{diner.name}")
         self.kernel.wait(dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 60))))
         if not diner.connections:
@@ -309,7 +323,9 @@ class CheckoutWorld(World):
                              lambda it: it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
             if gone or last.is_final or self.kernel.now > CLIENTS_END:
                 return last
-            longest = 30.0 if last.code in ("outcome_unknown", "submission_in_progress") else 8.0
+            # Some come back when no attempt can arrive any more.
+            unknown = last.code in ("outcome_unknown", "submission_in_progress")
+            longest = dice.choice((30.0, 30.0, 30.0, 150.0)) if unknown else 8.0
             self.kernel.wait(dice.uniform(0.2, longest) + (20.0 if tries > 8 else 0))
         return last
 
@@ -372,14 +388,38 @@ class CheckoutWorld(World):
                 self._settle()
                 kernel.wait(600.0)
 
+    def _scheduler(self) -> None:
+        """Run the command each minute while there are diners, on a site that has a scheduler."""
+        lasts = self.dice.choice((0.0, 0.0, 150.0, 300.0))
+        while self._dining or self.kernel.now < lasts:
+            self.kernel.wait(61.0)
+            self.ask(self.dice.choice(("A", "B")), self._reconcile, 3600.0)
+
     def _ask_again(self) -> None:
-        """Whoever does not know what became of an order asks once more, when all is well."""
+        """Whoever does not know what became of an order asks once more, when all is well.
+
+        So does whoever got no answer to one of their requests: it may have rested at a host, and been served last.
+        """
         for diner in self.diners:
-            last = {told.key: told for told in diner.told if told.asked == "charge"}
-            for key in [key for key, told in last.items() if not told.is_final]:
+            charges = [told for told in diner.told if told.asked == "charge"]
+            last = {told.key: told for told in charges}
+            unanswered = {told.key for told in charges if told.code == "connection broken"}
+            for key in [key for key, told in last.items() if key in unanswered or not told.is_final]:
                 order, delivery = diner.orders[key]
                 self._say(diner, "charge", key, self.dice, 60.0, lambda it, order=order, delivery=delivery, key=key:
                           it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
+            for id in diner.connections:
+                order = replace(self._order(diner)[0], user=id)
+                if self.is_dead(id):
+                    self.ask("A", lambda it, order=order: it.orders.preview(order, _context(DEADLINE)))
+
+    def is_dead(self, id: str) -> bool:
+        """Whether a connection is in use whose token LevelUp takes no more."""
+        tokens = Tokens(CheckoutStore(self.things.databases["A"]), self.things.settings.secret_keys)
+        token = next(
+            (tokens.open(each) for each in self.connected() if (each.id, each.state) == (id, "connected")), None
+        )
+        return token is not None and token.reveal() not in self.levelup.tokens
 
     def _reconcile(self, checkout: Checkout) -> None:
         """What ``checkout reconcile`` does."""
@@ -427,6 +467,8 @@ class CheckoutWorld(World):
     def _spawn_clients(self) -> None:
         for diner in self.diners:
             self.kernel.spawn(self.channel, lambda diner=diner: self._dine(diner))
+        if self.dice.random() < 0.4:
+            self.kernel.spawn(self.channel, self._scheduler)
 
     def _begin(self) -> None:
         """Forget the trial before, and connect whom the site knows already."""

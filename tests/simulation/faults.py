@@ -35,6 +35,9 @@ class Setting(Protocol):
     def hang_ledger(self, seconds: float) -> None:
         """Have the ledger answer nothing from now on."""
 
+    def lose_row(self, request: Request) -> None:
+        """Have the ledger lose the row of a placing call before its outcome is recorded."""
+
 
 class Exchange:
     """One call."""
@@ -137,6 +140,27 @@ def _slow_then_ledger(it: Exchange) -> None:
     it.pause(18.0, 24.5)
     answer = it.forward()
     it.world.hang_ledger(it.dice.uniform(2, 60))
+    it.say(*answer)
+
+
+def _mute_then_ledger(it: Exchange) -> None:
+    """No answer comes, and at the deadline the ledger hangs."""
+    it.forward()
+    it.pause(18.0, 24.0)
+    it.world.hang_ledger(it.dice.uniform(2, 10))
+
+
+def _lost_then_sold_out(it: Exchange) -> None:
+    """The answer is lost, and from then on nothing is left."""
+    it.forward()
+    it.world.provider.is_sold_out = True
+    it.connection.reset()
+
+
+def _row_lost(it: Exchange) -> None:
+    """The ledger loses the row whose order was placed just now."""
+    answer = it.forward()
+    it.world.lose_row(it.request)
     it.say(*answer)
 
 
@@ -276,7 +300,8 @@ ANYWHERE: Mapping[str, Fault] = {
 }
 PLACING: Mapping[str, Fault] = {
     **ANYWHERE, "refused late": _refused_late, "another guest's answer": _anothers, "not kept": _not_kept,
-    "slow, then the ledger hangs": _slow_then_ledger,
+    "slow, then the ledger hangs": _slow_then_ledger, "mute, then the ledger hangs": _mute_then_ledger,
+    "lost, then sold out": _lost_then_sold_out, "row lost": _row_lost,
 }  # fmt: skip
 LYING: Mapping[str, Fault] = {
     "proves nothing": _proves_nothing, "an early empty answer": _early_empty, "rows cut": _rows_cut,

@@ -54,9 +54,10 @@ class MadeCharge:
 
     def said(self) -> dict[str, Any]:
         """As it is told later."""
+        spend = self.spend if self.refunded_at is None else self.refunded
         return {
-            "uuid": self.uuid, "created_at": _time(self.at), "location_id": self.location, "spend_amount": self.spend,
-            "tip_amount": 0, "total_amount": self.spend,
+            "uuid": self.uuid, "created_at": _time(self.at), "location_id": self.location, "spend_amount": spend,
+            "tip_amount": 0, "total_amount": spend,
             "refunded_at": None if self.refunded_at is None else _time(self.refunded_at),
         }  # fmt: skip
 
@@ -76,6 +77,8 @@ class LevelUp(Provider):
         self.declined: set[str] = set()
         """Diners whose card cannot be charged."""
         self.proposals: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.has_lied = False
+        """Whether the last history that may be somebody else's was."""
         self._codes: dict[str, tuple[str, str]] = {}
         self._number = 0
 
@@ -359,13 +362,45 @@ def _in_part(it: Exchange) -> None:
         return
     it.forward()
     made.refunded = made.spend // 2
-    said = {**made.said(), "spend_amount": made.refunded, "total_amount": made.refunded}
-    it.say(200, {"order": said})
+    it.say(200, {"order": made.said()})
 
 
 def _unauthorized(it: Exchange) -> None:
     """A proxy, or LevelUp on a bad day, takes a good token for none."""
     say(it, refusal(401, "", "user_token"))
+
+
+def _very_late(it: Exchange) -> None:
+    """It rests somewhere on the way until nobody expects it any more."""
+    it.connection.close()
+    it.pause(60.0, 900.0)
+    it.forward()
+
+
+def _then_frozen(it: Exchange) -> None:
+    """The host is frozen soon after it has read the answer: somewhere on the way to the meal."""
+    process, world = it.connection.client.process, it.world
+    left, seconds = it.dice.randrange(6), it.dice.uniform(60.0, 350.0)
+    before = process.at_point
+
+    def at_point(name: str) -> None:
+        nonlocal left
+        if before is not None:
+            before(name)
+        if name == "ledger before":
+            left -= 1
+            if left == -1 and not process.is_dead:
+                world.freeze(process, seconds)
+
+    process.at_point = at_point
+    none(it)
+
+
+def _empty(it: Exchange) -> None:
+    """A history that is somebody else's, who has never ordered; not twice in a row."""
+    levelup = _of(it)
+    levelup.has_lied = not levelup.has_lied
+    say(it, (204, None)) if levelup.has_lied else none(it)
 
 
 def _early_empty(it: Exchange) -> None:
@@ -378,7 +413,8 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
     "complete": {
         **ANYWHERE, "refused late": _refused_late, "another's charge": _anothers, "another amount": _another_amount,
         "another amount, lost": _another_amount_lost,
-        "misread": _misread, "proves nothing": _proves_nothing, "words": _words,
+        "misread": _misread, "proves nothing": _proves_nothing, "words": _words, "very late": _very_late,
+        "then frozen": _then_frozen,
     },
     "refund": {
         **ANYWHERE, "refused late": _refused_late, "another's charge": _anothers, "proves nothing": _proves_nothing,
@@ -386,7 +422,7 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
     },
     "history": {
         **ANYWHERE, "another's charge": _anothers, "proves nothing": _proves_nothing, "unauthorized": _unauthorized,
-        "an early empty answer": _early_empty,
+        "an early empty answer": _early_empty, "empty": _empty,
     },
     "read": {**ANYWHERE, "another's charge": _anothers, "proves nothing": _proves_nothing},
     "propose": ANYWHERE,
@@ -397,10 +433,10 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
 """What can go wrong, by the kind of call."""
 PERSON = frozenset(
     {"refused for good", "in part", "words", "frozen LevelUp", "frozen host", "network down", "token died",
-     "another amount", "another amount, lost"}
+     "another amount", "another amount, lost", "very late"}
 )  # fmt: skip
 """What may leave a case for a person."""
 REFUSING = ("refused for good", "in part", "accepted", "delivered twice", "answered late")
 """What a refund meets that is not simply made."""
-DECEIVING = ("proves nothing", "an early empty answer", "another's charge", "unauthorized", "answered late")
+DECEIVING = ("proves nothing", "an early empty answer", "another's charge", "unauthorized", "answered late", "empty")
 """What makes a history look shorter than it is."""

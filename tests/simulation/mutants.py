@@ -13,8 +13,9 @@ from unittest import mock
 from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger import identity, ledger
-from levelup_ov.ledger.ledger import Ledger, Submission
+from levelup_ov.ledger import generations, identity, ledger
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering import metadata, service, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
@@ -301,12 +302,12 @@ def refusal_after_silence() -> AbstractContextManager[object]:
 
 def sending_is_not_in_doubt() -> AbstractContextManager[object]:
     """Another identity is not compared with an order that is being sent, however long."""
-    return patch(Ledger, "_may_be_given_up", lambda *_: False)
+    return _all(patch(Ledger, "_may_be_given_up", lambda *_: False), slow_is_not_in_doubt())
 
 
-def one_look_for_all_tries() -> AbstractContextManager[object]:
-    """A further try of the placing call is sent without asking the ledger."""
-    return patch(Ledger, "check_sending", _nothing)
+def slow_is_not_in_doubt() -> AbstractContextManager[object]:
+    """Another identity is compared with an order that is being sent from the deadline after the mark on only."""
+    return patch(ledger, "SLOW", timedelta(days=1))
 
 
 def absence_is_kept() -> AbstractContextManager[object]:
@@ -316,7 +317,7 @@ def absence_is_kept() -> AbstractContextManager[object]:
 
 def one_generation() -> AbstractContextManager[object]:
     """After a fence or a refusal the reference stays the same."""
-    return patch(ledger, "_is_over", lambda *_: False)
+    return patch(generations, "_is_over", lambda *_: False)
 
 
 def lost_rows_stay_lost() -> AbstractContextManager[object]:
@@ -383,10 +384,15 @@ MUTANTS: Mapping[str, Mutant] = {
         wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
         silence_is_absence,
-        refusal_after_silence, sending_is_not_in_doubt, one_look_for_all_tries, absence_is_kept, one_generation,
+        refusal_after_silence, sending_is_not_in_doubt, slow_is_not_in_doubt, absence_is_kept, one_generation,
         lost_rows_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated, fence_after_the_look,
     )
 }  # fmt: skip
+COVERED: Mapping[str, str] = {
+    "check_sending before each further try": "before the deadline nobody else settles a submission that is being sent, "
+    "and after it the clock of the last look stops the try: clock_stops_asleep shows that one",
+}
+"""Rules that no trial can show, because another one hides what they prevent, and which."""
 QUICK = (
     "shared_connections", "answer_of_another", "order_not_kept", "absent_at_once", "unknown_is_not_placed",
     "forgetful_claims", "placed_is_not_recorded", "one_look",

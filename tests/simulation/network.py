@@ -25,6 +25,8 @@ class Socket:
     def __init__(self, network: Network, process: Process, server: str) -> None:
         self.network = network
         self.process = process
+        self.guest: str | None = getattr(network.kernel.current, "guest", None)
+        """For whom it was opened."""
         self.server = Connection(self, server)
         self.received = bytearray()
         self.has_ended = False
@@ -155,6 +157,48 @@ class Socket:
                 self.network.carry(self.server, self.server.end)
 
 
+class Beside:
+    """Work that a process does beside something else: as much of a Future as the transport uses."""
+
+    def __init__(self, kernel: Kernel, process: Process, work: Callable[[], Any]) -> None:
+        self._kernel = kernel
+        self._work = work
+        self._is_done = False
+        self._result: Any = None
+        self._error: Exception | None = None
+        self._waiting: Task | None = None
+        self._callbacks: list[Callable[[Any], object]] = []
+        kernel.spawn(process, self._run)
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work()
+        except Exception as error:
+            self._error = error
+        self._is_done = True
+        if self._waiting is not None:
+            self._kernel.wake(self._waiting)
+        for call in self._callbacks:
+            call(self)
+
+    def exception(self) -> Exception | None:
+        return self._error
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self._is_done:
+            self._waiting = self._kernel.current
+            self._kernel.wait(timeout)
+            self._waiting = None
+        if not self._is_done:
+            raise TimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def add_done_callback(self, call: Callable[[Any], object]) -> None:
+        call(self) if self._is_done else self._callbacks.append(call)
+
+
 class _Reader(io.RawIOBase):
     def __init__(self, sock: Socket) -> None:
         self._sock: Socket | None = sock
@@ -257,6 +301,10 @@ class Network:
     def sleep(self, seconds: float) -> None:
         self.kernel.point("sleep")
         self.kernel.wait(seconds)
+
+    def beside(self, work: Callable[[], Any]) -> Beside:
+        assert self.kernel.current is not None
+        return Beside(self.kernel, self.kernel.current.process, work)
 
     def resolve(self, host: str, port: int, seconds: float) -> Sequence[Any]:
         self.kernel.point("resolve")

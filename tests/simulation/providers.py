@@ -58,6 +58,7 @@ class Provider:
     def __init__(self, *, merges: bool) -> None:
         self.merges = merges
         self.orders: list[Order] = []
+        self.is_sold_out = False
 
     def request(self, top: bytes, body: bytes) -> Request:
         """Read a request."""
@@ -77,6 +78,10 @@ class Provider:
 
     def handle(self, request: Request, now: float) -> Answer:
         """Do what is asked; status and body."""
+        raise NotImplementedError
+
+    def reference_of(self, request: Request) -> str:
+        """Our reference in a placing call."""
         raise NotImplementedError
 
     def another(self, request: Request, answer: Answer) -> Answer:
@@ -114,6 +119,9 @@ class Fftp(Provider):
         found = [order for order in self.orders if order.id in request.path]
         return found[0].guest if found else None
 
+    def reference_of(self, request: Request) -> str:
+        return str(request.body["idempotency_key"])
+
     def handle(self, request: Request, now: float) -> Answer:
         match request.kind:
             case "locations":
@@ -140,6 +148,8 @@ class Fftp(Provider):
         total = PRICE * sum(line["quantity"] for line in body["lines"])
         if body["lines"][0]["item_id"] != "soup":
             return 422, {"detail": f"unknown item_id: {body['lines'][0]['item_id']}"}
+        if self.is_sold_out:
+            return 422, {"detail": "item unavailable: soup"}
         if self.merges:
             for order in self.kept:
                 if order.reference == body["idempotency_key"]:
@@ -214,6 +224,9 @@ class Sandbox(Provider):
         cart = self._carts.get(request.path.split("/")[3]) if request.kind == "order" else None
         return cart and cart["guest"]
 
+    def reference_of(self, request: Request) -> str:
+        return str(request.body["reference"])
+
     def handle(self, request: Request, now: float) -> Answer:
         place, body = "congress", request.body
         match request.kind:
@@ -235,7 +248,7 @@ class Sandbox(Provider):
                 return _problem(422, "dish_unknown", "We do not have this dish.")
             id = f"cart{len(self._carts) + 1}"
             self._carts[id] = {"guest": body["customer"]["name"], "ordered": False, "content": body, "owner": owner}
-            return 201, {"cart": {"id": id}, "quote": _quote(body, now)}
+            return 201, _cart(id, body, now)
         cart = self._carts.get(request.path.split("/")[3])
         if cart is None or cart["owner"] != owner:
             return _problem(404, "cart_unknown", "There is no such cart.")
@@ -245,11 +258,13 @@ class Sandbox(Provider):
             if cart["ordered"]:
                 return _problem(409, "cart_ordered", "This cart has been ordered.")
             cart["content"] = body
-            return 200, {"cart": {"id": request.path.split("/")[3]}, "quote": _quote(body, now)}
+            return 200, _cart(request.path.split("/")[3], body, now)
         return self._order(request, cart, now)
 
     def _order(self, request: Request, cart: dict[str, Any], now: float) -> Answer:
         reference = request.body["reference"]
+        if self.knows_owners and request.body["customer"]["name"] != cart["guest"]:
+            return _problem(404, "cart_of_another", "This cart was opened by somebody else.")
         if cart["ordered"]:
             return _problem(409, "cart_ordered", "This cart has been ordered.")
         if self.merges and any(order.reference == reference for order in self.kept):
@@ -287,6 +302,10 @@ class Sandbox(Provider):
 
 def _problem(status: int, code: str, text: str) -> Answer:
     return status, {"problem": {"code": code, "text": text}}
+
+
+def _cart(id: str, content: Any, now: float) -> dict[str, Any]:
+    return {"cart": {"id": id, "location": "congress", "content": content}, "quote": _quote(content, now)}
 
 
 def _quote(body: Mapping[str, Any], now: float) -> dict[str, Any]:

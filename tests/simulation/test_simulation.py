@@ -10,7 +10,7 @@ from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
 from tests.simulation.faults import LOOKING_UP, PLACING
 from tests.simulation.mutants import MUTANTS, QUICK
 from tests.simulation.runner import CHECKOUT, Report, run, story
-from tests.simulation.world import Things
+from tests.simulation.world import Things, World, simulated
 
 TRIALS = 400
 
@@ -61,6 +61,17 @@ def test_a_seed_alone_repeats_a_failure_as_a_story(things: Things) -> None:
         told, again = story(seed, things), story(seed, things)
     assert f"FAILURE, {kind}: {words}" in told
     assert told == again
+
+
+@pytest.mark.rule("SUB-6")
+def test_an_unknown_location_and_a_hung_ledger_are_in_time(things: Things) -> None:
+    world = World("cold", things)
+    world.is_warm, world.planned = False, [("locations", "silent", 0)] * 9
+    world._trouble = [lambda: world.kernel.at(10.0, world.hang_ledger, 60.0)]
+    with simulated(things):
+        world.run()
+    assert {code for story in world.stories for code, _ in story.told} >= {"ledger_unavailable"}
+    assert world.late == []
 
 
 @pytest.mark.rule("WEB-1", "WEB-2", "WEB-3", "WEB-4", "WEB-5", "WEB-7")

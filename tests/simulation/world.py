@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, cast
@@ -47,6 +48,7 @@ from tests.simulation import faults
 from tests.simulation.kernel import Kernel, Lock, Process, Task
 from tests.simulation.network import Connection, Network
 from tests.simulation.providers import Answer, Fftp, Provider, Request, Sandbox
+from tests.simulation.repeating import RepeatingFftp
 
 HOSTS = ("A", "B")
 EPOCH = 1_800_000_000.0
@@ -70,7 +72,7 @@ EXPECTED = NOT_CONCLUSIVE | {
 }  # fmt: skip
 """What a guest may be told."""
 
-OF_NETWORK = ("now", "sleep", "resolve", "connect", "is_readable", "limit_sending", "reset")
+OF_NETWORK = ("now", "sleep", "beside", "resolve", "connect", "is_readable", "limit_sending", "reset")
 """The functions of levelup_ov.transport.net that the network of a world takes the place of."""
 _real_time = time.time
 
@@ -89,8 +91,15 @@ class Story:
     """The channel sends it under a new key after it was told that the outcome is unknown."""
     metadata: Mapping[str, Any] | None = None
     """What its validation gave, once it has."""
+    sent: SubmissionRequest | None = None
+    """What it sent last."""
     was_waiting: bool = False
     """When it was told for good that nothing was placed, an earlier request of its own had not been begun."""
+
+    @property
+    def keeps_its_name(self) -> bool:
+        """Whether it can be sent again however late."""
+        return self.named != "nothing" and not (self.key or "").startswith("another")
 
 
 class Row(NamedTuple):
@@ -138,8 +147,10 @@ class Things:
         shared = Path("/dev/shm")
         self.directory = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
         url = f"sqlite:///{self.directory}/ledger.db"
-        upgrade(url)
         self._connection = sqlite3.connect(self.directory / "ledger.db")
+        self._connection.execute("PRAGMA page_size = 1024")  # less to write for each commit
+        self._connection.execute("VACUUM")
+        upgrade(url)
         self._connection.execute("PRAGMA foreign_keys = ON")
         self.databases = {name: _SimulatedDatabase(url, pool_size=2) for name in HOSTS}
         self.ledgers = {name: Ledger(self.databases[name]) for name in HOSTS}
@@ -148,13 +159,14 @@ class Things:
         fftp = FftpAdapter(Account("deli", "fftp", "Deli", {
             "base_url": f"http://{Fftp.host}", "admin_token": Secret("token of the counter"),
         }))  # fmt: skip
+        keys = RepeatingFftp(replace(fftp.account, name="keys"))
         box = SandboxAdapter(Account("box", "sandbox", "Box", {
             "base_url": f"http://{Sandbox.host}", "api_key": Secret("sandbox"),
         }))  # fmt: skip
         environment = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(self.directory)}
         self.settings = replace(
             load_settings(environment),
-            accounts={"deli": fftp, "box": box},
+            accounts={"deli": fftp, "keys": keys, "box": box},
             secret_keys=(Secret("c2ltdWxhdGlvbiBzaW11bGF0aW9uIHNpbXVsYXRpb24="),),
             submission_deadline=DEADLINE,
             reconcile_grace=GRACE,
@@ -162,7 +174,7 @@ class Things:
         self._tls = session.tls_context()
         self.entries = {
             name: _entry(adapter, provider)
-            for adapter, provider in ((fftp, Fftp(merges=True)), (box, Sandbox(merges=True)))
+            for adapter, provider in ((fftp, Fftp(merges=True)), (keys, Fftp(merges=True)), (box, Sandbox(merges=True)))
             for name in (adapter.account.name,)
         }
 
@@ -174,9 +186,8 @@ class Things:
         columns = "state, provider_order_id, reference, generation, ended"
         return [Row(*row) for row in self._connection.execute(f"SELECT {columns} FROM submissions ORDER BY rowid")]
 
-    def forget(self, *, all: bool = False) -> None:
-        """Have the ledger lose its last row, or all that it holds."""
-        which = "" if all else "WHERE rowid = (SELECT max(rowid) FROM submissions)"
+    def forget(self, which: str = "") -> None:
+        """Have the ledger lose these rows, or all that it holds."""
         self._connection.execute(f"DELETE FROM submissions {which}")
         self._connection.commit()
 
@@ -237,8 +248,14 @@ class World:
         self.wakes_at_a_look = False
         """Whether a frozen provider wakes when it is asked for an order."""
         self._sleeping: list[Task] = []
+        self.sleeps_through_a_look = False
+        """Whether it sleeps until the guest whose order waits was looked for in vain, and is slow to wake."""
+        self._frozen_guest: str | None = None
+        self._row_to_lose: tuple[str, str | None] | None = None
+        """The reference of a row that the ledger loses when the call of this guest comes to it."""
         self.rows: list[Row] = []
         self.late: list[str] = []
+        self.stuck: list[str] = []
         self._plan()
 
     @staticmethod
@@ -249,12 +266,12 @@ class World:
 
     def _plan(self) -> None:
         dice = self.dice
-        kind = dice.choices(("fftp", "keyless", "sandbox"), (3, 4, 3))[0]
+        kind = dice.choices(("fftp", "repeating", "keyless", "sandbox"), (2, 1, 4, 3))[0]
         self.keyless = kind == "keyless"
-        self.provider: Provider = Sandbox(merges=True) if kind == "sandbox" else Fftp(merges=kind == "fftp")
+        self.provider: Provider = Sandbox(merges=True) if kind == "sandbox" else Fftp(merges=not self.keyless)
         if isinstance(self.provider, Sandbox):
             self.provider.serves_members = dice.random() < 0.3
-        self.location = "box.congress" if kind == "sandbox" else "deli.main"
+        self.location = {"sandbox": "box.congress", "repeating": "keys.main"}.get(kind, "deli.main")
         self.is_warm = dice.random() < 0.8
         for number in range(dice.choice((2, 2, 2, 3))):
             self.stories.append(self._story(number))
@@ -319,6 +336,7 @@ class World:
         """The provider is frozen, once, as a placing call reaches it."""
         self.freezes_provider = (seconds, skip) if self.freezes_provider is None else self.freezes_provider
         self.wakes_at_a_look = self.dice.random() < 0.4
+        self.sleeps_through_a_look = not self.wakes_at_a_look and self.dice.random() < 0.3
 
     def _fault(self, kind: str, skip: int, times: int = 1, table: Mapping[str, faults.Fault] | None = None) -> None:
         table = table or {"order": faults.PLACING, "lookup": faults.LOOKING_UP}.get(kind, faults.ANYWHERE)
@@ -372,14 +390,15 @@ class World:
         if not self.keyless:
             points.append("send")
 
-        def freeze(process: Process) -> None:
-            self.met.append("frozen host")
-            self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
-            process.frozen_until = self.kernel.now + seconds
-            process.slept += seconds
-
         point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
-        self._at_point(point, self.dice.randrange(2 if point == "marked" else 6), freeze)
+        number = self.dice.randrange(2 if point == "marked" else 6)
+        self._at_point(point, number, lambda process: self.freeze(process, seconds))
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        self.met.append("frozen host")
+        self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
+        process.frozen_until = self.kernel.now + seconds
+        process.slept += seconds
 
     def _killed(self) -> None:
         self._at_point(None, self.dice.randrange(60), self._kill)
@@ -426,7 +445,7 @@ class World:
             self.ledger_lost = True
             self.say(f"  the ledger {'is an old backup' if backup else 'loses its last row'}")
             current, self.kernel.current = self.kernel.current, None
-            self.things.forget(all=backup)
+            self.things.forget("" if backup else "WHERE rowid = (SELECT max(rowid) FROM submissions)")
             self.kernel.current = current
 
         self._at_point(self.dice.choice(("ledger after", "receive", "connected")), self.dice.randrange(6), act)
@@ -435,6 +454,12 @@ class World:
         seconds = self.dice.uniform(2, 60)
         point = self.dice.choice(("ledger before", "receive"))
         self._at_point(point, self.dice.randrange(8), lambda process: self.hang_ledger(seconds))
+
+    def lose_row(self, request: Request) -> None:
+        """Have the ledger lose the row of a placing call before its outcome is recorded, while nobody else looks."""
+        others = [task for task in self.kernel.tasks if isinstance(task, _Call) and not task.dead]
+        if len(others) == 1 and not (self.planned or self._trouble or self.freezes_provider):
+            self._row_to_lose = self.provider.reference_of(request), request.guest
 
     def hang_ledger(self, seconds: float) -> None:
         self.met.append("ledger hangs")
@@ -472,6 +497,11 @@ class World:
         kernel = self.kernel
         kernel.point("ledger before")
         kernel.wait(self.dice.uniform(0.0002, 0.004))
+        if self._row_to_lose is not None and kernel.current.guest == self._row_to_lose[1]:
+            self.say("the ledger loses a row that is being sent")
+            self.met.append("a row lost")
+            self.things.forget(f"WHERE reference = '{self._row_to_lose[0]}'")
+            self._row_to_lose = None
         if self.ledger_hangs_until > kernel.now:
             hangs = self.ledger_hangs_until - kernel.now
             patience = max(min(PATIENCE, limits.remaining(PATIENCE)), 0)
@@ -491,6 +521,17 @@ class World:
                 self.met.append("frozen provider")
                 self.say(f"the provider is frozen for {seconds:.0f} s, with {request} in its queue")
                 self.frozen_provider = kernel.now + seconds
+                self._frozen_guest = request.guest
+        is_asleep = self.frozen_provider > kernel.now
+        if (
+            request.kind == "lookup"
+            and self.sleeps_through_a_look
+            and is_asleep
+            and request.guest == self._frozen_guest
+        ):
+            self.met.append("slept through a look")
+            self.sleeps_through_a_look = False
+            self.frozen_provider = max(self.frozen_provider, kernel.now + DEADLINE + 1)
         if request.kind == "lookup" and self.wakes_at_a_look and self.frozen_provider > kernel.now:
             self.met.append("woken by a look")
             self.say("the provider wakes, and answers the look-up first")
@@ -500,7 +541,10 @@ class World:
             self._sleeping.clear()
         while self.frozen_provider > kernel.now:
             self._sleeping.append(task)
-            kernel.wait(self.frozen_provider - kernel.now + self.dice.uniform(0.001, 0.4))
+            is_slow = (
+                "slept through a look" in self.met and request.kind == "order" and request.guest == self._frozen_guest
+            )
+            kernel.wait(self.frozen_provider - kernel.now + self.dice.uniform(0.001, 20.0 if is_slow else 0.4))
             if task in self._sleeping:
                 self._sleeping.remove(task)
         answer = self.provider.handle(request, kernel.now)
@@ -518,6 +562,7 @@ class World:
 
     def _serve(self, connection: Connection, top: bytes, body: bytes) -> None:
         request = self.read_request(connection.name, top, body)
+        request.guest = request.guest or connection.client.guest
         name = ""
         for position, (kind, fault, skip) in enumerate(self.planned):
             if kind == request.kind:
@@ -536,7 +581,7 @@ class World:
 
         def work() -> None:
             came_late = connection.leftovers
-            if request.kind == "order":
+            if request.kind in ("order", "complete"):
                 came_late = came_late + connection.waits_for_order
                 connection.waits_for_order.clear()
             for data in came_late:
@@ -590,7 +635,9 @@ class World:
 
     def _client(self, story: Story, twin: bool) -> None:
         kernel, dice = self.kernel, Random(f"{self.seed}/{story.guest}/{twin}")
-        kernel.wait(dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 60))))
+        # Equal orders of no name are the same for 90 s (SUB-3), in which a host may be frozen for 45.
+        latest = 20 if story.named == "nothing" else 60
+        kernel.wait(dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, latest))))
         request = story.request
         host = dice.choice(HOSTS)
         if story.named == "validation":
@@ -614,13 +661,9 @@ class World:
             tries += 1
             patience = dice.uniform(0.05, 5) if gone or (hurried and dice.random() < 0.5) else 60.0
             self.say(f"{story.guest} submits to host {host}")
-
-            def submit(service: Service) -> Any:
-                context = RequestContext(Deadline(DEADLINE))
-                return service.submit_order(self.location, request, story.key, context).order_id
-
+            story.sent = request
             began = kernel.now
-            code, given = self.call(host, submit, patience, story.guest)
+            code, given = self.call(host, partial(self._submit, story), patience, story.guest)
             is_answer = code != "connection broken" or kernel.now - began >= patience
             if kernel.now - began > LATEST and is_answer and self.is_prompt(began):
                 self.late.append(f"{story.guest} was told {code or given} after {kernel.now - began:.1f} s")
@@ -629,7 +672,7 @@ class World:
             retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
             if (
                 code
-                and not retryable
+                and code not in NOT_CONCLUSIVE
                 and any(
                     isinstance(task, _Call) and task.guest == story.guest and task.is_waiting for task in kernel.tasks
                 )
@@ -676,6 +719,19 @@ class World:
             self.kernel.wait(dice.uniform(0.1, 3.0))
         return {}
 
+    def _submit(self, story: Story, service: Service) -> Any:
+        assert story.sent is not None
+        context = RequestContext(Deadline(DEADLINE))
+        return service.submit_order(self.location, story.sent, story.key, context).order_id
+
+    def _ask_at_last(self, story: Story) -> None:
+        """When nothing goes wrong any more, a submission is placed, or refused."""
+        self.say(f"{story.guest} asks at last")
+        code, given = self.call("A", partial(self._submit, story), 60.0, story.guest)
+        self.say(f"{story.guest} is told {code or given}")
+        if code in NOT_CONCLUSIVE:
+            self.stuck.append(f"{story.guest} is told {code} for good")
+
     def _operator(self) -> None:
         """Run ``submissions reconcile`` each minute or so, until nothing is open."""
         kernel = self.kernel
@@ -703,6 +759,10 @@ class World:
             operator = self.kernel.spawn(self.channel, self._operator)
             while not operator.dead and self.kernel.now < self.end + 100:
                 self.kernel.run(self.kernel.now + max(25.0, self.kernel.now / 20))
+            for story in self.stories:
+                if story.finals[-1:] == ["submission_in_progress"] and story.keeps_its_name:
+                    self.kernel.spawn(self.channel, partial(self._ask_at_last, story))
+            self.kernel.run(self.kernel.now + 100.0)
             self.rows = self.things.rows()
         finally:
             self.kernel.end()
@@ -715,7 +775,7 @@ class World:
 
     def _begin(self) -> None:
         """Forget the trial before."""
-        self.things.forget(all=True)
+        self.things.forget()
         for database in self.things.databases.values():
             database.forget_waiting()
 

@@ -183,8 +183,9 @@ class Phones(LevelUp):
             return [order for order in transaction.newest_orders(10**6) if order.refunded_at is None]
 
     def refunds(self) -> list[Any]:
+        """The charges that were given back."""
         with self.store.reading() as transaction:
-            return [order for order in transaction.newest_orders(100) if order.refunded_at]
+            return [order for order in transaction.newest_orders(10**6) if order.refunded_at]
 
 
 def items_of(menu: Any) -> list[Any]:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.webdriver import Chrome
 
-from tests.servers.browser import browser as real_browser
-from tests.servers.browser import install
-from tests.servers.process import required
+from tests.servers.browser import chrome
 from tests.standin.visitors import Browser, LevelUp
+
+__all__ = ["chrome"]
 
 
 @pytest.fixture
@@ -24,10 +23,3 @@ def levelup(tmp_path: Path) -> Iterator[LevelUp]:
 @pytest.fixture
 def browser(levelup: LevelUp) -> Browser:
     return Browser(levelup)
-
-
-@pytest.fixture(scope="package")
-def chrome(request: pytest.FixtureRequest) -> Iterator[Chrome]:
-    with required(request, "Chromium"):
-        with real_browser(install()) as chrome:
-            yield chrome

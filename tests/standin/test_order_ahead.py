@@ -17,7 +17,7 @@ from levelup_ov.standins.levelup.ahead.carts import instant_of, local_time
 from levelup_ov.standins.levelup.ahead.gateway import GatewayReply
 from levelup_ov.standins.levelup.ahead.places import hours_in_words
 from levelup_ov.standins.levelup.ahead.work import IN_FLIGHT_SECONDS, LOOK_AGAIN_SECONDS
-from levelup_ov.standins.levelup.world import Grant
+from levelup_ov.standins.levelup.world import MAINTENANCE, Grant
 from tests.channel import Clock
 from tests.standin.ahead import (
     Fault,
@@ -30,7 +30,7 @@ from tests.standin.ahead import (
     unanswered,
     unreached,
 )
-from tests.standin.visitors import ADA, BEN, CLEO, DORA, LevelUp
+from tests.standin.visitors import ADA, BEACON, BEN, CLEO, DORA, LevelUp
 
 ORDERS = "/v15/order_ahead/orders"
 
@@ -396,6 +396,42 @@ def test_an_order_of_somebody_else_is_unknown(phones: Phones) -> None:
     uuid = phones.start(phones.cart(line(phones.item("Cookie"))))
     for method, path in (("GET", uuid), ("POST", f"{uuid}/complete"), ("GET", f"{uuid}/complete"), ("GET", "nothing")):
         assert phones.refused(method, f"{ORDERS}/{path}", auth=phones.auth(BEN), status=404) == ["order/uuid/not_found"]
+
+
+@pytest.mark.parametrize("tagged", [True, False], ids=["tagged", "untagged"])
+def test_a_waiting_poll_is_its_owners_alone(phones: Phones, tagged: bool) -> None:
+    cart = phones.cart(line(phones.item("Cookie")))
+    uuid = phones.call("POST", ORDERS, cart, auth=phones.auth(), status=202)["order"]["uuid"]
+    token = phones.token(user=ADA)
+    own = f'token user="{token}"' if tagged else f"token {token}"
+    both = f'token merchant="{phones.token(merchant=BEACON)}", user="{token}"'
+    for path in (f"{ORDERS}/{uuid}", f"{ORDERS}/{uuid}/complete"):
+        for auth in (own, both):
+            assert phones.open("GET", path, auth=auth).status_code == 202
+        for auth in ("", "token nonsense", phones.app_auth(), phones.merchant_auth()):
+            phones.refused("GET", path, auth=auth, status=401)
+        phones.refused("GET", path, auth=phones.auth(DORA), status=404)
+        with phones.store.writing() as transaction:
+            transaction.switch(MAINTENANCE, True)
+        assert phones.refused("GET", path, auth=own, status=503) == ["//maintenance"]
+        with phones.store.writing() as transaction:
+            transaction.switch(MAINTENANCE, False)
+        phones.work()
+        phones.complete(uuid)
+    phones.call("DELETE", "/v15/access_tokens", auth=own, status=204)
+    phones.refused("GET", f"{ORDERS}/{uuid}/complete", auth=own, status=401)
+
+
+def test_the_diner_is_charged_before_the_order_is_sent(phones: Phones) -> None:
+    standing: list[int] = []
+
+    def watched(call: Any) -> GatewayReply:
+        standing.append(len(phones.charges()))
+        return call()
+
+    phones.gateway.faults = {"/order_validations": [watched], "/order_submissions": [watched]}
+    phones.ordered(line(phones.item("Cookie")))
+    assert standing == [0, 1]
 
 
 def test_completing_twice_charges_once(phones: Phones) -> None:

@@ -157,6 +157,10 @@ def test_a_person_orders_with_nested_options(phone: Phone, service: Service) -> 
     number = phone.chrome.find_element(By.ID, "order-number").text
     (new,) = [meal for meal in service.meals() if meal not in before]
     assert number == new
+    # The page may be loaded again.
+    phone.open("/order")
+    phone.wait_for("It is being made")
+    assert phone.chrome.find_element(By.ID, "order-number").text == number
     # It can be ordered again.
     phone.tap("Order something else")
     phone.wait_for("Where do you want to order?")

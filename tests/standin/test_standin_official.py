@@ -39,7 +39,7 @@ def untagged(levelup: LevelUp, **whose: Any) -> str:
     return f"token {levelup.token(**whose)}"
 
 
-# S1: a user's token untagged (IOS, AND; CS for addresses, cards and the history).
+# A user's token untagged (IOS, AND; CS for addresses, cards and the history).
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_an_untagged_token_needs_its_permission(levelup: LevelUp) -> None:
     assert levelup.refused("GET", "/v15/users", auth=with_less, status=401)
 
 
-# S2 and S3: the code that a phone shows.
+# The code that a phone shows.
 
 
 def payment_data(levelup: LevelUp, user: int = ADA) -> str:
@@ -168,7 +168,7 @@ def test_a_code_that_is_nobodys(levelup: LevelUp) -> None:
     assert levelup.refused("POST", "/v15/proposed_orders", both, auth=auth, status=401)
 
 
-# S4 and S5: items.
+# Items.
 
 
 @pytest.mark.parametrize("given", [[], None, "absent"])
@@ -192,7 +192,7 @@ def test_prices_have_two_names(levelup: LevelUp, names: tuple[str, str], path: s
     assert levelup.call("POST", path, body, auth=levelup.tokens())
 
 
-# S6 and S7: users of an app.
+# Users of an app.
 
 NEW = {"email": "fay@example.com", "first_name": "Fay", "last_name": "Example"}
 
@@ -217,7 +217,7 @@ def test_a_user_of_no_app(levelup: LevelUp) -> None:
     assert levelup.refused("POST", "/v15/apps/users", body) == ["user/api_key/not_found"]
 
 
-# S8 and S9: loyalty and campaigns.
+# Loyalty and campaigns.
 
 
 @pytest.mark.parametrize("merchant, spend", [(BEACON, 5000), (HARBOR, 0)])
@@ -244,7 +244,7 @@ def test_campaigns_have_the_documented_members(levelup: LevelUp, path: str, memb
     assert set(levelup.call("GET", f"/v15/campaigns/{path}")["campaign"]) == members
 
 
-# S10 to S12 and S19: places.
+# Places.
 
 
 @pytest.mark.parametrize("version", ["v14", "v15"])
@@ -301,7 +301,7 @@ def test_managed_locations_are_those_of_the_token(levelup: LevelUp) -> None:
         assert entry["location"]["merchant_id"] == HARBOR
 
 
-# S13 and S14: credit, and gift cards.
+# Credit, and gift cards.
 
 
 @pytest.mark.parametrize("tagged", [True, False], ids=["merchant=", "untagged"])
@@ -384,7 +384,7 @@ def test_value_is_put_on_a_gift_card_and_taken_off(levelup: LevelUp) -> None:
     assert levelup.refused("POST", path, asked, auth=levelup.merchant_auth(HARBOR), status=401)
 
 
-# S15 and S20: histories.
+# Histories.
 
 HISTORY = {
     "balance_amount", "bundle_closed_at", "bundle_descriptor", "contribution_amount", "contribution_target",
@@ -424,7 +424,7 @@ def test_a_merchant_reads_orders_in_all_ways(levelup: LevelUp, version: str) -> 
         )
 
 
-# S16 and S25: keys and logins. Wrong ones are in test_standin_api.
+# Keys and logins. Wrong ones are in test_standin_api.
 
 
 def test_the_key_may_be_called_client_id(levelup: LevelUp) -> None:
@@ -436,7 +436,7 @@ def test_the_key_may_be_called_client_id(levelup: LevelUp) -> None:
     assert levelup.call("GET", "/v15/users", auth=f"token {token['token']}")["user"]["id"] == ADA
 
 
-# S17 and S22: permissions.
+# Permissions: all names, and who is asked.
 
 
 @pytest.mark.parametrize("name", sorted(USER_PERMISSIONS))
@@ -459,6 +459,18 @@ def test_every_permission_of_merchants_can_be_asked_for(levelup: LevelUp, name: 
     assert token and (token.kind, token.merchant_id, token.permissions) == ("merchant", BEACON, frozenset({name}))
 
 
+@pytest.mark.parametrize("answer", ["pending", "accepted", "rejected"])
+def test_a_permissions_request_names_its_user(levelup: LevelUp, answer: str) -> None:
+    """D14 shows ``email`` when one is read, whatever became of it."""
+    auth = levelup.app_auth()
+    body = {"permissions_request": {"email": "Ada@example.com", "permission_keynames": ["create_orders"]}}
+    asked = levelup.call("POST", "/v15/apps/permissions_requests", body, auth=auth)["permissions_request"]
+    with levelup.store.writing() as transaction:
+        transaction.answer_request(asked["id"], answer)
+    read = levelup.call("GET", f"/v15/apps/permissions_requests/{asked['id']}", auth=auth)["permissions_request"]
+    assert (read["email"], read["state"]) == ("ada@example.com", answer)
+
+
 def test_merchants_and_users_are_asked_apart(levelup: LevelUp) -> None:
     both = {"email": "owner@beacon.example", "permission_keynames": ["create_orders", "manage_merchant_orders"]}
     path, auth = "/v15/apps/permissions_requests", levelup.app_auth()
@@ -468,7 +480,7 @@ def test_merchants_and_users_are_asked_apart(levelup: LevelUp) -> None:
     assert MERCHANT_PERMISSIONS | USER_PERMISSIONS == set(PERMISSIONS)
 
 
-# S18: CS asks with ``int.MaxValue`` for all credit there is.
+# CS asks with ``int.MaxValue`` for all credit there is.
 
 
 def test_the_largest_spend_asks_for_all_credit(levelup: LevelUp) -> None:
@@ -476,7 +488,7 @@ def test_the_largest_spend_asks_for_all_credit(levelup: LevelUp) -> None:
     assert proposed["discount_amount"] == 200
 
 
-# S21: users and cards.
+# Users and cards.
 
 
 def test_users_and_cards_have_the_documented_members(levelup: LevelUp) -> None:
@@ -494,7 +506,7 @@ def test_users_and_cards_have_the_documented_members(levelup: LevelUp) -> None:
     assert card["credit_card"]["state"] == "active"
 
 
-# S23: the total volume includes tips (D14).
+# The total volume includes tips (D14).
 
 
 def test_the_total_volume_includes_tips(levelup: LevelUp) -> None:
@@ -502,7 +514,7 @@ def test_the_total_volume_includes_tips(levelup: LevelUp) -> None:
     assert levelup.loyalty()["total_volume_amount"] == 1260
 
 
-# S24: one Date, it is a singleton field.
+# One Date, it is a singleton field.
 
 
 def test_an_answer_on_the_wire_has_one_date(levelup: LevelUp) -> None:
@@ -510,7 +522,7 @@ def test_an_answer_on_the_wire_has_one_date(levelup: LevelUp) -> None:
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
         connection.request("GET", "/v15/locations/11")
         answer = connection.getresponse()
         assert answer.read() and len(answer.headers.get_all("Date") or []) == 1
@@ -521,7 +533,7 @@ def test_an_answer_on_the_wire_has_one_date(levelup: LevelUp) -> None:
         server.server_close()
 
 
-# S26: PS sends an identifier of 20 characters, the pages allow 10.
+# PS sends an identifier of 20 characters, the pages allow 10.
 
 
 def test_an_identifier_of_twenty_characters_is_taken(levelup: LevelUp) -> None:

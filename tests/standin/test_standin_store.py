@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 import stat
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from levelup_ov.standins.levelup import create_levelup
+from levelup_ov.standins.levelup.schema import RELEASES
 from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import LOCATIONS, MERCHANTS, PEOPLE
 from tests.standin.visitors import LevelUp, completion
@@ -62,6 +65,23 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with store.reading() as transaction:
         assert transaction.user_by_email("a@example.com") is None
     store.close()
+
+
+def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "levelup.db")) as connection:
+        connection.executescript(RELEASES[0])
+        connection.execute("INSERT INTO users VALUES (1, 'ada@example.com', NULL, 'Ada', 'Example', NULL, NULL, 0)")
+        connection.execute("INSERT INTO cards VALUES (1, 'Visa', '1111', 12, 2099, 'charged')")
+        connection.execute("INSERT INTO grants VALUES (1, 'credit', 1, 200)")
+        connection.commit()
+    for _ in range(2):
+        store = PlatformStore(tmp_path / "levelup.db")
+        with store.reading() as transaction:
+            (ada,), (kept,) = transaction.users(), transaction.cards(1)
+            assert (ada.phone, ada.custom_attributes) == (PEOPLE[0].phone, None)
+            assert (kept.card.last_4, kept.promoted, transaction.card(1)) == ("1111", True, kept.card)
+            assert (transaction.granted(1, "credit", 1), transaction.expired(1, "credit", 1, NOW)) == (200, 0)
+        store.close()
 
 
 def test_processes_make_and_share_one_file(tmp_path: Path) -> None:

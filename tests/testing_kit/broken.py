@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timezone
 from typing import Any
@@ -15,7 +15,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
-from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.outcome import Fee, Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.domain.tender import CreditCard, Tender
@@ -75,13 +75,27 @@ class Hasty(Translating):
         return replace(quote, ready=replace(quote.ready, soonest=order.received_at))
 
 
-class LostAddress(SandboxAdapter):
-    """Delivers, it says; the engine has no member for an address."""
+class LostAddress(Translating):
+    def wrong(self, order: Order) -> Order:
+        address = order.delivery_address
+        return replace(order, delivery_address=address and replace(address, extended_address=None))
 
-    fulfillments = frozenset({"pickup", "delivery"})
 
-    def list_locations(self, session: Session) -> Sequence[Location]:
-        return [replace(location, fulfills_deliveries=True) for location in super().list_locations(session)]
+class FeeInFood(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, food=quote.total, fees=())
+
+
+class SilentAboutFees(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        nowhere = order.delivery_address is None
+        return replace(quote, address_decides=frozenset(), **({"fees": (), "charged": None} if nowhere else {}))
+
+
+class TracedAddress(Translating):
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        address = order.delivery_address
+        return replace(quote, fees=tuple(Fee(f"To {address and address.street_address}", 1) for _ in quote.fees))
 
 
 class IgnoredTime(Translating):
@@ -485,6 +499,9 @@ MISTAKES = (
     Mistake(WrongZone, "test_times_around_both_clock_changes_arrive_as_meant", "TIME-9"),
     Mistake(Hasty, "test_times_around_both_clock_changes_arrive_as_meant", "TIME-5"),
     Mistake(LostAddress, "test_a_delivery_goes_to_its_address", "EP-11"),
+    Mistake(FeeInFood, "test_the_fee_of_a_delivery_is_a_fee", "DELIVERY-3"),
+    Mistake(SilentAboutFees, "test_the_fee_of_a_delivery_is_a_fee", "DELIVERY-1"),
+    Mistake(TracedAddress, "test_an_address_stays_out_of_results_and_traces", "DELIVERY-4"),
     Mistake(IgnoredTime, "test_a_time_that_cannot_be_kept_is_refused", "TIME-10"),
     Mistake(TipInDollars, "test_the_tip_is_sent_to_the_cent_and_is_no_part_of_the_food", "MONEY-4"),
     Mistake(FloatCents, "test_a_validation_gives_a_price_that_adds_up", "MONEY-1"),

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from levelup_ov.standins.levelup.problems import unauthorized
 from levelup_ov.standins.levelup.store import PlatformUser, StoredToken, Transaction, hashed
+from levelup_ov.standins.levelup.world import ACCOUNT_PERMISSION
 
 # Clients differ: with and without quotes, with and without a space after the comma.
 _PART = re.compile(r'\s*(?:(merchant|user)\s*=\s*)?("?)([^\s",=]+)\2\s*')
@@ -64,14 +65,27 @@ class Caller:
             raise unauthorized("user_token", "The user token belongs to no user.")
         return token, user
 
+    def account(self, permission: str = ACCOUNT_PERMISSION) -> PlatformUser:
+        """Who logged in with this token; who owns a merchant is a user too. ``permission`` is enough instead of that.
+
+        :raises ErrorResponse: 401.
+        """
+        for given_as in ("user", "merchant", "app"):
+            if given_as in self._given:
+                token = self._transaction.token(hashed(self._given[given_as]))
+                user = token and token.user_id and self._transaction.user(token.user_id)
+                if user and token and not token.permissions.isdisjoint({permission, ACCOUNT_PERMISSION}):
+                    return user
+        self.user()
+        raise unauthorized("user_token", "Only a token of the user's own login may do this.")
+
     def names_something(self) -> bool:
         """Whether any token was given."""
         return bool(self._given)
 
     def names_user(self) -> bool:
         """Whether a user's token was given, as one or untagged."""
-        value = self._given.get("app")
-        untagged = self._transaction.token(hashed(value)) if value else None
+        untagged = self._untagged()
         return "user" in self._given or untagged is not None and untagged.kind == "user"
 
     def maybe_user(self) -> PlatformUser | None:
@@ -80,8 +94,7 @@ class Caller:
 
     def names_merchant(self) -> bool:
         """Whether a merchant's token was given, as one or untagged."""
-        value = self._given.get("app")
-        untagged = self._transaction.token(hashed(value)) if value else None
+        untagged = self._untagged()
         return "merchant" in self._given or untagged is not None and untagged.kind == "merchant"
 
     def code(self) -> str | None:
@@ -90,11 +103,17 @@ class Caller:
         return value if value.startswith(CODE_BEGINS) else None
 
     def all(self) -> list[StoredToken]:
-        """Every token given.
+        """Every token given, tagged or not.
 
         :raises ErrorResponse: 401, there is none or one is not valid.
         """
-        return [self._token(kind, kind) for kind in self._given] or [self.app()]
+        untagged = self._untagged()
+        kinds = {kind: untagged.kind if untagged and kind == "app" else kind for kind in self._given}
+        return [self._token(given_as, kind) for given_as, kind in kinds.items()] or [self.app()]
+
+    def _untagged(self) -> StoredToken | None:
+        value = self._given.get("app")
+        return self._transaction.token(hashed(value)) if value else None
 
     def _token(self, given_as: str, kind: str, permission: str | None = None) -> StoredToken:
         value = self._given.get(given_as)

@@ -10,8 +10,8 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from levelup_ov import screens
 from levelup_ov.standins.dropped_connection import LosesAnswers
-from levelup_ov.standins.levelup import visits
 from levelup_ov.standins.levelup.ahead import Gateway, OrderAhead
 from levelup_ov.standins.levelup.ahead.work import Run, in_thread
 from levelup_ov.standins.levelup.api import REALM, api
@@ -59,7 +59,7 @@ def create_levelup(
     store = PlatformStore(database)
     app.extensions["levelup"] = Platform(store, apps, clock, notify)
     app.extensions["order_ahead"] = OrderAhead(store, gateway, clock, run)
-    for blueprint in (api, oauth, pages):
+    for blueprint in (api, oauth, pages, screens.blueprint()):
         app.register_blueprint(blueprint)
     if shop_service:
         app.extensions["shop"] = shop_service
@@ -75,8 +75,7 @@ def _sign(response: Response) -> Response:
     # Some clients trust no answer without it.
     response.headers["Server"] = "LevelUp"
     if response.mimetype == "text/html":
-        for name, value in visits.HEADERS.items():
-            response.headers.setdefault(name, value)
+        screens.guard(response)
     return response
 
 

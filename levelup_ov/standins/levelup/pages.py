@@ -14,23 +14,24 @@ from levelup_ov.standins.levelup import orders, visits
 from levelup_ov.standins.levelup.api import token_for
 from levelup_ov.standins.levelup.cards import TypedCard, read_card
 from levelup_ov.standins.levelup.oauth import Asked, Unsafe, grant, read_request
-from levelup_ov.standins.levelup.platform import MAINTENANCE, platform
+from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, hashed
 from levelup_ov.standins.levelup.world import (
     CAMPAIGNS,
     DECLINED_CARD,
     GOOD_CARD,
     LOST_ANSWER_CARD,
+    MAINTENANCE,
     PEOPLE,
     PERMISSIONS,
     REFUND_TIPS,
     SHOP_APP,
+    SHORTEST_PASSWORD,
     SILENCE,
     SILENT_TIP,
     App,
 )
 
-SHORTEST_PASSWORD = 8
 NEWEST = 10
 """Orders that the developer's page shows."""
 
@@ -195,7 +196,15 @@ def show_account() -> Answer:
     with platform().store.reading() as transaction:
         tokens = transaction.tokens_of(user.id)
         allowed = {
-            app: sorted({PERMISSIONS[name] for token in tokens if token.app_id == app.id for name in token.permissions})
+            app: sorted(
+                {
+                    words
+                    for token in tokens
+                    if token.app_id == app.id
+                    for name, words in PERMISSIONS.items()
+                    if name in token.permissions
+                }
+            )
             for app in platform().apps.values()
         }
         return render_template(
@@ -238,8 +247,9 @@ def add_card() -> Answer:
     if card is None:
         return _card_page(user, {found["property"]: found["message"] for found in errors}, form), 422
     with platform().store.writing() as transaction:
-        if not transaction.add_card(user.id, card):
+        if transaction.cards(user.id):
             return _card_page(user), 422
+        transaction.add_card(user.id, card)
     target = redirect_uri or visits.local(request.args.get("next"))
     if target:
         return redirect(target, 303)
@@ -258,8 +268,8 @@ def show_phone() -> Response:
 
 
 @pages.get("/favicon.ico")
-def show_icon() -> Response:
-    return pages.send_static_file("icon.svg")
+def show_icon() -> Redirect:
+    return redirect(url_for("screens.static", filename="icon.svg"))
 
 
 # For developers.
@@ -301,6 +311,7 @@ def show_world() -> Answer:
         pending=pending,
         orders=newest,
         maintenance=maintenance,
+        card_key=shared.card_key(),
         cards={"is charged": GOOD_CARD, "is declined": DECLINED_CARD, "loses the answer": LOST_ANSWER_CARD},
         refund_tips=REFUND_TIPS,
         silent_tip=SILENT_TIP,

@@ -14,13 +14,12 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
+from levelup_ov.standins.levelup.encrypted import new_key, public_key_of
 from levelup_ov.standins.levelup.store import PlatformStore
 from levelup_ov.standins.levelup.world import App
 
 NOTICE_TIMEOUT = 5.0
 """Seconds that an app has to take a callback."""
-MAINTENANCE = "maintenance"
-"""The switch that makes the API answer 503."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
@@ -49,6 +48,16 @@ class Platform:
         app = self.app_of_key(api_key)
         given = client_secret.encode("utf-8", "surrogatepass")
         return app if app and hmac.compare_digest(app.client_secret.encode(), given) else None
+
+    def card_key(self) -> str:
+        """The public key that apps encrypt cards with."""
+        with self.store.reading() as transaction:
+            pem = transaction.card_key()
+        if pem is None:
+            made = new_key()
+            with self.store.writing() as transaction:
+                pem = transaction.keep_card_key(made)
+        return public_key_of(pem)
 
 
 def platform() -> Platform:

@@ -22,6 +22,7 @@ from levelup_ov.standins.levelup.cards import Card, made_card
 from levelup_ov.standins.levelup.drafts import Draft
 from levelup_ov.standins.levelup.funds import FundsSplit, Programme, Standing
 from levelup_ov.standins.levelup.qr import new_token_data
+from levelup_ov.standins.levelup.schema import RELEASES, brought_up, releases_of
 from levelup_ov.standins.levelup.world import (
     LOCATIONS,
     MERCHANTS,
@@ -35,78 +36,6 @@ from levelup_ov.standins.sqlite_pool import SQLitePool
 
 SESSION_LIFETIME = timedelta(hours=12)
 WORLD_BEGINS = datetime(2014, 1, 1, tzinfo=timezone.utc)
-
-_SCHEMA = """
-CREATE TABLE users (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT NOT NULL UNIQUE, password_hash TEXT, first_name TEXT NOT NULL,
-    last_name TEXT NOT NULL, merchant_id INTEGER, app_id INTEGER, created_at INTEGER NOT NULL, phone TEXT
-);
-CREATE TABLE cards (
-    user_id INTEGER PRIMARY KEY, brand TEXT NOT NULL, last_4 TEXT NOT NULL, expiration_month INTEGER NOT NULL,
-    expiration_year INTEGER NOT NULL, outcome TEXT NOT NULL
-);
-CREATE TABLE addresses (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, type TEXT NOT NULL, street_address TEXT NOT NULL,
-    extended_address TEXT, locality TEXT NOT NULL, region TEXT NOT NULL, postal_code TEXT NOT NULL
-);
-CREATE TABLE grants (user_id INTEGER NOT NULL, kind TEXT NOT NULL, merchant_id INTEGER, cents INTEGER NOT NULL,
-    expires_at INTEGER);
-CREATE TABLE tokens (
-    hash TEXT PRIMARY KEY, kind TEXT NOT NULL, app_id INTEGER NOT NULL, user_id INTEGER, merchant_id INTEGER,
-    permissions TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER
-);
-CREATE TABLE codes (
-    hash TEXT PRIMARY KEY, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, redirect_uri TEXT NOT NULL,
-    permissions TEXT NOT NULL, expires_at INTEGER NOT NULL, token_hash TEXT
-);
-CREATE TABLE permissions_requests (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL,
-    permissions TEXT NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL
-);
-CREATE TABLE sessions (hash TEXT PRIMARY KEY, user_id INTEGER NOT NULL, expires_at INTEGER NOT NULL);
-CREATE TABLE card_pages (
-    hash TEXT PRIMARY KEY, user_id INTEGER NOT NULL, redirect_uri TEXT, expires_at INTEGER NOT NULL
-);
-CREATE TABLE proposals (
-    uuid TEXT PRIMARY KEY, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, draft TEXT NOT NULL,
-    discount INTEGER NOT NULL, created_at INTEGER NOT NULL
-);
-CREATE TABLE orders (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, proposal TEXT UNIQUE,
-    app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, merchant_id INTEGER NOT NULL, location_id INTEGER NOT NULL,
-    draft TEXT NOT NULL, spend INTEGER NOT NULL, tip INTEGER NOT NULL, discount INTEGER NOT NULL,
-    gift_card INTEGER NOT NULL, gift_card_tip INTEGER NOT NULL, global_credit INTEGER NOT NULL,
-    card INTEGER NOT NULL, eligible INTEGER NOT NULL, earned INTEGER NOT NULL,
-    created_at INTEGER NOT NULL, refunded_at INTEGER
-);
-CREATE INDEX orders_by_user ON orders (user_id, merchant_id);
-CREATE TABLE shop_visits (hash TEXT PRIMARY KEY, state TEXT NOT NULL);
-CREATE TABLE switches (name TEXT PRIMARY KEY);
-"""
-_LATER = """
-CREATE TABLE payment_tokens (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL UNIQUE, data TEXT NOT NULL UNIQUE
-);
-CREATE TABLE gateway_ids (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL, UNIQUE (kind, key)
-);
-CREATE TABLE gateway_merchants (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
-CREATE TABLE gateway_locations (id INTEGER PRIMARY KEY, merchant_id INTEGER NOT NULL, facts TEXT NOT NULL);
-CREATE TABLE gateway_menus (location_id INTEGER PRIMARY KEY, etag TEXT, menu TEXT NOT NULL, layout TEXT NOT NULL);
-CREATE TABLE user_metadata (
-    user_id INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (user_id, name)
-);
-CREATE TABLE ahead_orders (
-    uuid TEXT PRIMARY KEY, app_id INTEGER NOT NULL, user_id INTEGER NOT NULL, location_id INTEGER NOT NULL,
-    state TEXT NOT NULL, cart TEXT NOT NULL, body TEXT NOT NULL, quote TEXT, problem TEXT, charge TEXT, placed TEXT,
-    created_at REAL NOT NULL, since REAL NOT NULL, lease REAL NOT NULL, doubt REAL
-);
-CREATE INDEX ahead_by_place ON ahead_orders (location_id, state);
-CREATE INDEX ahead_by_user ON ahead_orders (user_id, state);
-INSERT INTO sqlite_sequence (name, seq) VALUES ('gateway_ids', 1000);
-"""
-_VERSION = 2
-"""Of the tables, in SQLite's ``user_version``. The first one had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +51,26 @@ class PlatformUser:
     app_id: int | None
     phone: str | None
     created_at: int
+    born_at: str | None = None
+    gender: str | None = None
+    custom_attributes: Any = None
+
+    @property
+    def registered_at(self) -> datetime:
+        return _instant(self.created_at)
 
     @property
     def display_name(self) -> str:
         return f"{self.first_name} {self.last_name[:1]}.".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCard:
+    """``promoted``: the one of a user's cards that is charged."""
+
+    id: int
+    card: Card
+    promoted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,18 +201,59 @@ class Transaction:
         """All of them, oldest first."""
         return list(self._users("1 ORDER BY id"))
 
-    def card(self, user_id: int) -> Card | None:
-        row = self._run(
-            "SELECT brand, last_4, expiration_month, expiration_year, outcome FROM cards WHERE user_id = ?", (user_id,)
-        ).fetchone()
-        return row and Card(*row)
-
-    def add_card(self, user_id: int, card: Card) -> bool:
-        """Keep a user's card; False if there is one already."""
-        if self.card(user_id):
-            return False
-        self._add("cards", user_id=user_id, **asdict(card))
+    def change_user(self, user_id: int, **values: Any) -> bool:
+        """Change some columns of a user; False if another one has the e-mail address."""
+        if email := values.get("email"):
+            other = self.user_by_email(email)
+            if other is not None and other.id != user_id:
+                return False
+            values["email"] = canonical(email)
+        if "custom_attributes" in values:
+            values["custom_attributes"] = _packed(values["custom_attributes"])
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        if values:
+            self._run(f"UPDATE users SET {assignments} WHERE id = ?", (*values.values(), user_id))
         return True
+
+    def cards(self, user_id: int) -> list[KeptCard]:
+        """A user's cards, oldest first."""
+        rows = self._run(
+            "SELECT id, brand, last_4, expiration_month, expiration_year, outcome, promoted FROM cards "
+            "WHERE user_id = ? ORDER BY id",
+            (user_id,),
+        )
+        return [KeptCard(row[0], Card(*row[1:6]), bool(row[6])) for row in rows]
+
+    def card(self, user_id: int) -> Card | None:
+        """The card that is charged."""
+        return next((kept.card for kept in self.cards(user_id) if kept.promoted), None)
+
+    def add_card(self, user_id: int, card: Card) -> int:
+        """Keep a user's card, which is the one to charge from now on."""
+        number = self._add("cards", user_id=user_id, **asdict(card), promoted=0)
+        self.promote_card(user_id, number)
+        return number
+
+    def promote_card(self, user_id: int, number: int) -> None:
+        """Charge this one of a user's cards."""
+        self._run("UPDATE cards SET promoted = (id = ?) WHERE user_id = ?", (number, user_id))
+
+    def delete_card(self, user_id: int, number: int) -> None:
+        """Forget a card; if it was the one to charge, the newest other one is."""
+        self._run("DELETE FROM cards WHERE id = ? AND user_id = ?", (number, user_id))
+        left = self.cards(user_id)
+        if left and not any(kept.promoted for kept in left):
+            self.promote_card(user_id, left[-1].id)
+
+    def card_key(self) -> str | None:
+        """The private key for cards that apps encrypt."""
+        row = self._run("SELECT pem FROM card_keys").fetchone()
+        return row and row[0]
+
+    def keep_card_key(self, pem: str) -> str:
+        """Keep this one unless there is one; the one that is kept."""
+        self._run("INSERT INTO card_keys SELECT ? WHERE NOT EXISTS (SELECT 1 FROM card_keys)", (pem,))
+        return self.card_key() or pem
 
     def addresses(self, user_id: int) -> list[tuple[int, Address]]:
         """Ids and addresses, oldest first."""
@@ -287,6 +273,14 @@ class Transaction:
     def granted(self, user_id: int, kind: str, merchant_id: int | None) -> int:
         """Cents that a user started with or was given, those that have expired since included."""
         return self._granted(user_id, kind, merchant_id, None)
+
+    def next_expiry(self, user_id: int, kind: str, merchant_id: int | None, now: datetime) -> datetime | None:
+        """When the first of them will expire that has not yet; None: they are for good."""
+        found = self._run(
+            "SELECT min(expires_at) FROM grants WHERE user_id = ? AND kind = ? AND merchant_id IS ? AND expires_at > ?",
+            (user_id, kind, merchant_id, _seconds(now)),
+        ).fetchone()[0]
+        return None if found is None else _instant(found)
 
     def expired(self, user_id: int, kind: str, merchant_id: int | None, now: datetime) -> int:
         """The part of them that has expired."""
@@ -396,6 +390,18 @@ class Transaction:
         )
         return found.rowcount == 1
 
+    def keep_answer(self, uuid: str, answer: str | None) -> None:
+        """Keep what polls of an order are answered."""
+        self._run("UPDATE ahead_orders SET answer = ? WHERE uuid = ?", (answer, uuid))
+
+    def polled_ahead(self, uuid: str, token_hash: str, switch: str) -> tuple[str, float, str | None] | None:
+        """State, lease and kept answer of an order of the token's user, in one statement; None if ``switch`` is on."""
+        return self._run(
+            "SELECT state, lease, answer FROM ahead_orders JOIN tokens USING (user_id) WHERE uuid = ? AND hash = ? "
+            "AND kind = 'user' AND revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM switches WHERE name = ?)",
+            (uuid, token_hash, switch),
+        ).fetchone()
+
     def lease_ahead(self, uuid: str, states: tuple[str, ...], now: float, until: float) -> bool:
         """Take the lease on an order that is not being handled; whether it was free."""
         marks = ", ".join("?" * len(states))
@@ -414,9 +420,6 @@ class Transaction:
                 location_id, location_id, user_id, user_id, limit,
             )
         )  # fmt: skip
-
-    def newest_ahead(self, limit: int) -> list[Ahead]:
-        return list(self._aheads("1 ORDER BY created_at DESC LIMIT ?", limit))
 
     # Tokens, codes, requests and sessions.
 
@@ -593,11 +596,11 @@ class Transaction:
 
     def _users(self, condition: str, *values: Any) -> Iterator[PlatformUser]:
         for row in self._run(
-            "SELECT id, email, password_hash, first_name, last_name, merchant_id, app_id, phone, created_at FROM users "
-            "WHERE " + condition,
+            "SELECT id, email, password_hash, first_name, last_name, merchant_id, app_id, phone, created_at, born_at, "
+            "gender, custom_attributes FROM users WHERE " + condition,
             values,
         ):
-            yield PlatformUser(*row)
+            yield PlatformUser(*(*row[:11], _unpacked(row[11])))
 
     def _tokens(self, condition: str, *values: Any) -> Iterator[StoredToken]:
         for row in self._run(
@@ -671,64 +674,32 @@ def canonical(email: str) -> str:
 
 def _populate(connection: sqlite3.Connection) -> None:
     """Make the tables and the users that the world starts with, unless they are there."""
-    if _has_schema(connection):
-        _bring_up(connection)
+    if releases_of(connection) == len(RELEASES):
         return
     passwords = {person.id: _hash_of_known(person.password) for person in PEOPLE}
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if not _has_schema(connection):
-            for statement in (*_SCHEMA.split(";"), *_LATER.split(";")):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            transaction = Transaction(connection)
-            for person in PEOPLE:
-                connection.execute(
-                    "INSERT INTO users (id, email, password_hash, first_name, last_name, merchant_id, created_at, "
-                    "phone) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (person.id, person.email, passwords[person.id], person.first_name, person.last_name,
-                     person.merchant_id, _seconds(WORLD_BEGINS), person.phone),
-                )  # fmt: skip
-                if person.card:
-                    transaction.add_card(person.id, made_card(person.card, 12, 2099))
-                for address in person.addresses:
-                    transaction.add_address(person.id, address)
-                for grant in person.grants:
-                    transaction.add_grant(person.id, grant)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    with brought_up(connection) as before:
+        transaction = Transaction(connection)
+        for person in PEOPLE if before == 0 else ():
+            connection.execute(
+                "INSERT INTO users (id, email, password_hash, first_name, last_name, merchant_id, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (person.id, person.email, passwords[person.id], person.first_name, person.last_name,
+                 person.merchant_id, _seconds(WORLD_BEGINS)),
+            )  # fmt: skip
+            if person.card:
+                transaction.add_card(person.id, made_card(person.card, 12, 2099))
+            for address in person.addresses:
+                transaction.add_address(person.id, address)
+            for grant in person.grants:
+                transaction.add_grant(person.id, grant)
+        for person in PEOPLE if before < 2 else ():
+            connection.execute("UPDATE users SET phone = ? WHERE id = ?", (person.phone, person.id))
 
 
 @cache
 def _hash_of_known(password: str) -> str:
     # Slow by design, and the same for every database that a process makes.
     return generate_password_hash(password)
-
-
-def _has_schema(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'switches'").fetchone() is not None
-
-
-def _bring_up(connection: sqlite3.Connection) -> None:
-    """Add what a file of the first release has not."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] >= _VERSION:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
-            connection.execute("ALTER TABLE users ADD COLUMN phone TEXT")
-            connection.execute("ALTER TABLE grants ADD COLUMN expires_at INTEGER")
-            for person in PEOPLE:
-                connection.execute("UPDATE users SET phone = ? WHERE id = ?", (person.phone, person.id))
-            for statement in _LATER.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _packed(value: Any) -> str | None:

@@ -10,24 +10,12 @@ from urllib.parse import urlsplit
 
 from flask import Response, g, request
 
+from levelup_ov.screens import policy
 from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.store import SESSION_LIFETIME, PlatformUser, hashed
 
-HEADERS = {
-    # No form-action, because browsers also apply it to the redirect back to the app.
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-"""What a page tells the browser not to do."""
-PHONE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' https: http:; script-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The same for the page of an app, which is a script that calls the API; pictures of food come from anywhere."""
+PHONE_POLICY = policy(img_src="'self' https: http:", script_src="'self'", connect_src="'self'", form_action="'none'")
+"""For the page of an app, which is a script that calls the API; pictures of food come from anywhere."""
 
 
 @dataclass(frozen=True, slots=True)

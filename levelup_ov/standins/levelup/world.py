@@ -36,6 +36,11 @@ MERCHANT_PERMISSIONS = frozenset(
     }
 )  # fmt: skip
 FIRST_CARD_PERMISSION = "create_first_credit_card"
+SHORTEST_PASSWORD = 8
+MAINTENANCE = "maintenance"
+"""The switch that makes the API answer 503."""
+ACCOUNT_PERMISSION = "manage_account"
+"""Ours, and no app can ask for it: what only the token of a person's own login may do, by the phone libraries."""
 USER_PERMISSIONS = frozenset(PERMISSIONS) - MERCHANT_PERMISSIONS
 
 GOOD_CARD = "4111 1111 1111 1111"
@@ -103,12 +108,13 @@ class PlatformLocation:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """``kinds``: the representation types under which it can be read."""
+    """``value``: cents that it is worth; ``kinds``: the representation types under which it can be read."""
 
     id: int
     merchant_id: int
     title: str
     offer: str
+    value: int
     kinds: tuple[str, ...]
 
 
@@ -194,9 +200,9 @@ LOCATIONS: Mapping[int, PlatformLocation] = {
 CAMPAIGNS: Mapping[int, Campaign] = {
     campaign.id: campaign
     for campaign in (
-        Campaign(101, 1, "Spend and save", "Spend $50.00, get $5.00.", ("basic_v1", "spend_based_loyalty_v1")),
-        Campaign(102, 1, "Welcome", "Some users start with credit at Beacon Sandwiches.", ("basic_v1",)),
-        Campaign(201, 2, "Fifth visit", "Every fifth visit, get $3.00.", ("basic_v1", "visit_based_loyalty_v1")),
+        Campaign(101, 1, "Spend and save", "Spend $50.00, get $5.00.", 500, ("basic_v1", "spend_based_loyalty_v1")),
+        Campaign(102, 1, "Welcome", "Some users start with credit at Beacon Sandwiches.", 200, ("basic_v1",)),
+        Campaign(201, 2, "Fifth visit", "Every fifth visit, get $3.00.", 300, ("basic_v1", "visit_based_loyalty_v1")),
     )
 }
 

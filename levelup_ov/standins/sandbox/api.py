@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from levelup_ov.domain.money import is_cents
 from levelup_ov.standins.dropped_connection import LosesAnswers, lose_answer
-from levelup_ov.standins.sandbox import dishes, kitchen, places, slots
+from levelup_ov.standins.sandbox import delivery, dishes, kitchen, places, slots
 from levelup_ov.standins.sandbox.content import (
     Content,
     instant_of,
@@ -124,7 +124,7 @@ def open_cart(place_id: str) -> tuple[_JSON, int]:
         cart = EngineCart(str(uuid.uuid4()), place.id, account, body, now, ordered=False)
         transaction.add_cart(cart)
     engine.sleep(magic_in(content.note).slow)
-    return _quote_as_json(place, cart, prices, offer), 201
+    return _quote_as_json(place, cart, content, prices, offer), 201
 
 
 @v1.put("/carts/<cart_id>")
@@ -140,7 +140,7 @@ def fill_cart(cart_id: str) -> _JSON:
         offer = _offer(transaction, place, content, now)
         transaction.fill_cart(cart_id, body)
     engine.sleep(magic_in(content.note).slow)
-    return _quote_as_json(place, replace(cart, content=body), prices, offer)
+    return _quote_as_json(place, replace(cart, content=body), content, prices, offer)
 
 
 @v1.post("/carts/<cart_id>/orders")
@@ -164,8 +164,14 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
         offer = _offer(transaction, place, content, now)
         if magic.sold_out:
             raise EngineError("dish_sold_out", "We have just sold the last one.")
+        if magic.no_driver and content.delivery is not None:
+            raise EngineError("no_driver", "Nobody is there to bring it.")
+        if content.delivery is not None and content.delivery.address is None:
+            raise EngineError("address_incomplete", "We need the address.", "delivery.address")
         if magic.price_change:
             prices = replace(prices, subtotal=prices.subtotal + SURCHARGE)
+        if magic.fee_change and content.delivery is not None:
+            prices = replace(prices, fee=prices.fee + SURCHARGE)
         if expected is not None and expected != prices.grand_total:
             raise EngineError("price_changed", "The price has changed since you asked for it.", "expected_total")
         if offer.at is not None and not (earliest or offer.at) <= offer.at <= (latest or offer.at):
@@ -179,6 +185,7 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
             "charged": prices.grand_total + (SURCHARGE if magic.overcharge else 0),
             "payment": {"kind": payment.kind, "source": payment.source},
             "promise": offer.words,
+            "travel": delivery.travel(place.zones, content.delivery) // timedelta(minutes=1),
         }
         ticket = transaction.next_ticket(place.id)
         order = EngineOrder(str(uuid.uuid4()), place.id, ticket, reference, cart.account, offer.at, now, details)
@@ -345,7 +352,7 @@ def _account(transaction: Transaction, place: places.Place, now: datetime) -> st
 
 def _offer(transaction: Transaction, place: places.Place, content: Content, now: datetime) -> slots.Offer:
     full = transaction.full_slots(place.id, place.capacity, now) if place.scheduling == "slots" else frozenset()
-    return slots.offer(place, content.wanted_at, now, full)
+    return slots.offer(place, content.wanted_at, now, full, delivery.travel(place.zones, content.delivery))
 
 
 def _new_session(transaction: Transaction, account: str, now: datetime) -> str:
@@ -374,6 +381,7 @@ def _place_as_json(place: places.Place) -> _JSON:
         "scheduling": place.scheduling,
         "payments": list(place.payments),
         "takes_gratuity": place.tips,
+        "delivers": bool(place.zones),
         "members_only": place.members_only,
         "changed": places.CHANGED,
     }
@@ -437,7 +445,9 @@ def _groups_as_json(groups: tuple[dishes.Group, ...]) -> list[_JSON]:
     ]
 
 
-def _quote_as_json(place: places.Place, cart: EngineCart, prices: Prices, offer: slots.Offer) -> _JSON:
+def _quote_as_json(
+    place: places.Place, cart: EngineCart, content: Content, prices: Prices, offer: slots.Offer
+) -> _JSON:
     return {
         "cart": {
             "id": cart.id,
@@ -447,6 +457,7 @@ def _quote_as_json(place: places.Place, cart: EngineCart, prices: Prices, offer:
         },
         "quote": {
             **_prices_as_json(prices),
+            "delivery": delivery.as_json(place.zones, content.delivery, prices.fee),
             "ready": {
                 "at": offer.at and slots.write(place, offer.at),
                 "words": offer.words,

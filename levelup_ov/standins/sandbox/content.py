@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.domain.money import is_cents
+from levelup_ov.standins.sandbox.delivery import Address, Delivery
 from levelup_ov.standins.sandbox.problems import EngineError
 
 DEEPEST = 8
@@ -56,7 +57,10 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The whole cart. ``gratuity`` and ``coupon`` (a discount from the merchant) are cents."""
+    """The whole cart. ``gratuity`` and ``coupon`` (a discount from the merchant) are cents.
+
+    ``delivery`` None: the customer picks it up.
+    """
 
     lines: tuple[Line, ...]
     customer: Customer
@@ -64,6 +68,7 @@ class Content:
     gratuity: int
     coupon: int
     wanted_at: datetime | None
+    delivery: Delivery | None = None
 
 
 def read_content(body: Any) -> Content:
@@ -71,7 +76,7 @@ def read_content(body: Any) -> Content:
 
     :raises EngineError: ``malformed``, or ``customer_incomplete``.
     """
-    members = members_of(body, "$", {"lines", "customer", "note", "gratuity", "coupon", "wanted_at"})
+    members = members_of(body, "$", {"lines", "customer", "note", "gratuity", "coupon", "wanted_at", "delivery"})
     lines = _list(members, "lines", "lines")
     if not lines:
         raise malformed("lines", "at least one line")
@@ -82,6 +87,7 @@ def read_content(body: Any) -> Content:
         _cents(members, "gratuity"),
         _cents(members, "coupon"),
         instant_of(members, "wanted_at"),
+        _delivery(members.get("delivery")),
     )
 
 
@@ -147,6 +153,20 @@ def read_customer(value: Any) -> Customer:
     if name is None or (phone is None and email is None):
         raise EngineError("customer_incomplete", "We need a name, and a phone number or an e-mail address.", "customer")
     return Customer(name, phone, email)
+
+
+def _delivery(value: Any) -> Delivery | None:
+    if value is None:
+        return None
+    address = members_of(value, "delivery", {"address"}).get("address")
+    if address is None:
+        return Delivery(None)
+    where, names = "delivery.address", ("street", "extra", "city", "state", "postcode", "directions")
+    parts = members_of(address, where, set(names))
+    street, *more = (text_of(parts, name, f"{where}.{name}") for name in names)
+    if street is None:
+        raise EngineError("address_incomplete", "We need the street.", f"{where}.street")
+    return Delivery(Address(street, *more))
 
 
 def _list(members: Mapping[str, Any], name: str, where: str) -> list[Any]:

@@ -2,8 +2,8 @@
 
 An order is confirmed :data:`CONFIRMED` after it was placed. It is cooked from the place's lead before its time on, or
 at once where that has begun, waits at its time, and is collected :data:`COLLECTED` later. Where it has no time, the
-lead begins when it is placed. It can be canceled until it waits. A token in its note changes this
-(:mod:`levelup_ov.standins.sandbox.magic`).
+lead begins when it is placed. A delivery leaves when it waits, and is brought at its time. An order can be canceled
+until it waits. A token in its note changes this (:mod:`levelup_ov.standins.sandbox.magic`).
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ def _course(order: EngineOrder) -> Iterator[KitchenState]:
         return
     yield KitchenState("confirmed", confirmed)
     lead = timedelta(minutes=PLACES[order.place].lead)
-    ready = max(order.ready_at or placed + lead, confirmed)
+    travel = timedelta(minutes=order.details.get("travel", 0))
+    brought = order.details.get("delivery") is not None
+    ready = max((order.ready_at or placed + lead + travel) - travel, confirmed)
     yield KitchenState("cooking", max(ready - lead, confirmed))
     if magic.called_off:
         yield KitchenState(CANCELED, max(ready - lead, confirmed))
         return
     yield KitchenState("waiting", ready)
-    yield KitchenState("collected", ready + COLLECTED)
+    yield KitchenState("brought", ready + travel) if brought else KitchenState("collected", ready + COLLECTED)

@@ -29,6 +29,12 @@ TOKENS: Mapping[str, str] = {
     "sandbox:turned-down": "The restaurant refuses the order a minute after it was placed.",
     "sandbox:called-off": "The restaurant calls the order off instead of cooking it.",
     "sandbox:lost-cancellation": "The order can be canceled, then the connection drops without an answer.",
+    "sandbox:no-driver": "A delivery is quoted, its order is refused: nobody is there to bring it.",
+    "sandbox:fee-change": (
+        f"The delivery of the order costs {SURCHARGE} cents more than the quote said; the order is refused like with "
+        "`sandbox:price-change`."
+    ),
+    "sandbox:negative-fee": "The quote of a delivery has a fee below zero, which no caller should accept.",
     "sandbox:stage=WORD": "The order keeps this state, which may be any word.",
 }
 """What each token in the note of an order does."""
@@ -64,6 +70,9 @@ class Magic:
     called_off: bool = False
     lost_cancellation: bool = False
     stage: str = ""
+    no_driver: bool = False
+    fee_change: bool = False
+    negative_fee: bool = False
 
 
 def magic_in(note: str | None) -> Magic:
@@ -80,4 +89,7 @@ def magic_in(note: str | None) -> Magic:
         called_off="called-off" in words,
         lost_cancellation="lost-cancellation" in words,
         stage=stage[1] if stage else "",
+        no_driver="no-driver" in words,
+        fee_change="fee-change" in words,
+        negative_fee="negative-fee" in words,
     )

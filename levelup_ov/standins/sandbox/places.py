@@ -8,6 +8,8 @@ from typing import Literal
 
 import pytz
 
+from levelup_ov.standins.sandbox.delivery import Zone
+
 Scheduling = Literal["free", "slots", "none"]
 PaymentKind = Literal["external", "card"]
 
@@ -24,6 +26,7 @@ class Place:
     ``promise``: what is said in place of a time, where none is named.
     ``utc``: times are sent in UTC instead of with the local offset.
     ``reduced``: the dish with a discount of the house, and its hundredths of a percent.
+    ``zones``: where it delivers, the nearest first.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Place:
     tax: int = 700
     utc: bool = False
     reduced: tuple[str, int] | None = None
+    zones: tuple[Zone, ...] = ()
 
     @property
     def zone(self) -> pytz.BaseTzInfo:
@@ -62,6 +66,10 @@ PLACES: Mapping[str, Place] = {
         Place(
             "congress", "Congress Street", "1 Congress Street", "Boston", "MA", "02114", "+16175550100",
             42.3601, -71.0589,
+            zones=(
+                Zone("near", ("02108", "02109", "02110", "02111", "02113", "02114"), 300, 800, 15),
+                Zone("far", ("02115", "02116", "02118", "02139"), 600, 2000, 30),
+            ),
         ),
         Place(
             "day", "Day Kitchen", "2 Morning Lane", "Boston", "MA", "02108", "+16175550101", 42.3581, -71.0636,

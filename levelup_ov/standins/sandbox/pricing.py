@@ -11,31 +11,37 @@ from dataclasses import dataclass
 
 from levelup_ov.domain.money import MAX_CENTS, percentage
 from levelup_ov.standins.sandbox.content import Content, Line, Pick
+from levelup_ov.standins.sandbox.delivery import check_minimum, zone_of
 from levelup_ov.standins.sandbox.dishes import LINE_LIMIT, NOTE_LIMIT, Dish, DishChoice, Group, dish_at
+from levelup_ov.standins.sandbox.magic import magic_in
 from levelup_ov.standins.sandbox.places import Place
 from levelup_ov.standins.sandbox.problems import EngineError
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Amounts in cents. ``gratuity`` None: the place takes none. ``house``: its own discount."""
+    """Amounts in cents. ``gratuity`` None: the place takes none. ``house``: its own discount.
+
+    ``fee``: what the delivery costs.
+    """
 
     subtotal: int
     tax: int
     gratuity: int | None
     coupon: int
     house: int
+    fee: int = 0
 
     @property
     def grand_total(self) -> int:
         """What the customer pays."""
-        return self.subtotal + self.tax + (self.gratuity or 0) - self.coupon - self.house
+        return self.subtotal + self.tax + (self.gratuity or 0) + self.fee - self.coupon - self.house
 
 
 def price(place: Place, content: Content) -> Prices:
     """The price of a cart that the kitchen can make.
 
-    The tax is on the food before discounts, half a cent up.
+    The tax is on the food before discounts, half a cent up; a delivery is not taxed.
 
     :raises EngineError: what the kitchen refuses.
     """
@@ -47,9 +53,13 @@ def price(place: Place, content: Content) -> Prices:
         subtotal += cost
         if place.reduced is not None and place.reduced[0] == dish.id:
             house += percentage(cost, place.reduced[1])
-    prices = Prices(
-        subtotal, percentage(subtotal, place.tax), content.gratuity if place.tips else None, content.coupon, house
-    )
+    fee = 0
+    if content.delivery is not None:
+        zone = zone_of(place.zones, content.delivery)
+        check_minimum(zone, subtotal)
+        fee = zone.fee if not magic_in(content.note).negative_fee else -zone.fee
+    tip = content.gratuity if place.tips else None
+    prices = Prices(subtotal, percentage(subtotal, place.tax), tip, content.coupon, house, fee)
     if prices.grand_total < 0:
         raise EngineError("coupon_too_large", "The discount is more than the whole order costs.", "coupon")
     if prices.grand_total > MAX_CENTS:

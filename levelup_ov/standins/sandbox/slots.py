@@ -34,14 +34,20 @@ class Offer:
     slots: tuple[datetime, ...] | None = None
 
 
-def offer(place: Place, wanted: datetime | None, now: datetime, full: Collection[datetime] = frozenset()) -> Offer:
+def offer(
+    place: Place,
+    wanted: datetime | None,
+    now: datetime,
+    full: Collection[datetime] = frozenset(),
+    travel: timedelta = timedelta(),
+) -> Offer:
     """The soonest time at or after ``wanted`` (None: as soon as possible), as UTC instants in whole minutes.
 
-    ``full``: the slots that have no room left.
+    ``full``: the slots that have no room left. ``travel``: how long it takes to bring the order.
 
     :raises EngineError: ``time_past``, ``time_too_far``, ``no_scheduling`` or ``no_slot_left``.
     """
-    earliest = whole_minute(now + timedelta(minutes=place.lead))
+    earliest = whole_minute(now + timedelta(minutes=place.lead) + travel)
     if wanted is None:
         start = earliest
     else:

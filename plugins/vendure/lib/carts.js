@@ -10,6 +10,7 @@ const {
     ConfigService, isGraphQlErrorResult, Order, OrderService, ProductVariant, PromotionService, TransactionalConnection,
 } = require('@vendure/core');
 const { Customers } = require('./customers');
+const { Deliveries } = require('./delivery');
 const { discountsOf, sourcesAmong } = require('./discount');
 const { firstMissing, keptChoices } = require('./lines');
 const { isCurrent, lock, LOCKS, lookUp, markFor, own } = require('./references');
@@ -20,8 +21,8 @@ const CANCELABLE = ['PaymentAuthorized', 'PaymentSettled'];
 const GONE = 'what was ordered is not sold any more';
 
 class Carts {
-    constructor(connection, config, orders, promotions, customers) {
-        Object.assign(this, { connection, config, orders, promotions, customers });
+    constructor(connection, config, orders, promotions, customers, deliveries) {
+        Object.assign(this, { connection, config, orders, promotions, customers, deliveries });
     }
 
     async open(ctx, input) {
@@ -35,12 +36,15 @@ class Carts {
             guestPhone: guest.phone ?? null,
             guestEmail: guest.email,
             merchantFundedDiscount: input.merchantFundedDiscount,
+            levelupDelivery: Boolean(input.delivery),
+            deliveryInstructions: input.delivery?.address?.instructions ?? null,
             levelupCart: token,
             levelupFence: input.reference ? await markFor(ctx, this.connection, input.reference) : null,
         });
         // Who has an account may have prices of their own. One that is made now is made last.
         if (!customer.register) await this.assign(ctx, id, await this.customerOf(ctx, id, guest, customer));
         await this.fill(ctx, id, items);
+        if (input.delivery) await this.deliveries.arrange(ctx, id, guest, input.delivery);
         if (customer.register) await this.assign(ctx, id, await this.customers.register(ctx, guest, customer));
         const order = await this.tip(ctx, id, input.tip);
         const sources = sourcesAmong(await this.promotions.getActivePromotionsInChannel(ctx));
@@ -59,7 +63,9 @@ class Carts {
         await this.orders.updateCustomFields(ctx, id, { pickupAt, instructions, levelupReference: reference });
         await this.check(ctx, await this.orders.findOne(ctx, id));
         await this.tip(ctx, id, input.tip);
-        const { totalWithTax } = await this.arrange(ctx, id);
+        const arranged = await this.arrange(ctx, id);
+        await this.deliveries.check(ctx, arranged);
+        const { totalWithTax } = arranged;
         if (totalWithTax !== amount) {
             throw new Refusal('PriceChanged', `the order costs ${totalWithTax}, not ${amount}`);
         }
@@ -179,7 +185,7 @@ class Carts {
     }
 }
 
-[TransactionalConnection, ConfigService, OrderService, PromotionService, Customers].forEach((token, i) =>
+[TransactionalConnection, ConfigService, OrderService, PromotionService, Customers, Deliveries].forEach((token, i) =>
     Inject(token)(Carts, undefined, i),
 );
 Injectable()(Carts);

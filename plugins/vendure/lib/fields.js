@@ -5,7 +5,7 @@
 
 const { Facet, FacetValue } = require('@vendure/core');
 
-const PLACE = ['locationName', 'street', 'city', 'region', 'postalCode', 'phone', 'timeZone'];
+const PLACE = ['locationName', 'street', 'city', 'region', 'postalCode', 'country', 'phone', 'timeZone'];
 const readonly = { readonly: true };
 const internal = { internal: true };
 
@@ -36,6 +36,8 @@ const customFields = {
         { name: 'guestName', type: 'string', length: 1000, ...readonly },
         { name: 'guestPhone', type: 'string', ...readonly },
         { name: 'guestEmail', type: 'string', ...readonly },
+        { name: 'deliveryInstructions', type: 'text', ...readonly },
+        { name: 'levelupDelivery', type: 'boolean', defaultValue: false, ...readonly },
         { name: 'merchantFundedDiscount', type: 'int', defaultValue: 0, ...readonly },
         { name: 'levelupReference', type: 'string', ...readonly },
         { name: 'levelupCart', type: 'string', ...internal },

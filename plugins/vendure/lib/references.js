@@ -62,6 +62,7 @@ async function lookUp(ctx, connection, reference) {
         .getMany();
     const [order, ...others] = orders.map(({ id, code, state, customFields }) => ({
         id, code, state, pickupAt: customFields.pickupAt, stateSince: () => since(ctx, connection, id, state),
+        fulfillment: customFields.levelupDelivery ? 'delivery' : 'pickup',
     }));
     return { reference, fences: row?.fences ?? 0, order, others: others.map(each => each.id) };
 }

@@ -41,6 +41,8 @@ const schema = gql`
         "Vendure's state of the order, and when it came to it. Since version 2.1."
         state: String!
         stateSince: DateTime
+        "pickup or delivery. Since version 2.3."
+        fulfillment: String!
     }
     type LevelUpReference {
         reference: String!
@@ -75,6 +77,18 @@ const schema = gql`
         "Make the account if the address has none."
         register: Boolean!
     }
+    input LevelUpAddress {
+        street: String!
+        extra: String
+        city: String
+        region: String
+        postalCode: String
+        instructions: String
+    }
+    "A delivery; without an address, it is priced as far as the shop can."
+    input LevelUpDelivery {
+        address: LevelUpAddress
+    }
     "reference: what the cart will be placed under, where that is known."
     input LevelUpOpenInput {
         key: String!
@@ -86,6 +100,8 @@ const schema = gql`
         tip: Int!
         pickupAt: DateTime
         instructions: String
+        "Since version 2.3. For a delivery, pickupAt is when it is wanted."
+        delivery: LevelUpDelivery
     }
     "amount: what the order, tip included, was shown to cost. reference: no two orders are placed under one."
     input LevelUpPlaceInput {

@@ -7,6 +7,7 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { DefaultOrderTaxCalculationStrategy, OrderLine } = require('@vendure/core');
 const { amountFor, discountsOf, prorate } = require('../lib/discount');
+const { obstacle } = require('../lib/delivery');
 const { firstMissing } = require('../lib/lines');
 const { isOwnAddress, samePhone } = require('../lib/people');
 const { isCurrent } = require('../lib/references');
@@ -75,4 +76,15 @@ test('a line that is not just as it was ordered is missing', () => {
     for (const other of [{ variant: '3.0' }, { quantity: 3 }, { options: [{ group: '2', value: '5' }] }, { recipient: 'Bo' }]) {
         assert.equal(firstMissing([held], [{ ...item, ...other }], String), 0);
     }
+});
+
+test('an area is postal codes and their beginnings', () => {
+    const area = { postalCodes: ['02114', '0211*', 'sw1a 1aa'], orderMinimum: 500 };
+    assert.equal(obstacle(area, { postalCode: '02114' }, 500), null);
+    assert.equal(obstacle(area, { postalCode: '02119' }, 500), null);
+    assert.equal(obstacle(area, { postalCode: 'SW1A1AA' }, 500), null);
+    assert.equal(obstacle(area, { postalCode: '99999' }, 500), 'AddressNotServed');
+    assert.equal(obstacle(area, { postalCode: '02114' }, 499), 'MinimumNotReached');
+    assert.equal(obstacle(area, {}, 500), null);
+    assert.equal(obstacle({ postalCodes: [] }, { postalCode: '1' }, 0), null);
 });

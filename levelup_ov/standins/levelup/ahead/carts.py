@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -287,14 +287,24 @@ def code_of(body: Any) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def described(items: Sequence[JSON], layout: JSON | None) -> list[JSON]:
+def shown(cart: AheadCart, layout: JSON) -> JSON:
+    """A cart with what apps are shown of it: names and rules as the menu had them when it was ordered."""
+    rules = ("allows_special_instructions", "special_instructions_character_limit")
+    return {
+        **asdict(cart),
+        "described": _described(cart.items, layout),
+        "rules": {name: layout.get(name) for name in rules},
+    }
+
+
+def _described(items: Sequence[JSON], layout: JSON) -> list[JSON]:
     """The items of a cart with their names and chosen options."""
-    laid_out = items_of(layout) if layout else {}
+    laid_out = items_of(layout)
     shown = []
     for wanted in items:
-        dish = laid_out.get(wanted["id"])
+        dish = laid_out[wanted["id"]]
         names: dict[int, str] = {}
-        for entry in dish["option_groups"] if dish else ():
+        for entry in dish["option_groups"]:
             names |= {each["option"]["id"]: each["option"]["name"] for each in entry["option_group"]["options"]}
         chosen: Counter[int] = Counter(wanted["option_ids"])
         words = [f"{count} x {names.get(id)}" if count > 1 else f"{names.get(id)}" for id, count in chosen.items()]
@@ -302,7 +312,7 @@ def described(items: Sequence[JSON], layout: JSON | None) -> list[JSON]:
             {
                 "item": {
                     **wanted,
-                    "name": dish and dish["name"],
+                    "name": dish["name"],
                     "selected_options": [
                         {"option": {"id": option, "name": names.get(option), "quantity": count}}
                         for option, count in chosen.items()

@@ -16,19 +16,18 @@ import threading
 import time
 import uuid as uuids
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
 from levelup_ov.standins.levelup import orders
-from levelup_ov.standins.levelup.ahead import carts
+from levelup_ov.standins.levelup.ahead import carts, views
 from levelup_ov.standins.levelup.ahead.carts import AheadCart, CartAmounts, Known
 from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
 from levelup_ov.standins.levelup.ahead.places import Places, no_menu
 from levelup_ov.standins.levelup.drafts import Draft
 from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
-from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser
-from levelup_ov.standins.levelup.world import PlatformLocation
+from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser, Transaction
+from levelup_ov.standins.levelup.world import MAINTENANCE, PlatformLocation
 
 VALIDATION_SECONDS = 15.0
 """How long the platform waited for a validation, attempts included."""
@@ -112,12 +111,23 @@ class OrderAhead:
             body = carts.validation(cart, known, location, user, credit, transaction.user_metadata(user.id))
             seconds = now.timestamp()
             order = Ahead(
-                uuids.uuid4().hex, app_id, user.id, location.id, "validating", asdict(cart), body, None, None, None,
-                None, seconds, seconds, seconds + VALIDATION_SECONDS * 2,
+                uuids.uuid4().hex, app_id, user.id, location.id, "validating", carts.shown(cart, layout), body, None,
+                None, None, None, seconds, seconds, seconds + VALIDATION_SECONDS * 2,
             )  # fmt: skip
             transaction.add_ahead(order)
         self._run(lambda: self._validate(order.uuid))
         return order
+
+    def known(self, uuid: str, token_hash: str) -> tuple[str, str | None] | None:
+        """State and kept answer of an order that is the user's and needs nothing done; what apps ask all the time.
+
+        None: that is to be found out by :meth:`look`.
+        """
+        with self._store.glancing() as transaction:
+            found = transaction.polled_ahead(uuid, token_hash, MAINTENANCE)
+        if found is None or found[0] in _WORK and found[1] <= self._clock().timestamp():
+            return None
+        return found[0], found[2]
 
     def look(self, order: Ahead | None, user_id: int) -> Ahead:
         """An order that was read, if it is the user's; work left behind is taken up. :raises ErrorResponse: 404."""
@@ -140,8 +150,8 @@ class OrderAhead:
         order = self.look(found, user_id)
         now = self._clock().timestamp()
         with self._store.writing() as transaction:
-            begun = transaction.change_ahead(
-                uuid, ("valid",), now, state="charging", problem=None, lease=now + SUBMISSION_SECONDS * 2
+            begun = _change(
+                transaction, uuid, ("valid",), now, state="charging", problem=None, lease=now + SUBMISSION_SECONDS * 2
             )
             order = transaction.ahead(uuid) or order
         if begun:
@@ -149,12 +159,6 @@ class OrderAhead:
         elif order.state not in ("charging", "submitting", "completed"):
             raise invalid("order", "base", f"This order is {order.state}, it cannot be completed.", order.state)
         return order
-
-    def layout(self, location_id: int) -> JSON | None:
-        """The kept menu of a location as apps get it."""
-        with self._store.reading() as transaction:
-            kept = transaction.menu(location_id)
-        return kept and kept[2]
 
     def menu(self, location_id: int) -> JSON:
         """The menu of a location as apps get it. :raises ErrorResponse: 404, 503."""
@@ -196,11 +200,11 @@ class OrderAhead:
         with self._store.writing() as transaction:
             if quote is None:
                 late = {"code": "provider_timeout", "message": "The restaurant did not answer in time."}
-                transaction.change_ahead(uuid, ("validating",), now, state="invalid", problem=problem or late, lease=0)
+                _change(transaction, uuid, ("validating",), now, state="invalid", problem=problem or late, lease=0)
                 return
             metadata = quote.get("metadata") or {}
             transaction.keep_user_metadata(order.user_id, _of_users(metadata))
-            transaction.change_ahead(uuid, ("validating",), now, state="valid", quote=quote, body=body, lease=0)
+            _change(transaction, uuid, ("validating",), now, state="valid", quote=quote, body=body, lease=0)
 
     def _submit(self, uuid: str) -> None:
         with self._store.reading() as transaction:
@@ -218,8 +222,14 @@ class OrderAhead:
         if (down := self._is_down()) is not None:
             with self._store.writing() as transaction:
                 problem = {"code": "provider_unavailable", "message": f"Nothing was charged: {down}. Try again."}
-                transaction.change_ahead(
-                    order.uuid, ("charging",), self._clock().timestamp(), state="valid", problem=problem, lease=0
+                _change(
+                    transaction,
+                    order.uuid,
+                    ("charging",),
+                    self._clock().timestamp(),
+                    state="valid",
+                    problem=problem,
+                    lease=0,
                 )
             return False
         now = self._clock()
@@ -233,13 +243,9 @@ class OrderAhead:
                 charged = orders.charge(transaction, order.app_id, user, _draft(order, location, amounts), now)
             except ErrorResponse as refusal:
                 why = {"code": "card_declined", "message": refusal.errors[0]["message"]}
-                transaction.change_ahead(
-                    order.uuid, ("charging",), now.timestamp(), state="rejected", problem=why, lease=0
-                )
+                _change(transaction, order.uuid, ("charging",), now.timestamp(), state="rejected", problem=why, lease=0)
                 return False
-            transaction.change_ahead(
-                order.uuid, ("charging",), now.timestamp(), state="submitting", charge=charged.uuid
-            )
+            _change(transaction, order.uuid, ("charging",), now.timestamp(), state="submitting", charge=charged.uuid)
         return True
 
     def _is_down(self) -> str | None:
@@ -274,7 +280,7 @@ class OrderAhead:
             if verdict == "silent":
                 silent_at = now
                 with self._store.writing() as transaction:
-                    transaction.change_ahead(order.uuid, ("submitting",), now, doubt=now)
+                    _change(transaction, order.uuid, ("submitting",), now, doubt=now)
             elif verdict == "refused" and _is_proof(silent_at, now):
                 assert isinstance(reply, GatewayReply)
                 self._give_back(order, _problem(reply))
@@ -288,7 +294,7 @@ class OrderAhead:
             return
         _log.error("order_outcome_unknown", extra={"order": order.uuid, "charge": order.charge})
         with self._store.writing() as transaction:
-            transaction.change_ahead(order.uuid, ("submitting",), now, lease=now + LOOK_AGAIN_SECONDS)
+            _change(transaction, order.uuid, ("submitting",), now, lease=now + LOOK_AGAIN_SECONDS)
 
     def _taken_by_another(self, order: Ahead, body: Any) -> str | None:
         """The number in an answer, if another order of the same diner at this place has it already."""
@@ -307,7 +313,7 @@ class OrderAhead:
         quote = {**order.quote, "metadata": {}, "order_fees": fees}
         with self._store.writing() as transaction:
             transaction.keep_user_metadata(order.user_id, _of_users(metadata if isinstance(metadata, dict) else {}))
-            transaction.change_ahead(
+            _change(transaction,
                 order.uuid, ("submitting",), self._clock().timestamp(), state="completed", placed=placed, quote=quote,
                 lease=0,
             )  # fmt: skip
@@ -326,8 +332,8 @@ class OrderAhead:
             except ErrorResponse as refusal:
                 _log.error("order_not_refunded", extra={"order": order.uuid, "charge": charged.uuid})
                 problem = {"code": "not_refunded", "message": refusal.errors[0]["message"] if refusal.errors else "?"}
-            transaction.change_ahead(
-                order.uuid, ("submitting",), now.timestamp(), state="rejected", problem=problem, lease=0
+            _change(
+                transaction, order.uuid, ("submitting",), now.timestamp(), state="rejected", problem=problem, lease=0
             )
 
     def _ask(
@@ -340,6 +346,16 @@ class OrderAhead:
             )
         except Unreached as problem:
             return problem
+
+
+def _change(transaction: Transaction, uuid: str, states: tuple[str, ...], now: float, **values: Any) -> bool:
+    """Change an order that is in one of ``states``, and what its polls are answered from now on; whether it was."""
+    changed = transaction.change_ahead(uuid, states, now, **values)
+    if changed and "state" in values:
+        order = transaction.ahead(uuid)
+        assert order
+        transaction.keep_answer(uuid, views.answer_of(transaction, order))
+    return changed
 
 
 _WORK: dict[str, Callable[[OrderAhead, str], None]] = {

@@ -11,10 +11,10 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 from levelup_ov.standins.levelup.access import Caller
-from levelup_ov.standins.levelup.platform import MAINTENANCE, platform
+from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.problems import ErrorResponse, error, not_found
 from levelup_ov.standins.levelup.store import Transaction
-from levelup_ov.standins.levelup.world import PlatformLocation, PlatformMerchant
+from levelup_ov.standins.levelup.world import MAINTENANCE, PlatformLocation, PlatformMerchant
 
 PAGE = 10
 """Orders on one page of a history."""
@@ -29,7 +29,7 @@ api = Blueprint("api", __name__)
 
 
 POLLED = ("api.show_ahead", "api.show_completed")
-"""What phones call all the time: these look for maintenance in the one transaction that they need anyway."""
+"""What phones call all the time: these look for maintenance in the one statement that they need anyway."""
 
 
 @api.before_request

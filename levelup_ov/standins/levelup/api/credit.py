@@ -9,14 +9,23 @@ from flask import Response, request
 
 from levelup_ov.standins.levelup import orders
 from levelup_ov.standins.levelup.access import Caller
-from levelup_ov.standins.levelup.api.base import JSON, api, body, location_of, merchant_of, reading, writing
+from levelup_ov.standins.levelup.api.base import (
+    JSON,
+    api,
+    body,
+    location_of,
+    merchant_of,
+    reading,
+    time_as_text,
+    writing,
+)
 from levelup_ov.standins.levelup.funds import Funds
 from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.problems import invalid, unauthorized
 from levelup_ov.standins.levelup.qr import read_code
 from levelup_ov.standins.levelup.reading import unwrap
 from levelup_ov.standins.levelup.store import PlatformUser, Transaction
-from levelup_ov.standins.levelup.world import Grant
+from levelup_ov.standins.levelup.world import CAMPAIGNS, Grant
 
 GIVING = "give_merchant_funded_credit"
 
@@ -28,6 +37,61 @@ def show_credit(number: int) -> JSON:
         _, user = caller.user()
         funds = _funds_at(transaction, number, user)
         return {"credit": {"total_amount": funds.credit + funds.gift_card + funds.global_credit}}
+
+
+@api.get("/v15/locations/<int:number>/rewards")
+def list_rewards(number: int) -> list[JSON]:
+    """The same credit as the iOS library lists it: each kind of it that there is."""
+    with reading() as (transaction, caller):
+        _, user = caller.user()
+        return [{"reward": reward} for reward in _rewards(transaction, number, user)]
+
+
+@api.get("/v15/locations/<int:number>/reward_summary")
+def show_reward_summary(number: int) -> JSON:
+    """How much that is, and of how many kinds."""
+    with reading() as (transaction, caller):
+        _, user = caller.user()
+        rewards = _rewards(transaction, number, user)
+    return {
+        "reward_summary": {
+            "credit_amount": sum(reward["value_remaining_amount"] for reward in rewards),
+            "reward_count": len(rewards),
+            "usable_as_credit_reward_count": len(rewards),
+        }
+    }
+
+
+def _rewards(transaction: Transaction, number: int, user: PlatformUser) -> list[JSON]:
+    merchant = merchant_of(transaction, location_of(transaction, number).merchant_id)
+    funds = _funds_at(transaction, number, user)
+    campaign = next((each for each in CAMPAIGNS.values() if each.merchant_id == merchant.id), None)
+    kinds = (
+        ("credit", merchant.id, funds.credit, f"Credit at {merchant.name}", "merchant_funded"),
+        ("gift_card", merchant.id, funds.gift_card, f"Gift card of {merchant.name}", "gift_card"),
+        ("global", None, funds.global_credit, "Credit everywhere", "global"),
+    )
+    rewards = []
+    for kind, merchant_id, cents, title, tag in kinds:
+        source = campaign if kind == "credit" else None
+        expires_at = transaction.next_expiry(user.id, kind, merchant_id, platform().clock())
+        if cents:
+            rewards.append(
+                {
+                    "created_at": time_as_text(user.registered_at),
+                    "description": source.offer if source else title,
+                    "expires_at": expires_at and time_as_text(expires_at),
+                    "id": f"campaign-{source.id}" if source else f"{kind}-{merchant_id or 0}",
+                    "source_campaign_id": source and source.id,
+                    "tags": [tag],
+                    "title": title,
+                    "usable": True,
+                    "usable_as_credit": True,
+                    "usable_now": True,
+                    "value_remaining_amount": cents,
+                }
+            )
+    return rewards
 
 
 @api.get("/v15/locations/<int:number>/merchant_funded_credit")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timezone
-from typing import Any
 
 from flask import Response, request, url_for
 
-from levelup_ov.standins.levelup.ahead import ahead, carts
+from levelup_ov.standins.levelup.access import read_authorization
+from levelup_ov.standins.levelup.ahead import ahead, carts, views
 from levelup_ov.standins.levelup.ahead.work import refusal
 from levelup_ov.standins.levelup.api.base import JSON, api, body, check_maintenance, reading, time_as_text
-from levelup_ov.standins.levelup.store import Ahead, Transaction
+from levelup_ov.standins.levelup.store import Ahead, Transaction, hashed
 
 MOST_SUGGESTED = 25
 SUGGESTIONS = ("past", "popular")
@@ -34,15 +34,21 @@ def start_order() -> tuple[JSON, int]:
 
 
 @api.get("/v15/order_ahead/orders/<uuid>")
-def show_ahead(uuid: str) -> JSON | Response:
+def show_ahead(uuid: str) -> Response:
     """202 without a body until it is validated."""
+    state, answer = _known(uuid) or ("", None)
+    if state == "validating":
+        return _answer(None, 202)
+    if state == "valid" and answer:
+        return _answer(views.with_url(answer, f"{request.base_url}/complete"), 200)
     order = _own(uuid)
     if order.state == "validating":
-        return Response(status=202)
+        return _answer(None, 202)
     if order.state == "invalid":
         raise refusal(order)
     with reading() as (transaction, _):
-        return {"order": _validated_as_json(transaction, order)}
+        answer = views.validated(transaction, order)
+    return _answer(views.with_url(answer, f"{request.base_url}/complete"), 200)
 
 
 @api.post("/v15/order_ahead/orders/<uuid>/complete")
@@ -55,13 +61,17 @@ def complete_ahead(uuid: str) -> tuple[JSON, int]:
 
 
 @api.get("/v15/order_ahead/orders/<uuid>/complete")
-def show_completed(uuid: str) -> tuple[JSON, int]:
+def show_completed(uuid: str) -> Response:
     """202 with what is known until the restaurant has it, then 200."""
-    order = _own(uuid)
-    if order.state not in ("charging", "submitting", "completed"):
-        raise refusal(order)
-    with reading() as (transaction, _):
-        return {"order": _completed_as_json(transaction, order)}, 200 if order.state == "completed" else 202
+    state, answer = _known(uuid) or ("", None)
+    if answer is None or state not in views.SUBMITTED:
+        order = _own(uuid)
+        if order.state not in views.SUBMITTED:
+            raise refusal(order)
+        state = order.state
+        with reading() as (transaction, _):
+            answer = views.completed(transaction, order)
+    return _answer(answer, 200 if state == "completed" else 202)
 
 
 @api.get("/v15/order_ahead/orders/suggested")
@@ -88,6 +98,15 @@ def list_suggested() -> list[JSON]:
     return suggested
 
 
+def _known(uuid: str) -> tuple[str, str | None] | None:
+    given = read_authorization(request.headers.get("Authorization", ""))
+    return ahead().known(uuid, hashed(given.get("user", given.get("app", ""))))
+
+
+def _answer(text: str | None, status: int) -> Response:
+    return Response(text, status, mimetype="application/json")
+
+
 def _own(uuid: str) -> Ahead:
     with reading() as (transaction, caller):
         check_maintenance(transaction)
@@ -105,112 +124,12 @@ def _content(order: Ahead) -> str:
     return f"{order.location_id} {sorted(lines)}"
 
 
-def _conveyance(order: Ahead) -> JSON:
-    return {
-        "fulfillment_type": order.cart["fulfillment_type"],
-        "desired_ready_time": order.cart["desired_ready_time"],
-        "delivery_address_id": None,
-    }
-
-
-def _amounts_as_json(order: Ahead) -> JSON:
-    amounts = carts.amounts_of(order.quote)
-    assert amounts
-    return {
-        "spend_amount": amounts.spend,
-        "subtotal": amounts.food,
-        "tax_amount": amounts.tax,
-        "tip_amount": amounts.tip,
-        "service_fee_amount": amounts.fees,
-        "delivery_fee_amount": 0,
-        "discount_amount": amounts.discount,
-        "total_amount": amounts.total,
-    }
-
-
-def _where_as_json(transaction: Transaction, order: Ahead) -> JSON:
-    location = transaction.location(order.location_id)
-    assert location
-    merchant = transaction.merchant(location.merchant_id)
-    lines = [location.street_address, location.locality]
-    return {
-        "location_id": location.id,
-        "location_title": location.name,
-        "location_subtitle": ", ".join(line for line in lines if line),
-        "instructions": f"Pick up your order at {location.name}.",
-        "phone": location.phone,
-        "latitude": location.latitude,
-        "longitude": location.longitude,
-        "merchant_name": merchant and merchant.name,
-    }
-
-
-def _items(transaction: Transaction, order: Ahead) -> list[JSON]:
-    kept = transaction.menu(order.location_id)
-    return carts.described(order.cart["items"], kept and kept[2])
-
-
-def _validated_as_json(transaction: Transaction, order: Ahead) -> JSON:
-    location = transaction.location(order.location_id)
-    zone = location.time_zone if location else None
-    kept = transaction.menu(order.location_id)
-    menu: JSON = kept[2] if kept else {}
-    available: Any = order.quote.get("available_at")
-    if isinstance(available, list):
-        available = [instant for instant in (carts.instant_of(text, zone) for text in available) if instant]
-    members = {
-        "uuid": order.uuid,
-        "state": order.state,
-        "order_completion_url": _url("complete_ahead", order),
-        **_amounts_as_json(order),
-        "soonest_available_at": carts.instant_of(order.quote.get("soonest_available_at"), zone),
-        "available_at": available,
-        "conveyance": _conveyance(order),
-        "items": carts.described(order.cart["items"], kept and kept[2]),
-        "special_instructions": order.cart["special_instructions"],
-        "allows_special_instructions": menu.get("allows_special_instructions"),
-        "special_instructions_character_limit": menu.get("special_instructions_character_limit"),
-        **_where_as_json(transaction, order),
-    }
-    if order.problem:
-        members["problem"] = order.problem
-    return members
-
-
-def _completed_as_json(transaction: Transaction, order: Ahead) -> JSON:
-    location = transaction.location(order.location_id)
-    placed = order.placed or {}
-    number = placed.get("order_id")
-    members = {
-        "uuid": order.uuid,
-        "state": order.state,
-        "conveyance": _conveyance(order),
-        "items": _items(transaction, order),
-        "order_number": None if number is None else str(number),
-        "ready_at": carts.instant_of(placed.get("expected_ready_at"), location.time_zone if location else None),
-        **_amounts_as_json(order),
-        **_where_as_json(transaction, order),
-    }
-    charged = transaction.order(order.charge) if order.charge else None
-    if charged:
-        payment = charged.payment
-        # Ours: who paid what of it.
-        members["payment"] = {
-            "merchant_funded_credit_amount": payment.discount,
-            "gift_card_amount": payment.gift_card,
-            "global_credit_amount": payment.global_credit,
-            "card_amount": payment.card,
-            "uuid": charged.uuid,
-        }
-    return members
-
-
 def _suggested_as_json(transaction: Transaction, order: Ahead, banner: str, *, own: bool) -> JSON:
-    where = _where_as_json(transaction, order)
-    items = _items(transaction, order)
+    where = views.where(transaction, order)
+    items = order.cart["described"]
     return {
         "banner": banner,
-        "conveyance": {**_conveyance(order), "desired_ready_time": None},
+        "conveyance": {**views.conveyance(order), "desired_ready_time": None},
         "created_at": time_as_text(datetime.fromtimestamp(order.created_at, timezone.utc)),
         "description": ", ".join(str(entry["item"]["name"]) for entry in items),
         # What somebody else wrote is theirs.

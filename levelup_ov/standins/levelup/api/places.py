@@ -29,6 +29,10 @@ from levelup_ov.standins.levelup.world import CAMPAIGNS, Campaign, PlatformLocat
 LOCATIONS_PAGE = 30
 FULFILLMENT_TYPES = ("delivery", "in_store", "pickup")
 TIP_PREFERENCE = "expected"
+_SHARED = (
+    "message_for_email_body", "message_for_email_subject", "message_for_facebook", "message_for_twitter",
+    "share_url_email", "share_url_facebook", "share_url_twitter",
+)  # fmt: skip
 
 # Places.
 
@@ -142,6 +146,31 @@ def show_campaign(number: int, kind: str) -> JSON:
         user, merchant = caller.maybe_user(), merchant_of(transaction, campaign.merchant_id)
         standing = transaction.standing(user.id, merchant.id) if user else Standing()
     return {"campaign": _campaign_as_json(campaign, kind, merchant, standing)}
+
+
+@api.get("/v14/campaigns/<int:number>")
+def show_older_campaign(number: int) -> JSON:
+    """A campaign as the iOS and Android libraries read it, without a kind."""
+    campaign = CAMPAIGNS.get(number)
+    if campaign is None:
+        raise not_found("campaign", "id", "There is no such campaign.")
+    with platform().store.reading() as transaction:
+        sponsor = merchant_of(transaction, campaign.merchant_id).name
+    return {
+        "campaign": {
+            "id": campaign.id,
+            "name": campaign.title,
+            "offer_html": campaign.offer,
+            "confirmation_html": campaign.offer,
+            "applies_to_all_merchants": False,
+            "sponsor": sponsor,
+            "type": campaign.kinds[-1],
+            "value_amount": campaign.value,
+            # Nobody shares a campaign of this world.
+            "shareable": False,
+            **dict.fromkeys(_SHARED),
+        }
+    }
 
 
 def _campaign_as_json(campaign: Campaign, kind: str, merchant: PlatformMerchant, standing: Standing) -> JSON:

@@ -8,13 +8,18 @@ from datetime import datetime
 from flask import Response, request
 from werkzeug.security import check_password_hash
 
-from levelup_ov.standins.levelup.access import Caller, new_token
+from levelup_ov.standins.levelup.access import new_token
 from levelup_ov.standins.levelup.api.base import JSON, api, body, writing
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found, unauthorized
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
 from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
 from levelup_ov.standins.levelup.store import PermissionsRequest, PlatformUser, Transaction
-from levelup_ov.standins.levelup.world import MERCHANT_PERMISSIONS, PERMISSIONS, USER_PERMISSIONS, App
+from levelup_ov.standins.levelup.world import (
+    ACCOUNT_PERMISSION,
+    MERCHANT_PERMISSIONS,
+    PERMISSIONS,
+    USER_PERMISSIONS,
+)
 
 
 @api.post("/v15/access_tokens")
@@ -44,7 +49,7 @@ def create_access_token() -> JSON:
         user = transaction.user_by_email(username)
     if user is None or not check_password_hash(user.password_hash or "", password):
         raise invalid("access_token", "base", "username and password do not belong together.", "not_authorized")
-    permissions = MERCHANT_PERMISSIONS if user.merchant_id else USER_PERMISSIONS
+    permissions = (MERCHANT_PERMISSIONS if user.merchant_id else USER_PERMISSIONS) | {ACCOUNT_PERMISSION}
     with writing() as (transaction, _):
         token = new_token(transaction, now, app.id, permissions, user_id=user.id, merchant_id=user.merchant_id)
     return {"access_token": token_as_json(app.id, token, user_id=user.id, merchant_id=user.merchant_id)}
@@ -54,6 +59,18 @@ def _wrong_key(message: str) -> ErrorResponse:
     """404 in the documentation of v14 (2014), 422 in that of v15 and in the Ruby library."""
     status = 404 if request.path.startswith("/v14/") else 422
     return ErrorResponse(status, [error(message, object="access_token", property="api_key", code="not_found")])
+
+
+@api.post("/v15/access_tokens/downgrades")
+def downgrade_access_token() -> JSON:
+    """Another token of the same user with fewer permissions (iOS and Android libraries)."""
+    with writing() as (transaction, caller):
+        token, user = caller.user()
+        reader = unwrap(body(), "access_token")
+        names = keynames(reader, token.permissions & USER_PERMISSIONS)
+        reader.check()
+        made = new_token(transaction, platform().clock(), token.app_id, frozenset(names), user_id=user.id)
+        return {"access_token": token_as_json(token.app_id, made, user_id=user.id)}
 
 
 @api.delete("/v15/access_tokens")
@@ -107,56 +124,6 @@ def token_for(transaction: Transaction, found: PermissionsRequest, now: datetime
     merchant_id = user.merchant_id if user and MERCHANT_PERMISSIONS.intersection(found.permissions) else None
     permissions = frozenset(found.permissions)
     return new_token(transaction, now, found.app_id, permissions, user_id=found.user_id, merchant_id=merchant_id)
-
-
-@api.post("/v15/apps/users")
-def create_user() -> JSON:
-    """Make an account of record: a user without a password, and the app's token for it.
-
-    The app proves itself by its token (documentation of 2014) or by its ``api_key`` in the body (iOS library).
-    """
-    with writing() as (transaction, caller):
-        members = body()
-        reader = unwrap(members, "user")
-        outer = reader.child("user", members)
-        app = _app_of(caller, outer)
-        email, first_name, last_name = (
-            reader.text(name, required=True) for name in ("email", "first_name", "last_name")
-        )
-        phone = reader.text("phone")
-        if email and "@" not in email.strip("@"):
-            reader.refuse("email", "This is not an e-mail address.")
-        names = keynames(outer, USER_PERMISSIONS)
-        reader.check()
-        now = platform().clock()
-        user_id = transaction.add_user(email or "", first_name or "", last_name or "", now, app_id=app.id, phone=phone)
-        if user_id is None:
-            raise invalid("user", "email", "This e-mail address is registered already.", "taken")
-        made = new_token(transaction, now, app.id, frozenset(names), user_id=user_id)
-        user = transaction.user(user_id)
-        assert user
-        return {
-            "user": {
-                "id": user.id, "email": user.email, "first_name": user.first_name, "last_name": user.last_name,
-                "phone": user.phone,
-            },
-            "access_token": token_as_json(app.id, made, user_id=user_id),
-        }  # fmt: skip
-
-
-def _app_of(caller: Caller, outer: ObjectReader) -> App:
-    api_key = outer.text("api_key")
-    if caller.names_something():
-        app = platform().apps[caller.app().app_id]
-        if api_key and api_key != app.api_key:
-            outer.refuse("api_key", "The key is not that of the app.")
-        return app
-    found = platform().app_of_key(api_key or "")
-    if found is None and api_key:
-        raise invalid("user", "api_key", "There is no app with this api_key.", "not_found")
-    if found is None:
-        raise unauthorized("app_token", "The app token is missing, and there is no api_key.")
-    return found
 
 
 def keynames(reader: ObjectReader, allowed: Collection[str]) -> tuple[str, ...]:

@@ -1,56 +1,14 @@
-"""Users and what is theirs: addresses, cards, and the code that they show to pay."""
+"""What is a user's: addresses, and the code that they show to pay."""
 
 from __future__ import annotations
 
-import secrets
-from datetime import datetime, timedelta, timezone
+from flask import request
 
-from flask import request, url_for
-
-from levelup_ov.domain.secret import Secret
-from levelup_ov.standins.levelup import orders
-from levelup_ov.standins.levelup.access import Caller
-from levelup_ov.standins.levelup.api.base import JSON, api, body, optional_body, reading, time_as_text, writing
-from levelup_ov.standins.levelup.cards import TypedCard, read_card
-from levelup_ov.standins.levelup.platform import platform, registered
-from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, not_found, unauthorized
+from levelup_ov.standins.levelup.api.base import JSON, api, body, reading, writing
+from levelup_ov.standins.levelup.problems import invalid, not_found
 from levelup_ov.standins.levelup.qr import MOST_COLOUR, MOST_TIP, code_of
-from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
-from levelup_ov.standins.levelup.store import PlatformUser, Transaction, hashed
-from levelup_ov.standins.levelup.world import ADDRESS_TYPES, FIRST_CARD_PERMISSION, Address
-
-FIRST_CARD_WINDOW = timedelta(hours=24)
-CARD_PAGE_LIFETIME = timedelta(hours=1)
-
-
-@api.get("/v15/users")
-@api.get("/v15/apps/users")
-def show_user() -> JSON:
-    with reading() as (transaction, caller):
-        _, user = caller.user("read_user_basic_info")
-        return {"user": _user_as_json(transaction, user)}
-
-
-def _user_as_json(transaction: Transaction, user: PlatformUser) -> JSON:
-    count, merchants, saved = transaction.totals(user.id)
-    return {
-        "id": user.id,
-        "email": user.email,
-        "first_name": user.first_name,
-        "last_name": user.last_name,
-        "phone": user.phone,
-        "born_at": None,
-        "gender": None,
-        "cause_id": None,
-        "connected_to_facebook": False,
-        "custom_attributes": None,
-        "debit_card_only": False,
-        "global_credit_amount": orders.global_credit_of(transaction, user.id),
-        "merchants_visited_count": merchants,
-        "orders_count": count,
-        "terms_accepted_at": _seconds_as_text(user.created_at),
-        "total_savings_amount": saved,
-    }
+from levelup_ov.standins.levelup.reading import unwrap
+from levelup_ov.standins.levelup.world import ADDRESS_TYPES, Address
 
 
 @api.get("/v15/user_addresses")
@@ -87,56 +45,6 @@ def show_delivery_location(number: int) -> JSON:
     raise not_found("location", "location_id", "No location delivers to this address.")
 
 
-@api.get("/v15/credit_cards")
-@api.get("/v14/credit_cards")
-def list_cards() -> list[JSON]:
-    with reading() as (transaction, caller):
-        _, user = caller.user()
-        return [_card_as_json(transaction, user)] if transaction.card(user.id) else []
-
-
-@api.post("/v15/credit_cards")
-def add_card() -> JSON:
-    """The first card of an account of record, sent by the user's browser: never through an app's server."""
-    with writing() as (transaction, caller):
-        user = _may_add_card(transaction, caller)
-        reader = unwrap(body(), "credit_card")
-        names = ("number", "cvv", "expiration_month", "expiration_year", "postal_code")
-        number, cvv, month, year, postal_code = (reader.text(name, required=True) or "" for name in names)
-        reader.check()
-        card, errors = read_card(TypedCard(Secret(number), Secret(cvv), month, year, postal_code), platform().clock())
-        if card is None:
-            raise ErrorResponse(422, errors)
-        transaction.add_card(user.id, card)
-        return _card_as_json(transaction, user)
-
-
-@api.post("/v15/credit_card_pages")
-def create_card_page() -> JSON:
-    """A link to LevelUp's own page on which the user types the card; ``redirect_uri`` is where they go then."""
-    with writing() as (transaction, caller):
-        user = _may_add_card(transaction, caller)
-        token, _ = caller.user(FIRST_CARD_PERMISSION)
-        reader = ObjectReader("credit_card_page", (optional_body() or {}).get("credit_card_page", {}))
-        redirect_uri = reader.text("redirect_uri", limit=1000)
-        if redirect_uri and not registered(platform().apps[token.app_id], redirect_uri):
-            reader.refuse("redirect_uri", "This redirect_uri is not registered.", "not_registered")
-        reader.check()
-        link, expires_at = secrets.token_urlsafe(32), platform().clock() + CARD_PAGE_LIFETIME
-        transaction.add_card_page(hashed(link), user.id, redirect_uri, expires_at)
-        url = url_for("pages.new_card", link=link, _external=True)
-        return {"credit_card_page": {"url": url, "expires_at": time_as_text(expires_at)}}
-
-
-def _may_add_card(transaction: Transaction, caller: Caller) -> PlatformUser:
-    token, user = caller.user(FIRST_CARD_PERMISSION)
-    if platform().clock() > token.created_at + FIRST_CARD_WINDOW:
-        raise unauthorized("user_token", f"The permission {FIRST_CARD_PERMISSION} has lapsed after 24 hours.")
-    if transaction.card(user.id):
-        raise invalid("credit_card", "base", "There is a card on this account already.", "taken")
-    return user
-
-
 # The code that a phone shows.
 
 
@@ -146,7 +54,10 @@ def show_payment_token() -> JSON:
     with writing() as (transaction, caller):
         _, user = caller.user("read_qr_code")
         number, data = transaction.payment_token(user.id)
-        return {"payment_token": {"id": number, "data": data}}
+        shown: JSON = {"id": number, "data": data, "action": None, "message": None}
+        if not transaction.cards(user.id):
+            shown |= {"action": "add_payment_method", "message": "Add a card, and this code pays."}
+        return {"payment_token": shown}
 
 
 @api.get("/v15/qr_codes")
@@ -176,29 +87,8 @@ def _address_as_json(number: int, address: Address) -> JSON:
             "locality": address.locality,
             "region": address.region,
             "postal_code": address.postal_code,
+            # Where it is, nobody has looked up.
+            "latitude": None,
+            "longitude": None,
         }
     }
-
-
-def _card_as_json(transaction: Transaction, user: PlatformUser) -> JSON:
-    card = transaction.card(user.id)
-    assert card
-    return {
-        "credit_card": {
-            "id": user.id,
-            "type": card.brand,
-            "last_4": card.last_4,
-            "expiration_month": card.expiration_month,
-            "expiration_year": card.expiration_year,
-            "promoted": True,
-            "debit": False,
-            # The first six digits are not kept.
-            "bin": None,
-            "description": f"{card.brand} ending in {card.last_4}",
-            "state": "active",
-        }
-    }
-
-
-def _seconds_as_text(seconds: int) -> str:
-    return time_as_text(datetime.fromtimestamp(seconds, timezone.utc))

@@ -1,5 +1,7 @@
 // An app that orders ahead, as a phone's does: it knows LevelUp's API and nothing behind it.
 
+import { make, money } from "/screens/dom.js";
+
 const POLL = 700; // milliseconds between two looks at an order
 const TIPS = [0, 10, 15, 20]; // percent of the food
 
@@ -18,16 +20,6 @@ let choice = { tip: 15, at: "" };
 let turn = 0; // of the screen that is shown; what comes late for another one is dropped
 
 // Small tools.
-
-function make(tag, members = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), members);
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-function money(cents) {
-  return `$${Math.floor(cents / 100).toLocaleString("en-US")}.${String(cents % 100).padStart(2, "0")}`;
-}
 
 // Times are those of the restaurant's clock.
 function when(instant) {
@@ -86,7 +78,7 @@ function goesBack(action) {
 
 function complain(error) {
   if (!(error instanceof Refusal)) console.error(error);
-  problem.textContent = error.message;
+  problem.textContent = error.message.charAt(0).toUpperCase() + error.message.slice(1);
   problem.hidden = false;
   problem.scrollIntoView({ block: "nearest" });
 }
@@ -112,6 +104,7 @@ function signOut() {
   token = null;
   cart = [];
   sessionStorage.removeItem("token");
+  sessionStorage.removeItem("ordering");
   signIn();
 }
 
@@ -134,6 +127,7 @@ function signIn() {
 async function places() {
   goesBack(null);
   cart = [];
+  sessionStorage.removeItem("ordering");
   const found = [];
   for (let page = 1; page < 20; page += 1) {
     const answer = await call("GET", `/v15/apps/1/locations?fulfillment_types=pickup&page=${page}`);
@@ -370,8 +364,7 @@ function showCart() {
         {},
         make("strong", { textContent: `${line.quantity} × ${line.item.name}` }),
         make("br"),
-        make("small", { textContent: words(line) }),
-        make("br"),
+        ...(words(line) ? [make("small", { textContent: words(line) }), make("br")] : []),
         make("button", {
           type: "button", className: "link", textContent: "Remove", ariaLabel: `Remove ${line.item.name}`,
           onclick: () => { cart.splice(position, 1); if (cart.length) showCart(); else showMenu(); },
@@ -548,16 +541,31 @@ function slotPicker(slots) {
 }
 
 async function complete(order) {
+  // Before it is sent: the page may go while it is on its way. What has become of it is told at the same address.
+  sessionStorage.setItem("ordering", JSON.stringify({ url: order.order_completion_url, place }));
   const begun = (await call("POST", new URL(order.order_completion_url).pathname)).body.order;
+  await follow(begun.order_url, () => showOrder(order));
+}
+
+async function follow(url, giveUp) {
   const mine = waiting("Ordering", `${place.name} gets your order.`);
   let done;
   try {
-    done = await poll(begun.order_url, mine);
+    done = await poll(url, mine);
   } catch (error) {
-    showOrder(order);
+    sessionStorage.removeItem("ordering");
+    await giveUp();
     throw error;
   }
   if (done) showDone(done);
+}
+
+// The page may be loaded again while an order is on its way, or while its number is shown.
+async function begin() {
+  const left = JSON.parse(sessionStorage.getItem("ordering"));
+  if (!left) return places();
+  place = left.place;
+  return follow(left.url, places);
 }
 
 function showDone(order) {
@@ -576,7 +584,10 @@ function showDone(order) {
       "section",
       { className: "card" },
       make("p", { textContent: "Your order number" }),
-      make("p", { className: "number-shown", id: "order-number", textContent: order.order_number }),
+      make("p", {
+        className: order.order_number.length > 8 ? "number-shown long" : "number-shown", id: "order-number",
+        textContent: order.order_number,
+      }),
       make("p", {}, "Ready: ", make("strong", { textContent: order.ready_at ? when(order.ready_at) : "soon" })),
       make("p", { textContent: order.instructions }),
       sums(order, [["You pay", order.total_amount - order.discount_amount, true], ...who.map(([name, cents]) => [`by ${name}`, cents])]),
@@ -587,5 +598,5 @@ function showDone(order) {
 
 document.getElementById("to-cart").onclick = showCart;
 leave.onclick = signOut;
-if (token) act(places)();
+if (token) act(begin)();
 else signIn();

@@ -1,0 +1,228 @@
+"""What events cost, and how soon they arrive: ``python -m bench.events cost|delay|watch``.
+
+``cost``: CPU of a submission with a receiver and without one, side by side in one run. ``delay``: from a change to its
+arrival, at 64 orders a second, over two workers and a ledger in SQLite. ``watch``: calls to the provider for a look at
+10,000 open orders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, ClassVar
+
+from bench.adapter import BenchAdapter
+from bench.against import GUNICORN, PLAIN, ROUNDS, THAT, THIS, Builds, Case, _server
+from bench.order import SUBMISSION
+from bench.run import DIRECT, QUICK_ROUNDS, ROOT, THREADS, Message, _line, _path
+from levelup_ov.adapter import Location, OrderStatus, Session, Stage
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
+from levelup_ov.event_settings import PREFIX
+from levelup_ov.ledger.identity import Identity
+from levelup_ov.ledger.ledger import Claimed
+from tests.faults.processes import line, process
+from tests.faults.stack import API_KEY, Stack, environment, post
+
+SECRET = PREFIX + "b25lIHNlY3JldCBvZiB0aGUgYmVuY2ggLi4uLi4="
+RATE, SECONDS = 64, 20
+ORDERS = 10_000
+_MINUTE = timedelta(minutes=1)
+
+
+class Receiver(ThreadingHTTPServer):
+    """Accepts every event; ``delays`` are the seconds from each change to its arrival, by the event's id."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receive)
+        self.delays: dict[str, float] = {}
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        url = f"http://127.0.0.1:{self.server_address[1]}/events"
+        return {"LEVELUP_OV_EVENTS_URL": url, "LEVELUP_OV_EVENTS_SECRETS": SECRET}
+
+
+class _Receive(BaseHTTPRequestHandler):
+    server: Receiver
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        arrived = time.time()
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        changed = datetime.fromisoformat(event["timestamp"]).timestamp()
+        self.server.delays.setdefault(self.headers["webhook-id"], arrived - changed)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Sides(Builds):
+    """This build with a receiver, and without."""
+
+    def start(self) -> None:
+        pipes = {"stdin": -1, "stdout": -1}
+        self._load = self._spawn("load", ["bench.load"], {}, self._other_core, **pipes)
+        provider = self._spawn("provider", ["bench.provider"], {}, self._other_core, stdout=-1)
+        self._provider = int(_line(provider))
+        base_url = f"http://127.0.0.1:{self._provider}"
+        for name, more in ((THIS, Receiver().variables), (THAT, {})):
+            variables = {**self._service_environment(base_url, name, PLAIN), **more}
+            self._serve(_server(name, PLAIN), GUNICORN, variables)
+
+
+def cost(*, quick: bool) -> None:
+    """Bursts of submissions to both, in turns."""
+    with tempfile.TemporaryDirectory() as directory:
+        sides = Sides(Path(directory), THREADS, {THIS: ROOT, THAT: ROOT})
+        try:
+            sides.start()
+            message = Message(_path(DIRECT, "order_submissions"), SUBMISSION)
+            case = Case("submission, 1 call", PLAIN, dict.fromkeys((THIS, THAT), message))
+            pairs = []
+            for _ in range((QUICK_ROUNDS if quick else ROUNDS) + 1):
+                turn = random.sample([THIS, THAT], 2)
+                cpu = {name: sides.sample(case, name, 100 if quick else 400).cpu_ms for name in turn}
+                pairs.append((cpu[THIS], cpu[THAT]))
+        finally:
+            sides.stop()
+    del pairs[0]  # a warm-up
+    ours, theirs = zip(*pairs, strict=True)
+    ratio = median(one / other for one, other in pairs)
+    print(f"{case.name}: CPU ms with a receiver {median(ours):.2f}, without {median(theirs):.2f}, ratio {ratio:.3f}")
+
+
+def delay(*, quick: bool) -> None:
+    """Orders at a steady rate, each followed by a request for its status, which is its first change."""
+    seconds = SECONDS // 4 if quick else SECONDS
+    receiver = Receiver()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        with process("tests.faults.engine", str(directory / "engine.db")) as engine:
+            urls = {"diner": f"http://127.0.0.1:{int(line(engine))}"}
+            ledger = f"sqlite:///{directory}/ledger.db"
+            settings = environment(directory, urls, ledger, deadline=20, grace=5, more=receiver.variables)
+            with Stack(directory, settings) as stack, ThreadPoolExecutor(64) as clients:
+                began = time.monotonic()
+                told = []
+                for number in range(RATE * seconds):
+                    time.sleep(max(began + number / RATE - time.monotonic(), 0))
+                    told.append(clients.submit(_order, stack.port, number))
+                placed = sum(each.result() for each in told)
+                took = time.monotonic() - began
+                until = time.monotonic() + 30
+                while len(receiver.delays) < placed and time.monotonic() < until:
+                    time.sleep(0.1)
+    delays = sorted(receiver.delays.values())
+    p50, p95 = quantiles(delays, n=20)[9::9]
+    print(f"{placed} orders in {took:.1f} s, {placed / took:.0f} a second; {len(delays)} events")
+    print(f"from the change to its arrival: p50 {p50:.2f} s, p95 {p95:.2f} s, slowest {delays[-1]:.2f} s")
+
+
+def _order(port: int, number: int) -> bool:
+    user = {"name": "Robin Example", "phone": "617-555-0142", "email": "robin@example.com"}
+    items = [{"item": {"provider_id": "sandwich", "quantity": 1, "options": []}}]
+    body = {"order_submission": {"user": user, "items": items, "order_number": f"bench-{number}"}}
+    answer = post(port, "/locations/diner.congress/order_submissions", body)
+    if answer.status != 200:
+        return False
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    path = f"/locations/diner.congress/orders/{answer.order_id}"
+    connection.request("GET", path, headers={"Authorization": f"token {API_KEY}"})
+    is_told = connection.getresponse().status == 200
+    connection.close()
+    return is_told
+
+
+class WatchedAdapter(BenchAdapter):
+    """Its provider has one status for every order."""
+
+    order_status: ClassVar[Mapping[str, Stage]] = {"cooking": "preparing"}
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        return OrderStatus(session.get(f"/orders/{provider_order_id}").object().text("status"), reference=None)
+
+
+class Calls:
+    """A provider that counts."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: Any, start_response: Callable[..., Any]) -> Iterator[bytes]:
+        with self._lock:
+            self.number += 1
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return iter([b'{"status": "cooking"}'])
+
+
+def watch(*, quick: bool) -> None:
+    """Two looks at all open orders, with an event for each of the first."""
+    number = ORDERS // 10 if quick else ORDERS
+    with _watched(number) as (app, calls):
+        for _ in range(2):
+            before, began, cpu = calls.number, time.monotonic(), time.process_time()
+            run = ["orders", "watch", "--calls", str(number), "--every", "0", "--seconds", "3600"]
+            told = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
+            made, took = calls.number - before, time.monotonic() - began
+            each = 1000 * (time.process_time() - cpu) / number
+            print(f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {each:.2f} ms CPU: {told}")
+
+
+@contextmanager
+def _watched(number: int) -> Iterator[tuple[Any, Calls]]:
+    """A service with so many open orders, and its provider."""
+    calls = Calls()
+    with tempfile.TemporaryDirectory() as directory:
+        accounts = Path(directory) / "accounts.toml"
+        settings = 'settings = {base_url = "http://provider.internal"}'
+        accounts.write_text(f'[accounts.bench]\nprovider = "bench"\nname = "Bench"\n{settings}\n')
+        variables = {
+            "LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": f"{directory}/data",
+            "LEVELUP_OV_ACCOUNTS": str(accounts), "LEVELUP_OV_ADAPTERS": "bench=bench.events:WatchedAdapter",
+            "LEVELUP_OV_EVENTS_URL": "http://127.0.0.1:9/", "LEVELUP_OV_EVENTS_SECRETS": SECRET,
+        }  # fmt: skip
+        app = create_app(load_settings(variables), in_process={"provider.internal": calls})
+        ledger = app.extensions["levelup_ov"].submissions.ledger
+        for each in range(number):
+            identity = Identity("idempotency_key", (f"{each:064x}",))
+            claim = ledger.claim(
+                account="bench", location="bench.main", identities=(identity,), content=(f"{each:064x}",),
+                lease=_MINUTE,
+            )  # fmt: skip
+            assert isinstance(claim, Claimed)
+            ledger.begin_sending(claim.id, lease=_MINUTE)
+            ledger.place(claim.id, answer="{}", order_id=each, provider_order_id=f"p-{each}", proven=True)
+        yield app, calls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.events")
+    parser.add_argument("what", choices=["cost", "delay", "watch"])
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    {"cost": cost, "delay": delay, "watch": watch}[given.what](quick=given.quick)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

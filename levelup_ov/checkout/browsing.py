@@ -1,0 +1,42 @@
+"""Orders of web checkout for a person to look at, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from levelup_ov.checkout.store import ORDERS, StoredOrder
+from levelup_ov.domain.checkout import OrderState
+from levelup_ov.ledger.browsing import ReadingDatabase
+
+_O = ORDERS.c
+
+
+class OrdersBrowser:
+    """Raises as :class:`~levelup_ov.ledger.browsing.ReadingDatabase` does."""
+
+    def __init__(self, reading: ReadingDatabase) -> None:
+        self._reading = reading
+
+    def page(self, state: OrderState | None, below: str | None, size: int) -> tuple[Sequence[StoredOrder], bool]:
+        """The first ``size`` orders in ``state``, of those older than the one with the id ``below``; are there more?"""
+        query = select(ORDERS).order_by(_O.id.desc()).limit(size + 1)
+        if state is not None:
+            query = query.where(_O.state == state)
+        if below is not None:
+            query = query.where(_O.id < below)
+        found = self._orders(query)
+        return found[:size], len(found) > size
+
+    def order(self, id: str) -> StoredOrder | None:
+        """The order with this id of ours, or this UUID of LevelUp's."""
+        return next(iter(self._orders(select(ORDERS).where(or_(_O.id == id, _O.uuid == id)))), None)
+
+    def cases(self, limit: int) -> Sequence[StoredOrder]:
+        """Those that a person must settle, oldest first."""
+        return self._orders(select(ORDERS).where(_O.operator_case.is_not(None)).order_by(_O.id).limit(limit))
+
+    def _orders(self, query: Any) -> list[StoredOrder]:
+        return [StoredOrder(**row._asdict()) for row in self._reading.rows(query)]

@@ -1,0 +1,94 @@
+"""``levelup-ov events``."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import datetime, timezone
+from typing import get_args
+
+import click
+
+from levelup_ov.cli.configured import shown, the_deliverer, the_service
+from levelup_ov.event_settings import PREFIX
+from levelup_ov.ledger.deliveries import Deliveries, Delivery, State
+
+SECRET_BYTES = 32
+
+
+@click.group()
+def events() -> None:
+    """List, deliver and replay events (EVT-4, EVT-5)."""
+
+
+@events.command("list")
+@click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
+@click.option("--receiver", help="Only those for channel, or for operator.ACCOUNT.")
+@click.option("--subject", help="Only those of this submission, or of this location.")
+@click.option("--limit", default=50, show_default=True)
+def list_found(state: State | None, receiver: str | None, subject: str | None, limit: int) -> None:
+    """List events, newest first; without options, also those that were accepted within a week."""
+    found = shown(lambda: _deliveries().find(state=state, receiver=receiver, subject=subject, limit=limit))
+    for delivery in found:
+        click.echo(_line(delivery))
+    click.echo(f"{len(found)} event(s)", err=True)
+
+
+@events.command()
+@click.argument("event_id")
+def show(event_id: str) -> None:
+    """Show an event and what it says; nothing in it is personal."""
+    found = shown(lambda: _deliveries().find(event=event_id))
+    if not found:
+        raise click.ClickException("there is no such event")
+    for delivery in found:
+        click.echo(_line(delivery))
+    click.echo(found[0].data)
+
+
+@events.command()
+@click.argument("event_id", required=False)
+@click.option("--parked", is_flag=True, help="All that are parked.")
+@click.option("--since", type=click.DateTime(), help="All that were recorded since this time in UTC.")
+def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
+    """Deliver events once more, under their ids: one, with what is parked of its subject, or many."""
+    if [event_id is not None, parked, since is not None].count(True) != 1:
+        raise click.UsageError("name an event, or --parked, or --since")
+    at = since and since.replace(tzinfo=timezone.utc)
+    count = shown(lambda: _deliveries().replay(event=event_id, since=at))
+    if event_id is not None and not count:
+        raise click.ClickException("there is no such event")
+    click.echo(f"{count} event(s) due again", err=True)
+
+
+@events.command()
+@click.option("--seconds", default=50.0, show_default=True, help="Begin no further delivery after this time.")
+def send(seconds: float) -> None:
+    """Deliver what is due, as the service does by itself; safe beside it and on several hosts.
+
+    Exit status 1: a receiver has not accepted something.
+    """
+    deliverer = the_deliverer()
+    shown(lambda: deliverer.drain(seconds))
+    deliverer.stop()
+    counts = deliverer.counts
+    click.echo(f"{counts['accepted']} accepted, {counts['waiting']} to be retried, {counts['parked']} parked", err=True)
+    if counts["waiting"] or counts["parked"]:
+        raise SystemExit(1)
+
+
+@events.command()
+def secret() -> None:
+    """Make a secret for LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS."""
+    click.echo(PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode())
+
+
+def _deliveries() -> Deliveries:
+    return Deliveries(the_service().submissions.ledger)
+
+
+def _line(delivery: Delivery) -> str:
+    at = delivery.created_at.isoformat(timespec="seconds")
+    end = f" {delivery.state}" + (f" ({delivery.problem})" if delivery.problem else "")
+    place = f"{delivery.location} {delivery.kind} for {delivery.receiver}"
+    return f"{at} {delivery.id} {place}{end} after {delivery.attempts} attempt(s)"

@@ -1,0 +1,84 @@
+"""One submission's life, in the order of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.domain.submission import Ended
+from levelup_ov.ledger.browsing import Life
+from levelup_ov.ledger.records import from_ms
+
+_ENDED: dict[Ended | None, str] = {
+    "unsent": "nothing was sent",
+    "refused": "the provider refused it",
+    "fenced": "the provider has no order, and refuses late requests",
+    "absent": "the provider had no order when it was asked twice",
+    "told": "a person asked the restaurant",
+    None: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``at``: None if the time was not recorded. ``look``: the class of its dot."""
+
+    at: datetime | None
+    title: str
+    text: str = ""
+    look: str = ""
+
+
+def of_submission(life: Life, changed: datetime | None) -> list[Step]:
+    """The steps; ``changed``: when its state changed last, where that is known and not recorded."""
+    steps = list(_steps(life, changed))
+    dated = sorted((step for step in steps if step.at is not None), key=lambda step: step.at or datetime.max)
+    return dated + [step for step in steps if step.at is None]
+
+
+def _steps(life: Life, changed: datetime | None) -> Iterator[Step]:
+    this = life.submission
+    yield Step(this.claimed_at, "Claimed", f"by {this.owner}, request {this.request_id or 'without an id'}")
+    if this.sending_at is not None:
+        yield Step(this.sending_at, "Sending", f"under the reference {this.reference}")
+    if this.state == "unknown":
+        yield Step(changed, "Outcome unknown", "no answer proves whether the order exists", "bad-step")
+    by = f"settled by {this.settled_by}" if this.settled_by else ""
+    if this.state == "placed":
+        proof = "the provider named our reference" if this.proven else ""
+        words = ", ".join(filter(None, (f"order {this.order_id}", proof, by)))
+        yield Step(this.settled_at, "Placed", words, "good-step")
+    if this.state == "not_placed":
+        yield Step(this.settled_at, "Not placed", ", ".join(filter(None, (_ENDED[this.ended], by))))
+    if this.looked_again:
+        yield Step(None, "Looked up again", f"{this.looked_again} times")
+    if this.look_again_at is not None:
+        yield Step(this.look_again_at, "To be looked up again", "by `levelup-ov submissions reconcile`")
+    if life.word is not None:
+        yield Step(life.changed_at, f"Status: {life.stage or 'unknown'}", f"the provider says {life.word}")
+    for action in life.actions:
+        words = f"{action.outcome or 'has not ended'}; request {action.request_id}"
+        yield Step(action.at, f"Reconciled by {action.operator}", words)
+
+
+def of_order(order: StoredOrder) -> list[Step]:
+    """The steps of an order of web checkout that were recorded."""
+    settled: dict[str, Any] = json.loads(order.settled or "{}")
+    steps = [Step(from_ms(order.created_at), "Created")]
+    if order.uuid is not None:
+        steps.append(Step(None, "Charged", f"LevelUp's UUID {order.uuid}", "good-step"))
+    if order.submitted is not None:
+        steps.append(Step(None, "Submitted", f"order {json.loads(order.submitted).get('order_id')}", "good-step"))
+    if order.problem is not None:
+        why = json.loads(order.problem)
+        steps.append(Step(None, "Not placed", f"{why.get('code')}: {why.get('message')}", "bad-step"))
+    if order.refunded_at is not None:
+        steps.append(Step(from_ms(order.refunded_at), "Refunded"))
+    if settled:
+        at = datetime.fromisoformat(settled["at"])
+        steps.append(Step(at, f"Settled by {settled['by']}", str(settled["why"]), "good-step"))
+    return steps

@@ -1,0 +1,33 @@
+"""Events on their way out: to the channel, and to the operators of restaurants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from levelup_ov.event_settings import EventSettings
+from levelup_ov.events.deliverer import LANES, Deliverer
+from levelup_ov.events.receivers import Receivers
+from levelup_ov.events.sending import Sender
+from levelup_ov.ledger.deliveries import Deliveries
+from levelup_ov.ledger.outbox import Outbox
+from levelup_ov.transport.in_process import WSGIApplication
+from levelup_ov.transport.session import Transport
+
+__all__ = ["Deliverer", "deliver"]
+
+
+def deliver(
+    settings: EventSettings,
+    deliveries: Deliveries,
+    outbox: Outbox,
+    clock: Callable[[], datetime],
+    in_process: Mapping[str, WSGIApplication] | None,
+    proxy: str | None,
+) -> Deliverer:
+    """Have events recorded in ``outbox`` for the receivers of ``settings``; gives who delivers them."""
+    receivers = Receivers(settings)
+    outbox.route = receivers.route
+    # A receiver that fails is left alone by the deliverer.
+    transport = Transport(pool_size=sum(LANES.values()), in_process=in_process, proxy=proxy, breaks=False)
+    return Deliverer(deliveries, receivers, Sender(settings, transport, clock))

@@ -1,0 +1,230 @@
+"""Delivers what is in the outbox, beside the requests of a worker, or for a command.
+
+A thread asks the ledger for what is due and hands it to others, each with one event at a time. A receiver that fails
+gets one event at a time, after pauses that grow, until it accepts one. So it slows neither another receiver nor an
+order: no thread of a request delivers anything. Claims end by themselves, so hosts and workers need not know of one
+another.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from levelup_ov.events.receivers import CHANNEL, OPERATOR, Receiver, Receivers
+from levelup_ov.events.sending import PATIENCE, Send, SendFailed
+from levelup_ov.ledger.deliveries import AT_ONCE, Deliveries, Delivery
+from levelup_ov.ledger.engine import LedgerUnavailable
+
+POLL = 0.25
+"""Seconds between two looks while nothing is due."""
+PAUSE = 0.02
+"""Seconds between two looks at least, so that each finds several events in busy times."""
+LANES = {CHANNEL: 6, OPERATOR: 2}
+"""Events that a process delivers at once, by group."""
+CLAIMED = {CHANNEL: 32, OPERATOR: 2}
+"""Events that it has claimed at once: with more than lanes, none of these waits for the ledger."""
+TERM = timedelta(seconds=3 * PATIENCE)
+"""For how long an event is claimed."""
+LONGEST_BACKOFF = 600.0
+"""Seconds between two attempts at an event, at most."""
+LONGEST_CLOSED = 60.0
+"""Seconds until a receiver that failed is tried again, at most."""
+TIDY_EVERY = 600.0
+"""Seconds between two deletions of what was accepted long ago."""
+TIDY_ON = 1.0
+"""The same while there is more."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Gate:
+    """What this process knows of a receiver: failures in a row, until when it is left alone, events under way."""
+
+    failures: int = 0
+    closed_until: float = 0.0
+    under_way: int = 0
+
+    def room(self, now: float) -> int:
+        """How many more events it may get now."""
+        most = 1 if self.failures else max(CLAIMED.values())
+        return 0 if now < self.closed_until else most - self.under_way
+
+    def ended(self, failed: SendFailed | None, now: float) -> None:
+        """A delivery has ended. Those that were under way beside one that failed do not count again."""
+        if failed is None or not failed.is_down:
+            self.failures, self.closed_until = 0, 0.0
+        elif now >= self.closed_until:
+            self.failures += 1
+            self.closed_until = now + max(_backoff(self.failures, LONGEST_CLOSED), failed.wait)
+
+
+class Deliverer:
+    """Delivers for one process. ``now`` measures pauses, in seconds."""
+
+    def __init__(
+        self, deliveries: Deliveries, receivers: Receivers, send: Send, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        """How many events came to which end: accepted, waiting (they are tried again) or parked."""
+        self._deliveries = deliveries
+        self._receivers = receivers
+        self._send = send
+        self._now = now
+        self._gates: dict[str, _Gate] = {}
+        self._room = dict(CLAIMED)
+        self._accepted: list[Delivery] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._pools = {group: ThreadPoolExecutor(lanes, f"events-{group}") for group, lanes in LANES.items()}
+        self._tidy_at = now() + TIDY_EVERY
+
+    def start(self) -> None:
+        """Deliver in the background from now on."""
+        threading.Thread(target=self._run, name="events", daemon=True).start()
+
+    def stop(self) -> None:
+        """Claim no further event; what was claimed is delivered while the process ends."""
+        self._stopped.set()
+        self._wake.set()
+        for pool in self._pools.values():
+            pool.shutdown(wait=False)
+
+    def drain(self, seconds: float) -> None:
+        """Deliver what is due, for at most ``seconds`` and the time of one attempt.
+
+        :raises LedgerUnavailable: the ledger cannot be read or written.
+        """
+        end = self._now() + seconds
+        while not self._stopped.is_set():
+            self._wake.clear()
+            if is_late := self._now() >= end:
+                self._record_accepted()
+            began = 0 if is_late else self._begin()
+            if not began and self._is_idle():
+                return
+            self._wake.wait(POLL)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._wake.clear()
+            try:
+                began = self._begin()
+                self._tidy()
+            except LedgerUnavailable:
+                # It is logged where it is noticed.
+                began = 0
+            except Exception as error:
+                if self._stopped.is_set():
+                    return
+                log.error("events_not_delivered", exc_info=error)
+                began = 0
+            self._stopped.wait(PAUSE) if began else self._wake.wait(POLL)
+
+    def _begin(self) -> int:
+        """Record what was accepted, and begin to deliver what is due; returns how many events."""
+        began = 0
+        self._record_accepted()
+        for name in self._deliveries.receivers():
+            receiver = self._receivers.get(name)
+            if receiver is None:
+                continue
+            with self._lock:
+                gate = self._gates.setdefault(name, _Gate())
+                room = min(gate.room(self._now()), self._room[receiver.group])
+            if room <= 0:
+                continue
+            claimed = self._deliveries.claim(name, limit=room, term=TERM)
+            with self._lock:
+                gate.under_way += len(claimed)
+                self._room[receiver.group] -= len(claimed)
+            for delivery in claimed:
+                self._pools[receiver.group].submit(self._deliver, receiver, gate, delivery)
+            began += len(claimed)
+        return began
+
+    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: Delivery) -> None:
+        failed: SendFailed | None = None
+        is_sent = self._now() >= gate.closed_until
+        try:
+            if not is_sent:
+                # The receiver has failed since it was claimed.
+                self._deliveries.give_back(delivery)
+                return
+            try:
+                self._send(receiver, delivery)
+                with self._lock:
+                    self._accepted.append(delivery)
+                if self._stopped.is_set():
+                    self._record_accepted()
+            except SendFailed as failure:
+                failed = failure
+                self._record_failure(delivery, failure)
+        except LedgerUnavailable:
+            log.warning("event_not_recorded", extra={"event": delivery.id, "receiver": delivery.receiver})
+        except Exception as error:
+            # One event must not stop the others.
+            failed = SendFailed("internal", is_down=True)
+            log.error("event_not_delivered", extra={"event": delivery.id}, exc_info=error)
+        finally:
+            with self._lock:
+                gate.under_way -= 1
+                self._room[receiver.group] += 1
+                if is_sent:
+                    gate.ended(failed, self._now())
+            self._wake.set()
+
+    def _record_accepted(self) -> None:
+        """Record all that was accepted since, at once."""
+        with self._lock:
+            accepted, self._accepted = self._accepted, []
+        if not accepted:
+            return
+        try:
+            self._deliveries.accept(*accepted)
+        except LedgerUnavailable:
+            with self._lock:
+                self._accepted += accepted
+            raise
+        self.counts["accepted"] += len(accepted)
+
+    def _record_failure(self, delivery: Delivery, failed: SendFailed) -> None:
+        wait = max(_backoff(delivery.attempts, LONGEST_BACKOFF), failed.wait)
+        state = self._deliveries.fail(delivery, failed.problem, wait=timedelta(seconds=wait))
+        facts = {
+            "event": delivery.id,
+            "receiver": delivery.receiver,
+            "attempts": delivery.attempts,
+            "problem": failed.problem,
+        }
+        self.counts[state] += 1
+        if state == "waiting":
+            log.warning("event_not_accepted", extra=facts)
+            return
+        more = self._deliveries.park(delivery.receiver) if failed.is_down else 0
+        self.counts[state] += more
+        remedy = "see what the receiver answers, then `levelup-ov events replay`"
+        log.error("events_parked", extra={**facts, "more": more, "remedy": remedy})
+
+    def _tidy(self) -> None:
+        if self._now() >= self._tidy_at:
+            is_done = self._deliveries.purge() < AT_ONCE
+            self._tidy_at = self._now() + (TIDY_EVERY if is_done else TIDY_ON)
+
+    def _is_idle(self) -> bool:
+        with self._lock:
+            return not self._accepted and not any(gate.under_way for gate in self._gates.values())
+
+
+def _backoff(attempts: int, longest: float) -> float:
+    """Seconds until the next attempt: they double, and a random part keeps receivers from being hit all at once."""
+    return random.uniform(0.75, 1) * min(2.0**attempts, longest)

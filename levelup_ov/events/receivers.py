@@ -1,0 +1,53 @@
+"""Who receives which event.
+
+The service has one channel, so one receiver gets all of the channel's events. What a person must do goes to the
+operator of the account, because restaurants have people of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from levelup_ov.domain.event import OPERATOR_KIND, Event
+from levelup_ov.domain.secret import Secret
+from levelup_ov.event_settings import EventSettings
+
+CHANNEL = "channel"
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """``name`` is in the outbox. ``group``: those that share the lanes of a deliverer."""
+
+    name: str
+    group: str
+    address: Secret
+    secrets: tuple[Secret, ...]
+
+
+class Receivers:
+    """The receivers that are configured."""
+
+    def __init__(self, settings: EventSettings) -> None:
+        found = [
+            Receiver(operator_of(account), OPERATOR, address, settings.operator_secrets)
+            for account, address in settings.operators.items()
+        ]
+        if settings.url is not None:
+            found.append(Receiver(CHANNEL, CHANNEL, settings.url, settings.secrets))
+        self._by_name = {receiver.name: receiver for receiver in found}
+
+    def get(self, name: str) -> Receiver | None:
+        """The receiver with this name; None if it is not configured any more."""
+        return self._by_name.get(name)
+
+    def route(self, event: Event) -> tuple[str, ...]:
+        """The names of the receivers of an event."""
+        name = operator_of(event.account) if event.kind == OPERATOR_KIND else CHANNEL
+        return (name,) if name in self._by_name else ()
+
+
+def operator_of(account: str) -> str:
+    """The name of an account's operator."""
+    return f"{OPERATOR}.{account}"

@@ -1,0 +1,131 @@
+"""One attempt to deliver one event: a signed request, or a mail."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timezone
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+import orjson
+from standardwebhooks import Webhook
+
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Unanswered
+from levelup_ov.event_settings import EventSettings, is_email, mail_server
+from levelup_ov.events import messages
+from levelup_ov.events.receivers import Receiver
+from levelup_ov.ledger.deliveries import Delivery
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Session, Transport
+
+PATIENCE = 10.0
+"""Seconds for one attempt."""
+ACCEPTED = range(200, 300)
+OF_THE_EVENT = frozenset({400, 409, 413, 415, 422})
+"""Answers about the event; every other failure is the receiver's, which then gets one event at a time."""
+LONGEST_WAIT = 600.0
+"""Seconds that a receiver may ask us to wait."""
+
+Send = Callable[[Receiver, Delivery], None]
+
+
+class SendFailed(Exception):
+    """The receiver has not accepted the event. ``problem``: a status, or why there was none.
+
+    ``is_down``: it would not accept another one either. ``wait``: the seconds that it asks us to wait.
+    """
+
+    def __init__(self, problem: str, *, is_down: bool, wait: float = 0.0) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.is_down = is_down
+        self.wait = min(wait, LONGEST_WAIT)
+
+
+class Sender:
+    """Sends events. ``clock`` returns the time that is signed, aware."""
+
+    def __init__(self, settings: EventSettings, transport: Transport, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._clock = clock
+
+    def __call__(self, receiver: Receiver, delivery: Delivery) -> None:
+        """:raises SendFailed: the receiver has not accepted it."""
+        if is_email(receiver.address):
+            self._mail(receiver, delivery)
+        else:
+            self._post(receiver, delivery)
+
+    def _post(self, receiver: Receiver, delivery: Delivery) -> None:
+        body = messages.body(delivery)
+        session = Session(
+            self._transport,
+            receiver.name,
+            base_url=receiver.address.reveal(),
+            headers=signed(delivery.id, body, self._clock(), receiver.secrets),
+            error_from=lambda reply: None,
+            deadline=Deadline(PATIENCE),
+        )
+        try:
+            with session:
+                session.post("", orjson.Fragment(body), also=ACCEPTED)
+        except Unanswered as failure:
+            problem = str(failure.status or failure.code.removeprefix("provider_"))
+            wait = failure.retry_after or 0.0
+            raise SendFailed(problem, is_down=failure.status not in OF_THE_EVENT, wait=wait) from None
+        except Failure as failure:
+            raise SendFailed(failure.code.removeprefix("provider_"), is_down=True) from None
+
+    def _mail(self, receiver: Receiver, delivery: Delivery) -> None:
+        assert self._settings.smtp is not None
+        mail = EmailMessage()
+        mail["From"], mail["To"] = self._settings.mail_from, receiver.address.reveal()
+        mail["Date"] = format_datetime(self._clock())
+        mail["Message-ID"] = f"<{delivery.id}@{self._settings.mail_from.rpartition('@')[2]}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["Subject"], text = messages.mail(delivery)
+        mail.set_content(text)
+        try:
+            _submit(mail, self._settings.smtp)
+        except smtplib.SMTPResponseException as error:
+            raise SendFailed(str(error.smtp_code), is_down=True) from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise SendFailed(type(error).__name__, is_down=True) from None
+
+
+def signed(id: str, body: str, now: datetime, secrets: tuple[Secret, ...]) -> dict[str, str]:
+    """The headers of the Standard Webhooks, with one signature for each secret."""
+    now = now.astimezone(timezone.utc)
+    signatures = [Webhook(secret.reveal()).sign(id, now, body) for secret in secrets]
+    return {
+        "webhook-id": id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(signatures),
+        "User-Agent": "levelup_ov",
+    }
+
+
+def _submit(mail: EmailMessage, server: Secret) -> None:
+    """Hand a mail to the server: over TLS, except to this host; a password never without it."""
+    host, port, user, password, immediately = mail_server(server.reveal())
+    context = ssl.create_default_context()
+    client: smtplib.SMTP
+    if immediately:
+        client = smtplib.SMTP_SSL(host, port, timeout=PATIENCE, context=context)
+    else:
+        client = smtplib.SMTP(host, port, timeout=PATIENCE)
+    try:
+        if not immediately and (user or host not in ("127.0.0.1", "localhost", "::1")):
+            client.starttls(context=context)
+        if user:
+            client.login(user, password)
+        client.send_message(mail)
+    finally:
+        with suppress(OSError, smtplib.SMTPException):
+            client.quit()

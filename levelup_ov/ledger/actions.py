@@ -1,0 +1,65 @@
+"""What operators did to submissions in the console: who, when, and with what result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, literal, select, update
+
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import from_ms
+from levelup_ov.ledger.tables import ACTIONS, present
+
+_COLUMNS = ("form", "submission", "operator", "request_id")
+
+
+class FormUsed(Exception):
+    """The form was sent before, or its submission is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """``outcome`` is None while the provider is asked, or if the process ended meanwhile."""
+
+    operator: str
+    request_id: str | None
+    at: datetime
+    outcome: str | None
+
+
+class OperatorActions:
+    """The table in the database of ``ledger``; raises ``LedgerUnavailable`` like the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        now = {"at": present(ledger.own_clock), "outcome": literal(None, ACTIONS.c.outcome.type)}
+        self._insert = ledger.database.prepare(ACTIONS.insert().values(now), *_COLUMNS)
+        done = update(ACTIONS).where(ACTIONS.c.form == bindparam("this"))
+        self._finish = ledger.database.prepare(done, "outcome")
+
+    def begin(self, form: str, submission: str, operator: str, request_id: str) -> None:
+        """Record that ``operator`` asks for a reconciliation, by the form with this id.
+
+        :raises FormUsed: it was sent before.
+        """
+        database = self._ledger.database
+        values: dict[str, Any] = dict(zip(_COLUMNS, (form, submission, operator, request_id), strict=True))
+        try:
+            database.run(lambda cursor, _: self._insert.run(cursor, {**values, "now": self._ledger.now()}), single=True)
+        except database.engine.dialect.loaded_dbapi.IntegrityError:
+            raise FormUsed from None
+
+    def finish(self, form: str, outcome: str) -> None:
+        """Record the result."""
+        values = {"this": form, "outcome": outcome}
+        self._ledger.database.run(lambda cursor, _: self._finish.run(cursor, values), single=True)
+
+
+OF_SUBMISSION = select(ACTIONS).where(ACTIONS.c.submission == bindparam("this")).order_by(ACTIONS.c.at)
+
+
+def read_action(row: Any) -> OperatorAction:
+    """An action, of a row of :data:`OF_SUBMISSION`."""
+    return OperatorAction(row.operator, row.request_id, from_ms(row.at), row.outcome)

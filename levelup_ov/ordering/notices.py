@@ -1,0 +1,72 @@
+"""Webhooks of providers: each makes the service ask the provider, and nothing that it says is believed (EVT-9)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from levelup_ov.adapter import Adapter, NotGenuine
+from levelup_ov.domain.failure import Failure
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.notices import Notices
+from levelup_ov.ledger.statuses import PlacedOrder
+from levelup_ov.ordering.service import RequestContext, Service
+
+OLDEST = timedelta(hours=25)
+"""Providers repeat a message for a day."""
+FUTURE = timedelta(minutes=5)
+"""How far a provider's clock may be ahead."""
+LONGEST_ID = 200
+
+log = logging.getLogger(__name__)
+
+
+class ProviderNotices:
+    """Receives the messages for ``accounts``. ``clock`` returns the current time, aware."""
+
+    def __init__(
+        self, service: Service, ledger: Ledger, accounts: Mapping[str, Adapter], clock: Callable[[], datetime]
+    ) -> None:
+        self._service = service
+        self._ledger = ledger
+        self._accounts = accounts
+        self._clock = clock
+
+    @cached_property
+    def _notices(self) -> Notices:
+        # Kept for longer than a message is accepted, so that none is accepted twice.
+        return Notices(self._ledger, OLDEST + 2 * FUTURE)
+
+    def receive(self, account: str, headers: Mapping[str, str], body: bytes, context: RequestContext) -> None:
+        """Look up what the message is about. It is kept only after that, so one that fails comes again.
+
+        :raises Failure: ``not_found``, ``notice_refused``, or why the provider could not be asked.
+        """
+        adapter = self._accounts.get(account)
+        if adapter is None or not adapter.takes_notices:
+            raise Failure("not_found", "no account takes webhooks at this address")
+        context.account, context.provider = account, adapter.account.provider
+        try:
+            notice = adapter.read_notice({name.lower(): value for name, value in headers.items()}, body)
+        except NotGenuine as fault:
+            log.warning("notice_refused", extra={"account": account, "reason": fault.why})
+            raise Failure("notice_refused", "the message is not signed by the provider") from None
+        if not -FUTURE <= self._clock() - notice.sent_at <= OLDEST or len(notice.id) > LONGEST_ID:
+            log.warning("notice_refused", extra={"account": account, "reason": "age"})
+            raise Failure("notice_refused", "the message is too old, or from the future")
+        if self._notices.knows(account, notice.id):
+            return
+        for provider_order_id in notice.orders:
+            if (order := self._order(adapter, provider_order_id)) is not None:
+                self._service.check_order(order, context)
+        self._notices.keep(account, notice.id)
+
+    def _order(self, adapter: Adapter, provider_order_id: str) -> PlacedOrder | None:
+        """The order, if it was placed here: restaurants have others. One subscription may serve several accounts."""
+        same = [name for name, each in self._accounts.items() if type(each) is type(adapter) and each.order_status]
+        for account in sorted(same, key=lambda name: name != adapter.account.name):
+            if (holder := self._ledger.holder(account, provider_order_id)) is not None:
+                return self._service.tracking.of(holder.id)
+        return None

@@ -1,0 +1,118 @@
+"""Further forms of answers about money that are not what they seem: none of them is believed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.channel import Clock
+from tests.checkout.site import Site, meal, order
+
+UNKNOWN = (504, "outcome_unknown", None)
+LATER = "2030-06-03T16:05Z"
+CARD = {"object": "order", "property": "base", "message": "No.", "code": "card_declined"}
+COMPLETED = {"object": "order", "property": "proposed_order_uuid", "message": "It is completed already."}
+
+
+def refusal(*errors: Any, status: int = 422) -> tuple[int, Any]:
+    return status, [{"error": each} for each in errors]
+
+
+@pytest.mark.rule("WEB-1")
+def test_further_charges_that_are_not_as_asked(site: Site, merchant: str, user: str) -> None:
+    members: list[Any] = [
+        {"spend_amount": True, "total_amount": True},
+        {"total_amount": None},
+        {"spend_amount": 1070.5},
+        {"spend_amount": "1e3"},
+        {"tip_amount": -200, "spend_amount": 1270},
+        {"gift_card_total_amount": -1},
+        {"uuid": " "},
+        {"uuid": 17.5},
+        {"uuid": True},
+        {"currency_code": "CAD"},
+        {"currency": ["USD"]},
+    ]
+    body = order(merchant, user, discount_amount=0)
+    for number, member in enumerate(members):
+        site.line.changes["/completed_orders"] = [member]
+        assert site.charge(body, f"K{number}").refusal == UNKNOWN, member
+        assert site.charged(body, f"K{number}")["uuid"] in site.standing()
+    assert len(site.standing()) == len(members)
+
+
+@pytest.mark.rule("WEB-2")
+def test_further_refusals_that_prove_nothing(site: Site, merchant: str, user: str) -> None:
+    answers: list[Any] = [
+        refusal(CARD, COMPLETED),
+        refusal(COMPLETED, CARD),
+        refusal(CARD, {"message": "Try again later."}),
+        (422, {"error": CARD}),
+        (422, {"errors": [{"error": CARD}]}),
+        (422, [CARD]),
+        (422, [[{"error": CARD}]]),
+        refusal(CARD, status=400),
+        refusal(CARD, status=402),
+        refusal(CARD, status=409),
+    ]
+    body = order(merchant, user)
+    for number, answer in enumerate(answers):
+        site.line.faults["/completed_orders"] = [answer]
+        assert site.charge(body, f"K{number}").refusal == UNKNOWN, answer
+        assert site.charged(body, f"K{number}")["uuid"] in site.standing()
+    assert len(site.standing()) == len(answers)
+
+
+@pytest.mark.rule("WEB-2")
+def test_histories_that_do_not_say_that_there_is_none(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, user)
+    assert site.charge(body, "K").refusal == UNKNOWN
+    clock.set(LATER)
+    answers: list[Any] = [None, {}, {"orders": []}, [None], [{}], [{"order": {}}], b"", "", b"[]\n[]"]
+    for answer in answers:
+        site.line.faults["/users/orders"] = [(200, answer)] * 2
+        assert site.charge(body, "K").error["code"] == "outcome_unknown", answer
+    site.line.faults.clear()
+    assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-3")
+def test_further_refunds_that_are_none(site: Site, merchant: str, user: str) -> None:
+    members: list[Any] = [
+        {"refunded_at": ""},
+        {"refunded_at": False},
+        {"refunded_at": 0},
+        {"refunded_at": "yesterday"},
+        {"refunded_at": "1999-01-01T00:00:00Z"},
+        {"currency": "CAD"},
+        {"spend_amount": 0},
+        {"total_amount": 0},
+        {"spend_amount": 535, "total_amount": 535},
+    ]
+    body = order(merchant, user, discount_amount=0)
+    for member in members:
+        uuid = site.charged(body)["uuid"]
+        site.line.changes["/refund"] = [member]
+        assert site.refund(uuid).status != 200, member
+        assert site.get(f"/orders/{uuid}")["order"]["state"] != "refunded"
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_refund_is_refused_by_all_that_is_said(site: Site, merchant: str, user: str) -> None:
+    uuid = site.charged(order(merchant, user, discount_amount=0))["uuid"]
+    site.line.faults["/refund"] = [refusal({"object": "refund", "property": "manager_confirmation"}, CARD)]
+    assert site.refund(uuid).error["code"] == "refund_pending"
+    assert site.standing() == [uuid]
+
+
+@pytest.mark.rule("WEB-6", "SUB-3")
+def test_an_order_number_is_charged_once_whoever_is_paid(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user)
+    body["order_submission"]["order_number"] = "N-1"
+    site.charged(body)
+    for email, location in (("owner@beacon.example", 11), ("owner@harbor.example", 21)):
+        body["order"] |= {"merchant": site.connect_merchant(email), "location_id": location}
+        assert site.charge(body).status == 422
+    assert (len(site.standing()), site.meals()) == (1, 1)

@@ -1,0 +1,153 @@
+"""Deliveries through the service, with the sandbox: address, zone, fee and minimum, and no trace of the address."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levelup_ov.domain.outcome import Fee, Quote
+from levelup_ov.errors import Refused
+from levelup_ov.observability import JsonFormatter
+from tests.channel import Channel, item
+from tests.contract.conftest import Kitchen, MakeFake
+
+NEAR = {
+    "street_address": "21 Canary Street", "extended_address": "Floor 9 canary", "locality": "Boston", "region": "MA",
+    "postal_code": "02114", "delivery_instructions": "canary at the side door",
+}  # fmt: skip
+FAR = {**NEAR, "postal_code": "02116"}
+BY = {"fulfillment_type": "delivery"}
+DEAR = [item("burger", "side:slaw"), item("burger", "side:slaw")]
+
+
+def deliver(address: dict[str, Any] | None = NEAR, **members: Any) -> dict[str, Any]:
+    return {**BY, "delivery_address": address, **members}
+
+
+@pytest.mark.rule("DELIVERY-3", "MONEY-9", "MONEY-3")
+def test_the_fee_is_a_fee_and_is_paid(channel: Channel, kitchen: Kitchen) -> None:
+    told = channel.validate(**deliver(tip=200)).order
+    assert (told["total"], told["tax"], told["tip"]) == (1300, 70, 200)
+    assert told["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 300}]
+    assert "order_address_decides" not in told["metadata"]
+    placed = channel.submit(**deliver(tip=200, metadata=told["metadata"])).order
+    order = kitchen.order("congress", placed["order_id"])
+    assert order["charged"] == 1570
+    assert order["delivery"]["address"] == {
+        "street": "21 Canary Street", "extra": "Floor 9 canary", "city": "Boston", "state": "MA", "postcode": "02114",
+        "directions": "canary at the side door",
+    }  # fmt: skip
+
+
+@pytest.mark.rule("DELIVERY-1", "DELIVERY-2")
+def test_a_delivery_arrives_later_than_a_pickup_is_ready(channel: Channel) -> None:
+    ready = [channel.validate(**members).order["ready_at"] for members in ({}, deliver(), deliver(FAR, items=DEAR))]
+    assert ready == ["2030-06-03T12:10", "2030-06-03T12:25", "2030-06-03T12:40"]
+
+
+@pytest.mark.rule("DELIVERY-1", "META-4")
+def test_a_validation_says_what_only_an_address_decides(channel: Channel, kitchen: Kitchen) -> None:
+    told = channel.validate(**BY).order
+    assert told["metadata"]["order_address_decides"] == ["availability", "fee", "minimum", "time"]
+    assert told["total"] == 1300
+    answer = channel.submit(**BY, metadata=told["metadata"])
+    path = "$.order_submission.delivery_address"
+    assert answer.refusal == (422, "delivery_address_incomplete", path)
+    assert kitchen.count("orders") == 0
+    assert channel.submit(**deliver(metadata=told["metadata"])).status == 200
+    assert channel.submit(**deliver()).status == 200
+
+
+@pytest.mark.rule("DELIVERY-3", "META-5")
+def test_an_address_that_costs_more_than_shown_is_refused(channel: Channel, kitchen: Kitchen) -> None:
+    told = channel.validate(**BY, items=DEAR).order
+    answer = channel.submit(**deliver(FAR, items=DEAR, metadata=told["metadata"]))
+    assert answer.refusal == (422, "price_changed", "$.order_submission.delivery_address")
+    assert kitchen.count("orders") == 0
+    again = channel.validate(**deliver(FAR, items=DEAR)).order
+    assert again["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 600}]
+    assert channel.submit(**deliver(FAR, items=DEAR, metadata=again["metadata"])).status == 200
+
+
+@pytest.mark.rule("DELIVERY-2")
+@pytest.mark.parametrize(
+    ("members", "code", "path"),
+    [
+        (deliver({**NEAR, "postal_code": "99999"}), "address_not_served", "delivery_address.postal_code"),
+        (deliver({**NEAR, "postal_code": "SW1A 1AA"}), "address_not_served", "delivery_address.postal_code"),
+        (deliver({**NEAR, "postal_code": None}), "delivery_address_incomplete", "delivery_address.postal_code"),
+        (deliver({**NEAR, "street_address": " "}), "delivery_address_incomplete", "delivery_address.street_address"),
+        (deliver(items=[item("cookie")]), "order_minimum_not_reached", "items"),
+        ({**BY, "items": [item("cookie")]}, "order_minimum_not_reached", "items"),
+        (deliver(FAR), "order_minimum_not_reached", "items"),
+    ],
+    ids=["outside", "abroad", "no postcode", "blank", "minimum", "minimum without an address", "minimum of the zone"],
+)
+def test_what_cannot_be_delivered_is_refused_with_its_path(
+    refused: Channel, members: dict[str, Any], code: str, path: str
+) -> None:
+    answer = refused.validate(**members)
+    assert answer.refusal == (422, code, f"$.order_validation.{path}")
+    assert "minimum" not in code or "$8.00" in answer.error["message"] or "$20.00" in answer.error["message"]
+    if members.get("delivery_address"):
+        assert refused.submit(**members).refusal == (422, code, f"$.order_submission.{path}")
+
+
+@pytest.mark.rule("DELIVERY-2", "EP-9")
+@pytest.mark.parametrize("value", ["x" * 501, "a\x00b", 7, ["x"], {"a": "b"}])
+def test_a_hostile_part_of_an_address_is_named(refused: Channel, value: Any) -> None:
+    for part in ("street_address", "postal_code", "delivery_instructions"):
+        answer = refused.validate(**deliver({**NEAR, part: value}))
+        assert answer.refusal == (422, "invalid_member", f"$.order_validation.delivery_address.{part}")
+    assert refused.validate(**deliver({"locality": "Boston"})).error["code"] == "invalid_member"
+
+
+@pytest.mark.rule("DELIVERY-3", "MONEY-9")
+def test_a_fee_below_zero_is_a_broken_protocol(channel: Channel, kitchen: Kitchen) -> None:
+    answer = channel.validate(**deliver(special_instructions="sandbox:negative-fee"))
+    assert answer.refusal == (502, "provider_protocol_error", None)
+
+
+@pytest.mark.rule("DELIVERY-3")
+@pytest.mark.parametrize(("token", "code"), [("no-driver", "order_refused"), ("fee-change", "price_changed")])
+def test_magic_values_rehearse_a_delivery(channel: Channel, kitchen: Kitchen, token: str, code: str) -> None:
+    members = deliver(special_instructions=f"sandbox:{token}")
+    told = channel.validate(**members).order
+    answer = channel.submit(**{**members, "metadata": told["metadata"]})
+    assert (answer.status, answer.error["code"], kitchen.count("orders")) == (422, code, 0)
+
+
+@pytest.mark.rule("DELIVERY-4", "ERR-4")
+def test_an_address_leaves_no_trace(
+    channel: Channel, environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        told = channel.validate(**deliver()).order
+        channel.submit(**deliver(metadata=told["metadata"]))
+        channel.submit(**deliver({**NEAR, "postal_code": "99999"}))
+        channel.submit(**deliver(special_instructions="sandbox:no-driver"))
+    lines = [JsonFormatter().format(record) for record in caplog.records]
+    assert lines and "canary" not in "".join(lines).casefold()
+    kept = [path for path in Path(environ["LEVELUP_OV_DATA_DIR"]).rglob("*") if "ledger" in path.name]
+    assert kept and all(b"canary" not in path.read_bytes().lower() for path in kept if path.is_file())
+
+
+@pytest.mark.rule("DELIVERY-4")
+def test_a_provider_that_repeats_an_address_is_masked(fake: MakeFake) -> None:
+    provider, channel = fake()
+    provider.quote = Refused("order_refused", "Nobody brings anything to 21 Canary Street, Floor 9 canary.")
+    answer = channel.validate("fake.one", **deliver())
+    assert answer.error["message"] == "Nobody brings anything to ***, ***."
+
+
+@pytest.mark.rule("DELIVERY-1", "EP-12")
+def test_an_address_reaches_the_provider_with_a_validation(fake: MakeFake) -> None:
+    provider, channel = fake()
+    provider.quote = Quote(1000, 70, 0, 1370, fees=(Fee("Delivery", 300),), address_decides=frozenset({"tax"}))
+    told = channel.validate("fake.one", **deliver()).order
+    address = provider.orders[-1].delivery_address
+    assert address is not None and {name: getattr(address, name) for name in NEAR} == NEAR
+    assert told["metadata"]["order_address_decides"] == ["tax"]

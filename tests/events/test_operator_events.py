@@ -1,0 +1,149 @@
+"""A person hears of an order that the restaurant must be called about (EVT-8)."""
+
+from __future__ import annotations
+
+import email
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from email import policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from standardwebhooks import Webhook
+
+from tests.channel import Channel, Clock
+from tests.events.conftest import OPERATOR_SECRET, Inbox, deliverer
+from tests.events.test_channel_events import watch
+
+Serve = Callable[..., Flask]
+ACCOUNTS = """
+[accounts.sandbox]
+provider = "sandbox"
+name = "Sandbox Diner"
+operator = "env:DINER_HOOK"
+
+[accounts.other]
+provider = "sandbox"
+name = "Other Diner"
+"""
+HOOKS = {
+    "DINER_HOOK": "http://diner.internal/T01/secret-part",
+    "LEVELUP_OV_OPERATOR": "http://all.internal/hook",
+    "LEVELUP_OV_OPERATOR_SECRETS": OPERATOR_SECRET,
+}
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """Takes mail over SMTP; ``answer`` is what it says to a mail."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Mail)
+        self.mails: list[EmailMessage] = []
+        self.answer = "250 taken"
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.server_address[1]}"
+
+
+class _Mail(socketserver.StreamRequestHandler):
+    server: MailServer
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                text = b""
+                while (part := self.rfile.readline()) != b".\r\n":
+                    text += part
+                self.server.mails.append(email.message_from_bytes(text, policy=policy.default))
+                self.wfile.write(f"{self.server.answer}\r\n".encode())
+            else:
+                self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 yes\r\n")
+            if verb == b"QUIT":
+                return
+
+
+@pytest.fixture
+def mail_server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def refuse_order(app: Flask, clock: Clock, location: str = "sandbox.congress") -> None:
+    """An order that the restaurant refuses after the guest was told yes."""
+    assert Channel(app).submit(location, special_instructions="sandbox:turned-down").status == 200
+    clock.now += timedelta(minutes=5)
+    watch(app)
+
+
+@pytest.mark.rule("EVT-8", "ERR-4")
+def test_the_account_has_an_operator_of_its_own(
+    serve: Serve, tmp_path: Path, clock: Clock, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS)
+    diner, others = Inbox(), Inbox()
+    diner.answers = [500]
+    hosts = {"diner.internal": diner, "all.internal": others}
+    app = serve(hosts, **HOOKS, LEVELUP_OV_ACCOUNTS=str(tmp_path / "accounts.toml"))
+    refuse_order(app, clock)
+    deliverer(app).drain(0.1)
+    assert "secret-part" not in caplog.text
+    app.test_cli_runner().invoke(args=["events", "replay", diner.ids[0]])
+    refuse_order(app, clock, "other.congress")
+    clock.set("2030-06-03T17:05Z")
+    app = serve(hosts, **HOOKS, LEVELUP_OV_ACCOUNTS=str(tmp_path / "accounts.toml"))
+    deliverer(app).drain(5)
+    assert [data["merchant_id"] for _, data in diner.events] == ["sandbox"] * 2
+    assert [data["merchant_id"] for _, data in others.events] == ["other"]
+    kind, data = diner.events[1]
+    assert kind == "order.needs_attention"
+    assert data["what"] == "order_refused"
+    assert data["order_id"] == 1
+    assert data["submitted_at"] == "2030-06-03T16:00:00+00:00"
+    assert {"provider_order_id", "reference", "location_id"} <= data.keys()
+    assert {kind for kind, _ in inbox.events} == {"order.status_changed"}
+    headers, body = others.requests[0]
+    signature = Webhook(OPERATOR_SECRET).sign(headers["webhook-id"], clock(), body)
+    assert headers["webhook-signature"] == signature
+
+
+@pytest.mark.rule("EVT-8")
+def test_a_mail_says_what_to_do(serve: Serve, clock: Clock, mail_server: MailServer) -> None:
+    app = serve(
+        LEVELUP_OV_OPERATOR="kitchen@diner.example",
+        LEVELUP_OV_SMTP_URL=mail_server.url,
+        LEVELUP_OV_MAIL_FROM="gateway@orders.example",
+    )
+    refuse_order(app, clock)
+    mail_server.answer = "451 later"
+    deliverer(app).drain(0.1)
+    clock.set("2030-06-03T17:05Z")
+    mail_server.answer = "250 taken"
+    app.test_cli_runner().invoke(args=["events", "send"])
+    listed = app.test_cli_runner().invoke(args=["events", "list", "--receiver", "operator.sandbox"]).output
+    assert "waiting (451) after 1" in listed, "its gate is closed for a moment"
+    app = serve(
+        LEVELUP_OV_OPERATOR="kitchen@diner.example",
+        LEVELUP_OV_SMTP_URL=mail_server.url,
+        LEVELUP_OV_MAIL_FROM="gateway@orders.example",
+    )
+    deliverer(app).drain(5)
+    first, mail = mail_server.mails
+    assert mail["Message-ID"] == first["Message-ID"]
+    assert (mail["To"], mail["From"]) == ("kitchen@diner.example", "gateway@orders.example")
+    assert mail["Subject"] == "order_refused at sandbox.congress"
+    text = mail.get_content().replace("\r\n", "\n")
+    assert "order id: 1\n" in text and "call it, or tell the guest" in text
+    assert "Robin" not in text
