@@ -54,6 +54,7 @@ from levelup_ov.adapter import (
     Secret,
     Session,
     Setting,
+    Stock,
     Tender,
     Unanswered,
     broken_protocol,
@@ -109,6 +110,7 @@ class FftpAdapter(Adapter):
         "cancelled": "cancelled",
     }
     cancels = True
+    tells_stock = True
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
         "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),
@@ -136,6 +138,11 @@ class FftpAdapter(Adapter):
             categories=tuple(Category(name, name, tuple(items)) for name, items in categories.items()),
             option_groups=tuple(groups),
         )
+
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        """The items that the counter marked as not available: the menu as it is now, not the cached one."""
+        items = session.get("/fftp/v1/menu").object().each("items")
+        return Stock(frozenset(item.identifier("id") for item in items if not item.boolean("available", True)))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         total = _price(order, session)

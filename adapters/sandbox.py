@@ -47,6 +47,7 @@ from levelup_ov.adapter import (
     Secret,
     Session,
     Setting,
+    Stock,
     Tender,
     TenderKind,
     Unanswered,
@@ -83,6 +84,7 @@ CODES: Mapping[str, str] = {
     "address_not_served": "address_not_served",
     "order_minimum_not_reached": "minimum_not_reached",
     "cancellation_refused": "too_late",
+    "location_closed": "place_paused",
 }
 """Our codes, each with the engine's problems that it covers."""
 REFUSING_STATUSES = (401, 404, 409, 422)
@@ -166,6 +168,7 @@ class SandboxAdapter(Adapter):
         "turned-down": "refused",
     }
     cancels = True
+    tells_stock = True
     settings = {
         "base_url": Setting("address of the engine", default="http://sandbox.internal", url=True),
         "api_key": Setting("the engine's key; the embedded one has the default", default="sandbox", secret=True),
@@ -181,6 +184,13 @@ class SandboxAdapter(Adapter):
     def show_menu(self, location: Location, session: Session) -> Menu:
         path = f"/v1/locations/{location.provider_id}/menu"
         return _read_menu(session.get(path, cache_for=MENU_TTL, check=_read_menu).object())
+
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        path = f"/v1/locations/{location.provider_id}/stock"
+        stock = session.get(path).object().member("stock")
+        if stock.identifier("location") != location.provider_id:
+            raise broken_protocol(f"the provider's answer to GET {path} is about another location: $.stock.location")
+        return Stock(frozenset(stock.texts("sold_out")), paused=stock.boolean("paused"))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         answer, cart, credentials = _open_cart(order, _content(order), session)

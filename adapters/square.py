@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -55,6 +55,7 @@ from levelup_ov.adapter import (
     Secret,
     Session,
     Setting,
+    Stock,
     Tender,
     Unanswered,
     User,
@@ -72,6 +73,10 @@ API_VERSION = "2025-08-20"
 HOSTS = {"production": "https://connect.squareup.com", "sandbox": "https://connect.squareupsandbox.com"}
 MENU_TTL = 300.0
 """Seconds for which the pages of a catalog are cached."""
+MARGIN = 60.0
+"""Seconds by which changes of the catalog are asked for earlier than a cached page can be old."""
+MOST_PAGES = 5
+"""Pages of changes that are read at most."""
 DISCOUNT = "levelup"
 """The ``uid`` of LevelUp's discount (MONEY-5)."""
 
@@ -128,6 +133,8 @@ class SquareAdapter(Adapter):
         "FAILED, rejected": "refused",
     }
     cancels = True
+    tells_stock = True
+    versions_menus = True
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
         "environment": Setting("production or sandbox", default="production"),
@@ -173,6 +180,26 @@ class SquareAdapter(Adapter):
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         return Catalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
+
+    def show_menu_version(self, location: Location, session: Session) -> str:
+        """``latest_time`` of a search for the newest changes: when the catalog was updated last."""
+        since = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {"object_types": ["ITEM"], "begin_time": since, "limit": 1}
+        return session.post("/v2/catalog/search", body, repeatable=True).object().text("latest_time")
+
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        """What the seller, or Square's inventory at zero, marked as sold out: in the catalog, and changed since."""
+        now = datetime.now(timezone.utc)
+        since = (now - timedelta(seconds=MENU_TTL + MARGIN)).isoformat(timespec="seconds").replace("+00:00", "Z")
+        body: dict[str, Any] = {"object_types": ["ITEM", "MODIFIER_LIST"], "begin_time": since}
+        known = {each.identifier("id"): each for each in _objects(session)}
+        for _ in range(MOST_PAGES):
+            changed, cursor = _page(session.post("/v2/catalog/search", body, repeatable=True).object())
+            known |= {each.identifier("id"): each for each in changed}
+            if not cursor:
+                break
+            body["cursor"] = cursor
+        return Catalog(list(known.values()), location, self._currency, now).stock()
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         reply = session.post("/v2/orders/calculate", {"order": self._order(order)}, repeatable=True)
@@ -500,7 +527,7 @@ def _pages(session: Session, cache_for: float | None) -> Iterator[JSONObject]:
 
 def _page(page: JSONObject) -> tuple[list[JSONObject], str]:
     """The objects of a page, and the cursor of the next page. An empty answer is an empty catalog."""
-    if page.checked().value and not (page.has("objects") or page.has("cursor")):
+    if page.checked().value.keys() - {"latest_time"} and not (page.has("objects") or page.has("cursor")):
         raise broken_protocol("the provider's answer is not a page of the catalog")
     objects = page.each("objects", [])
     for each in objects:

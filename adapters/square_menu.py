@@ -27,6 +27,7 @@ from levelup_ov.adapter import (
     MenuItem,
     MenuOption,
     OptionGroup,
+    Stock,
     Weekday,
     broken_protocol,
     encode_path,
@@ -117,6 +118,30 @@ class Catalog:
             special_instructions_character_limit=NOTE_LIMIT, left_out=tuple(self._left_out),
         )  # fmt: skip
 
+    def stock(self) -> Stock:
+        """The variations and modifiers that are sold out at the location."""
+        found = {
+            kind: frozenset(
+                each.identifier("id")
+                for data in self._things[kind].values()
+                for each in data.each(within, [])
+                if self._is_sold_out(each.member(inner))
+            )
+            for kind, within, inner in (
+                ("ITEM", "variations", "item_variation_data"),
+                ("MODIFIER_LIST", "modifiers", "modifier_data"),
+            )
+        }
+        return Stock(found["ITEM"], found["MODIFIER_LIST"], by_last_part=True)
+
+    def _is_sold_out(self, data: JSONObject) -> bool:
+        overrides = data.each("location_overrides", [])
+        here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
+        return any(self._lacks(layer) for layer in (*here, data))
+
+    def _lacks(self, layer: JSONObject) -> bool:
+        return layer.boolean("sold_out", False) and layer.instant("sold_out_valid_until", self._now) >= self._now
+
     def _items(self, item: JSONObject, groups: tuple[str, ...]) -> list[MenuItem]:
         """The item's variations that are sold by the piece at a fixed price."""
         found, variations, name = [], item.each("variations", []), item.text("name", "")
@@ -194,7 +219,7 @@ class Catalog:
         overrides = data.each("location_overrides", [])
         here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
         for layer in (*here, data):
-            if layer.boolean("sold_out", False) and layer.instant("sold_out_valid_until", self._now) >= self._now:
+            if self._lacks(layer):
                 return None
             if layer.text("pricing_type", "") == "VARIABLE_PRICING":
                 return None

@@ -2,7 +2,9 @@
 
 From Square's webhook reference and guide (2026-11): ``x-square-hmacsha256-signature`` is the HMAC-SHA256, in base64, of
 the notification URL exactly as subscribed and the body. ``event_id`` is the same for each attempt, for up to 24 hours.
-For ``order.*`` events ``data.id`` is the order's id. A subscription has the events of every seller of the application.
+For ``order.*`` events ``data.id`` is the order's id. ``inventory.count.updated`` names the locations;
+``catalog.version.updated`` names only the time of the catalog's last change. A subscription has the events of every
+seller of the application.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ def read_notice(account: Account, headers: Mapping[str, str], body: bytes) -> No
         message = JSONObject(json.loads(body)).checked()
         kind, data = message.text("type"), message.member("data")
         orders = (data.text("id"),) if kind.startswith("order.") else ()
-        return Notice(message.text("event_id"), message.instant("created_at"), kind, orders)
+        menus: tuple[str, ...] | None = None if kind == "catalog.version.updated" else ()
+        if kind == "inventory.count.updated":
+            counts = data.member("object").each("inventory_counts")
+            menus = tuple(sorted({each.text("location_id") for each in counts}))
+        return Notice(message.text("event_id"), message.instant("created_at"), kind, orders, menus)
     except (ValueError, RecursionError, Failure):
         raise NotGenuine("content") from None

@@ -66,6 +66,7 @@ from levelup_ov.adapter import (
     Secret,
     Session,
     Setting,
+    Stock,
     Tender,
     broken_protocol,
     read_each,
@@ -97,6 +98,7 @@ _OF_AN_ORDER = re.compile(r"(?!.*(restaurant|location|merchant))(?=.*\border\b).
 """The text of a 404 about an order; one about the restaurant proves nothing about its orders."""
 
 
+OUT_OF_STOCK = "OUT_OF_STOCK"
 VOID_ALL = {"selections": {"voidAll": True}, "payments": {"voidAll": True}}
 """Voids an order with all that is in it and its payment, which must be of type ``OTHER``."""
 
@@ -114,6 +116,8 @@ class ToastAdapter(Adapter):
     schedules = True
     order_status = ORDER_STATUS
     cancels = True
+    tells_stock = True
+    versions_menus = True
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
         "client_id": Setting("the client's id", required=True),
@@ -166,6 +170,26 @@ class ToastAdapter(Adapter):
         path = f"/menus/{version}/menus"
         menus = self._call(session, "GET", path, guid, cache_for=MENU_TTL, check=read).object()
         return read(menus, takes_notes(self._restaurant(guid, session)))
+
+    def show_menu_version(self, location: Location, session: Session) -> str:
+        path = f"/menus/{self.account.setting('menus_version') or 'v3'}/metadata"
+        metadata = self._call(session, "GET", path, location.provider_id).object()
+        if metadata.text("restaurantGuid", location.provider_id) != location.provider_id:
+            raise broken_protocol(f"the provider's answer to GET {path} is about another restaurant: $.restaurantGuid")
+        return metadata.text("lastUpdated")
+
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        """Toast's stock API, and whether the restaurant takes online orders; modifiers are items there, too."""
+        guid = location.provider_id
+        rows = self._call(session, "GET", "/stock/v1/inventory", guid, params={"status": OUT_OF_STOCK}).objects()
+        gone = frozenset(row.identifier("guid") for row in rows if row.text("status") == OUT_OF_STOCK)
+        restaurant = self._restaurant(guid, session)
+        # An answer that is no restaurant must not be taken for an open one.
+        read_location(guid, restaurant, self._currency)
+        ordering = restaurant.member("onlineOrdering") if restaurant.has("onlineOrdering") else None
+        return Stock(
+            gone, gone, by_last_part=True, paused=ordering is not None and not ordering.boolean("enabled", True)
+        )
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         body, ready = self._order(order, session)

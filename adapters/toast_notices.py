@@ -3,7 +3,8 @@
 From Toast's developer guide (2026-11): ``Toast-Signature`` is the HMAC-SHA256 of the body followed by the message's
 ``timestamp``, under the secret of the subscription. Each subscription (orders, stock, menus) has its own secret. The
 guide shows the encoding in Java only, so base64 and hex are both accepted. ``guid`` is the message's id.
-``order_updated`` has the whole order in ``details``; the fulfillment status has its GUID.
+``order_updated`` has the whole order in ``details``; the fulfillment status has its GUID. Of a change of stock or
+menus, a header names the restaurant; it is not signed, so only restaurants of the account are looked at.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ NOTICE_SETTINGS = {
     "webhook_secrets": Setting("the secrets of the webhook subscriptions, comma-separated", secret=True),
 }
 
+_OF_MENUS = ("stock", "menus")
+"""The categories of changes of a menu."""
+
 
 def read_notice(account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
     """:raises NotGenuine: it is not signed with one of the account's secrets, or not as Toast writes it."""
@@ -28,6 +32,8 @@ def read_notice(account: Account, headers: Mapping[str, str], body: bytes) -> No
         details = message.member("details")
         order = details.member("order").text("guid") if details.has("order") else details.text("orderGuid", None)
         sent_at = message.instant("timestamp")
-        return Notice(message.text("guid"), sent_at, message.text("eventType"), (order,) if order else ())
+        restaurant = headers.get("toast-restaurant-external-id", "")
+        menus = (restaurant,) if message.text("eventCategory", "") in _OF_MENUS and restaurant else ()
+        return Notice(message.text("guid"), sent_at, message.text("eventType"), (order,) if order else (), menus)
     except (ValueError, RecursionError, Failure):
         raise NotGenuine("content") from None

@@ -38,6 +38,7 @@ from levelup_ov.adapter import (
     Secret,
     Session,
     Setting,
+    Stock,
     Tender,
     broken_protocol,
     read_each,
@@ -47,6 +48,8 @@ MENU_LIFETIME = 60.0
 """Seconds for which a menu is cached."""
 REFUSAL = "refusal { kind message item }"
 OPEN = "mutation Open($input: LevelUpOpenInput!) { cart: levelUpOpen(input: $input) { " + REFUSAL + CART + "} }"
+STOCK = """query Stock($skip: Int!) {
+  products(options: {skip: $skip, sort: {id: ASC}}) { totalItems items { variants { id stockLevel } } } }"""
 PLACE = (
     """mutation Place($input: LevelUpPlaceInput!) { placed: levelUpPlace(input: $input) {
   reference order { id code customFields { pickupAt } payments { state amount } } """
@@ -112,6 +115,7 @@ class VendureAdapter(Adapter):
         "Cancelled": "cancelled",
     }
     cancels = True
+    tells_stock = True
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),
@@ -157,6 +161,20 @@ class VendureAdapter(Adapter):
             pages.append(page := read_page(_data(_ask(session, location.provider_id, MENU, {"skip": skip}, **extra))))
             if not page.products or skip + len(page.products) >= page.total:
                 return pages, len({page.total for page in pages}) > 1 or skip + len(page.products) != page.total
+
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        """The variants that the shop displays as out of stock, page by page."""
+        gone: set[str] = set()
+        seen = 0
+        while True:
+            found = _data(_ask(session, location.provider_id, STOCK, {"skip": seen})).member("products")
+            products = found.each("items")
+            for variant in (each for product in products for each in product.each("variants")):
+                if variant.text("stockLevel") == "OUT_OF_STOCK":
+                    gone.add(variant.identifier("id"))
+            seen += len(products)
+            if not products or seen >= found.integer("totalItems"):
+                return Stock(frozenset(gone))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         return self._open_cart(order, session)[0]

@@ -122,6 +122,8 @@ VARIABLES = (
     Variable("LEVELUP_OV_READING_DEADLINE", "seconds for menus and locations", "25", "reading_deadline", _seconds),
     Variable("LEVELUP_OV_LOCATIONS_TTL", "seconds for which the locations of an account are kept", "300",
              "locations_ttl", partial(_number, 0, 86_400)),
+    Variable("LEVELUP_OV_STOCK_TTL", "seconds for which stock of a location is kept (MENU-8); 0: not asked for", "0",
+             "stock_ttl", partial(_number, 0, 3_600)),
     Variable("LEVELUP_OV_FEES", "fees of a provider: add them to the total, or refuse (MONEY-9)", "add",
              "refuse_fees", partial(_choice, {"add": False, "refuse": True})),
     Variable("RESPONSE_ENVELOPE", "wrap answers in order_validation / order_submission (EP-10)", "true",
@@ -186,6 +188,7 @@ class Settings:
     submission_deadline: float
     reading_deadline: float
     locations_ttl: float
+    stock_ttl: float
     refuse_fees: bool
     response_envelope: bool
     ledger: Secret

@@ -29,8 +29,8 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "outbox", "records", "generations", "ledger", "statuses", "deliveries", "notices", "actions", "browsing",
-        "backup", "migrations",
+        "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "deliveries", "notices", "actions",
+        "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""

@@ -181,6 +181,10 @@ def codes(document: Any) -> set[str]:
     return {code for answer in answers for code in answer["description"].split(", ")}
 
 
+PAGES = {"screens", "workbench"}
+"""What a browser shows, which is no part of the API."""
+
+
 @pytest.mark.rule("EP-6")
 @pytest.mark.parametrize(
     "variables, elsewhere", [({}, CHECKOUT_CODES), (VARIABLES, set())], ids=["alone", "with web checkout"]
@@ -198,6 +202,7 @@ def test_the_document_tells_of_every_endpoint_and_code(
     served = {
         (method, re.sub("<(?:path:)?(.+?)>", r"{\1}", rule.rule), rule.endpoint in OPEN_ENDPOINTS)
         for rule in app.url_map.iter_rules()
+        if rule.endpoint.partition(".")[0] not in PAGES
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     # The page for Prometheus has keys of its own, and a format of its own.

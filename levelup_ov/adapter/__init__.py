@@ -29,6 +29,7 @@ from levelup_ov.domain.phone import Phone, read_phone
 from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready, in_minutes, localize, soonest_slot, to_wire
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import OrderStatus, Stage
+from levelup_ov.domain.stock import Stock
 from levelup_ov.domain.tender import CreditCard, LevelUp, Tender, TenderKind
 from levelup_ov.domain.timetable import Timetable
 from levelup_ov.errors import ReferenceFenced, Refused, Unanswered, broken_protocol, check_basket, reading
@@ -43,7 +44,7 @@ __all__ = [
     "Fee", "Hours", "Item", "JSONObject", "LevelUp", "Location", "Login", "Menu", "MenuItem", "MenuOption",
     "NotGenuine", "Notice", "Option", "OptionGroup", "Order", "OrderStatus", "Phone", "Placed", "PostalArea",
     "Quote", "Ready", "Recovery", "ReferenceFenced", "Refused", "Reply", "Secret", "Session", "Setting", "Span",
-    "Stage", "Tender", "TenderKind", "Timetable", "Unanswered", "User", "Weekday", "broken_protocol",
+    "Stage", "Stock", "Tender", "TenderKind", "Timetable", "Unanswered", "User", "Weekday", "broken_protocol",
     "can_be_chosen", "check_address", "check_basket", "check_minimum", "check_signature", "cookie_of",
     "decode_path", "encode_path", "flatten", "from_decimal", "in_minutes", "is_cents", "localize", "nest",
     "next_opening", "opening_hours", "orderable", "percentage", "read_each", "read_phone", "reading",

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from levelup_ov.adapter.account import Account, Setting
+from levelup_ov.adapter.between_menus import TellsBetweenMenus
 from levelup_ov.adapter.notice import Notice
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
@@ -29,7 +30,7 @@ Recovery = Literal["look_up", "replay"]
 again with the same reference, for a provider that promises the same order for the same idempotency key."""
 
 
-class Adapter(ABC):
+class Adapter(TellsBetweenMenus, ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
     All but :meth:`error_from` may call the provider through ``session``, and raise :class:`~levelup_ov.errors.Refused`
@@ -83,8 +84,7 @@ class Adapter(ABC):
     def list_locations(self, session: Session) -> Sequence[Location]:
         """All locations of the account (LOC-1), with the provider's own ids.
 
-        Use :func:`~levelup_ov.domain.location.read_each`, so that a location that cannot be read hides no other.
-        """
+        :func:`~levelup_ov.domain.location.read_each` reads them so that a faulty one hides no other."""
 
     @abstractmethod
     def show_menu(self, location: Location, session: Session) -> Menu:

@@ -16,12 +16,14 @@ class Notice:
 
     ``id``: the provider's id of it, the same each time that it is sent. ``sent_at``: when it was first sent, aware.
     ``kind``: the provider's name for it. ``orders``: the provider's ids of the orders that it is about, if any.
+    ``menus``: its ids of the locations whose menu or stock may have changed; None if that may be any of the account.
     """
 
     id: str
     sent_at: datetime
     kind: str
     orders: tuple[str, ...] = ()
+    menus: tuple[str, ...] | None = ()
 
 
 class NotGenuine(Exception):

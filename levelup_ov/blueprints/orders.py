@@ -19,6 +19,9 @@ from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.orders import read_submission, read_validation
 from levelup_ov.transport.deadline import Deadline
 
+NOTICE_SECONDS = 8.0
+"""Providers wait ten seconds for an answer to a message."""
+
 
 def blueprint(service: Service, settings: Settings, notices: ProviderNotices) -> Blueprint:
     """The endpoints of the contract."""
@@ -68,6 +71,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
 
     @orders.post("/webhooks/<account>")
     def receive_notice(account: str) -> Response:
+        g.context.deadline = Deadline(NOTICE_SECONDS)
         notices.receive(account, dict(request.headers), read_body(), g.context)
         return json_response({"status": "ok"})
 

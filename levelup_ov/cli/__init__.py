@@ -25,6 +25,7 @@ _MODULES = {
         "events": ("events",),
         "ledger": ("ledger",),
         "menu": ("menu",),
+        "menus": ("menus",),
         "orders": ("orders",),
         "run": ("run",),
         "servers": ("levelup", "sandbox"),

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    Boolean,
     Column,
     ColumnElement,
     ForeignKey,
@@ -110,6 +111,19 @@ IDENTITIES = Table(
     Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), nullable=False),
 )
 """The last submission that used an identity; that submission's state says whether it still counts."""
+MENU_WATCHES = Table(
+    "menu_watches",
+    METADATA,
+    Column("location", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("mark", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("version", Text),
+    Column("menu", Text),
+    Column("stock", Text),
+    Column("sold_out", Text),
+    Column("paused", Boolean),
+)
 ORDER_STATUSES = Table(
     "order_statuses",
     METADATA,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from levelup_ov.adapter import Adapter, NotGenuine
+from levelup_ov.adapter import Adapter, NotGenuine, Notice
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.notices import Notices
@@ -18,6 +18,8 @@ OLDEST = timedelta(hours=25)
 """Providers repeat a message for a day."""
 FUTURE = timedelta(minutes=5)
 """How far a provider's clock may be ahead."""
+SOON = timedelta(seconds=5)
+"""A menu is not looked at again within this time: stock often changes item by item."""
 LONGEST_ID = 200
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,16 @@ class ProviderNotices:
         for provider_order_id in notice.orders:
             if (order := self._order(adapter, provider_order_id)) is not None:
                 self._service.check_order(order, context)
+        self._look_at_menus(account, notice, context)
         self._notices.keep(account, notice.id)
+
+    def _look_at_menus(self, account: str, notice: Notice, context: RequestContext) -> None:
+        """Look at the menus that may have changed; those that were just looked at wait for the next watch."""
+        if notice.menus == ():
+            return
+        for routed in self._service.locations(account, context):
+            if not routed.location.terminated and (notice.menus is None or routed.location.provider_id in notice.menus):
+                self._service.check_menu(routed.id, context, every=SOON)
 
     def _order(self, adapter: Adapter, provider_order_id: str) -> PlacedOrder | None:
         """The order, if it was placed here: restaurants have others. One subscription may serve several accounts."""

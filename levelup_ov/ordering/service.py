@@ -20,6 +20,7 @@ from levelup_ov.adapter.delivery import check_address
 from levelup_ov.config import Settings
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain import money, ready_time
+from levelup_ov.domain.event import Event
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Merchant
 from levelup_ov.domain.order import Order, User
@@ -28,17 +29,21 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import CALLED_OFF, OrderStatus
+from levelup_ov.domain.stock import Stock, in_stock
 from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.menu_watches import MenuWatches
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
+from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
+from levelup_ov.ordering.stock import PATIENCE, KnownStock, check_stock
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.ordering.tracking import (
     LONGEST_WORD,
@@ -136,6 +141,8 @@ class Service:
             claims=max(settings.threads // 2, 1),
         )
         self.tracking = OrderTracking(ledger)
+        self.stock = KnownStock(settings.stock_ttl)
+        self.menu_watches = MenuWatches(ledger)
 
     def merchants(self) -> list[Merchant]:
         """EP-1."""
@@ -146,7 +153,15 @@ class Service:
         adapter = self._directory.adapter(merchant_id)
         context.account, context.provider = merchant_id, adapter.account.provider
         with self._bulkhead.room(merchant_id), self._session(adapter, context) as session:
-            return self._directory.locations(adapter, session)
+            found = self._directory.locations(adapter, session)
+        return [self._unless_paused(routed) for routed in found]
+
+    def _unless_paused(self, routed: RoutedLocation) -> RoutedLocation:
+        """The location, not active while it is known to take no orders (MENU-8)."""
+        stock = self.stock.known(routed.id)
+        if stock is None or not stock.paused:
+            return routed
+        return replace(routed, location=replace(routed.location, active=False))
 
     @property
     def location_failures(self) -> Mapping[tuple[str, str], int]:
@@ -181,7 +196,51 @@ class Service:
         with self._bulkhead.room(adapter.account.name):
             routed = self._routed(location_id, context)
             with self._session(adapter, context) as session, reading():
-                return orderable(adapter.show_menu(routed.location, session))
+                menu = adapter.show_menu(routed.location, session)
+                stock = self.read_stock(routed, session)
+        return orderable(in_stock(menu, stock) if stock else menu)
+
+    def read_stock(self, routed: RoutedLocation, session: Session) -> Stock | None:
+        """What the location has run out of, as far as its provider tells (MENU-8); None if nothing is known."""
+        adapter = routed.adapter
+        if not adapter.tells_stock or not self.stock.ttl:
+            return None
+
+        def read() -> Stock:
+            # Its failures must not stop other calls to the provider.
+            part = f"stock of {routed.location.provider_id}"
+            with reading():
+                return adapter.show_stock(routed.location, session.within(PATIENCE, part))
+
+        return self.stock.now(routed.id, read)
+
+    def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
+        """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
+
+        A menu is read only if its version or the stock is another one, where the provider has versions.
+
+        :raises Failure: the menu or the stock is not known.
+        """
+        adapter = self._account_of(location_id, context)
+        routed = self._routed(location_id, context, adapter)
+        look = self.menu_watches.claim(adapter.account.name, routed.id, every)
+        if look is None:
+            return None
+        before, location = look.before, routed.location
+        with self._session(adapter, context) as session, reading():
+            version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
+            stock = adapter.show_stock(location, session) if adapter.tells_stock else Stock()
+            is_known = before is not None and version is not None and version == before.version
+            if before is not None and is_known and stock_digest(stock) == before.stock:
+                return []
+            # A cached menu may be older than the version.
+            seen = seen_menu(version, orderable(adapter.show_menu(location, session.fresh())), stock)
+        events = list(changes(adapter.account.name, routed.id, before, seen))
+        if seen != before and not self.menu_watches.record(look, seen, events):
+            return []
+        for event in events:
+            log.info("menu_changed", extra={"location": routed.id, "event": event.kind, **event.data})
+        return events
 
     def validate_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
@@ -190,6 +249,8 @@ class Service:
             routed = self._routed(location_id, context, adapter)
             order = self._order(routed, request)
             with self._session(adapter, context, order) as session:
+                if (stock := self.read_stock(routed, session)) is not None:
+                    check_stock(order, stock)
                 quote = adapter.validate_order(order, session)
                 self._check(order, quote)
         return self._validated(routed, order, quote)
@@ -330,6 +391,11 @@ class Service:
             lambda claimed: self._ask_status(self._routed(order.location, context), claimed, context),
             lease=lease,
         )
+
+    def check_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> None:
+        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's places (EVT-9)."""
+        with self._bulkhead.room(self._account_of(location_id, context).account.name):
+            self.watch_menu(location_id, context, every=every)
 
     def check_order(self, order: PlacedOrder, context: RequestContext) -> None:
         """Ask the provider for the status of an order now, and record it, however recently that was done (EVT-9).

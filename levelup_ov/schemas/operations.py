@@ -23,8 +23,9 @@ ORDER = frozenset(
     {
         "orphan_option", "special_instructions_too_long", "special_instructions_not_allowed", "ready_time_in_past",
         "fulfillment_not_supported", "unknown_item", "unknown_option", "item_unavailable", "invalid_choices",
-        "ready_time_unavailable", "location_closed", "price_changed", "customer_refused", "order_refused",
-        "fees_not_representable", "menu_invalid", "location_not_found",
+        "ready_time_unavailable", "location_closed", "address_not_served", "delivery_address_incomplete",
+        "order_minimum_not_reached", "price_changed", "customer_refused", "order_refused", "fees_not_representable",
+        "menu_invalid", "location_not_found",
     }
 )  # fmt: skip
 """If a provider checks an order."""

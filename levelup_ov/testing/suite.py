@@ -17,6 +17,7 @@ from levelup_ov.testing.pricing import Pricing
 from levelup_ov.testing.provider import Provider, Refusal, Sample
 from levelup_ov.testing.secrecy import Secrecy
 from levelup_ov.testing.shape import Shape
+from levelup_ov.testing.stock import StockAnswers
 from levelup_ov.testing.tracking import StatusAnswers
 from levelup_ov.testing.translation import Translation
 from levelup_ov.transport import net
@@ -27,7 +28,7 @@ _EXAMPLE_REFUSAL = '"sold out": Refusal("item_unavailable", Sample("LOCATION", I
 
 
 class AdapterContract(
-    Shape, Translation, Deliveries, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy, StatusAnswers
+    Shape, Translation, Deliveries, Outcomes, Placing, Echoes, Pricing, Mixing, Secrecy, StatusAnswers, StockAnswers
 ):
     """What every adapter must do. Subclasses are called ``Test...`` and contain data, not tests.
 

@@ -14,6 +14,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -190,7 +191,9 @@ class Transport:
         host = urlsplit(base_url).hostname or ""
         pool = self.pool(account, host)
         if isinstance(pool, DeadlineAdapter) and not self.proxies and not self.breaker(account, host).is_open:
-            pool.open_ahead(base_url + "/", own, deadline, CONNECT_TIMEOUT)
+            # A URL that is none, or a process that may start no more threads.
+            with suppress(ValueError, RuntimeError):
+                pool.open_ahead(base_url + "/", own, deadline, CONNECT_TIMEOUT)
 
     def breaker(self, account: str, host: str) -> Breaker:
         """The circuit breaker of the account's calls to ``host``."""
@@ -247,6 +250,7 @@ class Session:
         self._headers = headers
         self._error_from = error_from
         self._part = ""
+        self._is_fresh = False
         self._own = (ahead or OwnConnections()) if own else None
         self.placement = placement or Placement()
         self.deadline = deadline
@@ -293,6 +297,12 @@ class Session:
         hurried._part = part
         hurried.deadline = Deadline(min(seconds, self.deadline.remaining()))
         return hurried
+
+    def fresh(self) -> Session:
+        """This session without cached answers."""
+        fresh = copy.copy(self)
+        fresh._is_fresh = True
+        return fresh
 
     def conceal(self, text: str) -> str:
         """Returns ``text``, and masks it in the provider's messages from now on (ERR-4).
@@ -379,7 +389,7 @@ class Session:
         """
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
-        if cache_for is None:
+        if cache_for is None or self._is_fresh:
             if self._own is not None and method in _READING:
                 # A look-up must not be answered from an intermediate cache.
                 request.headers["Cache-Control"] = _FRESH

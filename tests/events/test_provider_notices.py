@@ -174,11 +174,27 @@ def test_a_look_that_fails_is_asked_for_again(app: Flask, square: Square, order:
 @pytest.mark.rule("EVT-9")
 def test_orders_of_others_are_none_of_ours(app: Flask, square: Square, order: str) -> None:
     assert send(app, message("an-order-of-the-restaurant")).status == 200
-    body = json.dumps({**json.loads(message(order, "e-3")), "type": "catalog.version.updated"}).encode()
-    assert send(app, body).status == 200
     assert square.calls == []
     assert send(app, message(order), account="other").refusal == (404, "not_found", None)
     assert send(app, message(order), account="nobody").refusal == (404, "not_found", None)
+
+
+@pytest.mark.rule("EVT-9", "EVT-1")
+@pytest.mark.parametrize(
+    ("kind", "content", "is_looked_at"),
+    [("inventory.count.updated", {"inventory_counts": [{"location_id": "LBOSTON", "state": "IN_STOCK"}]}, True),
+     ("inventory.count.updated", {"inventory_counts": [{"location_id": "LNOWHERE"}]}, False),
+     ("catalog.version.updated", {"catalog_version": {"updated_at": "2030-06-03T16:00:00Z"}}, True),
+     ("payment.updated", {"payment": {"id": "p"}}, False)],
+)  # fmt: skip
+def test_a_changed_menu_is_looked_at(app: Flask, square: Square, kind: str, content: Any, is_looked_at: bool) -> None:
+    event = {"merchant_id": "M1", "type": kind, "event_id": "e-1", "created_at": "2030-06-03T16:00:00Z"}
+    body = json.dumps({**event, "data": {"type": "x", "id": "x", "object": content}}).encode()
+    Channel(app).get("/merchants/ada/locations")
+    for calls in (is_looked_at, False):
+        square.calls.clear()
+        assert send(app, body).status == 200
+        assert any("catalog" in call for call in square.calls) == calls
 
 
 @pytest.mark.rule("EVT-9")

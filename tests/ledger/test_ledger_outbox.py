@@ -13,6 +13,7 @@ import pytest
 from levelup_ov.domain.event import OPERATOR_KIND, Event
 from levelup_ov.ledger.deliveries import AT_ONCE, GIVEN_UP, KEPT, Deliveries, Delivery
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.menu_watches import MenuWatches, SeenMenu
 from levelup_ov.ledger.statuses import Statuses
 from tests.ledger.things import GRACE, LOCATION, Clock, begin, claim, claimed, place, shown
 
@@ -264,3 +265,19 @@ def test_receivers_do_not_wait_for_one_another(
     deliveries.accept(same)
     assert [each.id == first.id for each in take(deliveries, "operator.deli")] == [False]
     assert take(deliveries) == []
+
+
+@pytest.mark.rule("MENU-9", "EVT-1")
+def test_a_seen_menu_and_its_events_are_recorded_together_or_not(ledger: Ledger, deliveries: Deliveries) -> None:
+    watches, at_once = MenuWatches(ledger), timedelta()
+    seen = SeenMenu(None, "menu-1", "stock-1", ("a:b", "c"), True)
+    event = Event("menu.changed", "deli", LOCATION, LOCATION, {"version": "1"})
+    look = watches.claim("deli", LOCATION, at_once)
+    assert look is not None and look.before is None
+    assert watches.claim("deli", LOCATION, MINUTE) is None
+    later = watches.claim("deli", LOCATION, at_once)
+    # The older look is worth nothing any more, and neither are its events.
+    assert later is not None and not watches.record(look, seen, [event]) and told(deliveries) == []
+    assert watches.record(later, seen, [event]) and [kind for kind, _ in told(deliveries)] == ["menu.changed"]
+    again = watches.claim("deli", LOCATION, at_once)
+    assert again is not None and again.before == seen

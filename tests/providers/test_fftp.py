@@ -327,6 +327,19 @@ def test_a_refusal_has_the_restaurants_words_and_no_effect(
     assert not session.placing
 
 
+@pytest.mark.rule("MENU-8")
+def test_the_stock_is_what_the_counter_says_now(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, menu: Menu
+) -> None:
+    location = adapter.list_locations(session)[0]
+    before, called = adapter.show_stock(location, session), len(session.calls)
+    with restaurant.sold_out("soda"):
+        gone = adapter.show_stock(location, session)
+        assert "soda" in {item.provider_id for category in menu.categories for item in category.items}
+    assert gone.items - before.items == {"soda"} and not adapter.show_stock(location, session).lacks_item("soda")
+    assert len(session.calls) == called + 2
+
+
 @pytest.mark.rule("ITEM-7", "MENU-7", "SUB-2")
 def test_an_item_sold_out_after_validation_is_refused(
     restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]

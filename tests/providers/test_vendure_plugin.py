@@ -529,3 +529,14 @@ def test_a_delivery_is_delivered_not_picked_up(app: Flask, shop: VendureServer) 
         shop.move(order["id"], state)
     told = channel.get(f"/locations/{CONGRESS}/orders/{placed['order_id']}").json["order"]
     assert (told["status"], told["provider_status"]) == ("delivered", "Delivered, delivery")
+
+
+@pytest.mark.rule("MENU-8")
+def test_a_variant_without_stock_is_known_between_menus(shop: VendureServer) -> None:
+    settings = {"base_url": shop.base_url, "channels": "congress", "tender_key": Secret(shop.tender_key)}
+    adapter = VendureAdapter(Account("boston", "vendure", "Boston Burgers", {**settings, "checkout": "guest"}))
+    session = Session(
+        TRANSPORT, "boston", base_url=shop.base_url, headers={}, error_from=adapter.error_from, deadline=Deadline(10)
+    )
+    stock = adapter.show_stock(Location("congress", "Congress Street"), session)
+    assert stock.items == {shop.items["Cookie"]} and len(session.calls) == 1

@@ -121,7 +121,7 @@ def test_a_file_of_an_earlier_version_is_taken_over(kitchen, tmp_path):
     order, cart = kitchen.ordered("congress"), kitchen.cart("congress")["cart"]["id"]
     kitchen.app.extensions["sandbox"].store.close()
     with closing(sqlite3.connect(tmp_path / "sandbox.db")) as earlier:
-        earlier.executescript("DROP TABLE voided_references; DROP TABLE cancellations")
+        earlier.executescript("DROP TABLE voided_references; DROP TABLE cancellations; DROP TABLE shortages")
     assert kitchen.placed("congress") == [order]
     kitchen.void("congress", "ref-2")
     assert kitchen.order_refused(cart, reference="ref-2") == "reference_voided"

@@ -34,7 +34,7 @@ BOSTON, AIRPORT, OLD, MONTREAL = "LBOSTON", "LAIRPORT", "LOLD", "LMONTREAL"
 PATHS = (
     ("GET", "/v2/locations"), ("GET", "/v2/catalog/list"), ("POST", "/v2/orders/calculate"), ("POST", "/v2/orders"),
     ("POST", "/v2/orders/{order_id}/pay"), ("GET", "/v2/orders/{order_id}"), ("PUT", "/v2/orders/{order_id}"),
-    ("POST", "/v2/payments"),
+    ("POST", "/v2/payments"), ("POST", "/v2/catalog/search"),
 )  # fmt: skip
 
 Money = dict[str, Any]
@@ -181,6 +181,9 @@ class Square:
     """One seller's account. ``change`` may change any answer of status 200 before it is sent."""
 
     catalog: list[dict[str, Any]] = field(default_factory=catalog)
+    changed: list[dict[str, Any]] = field(default_factory=list)
+    """What a search for changes of the catalog finds."""
+    latest_time: str = "2026-11-22T17:00:00Z"
     page: int = 6
     tax: int = 700
     """Basis points of the sales tax."""
@@ -270,6 +273,9 @@ class Square:
                 more = {"cursor": str(start + self.page)} if len(found) > start + self.page else {}
                 page = found[start : start + self.page]
                 return ({"objects": page} if page else {}) | more
+            case "/v2/catalog/search":
+                found = [each for each in self.changed if each["type"] in body["object_types"]]
+                return {"latest_time": self.latest_time} | ({"objects": found} if found else {})
             case "/v2/orders/calculate":
                 return {"order": self._price(body["order"])}
             case "/v2/orders":

@@ -60,6 +60,12 @@ OWN_REQUESTS: Mapping[tuple[str, str], Any] = {
             "fulfillments": [{"uid": str, "state": str}],
         },
     },
+    ("POST", "/v2/catalog/search"): {
+        "object_types": [str],
+        "begin_time": str,
+        "cursor": str,
+        "limit": int,
+    },
     ("POST", "/v2/orders/{order_id}/pay"): {"idempotency_key": str, "order_version": int, "payment_ids": [str]},
     ("POST", "/v2/payments"): {
         "idempotency_key": str,
@@ -158,6 +164,7 @@ _LOCATION = {
 OWN_ANSWERS: Mapping[tuple[str, str], Any] = {
     ("GET", "/v2/locations"): {"locations": [_LOCATION]},
     ("GET", "/v2/catalog/list"): {"objects": [_CATALOG_OBJECT], "cursor": str},
+    ("POST", "/v2/catalog/search"): {"objects": [_CATALOG_OBJECT], "cursor": str, "latest_time": str},
     ("POST", "/v2/orders/calculate"): {"order": _PLACED_ORDER},
     ("POST", "/v2/orders"): {"order": _PLACED_ORDER},
     ("GET", "/v2/orders/{order_id}"): {"order": _PLACED_ORDER},

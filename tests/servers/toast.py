@@ -374,6 +374,18 @@ def _application(server: ToastServer) -> Flask:
             abort(404)
         return server.menus if version == "v2" else visible_only(server.menus)
 
+    @app.get("/menus/<version>/metadata")
+    def show_metadata(version: str) -> Any:
+        return {"restaurantGuid": request.headers["Toast-Restaurant-External-ID"],
+                "lastUpdated": server.menus["lastUpdated"]}  # fmt: skip
+
+    @app.get("/stock/v1/inventory")
+    def show_inventory() -> Any:
+        """By the specification: what is out of stock or limited, or one of the two."""
+        wanted = request.args.get("status", "OUT_OF_STOCK")
+        return [{"guid": key, "status": "OUT_OF_STOCK", "quantity": None} for key in sorted(server.sold_out)
+                if wanted == "OUT_OF_STOCK"]  # fmt: skip
+
     @app.post("/orders/v2/prices")
     def prices() -> Any:
         return server.price(request.get_json())

@@ -18,7 +18,7 @@ from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
-from tests.simulation.mutants import Mutant, _all, _always_kept, _nothing, _shared, any_2xx, clock_stops_asleep, patch
+from tests.simulation.mutants import Mutant, _all, _always_kept, _nothing, _shared, any_2xx, patch
 
 
 def amounts_unread() -> AbstractContextManager[object]:
@@ -121,14 +121,6 @@ def impossible_is_pending() -> AbstractContextManager[object]:
     return patch(refunds, "refund_refusal", lambda *_: None)
 
 
-def cooked_after_refund() -> AbstractContextManager[object]:
-    """Nobody looks whether the charge is still held before the meal is placed, at hosts whose clock stops in a freeze.
-
-    Elsewhere the deadline, which passes before the lease ends, holds the meal back already.
-    """
-    return _all(clock_stops_asleep(), patch(Leases, "still_ours", lambda *_: True))
-
-
 def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
     """A charge goes back for any failure of its submission."""
     return _all(patch(deliveries, "UNDECIDED", ()), patch(deliveries.Deliveries, "_submitted_before", lambda *_: []))
@@ -178,9 +170,13 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     for each in (
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
         no_lease, history_once, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
-        parts_are_wholes, impossible_is_pending, cooked_after_refund,
+        parts_are_wholes, impossible_is_pending,
         refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged, identity_untold, dead_tokens_unnoticed,
     )
 }  # fmt: skip
+"""Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends
+later than the deadline of its owner, and the deadline's clock counts a freeze, so that the deadline holds the meal back
+already. A test of web checkout has the look alone.
+"""
 CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")
 """Those that are found within a hundred trials."""

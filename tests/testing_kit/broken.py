@@ -18,6 +18,7 @@ from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Fee, Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import OrderStatus
+from levelup_ov.domain.stock import Stock
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
@@ -79,6 +80,19 @@ class LostAddress(Translating):
     def wrong(self, order: Order) -> Order:
         address = order.delivery_address
         return replace(order, delivery_address=address and replace(address, extended_address=None))
+
+
+class HopefulStock(SandboxAdapter):
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        try:
+            return super().show_stock(location, session)
+        except Unanswered:
+            return Stock()
+
+
+class SoldOutForGood(SandboxAdapter):
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        return Stock(options=frozenset({"side:fries"}))
 
 
 class FeeInFood(Translating):
@@ -499,6 +513,8 @@ MISTAKES = (
     Mistake(WrongZone, "test_times_around_both_clock_changes_arrive_as_meant", "TIME-9"),
     Mistake(Hasty, "test_times_around_both_clock_changes_arrive_as_meant", "TIME-5"),
     Mistake(LostAddress, "test_a_delivery_goes_to_its_address", "EP-11"),
+    Mistake(HopefulStock, "test_a_stock_that_cannot_be_read_is_not_an_empty_one", "MENU-8"),
+    Mistake(SoldOutForGood, "test_the_stock_has_what_can_be_ordered", "MENU-8"),
     Mistake(FeeInFood, "test_the_fee_of_a_delivery_is_a_fee", "DELIVERY-3"),
     Mistake(SilentAboutFees, "test_the_fee_of_a_delivery_is_a_fee", "DELIVERY-1"),
     Mistake(TracedAddress, "test_an_address_stays_out_of_results_and_traces", "DELIVERY-4"),

@@ -150,6 +150,19 @@ def test_where_it_fails_the_session_says_why() -> None:
     assert (caught.value.code, caught.value.sent, calls.placing) == ("provider_unavailable", False, False)
 
 
+def test_where_no_thread_can_be_started_the_session_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    def beside(work: object) -> object:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(net, "beside", beside)
+    with peer(answering(reply())) as provider:
+        ahead = Ahead(provider.url)
+        ahead.open()
+        with ahead.session() as calls:
+            calls.post("/orders", {}, places_order=True)
+        assert (provider.connections, len(provider.requests)) == (1, 1)
+
+
 def test_it_resumes_the_session_of_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
     monkeypatch.setattr(connections.certifi, "where", lambda: str(authority.file))

@@ -16,7 +16,7 @@ from tests.transport.wire import Peer, answering, dripping, peer, read_request, 
 
 pytestmark = pytest.mark.rule("SUB-6")
 
-SECONDS = 0.3
+SECONDS = 1.0
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 DRIPS = {
     "nothing": (b"", b""),

@@ -50,6 +50,8 @@ DEVELOPMENT_KEY = "sandbox"
 LARGEST_BODY = 1024 * 1024
 SHORTEST_PASSWORD = 8
 REFERENCE_LIMIT = 255
+PAUSE = "*"
+"""What stands for a whole place among the dishes that have run out."""
 PASSWORD_HASH = "pbkdf2:sha256:1000"
 """Adapters make these passwords up, and nothing of value is behind them: a slow hash would only cost time."""
 
@@ -110,6 +112,15 @@ def show_menu(place_id: str) -> _JSON:
     return {"menu": _menu_as_json(_place(place_id))}
 
 
+@v1.get("/locations/<place_id>/stock")
+def show_stock(place_id: str) -> _JSON:
+    """What has run out since it was on the menu, and whether the place pauses."""
+    place = _place(place_id)
+    with _engine().store.reading() as transaction:
+        gone = transaction.shortages(place.id, _engine().clock())
+    return {"stock": {"location": place.id, "sold_out": sorted(gone - {PAUSE}), "paused": PAUSE in gone}}
+
+
 @v1.post("/locations/<place_id>/carts")
 def open_cart(place_id: str) -> tuple[_JSON, int]:
     engine, place, body = _engine(), _place(place_id), _body()
@@ -120,6 +131,7 @@ def open_cart(place_id: str) -> tuple[_JSON, int]:
     content = read_content(body)
     prices = price(place, content)
     with engine.store.writing() as transaction:
+        _check_stock(transaction, place, content, now)
         offer = _offer(transaction, place, content, now)
         cart = EngineCart(str(uuid.uuid4()), place.id, account, body, now, ordered=False)
         transaction.add_cart(cart)
@@ -137,6 +149,7 @@ def fill_cart(cart_id: str) -> _JSON:
         if not content.customer.is_reached_like(read_content(cart.content).customer):
             raise EngineError("cart_of_another", "This cart was opened by somebody else.", "customer")
         prices = price(place, content)
+        _check_stock(transaction, place, content, now)
         offer = _offer(transaction, place, content, now)
         transaction.fill_cart(cart_id, body)
     engine.sleep(magic_in(content.note).slow)
@@ -161,6 +174,7 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
             raise EngineError("cart_of_another", "This cart was opened by somebody else.", "customer")
         magic = magic_in(content.note)
         prices = price(place, content)
+        _check_stock(transaction, place, content, now)
         offer = _offer(transaction, place, content, now)
         if magic.sold_out:
             raise EngineError("dish_sold_out", "We have just sold the last one.")
@@ -191,6 +205,11 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
         order = EngineOrder(str(uuid.uuid4()), place.id, ticket, reference, cart.account, offer.at, now, details)
         transaction.add_order(order)
         transaction.close_cart(cart_id)
+        if magic.sells_out:
+            for dish in {line.dish for line in content.lines}:
+                transaction.run_out(place.id, dish, now + timedelta(minutes=magic.sells_out))
+        if magic.pauses:
+            transaction.run_out(place.id, PAUSE, now + timedelta(minutes=magic.pauses))
     engine.sleep(magic.slow)
     if magic.lost_answer or payment.answer_lost:
         lose_answer(request.environ)
@@ -348,6 +367,16 @@ def _account(transaction: Transaction, place: places.Place, now: datetime) -> st
     if account is None:
         raise EngineError("session_refused", f"{place.title} serves members only: please log in.")
     return account
+
+
+def _check_stock(transaction: Transaction, place: places.Place, content: Content, now: datetime) -> None:
+    """:raises EngineError: ``place_paused`` or ``dish_sold_out``."""
+    gone = transaction.shortages(place.id, now)
+    if PAUSE in gone:
+        raise EngineError("place_paused", f"{place.title} takes no orders at the moment.")
+    for position, line in enumerate(content.lines):
+        if line.dish in gone:
+            raise EngineError("dish_sold_out", f"We have no {line.dish} left.", f"lines[{position}]")
 
 
 def _offer(transaction: Transaction, place: places.Place, content: Content, now: datetime) -> slots.Offer:

@@ -35,6 +35,8 @@ TOKENS: Mapping[str, str] = {
         "`sandbox:price-change`."
     ),
     "sandbox:negative-fee": "The quote of a delivery has a fee below zero, which no caller should accept.",
+    "sandbox:sells-out=MINUTES": "The order is placed, and its dishes are sold out for so many minutes from then on.",
+    "sandbox:pauses=MINUTES": "The order is placed, and the location takes no other for so many minutes.",
     "sandbox:stage=WORD": "The order keeps this state, which may be any word.",
 }
 """What each token in the note of an order does."""
@@ -73,6 +75,8 @@ class Magic:
     no_driver: bool = False
     fee_change: bool = False
     negative_fee: bool = False
+    sells_out: int = 0
+    pauses: int = 0
 
 
 def magic_in(note: str | None) -> Magic:
@@ -92,4 +96,6 @@ def magic_in(note: str | None) -> Magic:
         no_driver="no-driver" in words,
         fee_change="fee-change" in words,
         negative_fee="negative-fee" in words,
+        sells_out=int(words.get("sells-out") or 0),
+        pauses=int(words.get("pauses") or 0),
     )

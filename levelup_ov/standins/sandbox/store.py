@@ -37,8 +37,11 @@ CREATE TABLE IF NOT EXISTS voided_references (
     place TEXT NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (place, reference)
 );
 CREATE TABLE IF NOT EXISTS cancellations (order_id TEXT PRIMARY KEY, made_at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS shortages (
+    place TEXT NOT NULL, dish TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (place, dish)
+);
 """
-_NEWEST_TABLE = "cancellations"
+_NEWEST_TABLE = "shortages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,17 @@ class Transaction:
         """When an order was canceled."""
         row = self._run("SELECT made_at FROM cancellations WHERE order_id = ?", (order_id,)).fetchone()
         return row and _instant(row[0])
+
+    def run_out(self, place: str, dish: str, until: datetime) -> None:
+        """A dish is sold out for some time; ``*`` stands for the whole place, which pauses."""
+        self._run(
+            "INSERT OR REPLACE INTO shortages (place, dish, until) VALUES (?, ?, ?)", (place, dish, _seconds(until))
+        )
+
+    def shortages(self, place: str, now: datetime) -> frozenset[str]:
+        """The dishes that are sold out, and ``*`` while the place pauses."""
+        rows = self._run("SELECT dish FROM shortages WHERE place = ? AND until > ?", (place, _seconds(now)))
+        return frozenset(row[0] for row in rows)
 
     def orders_by_reference(self, place: str, reference: str) -> list[EngineOrder]:
         """The orders of a place that came with this reference, oldest first."""

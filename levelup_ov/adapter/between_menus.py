@@ -1,0 +1,29 @@
+"""What an adapter may tell between two menus: optional parts of :class:`~levelup_ov.adapter.interface.Adapter`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from levelup_ov.domain.location import Location
+from levelup_ov.domain.stock import Stock
+from levelup_ov.transport.session import Session
+
+
+class TellsBetweenMenus:
+    """Stock, and versions of menus; an adapter that can tell one declares it and writes the method."""
+
+    tells_stock: ClassVar[bool] = False
+    """Whether :meth:`show_stock` is implemented (MENU-8)."""
+    versions_menus: ClassVar[bool] = False
+    """Whether :meth:`show_menu_version` is implemented (MENU-9)."""
+
+    def show_stock(self, location: Location, session: Session) -> Stock:
+        """What is sold out now, whatever a cached menu says; called only where :attr:`tells_stock`.
+
+        One call where the provider can; within about two seconds.
+        """
+        raise LookupError(f"{type(self).__name__} tells no stock")
+
+    def show_menu_version(self, location: Location, session: Session) -> str:
+        """What changes whenever the menu does, such as a time; one call, only where :attr:`versions_menus`."""
+        raise LookupError(f"{type(self).__name__} has no versions of menus")

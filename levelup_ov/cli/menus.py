@@ -1,0 +1,87 @@
+"""``levelup-ov menus``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+
+import click
+
+from levelup_ov.cli.configured import the_service, the_settings
+from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.reconciliation_runs import BoundedRun, in_turns
+from levelup_ov.ordering.service import RequestContext
+from levelup_ov.transport.deadline import Deadline
+
+PATIENCE = 15.0
+"""Seconds for one location."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    account: str
+    location: str
+
+
+@click.group()
+def menus() -> None:
+    """Watch the menus of all locations (MENU-9)."""
+
+
+@menus.command()
+@click.option("--limit", default=300, show_default=True, help="Locations of each account in this run.")
+@click.option("--every", default=45.0, show_default=True, help="Seconds until a location is due again.")
+@click.option("--seconds", default=50.0, show_default=True, help="Start with no further location after this time.")
+def watch(limit: int, every: float, seconds: float) -> None:
+    """Notice changed menus, sold-out items and paused locations, and record each change as an event.
+
+    A menu is read only if its version or the stock changed, where the provider has a version. Accounts take turns; one
+    whose provider does not answer is skipped in this run. Safe on several hosts; suited to a scheduler, each minute.
+    Exit status 1: some locations are left for the next run.
+    """
+    run, counts = BoundedRun(seconds), Counter[str]()
+    found = [place for account in the_settings().accounts for place in _places(account, limit, counts)]
+    for place in run.due(in_turns(found, len(found))):
+        counts[_watch(run, place, every)] += 1
+    failed = counts["failed"] + run.skipped
+    looked = counts["changed"] + counts["unchanged"]
+    click.echo(f"{looked} checked, {counts['changed']} changed, {failed} left for the next run", err=True)
+    if failed:
+        raise SystemExit(1)
+
+
+def _places(account: str, limit: int, counts: Counter[str]) -> list[_Place]:
+    try:
+        routed = the_service().locations(account, RequestContext(Deadline(PATIENCE)))
+    except Failure as failure:
+        counts["failed"] += 1
+        click.echo(f"{account}: {failure.code}: {failure.message}")
+        return []
+    return [_Place(account, each.id) for each in routed if not each.location.terminated][:limit]
+
+
+def _watch(run: BoundedRun, place: _Place, every: float) -> str:
+    """Look at one location; the result in one word."""
+    began, context = time.monotonic(), RequestContext(Deadline(PATIENCE))
+    try:
+        events = the_service().watch_menu(place.location, context, every=timedelta(seconds=every))
+    except Failure as failure:
+        run.failed(place.account, time.monotonic() - began)
+        click.echo(f"{place.location}: {failure.code}: {failure.message}")
+        return "failed"
+    except Exception as error:
+        # One location must not stop the others.
+        log.error("menu_not_watched", extra={"location": place.location}, exc_info=error)
+        return "failed"
+    run.answered(place.account)
+    if events is None:
+        return "elsewhere"
+    for event in events:
+        said = ", ".join(f"{name}={value}" for name, value in event.data.items())
+        click.echo(f"{place.location} {event.kind} {said}")
+    return "changed" if events else "unchanged"

@@ -1,0 +1,86 @@
+"""The stock of each location, read between menus: bounded, one request at a time, and never in the way (MENU-8)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.stock import Stock
+from levelup_ov.errors import Refused
+from levelup_ov.transport import net
+
+PATIENCE = 2.0
+"""Seconds that a request waits for the stock, at most."""
+STALE_FOR = 600.0
+"""Seconds for which an older stock serves while the provider does not tell a newer one."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """``asked_at`` is the last attempt, ``read_at`` the last success; both by the monotonic clock."""
+
+    stock: Stock | None
+    read_at: float
+    asked_at: float
+
+
+class KnownStock:
+    """The last known stock of each location, used for ``ttl`` seconds without asking again; 0: nothing is asked."""
+
+    def __init__(self, ttl: float) -> None:
+        self.ttl = ttl
+        self._entries: dict[str, _Entry] = {}
+        self._locks: dict[str, threading.Lock] = {}
+
+    def known(self, location: str) -> Stock | None:
+        """The stock as it was read last, without asking; None if that is too long ago."""
+        entry = self._entries.get(location)
+        return entry.stock if entry is not None and net.now() - entry.read_at <= self.ttl + STALE_FOR else None
+
+    def now(self, location: str, read: Callable[[], Stock]) -> Stock | None:
+        """The stock, from ``read`` if it is time to ask again. Another request that asks already is not waited for.
+
+        A failure of ``read`` is logged, and older data serves; None: nothing is known.
+        """
+        entry = self._entries.get(location)
+        if self.ttl and (entry is None or net.now() - entry.asked_at > self.ttl):
+            lock = self._locks.setdefault(location, threading.Lock())
+            if lock.acquire(blocking=False):
+                try:
+                    self._refresh(location, entry, read)
+                finally:
+                    lock.release()
+        return self.known(location)
+
+    def _refresh(self, location: str, entry: _Entry | None, read: Callable[[], Stock]) -> None:
+        try:
+            stock = read()
+        except Failure as failure:
+            log.warning("stock_not_read", extra={"location": location, "code": failure.code})
+            older = entry or _Entry(None, 0.0, 0.0)
+            self._entries[location] = _Entry(older.stock, older.read_at, net.now())
+        else:
+            self._entries[location] = _Entry(stock, net.now(), net.now())
+
+
+def check_stock(order: Order, stock: Stock) -> None:
+    """Refuse an order that cannot be made with this stock.
+
+    :raises Refused: ``location_closed``, or ``item_unavailable`` with the path of the item or option.
+    """
+    if stock.paused:
+        raise Refused("location_closed", "the location takes no orders at the moment")
+    for position, item in enumerate(order.items):
+        path = f"$.items[{position}].item"
+        if stock.lacks_item(item.provider_id):
+            raise Refused("item_unavailable", f"item {item.provider_id} is sold out", path=path)
+        for number, option in enumerate(item.options):
+            if stock.lacks_option(option.provider_id):
+                where = f"{path}.options[{number}].option"
+                raise Refused("item_unavailable", f"option {option.provider_id} is sold out", path=where)

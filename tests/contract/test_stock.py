@@ -1,0 +1,139 @@
+"""Sold-out items and paused locations, known between menus (MENU-8)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.stock import Stock
+from levelup_ov.errors import Unanswered
+from levelup_ov.transport import net
+from tests.channel import Channel, item
+from tests.conftest import MakeApp
+from tests.contract.conftest import MakeFake
+from tests.contract.fakes import FakeAdapter
+
+pytestmark = pytest.mark.rule("MENU-8")
+
+
+class Shelf:
+    """What a fake provider tells of its stock; ``reads`` counts how often."""
+
+    def __init__(self) -> None:
+        self.stock: Stock | Exception = Stock()
+        self.reads = 0
+
+    def __call__(self, location: Any, session: Any) -> Stock:
+        self.reads += 1
+        if isinstance(self.stock, Exception):
+            raise self.stock
+        return self.stock
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Lets time pass for the stock."""
+    passed, clock = [0.0], net.now
+    monkeypatch.setattr("levelup_ov.ordering.stock.net.now", lambda: clock() + sum(passed))
+    yield passed.append
+
+
+def telling(fake: MakeFake, ttl: str = "30") -> tuple[FakeAdapter, Channel, Shelf]:
+    provider, channel = fake(LEVELUP_OV_STOCK_TTL=ttl)
+    shelf = Shelf()
+    provider.tells_stock = True  # type: ignore[misc]
+    provider.show_stock = shelf  # type: ignore[method-assign]
+    return provider, channel, shelf
+
+
+def items_of(channel: Channel, place: str) -> set[str]:
+    menu = channel.get(f"/locations/{place}/menu").json["menu"]
+    return {each["item"]["provider_id"] for category in menu["categories"] for each in category["category"]["items"]}
+
+
+def test_what_is_sold_out_is_refused_at_once_with_its_path(fake: MakeFake) -> None:
+    provider, channel, shelf = telling(fake)
+    shelf.stock = Stock(frozenset({"gone"}), frozenset({"side:soup"}))
+    members = {"items": [item("sandwich"), item("gone")]}
+    assert channel.validate("fake.one", **members).refusal == (
+        422, "item_unavailable", "$.order_validation.items[1].item",
+    )  # fmt: skip
+    option = channel.validate("fake.one", items=[item("sandwich", "bread:rye", "side:soup")])
+    assert option.refusal == (422, "item_unavailable", "$.order_validation.items[0].item.options[1].option")
+    assert provider.orders == []
+    assert channel.validate("fake.one", items=[item("side:soup")]).status == 200
+
+
+def test_a_warm_stock_costs_no_call(fake: MakeFake, now: Callable[[float], None]) -> None:
+    _, channel, shelf = telling(fake)
+    for _ in range(5):
+        channel.validate("fake.one")
+    assert shelf.reads == 1
+    now(31)
+    channel.validate("fake.one")
+    channel.get("/locations/fake.one/menu")
+    assert shelf.reads == 2
+
+
+def test_without_the_setting_nothing_is_asked(fake: MakeFake) -> None:
+    _, channel, shelf = telling(fake, ttl="0")
+    shelf.stock = Stock(frozenset({"sandwich"}), paused=True)
+    assert channel.validate("fake.one").status == 200
+    assert channel.get("/locations/fake.one/menu").status == 200
+    assert shelf.reads == 0
+
+
+@pytest.mark.parametrize("code", ["provider_timeout", "provider_protocol_error", "provider_unavailable"])
+def test_a_stock_that_cannot_be_read_is_in_nobodys_way(
+    fake: MakeFake, now: Callable[[float], None], caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    _, channel, shelf = telling(fake)
+    fault = Unanswered(code, "no stock", sent=True)
+    shelf.stock = fault
+    with caplog.at_level(logging.WARNING):
+        assert channel.validate("fake.one").status == 200
+        assert channel.get("/locations/fake.one/menu").status == 200
+    assert [record.code for record in caplog.records if record.getMessage() == "stock_not_read"] == [code]
+    now(31)
+    shelf.stock = Stock(frozenset({"sandwich"}))
+    assert channel.validate("fake.one").error["code"] == "item_unavailable"
+    # Older data serves for ten minutes, then none.
+    shelf.stock = fault
+    now(31)
+    assert channel.validate("fake.one").error["code"] == "item_unavailable"
+    now(700)
+    assert channel.validate("fake.one").status == 200
+
+
+def test_a_paused_location_takes_no_orders_and_keeps_its_menu(fake: MakeFake) -> None:
+    _, channel, shelf = telling(fake)
+    shelf.stock = Stock(paused=True)
+    assert channel.validate("fake.one").refusal == (422, "location_closed", None)
+    [location] = channel.get("/merchants/fake/locations").json["locations"]
+    assert location["location"]["active"] is False
+    assert channel.get("/locations/fake.one/menu").status == 200
+
+
+def test_ids_may_be_the_last_parts_of_paths() -> None:
+    stock = Stock(frozenset({"burger"}), frozenset({"hot"}), by_last_part=True)
+    assert stock.lacks_item("lunch:mains:burger") and stock.lacks_option(Option("dip:mayo:heat:hot").provider_id)
+    assert not stock.lacks_item("burger:mains:lunch") and not stock.lacks_option("hot:sauce")
+    assert Stock(frozenset({"tea:hot"})).lacks_item("tea:hot") and not Stock(frozenset({"hot"})).lacks_item("tea:hot")
+
+
+def test_the_sandbox_sells_out_and_pauses_on_request(make_app: MakeApp, now: Callable[[float], None]) -> None:
+    channel = Channel(make_app(LEVELUP_OV_STOCK_TTL="30"))
+    assert "sandwich" in items_of(channel, "sandbox.congress")
+    assert channel.submit(special_instructions="sandbox:sells-out=5").status == 200
+    now(31)
+    assert "sandwich" not in items_of(channel, "sandbox.congress")
+    assert channel.validate().refusal == (422, "item_unavailable", "$.order_validation.items[0].item")
+    cookie = {"items": [item("cookie")]}
+    assert channel.submit(**cookie, special_instructions="sandbox:pauses=5").status == 200
+    now(31)
+    assert channel.validate(**cookie).error["code"] == "location_closed"
+    assert "cookie" in items_of(channel, "sandbox.congress")
