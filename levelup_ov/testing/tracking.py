@@ -104,7 +104,7 @@ class StatusAnswers:
                 guessed = word != asked.run.answer.word and word in known
                 assert not guessed, f"STAT-2: with {change.what} in the answer to {step.call}: {run.value!r}"
 
-    @pytest.mark.rule("STAT-6")
+    @pytest.mark.rule("STAT-6", "SUB-8")
     def test_a_canceled_order_is_shown_as_such(self, bench: Bench, sample: Sample) -> None:
         adapter = bench.provider.adapter
         if not adapter.cancels:
