@@ -115,9 +115,11 @@ class Connections:
         try:
             code = authorization_code(url, state)
             token = self._levelup.exchange(code, self._redirect_uri(kind), context.deadline, context.calls)
-            levelup_id = token.user_id
-            if kind == "merchant" or levelup_id is None:
-                levelup_id = self._whose(kind, token.secret, connection.permissions, context)
+            levelup_id = self._whose(kind, token.secret, connection.permissions, context)
+            if kind == "user" and token.user_id is not None:
+                if levelup_id not in (token.user_id, None):
+                    raise broken_protocol("LevelUp's token and its profile name different users (user_id)")
+                levelup_id = token.user_id
         except Failure as failure:
             # The person is between two sites: report it to the shop, in the URL that it gave.
             log.warning("oauth_ended_without_token", extra={"code": failure.code, "connection": connection.id})
@@ -360,6 +362,8 @@ class Connections:
             values = {"state": "connected", "token": token, "levelup_id": whose}
             self._store.change_connection(connection.id, ("pending",), **values)
         elif request.state not in ("pending", "accepted"):
+            if request.state != "rejected" or request.token is not None:
+                raise broken_protocol("LevelUp's answer to a permissions request is not documented (state)")
             self._store.change_connection(connection.id, ("pending",), state="refused")
         return self.show("user", connection.id)
 

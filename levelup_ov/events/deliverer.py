@@ -143,21 +143,23 @@ class Deliverer:
                 room = min(gate.room(self._now()), self._room[receiver.group])
             if room <= 0:
                 continue
+            until = self._now() + TERM.total_seconds() - PATIENCE
             claimed = self._deliveries.claim(name, limit=room, term=TERM)
             with self._lock:
                 gate.under_way += len(claimed)
                 self._room[receiver.group] -= len(claimed)
             for delivery in claimed:
-                self._pools[receiver.group].submit(self._deliver, receiver, gate, delivery)
+                self._pools[receiver.group].submit(self._deliver, receiver, gate, delivery, until)
             began += len(claimed)
         return began
 
-    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: Delivery) -> None:
+    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: Delivery, until: float) -> None:
+        """``until``: an attempt that begins later may end after the claim."""
         failed: SendFailed | None = None
-        is_sent = self._now() >= gate.closed_until
+        is_sent = gate.closed_until <= self._now() < until
         try:
             if not is_sent:
-                # The receiver has failed since it was claimed.
+                # The receiver has failed since it was claimed, or is slow.
                 self._deliveries.give_back(delivery)
                 return
             try:
@@ -227,4 +229,4 @@ class Deliverer:
 
 def _backoff(attempts: int, longest: float) -> float:
     """Seconds until the next attempt: they double, and a random part keeps receivers from being hit all at once."""
-    return random.uniform(0.75, 1) * min(2.0**attempts, longest)
+    return random.uniform(0.75, 1) * min(2.0 ** min(attempts, 16), longest)

@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Text, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.domain.event import Event
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import MENU_WATCHES, present
 
 _W = MENU_WATCHES.c
@@ -55,7 +55,7 @@ class MenuWatches:
         self._ledger = ledger
         self._database = ledger.database
         now = present(ledger.own_clock)
-        made = (postgresql if self._database.is_postgresql else sqlite).insert(MENU_WATCHES).values(asked_at=now)
+        made = insert(MENU_WATCHES, is_postgresql=self._database.is_postgresql).values(asked_at=now)
         prepare = ledger.database.prepare
         self._claim = prepare(
             made.on_conflict_do_update(

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import NOTICES, present
 
 _C = NOTICES.c
@@ -24,9 +24,9 @@ class Notices:
         self._kept = kept // _MILLISECOND
         prepare, now = ledger.database.prepare, present(ledger.own_clock)
         this = _C.account == bindparam("account"), _C.notice == bindparam("notice")
-        insert = (postgresql if self._database.is_postgresql else sqlite).insert(NOTICES)
+        made = insert(NOTICES, is_postgresql=self._database.is_postgresql)
         self._known = prepare(select(_C.seen_at).where(*this))
-        self._keep = prepare(insert.values(seen_at=now).on_conflict_do_nothing(), "account", "notice")
+        self._keep = prepare(made.values(seen_at=now).on_conflict_do_nothing(), "account", "notice")
         self._forget = prepare(delete(NOTICES).where(_C.seen_at < now - bindparam("kept", type_=BigInteger)))
 
     def knows(self, account: str, notice: str) -> bool:

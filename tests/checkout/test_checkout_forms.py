@@ -116,3 +116,30 @@ def test_an_order_number_is_charged_once_whoever_is_paid(site: Site, merchant: s
         body["order"] |= {"merchant": site.connect_merchant(email), "location_id": location}
         assert site.charge(body).status == 422
     assert (len(site.standing()), site.meals()) == (1, 1)
+
+
+@pytest.mark.rule("WEB-1")
+def test_nothing_is_charged_for_a_proposal_without_a_uuid(site: Site, merchant: str, user: str) -> None:
+    for uuid in ("../refund", "", " ", None, True, "a" * 65):
+        site.line.changes["/proposed_orders"] = [{"uuid": uuid}]
+        assert site.charge(order(merchant, user)).refusal[:2] == (502, "provider_protocol_error"), uuid
+    assert not site.line.count("/completed_orders")
+
+
+def test_nobody_is_connected_as_somebody_else(site: Site) -> None:
+    for members in ({"user_id": 2}, {"user_id": "1"}, {"token_type": "mac"}, {"access_token": ["x"]}):
+        started = site.start_user()
+        site.line.changes["/oauth2/token"] = [members]
+        told = site.come_back(site.approve(started["authorization_url"], "ada@example.com"))
+        assert told["error"] == "provider_protocol_error", members
+        assert site.get(f"/users/{started['id']}")["user"]["state"] == "refused"
+
+
+def test_only_documented_answers_end_a_permissions_request(site: Site) -> None:
+    user = site.request_permissions()["id"]
+    rejected = {"state": "rejected", "token": "t"}
+    for members in (rejected, {"state": "Rejected"}, {"state": None}, {"state": "gone"}, {"id": 2}):
+        site.line.changes["/permissions_requests/1"] = [members]
+        assert site.call("POST", f"/users/{user}/poll").status == 502, members
+    site.answer_request(1)
+    assert site.post(f"/users/{user}/poll")["user"]["state"] == "connected"

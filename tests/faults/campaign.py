@@ -40,7 +40,6 @@ ACCOUNTS = ["north", "south", "west"]
 DEADLINE = 3.0
 GRACE = 1.5
 THREADS = 24
-CLIENTS = 56
 RECONCILING = 120.0
 """Seconds for which an operator tries to reconcile what is open at the end; a loaded machine needs most of them."""
 EXPECTED_CODES = frozenset(
@@ -178,15 +177,17 @@ def run(
             story = tell(stack, each, patience=patience, seed=seed)
             return events.cancel_some(stack, story, seed) if reports else story
 
-        with ThreadPoolExecutor(CLIENTS) as clients, events.watching(known, app) if reports else nullcontext():
+        with ThreadPoolExecutor(kitchen.clients) as clients, events.watching(known, app) if reports else nullcontext():
             stories = list(clients.map(order, plans))
         trouble.end()
         say(network, "calm")
-        opened = reconcile(known, app)
+        opened, told = reconcile(known, app)
         say(network, "report")
         done: Done = json.loads(line(network))
         rows = _rows(ledger)
         report = _books(stories, kitchen.orders(), rows, done, trouble, remembers=not fails_over)
+        if any("not reconciled" in each for each in report.violations):
+            report.violations.append(f"the last submissions reconcile: {told}")
         report.violations += _leaks(stack.log(), rows, directory)
         if receiver is not None:
             problems, report.events = events.books(known, app, receiver, stories)
@@ -208,16 +209,20 @@ def _took(stack: Stack, trouble: Trouble) -> Iterator[int]:
                 yield record["milliseconds"]
 
 
-def reconcile(settings: Mapping[str, str], app: str) -> int:
-    """What an operator does, until nothing is open. Gives how much was open when the clients had gone."""
+def reconcile(settings: Mapping[str, str], app: str) -> tuple[int, str]:
+    """What an operator does, until nothing is open.
+
+    Gives how much was open when the clients had gone, and what the last command told.
+    """
     command = [sys.executable, "-m", "flask", "--app", app.partition(":")[0], "submissions", "reconcile"]
     environment = {"PATH": os.environ.get("PATH", ""), **settings}
-    until = time.monotonic() + RECONCILING
+    until, told = time.monotonic() + RECONCILING, ""
     with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
         opened = len(ledger.open_submissions())
         while ledger.open_submissions() and time.monotonic() < until:
-            subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
-    return opened
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
+            told = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
+    return opened, told
 
 
 def _books(

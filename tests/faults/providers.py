@@ -19,7 +19,7 @@ class Provider(ABC):
 
     ``account``: lines of TOML that its accounts need. ``places``: how often each of its locations is chosen.
     ``item`` can be ordered, ``refused`` cannot. ``cards`` and ``tips``: whether it takes them. ``merges``: whether a
-    second order under one reference is refused, whatever the ledger knows.
+    second order under one reference is refused, whatever the ledger knows. ``clients``: how many order at once.
     """
 
     name = ""
@@ -27,6 +27,7 @@ class Provider(ABC):
     places: Mapping[str, int] = {}
     item, refused = "", ""
     cards = tips = merges = False
+    clients = 56
 
     def __init__(self, directory: Path) -> None:
         self.variables: dict[str, str] = {}
@@ -105,6 +106,7 @@ class Vendure(Provider):
     name = "vendure"
     places = {vendure_server.CONGRESS: 3, vendure_server.HARBOR: 1}
     cards = tips = merges = True
+    clients = 12  # the shop is one thread, and an order takes it several calls
 
     def start(self, cleanup: ExitStack) -> None:
         self._server = cleanup.enter_context(vendure_server.VendureServer(vendure_server.install()))

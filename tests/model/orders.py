@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import NamedTuple
 
 DEADLINE = 2
@@ -138,6 +139,7 @@ class State(NamedTuple):
 Event = tuple[str, State]
 
 
+@cache
 def explore(rules: Rules, world: World, limit: int = 1_000_000) -> list[str] | None:
     """The fewest events that lead to two orders, each with its time; None if none do.
 

@@ -150,6 +150,13 @@ def _mute_then_ledger(it: Exchange) -> None:
     it.world.hang_ledger(it.dice.uniform(2, 10))
 
 
+def _lost_then_ledger(it: Exchange) -> None:
+    """The answer is lost, and the ledger hangs until that could not be recorded."""
+    it.forward()
+    it.world.hang_ledger(it.dice.uniform(5.5, 9.5))
+    it.connection.reset()
+
+
 def _lost_then_sold_out(it: Exchange) -> None:
     """The answer is lost, and from then on nothing is left."""
     it.forward()
@@ -301,7 +308,7 @@ ANYWHERE: Mapping[str, Fault] = {
 PLACING: Mapping[str, Fault] = {
     **ANYWHERE, "refused late": _refused_late, "another guest's answer": _anothers, "not kept": _not_kept,
     "slow, then the ledger hangs": _slow_then_ledger, "mute, then the ledger hangs": _mute_then_ledger,
-    "lost, then sold out": _lost_then_sold_out, "row lost": _row_lost,
+    "lost, then the ledger hangs": _lost_then_ledger, "lost, then sold out": _lost_then_sold_out, "row lost": _row_lost,
 }  # fmt: skip
 LYING: Mapping[str, Fault] = {
     "proves nothing": _proves_nothing, "an early empty answer": _early_empty, "rows cut": _rows_cut,

@@ -427,6 +427,8 @@ class World:
         host, step = self.dice.choice(HOSTS), self.dice.choice((1, -1)) * self.dice.choice(STEPS)
 
         def act() -> None:
+            if "clock step" in self.met:
+                return  # two may set the clocks of the hosts over a week apart, as that page says too
             self.met.append("clock step")
             for each in self.processes.values():
                 if each.name == host or self.dice.random() < 0.5:

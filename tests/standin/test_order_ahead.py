@@ -5,6 +5,7 @@ Sources of the forms: OA the order-ahead pages, IOS the iOS library and its fixt
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -420,6 +421,30 @@ def test_a_waiting_poll_is_its_owners_alone(phones: Phones, tagged: bool) -> Non
         phones.complete(uuid)
     phones.call("DELETE", "/v15/access_tokens", auth=own, status=204)
     phones.refused("GET", f"{ORDERS}/{uuid}/complete", auth=own, status=401)
+
+
+def test_a_poll_is_one_statement(phones: Phones) -> None:
+    """Phones poll all the time; ``bench/ahead.py`` says what that costs."""
+    cart = phones.cart(line(phones.item("Cookie")))
+    uuid = phones.call("POST", ORDERS, cart, auth=phones.auth(), status=202)["order"]["uuid"]
+    auth = phones.auth()
+    (connection,) = phones.store._idle[os.getpid()]
+
+    def statements(path: str, status: int) -> int:
+        seen: list[str] = []
+        connection.set_trace_callback(seen.append)
+        assert phones.open("GET", f"{ORDERS}/{uuid}{path}", auth=auth).status_code == status
+        connection.set_trace_callback(None)
+        return len(seen)
+
+    counts = [statements("", 202)]
+    phones.work()
+    counts.append(statements("", 200))
+    phones.complete(uuid)
+    counts.append(statements("/complete", 202))
+    phones.work()
+    counts.append(statements("/complete", 200))
+    assert counts == [1, 1, 1, 1]
 
 
 def test_the_diner_is_charged_before_the_order_is_sent(phones: Phones) -> None:

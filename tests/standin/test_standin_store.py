@@ -84,6 +84,19 @@ def test_a_file_of_the_first_release_is_brought_up(tmp_path: Path) -> None:
         store.close()
 
 
+def test_an_older_order_ahead_can_still_be_shown(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "levelup.db")) as connection:
+        connection.executescript("".join(RELEASES[:2]) + "PRAGMA user_version = 2;")
+        values = "'one', 1, 1, 1001, 'completed', '{\"items\": []}', '{}', NULL, NULL, NULL, NULL, 0, 0, 0, NULL"
+        connection.execute(f"INSERT INTO ahead_orders VALUES ({values})")
+        connection.commit()
+    store = PlatformStore(tmp_path / "levelup.db")
+    with store.reading() as transaction:
+        order = transaction.ahead("one")
+    assert order and order.cart == {"items": [], "described": [], "rules": {}}
+    store.close()
+
+
 def test_processes_make_and_share_one_file(tmp_path: Path) -> None:
     database = tmp_path / "levelup.db"
     context = multiprocessing.get_context("spawn")
