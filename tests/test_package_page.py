@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ import pytest
 
 from levelup_ov.registry import Registry
 from tests.pages import DOCS, ROOT, Shell, check_said, directives, tools
-from tests.servers.process import CACHE, install_once, required, run
 from tests.test_packaging import tracked_files
 
 __all__ = ["tools"]
@@ -27,35 +25,12 @@ SAYS = (
 """What its commands must print, in this order."""
 
 
-NEEDED = ("requirements.txt", "requirements-dev.txt")
-BUILD = re.compile(r"^(?:pytest|setuptools)==\S+", re.MULTILINE)
-"""What the kit needs beside the service, and what builds a wheel."""
-
-
-def wheels(cache: Path = CACHE / "wheels") -> Path:
-    """A directory with the wheels that the page's commands install, downloaded if they are not yet.
-
-    An index is asked for each of them by each command; that is a third of the page's time.
-
-    :raises SystemMissing: they cannot be downloaded.
-    """
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in NEEDED]
-    key = hashlib.sha256("".join([*texts, sys.version]).encode()).hexdigest()[:16]
-    pip: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
-
-    def download(directory: Path) -> None:
-        wanted = ["-r", ROOT / NEEDED[0], *BUILD.findall(texts[1]), "wheel"]
-        run([*pip, "--wheel-dir", directory, *wanted], seconds=300)
-
-    return install_once(cache / key, download)
-
-
 class Workshop(Shell):
-    """A shell in an empty directory; the checkout is elsewhere, and the index is a directory."""
+    """A shell in an empty directory; the checkout is elsewhere."""
 
     timeout = 400
 
-    def __init__(self, directory: Path, wheels: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         (directory / "empty").mkdir()
         checkout = directory / "checkout"
         for file in tracked_files():
@@ -66,15 +41,12 @@ class Workshop(Shell):
         super().__init__(directory / "empty", {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(Path.home()),
             "LEVELUP_OV": str(checkout), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1",
-            "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
         })  # fmt: skip
 
 
 @pytest.fixture
-def workshop(request: pytest.FixtureRequest, tmp_path: Path, tools: None) -> Iterator[Workshop]:
-    with required(request, "the packages that the page installs"):
-        found = wheels()
-    opened = Workshop(tmp_path, found)
+def workshop(tmp_path: Path, tools: None) -> Iterator[Workshop]:
+    opened = Workshop(tmp_path)
     yield opened
     opened.close()
 

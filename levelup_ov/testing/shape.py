@@ -69,6 +69,7 @@ class Shape:
 
     @pytest.mark.rule("MENU-1", "META-11")
     def test_each_location_has_its_own_menu(self, bench: Bench) -> None:
+        bench.needs_reactions()
         locations = [place.location for place in bench.places().values()][:2]
         adapter = bench.adapter()
         for location in locations:
