@@ -12,7 +12,6 @@ from levelup_ov.certify import Plan
 from levelup_ov.certify.contract import rules
 from levelup_ov.config import DEVELOPMENT_API_KEY, Settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.location import WEEKDAYS
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS
 from levelup_ov.mistakes import is_loopback
@@ -71,7 +70,7 @@ def _blueprint(settings: Settings, recorder: Recorder) -> Blueprint:
     @pages.get("/")
     def show_locations() -> Response:
         shown = [(adapter, abilities(adapter)) for adapter in adapters.values()]
-        return page("locations", {"weekdays": WEEKDAYS}, accounts=shown)
+        return page("locations", accounts=shown)
 
     @pages.get("/workbench/order")
     def show_order() -> Response:
@@ -91,7 +90,7 @@ def _blueprint(settings: Settings, recorder: Recorder) -> Blueprint:
             "tokens": dict(TOKENS) if account["is_sandbox"] else {},
             "envelope": settings.response_envelope,
         }
-        return page("order", facts, adapter=adapter, location=location)
+        return page("order", facts, location=location)
 
     @pages.get("/workbench/certification")
     def show_certification() -> Response:

@@ -17,6 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from levelup_ov.standins.levelup import create_levelup, levelup_server
 from levelup_ov.standins.levelup.platform import Platform
 from levelup_ov.standins.levelup.world import GOOD_CARD, SHOP_APP
+from tests.servers.axe import violations
 from tests.standin.checkout_service import CheckoutService
 from tests.standin.person import Person
 from tests.standin.visitors import authorization
@@ -160,6 +161,7 @@ def test_every_page_fits_a_narrow_screen_with_good_contrast(visitor: Visitor, pa
         assert chrome.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
         assert len(chrome.find_elements(By.TAG_NAME, "h1")) == 1
         assert [ratio for ratio in chrome.execute_script(_CONTRASTS) if ratio < 4.5] == []
+        assert violations(chrome) == []
     finally:
         chrome.set_window_size(size["width"], size["height"])
 

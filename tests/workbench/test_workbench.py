@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from levelup_ov.config import new_secret_key
 from tests.channel import CARD, order
 
 KEY = {"Authorization": "token dev-key"}
@@ -76,6 +78,28 @@ def test_a_chosen_key_is_not_given_away(make_app: Callable[..., Flask]) -> None:
     assert page.status_code == 200 and "a-key-of-the-operator" not in page.text
     assert 'id="key-form"' in page.text
     assert client.get("/workbench/calls/x", headers=KEY).status_code == 401
+
+
+def test_pages_are_not_counted_as_requests(client: FlaskClient) -> None:
+    client.get("/")
+    client.get("/screens/base.css").close()
+    counted = client.get("/metrics", headers=KEY).text
+    assert "show_locations" not in counted and "static" not in counted
+
+
+@pytest.mark.parametrize("path", ["/", "/workbench/order", "/workbench/calls/x", "/workbench/static/api.js"])
+def test_in_production_there_is_no_page(make_app: Callable[..., Flask], path: str, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('[accounts.sandbox]\nprovider = "sandbox"\nname = "Sandbox"\n')
+    client = make_app(
+        LEVELUP_OV_ENV="production",
+        LEVELUP_OV_API_KEYS="a-key-of-the-operator",
+        LEVELUP_OV_SECRET_KEYS=new_secret_key(),
+        LEVELUP_OV_ACCOUNTS=str(accounts),
+        LEVELUP_OV_LEDGER="sqlite",
+    ).test_client()
+    answer = client.get(path, headers={"Authorization": "token a-key-of-the-operator", "Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.json["error"]["code"]) == (404, "not_found")  # type: ignore[index]
 
 
 def test_calls_need_a_key(client: FlaskClient) -> None:

@@ -7,7 +7,9 @@ const KEPT = "levelup_ov key";
 
 export const key = facts.key ?? sessionStorage.getItem(KEPT) ?? "";
 
-document.getElementById("key-form")?.addEventListener("submit", (event) => {
+const form = document.getElementById("key-form"); // there is none where everybody knows the key
+if (form) form.hidden = key !== "";
+form?.addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem(KEPT, document.getElementById("key").value);
   location.reload();
@@ -32,6 +34,7 @@ export async function call(method, path, body, more = {}) {
   try {
     const answer = await fetch(path, { method, headers: { ...headers, "X-Request-ID": id }, body: text });
     const told = await answer.text();
+    if (answer.status === 401 && form) form.hidden = false;
     return {
       id, sent, status: answer.status, ok: answer.ok, text: told, body: parsed(told),
       replayed: answer.headers.get("Idempotency-Replayed") === "true", milliseconds: Math.round(performance.now() - begun),
