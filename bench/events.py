@@ -1,6 +1,6 @@
 """What events cost, and how soon they arrive: ``python -m bench.events cost|delay|watch``.
 
-``cost``: CPU of a submission with a receiver and without one, side by side in one run. ``delay``: from a change to its
+``cost``: CPU of a submission with a receiver and without one, in turns. ``delay``: from a change to its
 arrival, at 64 orders a second, over two workers and a ledger in SQLite. ``watch``: calls to the provider for a look at
 10,000 open orders.
 """
@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,19 +25,19 @@ from statistics import median, quantiles
 from typing import Any, ClassVar
 
 from bench.adapter import BenchAdapter
-from bench.against import GUNICORN, PLAIN, ROUNDS, THAT, THIS, Builds, Case, _server
 from bench.order import SUBMISSION
-from bench.run import DIRECT, QUICK_ROUNDS, ROOT, THREADS, Message, _line, _path
 from levelup_ov.adapter import Location, OrderStatus, Session, Stage
 from levelup_ov.app import create_app
-from levelup_ov.config import load_settings
-from levelup_ov.event_settings import PREFIX
+from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
+from levelup_ov.event_settings import EVENTS, PREFIX
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import Claimed
 from tests.faults.processes import line, process
 from tests.faults.stack import API_KEY, Stack, environment, post
 
 SECRET = PREFIX + "b25lIHNlY3JldCBvZiB0aGUgYmVuY2ggLi4uLi4="
+_RECEIVING = {"LEVELUP_OV_EVENTS_URL": "http://127.0.0.1:9/", "LEVELUP_OV_EVENTS_SECRETS": SECRET}
+ROUNDS, BURST = 7, 10
 RATE, SECONDS = 64, 20
 ORDERS = 10_000
 _MINUTE = timedelta(minutes=1)
@@ -76,39 +76,36 @@ class _Receive(BaseHTTPRequestHandler):
         pass
 
 
-class Sides(Builds):
-    """This build with a receiver, and without."""
-
-    def start(self) -> None:
-        pipes = {"stdin": -1, "stdout": -1}
-        self._load = self._spawn("load", ["bench.load"], {}, self._other_core, **pipes)
-        provider = self._spawn("provider", ["bench.provider"], {}, self._other_core, stdout=-1)
-        self._provider = int(_line(provider))
-        base_url = f"http://127.0.0.1:{self._provider}"
-        for name, more in ((THIS, Receiver().variables), (THAT, {})):
-            variables = {**self._service_environment(base_url, name, PLAIN), **more}
-            self._serve(_server(name, PLAIN), GUNICORN, variables)
-
-
 def cost(*, quick: bool) -> None:
-    """Bursts of submissions to both, in turns."""
-    with tempfile.TemporaryDirectory() as directory:
-        sides = Sides(Path(directory), THREADS, {THIS: ROOT, THAT: ROOT})
-        try:
-            sides.start()
-            message = Message(_path(DIRECT, "order_submissions"), SUBMISSION)
-            case = Case("submission, 1 call", PLAIN, dict.fromkeys((THIS, THAT), message))
-            pairs = []
-            for _ in range((QUICK_ROUNDS if quick else ROUNDS) + 1):
-                turn = random.sample([THIS, THAT], 2)
-                cpu = {name: sides.sample(case, name, 100 if quick else 400).cpu_ms for name in turn}
-                pairs.append((cpu[THIS], cpu[THAT]))
-        finally:
-            sides.stop()
+    """Submissions to a service with a receiver and to one without, in turns; both in this process."""
+    provider = Answers(b'{"order_id": "p-%d", "number": %d, "ready_at": "2030-06-03T16:10:00Z"}')
+    with ExitStack() as cleanup:
+        sides = {}
+        for name, more in (("with", _RECEIVING), ("without", {})):
+            app = cleanup.enter_context(_service(provider, "bench.adapter:BenchAdapter", more))
+            if more:
+                app.extensions[EVENTS].start()
+            sides[name] = app.test_client()
+        pairs = []
+        for burst in range(1 + (ROUNDS if quick else 5 * ROUNDS)):
+            cpu = {name: _burst(sides[name], f"{burst}-{name}") for name in random.sample([*sides], 2)}
+            pairs.append((cpu["with"], cpu["without"]))
     del pairs[0]  # a warm-up
     ours, theirs = zip(*pairs, strict=True)
     ratio = median(one / other for one, other in pairs)
-    print(f"{case.name}: CPU ms with a receiver {median(ours):.2f}, without {median(theirs):.2f}, ratio {ratio:.3f}")
+    print(f"submission: CPU ms with a receiver {median(ours):.2f}, without {median(theirs):.2f}, ratio {ratio:.3f}")
+
+
+def _burst(client: Any, name: str) -> float:
+    """Milliseconds of CPU for a submission."""
+    began = time.process_time()
+    for number in range(BURST):
+        headers = {"Authorization": f"token {DEVELOPMENT_API_KEY}", "Idempotency-Key": f"{name}-{number}"}
+        reply = client.post(
+            "/locations/bench.main/order_submissions", data=SUBMISSION, headers=headers, content_type="application/json"
+        )
+        assert reply.status_code == 200, reply.data
+    return 1000 * (time.process_time() - began) / BURST
 
 
 def delay(*, quick: bool) -> None:
@@ -162,58 +159,64 @@ class WatchedAdapter(BenchAdapter):
         return OrderStatus(session.get(f"/orders/{provider_order_id}").object().text("status"), reference=None)
 
 
-class Calls:
-    """A provider that counts."""
+class Answers:
+    """A provider that gives one answer, with the number of the call wherever it has a place for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: bytes) -> None:
         self.number = 0
+        self._answer = answer
         self._lock = threading.Lock()
 
     def __call__(self, environ: Any, start_response: Callable[..., Any]) -> Iterator[bytes]:
         with self._lock:
             self.number += 1
+            number = self.number
         start_response("200 OK", [("Content-Type", "application/json")])
-        return iter([b'{"status": "cooking"}'])
+        return iter([self._answer % ((number,) * self._answer.count(b"%d"))])
+
+
+@contextmanager
+def _service(provider: Answers, adapter: str, more: Mapping[str, str]) -> Iterator[Any]:
+    """The service over a ledger of its own, in this process."""
+    with tempfile.TemporaryDirectory() as directory:
+        accounts = Path(directory) / "accounts.toml"
+        settings = 'settings = {base_url = "http://provider.internal", submission_calls = "1"}'
+        accounts.write_text(f'[accounts.bench]\nprovider = "bench"\nname = "Bench"\n{settings}\n')
+        variables = {
+            "LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": f"{directory}/data",
+            "LEVELUP_OV_ACCOUNTS": str(accounts), "LEVELUP_OV_ADAPTERS": f"bench={adapter}", **more,
+        }  # fmt: skip
+        yield create_app(load_settings(variables), in_process={"provider.internal": provider})
 
 
 def watch(*, quick: bool) -> None:
     """Two looks at all open orders, with an event for each of the first."""
     number = ORDERS // 10 if quick else ORDERS
-    with _watched(number) as (app, calls):
+    calls = Answers(b'{"status": "cooking"}')
+    with _service(calls, "bench.events:WatchedAdapter", _RECEIVING) as app:
+        for each in range(number):
+            _place(app, each)
         for _ in range(2):
             before, began, cpu = calls.number, time.monotonic(), time.process_time()
             run = ["orders", "watch", "--calls", str(number), "--every", "0", "--seconds", "3600"]
             told = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
             made, took = calls.number - before, time.monotonic() - began
-            each = 1000 * (time.process_time() - cpu) / number
-            print(f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {each:.2f} ms CPU: {told}")
+            spent = 1000 * (time.process_time() - cpu) / number
+            print(
+                f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {spent:.2f} ms CPU: {told}"
+            )
 
 
-@contextmanager
-def _watched(number: int) -> Iterator[tuple[Any, Calls]]:
-    """A service with so many open orders, and its provider."""
-    calls = Calls()
-    with tempfile.TemporaryDirectory() as directory:
-        accounts = Path(directory) / "accounts.toml"
-        settings = 'settings = {base_url = "http://provider.internal"}'
-        accounts.write_text(f'[accounts.bench]\nprovider = "bench"\nname = "Bench"\n{settings}\n')
-        variables = {
-            "LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": f"{directory}/data",
-            "LEVELUP_OV_ACCOUNTS": str(accounts), "LEVELUP_OV_ADAPTERS": "bench=bench.events:WatchedAdapter",
-            "LEVELUP_OV_EVENTS_URL": "http://127.0.0.1:9/", "LEVELUP_OV_EVENTS_SECRETS": SECRET,
-        }  # fmt: skip
-        app = create_app(load_settings(variables), in_process={"provider.internal": calls})
-        ledger = app.extensions["levelup_ov"].submissions.ledger
-        for each in range(number):
-            identity = Identity("idempotency_key", (f"{each:064x}",))
-            claim = ledger.claim(
-                account="bench", location="bench.main", identities=(identity,), content=(f"{each:064x}",),
-                lease=_MINUTE,
-            )  # fmt: skip
-            assert isinstance(claim, Claimed)
-            ledger.begin_sending(claim.id, lease=_MINUTE)
-            ledger.place(claim.id, answer="{}", order_id=each, provider_order_id=f"p-{each}", proven=True)
-        yield app, calls
+def _place(app: Any, number: int) -> None:
+    """Put an order into the ledger."""
+    ledger = app.extensions["levelup_ov"].submissions.ledger
+    identity = Identity("idempotency_key", (f"{number:064x}",))
+    claim = ledger.claim(
+        account="bench", location="bench.main", identities=(identity,), content=(f"{number:064x}",), lease=_MINUTE
+    )
+    assert isinstance(claim, Claimed)
+    ledger.begin_sending(claim.id, lease=_MINUTE)
+    ledger.place(claim.id, answer="{}", order_id=number, provider_order_id=f"p-{number}", proven=True)
 
 
 def main() -> None:

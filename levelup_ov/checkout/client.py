@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
@@ -37,6 +37,8 @@ POOL = "checkout/levelup"
 
 _TOKEN = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,100}")
 """At most 100 bytes, without characters that would break a header."""
+CLOCKS = timedelta(minutes=1)
+"""By how much the clocks of LevelUp's own servers may differ, and its times be rounded."""
 MAX_PAGES = 100
 """The most pages of a list that are read; more would be a fault of the list."""
 _CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -538,6 +540,6 @@ def _past_order(answer: JSONObject) -> PastOrder:
         answer.cents("balance_amount", None),
         answer.cents("credit_applied_amount", None),
     )
-    if order.refunded_at is not None and order.refunded_at < order.created_at:
+    if order.refunded_at is not None and order.refunded_at < order.created_at - CLOCKS:
         raise broken_protocol("LevelUp's answer says that an order was refunded before it was made (refunded_at)")
     return order

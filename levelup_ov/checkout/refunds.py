@@ -92,9 +92,13 @@ class Refunds:
         before: StoredOrder,
     ) -> StoredOrder:
         uuid = order.uuid or ""
-        if before.state == "refunding":
-            if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
-                return self._wholly(order, told)
+        values = {"sent": self._leases.new()}
+        if before.state == "refunding" or order.doubt is not None:
+            if (found := self._read(calls, merchant, uuid)) and found.refunded_at:
+                return self._wholly(order, found)
+            if order.doubt is not None and found is not None:
+                # The amount of the charge was itself doubtful: what is there now has to go back.
+                values["doubt"] = json.dumps({"total": found.given})
         elif order.problem is None:
             # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
@@ -102,11 +106,10 @@ class Refunds:
                     self._refunded(order, told, refund_key=before.refund_key)
                     raise _Elsewhere("LevelUp: somebody else has refunded this order already")
         # From here on, a refund may arrive at any time within the lease.
-        marked = self._store.change_order(
-            order.id, ("refunding",), held=order.held, values={"sent": self._leases.new()}
-        )
+        marked = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         if marked is None:
             raise in_progress("another request is processing this refund")
+        order = marked
         try:
             told = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
@@ -123,20 +126,13 @@ class Refunds:
             if found is None and merchant.connection.levelup_id is None:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
-        if order.doubt is None:
-            return self._wholly(order, told)
-        # The amount of the charge was itself doubtful; the order says what it was.
-        found = self._read(calls, merchant, uuid)
-        charged = min(json.loads(order.doubt).get("total", 0), order.gross)
-        is_shown = found is not None and found.refunded_at is not None and found.total <= told.given
-        if told.given < charged or (told.given < order.gross and not is_shown):
-            raise _InPart(told.given, order.gross)
-        return self._refunded(order, told)
+        return self._wholly(order, told)
 
     def _wholly(self, order: StoredOrder, told: PastOrder) -> StoredOrder:
         """Record a refund of the whole amount. :raises _InPart: LevelUp gave back less."""
-        if order.doubt is None and told.given < order.gross:
-            raise _InPart(told.given, order.gross)
+        owed = order.gross if order.doubt is None else json.loads(order.doubt).get("total", 0)
+        if told.given < owed:
+            raise _InPart(told.given, owed)
         return self._refunded(order, told)
 
     def _read(self, calls: LevelUpSession, merchant: Access, uuid: str) -> PastOrder | None:

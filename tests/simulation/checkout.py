@@ -100,6 +100,8 @@ class CheckoutWorld(World):
         self.frozen_levelup = 0.0
         self.checkouts: dict[str, tuple[Service, Checkout]] = {}
         self._dining = 0
+        self.refused: list[str] = []
+        """Connections whose token LevelUp has refused when all was well."""
         self.cases: list[str] = []
         self.cases_in_vain: list[str] = []
         self._told: set[str] = set()
@@ -411,7 +413,9 @@ class CheckoutWorld(World):
             for id in diner.connections:
                 order = replace(self._order(diner)[0], user=id)
                 if self.is_dead(id):
-                    self.ask("A", lambda it, order=order: it.orders.preview(order, _context(DEADLINE)))
+                    told = self.ask("A", lambda it, order=order: it.orders.preview(order, _context(DEADLINE)))
+                    if isinstance(told, Failure) and told.code == "user_token_refused":
+                        self.refused.append(id)
 
     def is_dead(self, id: str) -> bool:
         """Whether a connection is in use whose token LevelUp takes no more."""

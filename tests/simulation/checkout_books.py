@@ -65,7 +65,7 @@ def _row(world: CheckoutWorld, order: StoredOrder) -> Iterator[tuple[str, str]]:
 def _connections(world: CheckoutWorld, diner: Diner) -> Iterator[tuple[str, str]]:
     tokens = Tokens(CheckoutStore(world.things.databases["A"]), world.things.settings.secret_keys)
     for id in diner.connections:
-        if world.is_dead(id):
+        if id in world.refused and world.is_dead(id):
             yield UNTRUE, f"{id} of {diner.name} is said to be connected, and LevelUp takes its token no more"
     for each in world.connected():
         if each.id in diner.connections and (token := tokens.open(each)) is not None:

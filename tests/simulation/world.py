@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, cast
@@ -40,7 +40,7 @@ from levelup_ov.ledger.database import PATIENCE, Database
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.observer import Observer
-from levelup_ov.ordering import locations
+from levelup_ov.ordering import locations, service
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport import net, session
 from levelup_ov.transport.deadline import Deadline
@@ -883,6 +883,8 @@ def simulated(things: Things) -> Iterator[None]:
     with (
         mock.patch.multiple(net, **dict.fromkeys(OF_NETWORK)),
         mock.patch.object(session, "tls_context", things.tls),
+        # A service is made once in a process, and in a world after each kill: these statements are not.
+        mock.patch.object(service, "MenuWatches", cache(service.MenuWatches)),
         mock.patch.object(threading, "Lock", Lock),
         mock.patch.object(time, "time", _wall),
         mock.patch.object(time, "time_ns", lambda: int(_wall() * 1_000_000_000)),

@@ -17,6 +17,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup import HttpGateway, create_levelup, levelup_server
+from tests.servers.axe import violations
 from tests.servers.gateway import Gateway
 from tests.servers.process import http
 from tests.standin.person import Person
@@ -89,6 +90,7 @@ class Phone(Person):
         unnamed = """return [...document.querySelectorAll('input, select, textarea')].filter(
             (each) => !each.labels?.length && !each.ariaLabel).map((each) => each.outerHTML)"""
         assert self.chrome.execute_script(unnamed) == []
+        assert violations(self.chrome) == []
 
 
 @pytest.fixture(params=[390, 1280])
