@@ -127,6 +127,12 @@ class AccountsFile:
             secrets = [value for value in settings.values() if isinstance(value, Secret)]
             self._found.add(f"{where}.settings", scrub(str(error), secrets), "correct the settings")
             return None
+        except (Exception, SystemExit) as error:
+            secrets = [value for value in settings.values() if isinstance(value, Secret)]
+            source = self._registry.source(provider)
+            words = scrub(f"{source} cannot be started: {type(error).__name__}: {error}", secrets)
+            self._found.add(f"{where}.provider", words, "repair or remove the adapter")
+            return None
 
     def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
         declared = adapter_class.settings

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
 
-from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+from levelup_ov.adapter import INTERFACE_VERSION, Adapter, Recovery, Setting
+from levelup_ov.domain.location import Fulfillment
 from levelup_ov.domain.status import STAGES
 from levelup_ov.domain.tender import TenderKind
 
@@ -24,6 +25,11 @@ BUILT_IN: Mapping[str, str] = {
     "toast": "adapters.toast:ToastAdapter",
 }
 ENTRY_POINT_GROUP = "levelup_ov.adapters"
+_CHOSEN = (
+    ("tenders", "what orders are paid with", get_args(TenderKind)),
+    ("fulfillments", "how orders reach the customer", get_args(Fulfillment)),
+)
+"""Sets that an adapter declares, what they mean, and what they may have."""
 
 
 class RegistryError(Exception):
@@ -83,9 +89,12 @@ class Registry:
             self._classes[name] = self._load(name)
         return self._classes[name]
 
+    def source(self, name: str) -> str:
+        """The adapter for ``name``, with its class and the distribution that it comes from."""
+        return f"adapter {name!r} ({self._sources.get(name, self._references[name])})"
+
     def _load(self, name: str) -> type[Adapter]:
-        reference = self._references[name]
-        source = f"adapter {name!r} ({self._sources.get(name, reference)})"
+        reference, source = self._references[name], self.source(name)
         owner = self._owners.get(name, reference.partition(":")[0])
         module_name, _, class_name = reference.partition(":")
         try:
@@ -104,22 +113,37 @@ class Registry:
 
 def _misfit(adapter: type[Adapter], owner: str) -> str:
     """Why an adapter does not fit this interface; empty if it does."""
-    version = getattr(adapter, "interface_version", None)
-    if version is None:
-        return (
-            "it does not say which interface it was built for: read what changed, run the contract suite, and write "
-            f"interface_version = {INTERFACE_VERSION} into {adapter.__name__}"
-        )
+    remedy = "read what changed, run the contract suite, and write "
+    remedy += f"interface_version = {INTERFACE_VERSION} into {adapter.__name__}"
+    said_by = next((base for base in adapter.__mro__ if "interface_version" in vars(base)), None)
+    if said_by is None:
+        return f"it does not say which interface it was built for: {remedy}"
+    if _top(said_by) != _top(adapter):
+        # After an upgrade of the other one, it would be true of that one only.
+        return f"its interface_version is inherited from {said_by.__module__}.{said_by.__name__}: {remedy}"
+    version = vars(said_by)["interface_version"]
+    if type(version) is not int:
+        return f"interface_version = {version!r} is not a number: {remedy}"
     if version != INTERFACE_VERSION:
         return (
             f"it was built for interface version {version}, this service has {INTERFACE_VERSION}: install a release "
             f"of {owner} that was built for {INTERFACE_VERSION}, or a levelup_ov that has {version}"
         )
-    tenders = getattr(adapter, "tenders", None)
-    if not isinstance(tenders, (frozenset, set)) or not tenders or not tenders <= set(get_args(TenderKind)):
-        kinds = " or ".join(get_args(TenderKind))
-        return f"tenders must say what orders are paid with: write tenders = frozenset({{...}}) of {kinds}"
+    for name, meaning, known in _CHOSEN:
+        given = getattr(adapter, name, None)
+        if not isinstance(given, (frozenset, set)) or not given or not given <= set(known):
+            return f"{name} must say {meaning}: write {name} = frozenset({{...}}) of {' or '.join(known)}"
+    if adapter.recovery not in get_args(Recovery):
+        return f"recovery must be {' or '.join(get_args(Recovery))}"
+    settings = adapter.settings.values() if isinstance(adapter.settings, Mapping) else [None]
+    if not all(isinstance(each, Setting) for each in settings):
+        return "settings must give a Setting for each key"
     return ""
+
+
+def _top(adapter: type) -> str:
+    """The top-level package or module of a class: what is installed and upgraded as one."""
+    return adapter.__module__.partition(".")[0]
 
 
 def _contradiction(adapter: type[Adapter]) -> str:

@@ -45,6 +45,10 @@ UNSEEN: Mapping[str, str] = {
     "STAT-5": "watching orders is a command of the operator",
     "STAT-6": "an order of a real restaurant is not canceled for a check",
     **{f"WEB-{number}": "web checkout is not part of the channel's interface" for number in range(1, 8)},
+    **{
+        f"EVT-{number}": "events go to receivers, which the channel's interface does not show"
+        for number in range(1, 10)
+    },
     "SUB-5": "an unknown outcome needs a provider that fails; the adapter's contract suite has one",
 }
 """Why the channel cannot check a rule, or could not this time."""

@@ -29,7 +29,7 @@ DEADLINE = 30.0
 
 
 class Recorder:
-    """One flow: locations, menu, a validation and, on request, a submission.
+    """One flow: locations, menu, stock if the adapter tells it, a validation and, on request, a submission.
 
     ``allowed``: members to keep in addition to those that are always kept.
     """
@@ -59,6 +59,9 @@ class Recorder:
         location: Location = found[0]
         menu = self._step("2_menu", lambda session: self._adapter.show_menu(location, session))
         yield f"2_menu.json: the menu of {location.name}"
+        if self._adapter.tells_stock:
+            self._step("2_stock", lambda session: self._adapter.show_stock(location, session))
+            yield "2_stock.json: what is sold out there"
         order = Order(location, (simplest_item(menu),), SOMEBODY, datetime.now(timezone.utc), reference=uuid4().hex)
         self._redactor.order = order
         quote = self._step("3_validation", lambda session: self._adapter.validate_order(order, session))

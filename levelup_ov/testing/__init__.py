@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
         for module in (
             "harness",
             "shape",
+            "steps",
             "translation",
             "deliveries",
             "outcomes",

@@ -16,6 +16,8 @@ from levelup_ov.transport.tap import Answered
 Path = tuple[Any, ...]
 MOST = 24
 """How many amounts of one answer are changed, evenly spread over it."""
+ALIKE = 2
+"""How many of them have the same path but for positions and numbers: the first and the last."""
 
 _NUMBER = re.compile(r"-?[0-9]+([.,][0-9]+)?")
 
@@ -74,20 +76,35 @@ class AmountPath(NamedTuple):
 
 
 def places(answer: Answered) -> list[AmountPath]:
-    """Every number except 0 in an answer, including numbers in strings; at most :data:`MOST`."""
-    found = [AmountPath(path, value) for path, value in _walk(read(answer)) if path and _is_number(value)]
+    """Numbers except 0 in an answer, also those in strings: :data:`ALIKE` of a kind, at most :data:`MOST`."""
+    kinds: dict[Path, list[AmountPath]] = {}
+    for path, value in _walk(read(answer)):
+        if path and _is_number(value):
+            known = kinds.setdefault(tuple(None if f"{step}".isdecimal() else step for step in path), [])
+            known[ALIKE - 1 :] = [AmountPath(path, value)]
+    found = [place for known in kinds.values() for place in known]
     step = -(-len(found) // MOST) or 1
     return found[::step]
 
 
 def changed(answer: Answered, place: AmountPath, value: Any) -> Answered:
     """The answer with a different value at a path."""
-    whole = copy.deepcopy(read(answer))
-    owner = whole
-    for step in place.path[:-1]:
-        owner = owner[step]
-    owner[place.path[-1]] = value
-    return written(answer, whole)
+    return written(answer, with_value(read(answer), place.path, value))
+
+
+def with_value(whole: Any, path: Path, value: Any) -> Any:
+    """The JSON value with a different value at a path; what is not on the path is shared with the old one."""
+    if not path:
+        return value
+    copied = copy.copy(whole)
+    copied[path[0]] = with_value(whole[path[0]], path[1:], value)
+    return copied
+
+
+def another(place: AmountPath) -> Any:
+    """A different amount at a path, written in the same way."""
+    value = place.value
+    return str(Decimal(value.replace(",", ".")) + 77) if isinstance(value, str) else value + 77
 
 
 def shifted(answer: Answered, amounts: Collection[int], cents: int) -> Answered:

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import orjson
+
 from levelup_ov.transport.tap import Answered
 
 MOST = 40
@@ -69,7 +71,7 @@ def _value(answer: Answered) -> Any:
 
 def _answer(answer: Answered, value: Any) -> Answered:
     headers = {name: text for name, text in answer.headers.items() if name.lower() != "content-length"}
-    return Answered(answer.status, headers, json.dumps(value).encode())
+    return Answered(answer.status, headers, orjson.dumps(value))
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -82,14 +84,14 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any,
 
 
 def _changed(value: Any, kind: str, path: Sequence[Any], old: Any) -> Any:
-    changed = copy.deepcopy(value)
-    owner = changed
-    for step in path[:-1]:
-        owner = owner[step]
-    if kind == "missing":
-        del owner[path[-1]]
+    """The value with one place changed; what is not on the path to it is shared with the old one."""
+    changed = copy.copy(value)
+    if len(path) > 1:
+        changed[path[0]] = _changed(value[path[0]], kind, path[1:], old)
+    elif kind == "missing":
+        del changed[path[0]]
     else:
-        owner[path[-1]] = None if kind == "null" else ["text"] if isinstance(old, (dict, str)) else "text"
+        changed[path[0]] = None if kind == "null" else ["text"] if isinstance(old, (dict, str)) else "text"
     return changed
 
 

@@ -31,7 +31,7 @@ class Run:
     """One use of the adapter: its result or failure, and its exchanges with the provider.
 
     ``order``: what was validated, submitted or looked up. ``traces``: what each placing call recorded. ``seconds`` is
-    how long it took.
+    how long it took. ``placed``: how many orders the provider has more, where that was counted.
     """
 
     exchanges: list[Exchange]
@@ -41,6 +41,7 @@ class Run:
     order: Any = None
     traces: list[Mapping[str, Any] | None] = field(default_factory=list)
     seconds: float = 0.0
+    placed: int | None = None
 
     @property
     def answer(self) -> Any:

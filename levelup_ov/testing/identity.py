@@ -20,8 +20,9 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.testing.changes import changes
 from levelup_ov.testing.harness import Bench, Run
-from levelup_ov.testing.outcomes import Step, at_step, call_of, check_placed, record, with_status
+from levelup_ov.testing.outcomes import check_placed
 from levelup_ov.testing.provider import Refusal, Sample
+from levelup_ov.testing.steps import Step, answering, at_step, instead, record, refused
 from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player, unreachable
 
@@ -46,8 +47,8 @@ class Echoes:
 
     @pytest.mark.rule("SUB-8")
     def test_an_order_says_its_reference_back(self, bench: Bench, sample: Sample) -> None:
-        placed: Placed = bench.submit(order := bench.order(sample), sample.tender).answer
-        check_echo(bench.provider.adapter, placed, order.reference)
+        run, _ = record(bench, sample, submitting=True)
+        check_echo(bench.provider.adapter, run.answer, run.order.reference)
 
     @pytest.mark.rule("SUB-5", "SUB-8")
     def test_an_answer_with_another_reference_is_not_ours(self, bench: Bench, sample: Sample) -> None:
@@ -55,26 +56,25 @@ class Echoes:
         baseline, steps = record(bench, sample, submitting=True)
         for step in _from_placing(steps):
             for answer, member in of_another(step, baseline.order.reference):
-                run = bench.submit(baseline.order, sample.tender, _instead(baseline, step, answer))
-                _check_not_believed(run, baseline.order.reference, f"{member} in the answer to {call_of(step)}")
+                run = bench.submit(baseline.order, sample.tender, instead(baseline, step, answer))
+                _check_not_believed(run, baseline.order.reference, f"{member} in the answer to {step.call}")
 
     @pytest.mark.rule("SUB-5", "SUB-8")
     def test_the_answer_of_another_order_is_not_ours(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
         _needs_echo(bench)
-        stranger, strange = record(bench, sample, submitting=True, fresh=True)
+        stranger, strange = record(bench, sample, submitting=True, number=1)
         baseline, steps = record(bench, sample, submitting=True)
         theirs = stranger.answer.provider_order_id
         assert theirs != baseline.answer.provider_order_id, "SUB-3: two references gave one order"
         for step, other in zip(_from_placing(steps), _from_placing(strange)):
-            assert other.exchange.answer is not None
-            run = bench.submit(baseline.order, sample.tender, _instead(baseline, step, other.exchange.answer))
+            run = bench.submit(baseline.order, sample.tender, instead(baseline, step, other.answer))
             if run.failure is not None:
-                _check_unknown(run, f"another order in the answer to {call_of(step)}")
+                _check_unknown(run, f"another order in the answer to {step.call}")
                 continue
             told: Placed = run.answer
             assert told.reference != baseline.order.reference or told.provider_order_id != theirs, (
-                f"SUB-8: the answer to {call_of(step)} is another guest's order ({theirs}), but is reported as ours: "
+                f"SUB-8: the answer to {step.call} is another guest's order ({theirs}), but is reported as ours: "
                 "read Placed.reference from that answer"
             )
 
@@ -111,8 +111,9 @@ class Echoes:
             for status in _undocumented(baseline):
                 if not step.exchange.places_order:
                     continue
-                run = bench.submit(baseline.order, sample.tender, _instead(baseline, step, with_status(step, status)))
-                what = f"status {status} to {call_of(step)}"
+                answer = step.answer._replace(status=status)
+                run = bench.submit(baseline.order, sample.tender, instead(baseline, step, answer))
+                what = f"status {status} to {step.call}"
                 assert run.failure is not None, f"SUB-8: {what} is not documented as success, but is reported as placed"
                 _check_unknown(run, what)
 
@@ -122,18 +123,16 @@ class Echoes:
         for step in steps:
             if step.exchange.places_order:
                 for what, answer in _foreign_refusals():
-                    run = bench.submit(baseline.order, sample.tender, _instead(baseline, step, answer))
-                    _check_unknown(run, f"{what} to {call_of(step)}")
+                    run = bench.submit(baseline.order, sample.tender, instead(baseline, step, answer))
+                    _check_unknown(run, f"{what} to {step.call}")
 
     @pytest.mark.rule("SUB-5", "SUB-8")
     def test_a_look_up_believes_only_what_tells(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
         if bench.provider.adapter.recovery != "look_up":
             pytest.skip("the adapter declares recovery = 'replay'")
-        placed = bench.submit(order := bench.order(sample), sample.tender)
-        placed.answer
-        trace = placed.traces[-1] if placed.traces else None
-        found = bench.find(order, trace)
+        found, trace = _found(bench, sample)
+        order = found.order
         assert isinstance(found.answer, Placed), "SUB-5: an order that was just placed is not found"
         check_echo(bench.provider.adapter, found.answer, order.reference)
         for number, exchange in enumerate(found.exchanges):
@@ -143,13 +142,13 @@ class Echoes:
                 if run.failure is not None or (absent and run.value is None):
                     continue
                 assert run.value is not None, (
-                    f"SUB-5: with {what} in the answer to {call_of(step)}, the look-up says that there is no order; "
+                    f"SUB-5: with {what} in the answer to {step.call}, the look-up says that there is no order; "
                     "only the documented answer may"
                 )
                 # An adapter may ask again, and then rely on that answer.
                 asked_again = len(run.exchanges) > number + 1 and _says(run.exchanges[-1], order.reference or "")
                 assert not told or asked_again or run.value.reference != order.reference, (
-                    f"SUB-8: with {what} in the answer to {call_of(step)}, the order is reported as ours"
+                    f"SUB-8: with {what} in the answer to {step.call}, the order is reported as ours"
                 )
 
     @pytest.mark.rule("META-3", "META-5")
@@ -208,21 +207,17 @@ class Echoes:
         bench.needs_reactions()
         if bench.provider.adapter.recovery != "look_up":
             pytest.skip("the adapter declares recovery = 'replay'")
-        refused = bench.submit(bench.order(refusal.sample), refusal.sample.tender)
-        answers = [exchange.answer for exchange in refused.exchanges if exchange.answer is not None]
-        if refused.failure is None or not answers:
+        told = refused(bench, refusal.sample)
+        answers = [exchange.answer for exchange in told.exchanges if exchange.answer is not None]
+        if told.failure is None or not answers:
             pytest.skip("the adapter refuses this order by itself")
-        placed, _ = record(bench, sample, submitting=True)
-        trace, key = placed.traces[-1] if placed.traces else None, ("found", sample)
-        if key not in bench.provider.kept:
-            bench.provider.kept[key] = bench.find(placed.order, trace)
-        found: Run = bench.provider.kept[key]
+        found, trace = _found(bench, sample)
         found.answer
         for number, exchange in enumerate(found.exchanges):
-            run = bench.find(placed.order, trace, at_step(found, number, answering(answers[-1])))
+            run = bench.find(found.order, trace, at_step(found, number, answering(answers[-1])))
             assert run.failure is not None or run.value is not None, (
-                f"SUB-5: the answer to {call_of(Step(number, exchange, False))} is the refusal of another request "
-                f"({refused.failure}), and the look-up says that there is no order"
+                f"SUB-5: the answer to {Step(number, exchange).call} is the refusal of another request "
+                f"({told.failure}), and the look-up says that there is no order"
             )
 
     @pytest.mark.rule("SUB-10")
@@ -252,6 +247,16 @@ class Echoes:
         bench.fence(kept, placed.traces[-1]).answer
         found = bench.find(kept, placed.traces[-1]).answer
         assert isinstance(found, Placed), "SUB-10: a fence removes a placed order"
+
+
+def _found(bench: Bench, sample: Sample) -> tuple[Run, Any]:
+    """The look-up of an order, one for all tests; and its trace."""
+    placed, _ = record(bench, sample, submitting=True)
+    trace, key = placed.traces[-1] if placed.traces else None, ("found", sample)
+    if key not in bench.provider.kept:
+        bench.provider.kept[key] = bench.find(placed.order, trace)
+    found: Run = bench.provider.kept[key]
+    return found, trace
 
 
 def _swapped(number: int, answer: Answered) -> Fault:
@@ -305,8 +310,7 @@ def _from_placing(steps: list[Step]) -> list[Step]:
 
 def of_another(step: Step, reference: str) -> Iterator[tuple[Answered, str]]:
     """The answer with a different reference, and without one, wherever it occurs; with the path of the member."""
-    answer = step.exchange.answer
-    assert answer is not None
+    answer = step.answer
     try:
         value = json.loads(answer.body)
     except ValueError:
@@ -330,15 +334,6 @@ def _holding(value: Any, text: str, path: str = "$") -> Iterator[str]:
             yield from _holding(member, text, f"{path}[{position}]")
     elif isinstance(value, str) and text in value:
         yield path
-
-
-def answering(answer: Answered) -> Fault:
-    """A fault: this is the answer, whatever was asked."""
-    return lambda exchange, forward: answer
-
-
-def _instead(baseline: Run, step: Step, answer: Answered) -> Fault:
-    return at_step(baseline, step.number, answering(answer))
 
 
 def _check_not_believed(run: Run, reference: str, what: str) -> None:
@@ -401,10 +396,9 @@ def _unproven(step: Step, reference: str, found: Run) -> Iterator[tuple[str, Ans
 
     Also whether they prove an order, and whether they may be read as a list without ours.
     """
-    answer = step.exchange.answer
-    assert answer is not None
+    answer = step.answer
     for status in _undocumented(found):
-        yield f"status {status}", with_status(step, status), True, False
+        yield f"status {status}", answer._replace(status=status), True, False
         yield f"status {status} and nothing", Answered(status, _JSON, b"[]"), True, False
     yield "its second half cut off", answer._replace(body=answer.body[: len(answer.body) // 2]), True, False
     for another, member in of_another(step, reference):

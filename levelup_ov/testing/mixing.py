@@ -1,7 +1,7 @@
 """What must not be mixed up: simultaneous orders, two lines of one item, a call delivered twice (META-3, ITEM-11).
 
-Two orders overlap without threads: one use of the adapter is stopped before one of its calls, the other runs from
-start to end, and then the first continues. This is repeated for every call.
+Two orders overlap without threads: one use of the adapter is stopped before each of its calls, another runs from
+start to end, and then the first continues.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.options import Option, decode_path
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Placed, Quote
+from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.tender import Tender
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.provider import Sample
+from levelup_ov.testing.steps import record
 from levelup_ov.testing.translation import sample_of, sent_times, with_item
 from levelup_ov.transport.connections import current_exchange
 from levelup_ov.transport.tap import Answered, Exchange, Forward
@@ -65,23 +67,33 @@ class Mixing:
         # It has handled an order before, so what an adapter fetches once, such as a login token, is there.
         other = _sell(bench, adapter, bench.order(theirs), theirs.tender)
         told = _Told(bench, ours)
-        for point in range(alone.calls + 1):
+
+        def meet(point: int | None = None) -> None:
             meeting = _Meeting(point, lambda: _sell(bench, adapter, bench.order(theirs), theirs.tender, beside=True))
             mine = _sell(bench, adapter, bench.order(ours), ours.tender, meeting=meeting)
             where = f"while another order runs {meeting.where}"
-            for sale, expected, whose in ((mine, alone, "it"), (meeting.sale, other, "the other one")):
-                if sale is None:
-                    continue
+            for sale, expected, whose in (
+                (mine, alone, "it"),
+                *((each, other, "the other one") for each in meeting.sales),
+            ):
                 assert sale.price == expected.price, (
                     f"META-11: {where}, {whose} costs {sale.price}; alone, {expected.price}: which state is shared?"
                 )
                 assert sale.placed.reference in (sale.order.reference, None), (
                     f"SUB-8: {where}, the reference of {whose} is {sale.placed.reference!r}"
                 )
-            assert meeting.sale is None or meeting.sale.placed.provider_order_id != mine.placed.provider_order_id, (
-                f"META-11: {where}, both have the order {mine.placed.provider_order_id}"
-            )
+            ids = [sale.placed.provider_order_id for sale in (mine, *meeting.sales)]
+            twice = [one for one, times in Counter(ids).items() if times > 1]
+            assert not twice, f"META-11: {where}, both have the order {twice[0]}"
             told.check(mine, f"META-11: {where}")
+
+        try:
+            meet()
+        except AssertionError:
+            # At which of its calls? One at a time.
+            for point in range(alone.calls):
+                meet(point)
+            raise
         told.conclude()
 
     @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-11", "MONEY-3")
@@ -92,12 +104,11 @@ class Mixing:
         found = _second_line(bench, sample, menu)
         if found is None:
             pytest.skip(f"the provider accepts no second, different line of {one.provider_id}")
-        other, second = found
+        other, second, together = found
         first: Quote = bench.validate(bench.order(sample_of(sample, (one,)))).answer
         both = sample_of(sample, (one, other))
-        turned = sample_of(sample, (other, one))
-        for lines, what in ((both, "two lines"), (turned, "the same two lines the other way round")):
-            quote: Quote = bench.validate(bench.order(lines)).answer
+        turned: Quote = bench.validate(bench.order(sample_of(sample, (other, one)))).answer
+        for quote, what in ((together, "two lines"), (turned, "the same two lines the other way round")):
             assert quote.food == first.food + second.food, (
                 f"ITEM-11: {what} of {one.provider_id} with different options cost {quote.food} cents, separately "
                 f"{first.food} and {second.food}"
@@ -112,8 +123,7 @@ class Mixing:
         held = bench.content(run.answer.provider_order_id)
         if held is None:
             return
-        alone = bench.submit(bench.order(sample_of(sample, (one,))), sample.tender)
-        single = bench.content(alone.answer.provider_order_id)
+        single = bench.content(_alone(bench, sample).placed.provider_order_id)
         for provider_id, times in wanted.items():
             names = self.names(provider_id)
             if not any(value in names for value in single or ()):
@@ -145,20 +155,21 @@ class Mixing:
 
 
 class _Meeting:
-    """Stops a use before its call number ``point``, from 0, and runs the other one."""
+    """Stops a use before its call number ``point``, from 0, and runs the other one; without ``point`` before each."""
 
-    def __init__(self, point: int, other: Callable[[], Sale]) -> None:
-        self._left = point
+    def __init__(self, point: int | None, other: Callable[[], Sale]) -> None:
+        self._point = point
+        self._calls = 0
         self._other = other
-        self.sale: Sale | None = None
-        self.where = "after its last call"
+        self.sales: list[Sale] = []
+        self.where = "before each of its calls"
 
     def __call__(self, exchange: Exchange, forward: Forward) -> Answered:
-        if self._left == 0:
-            self.where = f"before its call {exchange.method} {exchange.path}"
-            self._left = -1
-            self.sale = self._other()
-        self._left -= 1
+        if self._point in (None, self._calls):
+            if self._point is not None:
+                self.where = f"before its call {exchange.method} {exchange.path}"
+            self.sales.append(self._other())
+        self._calls += 1
         return forward()
 
 
@@ -217,21 +228,23 @@ def _sell(
     # The submission has a reference; a validation has none.
     quoted = bench.validate(replace(order, reference=None), fault, seconds, **how)
     quote: Quote = _done(quoted, meeting)
-    final = replace(order, cart=quote.cart, customer_account=quote.customer_account or order.customer_account)
+    wanted, account = order.desired_ready_time, quote.customer_account or order.customer_account
+    shown = Shown(order.received_at, wanted, quote.ready.soonest)
+    final = replace(order, cart=quote.cart, customer_account=account, shown=shown)
     run = bench.submit(final, tender, fault, seconds, **how)
     placed: Placed = _done(run, meeting)
     return Sale(final, quote, placed, len(quoted.exchanges) + len(run.exchanges))
 
 
 def _done(run: Run, meeting: _Meeting | None) -> Any:
-    where = f" while another order runs {meeting.where}" if meeting is not None and meeting.sale is not None else ""
+    where = f" while another order runs {meeting.where}" if meeting is not None and meeting.sales else ""
     assert run.failure is None, f"META-11: an order that is accepted alone fails{where}: {run.failure!r}; {run.story()}"
     return run.value
 
 
 def _another(bench: Bench, sample: Sample, others: Any) -> Sample:
     """Another order at the same location, with a different price if possible."""
-    plain: Quote = bench.validate(bench.order(sample)).answer
+    plain: Quote = record(bench, sample, submitting=False)[0].answer
     more = with_item(sample, 0, replace(sample.items[0], quantity=sample.items[0].quantity + 1))
     candidates = [more, *(each for each in others if each.location == sample.location and each is not sample)]
     for candidate in candidates:
@@ -253,15 +266,18 @@ def _price_of(bench: Bench, sample: Sample) -> int | None:
     return next(found, None)
 
 
-def _second_line(bench: Bench, sample: Sample, menu: Menu) -> tuple[Item, Quote] | None:
-    """The first item again, with different options that the provider accepts; and its price."""
+def _second_line(bench: Bench, sample: Sample, menu: Menu) -> tuple[Item, Quote, Quote] | None:
+    """The first item again, with different options that the provider accepts; its price, and that of both."""
     one = sample.items[0]
     for number, other in enumerate(_others(one, menu)):
         if number >= TRIES:
             break
         run = bench.validate(bench.order(sample_of(sample, (other,))))
-        if run.failure is None and bench.validate(bench.order(sample_of(sample, (one, other)))).failure is None:
-            return other, run.value
+        if run.failure is not None:
+            continue
+        both = bench.validate(bench.order(sample_of(sample, (one, other))))
+        if both.failure is None:
+            return other, run.value, both.value
     return None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import pytest
 
@@ -17,8 +16,9 @@ from levelup_ov.domain.ready_time import Shown
 from levelup_ov.testing.changes import BROKEN, DOOR, Change, changes, extended
 from levelup_ov.testing.harness import CARD, Bench, Run
 from levelup_ov.testing.provider import Refusal, Sample
+from levelup_ov.testing.steps import Step, at_step, instead, record
 from levelup_ov.testing.translation import check_quote
-from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, Player, silent
+from levelup_ov.transport.tap import Answered, Exchange, Player, silent
 
 MOVED = timedelta(hours=3)
 """By how much a ready time changes: more than may be told to nobody."""
@@ -28,36 +28,23 @@ GRACE = 0.4
 """Seconds after which an adapter has exceeded its deadline."""
 
 
-class Step(NamedTuple):
-    """One exchange of a flow; ``placed``: whether an order exists after the exchanges before it.
-
-    ``ordinal``: which of several calls to the same address it is, in words.
-    """
-
-    number: int
-    exchange: Exchange
-    placed: bool
-    ordinal: str = ""
-
-
 class Outcomes:
     """Accepted, refused, and answers that are neither."""
 
     @pytest.mark.rule("EP-5", "SUB-1", "SUB-2", "PAY-4", "META-3", "META-4")
     def test_an_order_is_accepted(self, bench: Bench, sample: Sample) -> None:
-        order, before = bench.order(sample), bench.held()
-        validated = bench.validate(order)
+        validated, _ = record(bench, sample, submitting=False)
         check_quote(validated.answer)
         assert not validated.placing, "EP-4: a validation places nothing, but a call of it says places_order=True"
-        assert bench.held() == before, "EP-4: the validation left an order behind"
-        run = bench.submit(order, sample.tender)
+        assert not validated.placed, "EP-4: the validation left an order behind"
+        run, _ = record(bench, sample, submitting=True)
         check_placed(run.answer)
         assert validated.exchanges and run.exchanges, "SUB-6: call the provider through `session`, it keeps deadlines"
         assert len(run.placing) == 1, (
             f"SUB-2: {len(run.placing)} calls of a submission said places_order=True; the one that commits the "
             f"provider to the order must, or a lost answer counts as no order. {run.story()}"
         )
-        assert before is None or bench.held() == before + 1, f"SUB-2: one order, but {bench.held()} are held"
+        assert run.placed in (None, 1), f"SUB-2: one order, but {run.placed} are held"
 
     @pytest.mark.rule("META-2", "META-5")
     def test_the_final_values_of_a_validated_order_count(self, bench: Bench, sample: Sample) -> None:
@@ -81,7 +68,7 @@ class Outcomes:
     def test_an_order_is_placed_for_the_time_that_was_shown(self, bench: Bench, sample: Sample) -> None:
         """Since the validation, the time at which the kitchen would be ready has moved by hours."""
         bench.needs_reactions()
-        for moved in (timedelta(0), MOVED, -MOVED):
+        for moved in (MOVED, -MOVED):
             order = bench.order(sample)
             quote: Quote = bench.validate(order).answer
             if quote.ready.soonest is None or order.desired_ready_time is not None:
@@ -94,9 +81,6 @@ class Outcomes:
             }
             before = bench.held()
             run = bench.submit(bench.order(sample, shown=shown, **members), sample.tender)
-            if not moved:
-                run.answer
-                continue
             what = f"TIME-11: ready {abs(moved)} {'after' if moved > timedelta(0) else 'before'} what was shown"
             assert run.failure is not None and run.failure.code == "ready_time_unavailable", (
                 f"{what}, an order is told as {run.value or run.failure!r}: call order.check_ready(...) before it is "
@@ -123,30 +107,30 @@ class Outcomes:
         baseline, steps = record(bench, sample, submitting=False)
         for step in steps:
             for name, answer in _faults():
-                run = bench.validate(baseline.order, _instead(baseline, step.number, answer))
-                _check_same_price(baseline, run, f"{name} instead of the answer to {call_of(step)}")
+                run = bench.validate(baseline.order, instead(baseline, step, answer))
+                _check_same_price(baseline, run, f"{name} instead of the answer to {step.call}")
 
     @pytest.mark.rule("ERR-3", "SUB-5", "SUB-2")
     def test_a_submission_meets_faults(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = record(bench, sample, submitting=True)
         for step in steps:
             for name, answer in _faults():
-                run = bench.submit(baseline.order, sample.tender, _instead(baseline, step.number, answer))
-                _check_proven(baseline, run, step, answer, f"{name} instead of the answer to {call_of(step)}")
+                run = bench.submit(baseline.order, sample.tender, instead(baseline, step, answer))
+                _check_proven(baseline, run, step, answer, f"{name} instead of the answer to {step.call}")
 
     @pytest.mark.rule("ERR-3", "MONEY-9")
     def test_a_validation_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = record(bench, sample, submitting=False)
         for step, change in _changed(steps):
-            run = bench.validate(baseline.order, _instead(baseline, step.number, change.answer))
-            _check_same_price(baseline, run, f"{change.what} in the answer to {call_of(step)}")
+            run = bench.validate(baseline.order, instead(baseline, step, change.answer))
+            _check_same_price(baseline, run, f"{change.what} in the answer to {step.call}")
 
     @pytest.mark.rule("ERR-3", "SUB-5", "SUB-1")
     def test_a_submission_meets_answers_that_are_not_quite_right(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = record(bench, sample, submitting=True)
         for step, change in _changed(steps):
-            run = bench.submit(baseline.order, sample.tender, _instead(baseline, step.number, change.answer))
-            what = f"{change.what} in the answer to {call_of(step)}"
+            run = bench.submit(baseline.order, sample.tender, instead(baseline, step, change.answer))
+            what = f"{change.what} in the answer to {step.call}"
             if run.failure is None:
                 check_placed(run.answer, after_fault=True)
             else:
@@ -155,12 +139,12 @@ class Outcomes:
     @pytest.mark.rule("EP-8")
     def test_members_of_a_later_version_change_nothing(self, bench: Bench, sample: Sample) -> None:
         quoted, steps = record(bench, sample, submitting=False)
-        more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
+        more = [_with_answer(step.exchange, extended(step.answer)) for step in steps]
         run = bench.validate(quoted.order, Player(more))
         assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         _check_same_price(quoted, run, "new members in all answers")
         placed, steps = record(bench, sample, submitting=True)
-        more = [_with_answer(step.exchange, extended(_answer(step))) for step in steps]
+        more = [_with_answer(step.exchange, extended(step.answer)) for step in steps]
         run = bench.submit(placed.order, sample.tender, Player(more))
         assert run.failure is None, f"EP-8: new members in the provider's answers are met with {run.failure!r}"
         assert run.answer.provider_order_id == placed.answer.provider_order_id
@@ -174,7 +158,7 @@ class Outcomes:
                 order = baseline.order
                 run = (bench.submit(order, sample.tender, fault, SHORT) if submitting
                        else bench.validate(order, fault, SHORT))  # fmt: skip
-                what = f"no answer to {call_of(step)} within {SHORT} s"
+                what = f"no answer to {step.call} within {SHORT} s"
                 assert run.seconds < SHORT + GRACE, f"SUB-6: {what}: the adapter went on for {run.seconds:.1f} s"
                 if run.failure is None:
                     assert step.placed or not submitting, f"SUB-5: {what}: reported as a placed order"
@@ -208,36 +192,6 @@ def check_placed(placed: Placed, *, after_fault: bool = False) -> None:
     assert sound, f"PAY-4: charged {placed.charged} instead of {placed.expected_charge}"
 
 
-def record(bench: Bench, sample: Sample, *, submitting: bool, fresh: bool = False) -> tuple[Run, list[Step]]:
-    """A good run and its steps, from one order for all tests; ``fresh``: from a new order."""
-    key = ("run", sample, submitting)
-    if fresh or key not in bench.provider.kept:
-        order = bench.order(sample)
-        run = bench.submit(order, sample.tender) if submitting else bench.validate(order)
-        run.answer
-        if fresh:
-            return run, _steps(run)
-        bench.provider.kept[key] = run
-    run = bench.provider.kept[key]
-    return run, _steps(run)
-
-
-def _steps(run: Run) -> list[Step]:
-    steps, placed = [], False
-    for number, exchange in enumerate(run.exchanges):
-        steps.append(Step(number, exchange, placed, _ordinal(run, number)))
-        placed = placed or exchange.places_order
-    return steps
-
-
-def _ordinal(run: Run, number: int) -> str:
-    """Which of several calls to the same address it is; empty if there is only one."""
-    exchange = run.exchanges[number]
-    places = [place for place, each in enumerate(run.exchanges)
-              if (each.method, each.url) == (exchange.method, exchange.url)]  # fmt: skip
-    return f" (no. {places.index(number) + 1} of {len(places)} calls to it)" if len(places) > 1 else ""
-
-
 def _faults() -> Iterator[tuple[str, Answered]]:
     yield from ((str(status), answer) for status, answer in DOOR.items())
     yield from BROKEN.items()
@@ -245,47 +199,12 @@ def _faults() -> Iterator[tuple[str, Answered]]:
 
 def _changed(steps: list[Step]) -> Iterator[tuple[Step, Change]]:
     for step in steps:
-        for change in changes(_answer(step)):
+        for change in changes(step.answer):
             yield step, change
-
-
-def _instead(baseline: Run, number: int, answer: Answered) -> Fault:
-    def fault(exchange: Exchange, forward: Forward) -> Answered:
-        return answer
-
-    return at_step(baseline, number, fault)
-
-
-def at_step(baseline: Run, number: int, fault: Fault) -> Fault:
-    """The baseline again, with ``fault`` at every attempt of the exchange with this number, and nowhere else."""
-    player, calls = Player(baseline.exchanges), list(dict.fromkeys(each.number for each in baseline.exchanges))
-    wrong, seen = calls.index(baseline.exchanges[number].number), dict[int | None, int]()
-
-    def play(exchange: Exchange, forward: Forward) -> Answered:
-        answer = player(exchange, forward)
-        place = seen.setdefault(exchange.number, len(seen))
-        return fault(exchange, forward) if place == wrong else answer
-
-    return play
 
 
 def _with_answer(exchange: Exchange, answer: Answered) -> Exchange:
     return Exchange(exchange.method, exchange.url, places_order=exchange.places_order, answer=answer)
-
-
-def _answer(step: Step) -> Answered:
-    assert step.exchange.answer is not None
-    return step.exchange.answer
-
-
-def with_status(step: Step, status: int) -> Answered:
-    """The step's answer with a different status."""
-    return _answer(step)._replace(status=status)
-
-
-def call_of(step: Step) -> str:
-    """Method and path of the call of a step."""
-    return f"{step.exchange.method} {step.exchange.path}{step.ordinal}"
 
 
 def _check_same_price(baseline: Run, run: Run, what: str) -> None:

@@ -16,6 +16,7 @@ from levelup_ov.testing.changes import BROKEN
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.outcomes import check_placed
 from levelup_ov.testing.provider import Sample
+from levelup_ov.testing.steps import record
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, lost, unreachable
 
 LARGEST_TRACE = 2048
@@ -54,12 +55,11 @@ class Placing:
     @pytest.mark.rule("SUB-2", "SUB-3")
     def test_two_submissions_are_two_orders(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
-        one, other = (bench.submit(bench.order(sample), sample.tender).answer for _ in range(2))
+        one, other = (record(bench, sample, submitting=True, number=number)[0].answer for number in range(2))
         assert one.provider_order_id != other.provider_order_id, "SUB-3: two references gave one order"
 
     def _lose(self, bench: Bench, sample: Sample, fault: Fault, what: str) -> None:
-        usual = bench.submit(bench.order(sample), sample.tender)
-        usual.answer
+        usual, _ = record(bench, sample, submitting=True)
         order, before = bench.order(sample), bench.held()
         run = bench.submit(order, sample.tender, _when_placing(fault))
         _check_sent_once(usual, run, order, what)

@@ -5,10 +5,8 @@ Most tests play back the adapter's own exchanges, with one member of one answer 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import nullcontext
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,12 +15,23 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Item, Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.errors import Refused
-from levelup_ov.testing.amounts import MISPRINTS, AmountPath, Path, changed, places, read, shifted, written
+from levelup_ov.testing.amounts import (
+    MISPRINTS,
+    AmountPath,
+    Path,
+    another,
+    changed,
+    places,
+    read,
+    shifted,
+    with_value,
+    written,
+)
 from levelup_ov.testing.changes import MOST, Change
 from levelup_ov.testing.harness import Bench, Run
-from levelup_ov.testing.outcomes import Step, at_step, call_of, record
 from levelup_ov.testing.provider import Sample
-from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward
+from levelup_ov.testing.steps import Step, instead, record
+from levelup_ov.transport.tap import Answered, Exchange, Forward
 
 MORE = 100
 """Cents by which a price changes."""
@@ -41,7 +50,7 @@ class Pricing:
         bench.needs_reactions()
         dearer = bench.provider.dearer or nullcontext
         order = bench.order(sample)
-        quoted = bench.validate(order) if bench.provider.dearer else _misled(bench, order)
+        quoted = bench.validate(order) if bench.provider.dearer else _misled(bench, sample, order)
         if quoted is None:
             pytest.skip("the provider's price cannot be changed consistently in its answers; set Provider.dearer")
         quote: Quote = quoted.answer
@@ -64,14 +73,14 @@ class Pricing:
     def test_an_amount_that_is_written_otherwise_is_not_misread(self, bench: Bench, sample: Sample) -> None:
         baseline, steps = record(bench, sample, submitting=False)
         for step in steps:
-            answer = _answer(step)
+            answer = step.answer
             for place in places(answer):
                 if not _counts(bench, baseline, step, place):
                     continue
                 for misprint in MISPRINTS:
                     told = changed(answer, place, misprint.write(place.value))
-                    run = bench.validate(baseline.order, at_step(baseline, step.number, _answering(told)))
-                    what = f"MONEY-9: {place.name} in the answer to {call_of(step)} {misprint.what}"
+                    run = bench.validate(baseline.order, instead(baseline, step, told))
+                    what = f"MONEY-9: {place.name} in the answer to {step.call} {misprint.what}"
                     _check_read(baseline, run, what, misprint.means)
 
     @pytest.mark.rule("MONEY-1", "MENU-6")
@@ -82,14 +91,19 @@ class Pricing:
         for number, exchange in enumerate(usual.exchanges):
             if exchange.answer is None:
                 continue
+            step = Step(number, exchange)
+
+            def shown(told: Answered) -> dict[str, int | None] | None:
+                """The menu's prices with another answer to this step; None where it is refused."""
+                fault = instead(usual, step, told)  # noqa: B023 - called within this turn of the loop
+                run = bench.do(lambda adapter, session: adapter.show_menu(location, session), fault=fault)
+                return None if run.failure is not None else _prices(run.answer)
+
             for place in places(exchange.answer):
+                if shown(changed(exchange.answer, place, another(place))) == prices:
+                    continue  # not a price
                 for misprint in MISPRINTS:
-                    told = changed(exchange.answer, place, misprint.write(place.value))
-                    fault = at_step(usual, number, _answering(told))
-                    run = bench.do(lambda adapter, session: adapter.show_menu(location, session), fault=fault)
-                    if run.failure is not None:
-                        continue
-                    now = _prices(run.answer)
+                    now = shown(changed(exchange.answer, place, misprint.write(place.value))) or {}
                     wrong = {each: price for each, price in now.items()
                              if price is not None and price != prices.get(each, price)}  # fmt: skip
                     assert not wrong, (
@@ -107,11 +121,11 @@ class Pricing:
         for step in steps:
             if not step.placed and not step.exchange.places_order:
                 continue
-            told = shifted(_answer(step), {usual.charged}, MORE)
-            run = bench.submit(baseline.order, sample.tender, at_step(baseline, step.number, _answering(told)))
+            told = shifted(step.answer, {usual.charged}, MORE)
+            run = bench.submit(baseline.order, sample.tender, instead(baseline, step, told))
             if run.failure is None and run.value.charged == usual.charged + MORE:
                 assert run.value.charge_mismatch, (
-                    f"PAY-4: {usual.charged} cents were asked for, the answer to {call_of(step)} says "
+                    f"PAY-4: {usual.charged} cents were asked for, the answer to {step.call} says "
                     f"{run.value.charged}, and nobody is told: Placed.expected_charge is what was sent or validated, "
                     "not what comes back"
                 )
@@ -124,11 +138,11 @@ class Pricing:
             for step in steps:
                 if _asked(step.exchange) in menus or _is_shown_again(step, steps):
                     continue
-                for change in self._other_baskets(_answer(step), sample.items):
-                    fault = at_step(baseline, step.number, _answering(change.answer))
+                for change in self._other_baskets(step.answer, sample.items):
+                    fault = instead(baseline, step, change.answer)
                     run = (bench.submit(baseline.order, sample.tender, fault) if submitting
                            else bench.validate(baseline.order, fault))  # fmt: skip
-                    what = f"ITEM-11: {change.what} in the answer to {call_of(step)}"
+                    what = f"ITEM-11: {change.what} in the answer to {step.call}"
                     assert run.failure is not None or _asked_again(run, step), (
                         f"{what}, but is not compared with the order: reported as {run.value}"
                     )
@@ -141,7 +155,8 @@ class Pricing:
         found: list[Change] = []
         ids = {provider_id: self.names(provider_id) for item in items
                for provider_id in (item.provider_id, *(option.provider_id for option in item.options))}  # fmt: skip
-        for path, rows in _lists(read(answer)):
+        whole = read(answer)
+        for path, rows in _lists(whole):
             for position, row in enumerate(rows):
                 named = _named(row, ids)
                 if named is None:
@@ -153,18 +168,9 @@ class Pricing:
                     (f"{where} is of another item", [*rows[:position], other, *rows[position + 1 :]]),
                     (f"{where} is missing", [*rows[:position], *rows[position + 1 :]]),
                 ):
-                    found.append(Change(what, written(answer, _with(read(answer), path, changed_rows))))
+                    found.append(Change(what, written(answer, with_value(whole, path, changed_rows))))
         step = -(-len(found) // MOST) or 1
         return found[::step]
-
-
-def _answer(step: Step) -> Answered:
-    assert step.exchange.answer is not None
-    return step.exchange.answer
-
-
-def _answering(answer: Answered) -> Fault:
-    return lambda exchange, forward: answer
 
 
 def _asked(exchange: Exchange) -> tuple[str, str, bytes]:
@@ -185,9 +191,9 @@ def _asked_again(run: Run, step: Step) -> bool:
     return any(each.method == "GET" and not each.places_order for each in run.exchanges[step.number + 1 :])
 
 
-def _misled(bench: Bench, order: Order) -> Run | None:
+def _misled(bench: Bench, sample: Sample, order: Order) -> Run | None:
     """A validation that reads a price higher by :data:`MORE` in the provider's answers, if it accepts one."""
-    plain: Quote = bench.validate(order).answer
+    plain: Quote = record(bench, sample, submitting=False)[0].answer
     known = {plain.food, plain.total, plain.consumer_pays, *([plain.charged] if plain.charged else [])}
     for amounts in (known, {plain.consumer_pays}, known - {plain.food}):
 
@@ -209,9 +215,7 @@ def _price(run: Run) -> tuple[int, ...] | None:
 
 def _counts(bench: Bench, baseline: Run, step: Step, place: AmountPath) -> bool:
     """Whether anything depends on an amount: a different value there changes or removes the price."""
-    value = place.value
-    another = str(Decimal(value.replace(",", ".")) + 77) if isinstance(value, str) else value + 77
-    fault = at_step(baseline, step.number, _answering(changed(_answer(step), place, another)))
+    fault = instead(baseline, step, changed(step.answer, place, another(place)))
     return _price(bench.validate(baseline.order, fault)) != _price(baseline)
 
 
@@ -258,14 +262,3 @@ def _renamed(row: Any, names: set[str]) -> Any:
     if isinstance(row, bool) or not isinstance(row, (str, int)) or str(row) not in names:
         return row
     return row + 7 if isinstance(row, int) else f"{int(row) + 7}" if row.isdecimal() else f"another-{row}"
-
-
-def _with(whole: Any, path: Path, rows: list[Any]) -> Any:
-    whole = copy.deepcopy(whole)
-    if not path:
-        return rows
-    owner = whole
-    for step in path[:-1]:
-        owner = owner[step]
-    owner[path[-1]] = rows
-    return whole

@@ -17,8 +17,8 @@ from levelup_ov.errors import Refused
 from levelup_ov.redaction import scrub
 from levelup_ov.testing.changes import BROKEN, DOOR, with_words
 from levelup_ov.testing.harness import CARD, Bench, Run
-from levelup_ov.testing.outcomes import at_step
 from levelup_ov.testing.provider import Refusal, Sample
+from levelup_ov.testing.steps import at_step, record, refused
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward
 
 _KEEPS_SECRETS = re.compile(r"authorization|cookie|token|session|(?<!idempotency-)key|secret|password", re.IGNORECASE)
@@ -37,7 +37,7 @@ class Secrecy:
     def test_secrets_stay_out_of_results_errors_and_logs(
         self, bench: Bench, sample: Sample, caplog: pytest.LogCaptureFixture
     ) -> None:
-        tender = _tender(bench, sample)
+        tender = _paid(bench, sample).tender
         with caplog.at_level(logging.DEBUG):
             quoted = bench.validate(bench.order(sample))
             quote: Quote = quoted.answer
@@ -52,19 +52,18 @@ class Secrecy:
         for run in runs:
             for where, text in _told(run):
                 _check_silent(text, secrets, where)
-        for record in caplog.records:
-            _check_silent(_logged(record), secrets, f"a log line of {record.name}")
+        for line in caplog.records:
+            _check_silent(_logged(line), secrets, f"a log line of {line.name}")
 
     @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
     def test_a_provider_that_echoes_secrets_puts_none_into_errors(self, bench: Bench, sample: Sample) -> None:
         asked = (_refused(bench, refusal.sample) for refusal in self.refusals.values())
-        refused = next(filter(None, asked), BROKEN["500"])
-        tender = _tender(bench, sample)
-        order = bench.order(sample)
-        usual = bench.submit(order, tender)
-        usual.answer
+        answer = next(filter(None, asked), BROKEN["500"])
+        paid = _paid(bench, sample)
+        usual, _ = record(bench, paid, submitting=True)
+        order, tender = usual.order, paid.tender
         for number in range(len(usual.exchanges)):
-            run = bench.submit(order, tender, _echo(usual, number, refused))
+            run = bench.submit(order, tender, _echo(usual, number, answer))
             if run.failure is None:
                 continue
             # What the service itself masks: the account's settings, the card, and returned sealed values.
@@ -78,8 +77,8 @@ class Secrecy:
             spoken = [Secret(value) for value in _header_secrets(run)]
             spoken += [Secret(value) for value in _made_up(usual, run)]
             _check_silent(told, spoken, "an error repeats what was sent; use session.conceal()")
-            for record in run.session.calls:
-                _check_silent(record.path, [*known, *spoken], "the path of a call, which is logged")
+            for call in run.session.calls:
+                _check_silent(call.path, [*known, *spoken], "the path of a call, which is logged")
 
     @pytest.mark.rule("META-1", "META-6")
     def test_no_account_is_taken_over_by_its_address(self, bench: Bench, sample: Sample) -> None:
@@ -105,10 +104,12 @@ class Secrecy:
             assert isinstance(value, Secret), f"META-7: {name} of a quote is not a Secret"
 
 
-def _tender(bench: Bench, sample: Sample) -> Tender:
-    """A card, if one is accepted: it has the most to hide."""
+def _paid(bench: Bench, sample: Sample) -> Sample:
+    """The sample, paid by card if one is accepted: it has the most to hide."""
     tenders = bench.place(sample.location).location.tenders
-    return CARD if "credit_card" in (bench.provider.adapter.tenders if tenders is None else tenders) else sample.tender
+    if "credit_card" not in (bench.provider.adapter.tenders if tenders is None else tenders):
+        return sample
+    return Sample(sample.location, *sample.items, tender=CARD, **sample.members)
 
 
 def _secrets(bench: Bench, tender: Tender, quoted: Run | None = None) -> list[Secret]:
@@ -162,7 +163,7 @@ def _kind(secret: Secret) -> str:
 
 def _refused(bench: Bench, sample: Sample) -> Answered | None:
     """The provider's own answer when it refuses this order; None if the adapter does not ask it."""
-    run = bench.submit(bench.order(sample), sample.tender)
+    run = refused(bench, sample)
     return run.exchanges[-1].answer if run.exchanges and isinstance(run.failure, Refused) else None
 
 

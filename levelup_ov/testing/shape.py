@@ -67,6 +67,19 @@ class Shape:
                     "its own id, as encode_path(group, option) makes it"
                 )
 
+    @pytest.mark.rule("MENU-1", "META-11")
+    def test_each_location_has_its_own_menu(self, bench: Bench) -> None:
+        bench.needs_reactions()
+        locations = [place.location for place in bench.places().values()][:2]
+        adapter = bench.adapter()
+        for location in locations:
+            alone = bench.menu(location.provider_id).answer
+            shown = bench.do(lambda adapter, session: adapter.show_menu(location, session), adapter=adapter)  # noqa: B023
+            assert shown.answer.categories == alone.categories, (
+                f"MENU-1: the menu of {location.name} is another one after that of {locations[0].name} was shown: "
+                "what does the adapter remember?"
+            )
+
     @pytest.mark.rule("ITEM-1", "MENU-5")
     def test_what_is_ordered_stands_in_the_menu(self, bench: Bench, sample: Sample) -> None:
         menu = _menu(bench, sample)

@@ -8,9 +8,8 @@ from levelup_ov.domain.stock import Stock
 from levelup_ov.errors import Unanswered
 from levelup_ov.testing.changes import BROKEN, DOOR, changes
 from levelup_ov.testing.harness import Bench, Run
-from levelup_ov.testing.identity import answering
-from levelup_ov.testing.outcomes import at_step
 from levelup_ov.testing.provider import Sample
+from levelup_ov.testing.steps import answering, at_step
 from levelup_ov.transport.tap import Fault
 
 

@@ -16,15 +16,17 @@ from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.domain import money
 from levelup_ov.domain.options import Option, decode_path
-from levelup_ov.domain.order import Item, Order
+from levelup_ov.domain.order import Item
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.testing.clocks import clock_changes, edges, instants
 from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.provider import Sample
+from levelup_ov.testing.steps import record
 
 NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
+LONG_NOTE = "no jalapeños, crème fraîche beside it – " + "and please, " * 20 + "slightly overdone"
 _IS_EMAIL, _NAMES_PHONE = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), re.compile("phone|mobile", re.IGNORECASE)
 AMOUNTS = (57, 115, 1999)
 """Amounts in cents that floats of dollars get wrong, in one direction or the other."""
@@ -43,10 +45,8 @@ class Translation:
 
     @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-3", "META-4")
     def test_every_item_and_option_is_sent(self, bench: Bench, sample: Sample) -> None:
-        order = bench.order(sample)
-        validated, placed = bench.validate(order), bench.submit(order, sample.tender)
-        for what, run in (("validation", validated), ("submission", placed)):
-            run.answer
+        for what, submitting in (("validation", False), ("submission", True)):
+            run, _ = record(bench, sample, submitting=submitting)
             sent = Counter(values(run))
             wanted: Counter[frozenset[str]] = Counter()
             for item in sample.items:
@@ -60,10 +60,19 @@ class Translation:
 
     @pytest.mark.rule("ITEM-6")
     def test_the_quantity_of_every_item_is_sent(self, bench: Bench, sample: Sample) -> None:
+        plain: Quote = record(bench, sample, submitting=False)[0].answer
+        parts = []
         for place, item in enumerate(sample.items):
             more = replace(item, quantity=item.quantity + 1)
             what = f"the quantity of item {item.provider_id}"
-            self._check_difference(bench, sample, with_item(sample, place, more), what)
+            run = self._check_difference(bench, sample, with_item(sample, place, more), what)
+            if run.failure is None:
+                parts.append(item.quantity * (run.value.food - plain.food))
+        if bench.provider.reacts and len(parts) == len(sample.items):
+            assert sum(parts) == plain.food, (
+                f"ITEM-6: the food costs {plain.food} cents, but as many of each item as one more of it costs make "
+                f"{sum(parts)}: is a quantity counted twice?"
+            )
 
     @pytest.mark.rule("ITEM-6")
     def test_the_quantity_of_every_option_is_sent(self, bench: Bench, sample: Sample) -> None:
@@ -83,10 +92,37 @@ class Translation:
         text = _said(bench.submit(order, sample.tender))
         for what, words in wanted.items():
             assert text is None or words in text, f"ITEM-8: {what} are dropped; send or refuse them"
-        text = _said(bench.submit(order := bench.order(sample), sample.tender))
-        assert text is not None, "EP-11: an order without special instructions is refused"
-        for name in (order.user.first_name, order.user.last_name):
+        plain, _ = record(bench, sample, submitting=True)
+        text = "\n".join(values(plain))
+        for name in (plain.order.user.first_name, plain.order.user.last_name):
             assert name in text, f"EP-11: the user's name is not sent: {name}"
+
+    @pytest.mark.rule("ITEM-8", "EP-11")
+    def test_long_and_foreign_words_arrive_whole(self, bench: Bench, sample: Sample) -> None:
+        first, *others = sample.items
+        order = bench.order(sample_of(sample, (replace(first, special_instructions=LONG_NOTE), *others)))
+        noted = _said(bench.submit(order, sample.tender))
+        assert noted is None or LONG_NOTE in noted, (
+            f"ITEM-8: special instructions of {len(LONG_NOTE)} characters are cut or rewritten; send or refuse them"
+        )
+        user = replace(order.user, first_name="Zoë", last_name="Núñez-Østergård")
+        named = _said(bench.submit(bench.order(sample, user=user), sample.tender))
+        for name in (user.first_name, user.last_name):
+            assert named is None or name in named, f"EP-11: the user's name {name} is rewritten; send or refuse it"
+
+    @pytest.mark.rule("LOC-1", "EP-11")
+    def test_an_order_goes_to_its_location(self, bench: Bench, sample: Sample) -> None:
+        other = next((name for name in bench.places() if name != sample.location), None)
+        if other is None:
+            pytest.skip("there is only one location")
+        run = bench.validate(bench.order(Sample(other, *sample.items, tender=sample.tender, **sample.members)))
+        if isinstance(run.failure, Refused) and not values(run):
+            return  # the adapter itself refuses it
+        one, two = (_everything(record(bench, sample, submitting=False, number=number)[0]) for number in range(2))
+        same = one & two <= _everything(run)
+        assert not same, (
+            f"LOC-1: an order for {other} is sent as one for {sample.location}: the location of the order is dropped"
+        )
 
     @pytest.mark.rule("EP-11")
     def test_for_whom_an_item_is_reaches_the_provider(self, bench: Bench, sample: Sample) -> None:
@@ -98,13 +134,13 @@ class Translation:
 
     @pytest.mark.rule("EP-4", "MONEY-1", "MONEY-9", "TIME-7")
     def test_a_validation_gives_a_price_that_adds_up(self, bench: Bench, sample: Sample) -> None:
-        check_quote(bench.validate(bench.order(sample)).answer, adds_up=True)
+        check_quote(record(bench, sample, submitting=False)[0].answer, adds_up=True)
 
     @pytest.mark.rule("MONEY-1", "MONEY-3", "MONEY-4")
     def test_the_tip_is_sent_to_the_cent_and_is_no_part_of_the_food(self, bench: Bench, sample: Sample) -> None:
         if not bench.place(sample.location).location.accepts_tips("pickup"):
             pytest.skip(f"location {sample.location} accepts no tips")
-        plain: Quote = bench.validate(bench.order(sample, tip=0)).answer
+        plain: Quote = record(bench, sample, submitting=False)[0].answer
         for tip in AMOUNTS:
             order = bench.order(sample, tip=tip)
             quote: Quote = bench.validate(order).answer
@@ -120,7 +156,7 @@ class Translation:
     @pytest.mark.rule("MONEY-3", "MONEY-5", "MONEY-9")
     def test_a_merchant_funded_discount_lowers_no_food(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
-        plain: Quote = bench.validate(bench.order(sample)).answer
+        plain: Quote = record(bench, sample, submitting=False)[0].answer
         for discount in AMOUNTS[:2]:
             run = bench.validate(bench.order(sample, merchant_funded_discount=discount))
             if isinstance(run.failure, Refused):
@@ -203,12 +239,16 @@ class Translation:
             assert run.failure.code == "ready_time_unavailable", f"TIME-10: refused with {run.failure.code}"
         assert bench.held() == before, "TIME-10: an order for tomorrow was placed"
 
-    def _check_difference(self, bench: Bench, one: Sample, other: Sample, what: str) -> None:
+    def _check_difference(self, bench: Bench, one: Sample, other: Sample, what: str) -> Run:
         """What is sent for two orders must differ in more than what is new in every call."""
-        somebody = bench.order(one)
-        members = {"user": somebody.user, "reference": somebody.reference, "received_at": somebody.received_at}
-        sent = [_steady(bench, bench.order(sample, **members)) for sample in (one, other)]
-        assert None in sent or sent[0] != sent[1], f"ITEM-6: {what} is dropped: it does not change what is sent"
+        usual, again = (record(bench, one, submitting=False, number=number)[0] for number in range(2))
+        run = bench.validate(bench.order(other, received_at=usual.order.received_at))
+        if isinstance(run.failure, Refused) and not values(run):
+            return run  # the adapter itself refuses it
+        sent, known = Counter(values(run)), [Counter(values(each)) for each in (usual, again)]
+        same = known[0] & known[1] <= sent and sent.total() <= max(each.total() for each in known)
+        assert not same, f"ITEM-6: {what} is dropped: it does not change what is sent. {run.story()}"
+        return run
 
 
 def check_quote(quote: Quote, *, adds_up: bool = False) -> None:
@@ -289,10 +329,6 @@ def _said(run: Run) -> str | None:
     return "\n".join(values(run))
 
 
-def _steady(bench: Bench, order: Order) -> Counter[str] | None:
-    """What two validations of the same order both send; None if the adapter itself refuses it."""
-    runs = [bench.validate(order) for _ in range(2)]
-    if any(isinstance(run.failure, Refused) and not values(run) for run in runs):
-        return None
-    one, other = (Counter(values(run)) for run in runs)
-    return one & other
+def _everything(run: Run) -> Counter[str]:
+    """Every value that was sent in a run, also in headers and in reading calls."""
+    return Counter(value for each in run.exchanges for value in (*each.values(), *each.headers.values()))

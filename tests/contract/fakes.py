@@ -128,6 +128,7 @@ class CancelingAdapter(TellingAdapter):
 class EchoingAdapter(SandboxAdapter):
     """The sandbox's, whose orders say ``echo`` back in place of the reference; not if that is ``...``."""
 
+    interface_version = 2
     echo: ClassVar[Any] = ...
     looked_up: ClassVar[Any] = ...
 

@@ -24,7 +24,8 @@ DECLINED = Sample("congress", BURGER, special_instructions="sandbox:decline")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
     engine = create_sandbox(database := tmp_path_factory.mktemp("sandbox") / "sandbox.db", key="canary-key")
     account = Account("diner", "sandbox", "Sandbox Diner", {"api_key": Secret("canary-key")})
-    kitchen = sqlite3.connect(database)
+    with engine.extensions["sandbox"].store.reading():  # the first use makes the tables
+        kitchen = sqlite3.connect(database)
     transport = Transport(pool_size=1, in_process={"sandbox.internal": engine})
     yield Provider(
         SandboxAdapter, account, transport, lambda: kitchen.execute("SELECT id, details FROM orders").fetchall()

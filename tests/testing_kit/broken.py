@@ -441,6 +441,47 @@ class FlatIds(SandboxAdapter):
         return replace(menu, option_groups=tuple(groups))
 
 
+class OneMenu(SandboxAdapter):
+    """The menu that was shown first is kept, whatever location is asked about."""
+
+    shown: Menu | None = None
+
+    def show_menu(self, location: Location, session: Session) -> Menu:
+        self.shown = self.shown or super().show_menu(location, session)
+        return self.shown
+
+
+class OneLocation(Translating):
+    """Every order goes to the location that was there when the adapter was written."""
+
+    def wrong(self, order: Order) -> Order:
+        return replace(order, location=replace(order.location, provider_id="congress"))
+
+
+class LineTimesQuantity(Translating):
+    """The price of a line, taken for the price of one; no total to compare it with."""
+
+    def misread(self, order: Order, quote: Quote) -> Quote:
+        return replace(quote, food=quote.food * order.items[0].quantity, charged=None)
+
+
+class CutNote(Translating):
+    """As many characters as the column of somebody's table has."""
+
+    def wrong(self, order: Order) -> Order:
+        return replace(order, items=tuple(
+            replace(item, special_instructions=item.special_instructions and item.special_instructions[:64])
+            for item in order.items))  # fmt: skip
+
+
+class PlainLetters(Translating):
+    def wrong(self, order: Order) -> Order:
+        first, last = (
+            name.encode("ascii", "ignore").decode() for name in (order.user.first_name, order.user.last_name)
+        )
+        return replace(order, user=replace(order.user, first_name=first, last_name=last))
+
+
 class TrustingStatus(SandboxAdapter):
     """The reference of a status is the one that was asked about."""
 
@@ -520,6 +561,11 @@ MISTAKES = (
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
+    Mistake(OneMenu, "test_each_location_has_its_own_menu", "MENU-1"),
+    Mistake(OneLocation, "test_an_order_goes_to_its_location", "LOC-1"),
+    Mistake(LineTimesQuantity, "test_the_quantity_of_every_item_is_sent", "ITEM-6"),
+    Mistake(CutNote, "test_long_and_foreign_words_arrive_whole", "ITEM-8"),
+    Mistake(PlainLetters, "test_long_and_foreign_words_arrive_whole", "EP-11"),
     Mistake(TrustingStatus, "test_the_status_of_another_order_is_not_ours", "STAT-3"),
     Mistake(IdleCancellation, "test_a_canceled_order_is_shown_as_such", "STAT-6"),
     Mistake(GuessedStatus, "test_a_word_that_nobody_knows_is_kept", "STAT-2"),

@@ -26,7 +26,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
     engine = create_sandbox(database := tmp_path_factory.mktemp("sandbox") / "sandbox.db", key="canary-key")
     account = Account("diner", "sandbox", "Sandbox Diner", {"api_key": Secret("canary-key")})
     transport = Transport(pool_size=1, in_process={"sandbox.internal": engine})
-    kitchen = sqlite3.connect(database)
+    with engine.extensions["sandbox"].store.reading():  # the first use makes the tables
+        kitchen = sqlite3.connect(database)
     yield Provider(TakenOver, account, transport, lambda: kitchen.execute("SELECT id, details FROM orders").fetchall())
     kitchen.close()
     engine.extensions["sandbox"].store.close()

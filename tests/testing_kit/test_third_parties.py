@@ -22,6 +22,9 @@ class Partner(Adapter):
     interface_version = {version}
     tenders = frozenset({{"levelup"}})
 """
+SOUND = ADAPTER.format(version=INTERFACE_VERSION)
+HEIR = "from adapters.sandbox import SandboxAdapter\nclass Partner(SandboxAdapter): ..."
+"""After an upgrade of its base, the number would be true of that one only."""
 
 
 @pytest.fixture
@@ -53,6 +56,11 @@ def test_an_installed_adapter_serves_once_it_is_enabled(install: Install) -> Non
         ("acme_empty", "", "cannot be imported: AttributeError"),
         ("acme_other", "Partner = dict", "is not a subclass of levelup_ov.adapter.Adapter"),
         ("acme_old", ADAPTER.format(version=0), f"interface version 0, this service has {INTERFACE_VERSION}"),
+        ("acme_text", ADAPTER.format(version=f"'{INTERFACE_VERSION}'"), "interface_version = '2' is not a number"),
+        ("acme_heir", HEIR, "is inherited from adapters.sandbox.SandboxAdapter: read what changed"),
+        ("acme_word", f"{SOUND}    fulfillments = 'pickup'", "fulfillments must say how orders reach the customer"),
+        ("acme_later", f"{SOUND}    recovery = 'later'", "recovery must be look_up or replay"),
+        ("acme_keys", f"{SOUND}    settings = {{'key': 'secret'}}", "settings must give a Setting for each key"),
     ],
 )
 def test_one_that_cannot_be_used_is_named_with_its_distribution(
@@ -86,14 +94,29 @@ def test_a_built_in_name_claimed_twice_stops_the_boot(install: Install) -> None:
     assert "sandbox" in Registry().names
 
 
-def test_the_boot_reports_it_like_every_mistake(install: Install, tmp_path: Path) -> None:
-    install("acme-ordering", "acme_explosive", "raise SystemExit(3)")
+@pytest.mark.parametrize(
+    ("module", "source", "why"),
+    [
+        ("acme_explosive", "raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("acme_abstract", SOUND, "cannot be started: TypeError: Can't instantiate abstract class Partner"),
+        (
+            "acme_stops",
+            HEIR.replace("...", f"interface_version = {INTERFACE_VERSION}; __init__ = lambda *_: {{}}['licence']"),
+            "cannot be started: KeyError: 'licence'",
+        ),
+    ],
+)
+def test_the_boot_reports_it_like_every_mistake(
+    install: Install, tmp_path: Path, module: str, source: str, why: str
+) -> None:
+    install("acme-ordering", module, source)
     accounts = tmp_path / "accounts.toml"
     accounts.write_text('[accounts.boston]\nprovider = "partner"\nname = "Boston"\n')
     environ = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(tmp_path / "data")}
 
-    with pytest.raises(ConfigError, match="acme-ordering 1.2"):
+    with pytest.raises(ConfigError, match="acme-ordering 1.2") as caught:
         load_settings({**environ, "LEVELUP_OV_ADAPTERS": "partner", "LEVELUP_OV_ACCOUNTS": str(accounts)})
+    assert why in str(caught.value)
 
 
 def test_only_the_testing_kit_needs_pytest() -> None:
