@@ -17,7 +17,7 @@ from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, lo
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.ordering.reconciliation_runs import of_gone_accounts
+from levelup_ov.ordering.bounded_runs import of_gone_accounts
 from levelup_ov.welcome import welcome
 
 _M_ARENA_MAX = -8

@@ -2,6 +2,9 @@
 
 A refund is proven by the requested order with ``refunded_at`` and its whole amount. A refusal alone proves nothing, so
 the order's own ``refunded_at`` is read. What finally cannot be refunded is a case for a person.
+
+Who decides that an order is refunded: a site (:mod:`levelup_ov.checkout.orders`), a provider that refused the meal
+(:mod:`levelup_ov.checkout.deliveries`), or a charge of other amounts (:mod:`levelup_ov.checkout.charges`).
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ _MODULES = {
         "events": ("events",),
         "ledger": ("ledger",),
         "menu": ("menu",),
-        "menus": ("menus",),
         "orders": ("orders",),
         "run": ("run",),
         "servers": ("levelup", "sandbox"),

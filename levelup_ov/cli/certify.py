@@ -21,7 +21,7 @@ _COLORS: dict[Result, str] = {
 }  # fmt: skip
 
 key_option = click.option(
-    "--key", envvar="LEVELUP_CERTIFY_KEY", help="The API key (EP-6). Prefer the environment variable."
+    "--key", envvar="LEVELUP_CERTIFY_KEY", show_envvar=True, help="The API key. Prefer the environment variable."
 )
 
 

@@ -8,7 +8,7 @@ from levelup_ov.cli.configured import shown, the_settings
 from levelup_ov.config import check_ledger, new_secret_key
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.ordering.reconciliation_runs import of_gone_accounts
+from levelup_ov.ordering.bounded_runs import of_gone_accounts
 from levelup_ov.redaction import clean
 
 _MOST_OPEN = 20_000

@@ -1,4 +1,4 @@
-"""``levelup-ov menu check``."""
+"""``levelup-ov menu``: check one, watch all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from levelup_ov.certify import CannotRun
 from levelup_ov.certify.menus import check as check_menus
 from levelup_ov.cli.certify import cannot_run, key_option
 from levelup_ov.cli.configured import the_service, the_settings
+from levelup_ov.cli.menu_watch import watch
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
@@ -21,7 +22,10 @@ from levelup_ov.transport.deadline import Deadline
 
 @click.group()
 def menu() -> None:
-    """Check menus."""
+    """Check a menu, or watch all of them."""
+
+
+menu.add_command(watch)
 
 
 @menu.command()

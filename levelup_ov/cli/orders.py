@@ -13,7 +13,7 @@ import click
 from levelup_ov.cli.configured import shown, the_service, the_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.statuses import PlacedOrder
-from levelup_ov.ordering.reconciliation_runs import BoundedRun, in_turns
+from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import is_change
 from levelup_ov.transport.deadline import Deadline

@@ -15,7 +15,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
-from levelup_ov.ordering.reconciliation_runs import BoundedRun, in_turns, of_gone_accounts
+from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns, of_gone_accounts
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline

@@ -2,7 +2,7 @@
 
 It stores the bytes as received, so that any store works: this process's memory, or Redis if ``REDIS_URL`` is set.
 Concurrent requests for the same answer fetch it once (single-flight): those of one process, and with Redis those of
-all processes.
+all processes. How long an answer is used is the adapter's decision (``cache_for``).
 """
 
 from __future__ import annotations

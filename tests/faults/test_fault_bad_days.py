@@ -24,7 +24,7 @@ from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
 from levelup_ov.ledger.records import Claimed, Submission
-from levelup_ov.ordering.reconciliation_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
+from levelup_ov.ordering.bounded_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
 from tests.channel import Channel
 from tests.conftest import MakeApp
 

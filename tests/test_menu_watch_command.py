@@ -1,4 +1,4 @@
-"""``levelup-ov menus watch``: changed menus, sold-out items and paused locations become events, each once (MENU-9)."""
+"""``levelup-ov menu watch``: changed menus, sold-out items and paused locations become events, each once (MENU-9)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def make_host(environ: dict[str, str], clock: Clock, tmp_path: Path, kitchen: Ki
 
 
 def watch(app: Flask, *options: str) -> Result:
-    result = app.test_cli_runner().invoke(args=["menus", "watch", "--every", "0", *options])
+    result = app.test_cli_runner().invoke(args=["menu", "watch", "--every", "0", *options])
     assert not isinstance(result.exception, Exception), result.output
     return result
 
@@ -134,7 +134,7 @@ def test_hosts_share_the_looks(make_host: Callable[..., Flask], kitchen: Kitchen
     kitchen.version, kitchen.menu = "2", replace(MENU, name="Another menu")
     hosts = [make_host() for _ in range(3)]
     for host in hosts:
-        host.test_cli_runner().invoke(args=["menus", "watch"])
+        host.test_cli_runner().invoke(args=["menu", "watch"])
     assert kitchen.calls["version"] == 1 and events(hosts[0]) == []
     for host in hosts:
         watch(host)

@@ -1,4 +1,4 @@
-"""``levelup-ov menus``."""
+"""``levelup-ov menu watch``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from levelup_ov.cli.configured import the_service, the_settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ordering.reconciliation_runs import BoundedRun, in_turns
+from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
@@ -28,12 +28,7 @@ class _Place:
     location: str
 
 
-@click.group()
-def menus() -> None:
-    """Watch the menus of all locations (MENU-9)."""
-
-
-@menus.command()
+@click.command()
 @click.option("--limit", default=300, show_default=True, help="Locations of each account in this run.")
 @click.option("--every", default=45.0, show_default=True, help="Seconds until a location is due again.")
 @click.option("--seconds", default=50.0, show_default=True, help="Start with no further location after this time.")
