@@ -97,12 +97,12 @@ KINDS: Mapping[str, Kind] = {
     "status_not_supported": _request(
         422,
         "The location's provider does not report the status of orders.",
-        "Ask the restaurant; the README lists which providers report it.",
+        "Ask the restaurant.",
     ),
     "cancellation_not_supported": _request(
         422,
         "The location's provider cannot cancel orders.",
-        "Ask the restaurant; the README lists which providers can.",
+        "Ask the restaurant.",
     ),
     "order_validation_expired": _request(
         422, "The order was validated more than 7 days ago.", "Validate the order again."

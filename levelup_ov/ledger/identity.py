@@ -2,8 +2,8 @@
 
 Pure functions; :meth:`levelup_ov.ledger.ledger.Ledger.claim` decides with them. The keys are those of META-7, newest
 first. Everything is digested under every key, so that processes in the middle of a key rotation recognize one another's
-submissions as long as they share one key. A digest also covers the location and the kind: the same key at two locations,
-or as two kinds, is two identities.
+submissions as long as they share one key. A digest also covers the location and the kind: the same key at two
+locations, or as two kinds, is two identities.
 """
 
 from __future__ import annotations
