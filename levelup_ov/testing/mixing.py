@@ -31,6 +31,8 @@ PATIENCE = 4.0
 """Seconds for an order that another one may delay."""
 TRIES = 6
 """How many second lines are tried until the provider accepts one."""
+BETWEEN = -1
+"""The point after the last call of a validation, and before the first one of its submission."""
 JUST_SO = "cut it in two halves"
 """Distinguishes two lines of an item without options."""
 
@@ -91,7 +93,7 @@ class Mixing:
             meet()
         except AssertionError:
             # At which of its calls? One at a time.
-            for point in range(alone.calls):
+            for point in (BETWEEN, *range(alone.calls)):
                 meet(point)
             raise
         told.conclude()
@@ -155,7 +157,10 @@ class Mixing:
 
 
 class _Meeting:
-    """Stops a use before its call number ``point``, from 0, and runs the other one; without ``point`` before each."""
+    """Stops a sale and runs another one: before a call, or between validation and submission.
+
+    ``point``: the number of the call, from 0; BETWEEN: only between the two; None: before each call, and between.
+    """
 
     def __init__(self, point: int | None, other: Callable[[], Sale]) -> None:
         self._point = point
@@ -163,6 +168,13 @@ class _Meeting:
         self._other = other
         self.sales: list[Sale] = []
         self.where = "before each of its calls"
+
+    def between(self) -> None:
+        """The validation has been answered, the submission has not begun."""
+        if self._point in (None, BETWEEN):
+            if self._point is not None:
+                self.where = "between its validation and its submission"
+            self.sales.append(self._other())
 
     def __call__(self, exchange: Exchange, forward: Forward) -> Answered:
         if self._point in (None, self._calls):
@@ -228,6 +240,8 @@ def _sell(
     # The submission has a reference; a validation has none.
     quoted = bench.validate(replace(order, reference=None), fault, seconds, **how)
     quote: Quote = _done(quoted, meeting)
+    if meeting is not None:
+        meeting.between()
     wanted, account = order.desired_ready_time, quote.customer_account or order.customer_account
     shown = Shown(order.received_at, wanted, quote.ready.soonest)
     final = replace(order, cart=quote.cart, customer_account=account, shown=shown)

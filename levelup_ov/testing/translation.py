@@ -132,6 +132,20 @@ class Translation:
             found = text is None or f"Wilma {n} Guestly" in text
             assert found, f"EP-11: recipient_name of item {n + 1} is dropped; send or refuse it"
 
+    @pytest.mark.rule("ITEM-8", "ITEM-11", "EP-11")
+    def test_two_equal_lines_keep_their_words(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
+        twins = tuple(
+            replace(sample.items[0], special_instructions=f"{ITEM_NOTE} {n}", recipient_name=f"Wilma {n} Guestly")
+            for n in range(2)
+        )
+        text = _said(bench.submit(bench.order(sample_of(sample, twins)), sample.tender))
+        for words in (each for twin in twins for each in (twin.special_instructions, twin.recipient_name)):
+            assert text is None or str(words) in text, (
+                f"ITEM-8: of two lines with the same item and options, {words!r} is dropped: send both lines as they "
+                "are, or refuse them; one may name an allergy"
+            )
+
     @pytest.mark.rule("EP-4", "MONEY-1", "MONEY-9", "TIME-7")
     def test_a_validation_gives_a_price_that_adds_up(self, bench: Bench, sample: Sample) -> None:
         check_quote(record(bench, sample, submitting=False)[0].answer, adds_up=True)

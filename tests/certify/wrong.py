@@ -220,6 +220,11 @@ def crash(request: Request) -> Response | None:
     return None
 
 
+def never_placed(request: Request) -> Response | None:
+    """Whatever is validated, nobody learns whether it was placed."""
+    return error("outcome_unknown") if request.headers.get("Idempotency-Key", "").startswith("certify") else None
+
+
 def strict_members(request: Request) -> Response | None:
     return error("invalid_member") if b"novelty" in request.environ["wsgi.input"].getvalue() else None
 
@@ -339,6 +344,7 @@ WRONG: Mapping[str, Wrong] = {
     "a status does not tell since when": _wrong("STAT-1", answer=no_since),
     "an order is placed for another time": _wrong("TIME-11", answer=next_week),
     "malformed JSON is a fault": _wrong("ERR-3", "EP-9", instead=crash),
+    "no order is ever placed": _wrong("EP-5", instead=never_placed),
     "unknown members are refused": _wrong("EP-8", instead=strict_members),
     "no key is needed": _wrong("EP-6", request=open_to_all),
     "If-None-Match is overlooked": _wrong("MENU-4", request=no_etag),

@@ -154,6 +154,37 @@ class MergedLines(TillAdapter):
         return super().submit_order(order, tender, session)
 
 
+class MergedTwins(TillAdapter):
+    """Lines with the same dish and extras are one; the words of the second are lost."""
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        return super().validate_order(_merged(order), session)
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        return super().submit_order(_merged(order), tender, session)
+
+
+def _merged(order: Order) -> Order:
+    lines: dict[Any, Item] = {}
+    for item in order.items:
+        dish = line_of(item)["dish"], tuple(line_of(item)["extras"])
+        known = lines.get(dish)
+        lines[dish] = replace(known, quantity=known.quantity + item.quantity) if known else item
+    return replace(order, items=tuple(lines.values()))
+
+
+class LastValidated(TillAdapter):
+    """What was validated last, by whomever, is what is placed; a price that differs is refused."""
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        self._order = order
+        return super().validate_order(order, session)
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        last = getattr(self, "_order", order)
+        return super().submit_order(replace(order, items=last.items, cart={}), tender, session)
+
+
 class LostLine(TillAdapter):
     """A dictionary by dish: the last line wins."""
 
@@ -381,6 +412,8 @@ TILL_MISTAKES = (
     Mistake(LastTotal, _APART, "META-11"),
     Mistake(SharedLines, _APART, "META-11"),
     Mistake(PriceByDish, _APART, "META-11"),
+    Mistake(LastValidated, _APART, "META-11"),
+    Mistake(MergedTwins, "test_two_equal_lines_keep_their_words", "ITEM-8"),
     Mistake(MergedLines, _TWICE, "ITEM-11"),
     Mistake(LostLine, _TWICE, "ITEM-11"),
     Mistake(RepeatedLines, "test_a_call_that_may_be_repeated_adds_nothing", "ITEM-11"),
