@@ -57,7 +57,8 @@ class Registry:
                     continue
                 other = _described(installed[name]) if not reference and name in installed else repr(entry)
                 claims = f"by {self._sources.get(name, self._references[name])} and by {other}"
-                raise RegistryError(f"adapter {name!r} is claimed twice: {claims}: take one out of LEVELUP_OV_ADAPTERS")
+                remedy = "give yours another name" if name in BUILT_IN else "take one out of LEVELUP_OV_ADAPTERS"
+                raise RegistryError(f"adapter {name!r} is claimed twice: {claims}: {remedy}")
             if not reference and name not in installed:
                 found = ", ".join(sorted({point.name for point in _offered()})) or "none"
                 raise RegistryError(
@@ -132,7 +133,8 @@ def _misfit(adapter: type[Adapter], owner: str) -> str:
     for name, meaning, known in _CHOSEN:
         given = getattr(adapter, name, None)
         if not isinstance(given, (frozenset, set)) or not given or not given <= set(known):
-            return f"{name} must say {meaning}: write {name} = frozenset({{...}}) of {' or '.join(known)}"
+            example = f'{name} = frozenset({{"{known[0]}"}})'
+            return f"{name} must say {meaning}: write, for example, {example}; known are {', '.join(known)}"
     if adapter.recovery not in get_args(Recovery):
         return f"recovery must be {' or '.join(get_args(Recovery))}"
     settings = adapter.settings.values() if isinstance(adapter.settings, Mapping) else [None]

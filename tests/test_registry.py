@@ -130,7 +130,7 @@ def test_an_adapter_that_does_not_say_its_interface(module: ModuleType) -> None:
 def test_an_adapter_without_tenders(module: ModuleType, tenders: Any) -> None:
     members = {"interface_version": INTERFACE_VERSION} | ({} if tenders is None else {"tenders": tenders})
     module.Partner = type("Partner", (Adapter,), members)  # type: ignore[attr-defined]
-    assert "write tenders = frozenset(" in refused("mine=partner_adapter:Partner", load="mine")
+    assert 'tenders = frozenset({"levelup"})' in refused("mine=partner_adapter:Partner", load="mine")
 
 
 ADAPTER = """from levelup_ov.adapter import Adapter

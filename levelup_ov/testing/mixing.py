@@ -31,6 +31,7 @@ PATIENCE = 4.0
 """Seconds for an order that another one may delay."""
 TRIES = 6
 """How many second lines are tried until the provider accepts one."""
+REMEDY = "keep nothing of an order on the adapter or in its module; Quote.cart carries it to the submission"
 BETWEEN = -1
 """The point after the last call of a validation, and before the first one of its submission."""
 JUST_SO = "cut it in two halves"
@@ -79,7 +80,7 @@ class Mixing:
                 *((each, other, "the other one") for each in meeting.sales),
             ):
                 assert sale.price == expected.price, (
-                    f"META-11: {where}, {whose} costs {sale.price}; alone, {expected.price}: which state is shared?"
+                    f"META-11: {where}, {whose} costs {sale.price}; alone, {expected.price}: {REMEDY}"
                 )
                 assert sale.placed.reference in (sale.order.reference, None), (
                     f"SUB-8: {where}, the reference of {whose} is {sale.placed.reference!r}"
@@ -252,7 +253,9 @@ def _sell(
 
 def _done(run: Run, meeting: _Meeting | None) -> Any:
     where = f" while another order runs {meeting.where}" if meeting is not None and meeting.sales else ""
-    assert run.failure is None, f"META-11: an order that is accepted alone fails{where}: {run.failure!r}; {run.story()}"
+    assert run.failure is None, (
+        f"META-11: an order that is accepted alone fails{where}: {run.failure!r}: {REMEDY}; {run.story()}"
+    )
     return run.value
 
 
