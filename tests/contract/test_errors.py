@@ -31,9 +31,9 @@ ELSEWHERE = {
     "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
     "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
     "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",
-    "status_not_supported", "user_token_refused",
+    "notice_refused", "status_not_supported", "user_token_refused",
 }  # fmt: skip
-"""Codes of the ledger, of full pools, of order statuses and of web checkout, which have tests of their own."""
+"""Codes of the ledger, of full pools, of order statuses, webhooks and web checkout, which have tests of their own."""
 
 Case = Callable[[Channel], Answer]
 OF_THE_SERVICE: dict[str, Case] = {
@@ -236,12 +236,11 @@ def test_another_method_is_answered_with_those_that_there_are(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/merchants/",
         "/merchants/sandbox",
         "/locations",
         "/locations/sandbox.congress",
-        "//merchants",
+        "/merchants//sandbox/locations",
         "/order_validations",
     ],
 )
