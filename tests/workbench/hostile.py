@@ -19,6 +19,8 @@ HUGE = "soup" * 2500
 class WrongAdapter(SandboxAdapter):
     """It reports a tip that nobody gave, against MONEY-4."""
 
+    interface_version = 2
+
     def validate_order(self, order: Order, session: Session) -> Quote:
         quote = super().validate_order(order, session)
         return replace(quote, tip=(quote.tip or 0) + 1, charged=None)
@@ -26,6 +28,8 @@ class WrongAdapter(SandboxAdapter):
 
 class HostileAdapter(SandboxAdapter):
     """Everything works, only the names are hostile."""
+
+    interface_version = 2
 
     def list_locations(self, session: Session) -> Sequence[Location]:
         found = super().list_locations(session)
