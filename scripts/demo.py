@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +105,8 @@ def paint(text: str, style: str) -> str:
 
 
 def run(demonstration: Callable[[], None]) -> None:
-    """Run it, or say in one line why that cannot be."""
+    """Run it, or say in one line why that cannot be. What it started ends with it, however it is stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         demonstration()
     except SystemMissing as reason:
