@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.standins.levelup import levelup_server
-from levelup_ov.standins.levelup.qr import FIRST_CENTS, code_of, new_token_data, read_code
+from levelup_ov.standins.levelup.qr import code_of, new_token_data, read_code
 from levelup_ov.standins.levelup.store import hashed
 from levelup_ov.standins.levelup.world import MERCHANT_PERMISSIONS, PERMISSIONS, SHOP_APP, USER_PERMISSIONS
 from tests.standin.visitors import (
@@ -84,10 +84,12 @@ def test_a_code_is_made_as_the_pages_say(levelup: LevelUp) -> None:
     assert (len(data), data[:4]) == (24, "LU02")
     assert payment_data(levelup) == data != payment_data(levelup, BEN)
     assert qr_code(levelup) == f"{data}030000LU"
-    assert qr_code(levelup, tip=10, color=0) == f"{data}0300A0LU"
-    assert qr_code(levelup, tip=FIRST_CENTS + 250, color=7).endswith("7LU")
-    for query in ("preferences[tip]=46656", "preferences[tip]=x", "preferences[color]=36", "preferences[tip]=-1"):
-        levelup.refused("GET", f"/v15/qr_codes?{query}", auth=levelup.user_auth())
+    assert qr_code(levelup, tip_percent=10, tip_amount=0, color=0) == f"{data}0300A0LU"
+    # 1296 and 250 cents, in base 36.
+    assert qr_code(levelup, tip_amount=250, tip_percent=0, color=7) == f"{data}0316Y7LU"
+    for wrong in ("tip_percent]=101", "tip_amount]=46656", "tip_amount]=x", "color]=36", "tip_percent]=-1"):
+        query = f"/v15/qr_codes?preferences[{wrong}"
+        assert levelup.refused("GET", query, auth=levelup.user_auth()) == ["qr_code/base/invalid"]
     for path in ("/v15/qr_codes", "/v15/payment_token"):
         levelup.refused("GET", path, auth=levelup.user_auth(ADA, "create_orders"), status=401)
 
@@ -143,7 +145,7 @@ def test_an_order_is_paid_with_a_code(levelup: LevelUp, tagged: bool, way: str) 
 
 def test_the_tip_is_in_the_code(levelup: LevelUp) -> None:
     auth = levelup.merchant_auth()
-    ten_percent, dollars = qr_code(levelup, tip=10), qr_code(levelup, tip=FIRST_CENTS + 250)
+    ten_percent, dollars = qr_code(levelup, tip_percent=10), qr_code(levelup, tip_amount=250)
     assert levelup.ordered(auth, payment_token_data=ten_percent)["tip_amount"] == 100
     assert levelup.ordered(auth, payment_token_data=dollars)["tip_amount"] == 250
     # The tip of the body is the one that counts.
@@ -151,7 +153,7 @@ def test_the_tip_is_in_the_code(levelup: LevelUp) -> None:
 
 
 def test_the_tip_stays_while_the_spend_falls(levelup: LevelUp) -> None:
-    auth, code = levelup.merchant_auth(), qr_code(levelup, tip=10)
+    auth, code = levelup.merchant_auth(), qr_code(levelup, tip_percent=10)
     uuid = levelup.propose(auth, payment_token_data=code)["uuid"]
     less = completion(uuid, payment_token_data=code, spend_amount=900, applied_discount_amount=200)
     order = levelup.call("POST", "/v15/completed_orders", less, auth=auth)["order"]
@@ -266,6 +268,7 @@ def test_lists_of_places_end(levelup: LevelUp, path: str) -> None:
             break
         seen += [entry["location"]["id"] for entry in answer.get_json()]
         page = answer.headers["Link"].partition("<")[2].partition(">")[0].partition("localhost")[2]
+        assert page.startswith(f"{path}?"), "the next page is one of the same generation"
     else:
         pytest.fail("the list does not end")
     assert len(seen) == len(set(seen)) >= 2
@@ -302,6 +305,22 @@ def test_managed_locations_are_those_of_the_token(levelup: LevelUp) -> None:
 
 
 # Credit, and gift cards.
+
+
+@pytest.mark.parametrize("version", ["v14", "v15"])
+def test_both_generations_charge_and_read_alike(levelup: LevelUp, version: str) -> None:
+    """CS (v14), RB (v15)."""
+    mine, register = untagged(levelup, user=ADA), untagged(levelup, merchant=BEACON)
+    code = levelup.call("GET", f"/{version}/payment_token", auth=mine)["payment_token"]["data"]
+    draft = {"order": {"location_id": 11, "spend_amount": 500, "payment_token_data": code, "items": []}}
+    placed = levelup.call("POST", f"/{version}/orders", draft, auth=register)["order"]
+    assert placed["spend_amount"] == 500
+    read = levelup.call("GET", f"/{version}/orders/{placed['uuid']}", auth=mine)["order"]
+    assert read["uuid"] == placed["uuid"]
+    credit = f"/{version}/locations/11/merchant_funded_credit?payment_token_data={code}"
+    assert levelup.call("GET", credit, auth=register)["merchant_funded_credit"]["gift_card_amount"] == 0
+    assert levelup.call("GET", f"/{version}/merchants/1/loyalty", auth=mine)["loyalty"]
+    assert len(levelup.call("GET", f"/{version}/user_addresses", auth=mine)) == 2
 
 
 @pytest.mark.parametrize("tagged", [True, False], ids=["merchant=", "untagged"])

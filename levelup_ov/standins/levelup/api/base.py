@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, request
 
 from levelup_ov.standins.levelup.access import Caller
 from levelup_ov.standins.levelup.platform import platform
@@ -107,11 +108,11 @@ def page_number() -> int:
     return min(max(1, request.args.get("page", 1, int)), 10**9)
 
 
-def page_of(endpoint: str, listed: list[JSON], **arguments: Any) -> Listed:
+def page_of(listed: list[JSON]) -> Listed:
     """A page of a list with the link to the next one; without entries 204: the page after the last one."""
     if not listed:
         return Response(status=204)
-    link = url_for(f"api.{endpoint}", page=page_number() + 1, _external=True, **arguments)
+    link = f"{request.base_url}?{urlencode({**request.args, 'page': page_number() + 1})}"
     return listed, 200, {"Link": f'<{link}>; rel="next"'}
 
 

@@ -65,6 +65,7 @@ def complete_order() -> JSON:
 
 
 @api.post("/v15/orders")
+@api.post("/v14/orders")
 def create_order() -> JSON:
     """Propose and complete in one step; sent twice it charges twice."""
     with writing() as (transaction, caller):
@@ -128,7 +129,7 @@ def list_orders() -> Listed:
     with reading() as (transaction, caller):
         _, user = caller.user("read_user_orders")
         found = transaction.orders_of(user.id, limit=PAGE, offset=_offset())
-        return page_of("list_orders", [_history(transaction, order, user) for order in found])
+        return page_of([_history(transaction, order, user) for order in found])
 
 
 @api.get("/v15/apps/orders")
@@ -138,10 +139,11 @@ def list_app_orders() -> Listed:
     with reading() as (transaction, caller):
         token, user = caller.user("read_user_orders")
         found = transaction.orders_by(user.id, token.app_id, limit=PAGE, offset=_offset())
-        return page_of("list_app_orders", [_history(transaction, order, user) for order in found])
+        return page_of([_history(transaction, order, user) for order in found])
 
 
 @api.get("/v15/orders/<order_uuid>")
+@api.get("/v14/orders/<order_uuid>")
 def show_order(order_uuid: str) -> JSON:
     """An order as its merchant or its user may read it."""
     with reading() as (transaction, caller):
@@ -176,7 +178,7 @@ def list_location_orders(number: int) -> Listed:
             raise unauthorized("merchant_token", "The location is another merchant's.")
         found = transaction.orders_at(location.id, token.app_id, limit=PAGE, offset=_offset())
         listed = [{"order": _details_as_json(order, _user_of(transaction, order))} for order in found]
-        return page_of("list_location_orders", listed, number=number)
+        return page_of(listed)
 
 
 def _offset() -> int:

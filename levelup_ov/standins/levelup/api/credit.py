@@ -95,6 +95,7 @@ def _rewards(transaction: Transaction, number: int, user: PlatformUser) -> list[
 
 
 @api.get("/v15/locations/<int:number>/merchant_funded_credit")
+@api.get("/v14/locations/<int:number>/merchant_funded_credit")
 def show_merchant_funded_credit(number: int) -> JSON:
     """The part of it that the merchant pays for: a discount to the check, or paid for by a gift card.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import cos, radians
-from typing import Any
 
 from flask import request, url_for
 
@@ -45,7 +44,7 @@ def list_app_locations(number: int) -> Listed:
         raise not_found("app", "id", "There is no such app.")
     ahead().refresh()
     with platform().store.reading() as transaction:
-        return _page(transaction, "list_app_locations", transaction.locations(), number)
+        return _page(transaction, transaction.locations())
 
 
 @api.get("/v15/merchants/<int:number>/locations")
@@ -55,7 +54,7 @@ def list_merchant_locations(number: int) -> Listed:
     with platform().store.reading() as transaction:
         merchant_of(transaction, number)
         own = [location for location in transaction.locations() if location.merchant_id == number]
-        return _page(transaction, "list_merchant_locations", own, number, filtered="fulfillment_types" in request.args)
+        return _page(transaction, own, filtered="fulfillment_types" in request.args)
 
 
 @api.get("/v15/managed_locations")
@@ -64,7 +63,7 @@ def list_managed_locations() -> Listed:
     with reading() as (transaction, caller):
         token = caller.older_merchant()
         own = [location for location in transaction.locations() if location.merchant_id == token.merchant_id]
-        return _page(transaction, "list_managed_locations", own, None, filtered=False)
+        return _page(transaction, own, filtered=False)
 
 
 @api.get("/v15/locations/<int:number>")
@@ -74,9 +73,7 @@ def show_location(number: int) -> JSON:
         return location_as_json(transaction, location_of(transaction, number))
 
 
-def _page(
-    transaction: Transaction, endpoint: str, found: list[PlatformLocation], number: int | None, *, filtered: bool = True
-) -> Listed:
+def _page(transaction: Transaction, found: list[PlatformLocation], *, filtered: bool = True) -> Listed:
     """A page of locations; the nearest first where ``lat`` and ``lng`` say where somebody is."""
     wanted = _fulfillment_types()
     if filtered:
@@ -86,10 +83,7 @@ def _page(
         found.sort(key=lambda location: _distance(location, latitude, longitude))
     start = (page_number() - 1) * LOCATIONS_PAGE
     shown = found[start : start + LOCATIONS_PAGE]
-    arguments: dict[str, Any] = {name: value for name, value in request.args.items() if name != "page"}
-    if number is not None:
-        arguments["number"] = number
-    return page_of(endpoint, [location_as_json(transaction, location) for location in shown], **arguments)
+    return page_of([location_as_json(transaction, location) for location in shown])
 
 
 def _fulfillment_types() -> frozenset[str]:
@@ -192,6 +186,7 @@ def _campaign_as_json(campaign: Campaign, kind: str, merchant: PlatformMerchant,
 
 
 @api.get("/v15/merchants/<int:number>/loyalty")
+@api.get("/v14/merchants/<int:number>/loyalty")
 def show_loyalty(number: int) -> JSON:
     with reading() as (transaction, caller):
         merchant = merchant_of(transaction, number)

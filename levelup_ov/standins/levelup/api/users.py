@@ -6,12 +6,13 @@ from flask import request
 
 from levelup_ov.standins.levelup.api.base import JSON, api, body, reading, writing
 from levelup_ov.standins.levelup.problems import invalid, not_found
-from levelup_ov.standins.levelup.qr import MOST_COLOUR, MOST_TIP, code_of
+from levelup_ov.standins.levelup.qr import FIRST_CENTS, MOST_COLOUR, MOST_TIP, code_of
 from levelup_ov.standins.levelup.reading import unwrap
 from levelup_ov.standins.levelup.world import ADDRESS_TYPES, Address
 
 
 @api.get("/v15/user_addresses")
+@api.get("/v14/user_addresses")
 def list_addresses() -> list[JSON]:
     with reading() as (transaction, caller):
         _, user = caller.user("manage_user_addresses")
@@ -19,6 +20,7 @@ def list_addresses() -> list[JSON]:
 
 
 @api.post("/v15/user_addresses")
+@api.post("/v14/user_addresses")
 def add_address() -> JSON:
     with writing() as (transaction, caller):
         _, user = caller.user("manage_user_addresses")
@@ -49,6 +51,7 @@ def show_delivery_location(number: int) -> JSON:
 
 
 @api.get("/v15/payment_token")
+@api.get("/v14/payment_token")
 def show_payment_token() -> JSON:
     """What the code is made of; the app adds tip and colour (C#, iOS and Android libraries)."""
     with writing() as (transaction, caller):
@@ -62,18 +65,19 @@ def show_payment_token() -> JSON:
 
 @api.get("/v15/qr_codes")
 def show_qr_code() -> JSON:
-    """The whole code, with the colour and the tip of the query (Ruby library)."""
+    """The whole code, with colour and tip of the query: ``tip_amount`` in cents, or ``tip_percent`` (Ruby library)."""
     with writing() as (transaction, caller):
         _, user = caller.user("read_qr_code")
-        wanted = {name: _preference(name, most) for name, most in (("tip", MOST_TIP), ("color", MOST_COLOUR))}
-        code = code_of(transaction.payment_token(user.id)[1], wanted["tip"], wanted["color"])
+        amount, percent = _preference("tip_amount", MOST_TIP - FIRST_CENTS), _preference("tip_percent", 100)
+        tip = FIRST_CENTS + amount if amount else percent
+        code = code_of(transaction.payment_token(user.id)[1], tip, _preference("color", MOST_COLOUR))
         return {"qr_code": {"code": code}}
 
 
 def _preference(name: str, most: int) -> int:
     text = request.args.get(f"preferences[{name}]", "0")
     if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) <= most):
-        raise invalid("qr_code", f"preferences[{name}]", f"This is a number from 0 to {most}.")
+        raise invalid("qr_code", "base", f"Payment preferences are invalid: {name} is a number from 0 to {most}.")
     return int(text)
 
 
