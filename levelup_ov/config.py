@@ -243,8 +243,10 @@ def check_ledger(url: str, *, workers: int, connections: int, console: bool = Fa
 
     :raises ConfigError: the ledger is missing, older or newer, cannot exist, or gives too few connections.
     """
-    path = url.removeprefix("sqlite:///")
-    if path != url and not Path(path).exists():
+    path = ledger_file(url)
+    if path is not None and not _has_content(path) and _mark(path).exists():
+        raise _lost(path)
+    if path is not None and not path.exists():
         raise ConfigError([f"the ledger {path} does not exist: run `{UPGRADE_COMMAND}`"])
     ledger = open_ledger(url)
     try:
@@ -279,10 +281,9 @@ def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
     :raises ConfigError: it would replace a known ledger without ``new``.
     """
     path = ledger_file(url)
-    mark = path and path.with_name(f"{path.name}.known")
+    mark = path and _mark(path)
     if path is not None and mark is not None and not new and mark.exists() and not _has_content(path):
-        wrong = f"the ledger {path} is missing, and a new one would not know the orders that were placed"
-        raise ConfigError([f"{wrong}; restore it by `ledger restore COPY`, or start a new one with --new"])
+        raise _lost(path)
     mask = os.umask(0o077)
     try:
         found = upgrade(url)
@@ -291,6 +292,18 @@ def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
         return found
     finally:
         os.umask(mask)
+
+
+def _mark(path: Path) -> Path:
+    """The file that tells that there was a ledger at ``path``."""
+    return path.with_name(f"{path.name}.known")
+
+
+def _lost(path: Path) -> ConfigError:
+    wrong = f"the ledger {path} is missing, and a new one would not know the orders that were placed"
+    return ConfigError(
+        [f"{wrong}; restore it by `levelup-ov ledger restore COPY`, or start a new one: `{UPGRADE_COMMAND} --new`"]
+    )
 
 
 def ledger_file(url: str) -> Path | None:
@@ -486,6 +499,8 @@ class _Loader:
                 raw = b""
             remedy = "make one with `levelup-ov secret-key`"
             if len(raw) != KEY_BYTES:
+                if key[:1] in "\"'":
+                    remedy = "write it without quotes"
                 self._mistake(name, f"key {position} is not {KEY_BYTES} bytes in base64", remedy)
             elif len(set(raw)) < _FEWEST_BYTES and not development:
                 self._mistake(name, f"key {position} is not random", remedy)

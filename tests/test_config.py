@@ -165,6 +165,7 @@ def test_every_variable_is_documented_and_empty_means_unset(production: dict[str
         ("LEVELUP_OV_SECRET_KEYS", "", "could not be opened after a restart"),
         ("LEVELUP_OV_SECRET_KEYS", f"{KEY},{KEY[:-8]}", "key 2 is not 32 bytes"),
         ("LEVELUP_OV_SECRET_KEYS", "not base64!", "key 1 is not 32 bytes"),
+        ("LEVELUP_OV_SECRET_KEYS", f'"{KEY}"', "key 1 is not 32 bytes in base64; write it without quotes"),
         ("LEVELUP_OV_VALIDATION_DEADLINE", "soon", "'soon'"),
         ("LEVELUP_OV_VALIDATION_DEADLINE", "0", "0.1 to 600"),
         ("LEVELUP_OV_SUBMISSION_DEADLINE", "nan", "'nan'"),

@@ -53,6 +53,8 @@ _POSTGRESQL_DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
     "application_name": "levelup_ov",
+    # A server whose own encoding is SQL_ASCII would return bytes in place of text.
+    "client_encoding": "utf8",
 }
 
 

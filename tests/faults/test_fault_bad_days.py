@@ -129,6 +129,18 @@ def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
         check_ledger(f"sqlite:///{tmp_path}/ledger.db", workers=1, connections=8)
 
 
+@pytest.mark.rule("SUB-2")
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_known_ledger_that_is_lost_is_not_begun_again(tmp_path: Path, left: bytes | None) -> None:
+    url, path = f"sqlite:///{tmp_path}/ledger.db", tmp_path / "ledger.db"
+    upgrade_ledger(url)
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    with pytest.raises(ConfigError, match="restore it by `levelup-ov ledger restore COPY`"):
+        check_ledger(url, workers=1, connections=8)
+
+
 # A file that changes under the service.
 
 

@@ -369,6 +369,17 @@ def test_a_lock_that_is_held_too_long(url: str, monkeypatch: pytest.MonkeyPatch)
     ledger.close()
 
 
+def test_a_database_without_an_encoding_serves(postgres: PostgresServer, clock: Clock) -> None:
+    plain = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    url = postgres.url(postgres.create_database(template="template0", more=plain))
+    database.upgrade(url)
+    ledger = open_ledger(url, clock=clock)
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    assert [found.state for found in ledger.find()] == ["sending"]
+    ledger.close()
+
+
 def test_a_deadlock_is_resolved_by_a_second_try(postgresql_url: str, clock: Clock) -> None:
     ledger = open_ledger(postgresql_url, clock=clock)
     numbers = itertools.count()

@@ -154,12 +154,12 @@ class PostgresServer:
         """The address of a database."""
         return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, *, template: str | None = None) -> str:
+    def create_database(self, *, template: str | None = None, more: str = "") -> str:
         """Make a database, empty or a copy of another; gives its name."""
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             copy = f" TEMPLATE {template}" if template else ""
-            connection.execute(f"CREATE DATABASE {name}{copy}".encode())
+            connection.execute(f"CREATE DATABASE {name}{copy} {more}".encode())
         return name
 
     def drop_database(self, name: str) -> None:
