@@ -23,9 +23,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import LOOKS, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.deliveries import Deliveries, key_of
-from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import (
+from levelup_ov.checkout.failed_orders import (
     SETTLE,
     case_of,
     in_progress,
@@ -35,9 +33,11 @@ from levelup_ov.checkout.problems import (
     settled,
     settlement_note,
 )
+from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import UUID
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.submitting import Deliveries, key_of
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents

@@ -13,8 +13,8 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+from levelup_ov.checkout.failed_orders import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
