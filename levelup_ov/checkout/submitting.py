@@ -34,7 +34,7 @@ UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
 log = logging.getLogger(__name__)
 
 
-class Deliveries:
+class Submitter:
     """Submits charged orders; ``clock`` returns the current time, aware."""
 
     def __init__(

@@ -123,7 +123,7 @@ def impossible_is_pending() -> AbstractContextManager[object]:
 
 def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
     """A charge goes back for any failure of its submission."""
-    return _all(patch(submitting, "UNDECIDED", ()), patch(submitting.Deliveries, "_submitted_before", lambda *_: []))
+    return _all(patch(submitting, "UNDECIDED", ()), patch(submitting.Submitter, "_submitted_before", lambda *_: []))
 
 
 def not_refunded() -> AbstractContextManager[object]:
@@ -133,7 +133,7 @@ def not_refunded() -> AbstractContextManager[object]:
         self._refunds.release(order)
         raise failure
 
-    return patch(submitting.Deliveries, "_give_up", give_up)
+    return patch(submitting.Submitter, "_give_up", give_up)
 
 
 def unknown_is_not_charged() -> AbstractContextManager[object]:
