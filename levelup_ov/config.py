@@ -23,11 +23,20 @@ import click
 
 from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
 from levelup_ov.adapter import Adapter
+from levelup_ov.config_mistakes import (
+    ConfigError,
+    Mistakes,
+    did_you_mean,
+    fault_of_secret,
+    is_loopback,
+    is_url,
+    shown,
+    split,
+)
 from levelup_ov.domain.secret import Secret
 from levelup_ov.event_settings import EventSettings, read_event_settings
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
 from levelup_ov.redaction import clean, in_address
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
 from levelup_ov.transport.session import HEARING_TIME

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import click
 
+from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.orders import Orders
-from levelup_ov.checkout.problems import case_of
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import shown, the_checkout, the_settings
 from levelup_ov.config import Settings

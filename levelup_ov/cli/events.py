@@ -11,7 +11,7 @@ import click
 
 from levelup_ov.cli.configured import shown, the_deliverer, the_service
 from levelup_ov.event_settings import PREFIX
-from levelup_ov.ledger.deliveries import Deliveries, Delivery, State
+from levelup_ov.ledger.event_deliveries import Deliveries, Delivery, State
 
 SECRET_BYTES = 32
 
