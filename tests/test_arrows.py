@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
     "adapter", "registry", "config_mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
-    "screens", "standins", "metrics", "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench",
-    "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
+    "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify", "scaffold", "cli",
+    "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -47,7 +47,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 OWNERS: Mapping[str, frozenset[str]] = {
     "requests": frozenset({"transport"}),
     "urllib3": frozenset({"transport"}),
-    "flask": frozenset({"blueprints", "cli", "console", "app", "screens", "standins", "workbench"}),
+    "flask": frozenset({"blueprints", "cli", "console", "app", "screens", "standins", "ucp", "workbench"}),
     "marshmallow": frozenset({"schemas"}),
     "sqlalchemy": frozenset({"ledger", "checkout"}),
     "alembic": frozenset({"ledger"}),
