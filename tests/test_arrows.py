@@ -23,7 +23,7 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "exchange", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache",
+        "net", "deadline", "exchange", "json_object", "public", "connections", "in_process", "breaker", "cache", "redis_cache",
         "placement", "session",
         "auth", "cookies", "tap",
     ),
@@ -56,6 +56,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "opentelemetry": frozenset({"tracing"}),
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
+    "http_sf": frozenset({"ucp"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
