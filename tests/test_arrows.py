@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
     "adapter", "registry", "mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
-    "screens", "standins", "metrics", "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench",
+    "sessions", "screens", "standins", "metrics", "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench",
     "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
@@ -29,7 +29,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "deliveries", "notices", "actions",
+        "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "sessions", "deliveries", "notices", "actions",
         "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
