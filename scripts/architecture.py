@@ -34,8 +34,8 @@ BOXES = {
 }
 ARROWS = (
     ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),
-    ("sessions", "ordering"), ("sessions", "checkout"), ("sessions", "ledger"), ("adapters", "domain"), ("standins", "domain"),
-    ("workbench", "screens"), ("events", "ledger"),
+    ("sessions", "ordering"), ("sessions", "checkout"), ("sessions", "ledger"), ("checkout", "ledger"),
+    ("adapters", "domain"), ("standins", "domain"), ("workbench", "screens"), ("events", "ledger"),
 )  # fmt: skip
 """Each arrow is an import."""
 
