@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
     "adapter", "registry", "config_mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
-    "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify", "scaffold", "cli",
-    "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
+    "sessions", "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify", "scaffold",
+    "cli", "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -29,8 +29,8 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "driver_errors", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
-        "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "event_deliveries",
-        "webhooks", "operator_actions", "browsing", "backup", "migrations",
+        "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "sessions",
+        "event_deliveries", "webhooks", "operator_actions", "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
