@@ -28,7 +28,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
+        "identity", "reasons", "disk", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
         "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "deliveries", "notices", "actions",
         "browsing", "backup", "migrations",
     ),
