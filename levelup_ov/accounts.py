@@ -233,7 +233,7 @@ def _fault_of_text(path: Path, error: ValueError) -> tuple[str, str]:
         return "is text in UTF-16, not in UTF-8", "save it as UTF-8"
     if isinstance(error, UnicodeDecodeError):
         line = error.object.count(b"\n", 0, error.start) + 1
-        return f"is not in UTF-8 (line {line})", "save it as UTF-8"
+        return f"is not TOML in UTF-8 (line {line} has other bytes)", "save it as UTF-8"
     return f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file"
 
 
