@@ -23,8 +23,8 @@ from levelup_ov.welcome import welcome
 _MALLOC = {
     # Each thread would get a part of malloc's own, and keep what the largest requests have left in it.
     -8: 2,  # M_ARENA_MAX
-    # glibc's own first values. Unless they are set, each large body that is freed raises both, and later ones leave holes
-    # in the heap: 200,000 hostile requests took 11 % more memory in the end.
+    # glibc's own first values. Unless they are set, each large body that is freed raises both, and later ones leave
+    # holes in the heap: 200,000 hostile requests took 11 % more memory in the end.
     -3: 128 * 1024,  # M_MMAP_THRESHOLD
     -1: 128 * 1024,  # M_TRIM_THRESHOLD
 }

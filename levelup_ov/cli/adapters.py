@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from levelup_ov.cli.configured import the_service, the_settings
+from levelup_ov.config_mistakes import split
 from levelup_ov.domain.failure import Failure
-from levelup_ov.mistakes import split
 from levelup_ov.redaction import clean
 from levelup_ov.registry import Registry, RegistryError, abilities, offered_names
 from levelup_ov.scaffold.new import ScaffoldError, new_module, new_package
@@ -57,9 +57,9 @@ def list_known() -> None:
 @click.option("--package", type=_DIRECTORY, help="Write a separate distribution into this directory.")
 @click.option("--checkout", type=_DIRECTORY, default=_CHECKOUT, help="The checkout to write into. Default: this one.")
 def new(name: str, package: Path | None, checkout: Path) -> None:
-    """Create the adapter NAME: module, test, recordings, and its line in the registry or an entry point.
+    """Create the adapter NAME: a module, a test and recordings.
 
-    Needs no configuration.
+    It is registered, too: by a line in the registry or an entry point. Needs no configuration.
     """
     try:
         written = new_package(name, package) if package else new_module(name, checkout)
@@ -77,7 +77,10 @@ def new(name: str, package: Path | None, checkout: Path) -> None:
 @click.option("--submit", is_flag=True, help="Place the order too. It is a real one.")
 @click.option("--allow", multiple=True, help="A member whose values are kept unredacted; may be repeated.")
 def record(account: str, out: Path, location: str | None, submit: bool, allow: tuple[str, ...]) -> None:
-    """Run a flow against ACCOUNT's provider and record it, redacted by an allow-list."""
+    """Record a flow against ACCOUNT's provider.
+
+    Values are redacted by an allow-list.
+    """
     accounts = the_settings().accounts
     if (adapter := accounts.get(account)) is None:
         raise click.ClickException(f"there is no account {account!r}: {', '.join(accounts)}")

@@ -15,7 +15,7 @@ def is_read_only(path: Path) -> bool:
 
 
 def trouble(path: Path) -> str | None:
-    """Why an SQLite file cannot be written, as a kind of :mod:`levelup_ov.ledger.reasons`; None if it can."""
+    """Why an SQLite file cannot be written, as a kind of :mod:`levelup_ov.ledger.driver_errors`; None if it can."""
     try:
         there = next(part for part in (path, *path.absolute().parents) if part.exists())
         disk = os.statvfs(there)
