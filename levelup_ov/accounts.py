@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytz
 
 from levelup_ov.adapter import Account, Adapter, Setting
+from levelup_ov.config_mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
 from levelup_ov.domain.secret import Secret
-from levelup_ov.mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
 from levelup_ov.redaction import clean, scrub
 from levelup_ov.registry import Registry, RegistryError
 
@@ -27,7 +27,8 @@ MOST_ACCOUNTS = 1000
 """EP-1 returns all accounts in one response, and each has menus, connections and a share of the threads."""
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "operator", "settings")
+_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "currency", "operator", "settings")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST_NAME = 200
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TELLING_VARIABLE = re.compile(r"[A-Z]{1,15}(?:_(?:[A-Z]{1,15}|\d{1,3}))*\d{0,2}")
@@ -120,6 +121,7 @@ class AccountsFile:
             settings=settings,
             time_zone=table.get("time_zone"),
             accepts_tips=table.get("accepts_tips"),
+            currency=table.get("currency"),
         )
         try:
             return adapter_class(account)
@@ -237,9 +239,14 @@ def _is_zone(value: Any) -> bool:
     return value in pytz.all_timezones_set if isinstance(value, str) else False
 
 
+def _is_currency(value: Any) -> bool:
+    return isinstance(value, str) and _CURRENCY.fullmatch(value) is not None
+
+
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str, str, Any], ...] = (
     ("name", _is_merchant_name, "is missing or is not a one-line string", "set it to the merchant's name", None),
     ("time_zone", _is_zone, "is not a time zone", "use a name such as America/New_York", "UTC"),
     ("accepts_tips", _is_bool, "is not true or false", "write true or false", True),
+    ("currency", _is_currency, "is not a currency", "use a code of ISO 4217 such as USD", "USD"),
 )
 """Keys of an account: the check, the fault, the remedy, and the value to use if the key is missing."""

@@ -23,11 +23,20 @@ import click
 
 from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
 from levelup_ov.adapter import Adapter
+from levelup_ov.config_mistakes import (
+    ConfigError,
+    Mistakes,
+    did_you_mean,
+    fault_of_secret,
+    is_loopback,
+    is_url,
+    shown,
+    split,
+)
 from levelup_ov.domain.secret import Secret
 from levelup_ov.event_settings import EventSettings, read_event_settings
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
 from levelup_ov.redaction import clean, in_address
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
 from levelup_ov.transport.session import HEARING_TIME
@@ -42,8 +51,8 @@ KEY_BYTES = 32
 DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
 """The fewest characters of an API key outside development mode."""
-SHORTEST_CONSOLE_KEY = 16
-"""The same of a key for the console, which anybody may try who reaches its page."""
+SHORTEST_NAMED_KEY = 16
+"""The same of a key for the console or of an agent, which anybody may try who reaches its pages."""
 FEWEST_CONNECTIONS = 2
 """Connections to PostgreSQL that a worker needs: one to record outcomes, one for everything else."""
 COMMANDS = 3
@@ -110,6 +119,14 @@ VARIABLES = (
              "person; unset, there is no console"),
     Variable("LEVELUP_OV_CONSOLE_WRITERS", "those of these names that may also reconcile, comma-separated; the others "
              "only read"),
+    Variable("LEVELUP_OV_UCP_AGENTS", "keys of agents that order through UCP, comma-separated: NAME=key; unset, there "
+             "is no UCP"),
+    Variable("LEVELUP_OV_UCP_PROFILES", "hosts whose agents' profiles are fetched, comma-separated: HOST or HOST:PORT, "
+             "over https; unset, none is"),
+    Variable("LEVELUP_OV_UCP_URL", "public https address of this service, as agents reach it; production needs it for "
+             "UCP"),
+    Variable("LEVELUP_OV_UCP_LINKS", "pages that agents show to buyers, comma-separated: TYPE=address, such as "
+             "privacy_policy=https://host/privacy"),
     Variable("LEVELUP_OV_GUIDE_URL", "address of the built pages of these docs, for the console's links"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),
@@ -179,6 +196,10 @@ class Settings:
     metrics_keys: tuple[Secret, ...]
     console_keys: Mapping[str, Secret]
     console_writers: tuple[str, ...]
+    agents: Mapping[str, Secret]
+    agent_profiles: tuple[str, ...]
+    agent_url: str
+    agent_links: Mapping[str, str]
     guide_url: str
     traces_url: Secret | None
     secret_keys: tuple[Secret, ...]
@@ -212,6 +233,7 @@ class Settings:
         yield from self.api_keys
         yield from self.metrics_keys
         yield from self.console_keys.values()
+        yield from self.agents.values()
         yield from self.secret_keys
         for address in (self.ledger, self.redis, self.proxy, self.traces_url):
             if address is not None:
@@ -334,7 +356,7 @@ class _Loader:
         accounts, source, operators = self._accounts(development)
         api_keys = self._api_keys(development)
         metrics_keys = self._keys_of_callers("LEVELUP_OV_METRICS_KEYS", development)
-        console_keys = self._console_keys(development)
+        console_keys = self._named_keys("LEVELUP_OV_CONSOLE_KEYS", "person", development)
         secret_keys = self._secret_keys(development, data_dir)
         # In the order of the table, so that the mistakes come in that order.
         simple = {each.field: self._read(each) for each in VARIABLES if each.field and each.field != "development"}
@@ -344,6 +366,10 @@ class _Loader:
             metrics_keys=metrics_keys,
             console_keys=console_keys,
             console_writers=self._console_writers(console_keys),
+            agents=self._named_keys("LEVELUP_OV_UCP_AGENTS", "agent", development),
+            agent_profiles=self._agent_profiles(development),
+            agent_url=self._agent_url(development),
+            agent_links=self._agent_links(),
             guide_url=self._guide_url(),
             traces_url=self._traces_url(),
             secret_keys=secret_keys,
@@ -434,9 +460,9 @@ class _Loader:
         self._check_repeated(name, keys)
         return tuple(Secret(key) for key in keys)
 
-    def _console_keys(self, development: bool) -> dict[str, Secret]:
-        """The console's keys by the name of their owner."""
-        name, found = "LEVELUP_OV_CONSOLE_KEYS", dict[str, Secret]()
+    def _named_keys(self, name: str, owner: str, development: bool) -> dict[str, Secret]:
+        """Keys by the name of their ``owner``."""
+        found = dict[str, Secret]()
         parts = [part.partition("=") for part in split(self._value(name))]
         for position, (label, _, key) in enumerate(parts, start=1):
             if not _LABEL.fullmatch(label) or not key:
@@ -445,11 +471,13 @@ class _Loader:
                 )
             elif (fault := fault_of_secret(key)) is not None:
                 self._mistake(name, f"the key of {label} {fault[0]}", fault[1])
-            elif len(key) < SHORTEST_CONSOLE_KEY and not development:
-                wrong = f"the key of {label} has fewer than {SHORTEST_CONSOLE_KEY} characters and could be guessed"
+            elif owner == "agent" and (not key.isascii() or " " in key):
+                self._mistake(name, f"the key of {label} is not valid in a header", "use printable ASCII")
+            elif len(key) < SHORTEST_NAMED_KEY and not development:
+                wrong = f"the key of {label} has fewer than {SHORTEST_NAMED_KEY} characters and could be guessed"
                 self._mistake(name, wrong, "set it to a long random key")
             elif label in found or Secret(key) in found.values():
-                self._mistake(name, f"contains the name or the key of {label} twice", "give each person one key")
+                self._mistake(name, f"contains the name or the key of {label} twice", f"give each {owner} one key")
             else:
                 found[label] = Secret(key)
         return found
@@ -462,6 +490,40 @@ class _Loader:
                 wrong = f"names {shown(writer)}, which has no key in LEVELUP_OV_CONSOLE_KEYS"
                 self._mistake(name, wrong, did_you_mean(writer, list(keys)))
         return writers
+
+    def _agent_profiles(self, development: bool) -> tuple[str, ...]:
+        """Origins; those of this host only where somebody develops an agent."""
+        name, remedy = "LEVELUP_OV_UCP_PROFILES", "write it as HOST or HOST:PORT"
+        origins = tuple(each if "://" in each else f"https://{each}" for each in split(self._value(name).lower()))
+        for origin in origins:
+            host = origin.partition("://")[2]
+            if not is_url(origin) or not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?|\[[0-9a-f:.]+\](:[0-9]+)?", host):
+                self._mistake(name, f"names {shown(host)}, which is not a host", remedy)
+            elif not origin.startswith("https://") and not (development and is_loopback(origin)):
+                self._mistake(name, f"names {shown(host)} without TLS", remedy)
+        return origins
+
+    def _agent_url(self, development: bool) -> str:
+        """Without it, whoever names another host in a request would be told its addresses there."""
+        name, value = "LEVELUP_OV_UCP_URL", self._value("LEVELUP_OV_UCP_URL")
+        if not value and self._value("LEVELUP_OV_UCP_AGENTS") and not development:
+            self._mistake(name, "is not set, but LEVELUP_OV_UCP_AGENTS is", "set it to https://host")
+        if value and (not is_url(value) or "@" in value or "?" in value or "#" in value):
+            self._mistake(name, "is not an http(s) address", "write it as https://host")
+        elif value and not development and not value.startswith("https://"):
+            self._mistake(name, "is not https", "write it as https://host")
+        return value.rstrip("/")
+
+    def _agent_links(self) -> dict[str, str]:
+        name, found = "LEVELUP_OV_UCP_LINKS", dict[str, str]()
+        for position, part in enumerate(split(self._value(name)), start=1):
+            type, _, url = part.partition("=")
+            if not re.fullmatch(r"[a-z][a-z_]{0,39}", type) or not is_url(url):
+                self._mistake(
+                    name, f"entry {position} is not TYPE=address", "write it as terms_of_service=https://host/x"
+                )
+            found[type] = url
+        return found
 
     def _guide_url(self) -> str:
         value = self._value("LEVELUP_OV_GUIDE_URL")
@@ -674,8 +736,13 @@ class _Loader:
             wrong = "holds a key of LEVELUP_OV_API_KEYS, with which orders can be placed"
             self._mistake("LEVELUP_OV_METRICS_KEYS", wrong, "use another key")
         known = {key.reveal() for key in (*settings.api_keys, *settings.metrics_keys, *settings.secret_keys)}
-        if known & {key.reveal() for key in settings.console_keys.values()}:
-            self._mistake("LEVELUP_OV_CONSOLE_KEYS", "holds a key of another variable", "use another key")
+        for name, named in (
+            ("LEVELUP_OV_CONSOLE_KEYS", settings.console_keys),
+            ("LEVELUP_OV_UCP_AGENTS", settings.agents),
+        ):
+            if known & {key.reveal() for key in named.values()}:
+                self._mistake(name, "holds a key of another variable", "use another key")
+            known |= {key.reveal() for key in named.values()}
         if keys & {key.reveal() for key in settings.secret_keys}:
             wrong = "contains a key of LEVELUP_OV_SECRET_KEYS, which the channel must not have"
             self._mistake("LEVELUP_OV_API_KEYS", wrong, "use another key")

@@ -19,8 +19,8 @@ from levelup_ov.checkout import amounts
 from levelup_ov.checkout.attention import What
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
+from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import case, in_progress, problem
 from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
@@ -127,7 +127,7 @@ class Charges:
             return settlement(order)
         merchant, user = self._accesses_again(order, context)
         is_quiet = self._leases.has_ended(order.sent)
-        history = self._unknown_of(order, self._read_history(order, user, context) if is_quiet else None)
+        history = self._read_history(order, user, context) if is_quiet else None
         if history == []:
             self._rule_out(order, [])
             return None
@@ -177,8 +177,8 @@ class Charges:
         if found is not None and self._store.is_another_charging(order):
             # A similar order may be that one, which is settled first.
             return self._next_look(order, order.looks)
-        found = self._unknown_of(order, found)
-        if found:
+        # Another order's UUID may have become known meanwhile.
+        if found := self._unknown_of(order, found):
             uuids = [each.uuid for each in found]
             message = f"an order that was ruled out may have been charged: LevelUp has {', '.join(uuids)}"
             stray = case("stray_charge", message, found=uuids)
@@ -317,9 +317,9 @@ class Charges:
         self._store.change_order(order.id, ("charging",), values=values)
 
     def _read_history(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
-        """The user's orders that may be this charge; None: they cannot be read.
+        """The user's orders that may be this charge, without those that are known; None: they cannot be read.
 
-        That there are none is believed when it was read twice: an empty answer is easily another's.
+        That there are none is believed when it was read twice: the answer to another call easily looks so.
 
         :raises Failure: the platform gives no answer that can be used.
         """
@@ -345,7 +345,7 @@ class Charges:
             if refusal.code == "user_token_refused":
                 return None
             raise
-        return may_be_ours(read, location_id=order.location_id)
+        return self._unknown_of(order, may_be_ours(read, location_id=order.location_id))
 
     def _unknown_of(self, order: StoredOrder, history: list[PastOrder] | None) -> list[PastOrder] | None:
         """The orders of a history that are not ours, and were not there when this one was ruled out."""

@@ -23,9 +23,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import LOOKS, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.deliveries import Deliveries, key_of
-from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import (
+from levelup_ov.checkout.failed_orders import (
     SETTLE,
     case_of,
     in_progress,
@@ -35,9 +33,11 @@ from levelup_ov.checkout.problems import (
     settled,
     settlement_note,
 )
+from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import UUID
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.submitting import Submitter, key_of
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -135,7 +135,7 @@ class Orders:
         sealer = Sealer(keys, "levelup checkout order")
         self._charges = Charges(store, levelup, connections, leases, sealer, clock)
         self._refunds = Refunds(store, levelup, connections, leases)
-        self._deliveries = Deliveries(store, service, self._refunds, leases, clock)
+        self._submitter = Submitter(store, service, self._refunds, leases, clock)
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""
@@ -166,10 +166,19 @@ class Orders:
         sent = amounts.completed(order.check, discount)
         return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
 
-    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> StoredOrder:
+    def charge(
+        self,
+        order: CheckoutOrder,
+        delivery: Delivery | None,
+        key: str,
+        context: RequestContext,
+        *,
+        last_look: Callable[[], None] | None = None,
+    ) -> StoredOrder:
         """Charge ``order`` at most once under ``key``, and submit it if there is a ``delivery``.
 
-        ``context.replayed`` says whether it had been charged before.
+        ``context.replayed`` says whether it had been charged before. ``last_look`` is called each time just before the
+        charge is made, after the ledger's mark. If it raises a failure, nothing is charged.
 
         :raises Failure: why it was not charged; that the outcome is unknown; or why it was refunded.
         """
@@ -182,9 +191,10 @@ class Orders:
 
         def place_order(attempt: Attempt) -> Settlement:
             nonlocal made
+            attempt.also = last_look
             amounts.check_amounts(order.check, order.discount)
             if delivery is not None:
-                self._deliveries.check(order, delivery, context)
+                self._submitter.check(order, delivery, context)
                 # While LevelUp charges.
                 self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
             made, settlement = self._charges.place(order, delivery, attempt, deadline, context)
@@ -203,7 +213,7 @@ class Orders:
             context.replayed = settlement.replayed
             charged = made or self.show(settlement.answer["order"])
             if delivery is not None:
-                return self._deliveries.deliver(charged, order, delivery, context)
+                return self._submitter.deliver(charged, order, delivery, context)
         if charged.state == "stuck":
             raise refund_impossible(charged)
         if charged.problem is not None and charged.state in ("refunding", "refunded"):
@@ -211,6 +221,12 @@ class Orders:
         if charged.state == "settled":
             raise settled(charged)
         return charged
+
+    def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
+        """The ledger's rows of the charges for a connected merchant under a key, in any state."""
+        scope = _scope(merchant)
+        named = identity.identities(scope, content=b"", keys=self._identity_keys, idempotency_key=key)
+        return self._submissions.ledger.named(named)
 
     def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
@@ -280,7 +296,7 @@ class Orders:
         if order.state == "refunding":
             order = self._refunds.take(order, context)
         elif order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted:
-            order = self._deliveries.settle(order, context, held=just_charged)
+            order = self._submitter.settle(order, context, held=just_charged)
         if order.operator_case is not None:
             what = case_of(order)
             log.error(
@@ -387,7 +403,7 @@ class Orders:
         return hmac.new(self._body_key, text.encode(), hashlib.sha256).hexdigest()
 
     def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> SubmissionKey:
-        scope = f"checkout/{order.merchant}"
+        scope = _scope(order.merchant)
         content = _content(order, delivery)
         named: dict[str, str | None] = {}
         if delivery is not None:
@@ -414,6 +430,10 @@ class Orders:
             identities = (*identities, *same)
         digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
+
+
+def _scope(merchant: str) -> str:
+    return f"checkout/{merchant}"
 
 
 def _within(context: RequestContext, deadline: Deadline) -> RequestContext:

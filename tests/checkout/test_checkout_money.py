@@ -13,7 +13,7 @@ import pytest
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger.observer import Observer
+from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.standins.levelup.world import REFUND_TIPS
 from levelup_ov.transport.session import Session
 from tests.channel import Clock
@@ -188,13 +188,30 @@ def test_another_amount_whose_answer_is_lost_is_found(
 
 
 @pytest.mark.rule("WEB-2")
-def test_that_there_is_no_charge_is_read_twice(site: Site, merchant: str, user: str, clock: Clock) -> None:
+def test_a_history_that_cannot_be_read_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
     site.line.faults["/completed_orders"] = ["lost"] * 3
     body = order(merchant, user)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     clock.set(LATER)
-    site.line.faults["/users/orders"] = [refusal(401, None, "user_token"), (200, [])]
+    site.line.faults["/users/orders"] = [refusal(401, None, "user_token")]
     assert [site.charged(body, "K")["uuid"]] == site.standing()
+
+
+@pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_that_there_is_no_charge_is_read_twice(
+    site: Site, merchant: str, user: str, clock: Clock, is_empty: bool
+) -> None:
+    known = site.charged(order(merchant, user))
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, user, identifier="second")
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    clock.set(LATER)
+    told = {name: known[name] for name in ("uuid", "spend_amount", "total_amount")}
+    told |= {"created_at": "2026-11-20T17:00:00Z", "location_id": body["order"]["location_id"]}
+    site.line.faults["/users/orders"] = [(200, [] if is_empty else [{"order": told}])]
+    assert site.charged(body, "K")["uuid"] in site.standing()
+    assert len(site.standing()) == 2
 
 
 @pytest.mark.rule("WEB-4")

@@ -279,7 +279,7 @@ def _anothers(it: Exchange) -> None:
     answer = it.forward() if it.dice.random() < 0.7 else (200, {})
     known: set[str] = it.world.told_uuids()  # type: ignore[attr-defined]
     others = [each for each in _of(it).charges if each.uuid in known and each.guest != it.request.guest]
-    if not others or answer[0] != 200:
+    if not others or answer[0] != 200 or it.request.kind == "history" and not _lies(it):
         say(it, answer)
         return
     said = others[-1].said()
@@ -396,11 +396,16 @@ def _then_frozen(it: Exchange) -> None:
     none(it)
 
 
-def _empty(it: Exchange) -> None:
-    """A history that is somebody else's, who has never ordered; not twice in a row."""
+def _lies(it: Exchange) -> bool:
+    """Whether a history is somebody else's now; it is not twice in a row."""
     levelup = _of(it)
     levelup.has_lied = not levelup.has_lied
-    say(it, (204, None)) if levelup.has_lied else none(it)
+    return levelup.has_lied
+
+
+def _empty(it: Exchange) -> None:
+    """A history of somebody who has never ordered."""
+    say(it, (204, None)) if _lies(it) else none(it)
 
 
 def _early_empty(it: Exchange) -> None:

@@ -146,14 +146,15 @@ class Fftp(Provider):
     def _order(self, request: Request, now: float) -> Answer:
         body = request.body
         total = PRICE * sum(line["quantity"] for line in body["lines"])
+        if self.merges:
+            # A key is looked for first, as in the server's source.
+            for order in self.kept:
+                if order.reference == body["idempotency_key"]:
+                    return 200, order.said
         if body["lines"][0]["item_id"] != "soup":
             return 422, {"detail": f"unknown item_id: {body['lines'][0]['item_id']}"}
         if self.is_sold_out:
             return 422, {"detail": "item unavailable: soup"}
-        if self.merges:
-            for order in self.kept:
-                if order.reference == body["idempotency_key"]:
-                    return 200, order.said
         if body["client_total_cents"] != total:
             words = "client total does not match menu prices"
             detail = {"error": "total_mismatch", "message": words, "correct_total_cents": total,
@@ -246,6 +247,8 @@ class Sandbox(Provider):
         if request.kind == "cart":
             if body["lines"][0]["dish"] != "soup":
                 return _problem(422, "dish_unknown", "We do not have this dish.")
+            if self.is_sold_out:
+                return _problem(422, "dish_sold_out", "Sold out.")
             id = f"cart{len(self._carts) + 1}"
             self._carts[id] = {"guest": body["customer"]["name"], "ordered": False, "content": body, "owner": owner}
             return 201, _cart(id, body, now)
@@ -271,6 +274,8 @@ class Sandbox(Provider):
             return _problem(409, "reference_taken", "There is an order with this reference already.")
         if reference in self._voids:
             return _problem(409, "reference_voided", "Nothing is ordered under this reference any more.")
+        if self.is_sold_out:
+            return _problem(422, "dish_sold_out", "Sold out.")
         quote = _quote(cart["content"], now)
         if request.body["expected_total"] != quote["grand_total"]:
             return _problem(409, "price_changed", "The price has changed.")

@@ -36,10 +36,10 @@ from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger import limits
+from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.database import PATIENCE, Database
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.observer import Observer
 from levelup_ov.ordering import locations, service
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport import net, session
@@ -240,7 +240,7 @@ class World:
         """Kind of call, fault, how many calls of the kind are let through before."""
         self.met: list[str] = []
         self.ledger_hangs_until = 0.0
-        self.ledger_lost = False
+        self.may_lose_ledger = self.ledger_lost = False
         self.is_calm = False
         self.freezes_provider: tuple[float, int] | None = None
         """Seconds, and how many placing calls reach it before."""
@@ -440,6 +440,7 @@ class World:
     def _ledger_lost(self) -> None:
         for story in self.stories:
             story.rekeys = False  # no gateway can know an order whose key and row are both gone
+        self.may_lose_ledger = True
         backup = self.dice.random() < 0.3
 
         def act(process: Process) -> None:
@@ -456,6 +457,10 @@ class World:
         seconds = self.dice.uniform(2, 60)
         point = self.dice.choice(("ledger before", "receive"))
         self._at_point(point, self.dice.randrange(8), lambda process: self.hang_ledger(seconds))
+
+    def sell_out(self) -> None:
+        # Where the row is gone too, a refusal from before the reference is sent is believed: no gateway can know.
+        self.provider.is_sold_out = not self.may_lose_ledger
 
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call before its outcome is recorded, while nobody else looks."""
