@@ -28,7 +28,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "driver_errors", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
+        "identity", "driver_errors", "disk", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
         "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "sessions",
         "event_deliveries", "webhooks", "operator_actions", "browsing", "backup", "migrations",
     ),
