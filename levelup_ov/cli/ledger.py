@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from levelup_ov.config import ledger_file, upgrade_ledger
 from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ledger.sessions import StoredSessions
 
 
 @click.group()
@@ -58,11 +60,14 @@ def restore(copy: Path, yes: bool) -> None:
 
 @ledger.command()
 def purge() -> None:
-    """Delete settled submissions past their retention.
+    """Delete settled submissions past their retention, and what expired checkout sessions contain.
 
     Meant for a scheduler.
     """
-    click.echo(f"{shown(open_ledger(the_settings().ledger.reveal()).purge)} submission(s) deleted")
+    ledger = open_ledger(the_settings().ledger.reveal())
+    click.echo(f"{shown(ledger.purge)} submission(s) deleted")
+    sessions = StoredSessions(ledger.database)
+    click.echo(f"{shown(lambda: sessions.purge(datetime.now(timezone.utc)))} session(s) emptied")
 
 
 def _file() -> Path:
