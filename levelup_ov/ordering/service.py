@@ -224,6 +224,16 @@ class Service:
 
         return self.stock.now(routed.id, read)
 
+    def _check_known_stock(self, routed: RoutedLocation, order: Order) -> None:
+        """Refuse a submission by a stock that was read just now, usually by its validation (MENU-8).
+
+        Nothing is asked here: the provider decides by its own stock.
+
+        :raises Refused: as :func:`check_stock`.
+        """
+        if (stock := self.stock.fresh(routed.id)) is not None:
+            check_stock(order, stock)
+
     def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
         """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
 
@@ -454,7 +464,7 @@ class Service:
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             routed = self._routed(location_id, context)
             _check_tender(routed, request.tender)
-            self._order(routed, request.order, submits=True)
+            self._check_known_stock(routed, self._order(routed, request.order, submits=True))
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
@@ -552,6 +562,8 @@ class Service:
         routed = self._routed(location_id, context)
         _check_tender(routed, request.tender)
         order = self._order(routed, request.order, attempt, submits=True)
+        if attempt.is_new:
+            self._check_known_stock(routed, order)
         with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
             placed = routed.adapter.submit_order(order, request.tender, session)
             _check_identity(placed, order.reference, routed.adapter, session)
