@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -23,7 +24,11 @@ def ledger() -> None:
 def upgrade(new: bool) -> None:
     """Bring the database to the schema of this release."""
     found = shown(lambda: upgrade_ledger(the_settings().ledger.reveal(), new=new))
-    click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+    if found is None or found in REVISIONS:
+        click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+    else:
+        newer = f"the ledger is at schema {found}, of a later release, which only adds to {REVISIONS[-1]}"
+        click.echo(f"{newer}: nothing was changed, and this release works with it")
 
 
 @ledger.command()
@@ -62,7 +67,10 @@ def purge() -> None:
 
     Meant for a scheduler.
     """
-    click.echo(f"{shown(open_ledger(the_settings().ledger.reveal()).purge)} submission(s) deleted")
+    with closing(open_ledger(the_settings().ledger.reveal())) as found:
+        click.echo(f"{shown(found.purge)} submission(s) deleted")
+        # A purge that deletes nothing writes nothing.
+        shown(found.ready)
 
 
 def _file() -> Path:
