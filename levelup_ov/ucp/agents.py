@@ -35,10 +35,10 @@ _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
 class Headers(Protocol):
-    """The headers of a request, whose names have no case."""
+    """The headers of a request, by names in any case."""
 
-    def get(self, key: str, default: str) -> str:
-        """The value of a header."""
+    def get(self, key: str, default: str, /) -> str:
+        """The value, or ``default``."""
 
 
 class Agents:
