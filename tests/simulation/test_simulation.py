@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 
 from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
-from tests.simulation.faults import LOOKING_UP, PLACING
+from tests.simulation.faults import LOOKING_UP, PLACING, Exchange
 from tests.simulation.mutants import MUTANTS, QUICK
+from tests.simulation.providers import Fftp
 from tests.simulation.runner import CHECKOUT, Report, run, story
 from tests.simulation.world import Things, World, simulated
 
@@ -71,6 +73,22 @@ def test_an_unknown_location_and_a_hung_ledger_are_in_time(things: Things) -> No
     with simulated(things):
         world.run()
     assert {code for story in world.stories for code, _ in story.told} >= {"ledger_unavailable"}
+    assert world.late == []
+
+
+@pytest.mark.rule("SUB-6")
+def test_a_ledger_that_hangs_before_a_repeated_call_is_in_time(things: Things) -> None:
+    def fails_late(it: Exchange) -> None:
+        it.pause(20.0, 20.0)
+        it.world.hang_ledger(60.0)
+        it.say(500, {})
+
+    world = World("repeated", things)
+    world.location, world.provider, world.is_warm = "keys.main", Fftp(merges=True), True
+    world._trouble, world.planned = [], [("order", "fails late", 0)]
+    with simulated(things), mock.patch.dict(PLACING, {"fails late": fails_late}):
+        world.run()
+    assert "fails late" in world.met and "outcome_unknown" in world.told()
     assert world.late == []
 
 
