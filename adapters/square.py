@@ -33,7 +33,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_delivery import CHARGE, FORMS, SETTINGS, DeliveryTerms, address_of, check_destination, details_of
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
-from adapters.square_notices import NOTICE_SETTINGS, read_notice, takes_notices
+from adapters.square_webhooks import NOTICE_SETTINGS, read_notice, takes_notices
 from levelup_ov.adapter import (
     Account,
     Adapter,

@@ -34,7 +34,6 @@ from adapters.toast_delivery import (
     service_of,
 )
 from adapters.toast_menu import MenuReader
-from adapters.toast_notices import NOTICE_SETTINGS, read_notice
 from adapters.toast_orders import (
     ORDER_STATUS,
     check_price,
@@ -48,6 +47,7 @@ from adapters.toast_orders import (
     refuse_notes,
 )
 from adapters.toast_restaurants import plan, read_location, read_timetable, region, takes_notes
+from adapters.toast_webhooks import NOTICE_SETTINGS, read_notice
 from levelup_ov.adapter import (
     Account,
     Adapter,

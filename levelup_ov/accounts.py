@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytz
 
 from levelup_ov.adapter import Account, Adapter, Setting
+from levelup_ov.config_mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
 from levelup_ov.domain.secret import Secret
-from levelup_ov.mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
 from levelup_ov.redaction import clean, scrub
 from levelup_ov.registry import Registry, RegistryError
 

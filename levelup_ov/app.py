@@ -18,15 +18,15 @@ from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
-from levelup_ov.ordering.notices import ProviderNotices
 from levelup_ov.ordering.service import Service
+from levelup_ov.ordering.webhooks import ProviderNotices
 from levelup_ov.redaction import remember
 from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
 
 if TYPE_CHECKING:
-    from levelup_ov.ledger.deliveries import Deliveries
+    from levelup_ov.ledger.event_deliveries import Deliveries
 
 SANDBOX_HOST = "sandbox.internal"
 """The host name of the embedded sandbox, which is called in process instead of over a port."""
@@ -73,7 +73,7 @@ def create_app(
     app.extensions[EVENTS] = deliveries = None
     if settings.events.is_on:
         from levelup_ov.events import deliver  # only who reports anything loads it
-        from levelup_ov.ledger.deliveries import Deliveries
+        from levelup_ov.ledger.event_deliveries import Deliveries
 
         deliveries = Deliveries(ledger)
         app.extensions[EVENTS] = deliver(settings.events, deliveries, ledger.outbox, clock, in_process, proxy)

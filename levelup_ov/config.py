@@ -23,11 +23,20 @@ import click
 
 from levelup_ov.accounts import EMBEDDED_SOURCE, AccountsFile
 from levelup_ov.adapter import Adapter
+from levelup_ov.config_mistakes import (
+    ConfigError,
+    Mistakes,
+    did_you_mean,
+    fault_of_secret,
+    is_loopback,
+    is_url,
+    shown,
+    split,
+)
 from levelup_ov.domain.secret import Secret
 from levelup_ov.event_settings import EventSettings, read_event_settings
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.mistakes import ConfigError, Mistakes, did_you_mean, fault_of_secret, is_loopback, is_url, shown, split
 from levelup_ov.redaction import clean, in_address
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
 from levelup_ov.transport.session import HEARING_TIME
@@ -114,6 +123,10 @@ VARIABLES = (
              "is no UCP"),
     Variable("LEVELUP_OV_UCP_PROFILES", "hosts whose agents' profiles are fetched, comma-separated: HOST or HOST:PORT, "
              "over https; unset, none is"),
+    Variable("LEVELUP_OV_UCP_URL", "public https address of this service, as agents reach it; production needs it for "
+             "UCP"),
+    Variable("LEVELUP_OV_UCP_LINKS", "pages that agents show to buyers, comma-separated: TYPE=address, such as "
+             "privacy_policy=https://host/privacy"),
     Variable("LEVELUP_OV_GUIDE_URL", "address of the built pages of these docs, for the console's links"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),
@@ -185,6 +198,8 @@ class Settings:
     console_writers: tuple[str, ...]
     agents: Mapping[str, Secret]
     agent_profiles: tuple[str, ...]
+    agent_url: str
+    agent_links: Mapping[str, str]
     guide_url: str
     traces_url: Secret | None
     secret_keys: tuple[Secret, ...]
@@ -353,6 +368,8 @@ class _Loader:
             console_writers=self._console_writers(console_keys),
             agents=self._named_keys("LEVELUP_OV_UCP_AGENTS", "agent", development),
             agent_profiles=self._agent_profiles(development),
+            agent_url=self._agent_url(development),
+            agent_links=self._agent_links(),
             guide_url=self._guide_url(),
             traces_url=self._traces_url(),
             secret_keys=secret_keys,
@@ -485,6 +502,28 @@ class _Loader:
             elif not origin.startswith("https://") and not (development and is_loopback(origin)):
                 self._mistake(name, f"names {shown(host)} without TLS", remedy)
         return origins
+
+    def _agent_url(self, development: bool) -> str:
+        """Without it, whoever names another host in a request would be told its addresses there."""
+        name, value = "LEVELUP_OV_UCP_URL", self._value("LEVELUP_OV_UCP_URL")
+        if not value and self._value("LEVELUP_OV_UCP_AGENTS") and not development:
+            self._mistake(name, "is not set, but LEVELUP_OV_UCP_AGENTS is", "set it to https://host")
+        if value and (not is_url(value) or "@" in value or "?" in value or "#" in value):
+            self._mistake(name, "is not an http(s) address", "write it as https://host")
+        elif value and not development and not value.startswith("https://"):
+            self._mistake(name, "is not https", "write it as https://host")
+        return value.rstrip("/")
+
+    def _agent_links(self) -> dict[str, str]:
+        name, found = "LEVELUP_OV_UCP_LINKS", dict[str, str]()
+        for position, part in enumerate(split(self._value(name)), start=1):
+            type, _, url = part.partition("=")
+            if not re.fullmatch(r"[a-z][a-z_]{0,39}", type) or not is_url(url):
+                self._mistake(
+                    name, f"entry {position} is not TYPE=address", "write it as terms_of_service=https://host/x"
+                )
+            found[type] = url
+        return found
 
     def _guide_url(self) -> str:
         value = self._value("LEVELUP_OV_GUIDE_URL")

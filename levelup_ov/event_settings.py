@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from levelup_ov.config_mistakes import fault_of_secret, is_loopback, is_url, split
 from levelup_ov.domain.secret import Secret
-from levelup_ov.mistakes import fault_of_secret, is_loopback, is_url, split
 from levelup_ov.redaction import in_address
 
 EVENTS = "levelup_ov.events"

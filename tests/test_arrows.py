@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
-    "adapter", "registry", "mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
-    "screens", "standins", "metrics", "schemas", "blueprints", "console", "certify", "scaffold", "cli", "workbench",
-    "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
+    "adapter", "registry", "config_mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
+    "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify", "scaffold", "cli",
+    "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
@@ -28,9 +28,9 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "reasons", "limits", "postgresql", "observer", "statements", "engine", "database", "tables",
-        "outbox", "records", "generations", "ledger", "statuses", "menu_watches", "deliveries", "notices", "actions",
-        "browsing", "backup", "migrations",
+        "identity", "driver_errors", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
+        "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "event_deliveries",
+        "webhooks", "operator_actions", "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
@@ -47,7 +47,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 OWNERS: Mapping[str, frozenset[str]] = {
     "requests": frozenset({"transport"}),
     "urllib3": frozenset({"transport"}),
-    "flask": frozenset({"blueprints", "cli", "console", "app", "screens", "standins", "workbench"}),
+    "flask": frozenset({"blueprints", "cli", "console", "app", "screens", "standins", "ucp", "workbench"}),
     "marshmallow": frozenset({"schemas"}),
     "sqlalchemy": frozenset({"ledger", "checkout"}),
     "alembic": frozenset({"ledger"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from levelup_ov.__main__ import main
+from levelup_ov.certify.contract import rules
 from tests.servers.process import http
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +55,37 @@ def test_help_needs_no_configuration(command: list[str], monkeypatch: pytest.Mon
     shown = CliRunner().invoke(main, [*command, "--help"], prog_name="levelup-ov")
     assert shown.exit_code == 0
     assert shown.output.startswith(f"Usage: {' '.join(['levelup-ov', *command])} ")
+
+
+def test_short_helps_fit_a_terminal() -> None:
+    for command in EVERY_COMMAND:
+        shown = CliRunner().invoke(main, [*command, "--help"], terminal_width=80)
+        assert not re.findall(r"^ .*\.\.\.$", shown.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("misspelled", "meant"),
+    [
+        ("submisions", "submissions"),
+        ("rule", "rules"),
+        ("submissions lst", "list"),
+        ("submissions list --staet x", "--state"),
+        ("rules TIME-44", "TIME-4"),
+        ("errors orphan_optoin", "orphan_option"),
+    ],
+)
+def test_a_misspelled_name_gets_a_suggestion(misspelled: str, meant: str) -> None:
+    shown = CliRunner().invoke(main, misspelled.split())
+    assert shown.exit_code == 2
+    assert re.search(rf"[Dd]id you mean (one of: )?'?{meant}\b", shown.output)
+
+
+def test_rules_prints_each_rule_of_the_contract() -> None:
+    listed = CliRunner().invoke(main, ["rules"]).output.splitlines()
+    assert [line.split()[0] for line in listed] == list(rules())
+    for rule in rules().values():
+        shown = " ".join(CliRunner().invoke(main, ["rules", rule.id.lower()]).output.split())
+        assert shown == f"{rule.id} sources {', '.join(rule.sources)} text {' '.join(rule.text.split())}"
 
 
 def test_what_needs_a_configuration_lists_its_mistakes(tmp_path: Path) -> None:

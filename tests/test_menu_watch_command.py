@@ -17,7 +17,7 @@ from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.stock import Stock
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger.deliveries import Deliveries
+from levelup_ov.ledger.event_deliveries import Deliveries
 from tests.channel import Clock
 from tests.contract.fakes import MENU, FakeAdapter
 

@@ -12,8 +12,8 @@ from flask import Blueprint, Response, g, request
 from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ordering.notices import ProviderNotices
 from levelup_ov.ordering.service import Service
+from levelup_ov.ordering.webhooks import ProviderNotices
 from levelup_ov.schemas import responses
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.orders import read_submission, read_validation

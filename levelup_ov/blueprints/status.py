@@ -20,7 +20,7 @@ from levelup_ov.redaction import shield
 
 Check = Callable[[], Any]
 InLedger = tuple[Sequence[Backlog], Sequence[Any]]
-"""What is not settled, and what is not delivered (:class:`levelup_ov.ledger.deliveries.Waiting`)."""
+"""What is not settled, and what is not delivered (:class:`levelup_ov.ledger.event_deliveries.Waiting`)."""
 
 PATIENCE = 0.25
 """How many seconds a caller waits for a check before the response says that it has not finished."""

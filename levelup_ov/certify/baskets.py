@@ -7,7 +7,7 @@ from itertools import islice
 
 from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import fresh, members
-from levelup_ov.certify.orders import OrderLine, order
+from levelup_ov.certify.sample_orders import OrderLine, order
 from levelup_ov.certify.shapes import is_integer
 from levelup_ov.certify.validations import ValidationChecks, food
 

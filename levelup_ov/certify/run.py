@@ -14,8 +14,8 @@ from levelup_ov.certify.client import CannotRun, Client, LimitReached
 from levelup_ov.certify.conversation import Conversation
 from levelup_ov.certify.deliveries import check_deliveries
 from levelup_ov.certify.endpoints import LocationUnderTest
-from levelup_ov.certify.orders import order
 from levelup_ov.certify.report import Report
+from levelup_ov.certify.sample_orders import order
 from levelup_ov.certify.submissions import SubmissionChecks
 from levelup_ov.certify.times import Times
 from levelup_ov.certify.validations import ValidationChecks

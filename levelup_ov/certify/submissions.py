@@ -8,7 +8,7 @@ from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import TEST_CARD, members
 from levelup_ov.certify.conversation import fresh as new
 from levelup_ov.certify.endpoints import refused_as
-from levelup_ov.certify.orders import order
+from levelup_ov.certify.sample_orders import order
 from levelup_ov.certify.shapes import is_integer
 from levelup_ov.certify.statuses import check_status
 from levelup_ov.certify.times import read_time

@@ -10,8 +10,8 @@ from typing import Any
 from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import Conversation, fresh, members
 from levelup_ov.certify.endpoints import LocationUnderTest, refused_as
-from levelup_ov.certify.orders import Kitchen, OptionPick, OrderLine, order
 from levelup_ov.certify.report import PRICED
+from levelup_ov.certify.sample_orders import Kitchen, OptionPick, OrderLine, order
 from levelup_ov.certify.shapes import is_integer
 
 _ROOT = "order_validation"

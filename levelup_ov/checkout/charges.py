@@ -18,8 +18,8 @@ from typing import Any
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
+from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import case, in_progress, problem
 from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken

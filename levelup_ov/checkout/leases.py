@@ -12,7 +12,7 @@ from typing import Any
 
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
-from levelup_ov.ledger.observer import Observer
+from levelup_ov.ledger.boot_clock import Observer
 
 
 class Leases:

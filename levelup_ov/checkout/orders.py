@@ -23,9 +23,7 @@ from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.charges import LOOKS, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.deliveries import Deliveries, key_of
-from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import (
+from levelup_ov.checkout.failed_orders import (
     SETTLE,
     case_of,
     in_progress,
@@ -35,9 +33,11 @@ from levelup_ov.checkout.problems import (
     settled,
     settlement_note,
 )
+from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.submitting import Submitter, key_of
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -135,7 +135,7 @@ class Orders:
         sealer = Sealer(keys, "levelup checkout order")
         self._charges = Charges(store, levelup, connections, leases, sealer, clock)
         self._refunds = Refunds(store, levelup, connections, leases)
-        self._deliveries = Deliveries(store, service, self._refunds, leases, clock)
+        self._submitter = Submitter(store, service, self._refunds, leases, clock)
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""
@@ -184,7 +184,7 @@ class Orders:
             nonlocal made
             amounts.check_amounts(order.check, order.discount)
             if delivery is not None:
-                self._deliveries.check(order, delivery, context)
+                self._submitter.check(order, delivery, context)
                 # While LevelUp charges.
                 self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
             made, settlement = self._charges.place(order, delivery, attempt, deadline, context)
@@ -203,7 +203,7 @@ class Orders:
             context.replayed = settlement.replayed
             charged = made or self.show(settlement.answer["order"])
             if delivery is not None:
-                return self._deliveries.deliver(charged, order, delivery, context)
+                return self._submitter.deliver(charged, order, delivery, context)
         if charged.state == "stuck":
             raise refund_impossible(charged)
         if charged.problem is not None and charged.state in ("refunding", "refunded"):
@@ -280,7 +280,7 @@ class Orders:
         if order.state == "refunding":
             order = self._refunds.take(order, context)
         elif order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted:
-            order = self._deliveries.settle(order, context, held=just_charged)
+            order = self._submitter.settle(order, context, held=just_charged)
         if order.operator_case is not None:
             what = case_of(order)
             log.error(

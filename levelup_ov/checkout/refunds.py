@@ -4,7 +4,7 @@ A refund is proven by the requested order with ``refunded_at`` and its whole amo
 the order's own ``refunded_at`` is read. What finally cannot be refunded is a case for a person.
 
 Who decides that an order is refunded: a site (:mod:`levelup_ov.checkout.orders`), a provider that refused the meal
-(:mod:`levelup_ov.checkout.deliveries`), or a charge of other amounts (:mod:`levelup_ov.checkout.charges`).
+(:mod:`levelup_ov.checkout.submitting`), or a charge of other amounts (:mod:`levelup_ov.checkout.charges`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import suppress
 
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
+from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder

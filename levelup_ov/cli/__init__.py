@@ -21,8 +21,8 @@ _MODULES = {
         "certify": ("certify",),
         "checkout": ("checkout",),
         "config": ("config", "secret-key"),
-        "errors": ("errors",),
         "events": ("events",),
+        "explain": ("errors", "rules"),
         "ledger": ("ledger",),
         "menu": ("menu",),
         "orders": ("orders",),
@@ -46,3 +46,12 @@ class Commands(AppGroup):
         command = getattr(import_module(f"levelup_ov.cli.{module}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click suggests only commands that are loaded.
+            raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None

@@ -25,9 +25,9 @@ def adapters() -> None:
 @click.option("--package", type=_DIRECTORY, help="Write a separate distribution into this directory.")
 @click.option("--checkout", type=_DIRECTORY, default=_CHECKOUT, help="The checkout to write into. Default: this one.")
 def new(name: str, package: Path | None, checkout: Path) -> None:
-    """Create the adapter NAME: module, test, recordings, and its line in the registry or an entry point.
+    """Create the adapter NAME: a module, a test and recordings.
 
-    Needs no configuration.
+    It is registered, too: by a line in the registry or an entry point. Needs no configuration.
     """
     try:
         written = new_package(name, package) if package else new_module(name, checkout)
@@ -45,7 +45,10 @@ def new(name: str, package: Path | None, checkout: Path) -> None:
 @click.option("--submit", is_flag=True, help="Place the order too. It is a real one.")
 @click.option("--allow", multiple=True, help="A member whose values are kept unredacted; may be repeated.")
 def record(account: str, out: Path, location: str | None, submit: bool, allow: tuple[str, ...]) -> None:
-    """Run a flow against ACCOUNT's provider and record it, redacted by an allow-list."""
+    """Record a flow against ACCOUNT's provider.
+
+    Values are redacted by an allow-list.
+    """
     accounts = the_settings().accounts
     if (adapter := accounts.get(account)) is None:
         raise click.ClickException(f"there is no account {account!r}: {', '.join(accounts)}")

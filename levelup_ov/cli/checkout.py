@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import click
 
+from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.orders import Orders
-from levelup_ov.checkout.problems import case_of
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import shown, the_checkout, the_settings
 from levelup_ov.config import Settings
@@ -36,10 +36,10 @@ def checkout() -> None:
 @click.option("--limit", default=1000, show_default=True, help="Maximum number of orders, longest waiting first.")
 @click.option("--seconds", default=RUN, show_default=True, help="Start no further order after this time.")
 def reconcile(limit: int, seconds: int) -> None:
-    """Finish interrupted orders: reconcile charges, refund orders that no provider accepted.
+    """Finish interrupted orders, or refund them.
 
-    Safe during live traffic and at any time; meant for a scheduler. Exit status 1: some are still unfinished, or
-    need a person.
+    Charges are reconciled; an order that no provider accepted is refunded. Safe during live traffic and at any time;
+    meant for a scheduler. Exit status 1: some are still unfinished, or need a person.
     """
     _reconcile(the_checkout().orders, the_settings(), limit, seconds)
 

@@ -11,7 +11,7 @@ import click
 
 from levelup_ov.cli.configured import shown, the_deliverer, the_service
 from levelup_ov.event_settings import PREFIX
-from levelup_ov.ledger.deliveries import Deliveries, Delivery, State
+from levelup_ov.ledger.event_deliveries import Deliveries, Delivery, State
 
 SECRET_BYTES = 32
 
@@ -27,7 +27,10 @@ def events() -> None:
 @click.option("--subject", help="Only those of this submission, or of this location.")
 @click.option("--limit", default=50, show_default=True)
 def list_found(state: State | None, receiver: str | None, subject: str | None, limit: int) -> None:
-    """List events, newest first; without options, also those that were accepted within a week."""
+    """List events, newest first.
+
+    Without options, those that were accepted within a week are shown, too.
+    """
     found = shown(lambda: _deliveries().find(state=state, receiver=receiver, subject=subject, limit=limit))
     for delivery in found:
         click.echo(_line(delivery))
@@ -37,7 +40,7 @@ def list_found(state: State | None, receiver: str | None, subject: str | None, l
 @events.command()
 @click.argument("event_id")
 def show(event_id: str) -> None:
-    """Show an event and what it says; nothing in it is personal."""
+    """Show an event and its data; nothing in it is personal."""
     found = shown(lambda: _deliveries().find(event=event_id))
     if not found:
         raise click.ClickException("there is no such event")
@@ -51,7 +54,10 @@ def show(event_id: str) -> None:
 @click.option("--parked", is_flag=True, help="All that are parked.")
 @click.option("--since", type=click.DateTime(), help="All that were recorded since this time in UTC.")
 def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
-    """Deliver events once more, under their ids: one, with what is parked of its subject, or many."""
+    """Deliver events once more, under their ids.
+
+    One event, with what is parked of its subject, or many.
+    """
     if [event_id is not None, parked, since is not None].count(True) != 1:
         raise click.UsageError("name an event, or --parked, or --since")
     at = since and since.replace(tzinfo=timezone.utc)
@@ -64,9 +70,9 @@ def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
 @events.command()
 @click.option("--seconds", default=50.0, show_default=True, help="Begin no further delivery after this time.")
 def send(seconds: float) -> None:
-    """Deliver what is due, as the service does by itself; safe beside it and on several hosts.
+    """Deliver what is due, as the service does by itself.
 
-    Exit status 1: a receiver has not accepted something.
+    Safe beside the service, and on several hosts. Exit status 1: a receiver has not accepted something.
     """
     deliverer = the_deliverer()
     shown(lambda: deliverer.drain(seconds))
@@ -79,7 +85,10 @@ def send(seconds: float) -> None:
 
 @events.command()
 def secret() -> None:
-    """Make a secret for LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS."""
+    """Make a secret that signs events.
+
+    For LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS.
+    """
     click.echo(PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode())
 
 

@@ -29,7 +29,10 @@ def upgrade(new: bool) -> None:
 @ledger.command()
 @click.argument("copy", type=click.Path(dir_okay=False, path_type=Path))
 def backup(copy: Path) -> None:
-    """Copy an SQLite ledger to the new file COPY; safe during live traffic."""
+    """Copy an SQLite ledger to the new file COPY.
+
+    Safe during live traffic.
+    """
     try:
         size = shown(lambda: back_up(_file(), copy))
     except OSError as error:
@@ -55,7 +58,10 @@ def restore(copy: Path, yes: bool) -> None:
 
 @ledger.command()
 def purge() -> None:
-    """Delete settled submissions past their retention; meant for a scheduler."""
+    """Delete settled submissions past their retention.
+
+    Meant for a scheduler.
+    """
     click.echo(f"{shown(open_ledger(the_settings().ledger.reveal()).purge)} submission(s) deleted")
 
 

@@ -33,11 +33,12 @@ class _Place:
 @click.option("--every", default=45.0, show_default=True, help="Seconds until a location is due again.")
 @click.option("--seconds", default=50.0, show_default=True, help="Start with no further location after this time.")
 def watch(limit: int, every: float, seconds: float) -> None:
-    """Notice changed menus, sold-out items and paused locations, and record each change as an event.
+    """Record what changed in menus, stock and locations.
 
-    A menu is read only if its version or the stock changed, where the provider has a version. Accounts take turns; one
-    whose provider does not answer is skipped in this run. Safe on several hosts; suited to a scheduler, each minute.
-    Exit status 1: some locations are left for the next run.
+    A changed menu, a sold-out item and a paused location each become an event (MENU-9). A menu is read only if its
+    version or the stock changed, where the provider has a version. Accounts take turns; one whose provider does not
+    answer is skipped in this run. Safe on several hosts; suited to a scheduler, each minute. Exit status 1: some
+    locations are left for the next run.
     """
     run, counts = BoundedRun(seconds), Counter[str]()
     found = [place for account in the_settings().accounts for place in _places(account, limit, counts)]

@@ -47,10 +47,11 @@ def list_open(account: str | None, limit: int) -> None:
 @click.option("--every", default=45.0, show_default=True, help="Seconds until an order is due again.")
 @click.option("--seconds", default=50.0, show_default=True, help="Start no further order after this time.")
 def watch(calls: int, every: float, seconds: float) -> None:
-    """Get the status of each order that was placed within a day and has not ended, with one call each.
+    """Ask for the status of each open order.
 
-    Accounts take turns; an account whose provider does not answer is skipped in this run. Safe on several hosts and
-    beside live traffic; suited to a scheduler, each minute. Exit status 1: some are left for the next run.
+    An order is open for a day, or until it ends. Each costs one call. Accounts take turns; an account whose provider
+    does not answer is skipped in this run. Safe on several hosts and beside live traffic; suited to a scheduler, each
+    minute. Exit status 1: some are left for the next run.
     """
     service, run = the_service(), BoundedRun(seconds)
     found = [order for name in _telling() for order in _open(name, calls, timedelta(seconds=every))]

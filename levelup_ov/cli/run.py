@@ -16,7 +16,7 @@ APPLICATION = "levelup_ov.app:create_app()"
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[GUNICORN OPTIONS]...")
 def run(options: tuple[str, ...]) -> None:
-    """Serve with gunicorn: PORT and WEB_CONCURRENCY set port and processes.
+    """Serve with gunicorn, on PORT with WEB_CONCURRENCY processes.
 
     Configuration mistakes end it with exit status 78.
 

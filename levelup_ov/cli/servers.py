@@ -57,7 +57,7 @@ def levelup(
     port: int, redirect_uris: tuple[str, ...], callback_url: str | None, shop_service: str | None, shop_key: str,
     gateway_url: str | None, gateway_key: str, data_dir: Path,
 ) -> None:  # fmt: skip
-    """Serve a stand-in for LevelUp: its API, its pages, and test users.
+    """Serve a stand-in for LevelUp, with pages and test users.
 
     Needs no configuration.
     """

@@ -43,7 +43,10 @@ def submissions() -> None:
 def list_found(
     state: str | None, account: str | None, number: str | None, charge_mismatch: bool, findings: bool, limit: int
 ) -> None:
-    """List submissions, newest first; without options, those that are not settled."""
+    """List submissions, newest first.
+
+    Without options, those that are not settled.
+    """
     if state or account or number or charge_mismatch or findings:
         found = shown(
             lambda: the_ledger().find(
@@ -65,7 +68,10 @@ def list_found(
 @submissions.command()
 @click.argument("submission_id")
 def show(submission_id: str) -> None:
-    """Show everything recorded about SUBMISSION_ID; no customer data is recorded."""
+    """Show everything recorded about SUBMISSION_ID.
+
+    No customer data is recorded.
+    """
     submission = shown(lambda: the_ledger().show(submission_id))
     if submission is None:
         raise click.ClickException("there is no such submission")
@@ -77,11 +83,11 @@ def show(submission_id: str) -> None:
 @click.option("--limit", default=1000, show_default=True)
 @click.option("--seconds", default=240.0, show_default=True, help="Start no further submission after this time.")
 def reconcile(limit: int, seconds: float) -> None:
-    """Ask the providers about every unknown submission, and once more about those that were ruled out.
+    """Ask the providers about every unknown submission.
 
-    Accounts take turns. An account whose provider does not answer is left for the next run. Safe during live
-    traffic and at any time; meant for a scheduler, every minute. Exit status 1: some are still open, or need a
-    person.
+    Those that were ruled out are asked about once more. Accounts take turns. An account whose provider does not answer
+    is left for the next run. Safe during live traffic and at any time; meant for a scheduler, every minute. Exit status
+    1: some are still open, or need a person.
     """
     ledger, accounts = the_ledger(), the_settings().accounts
     found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))

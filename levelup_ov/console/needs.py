@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from levelup_ov.checkout.problems import case_of
+from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.console.numbers import totals
-from levelup_ov.ledger.deliveries import Waiting
+from levelup_ov.ledger.event_deliveries import Waiting
 from levelup_ov.ledger.records import Backlog, Submission
 from levelup_ov.metrics import LastHour
 from levelup_ov.metrics.families import WATCHED

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from levelup_ov.blueprints.status import SharedCheck
 from levelup_ov.checkout.browsing import OrdersBrowser
-from levelup_ov.checkout.problems import case_of
+from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.config import Settings
 from levelup_ov.console import needs, numbers, timeline
 from levelup_ov.console.gate import guard
@@ -22,8 +22,8 @@ from levelup_ov.domain.checkout import LEDGER_ACCOUNT, OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.ledger import limits
-from levelup_ov.ledger.actions import FormUsed, OperatorActions
 from levelup_ov.ledger.browsing import Browser, ReadingDatabase, Search
+from levelup_ov.ledger.operator_actions import FormUsed, OperatorActions
 from levelup_ov.ledger.records import Submission
 from levelup_ov.metrics import Metrics
 from levelup_ov.ordering.service import RequestContext, Service

@@ -9,7 +9,7 @@ from levelup_ov.event_settings import EventSettings
 from levelup_ov.events.deliverer import LANES, Deliverer
 from levelup_ov.events.receivers import Receivers
 from levelup_ov.events.sending import Sender
-from levelup_ov.ledger.deliveries import Deliveries
+from levelup_ov.ledger.event_deliveries import Deliveries
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport

@@ -20,8 +20,8 @@ from datetime import timedelta
 
 from levelup_ov.events.receivers import CHANNEL, OPERATOR, Receiver, Receivers
 from levelup_ov.events.sending import PATIENCE, Send, SendFailed
-from levelup_ov.ledger.deliveries import AT_ONCE, Deliveries, Delivery
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.event_deliveries import AT_ONCE, Deliveries, Delivery
 
 POLL = 0.25
 """Seconds between two looks while nothing is due."""

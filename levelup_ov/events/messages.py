@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 
 from levelup_ov.domain.attention import REMEDIES
-from levelup_ov.ledger.deliveries import Delivery
+from levelup_ov.ledger.event_deliveries import Delivery
 
 
 def body(delivery: Delivery) -> str:

@@ -19,7 +19,7 @@ from levelup_ov.errors import Unanswered
 from levelup_ov.event_settings import EventSettings, is_email, mail_server
 from levelup_ov.events import messages
 from levelup_ov.events.receivers import Receiver
-from levelup_ov.ledger.deliveries import Delivery
+from levelup_ov.ledger.event_deliveries import Delivery
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session, Transport
 

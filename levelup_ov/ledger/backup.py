@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from levelup_ov.ledger import reasons
+from levelup_ov.ledger import driver_errors
 from levelup_ov.ledger.engine import OLDEST, REVISIONS, VERSION_TABLE, LedgerUnavailable, SchemaMismatch
 
 _PAGES = 1024
@@ -50,7 +50,7 @@ def _copy(source: Path, target: Path, pages: int = _PAGES) -> None:
         with closing(_opened(source)) as one, closing(sqlite3.connect(target, timeout=10)) as other:
             one.backup(other, pages=pages)
     except sqlite3.Error as error:
-        raise LedgerUnavailable(kind=reasons.kind_of(error)) from error
+        raise LedgerUnavailable(kind=driver_errors.kind_of(error)) from error
 
 
 def _check(copy: Path) -> None:
@@ -62,7 +62,7 @@ def _check(copy: Path) -> None:
                 # A newer release may have only added to it.
                 revision = opened.execute(OLDEST, {"found": revision[0]}).fetchone()
     except sqlite3.Error as error:
-        kind = reasons.kind_of(error)
+        kind = driver_errors.kind_of(error)
         raise LedgerUnavailable(f"{copy} is not a copy of a ledger", kind) from error
     if found != ["ok"]:
         raise LedgerUnavailable(f"{copy} is damaged")

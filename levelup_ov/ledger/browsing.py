@@ -15,9 +15,9 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select
 
 from levelup_ov.domain.submission import SETTLED, State
 from levelup_ov.ledger import limits
-from levelup_ov.ledger.actions import OF_SUBMISSION, OperatorAction, read_action
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.operator_actions import OF_SUBMISSION, OperatorAction, read_action
 from levelup_ov.ledger.records import Backlog, Submission, from_ms, submission_of, to_ms
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, Statements, present

@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ledger import limits, reasons
+from levelup_ov.ledger import driver_errors, limits
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 """Every revision of the schema, oldest first; this release works with the last one."""
@@ -61,19 +61,19 @@ _POSTGRESQL_DEFAULTS = {
 class LedgerUnavailable(Failure):
     """The ledger cannot be read or written (503). ``__cause__`` is the reason, without parameters.
 
-    ``kind``: one of :mod:`levelup_ov.ledger.reasons`, if known.
+    ``kind``: one of :mod:`levelup_ov.ledger.driver_errors`, if known.
     """
 
     def __init__(
         self, message: str = "the ledger of submissions cannot be reached or written", kind: str | None = None
     ) -> None:
-        super().__init__("ledger_unavailable", f"{message}: {reasons.words_for(kind)}" if kind else message)
+        super().__init__("ledger_unavailable", f"{message}: {driver_errors.words_for(kind)}" if kind else message)
         self.kind = kind
 
     @property
     def is_permanent(self) -> bool:
         """Whether it needs a person to fix it."""
-        return self.kind in reasons.PERMANENT
+        return self.kind in driver_errors.PERMANENT
 
 
 class SchemaMismatch(LedgerUnavailable):
@@ -119,7 +119,7 @@ def patiently(connect: Callable[[], T], wait: Callable[[float], object] = time.s
             return connect()
         except Exception as error:
             refused = error.orig if isinstance(error, DBAPIError) else error
-            if reasons.kind_of(refused) != "connections" or time.monotonic() + REFUSED_PAUSE >= end:
+            if driver_errors.kind_of(refused) != "connections" or time.monotonic() + REFUSED_PAUSE >= end:
                 raise
         wait(REFUSED_PAUSE)
 
@@ -152,7 +152,7 @@ class failures:
         if _table_missing(original):
             check_schema(self._engine)
         cause = original.__cause__ if isinstance(original, ConnectionLost) else original
-        failure = LedgerUnavailable(kind=reasons.kind_of(cause))
+        failure = LedgerUnavailable(kind=driver_errors.kind_of(cause))
         _report(failure)
         raise failure from error
 

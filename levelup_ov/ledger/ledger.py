@@ -30,10 +30,9 @@ from typing import Any
 
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
+from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.generations import Match, following
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
-from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.records import (
     MILLISECOND,
@@ -53,6 +52,7 @@ from levelup_ov.ledger.records import (
     submission_of,
     to_ms,
 )
+from levelup_ov.ledger.references import Match, following
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 

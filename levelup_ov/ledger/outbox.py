@@ -1,6 +1,6 @@
 """The outbox: an event is recorded in the transaction of its change, so neither exists without the other.
 
-:mod:`levelup_ov.ledger.deliveries` has the other side.
+:mod:`levelup_ov.ledger.event_deliveries` has the other side.
 """
 
 from __future__ import annotations

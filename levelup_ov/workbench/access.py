@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from flask import request
 
+from levelup_ov.config_mistakes import is_loopback
 from levelup_ov.domain.failure import Failure
-from levelup_ov.mistakes import is_loopback
 
 
 def check_host() -> None:

@@ -13,7 +13,7 @@ from levelup_ov.certify import CannotRun, Outcome, Plan, run
 from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.output import Findings
 from levelup_ov.certify.report import Report
-from levelup_ov.workbench.shelf import Shelf
+from levelup_ov.workbench.shared_memory import Shelf
 
 PLACES, ROOM = 8, 1024 * 1024
 EVERY = 0.25

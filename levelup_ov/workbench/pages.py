@@ -11,17 +11,17 @@ from levelup_ov.blueprints.http import json_response, read_body
 from levelup_ov.certify import Plan
 from levelup_ov.certify.contract import rules
 from levelup_ov.config import DEVELOPMENT_API_KEY, Settings
+from levelup_ov.config_mistakes import is_loopback
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS
-from levelup_ov.mistakes import is_loopback
 from levelup_ov.ordering.service import Service
 from levelup_ov.schemas.body import parse
 from levelup_ov.standins.sandbox.magic import CARDS, TOKENS
 from levelup_ov.workbench.abilities import abilities, account_facts
 from levelup_ov.workbench.access import check_host, check_origin
 from levelup_ov.workbench.certification import Certifications
-from levelup_ov.workbench.recording import Recorder
+from levelup_ov.workbench.recent_calls import Recorder
 
 GOOD_CARD = "4111111111111111"
 """The test number that every card company knows as a good one."""

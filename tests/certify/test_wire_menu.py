@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from flask import Flask
 
 from levelup_ov.__main__ import main
-from levelup_ov.certify.orders import Kitchen
+from levelup_ov.certify.sample_orders import Kitchen
 from levelup_ov.certify.wire_menu import problems, read
 from levelup_ov.config import DEVELOPMENT_API_KEY
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption, OptionGroup

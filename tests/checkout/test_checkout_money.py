@@ -14,7 +14,7 @@ import pytest
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger.observer import Observer
+from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.standins.levelup.world import REFUND_TIPS
 from levelup_ov.transport.session import Session
 from tests.channel import Clock

@@ -19,7 +19,7 @@ from tests.channel import Channel
 from tests.checkout.site import VARIABLES as CHECKOUT
 from tests.console.conftest import KEYS, VARIABLES
 from tests.console.test_console_pages import HOSTILE, ledger_of, lost, order_of_checkout
-from tests.ledger.things import begin, claim, claimed
+from tests.ledger.helpers import begin, claim, claimed
 from tests.servers.axe import violations
 from tests.standin.person import Person
 

@@ -18,8 +18,8 @@ from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.console.needs import ADVICE
 from levelup_ov.console.numbers import quantile
 from levelup_ov.ledger.browsing import ReadingDatabase
-from levelup_ov.ledger.deliveries import Waiting
 from levelup_ov.ledger.engine import LedgerUnavailable, upgrade
+from levelup_ov.ledger.event_deliveries import Waiting
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.metrics import METRICS
 from levelup_ov.ordering.service import Service
@@ -27,7 +27,7 @@ from levelup_ov.transport.session import Call
 from tests.channel import CARD, USER, Channel
 from tests.checkout.site import VARIABLES as CHECKOUT
 from tests.console.conftest import KEYS, VARIABLES, Operator
-from tests.ledger.things import LOCATION, begin, claim, claimed, place
+from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
 from tests.servers.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -29,7 +29,7 @@ from levelup_ov.transport.session import Call
 from tests.channel import Channel
 from tests.contract.fakes import FakeAdapter
 from tests.faults.stack import children, kill
-from tests.ledger.things import begin, claim, claimed
+from tests.ledger.helpers import begin, claim, claimed
 from tests.servers.gateway import Gateway
 from tests.servers.process import from_debian, required
 

@@ -16,7 +16,7 @@ from levelup_ov.domain.event import CHANNEL_KINDS, OPERATOR_KIND, Event
 from levelup_ov.events import sending
 from levelup_ov.events.deliverer import LANES, Deliverer
 from levelup_ov.events.receivers import Receivers
-from levelup_ov.ledger.deliveries import GIVEN_UP, KEPT, Deliveries
+from levelup_ov.ledger.event_deliveries import GIVEN_UP, KEPT, Deliveries
 from tests.channel import Channel, Clock
 from tests.events.conftest import OLD_SECRET, SECRET, URL, Inbox, deliverer
 from tests.pages import DOCS

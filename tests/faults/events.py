@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import text
 
 from levelup_ov.event_settings import PREFIX
-from levelup_ov.ledger.deliveries import Deliveries, Delivery
+from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
 from levelup_ov.ledger.ledger import open_ledger
 from tests.faults.channel import Story
 from tests.faults.stack import ROOT, Stack

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from levelup_ov.config import ConfigError, check_ledger, upgrade_ledger
-from levelup_ov.ledger import reasons
+from levelup_ov.ledger import driver_errors
 from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
 from levelup_ov.ledger.identity import Identity
@@ -113,14 +113,14 @@ class _Error(Exception):
     ],
 )
 def test_reasons_are_told_apart(error: Any, kind: str | None) -> None:
-    assert reasons.kind_of(error) == kind
+    assert driver_errors.kind_of(error) == kind
     assert "canary" not in LedgerUnavailable(kind=kind).message
 
 
 def test_a_refused_connection_says_so() -> None:
     with pytest.raises(psycopg.OperationalError) as caught:
         psycopg.connect("postgresql://u:w@127.0.0.1:1/x", connect_timeout=2)
-    assert reasons.kind_of(caught.value) == "unreachable"
+    assert driver_errors.kind_of(caught.value) == "unreachable"
 
 
 def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:

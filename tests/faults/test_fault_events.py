@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from levelup_ov.ledger.deliveries import Delivery
+from levelup_ov.ledger.event_deliveries import Delivery
 from tests.faults.events import Arrival, changes, deliveries
 
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)

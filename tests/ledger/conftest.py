@@ -10,7 +10,7 @@ import pytest
 
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from tests.ledger.things import Clock
+from tests.ledger.helpers import Clock
 from tests.servers.postgres import PostgresServer
 
 

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from levelup_ov.ledger import browsing
-from levelup_ov.ledger.actions import FormUsed, OperatorActions
 from levelup_ov.ledger.browsing import Browser, ReadingDatabase, Search
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.operator_actions import FormUsed, OperatorActions
 from levelup_ov.ledger.statements import Statement
-from tests.ledger.things import LOCATION, begin, claim, claimed, place
+from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 SEARCHES = {

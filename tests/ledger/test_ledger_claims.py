@@ -12,7 +12,7 @@ import pytest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger.ledger import SLOW, Ledger
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Reused, Unknown
-from tests.ledger.things import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
+from tests.ledger.helpers import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
 
 OLD, NEW = b"old key", b"new key"
 WEEK, DAY = timedelta(days=7), timedelta(hours=24)

@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 
 from levelup_ov.domain.secret import Secret
+from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from levelup_ov.ledger.observer import Observer, this_host
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Superseded, TooEarly, Unknown
-from tests.ledger.things import GRACE, LEASE, Clock, begin, claim, claimed, place, shown
+from tests.ledger.helpers import GRACE, LEASE, Clock, begin, claim, claimed, place, shown
 
 HOUR = timedelta(hours=1)
 A_MOMENT = timedelta(milliseconds=1)

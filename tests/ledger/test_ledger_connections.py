@@ -15,7 +15,7 @@ from levelup_ov.config import COMMANDS, ConfigError, check_ledger
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import KEPT, LedgerUnavailable, upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from tests.ledger.things import begin, claim, claimed, place, shown
+from tests.ledger.helpers import begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 from tests.stopwatch import within
 

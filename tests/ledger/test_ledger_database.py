@@ -36,7 +36,7 @@ from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch, check_sc
 from levelup_ov.ledger.identity import content, content_digests, identities
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Superseded, Unknown
-from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
+from tests.ledger.helpers import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 from tests.stopwatch import within
 

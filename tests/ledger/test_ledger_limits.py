@@ -16,7 +16,7 @@ import pytest
 from levelup_ov.ledger import limits, postgresql
 from levelup_ov.ledger.engine import LedgerUnavailable, upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from tests.ledger.things import begin, claim, claimed, place
+from tests.ledger.helpers import begin, claim, claimed, place
 from tests.servers.postgres import PostgresServer, binaries
 from tests.stopwatch import within
 

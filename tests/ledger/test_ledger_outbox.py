@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from levelup_ov.domain.event import OPERATOR_KIND, Event
-from levelup_ov.ledger.deliveries import AT_ONCE, GIVEN_UP, KEPT, Deliveries, Delivery
+from levelup_ov.ledger.event_deliveries import AT_ONCE, GIVEN_UP, KEPT, Deliveries, Delivery
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.menu_watches import MenuWatches, SeenMenu
 from levelup_ov.ledger.statuses import Statuses
-from tests.ledger.things import GRACE, LOCATION, Clock, begin, claim, claimed, place, shown
+from tests.ledger.helpers import GRACE, LOCATION, Clock, begin, claim, claimed, place, shown
 
 TERM = timedelta(seconds=20)
 MINUTE = timedelta(minutes=1)

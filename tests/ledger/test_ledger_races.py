@@ -18,7 +18,7 @@ import pytest
 
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Superseded, Unknown
-from tests.ledger.things import (
+from tests.ledger.helpers import (
     GRACE,
     LEASE,
     Clock,
@@ -218,7 +218,7 @@ def test_the_owner_and_the_one_that_takes_over_do_not_both_send(url: str, clock:
 _FORKING = """
 import os, sys
 sys.path.insert(0, os.getcwd())
-from tests.ledger.things import claim, claimed
+from tests.ledger.helpers import claim, claimed
 from levelup_ov.ledger.ledger import open_ledger
 ledger = open_ledger(sys.argv[1], pool_size=2)
 ledger.ready()

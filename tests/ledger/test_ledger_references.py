@@ -19,7 +19,7 @@ from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import LOOKED_AGAIN, Ledger, open_ledger
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, Clash, InProgress, Reused, Superseded, Unknown
-from tests.ledger.things import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
+from tests.ledger.helpers import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 
 REFERENCES = b"the key of references..........."
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)

@@ -11,7 +11,7 @@ import pytest
 from levelup_ov.domain.submission import TRANSITIONS, State
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed, InProgress, Submission, Superseded, TooEarly, Unknown
-from tests.ledger.things import GRACE, LEASE, Clock, begin, claim, claimed, place, shown
+from tests.ledger.helpers import GRACE, LEASE, Clock, begin, claim, claimed, place, shown
 
 CHANGES: dict[str, Callable[[Ledger, Submission], None]] = {
     "begin_sending": lambda ledger, submission: begin(ledger, submission.id),

@@ -9,11 +9,11 @@ import pytest
 
 from levelup_ov.domain.status import FINAL
 from levelup_ov.ledger import engine
+from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
-from levelup_ov.ledger.observer import Observer
 from levelup_ov.ledger.statuses import WATCHED, PlacedOrder, Statuses
+from tests.ledger.helpers import LOCATION, Clock, begin, claim, claimed, place
 from tests.ledger.test_ledger_database import rows
-from tests.ledger.things import LOCATION, Clock, begin, claim, claimed, place
 
 TERM = timedelta(seconds=20)
 MINUTE = timedelta(minutes=1)

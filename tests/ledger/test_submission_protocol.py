@@ -15,9 +15,9 @@ from sqlalchemy import text
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import ReferenceFenced, Refused, Unanswered
+from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from levelup_ov.ledger.observer import Observer
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.submissions import (
     CONFIRMED_AFTER,
@@ -28,7 +28,7 @@ from levelup_ov.ordering.submissions import (
     Submissions,
 )
 from levelup_ov.transport import net
-from tests.ledger.things import KEYS, LOCATION, Clock
+from tests.ledger.helpers import KEYS, LOCATION, Clock
 
 DEADLINE, GRACE = 25.0, 30.0
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from levelup_ov.checkout import Checkout, open_checkout
 from levelup_ov.checkout.connections import Tokens
-from levelup_ov.checkout.problems import case_of
+from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.store import CheckoutStore, Connected, StoredOrder
 from levelup_ov.config import CheckoutSettings
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts

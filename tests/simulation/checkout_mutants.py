@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from levelup_ov.checkout import charges, client, deliveries, refunds
+from levelup_ov.checkout import charges, client, refunds, submitting
 from levelup_ov.checkout.charges import Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.leases import Leases
@@ -123,7 +123,7 @@ def impossible_is_pending() -> AbstractContextManager[object]:
 
 def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
     """A charge goes back for any failure of its submission."""
-    return _all(patch(deliveries, "UNDECIDED", ()), patch(deliveries.Deliveries, "_submitted_before", lambda *_: []))
+    return _all(patch(submitting, "UNDECIDED", ()), patch(submitting.Submitter, "_submitted_before", lambda *_: []))
 
 
 def not_refunded() -> AbstractContextManager[object]:
@@ -133,7 +133,7 @@ def not_refunded() -> AbstractContextManager[object]:
         self._refunds.release(order)
         raise failure
 
-    return patch(deliveries.Deliveries, "_give_up", give_up)
+    return patch(submitting.Submitter, "_give_up", give_up)
 
 
 def unknown_is_not_charged() -> AbstractContextManager[object]:

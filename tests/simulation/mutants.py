@@ -13,7 +13,7 @@ from unittest import mock
 from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger import generations, identity, ledger
+from levelup_ov.ledger import identity, ledger, references
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering import metadata, service, submissions
@@ -206,7 +206,7 @@ def absent_at_once() -> AbstractContextManager[object]:
 
 def wall_clock_leases() -> AbstractContextManager[object]:
     """Leases are measured by the hosts' wall clocks."""
-    from levelup_ov.ledger.observer import Observer
+    from levelup_ov.ledger.boot_clock import Observer
 
     wall = Observer("everybody's", lambda: int(world._wall() * 1000))
     return patch(World, "observer", lambda self, name: wall)
@@ -317,7 +317,7 @@ def absence_is_kept() -> AbstractContextManager[object]:
 
 def one_generation() -> AbstractContextManager[object]:
     """After a fence or a refusal the reference stays the same."""
-    return patch(generations, "_is_over", lambda *_: False)
+    return patch(references, "_is_over", lambda *_: False)
 
 
 def lost_rows_stay_lost() -> AbstractContextManager[object]:

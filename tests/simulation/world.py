@@ -36,10 +36,10 @@ from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger import limits
+from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.database import PATIENCE, Database
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.observer import Observer
 from levelup_ov.ordering import locations, service
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport import net, session

@@ -7,6 +7,7 @@ import pytest
 from levelup_ov.config import ConfigError, load_settings
 
 AGENTS, PROFILES = "LEVELUP_OV_UCP_AGENTS", "LEVELUP_OV_UCP_PROFILES"
+URL, LINKS = "LEVELUP_OV_UCP_URL", "LEVELUP_OV_UCP_LINKS"
 
 
 def test_ucp_is_off_unless_it_has_agents(environ: dict[str, str]) -> None:
@@ -19,6 +20,11 @@ def test_ucp_is_off_unless_it_has_agents(environ: dict[str, str]) -> None:
     }
     assert settings.agent_profiles == ("https://agents.example", "https://agents.example:8443")
     assert {"a-key-of-the-agent", "another-key-of-one"} <= {secret.reveal() for secret in settings.secrets()}
+    shown = load_settings({**environ, URL: "https://orders.example/", LINKS: "terms_of_service=https://a.example/t"})
+    assert (shown.agent_url, shown.agent_links) == (
+        "https://orders.example",
+        {"terms_of_service": "https://a.example/t"},
+    )
     local = load_settings({**environ, PROFILES: "http://127.0.0.1:9000"})
     assert local.agent_profiles == ("http://127.0.0.1:9000",)
 
@@ -37,6 +43,10 @@ def test_ucp_is_off_unless_it_has_agents(environ: dict[str, str]) -> None:
         ({PROFILES: "agents.example/profiles"}, "not a host"),
         ({PROFILES: "user@agents.example"}, "not a host"),
         ({PROFILES: "agents.example:port"}, "not a host"),
+        ({AGENTS: "lunch=a-key-of-the-agent", "LEVELUP_OV_ENV": "production"}, "LEVELUP_OV_UCP_URL: is not set"),
+        ({URL: "http://orders.example", "LEVELUP_OV_ENV": "production"}, "is not https"),
+        ({URL: "https://key@orders.example"}, "is not an http(s) address"),
+        ({LINKS: "https://orders.example/privacy"}, "entry 1 is not TYPE=address"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

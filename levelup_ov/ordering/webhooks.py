@@ -10,8 +10,8 @@ from functools import cached_property
 from levelup_ov.adapter import Adapter, NotGenuine, Notice
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.notices import Notices
 from levelup_ov.ledger.statuses import PlacedOrder
+from levelup_ov.ledger.webhooks import Notices
 from levelup_ov.ordering.service import RequestContext, Service
 
 OLDEST = timedelta(hours=25)

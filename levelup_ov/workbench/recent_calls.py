@@ -14,7 +14,7 @@ import orjson
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import scrub
 from levelup_ov.transport.session import Call, Reply, Session
-from levelup_ov.workbench.shelf import Shelf
+from levelup_ov.workbench.shared_memory import Shelf
 
 LONGEST = 512 * 1024
 """Bytes of a body that is redacted and shown; a secret may be anywhere, so it is never cut before that."""

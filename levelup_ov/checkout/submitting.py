@@ -13,8 +13,8 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+from levelup_ov.checkout.failed_orders import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.problems import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
@@ -34,7 +34,7 @@ UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
 log = logging.getLogger(__name__)
 
 
-class Deliveries:
+class Submitter:
     """Submits charged orders; ``clock`` returns the current time, aware."""
 
     def __init__(

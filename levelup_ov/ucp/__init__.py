@@ -1,0 +1,1 @@
+"""The Universal Commerce Protocol: agents order through checkout sessions. Loaded only if agents have keys."""

@@ -1,0 +1,139 @@
+"""Which capabilities an agent and this service share (UCP-2, UCP-3). Pure, except for the profile that is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from levelup_ov.ucp.problems import Rejected, outcome
+from levelup_ov.ucp.versions import CAPABILITIES, SUPPORTED
+
+FetchProfile = Callable[[str], Mapping[str, Any] | None]
+"""Gives an agent's profile by its address; None: it is not fetched. Raises :class:`Rejected`."""
+
+LONGEST_HEADER = 2_000
+
+_MEMBER = re.compile(r'\s*([a-z*][a-z0-9_.*-]*)\s*=\s*"((?:[^"\\]|\\["\\])*)"\s*(?:[,;]|$)', re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The agent as its header names it: the address of its profile, and the version it speaks (empty: not said)."""
+
+    profile: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """The names of the shared capabilities."""
+
+    capabilities: frozenset[str]
+
+    def require(self, name: str) -> None:
+        """:raises Outcome: ``capabilities_incompatible``: the operation needs a capability that is not shared."""
+        if name not in self.capabilities:
+            raise outcome("capabilities_incompatible", f"the agent's profile does not declare {name}")
+
+    def relevant(self, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """Those of ``names`` that are shared, as a response declares them."""
+        return {name: [CAPABILITIES[name].short()] for name in names if name in self.capabilities}
+
+
+def read_agent(header: str | None) -> Agent:
+    """The header UCP-Agent: ``profile="https://..."``, and perhaps ``version="YYYY-MM-DD"`` (RFC 8941).
+
+    :raises Rejected: ``invalid_profile_url``, or ``version_unsupported``.
+    """
+    if not header:
+        raise _invalid("the header UCP-Agent is missing")
+    if len(header) > LONGEST_HEADER:
+        raise _invalid(f"UCP-Agent has more than {LONGEST_HEADER} characters")
+    members, position = dict[str, str](), 0
+    while position < len(header):
+        if (match := _MEMBER.match(header, position)) is None:
+            raise _invalid("UCP-Agent is not a dictionary of quoted strings (RFC 8941)")
+        members[match[1]] = re.sub(r"\\(.)", r"\1", match[2])
+        position = match.end()
+    if "profile" not in members:
+        raise _invalid("UCP-Agent has no member profile")
+    return check_agent(members["profile"], members.get("version", ""))
+
+
+def check_agent(profile: object, version: object = "") -> Agent:
+    """An agent by the address of its profile. :raises Rejected: as :func:`read_agent`."""
+    if not isinstance(profile, str) or not profile.isascii() or not profile.isprintable() or " " in profile:
+        raise _invalid("the address of the profile is not a URL")
+    try:
+        address = urlsplit(profile)
+        usable = bool(address.hostname) and address.port != 0 and "@" not in address.netloc
+    except ValueError:
+        usable = False
+    if not usable or address.scheme != "https":
+        raise _invalid("the address of the profile is not an https URL")
+    if not isinstance(version, str):
+        raise _unsupported("")
+    if version:
+        _check_version(version)
+    return Agent(profile, version)
+
+
+def negotiate(agent: Agent, fetch: FetchProfile) -> Negotiated:
+    """What the agent of a request may use: everything, unless its profile is fetched and says less.
+
+    :raises Rejected: its profile cannot be used.
+    :raises Outcome: ``capabilities_incompatible``.
+    """
+    profile = fetch(agent.profile)
+    if profile is None:
+        return Negotiated(frozenset(CAPABILITIES))
+    ucp = profile.get("ucp", profile)
+    if not isinstance(ucp, Mapping) or not isinstance(ucp.get("version"), str):
+        raise _malformed("it has no version")
+    _check_version(ucp["version"])
+    return Negotiated(_shared(_declared(ucp.get("capabilities", {}))))
+
+
+def _shared(theirs: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The intersection of UCP: same name, same version, and no extension without its parent."""
+    shared = {name for name, own in CAPABILITIES.items() if own.version in theirs.get(name, ())}
+    while orphans := {name for name in shared if (parent := CAPABILITIES[name].extends) and parent not in shared}:
+        shared -= orphans
+    if not shared:
+        raise outcome("capabilities_incompatible", "the agent's profile shares no capability with this service")
+    return frozenset(shared)
+
+
+def _declared(capabilities: object) -> dict[str, frozenset[str]]:
+    """The versions of each capability that a profile declares."""
+    if not isinstance(capabilities, Mapping):
+        raise _malformed("its capabilities are not an object")
+    found = {}
+    for name, entries in capabilities.items():
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, Mapping) and isinstance(entry.get("version"), str) for entry in entries
+        ):
+            raise _malformed(f"its capability {name} is not a list of versions")
+        found[str(name)] = frozenset(entry["version"] for entry in entries)
+    return found
+
+
+def _check_version(version: str) -> None:
+    if version not in SUPPORTED:
+        raise _unsupported(version)
+
+
+def _unsupported(version: str) -> Rejected:
+    words = f"version {version!r} of the protocol is not supported; this service speaks {' and '.join(SUPPORTED)}"
+    return Rejected("version_unsupported", words, 422)
+
+
+def _invalid(words: str) -> Rejected:
+    return Rejected("invalid_profile_url", words, 400)
+
+
+def _malformed(words: str) -> Rejected:
+    return Rejected("profile_malformed", f"the agent's profile cannot be used: {words}", 422)

@@ -1,0 +1,111 @@
+"""The two ways in which UCP says no, and how an error of ours becomes one of them.
+
+A *protocol error* has an HTTP status and a body of ``code`` and ``content``. A *business outcome* is an ordinary answer
+with ``messages``; if there is no session to show, its ``ucp.status`` is ``error``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from levelup_ov.domain.failure import Failure
+from levelup_ov.errors import KINDS
+
+Severity = Literal["recoverable", "requires_buyer_input", "requires_buyer_review", "unrecoverable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An entry of ``messages``; ``path`` is a JSONPath into the answer or the request, empty for none."""
+
+    type: Literal["error", "warning", "info"]
+    code: str
+    content: str
+    path: str = ""
+    severity: Severity = "recoverable"
+
+    def wire(self) -> dict[str, Any]:
+        """Its JSON; only errors have a severity."""
+        members = {"type": self.type, "code": self.code, "content": self.content}
+        if self.path:
+            members["path"] = self.path
+        if self.type == "error":
+            members["severity"] = self.severity
+        return members
+
+
+class Rejected(Exception):
+    """A protocol error: REST answers ``status`` with ``code`` and ``content``, MCP an error of JSON-RPC.
+
+    ``path``: the JSONPath of the offending member, where there is one. ``retry_after``: seconds.
+    """
+
+    def __init__(
+        self, code: str, content: str, status: int, *, path: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.content = content
+        self.status = status
+        self.path = path
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.content
+
+    def body(self) -> dict[str, Any]:
+        """The body of the answer."""
+        return {"code": self.code, "content": self.content, **({"path": self.path} if self.path else {})}
+
+
+class Outcome(Exception):
+    """A business outcome without a resource: ``ucp.status`` is ``error``. REST answers 200, MCP a result."""
+
+    def __init__(self, *messages: Message) -> None:
+        super().__init__(messages[0].code)
+        self.messages = messages
+
+
+def outcome(code: str, content: str, path: str = "") -> Outcome:
+    """The outcome of one error after which there is nothing to act on."""
+    return Outcome(Message("error", code, content, path, "unrecoverable"))
+
+
+STANDARD: Mapping[str, str] = {
+    "item_unavailable": "out_of_stock",
+    "unknown_item": "item_unavailable",
+    "address_not_served": "address_undeliverable",
+    "card_declined": "payment_failed",
+    "tender_not_accepted": "payment_failed",
+}
+"""Our codes for which UCP has a standard one; the others keep their name."""
+
+_STATUS: Mapping[str, int] = {
+    # UCP documents 400, 401, 403, 409, 429, 500 and 503; 422 and 424 are about profiles.
+    "invalid_member": 400,
+    "malformed_json": 400,
+    "duplicate_member": 400,
+    "invalid_idempotency_key": 400,
+    "idempotency_key_reused": 409,
+    "submission_in_progress": 409,
+    "provider_timeout": 503,
+    "provider_protocol_error": 503,
+    "provider_credentials_refused": 503,
+    "menu_invalid": 503,
+    "refund_impossible": 503,
+    "outcome_unknown": 503,
+}
+_RENAMED: Mapping[str, str] = {"invalid_member": "invalid_request", "bad_request": "invalid_request"}
+
+
+def rejected(failure: Failure) -> Rejected:
+    """The protocol error of a failure that leaves no session to show."""
+    kind, code = KINDS[failure.code], failure.code
+    status = _STATUS.get(code, kind.status)
+    if status == 422:
+        status = 400
+    return Rejected(
+        _RENAMED.get(code, code), failure.message, status, path=failure.path, retry_after=failure.retry_after
+    )
