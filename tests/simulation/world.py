@@ -240,7 +240,10 @@ class World:
         """Kind of call, fault, how many calls of the kind are let through before."""
         self.met: list[str] = []
         self.ledger_hangs_until = 0.0
-        self.may_lose_ledger = self.ledger_lost = False
+        self.ledger_lost: float | None = None
+        """When it lost rows, if it did."""
+        self.placing_calls: dict[str | None, float] = {}
+        """When the last placing call of a guest came to the provider."""
         self.is_calm = False
         self.freezes_provider: tuple[float, int] | None = None
         """Seconds, and how many placing calls reach it before."""
@@ -440,12 +443,11 @@ class World:
     def _ledger_lost(self) -> None:
         for story in self.stories:
             story.rekeys = False  # no gateway can know an order whose key and row are both gone
-        self.may_lose_ledger = True
         backup = self.dice.random() < 0.3
 
         def act(process: Process) -> None:
             self.met.append("ledger lost")
-            self.ledger_lost = True
+            self.ledger_lost = self.kernel.now
             self.say(f"  the ledger {'is an old backup' if backup else 'loses its last row'}")
             current, self.kernel.current = self.kernel.current, None
             self.things.forget("" if backup else "WHERE rowid = (SELECT max(rowid) FROM submissions)")
@@ -457,10 +459,6 @@ class World:
         seconds = self.dice.uniform(2, 60)
         point = self.dice.choice(("ledger before", "receive"))
         self._at_point(point, self.dice.randrange(8), lambda process: self.hang_ledger(seconds))
-
-    def sell_out(self) -> None:
-        # Where the row is gone too, a refusal from before the reference is sent is believed: no gateway can know.
-        self.provider.is_sold_out = not self.may_lose_ledger
 
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call before its outcome is recorded, while nobody else looks."""
@@ -570,6 +568,8 @@ class World:
     def _serve(self, connection: Connection, top: bytes, body: bytes) -> None:
         request = self.read_request(connection.name, top, body)
         request.guest = request.guest or connection.client.guest
+        if request.kind == "order":
+            self.placing_calls[request.guest] = self.kernel.now
         name = ""
         for position, (kind, fault, skip) in enumerate(self.planned):
             if kind == request.kind:
