@@ -420,8 +420,8 @@ class World:
         successor = Process(process.name)
         successor.step = process.step
         self.processes[process.name] = successor
-        for task in self.kernel.tasks:
-            if task.process is process and isinstance(task, _Call):
+        for task in self._calls():
+            if task.process is process:
                 self.kernel.after(0.001, task.answer, "connection broken", None)
         self.services.pop(process.name)
 
@@ -462,7 +462,7 @@ class World:
 
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call before its outcome is recorded, while nobody else looks."""
-        others = [task for task in self.kernel.tasks if isinstance(task, _Call) and not task.dead]
+        others = [task for task in self._calls() if not task.dead]
         if len(others) == 1 and not (self.planned or self._trouble or self.freezes_provider):
             self._row_to_lose = self.provider.reference_of(request), request.guest
 
@@ -680,9 +680,7 @@ class World:
             if (
                 code
                 and code not in NOT_CONCLUSIVE
-                and any(
-                    isinstance(task, _Call) and task.guest == story.guest and task.is_waiting for task in kernel.tasks
-                )
+                and any(task.guest == story.guest and task.is_waiting for task in self._calls())
             ):
                 story.was_waiting = True
             if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 20:
@@ -740,13 +738,16 @@ class World:
             self.stuck.append(f"{story.guest} is told {code} for good")
 
     def _operator(self) -> None:
-        """Run ``submissions reconcile`` each minute or so, until nothing is open."""
+        """Run ``submissions reconcile`` each minute or so, until nothing is open or on its way."""
         kernel = self.kernel
         while kernel.now < END:
             kernel.wait(20.0)
             code, left = self.call("A", _reconcile, 3600.0)
-            if not code and not left:
+            if not code and not left and all(task.dead or task.process.is_dead for task in self._calls()):
                 return
+
+    def _calls(self) -> Iterator[_Call]:
+        return (task for task in self.kernel.tasks if isinstance(task, _Call))
 
     def run(self) -> None:
         """Let it all happen."""
