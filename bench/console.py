@@ -36,11 +36,11 @@ _ROWS = """
 INSERT INTO submissions (id, account, location, state, content, owner, request_id, claimed_at, lease_until, sending_at,
     settled_at, provider_order_id, order_id, answer, reference, alike, generation, boot, since, lease, proven, card,
     looked_again)
-SELECT substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-7000-8000-' || number, account, account || '.' || n % 200,
-    CASE WHEN n % 50 = 0 THEN 'not_placed' ELSE 'placed' END, digest, 'host/1', 'request-' || n, ms, ms + 30000, ms + 5,
+SELECT substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-7000-8000-' || number, account, account || '.' || (n % 200),
+    CASE WHEN n % 49 = 0 THEN 'not_placed' ELSE 'placed' END, digest, 'host/1', 'request-' || n, ms, ms + 30000, ms + 5,
     ms + 900, 'p-' || n, '' || n, '{{"order_id": 1, "expected_ready_at": null, "metadata": {{}}}}', digest, digest, 0,
     'boot', ms, 30000, 1, 0, 0
-FROM (SELECT n, 'a' || n % 20 AS account, {ms} AS ms, {hex} AS hex, {number} AS number, {digest} AS digest
+FROM (SELECT n, 'a' || (n % 20) AS account, {ms} AS ms, {hex} AS hex, {number} AS number, {digest} AS digest
     FROM {numbers}) AS rows
 """
 _SQLITE: Mapping[str, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -27,7 +28,8 @@ MOST_ACCOUNTS = 1000
 """EP-1 returns all accounts in one response, and each has menus, connections and a share of the threads."""
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "operator", "settings")
+_ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "currency", "operator", "settings")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST_NAME = 200
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TELLING_VARIABLE = re.compile(r"[A-Z]{1,15}(?:_(?:[A-Z]{1,15}|\d{1,3}))*\d{0,2}")
@@ -53,7 +55,7 @@ class AccountsFile:
             document = tomllib.loads(Path(path).read_text(encoding="utf-8-sig") if path else EMBEDDED_ACCOUNTS)
         except (OSError, ValueError) as error:
             if isinstance(error, (tomllib.TOMLDecodeError, UnicodeDecodeError)):
-                self._found.add(source, f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file")
+                self._found.add(source, *_fault_of_text(Path(path), error))
             else:
                 reason = error.strerror if isinstance(error, OSError) else "not a path"
                 self._found.add(source, f"cannot be read ({reason})", "correct LEVELUP_OV_ACCOUNTS")
@@ -106,11 +108,12 @@ class AccountsFile:
         try:
             adapter_class = self._registry.adapter_class(provider)
         except RegistryError as error:
-            words = clean(str(error))
-            if any(words in mistake for mistake in self._found.found):
-                self._found.add(f"{where}.provider", f"adapter {provider!r} cannot be used", "see LEVELUP_OV_ADAPTERS")
+            words = clean(error.fault)
+            if known := next((mistake for mistake in self._found.found if words in mistake), ""):
+                place = known.partition(":")[0].removeprefix("environment, ")
+                self._found.add(f"{where}.provider", f"adapter {provider!r} cannot be used", f"see {place}")
             else:
-                self._found.add(f"{where}.provider", words, "repair or remove the adapter")
+                self._found.add(f"{where}.provider", words, clean(error.remedy))
             return None
         settings = self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class)
         account = Account(
@@ -120,6 +123,7 @@ class AccountsFile:
             settings=settings,
             time_zone=table.get("time_zone"),
             accepts_tips=table.get("accepts_tips"),
+            currency=table.get("currency"),
         )
         try:
             return adapter_class(account)
@@ -131,7 +135,7 @@ class AccountsFile:
             secrets = [value for value in settings.values() if isinstance(value, Secret)]
             source = self._registry.source(provider)
             words = scrub(f"{source} cannot be started: {type(error).__name__}: {error}", secrets)
-            self._found.add(f"{where}.provider", words, "repair or remove the adapter")
+            self._found.add(f"{where}.provider", words, f"repair {self._registry.owner(provider)}")
             return None
 
     def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
@@ -161,7 +165,11 @@ class AccountsFile:
             self._found.add(where, "is not a string", "write it in quotes")
             return None
         if value.startswith("env:"):
-            value = self._referred(where, value.removeprefix("env:"))
+            variable = value.removeprefix("env:")
+            value = self._referred(where, variable)
+            if value is not None:
+                # What is wrong now is wrong there.
+                where = f"{where}, from the variable {variable}"
         elif setting.secret and given is not None:
             self._found.add(where, "is a secret written into the file", 'write "env:NAME" and set the variable NAME')
             return None
@@ -219,6 +227,18 @@ class AccountsFile:
                 self._found.add(f"{where}.{key}", wrong, "write it as https://host/path")
 
 
+def _fault_of_text(path: Path, error: ValueError) -> tuple[str, str]:
+    """What is wrong with a file that is not TOML in UTF-8, and the remedy."""
+    begins = path.read_bytes()[:2]
+    if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in begins:
+        # As some editors, and PowerShell's >, write it.
+        return "is text in UTF-16, not in UTF-8", "save it as UTF-8"
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"is not TOML in UTF-8 (line {line} has other bytes)", "save it as UTF-8"
+    return f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file"
+
+
 def _key(name: str) -> str:
     """A key of the file, safe to print: a secret may have been written there by mistake."""
     told = shown(name)
@@ -237,9 +257,14 @@ def _is_zone(value: Any) -> bool:
     return value in pytz.all_timezones_set if isinstance(value, str) else False
 
 
+def _is_currency(value: Any) -> bool:
+    return isinstance(value, str) and _CURRENCY.fullmatch(value) is not None
+
+
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str, str, Any], ...] = (
     ("name", _is_merchant_name, "is missing or is not a one-line string", "set it to the merchant's name", None),
     ("time_zone", _is_zone, "is not a time zone", "use a name such as America/New_York", "UTC"),
     ("accepts_tips", _is_bool, "is not true or false", "write true or false", True),
+    ("currency", _is_currency, "is not a currency", "use a code of ISO 4217 such as USD", "USD"),
 )
 """Keys of an account: the check, the fault, the remedy, and the value to use if the key is missing."""

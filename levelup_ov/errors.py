@@ -70,6 +70,11 @@ KINDS: Mapping[str, Kind] = {
         "There is no such order, or not of this app.",
         "Use the order_id that the submission returned, or the UUID that the charge returned.",
     ),
+    "session_not_found": _request(
+        404,
+        "There is no such checkout session, it is another caller's, or it has expired.",
+        "Create a new checkout session.",
+    ),
     "method_not_allowed": _request(
         405, "The address does not support this method.", "See the endpoints in the contract."
     ),
@@ -131,6 +136,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "already_refunded": _request(422, "The order has been refunded.", "Nothing is left to do."),
     "submission_in_progress": _request_retryable(409, "The same submission is being placed right now.", _WAIT),
+    "session_closed": _request(409, "The checkout session is completed or canceled.", "Create a new checkout session."),
+    "session_changed": _request_retryable(
+        409, "Another request has changed the checkout session meanwhile.", "Read it and send the change again."
+    ),
     # What the ordering provider said.
     "unknown_item": _provider(422, "The provider does not know the item.", "Read the menu again."),
     "unknown_option": _provider(422, "The provider does not know the option in this position.", "Read the menu again."),

@@ -23,18 +23,19 @@ BOXES = {
     "ordering": Box(1, 0, "ordering", "validate, submit, reconcile", ("ordering",)),
     "adapters": Box(2, 0, "adapters", "one class for each provider", ("adapters", "adapter", "registry")),
     "transport": Box(3, 0, "transport", "connections, deadlines, retries", ("transport",)),
-    "checkout": Box(0, 1, "checkout", "LevelUp: connect, charge, refund", ("checkout",)),
+    "sessions": Box(0, 1, "sessions", "baskets of agents, until they are ordered", ("sessions",)),
     "ledger": Box(1, 1, "ledger", "one row for each submission", ("ledger",)),
     "domain": Box(2, 1, "domain, errors", "money, times, orders, menus", ("domain", "errors")),
     "standins": Box(3, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
-    "workbench": Box(0, 2, "workbench, console", "pages for partners and operators", ("workbench", "console")),
-    "screens": Box(1, 2, "screens", "one style for all pages", ("screens",)),
-    "events": Box(2, 2, "events", "the outbox, to channel and operators", ("events",)),
+    "checkout": Box(0, 2, "checkout", "LevelUp: connect, charge, refund", ("checkout",)),
+    "events": Box(1, 2, "events", "the outbox, to channel and operators", ("events",)),
+    "workbench": Box(2, 2, "workbench, console", "pages for partners and operators", ("workbench", "console")),
+    "screens": Box(3, 2, "screens", "one style for all pages", ("screens",)),
 }
 ARROWS = (
     ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),
-    ("http", "checkout"), ("checkout", "ledger"), ("adapters", "domain"), ("standins", "domain"),
-    ("workbench", "screens"), ("events", "ledger"),
+    ("sessions", "ordering"), ("sessions", "checkout"), ("sessions", "ledger"), ("checkout", "ledger"),
+    ("adapters", "domain"), ("standins", "domain"), ("workbench", "screens"), ("events", "ledger"),
 )  # fmt: skip
 """Each arrow is an import."""
 

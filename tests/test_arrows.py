@@ -16,21 +16,21 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
     "adapter", "registry", "config_mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
-    "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify", "scaffold", "cli",
-    "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
+    "sessions", "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify", "scaffold",
+    "cli", "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "exchange", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache",
-        "placement", "session",
+        "net", "deadline", "exchange", "json_object", "public", "connections", "in_process", "breaker", "cache",
+        "redis_cache", "placement", "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "driver_errors", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
-        "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "event_deliveries",
-        "webhooks", "operator_actions", "browsing", "backup", "migrations",
+        "identity", "driver_errors", "disk", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
+        "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "sessions",
+        "event_deliveries", "webhooks", "operator_actions", "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
@@ -56,6 +56,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "opentelemetry": frozenset({"tracing"}),
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
+    "http_sf": frozenset({"ucp"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),

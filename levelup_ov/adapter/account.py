@@ -27,7 +27,7 @@ class Setting:
 class Account:
     """One entry of the accounts file, checked against the adapter's declared settings.
 
-    ``time_zone`` and ``accepts_tips`` apply where the provider does not say.
+    ``time_zone``, ``accepts_tips`` and ``currency`` (ISO 4217) apply where the provider does not say.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Account:
     settings: Mapping[str, str | Secret] = field(default_factory=dict)
     time_zone: str | None = None
     accepts_tips: bool | None = None
+    currency: str | None = None
 
     def setting(self, name: str) -> str:
         """A setting's value, or the empty string; secrets are revealed, so only into a request."""

@@ -166,10 +166,19 @@ class Orders:
         sent = amounts.completed(order.check, discount)
         return Preview(sent, order.check.tip, discount, credit, loyalty, campaigns, merchant_credit)
 
-    def charge(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> StoredOrder:
+    def charge(
+        self,
+        order: CheckoutOrder,
+        delivery: Delivery | None,
+        key: str,
+        context: RequestContext,
+        *,
+        last_look: Callable[[], None] | None = None,
+    ) -> StoredOrder:
         """Charge ``order`` at most once under ``key``, and submit it if there is a ``delivery``.
 
-        ``context.replayed`` says whether it had been charged before.
+        ``context.replayed`` says whether it had been charged before. ``last_look`` is called each time just before the
+        charge is made, after the ledger's mark. If it raises a failure, nothing is charged.
 
         :raises Failure: why it was not charged; that the outcome is unknown; or why it was refunded.
         """
@@ -182,6 +191,7 @@ class Orders:
 
         def place_order(attempt: Attempt) -> Settlement:
             nonlocal made
+            attempt.also = last_look
             amounts.check_amounts(order.check, order.discount)
             if delivery is not None:
                 self._submitter.check(order, delivery, context)
@@ -211,6 +221,12 @@ class Orders:
         if charged.state == "settled":
             raise settled(charged)
         return charged
+
+    def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
+        """The ledger's rows of the charges for a connected merchant under a key, in any state."""
+        scope = _scope(merchant)
+        named = identity.identities(scope, content=b"", keys=self._identity_keys, idempotency_key=key)
+        return self._submissions.ledger.named(named)
 
     def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
@@ -388,7 +404,7 @@ class Orders:
         return hmac.new(self._body_key, text.encode(), hashlib.sha256).hexdigest()
 
     def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> SubmissionKey:
-        scope = f"checkout/{order.merchant}"
+        scope = _scope(order.merchant)
         content = _content(order, delivery)
         named: dict[str, str | None] = {}
         if delivery is not None:
@@ -415,6 +431,10 @@ class Orders:
             identities = (*identities, *same)
         digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
+
+
+def _scope(merchant: str) -> str:
+    return f"checkout/{merchant}"
 
 
 def _within(context: RequestContext, deadline: Deadline) -> RequestContext:

@@ -7,7 +7,7 @@ changes succeeds. Times are milliseconds since 1970 in UTC, amounts are cents. T
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cache
@@ -33,8 +33,10 @@ from sqlalchemy import (
 )
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
+from levelup_ov.domain.event import Event
 from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.statements import insert
 
 Kind = Literal["merchant", "user"]
@@ -194,6 +196,11 @@ class StoredOrder:
         return self.problem
 
     @property
+    def case_kind(self) -> str:
+        """Why a person must settle it, in a word; empty if nobody must."""
+        return str(json.loads(self.operator_case or "{}").get("kind", ""))
+
+    @property
     def is_to_be_submitted(self) -> bool:
         """Whether it is submitted to a provider once it is charged."""
         return self.provider_location_id is not None
@@ -204,10 +211,20 @@ class UuidTaken(Exception):
 
 
 class CheckoutStore:
-    """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used."""
+    """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used.
 
-    def __init__(self, database: Database) -> None:
+    A new case of an order is an event in ``outbox``, as ``event_of`` makes it of the order and the case's kind.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox | None = None,
+        event_of: Callable[[StoredOrder, str], Event] | None = None,
+    ) -> None:
         self._database = database
+        self._outbox = outbox
+        self._event_of = event_of
 
     def _row(self, statement: Executable, **parameters: Any) -> Any:
         """The first row that a statement of the hot path finds."""
@@ -313,10 +330,12 @@ class CheckoutStore:
         *,
         held: str | None | EllipsisType = ...,
         values: Mapping[str, Any],
+        tells: str | None = None,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
-        ``held``: and whose lease still has this mark.
+        ``held``: and whose lease still has this mark. ``tells``: what the operator is told with it, in addition to a
+        case of another kind than before (EVT-8).
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -334,11 +353,30 @@ class CheckoutStore:
             row = again and find.first(cursor, given)
             return row if row and values.items() <= row._asdict().items() else None
 
+        def reporting(cursor: Any, again: bool) -> Any:
+            before = self._database.prepare(_LOCKED).first(cursor, given)
+            row = once(cursor, again)
+            if row:
+                self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), tells)
+            return row
+
+        is_reported = self._outbox is not None and self._outbox.is_on and (tells or values.get("operator_case"))
         try:
-            row = self._database.run(once, single=True)
+            row = self._database.run(reporting if is_reported else once, single=not is_reported)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
+
+    def report(self, order: StoredOrder, what: str) -> None:
+        """Tell the operator something that changes nothing of the order; lost if the ledger cannot be written."""
+        if self._outbox is not None and self._event_of is not None:
+            self._outbox.add(self._event_of(order, what))
+
+    def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, tells: str | None) -> None:
+        assert self._outbox is not None and self._event_of is not None
+        for what in (tells, order.case_kind if order.case_kind != before.case_kind else None):
+            if what:
+                self._outbox.record(cursor, self._event_of(order, what))
 
     def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
         """Orders that are unfinished, or that a person must settle, longest waiting first.
@@ -400,6 +438,7 @@ _UNFINISHED = (
     .limit(bindparam("limit"))
 )
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
+_LOCKED = _ORDER.with_for_update()
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 import click
 
-from levelup_ov.cli.configured import shown, the_service, the_settings
+from levelup_ov.cli.configured import check_ledger_writable, shown, the_service, the_settings
 from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
@@ -89,6 +89,7 @@ def reconcile(limit: int, seconds: float) -> None:
     is left for the next run. Safe during live traffic and at any time; meant for a scheduler, every minute. Exit status
     1: some are still open, or need a person.
     """
+    check_ledger_writable()
     ledger, accounts = the_ledger(), the_settings().accounts
     found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
     # Charges belong to `checkout reconcile`.

@@ -94,7 +94,7 @@ class Location:
 
     ``provider_id`` is the provider's own id; the service puts the account before it on the wire.
     ``time_zone`` is a name of the IANA database. It and the two ``accepts_tips_...`` are None where the
-    provider does not say; the account's settings then apply.
+    provider does not say; the account's settings then apply. ``currency``, a code of ISO 4217, likewise.
     ``tenders`` are those that this location takes; None means all that its adapter takes (PAY-3).
     """
 
@@ -117,6 +117,7 @@ class Location:
     time_zone: str | None = None
     hours: Hours = field(default_factory=unknown_hours)
     tenders: frozenset[TenderKind] | None = None
+    currency: str | None = None
     updated_at: datetime | None = None
 
     def fulfills(self, fulfillment: str) -> bool:

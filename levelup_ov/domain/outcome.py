@@ -30,6 +30,8 @@ class Quote:
     ``food``: the food before every discount, without tax, tip and fees (MONEY-3).
     ``tip``: how much of the tip the provider took; None if it took none (MONEY-4).
     ``charged``: the provider's own grand total, None if it states none; the parts must add up to it (MONEY-9).
+    ``lines``: the food of each item of the order, in its sequence, None if the provider does not say; they must add
+    up to ``food``.
     ``address_decides``: what a delivery's address may still change, if the order came without one (DELIVERY-1).
     ``customer_account`` comes back with later orders of this user, ``cart`` with the submission of this order; both
     leave the service sealed (META-1, META-2, META-7).
@@ -46,6 +48,7 @@ class Quote:
     address_decides: frozenset[AddressDecides] = frozenset()
     customer_account: Mapping[str, Secret] = field(default_factory=dict)
     cart: Mapping[str, Secret] = field(default_factory=dict)
+    lines: tuple[Cents, ...] | None = None
 
     @property
     def total(self) -> Cents:

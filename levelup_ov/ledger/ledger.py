@@ -28,6 +28,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.boot_clock import Observer, this_host
@@ -233,7 +234,7 @@ class Ledger:
 
         :raises Superseded: the claim was lost; do not send.
         """
-        values = {
+        values: dict[str, Any] = {
             "term": lease // MILLISECOND,
             "left": _trace(trace),
             "received": received_at and to_ms(received_at),
@@ -335,8 +336,13 @@ class Ledger:
             "settled_by": settled_by,
         }
 
+        is_other = None not in (expected_charge, charged) and expected_charge != charged
+
         def place() -> None:
-            self._change("place", id, lambda row, _: row.provider_order_id == provider_order_id, **values)
+            self._change(
+                "place", id, lambda row, _: row.provider_order_id == provider_order_id,
+                tells="charge_mismatch" if is_other else None, **values,
+            )  # fmt: skip
 
         try:
             place()
@@ -744,12 +750,14 @@ class Ledger:
         done: Callable[[Submission, bool], bool] = lambda row, again: True,
         *,
         durably: bool = False,
+        tells: str | None = None,
         **values: Any,
     ) -> None:
         """Make a change, or raise.
 
         ``done`` decides whether a row already in the target state counts as success; its flag says that this is a
-        retry. ``durably``: the change survives a power failure once this returns.
+        retry. ``durably``: the change survives a power failure once this returns. ``tells``: what the operator is
+        told with it.
         """
 
         reports = self.outbox.is_on and change in self._sql.reported
@@ -760,21 +768,30 @@ class Ledger:
             return statement.run(cursor, values).rowcount, again
 
         values["this"] = id
-        changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
+        changed, again = 0, False
+        if tells is None or not reports:
+            changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
         if not changed and reports:
-            changed = self.database.run(lambda cursor, _: self._report(cursor, change, id, {**values, **self._clock()}))
+            changed = self.database.run(
+                lambda cursor, _: self._report(cursor, change, id, {**values, **self._clock()}, tells)
+            )
         if changed:
             return
         row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
         if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
             raise Superseded(change, row)
 
-    def _report(self, cursor: Any, change: str, id: str, values: Mapping[str, Any]) -> bool:
+    def _report(self, cursor: Any, change: str, id: str, values: Mapping[str, Any], tells: str | None) -> bool:
         """Make a change together with its events; False: the row was not in a state for it."""
-        if not self._sql.reported[change].run(cursor, values).rowcount:
+        is_event = bool(self._sql.reported[change].run(cursor, values).rowcount)
+        if not is_event and (tells is None or not self._sql.quiet[change].run(cursor, values).rowcount):
             return False
         if row := self._read(cursor, id):
-            for event in _events(row):
+            events = [*_events(row)] if is_event else []
+            # Web checkout tells of its charges itself.
+            if tells is not None and row.account != LEDGER_ACCOUNT:
+                events.append(_attention(row, tells))
+            for event in events:
                 self.outbox.record(cursor, event)
         return True
 

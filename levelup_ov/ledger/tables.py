@@ -180,6 +180,36 @@ NOTICES = Table(
 )
 """Messages of providers that were acted on (EVT-9)."""
 
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("caller", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("content", Text),
+    Column("held", Text),
+    Column("order_id", Text),
+    Column("submitted_as", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+"""Checkout sessions; everything that a person or a front has written is sealed in ``content``."""
+SESSION_KEYS = Table(
+    "session_keys",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("session", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text),
+    Column("version", BigInteger),
+    Column("content", Text),
+)
+"""Idempotency keys of sessions: digests of key and body, and the session as it was answered, once it was."""
+
 _C = SUBMISSIONS.c
 # All take these locks in the same order, so that claims for a common identity wait for one another.
 _LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")

@@ -45,7 +45,7 @@ def _key(adapter: Adapter) -> str:
     """Different settings mean a different account with the same name. The key does not reveal them."""
     account = adapter.account
     settings = sorted((name, account.setting(name)) for name in account.settings)
-    own = (account.name, account.provider, adapter.base_url, account.time_zone, account.accepts_tips)
+    own = (account.name, account.provider, adapter.base_url, account.time_zone, account.accepts_tips, account.currency)
     parts = ("locations", repr(own), repr(settings))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

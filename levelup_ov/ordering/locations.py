@@ -33,6 +33,9 @@ STALE_FOR = 24 * 3600.0
 MISS_PAUSE = 30.0
 """Seconds between two look-ups for ids that are not in the list, and for locations that could not be read."""
 
+CURRENCY = "USD"
+"""Of an account that names none."""
+
 log = logging.getLogger(__name__)
 
 
@@ -219,6 +222,7 @@ def _routed(adapter: Adapter, location: Location) -> RoutedLocation:
         time_zone=location.time_zone or account.time_zone,
         accepts_tips_on_pickup=_either(location.accepts_tips_on_pickup, tips),
         accepts_tips_on_delivery=_either(location.accepts_tips_on_delivery, tips and location.fulfills_deliveries),
+        currency=location.currency or account.currency or CURRENCY,
     )
     zone = None
     if location.time_zone in pytz.all_timezones_set:

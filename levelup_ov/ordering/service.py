@@ -106,6 +106,16 @@ class ValidatedOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotedOrder:
+    """An order with its price, and the metadata that its submission needs (META-2, META-8)."""
+
+    routed: RoutedLocation
+    order: Order
+    quote: Quote
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class SubmittedOrder:
     """The members of an order submission's answer (SUB-1)."""
 
@@ -214,6 +224,16 @@ class Service:
 
         return self.stock.now(routed.id, read)
 
+    def _check_known_stock(self, routed: RoutedLocation, order: Order) -> None:
+        """Refuse a submission by a stock that was read just now, usually by its validation (MENU-8).
+
+        Nothing is asked here: the provider decides by its own stock.
+
+        :raises Refused: as :func:`check_stock`.
+        """
+        if (stock := self.stock.fresh(routed.id)) is not None:
+            check_stock(order, stock)
+
     def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
         """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
 
@@ -247,13 +267,30 @@ class Service:
         adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
             routed = self._routed(location_id, context, adapter)
-            order = self._order(routed, request)
-            with self._session(adapter, context, order) as session:
-                if (stock := self.read_stock(routed, session)) is not None:
-                    check_stock(order, stock)
-                quote = adapter.validate_order(order, session)
-                self._check(order, quote)
-        return self._validated(routed, order, quote)
+            return _validated(self._quote(routed, request, context))
+
+    def find_location(self, location_id: str, context: RequestContext) -> RoutedLocation:
+        """:raises Failure: ``location_not_found``, or why it could not be read."""
+        adapter = self._account_of(location_id, context)
+        with self._bulkhead.room(adapter.account.name):
+            return self._routed(location_id, context, adapter)
+
+    def quote_order(self, routed: RoutedLocation, request: OrderRequest, context: RequestContext) -> QuotedOrder:
+        """Validate an order like :meth:`validate_order`, for callers inside the service.
+
+        :raises Failure: why the order cannot be placed like this.
+        """
+        with self._bulkhead.room(routed.adapter.account.name):
+            return self._quote(routed, request, context)
+
+    def _quote(self, routed: RoutedLocation, request: OrderRequest, context: RequestContext) -> QuotedOrder:
+        order = self._order(routed, request)
+        with self._session(routed.adapter, context, order) as session:
+            if (stock := self.read_stock(routed, session)) is not None:
+                check_stock(order, stock)
+            quote = routed.adapter.validate_order(order, session)
+            self._check(order, quote)
+        return QuotedOrder(routed, order, quote, self._metadata(routed, order, quote))
 
     def submit_order(
         self,
@@ -427,7 +464,7 @@ class Service:
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             routed = self._routed(location_id, context)
             _check_tender(routed, request.tender)
-            self._order(routed, request.order, submits=True)
+            self._check_known_stock(routed, self._order(routed, request.order, submits=True))
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
@@ -525,6 +562,8 @@ class Service:
         routed = self._routed(location_id, context)
         _check_tender(routed, request.tender)
         order = self._order(routed, request.order, attempt, submits=True)
+        if attempt.is_new:
+            self._check_known_stock(routed, order)
         with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
             placed = routed.adapter.submit_order(order, request.tender, session)
             _check_identity(placed, order.reference, routed.adapter, session)
@@ -642,20 +681,21 @@ class Service:
             discounts = f"{quote.merchant_funded_discount} of {order.merchant_funded_discount} cents"
             raise broken_protocol(f"the provider applied a different merchant-funded discount: {discounts}")
         parts = (quote.food, quote.tax, quote.tip or 0, quote.provider_funded_discount)
-        amounts = (*parts, *(fee.amount for fee in quote.fees), quote.total)
+        amounts = (*parts, *(fee.amount for fee in quote.fees), *(quote.lines or ()), quote.total)
         if not all(money.is_cents(amount) for amount in amounts):
             raise broken_protocol("the provider's price contains an amount out of range")
         if quote.charged is not None and quote.charged != quote.consumer_pays:
             sums = f"its parts add up to {quote.consumer_pays} cents, its total is {quote.charged}"
             raise broken_protocol(f"the provider's price does not add up: {sums}")
+        if quote.lines is not None and (len(quote.lines) != len(order.items) or sum(quote.lines) != quote.food):
+            sums = f"{len(quote.lines)} lines of {len(order.items)} add up to {sum(quote.lines)} cents of {quote.food}"
+            raise broken_protocol(f"the provider's price does not add up: {sums}")
         if quote.fees and self._settings.refuse_fees:
             names = ", ".join(fee.name for fee in quote.fees)
             raise Failure("fees_not_representable", f"the provider adds a fee: {names}")
 
-    def _validated(self, routed: RoutedLocation, order: Order, quote: Quote) -> ValidatedOrder:
+    def _metadata(self, routed: RoutedLocation, order: Order, quote: Quote) -> Mapping[str, Any]:
         account = routed.adapter.account.name
-        soonest = ready_time.to_wire(quote.ready.soonest, routed.zone)
-        slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
         metadata: dict[str, Any] = {
             **self._keeper.issue_validation_id(
                 routed.id, order.received_at, order.desired_ready_time, quote.ready.soonest
@@ -667,17 +707,7 @@ class Service:
             metadata["order_address_decides"] = sorted(quote.address_decides)
         if quote.fees:
             metadata["order_fees"] = [{"name": fee.name, "amount": fee.amount} for fee in quote.fees]
-        return ValidatedOrder(
-            total=quote.total,
-            tax=quote.tax,
-            tip=quote.tip if routed.location.accepts_tips(order.fulfillment_type) else None,
-            merchant_funded_discount=order.merchant_funded_discount,
-            provider_funded_discount=quote.provider_funded_discount,
-            soonest_available_at=soonest,
-            ready_at=soonest,
-            available_at=None if slots is None else [ready_time.to_wire(slot, routed.zone) or "" for slot in slots],
-            metadata=metadata,
-        )
+        return metadata
 
     def _settlement(self, routed: RoutedLocation, placed: Placed, guest: User | None) -> Settlement:
         answer = SubmittedOrder(
@@ -688,6 +718,23 @@ class Service:
             else {},
         )
         return Settlement(placed, asdict(answer))
+
+
+def _validated(quoted: QuotedOrder) -> ValidatedOrder:
+    routed, order, quote = quoted.routed, quoted.order, quoted.quote
+    soonest = ready_time.to_wire(quote.ready.soonest, routed.zone)
+    slots = ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at)
+    return ValidatedOrder(
+        total=quote.total,
+        tax=quote.tax,
+        tip=quote.tip if routed.location.accepts_tips(order.fulfillment_type) else None,
+        merchant_funded_discount=order.merchant_funded_discount,
+        provider_funded_discount=quote.provider_funded_discount,
+        soonest_available_at=soonest,
+        ready_at=soonest,
+        available_at=None if slots is None else [ready_time.to_wire(slot, routed.zone) or "" for slot in slots],
+        metadata=quoted.metadata,
+    )
 
 
 def _canonical(location_id: str) -> str:

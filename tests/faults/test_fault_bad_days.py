@@ -16,17 +16,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from flask.testing import FlaskCliRunner
 
 from levelup_ov.config import ConfigError, check_ledger, upgrade_ledger
-from levelup_ov.ledger import driver_errors
+from levelup_ov.ledger import driver_errors, engine
 from levelup_ov.ledger.backup import back_up, put_back
-from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
+from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, failures, upgrade
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
 from levelup_ov.ledger.records import Claimed, Submission
 from levelup_ov.ordering.bounded_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
 from tests.channel import Channel
 from tests.conftest import MakeApp
+from tests.test_config import CHECK, COMMAND, production, run
+
+__all__ = ["production"]
 
 KEY = {"headers": {"Authorization": "token dev-key"}}
 
@@ -78,6 +82,72 @@ def test_what_is_wrong_is_for_those_with_a_key(make_app: MakeApp, environ: dict[
     assert client.get("/ready").json["checks"] == {"ledger": "LedgerUnavailable"}
     told = client.get("/ready", **KEY).json["checks"]["ledger"]
     assert "the ledger's file is gone" in told
+
+
+SCHEDULED = (
+    ["ledger", "purge"], ["submissions", "reconcile"], ["checkout", "reconcile"], ["orders", "watch"],
+    ["menu", "watch"], ["events", "send"],
+)  # fmt: skip
+"""What a scheduler runs: nobody looks at it while its exit status is 0."""
+
+
+@pytest.fixture
+def scheduled(make_app: MakeApp) -> FlaskCliRunner:
+    """The commands of a service that has everything."""
+    return make_app(
+        LEVELUP_OV_CHECKOUT_URL="http://127.0.0.1:1", LEVELUP_OV_CHECKOUT_API_KEY="key-of-the-app",
+        LEVELUP_OV_CHECKOUT_CLIENT_SECRET="secret-of-the-app", LEVELUP_OV_CHECKOUT_RETURN_URL="http://127.0.0.1:2",
+        LEVELUP_OV_EVENTS_URL="http://127.0.0.1:3", LEVELUP_OV_EVENTS_SECRETS=f"whsec_{'c' * 32}",
+    ).test_cli_runner()  # fmt: skip
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_full_disk_fails_what_a_scheduler_runs(scheduled: FlaskCliRunner) -> None:
+    for command in SCHEDULED:
+        assert scheduled.invoke(args=command).exit_code == 0, command
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        found = [scheduled.invoke(args=command) for command in SCHEDULED]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [each.exit_code for each in found] == [1] * len(SCHEDULED)
+    assert all("ledger_unavailable: " in each.output for each in found)
+
+
+@pytest.mark.rule("SUB-2")
+def test_config_check_fails_on_a_full_disk(production: dict[str, str]) -> None:
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
+    assert run(CHECK, production).returncode == 0
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *CHECK]
+    found = run(limited, production)
+    assert found.returncode == 1
+    assert "the configuration is valid" in found.stdout and "Error: ledger_unavailable: " in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        ({"flags": os.ST_RDONLY}, "read-only disk"),
+        ({"free": 0}, "full"),
+        ({"files": 0}, "full"),
+        ({"allowed": False}, "permission"),
+        ({}, "opened"),
+    ],
+)
+def test_the_disk_says_why_a_file_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, int], kind: str
+) -> None:
+    given = {"flags": 0, "free": 9, "files": 9, "allowed": True, **facts}
+    with closing(ledger_at(tmp_path / "ledger.db")) as ledger:
+        said = os.statvfs_result((1, 1, 9, 9, given["free"], 9, 9, given["files"], given["flags"], 255))
+        monkeypatch.setattr(os, "statvfs", lambda _: said)
+        monkeypatch.setattr(os, "access", lambda *_: given["allowed"])
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorname = "SQLITE_CANTOPEN"
+        with pytest.raises(LedgerUnavailable) as caught, failures(ledger.database.engine):
+            raise error
+    assert caught.value.kind == kind
 
 
 # Reasons.
@@ -146,7 +216,9 @@ def test_a_known_ledger_that_is_lost_is_not_begun_again(tmp_path: Path, left: by
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("how", ["deleted", "replaced", "cut off"])
-def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str) -> None:
+def test_a_ledger_that_is_taken_away_stops_submissions(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "ledger.db"
     with closing(ledger_at(path)) as ledger:
         claimed(ledger, 1)
@@ -157,8 +229,12 @@ def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str)
             os.replace(tmp_path / "copy.db", path)
         else:
             os.truncate(path, 0)
-        with pytest.raises(LedgerUnavailable, match="restart"):
+        engine._reported.clear()
+        with pytest.raises(LedgerUnavailable, match="restart") as caught:
             claimed(ledger, 2)
+    # Whoever reads the log need not ask /ready.
+    (line,) = [each for each in caplog.records if each.message == "ledger_unavailable"]
+    assert line.reason == caught.value.message  # type: ignore[attr-defined]
 
 
 @pytest.mark.rule("SUB-2")

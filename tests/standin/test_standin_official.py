@@ -162,10 +162,16 @@ def test_the_tip_stays_while_the_spend_falls(levelup: LevelUp) -> None:
 
 
 def test_a_code_that_is_nobodys(levelup: LevelUp) -> None:
+    """D14: what is no code names ``base``, a code of nobody ``payment_token_data``; W: a token in its place."""
     auth, unknown = levelup.merchant_auth(), code_of(new_token_data())
     body = proposal(payment_token_data=unknown)
-    assert levelup.refused("POST", "/v15/proposed_orders", body, auth=auth) == ["order/payment_token_data/not_found"]
-    assert levelup.refused("POST", "/v15/proposed_orders", proposal(), auth=f'{auth}, user="{unknown}"', status=401)
+    assert levelup.refused("POST", "/v15/proposed_orders", body, auth=auth) == ["order/payment_token_data/invalid"]
+    unreadable = proposal(payment_token_data="LU02111222333444555666777888999LU")
+    assert levelup.refused("POST", "/v15/proposed_orders", unreadable, auth=auth) == ["order/base/"]
+    header = f'{auth}, user="{unknown}"'
+    assert levelup.refused("POST", "/v15/proposed_orders", proposal(), auth=header, status=401) == [
+        "order/user_token/not_authorized"
+    ]
     both = proposal(payment_token_data=qr_code(levelup), location_id=21)
     assert levelup.refused("POST", "/v15/proposed_orders", both, auth=auth, status=401)
 
@@ -332,7 +338,18 @@ def test_a_register_asks_for_the_credit_of_a_code(levelup: LevelUp, tagged: bool
         assert found == {
             "discount_amount": credit, "gift_card_amount": gift_card, "total_amount": credit + gift_card,
         }  # fmt: skip
-    assert levelup.refused("GET", path + code_of(new_token_data()), auth=auth)
+    later = "/v15/locations/11/merchant_funded_credit"
+    asked: Any = {"credit_query": {"payment_token_data": qr_code(levelup), "items": items()}}
+    assert levelup.call("POST", later, asked, auth=auth)["merchant_funded_credit"]["discount_amount"] == 200
+    assert (
+        levelup.call("POST", later, {"credit_query": {}}, auth=levelup.tokens(DORA))["merchant_funded_credit"][
+            "gift_card_amount"
+        ]
+        == 1000
+    )
+    for query in ("payment_token_data", "base"):
+        code = code_of(new_token_data()) if query == "payment_token_data" else "LU"
+        assert query in levelup.refused("GET", path + code, auth=auth)[0]
     assert levelup.refused("GET", path + qr_code(levelup), auth=levelup.merchant_auth(HARBOR), status=401)
 
 
@@ -407,40 +424,49 @@ def test_value_is_put_on_a_gift_card_and_taken_off(levelup: LevelUp) -> None:
 
 HISTORY = {
     "balance_amount", "bundle_closed_at", "bundle_descriptor", "contribution_amount", "contribution_target",
-    "created_at", "credit_applied_amount", "credit_earned_amount", "earn_amount", "identifier_from_merchant", "items",
-    "location_extended_address", "location_id", "location_locality", "location_name", "location_postal_code",
-    "location_region", "location_street_address", "merchant_id", "merchant_name", "refunded_at", "spend_amount",
-    "tip_amount", "total_amount", "transacted_at", "uuid",
+    "created_at", "credit_applied_amount", "credit_earned_amount", "earn_amount", "id", "identifier_from_merchant",
+    "items", "location_extended_address", "location_id", "location_latitude", "location_locality", "location_longitude",
+    "location_name", "location_postal_code", "location_region", "location_street_address", "merchant_id",
+    "merchant_name", "pos_app_id", "refunded_at", "spend_amount", "tax_amount", "tip_amount", "total_amount",
+    "transacted_at", "uuid",
 }  # fmt: skip
-"""IOS fixture ``order.json``."""
+"""IOS fixture ``order.json``, W."""
 
 
 def test_a_user_reads_orders_in_all_ways(levelup: LevelUp) -> None:
     uuid = levelup.ordered(levelup.tokens())["uuid"]
     auth = untagged(levelup, user=ADA)
-    for path in ("/v15/users/orders", "/v15/apps/orders", "/v14/apps/orders"):
+    for path in ("/v15/users/orders", "/v15/apps/orders", "/v14/apps/orders", "/v14/apps/1/orders"):
         (entry,) = levelup.call("GET", path, auth=auth)
         assert set(entry["order"]) >= HISTORY
         assert levelup.open("GET", f"{path}?page=2", auth=auth).status_code == 204
     shown = levelup.call("GET", f"/v15/orders/{uuid}", auth=auth)["order"]
     assert set(shown) >= HISTORY
-    assert shown["items"][0]["item"]["name"] == "Sandwich"
+    item = shown["items"][0]["item"]
+    assert (item["name"], item["charged_price"], item["charged_price_amount"]) == ("Sandwich", 900, 900)
+    assert type(shown["id"]) is int and (shown["tax_amount"], shown["pos_app_id"]) == (100, SHOP_APP.id)
     assert shown["balance_amount"] + shown["credit_applied_amount"] == shown["total_amount"]
     others = f"token {levelup.token(user=ADA, app=OTHER)}"
     assert levelup.open("GET", "/v15/apps/orders", auth=others).status_code == 204
+    assert levelup.open("GET", "/v14/apps/2/orders", auth=auth).status_code == 204
+    for unknown in ("/v15/orders/x", "/v14/orders/x"):
+        assert levelup.refused("GET", unknown, auth=auth, status=404) == ["order/id/not_found"]
 
 
 @pytest.mark.parametrize("version", ["v14", "v15"])
 def test_a_merchant_reads_orders_in_all_ways(levelup: LevelUp, version: str) -> None:
-    """CS, PS."""
+    """CS, PS; D14 has the refusals, and ``refund_source``."""
     uuid = levelup.ordered(levelup.tokens())["uuid"]
     for auth in (levelup.merchant_auth(), untagged(levelup, merchant=BEACON)):
         (listed,) = levelup.call("GET", f"/{version}/locations/11/orders", auth=auth)
         details = levelup.call("GET", f"/{version}/merchants/1/orders/{uuid}", auth=auth)
         assert listed == details
-        assert {"user_display_name", "loyalty_id", "earn_amount", "merchant_funded_credit_amount"} <= set(
-            details["order"]
-        )
+        assert {
+            "cashier", "earn_amount", "loyalty_id", "merchant_funded_credit_amount", "register", "user_display_name",
+        } <= set(details["order"])  # fmt: skip
+        assert details["order"]["refund_source"] is None
+        for path, error in (("1/orders/x", "order/id/not_found"), (f"9/orders/{uuid}", "merchant/id/not_found")):
+            assert levelup.refused("GET", f"/{version}/merchants/{path}", auth=auth, status=404) == [error]
 
 
 # Keys and logins. Wrong ones are in test_standin_api.
@@ -522,7 +548,7 @@ def test_users_and_cards_have_the_documented_members(levelup: LevelUp) -> None:
     assert (user["orders_count"], user["merchants_visited_count"], user["total_savings_amount"]) == (1, 1, 300)
     (card,) = levelup.call("GET", "/v15/credit_cards", auth=untagged(levelup, user=ADA))
     assert {"bin", "description", "state", "debit", "promoted", "last_4"} <= set(card["credit_card"])
-    assert card["credit_card"]["state"] == "active"
+    assert (card["credit_card"]["state"], card["credit_card"]["bin"]) == ("active", "411111")
 
 
 # The total volume includes tips (D14).

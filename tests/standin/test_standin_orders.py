@@ -328,9 +328,7 @@ def test_an_order_needs_both_tokens(levelup: LevelUp, path: str, auth: Tokens, p
         COMPLETED: completion("0" * 32),
         "/v15/orders": {"order": {**members, "items": items("charged_price", "standard_price")}},
     }[path]
-    assert levelup.refused("POST", path, body, auth=auth(levelup), status=401) == [
-        f"access_token/{property}/not_authorized"
-    ]
+    assert levelup.refused("POST", path, body, auth=auth(levelup), status=401) == [f"order/{property}/not_authorized"]
 
 
 def test_a_token_revoked_before_completion_charges_nothing(levelup: LevelUp) -> None:

@@ -315,7 +315,6 @@ def test_a_campaign_in_the_older_form(levelup: LevelUp, number: int, value: int,
     assert (campaign["id"], campaign["value_amount"]) == (number, value)
     (place,) = levelup.call("GET", f"/v15/merchants/{merchant}/locations")[:1]
     assert campaign["sponsor"] == place["location"]["merchant_name"]
-    assert levelup.refused("GET", "/v14/campaigns/999", status=404) == ["campaign/id/not_found"]
 
 
 def test_an_address_has_coordinates(levelup: LevelUp) -> None:

@@ -6,7 +6,7 @@ import re
 import secrets
 from datetime import datetime
 
-from levelup_ov.standins.levelup.problems import unauthorized
+from levelup_ov.standins.levelup.problems import ErrorResponse, unauthorized
 from levelup_ov.standins.levelup.store import PlatformUser, StoredToken, Transaction, hashed
 from levelup_ov.standins.levelup.world import ACCOUNT_PERMISSION
 
@@ -35,11 +35,12 @@ def read_authorization(header: str) -> dict[str, str]:
 
 
 class Caller:
-    """The tokens of one request, looked up in its transaction."""
+    """The tokens of one request, looked up in its transaction. Refusals name ``object``."""
 
-    def __init__(self, header: str, transaction: Transaction) -> None:
+    def __init__(self, header: str, transaction: Transaction, object: str = "access_token") -> None:
         self._given = read_authorization(header)
         self._transaction = transaction
+        self._object = object
 
     def app(self) -> StoredToken:
         """:raises ErrorResponse: 401, there is no app token or it is not valid."""
@@ -62,7 +63,7 @@ class Caller:
         token = self._token(given_as, "user", permission)
         user = token.user_id and self._transaction.user(token.user_id)
         if not user:
-            raise unauthorized("user_token", "The user token belongs to no user.")
+            raise self.refusal("user_token", "The user token belongs to no user.")
         return token, user
 
     def account(self, permission: str = ACCOUNT_PERMISSION) -> PlatformUser:
@@ -77,7 +78,11 @@ class Caller:
                 if user and token and not token.permissions.isdisjoint({permission, ACCOUNT_PERMISSION}):
                     return user
         self.user()
-        raise unauthorized("user_token", "Only a token of the user's own login may do this.")
+        raise self.refusal("user_token", "Only a token of the user's own login may do this.")
+
+    def refusal(self, property: str, message: str) -> ErrorResponse:
+        """401 for a token."""
+        return unauthorized(property, message, self._object)
 
     def names_something(self) -> bool:
         """Whether any token was given."""
@@ -118,12 +123,12 @@ class Caller:
     def _token(self, given_as: str, kind: str, permission: str | None = None) -> StoredToken:
         value = self._given.get(given_as)
         if value is None:
-            raise unauthorized(f"{kind}_token", f"{_NAMES[kind]} is missing.")
+            raise self.refusal(f"{kind}_token", f"{_NAMES[kind]} is missing.")
         token = self._transaction.token(hashed(value))
         if token is None or token.kind != kind:
-            raise unauthorized(f"{kind}_token", f"{_NAMES[kind]} is not valid.")
+            raise self.refusal(f"{kind}_token", f"{_NAMES[kind]} is not valid.")
         if permission and permission not in token.permissions:
-            raise unauthorized(f"{kind}_token", f"{_NAMES[kind]} lacks the permission {permission}.")
+            raise self.refusal(f"{kind}_token", f"{_NAMES[kind]} lacks the permission {permission}.")
         return token
 
 

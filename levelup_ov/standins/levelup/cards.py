@@ -1,4 +1,4 @@
-"""A card as its owner types it. Its number stays within :func:`read_card`; the last four digits leave it."""
+"""A card as its owner types it. Its number stays within :func:`read_card`; its first six and last four digits leave."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ _BRANDS = {"2": "Mastercard", "3": "American Express", "4": "Visa", "5": "Master
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is kept of a card. ``outcome``: what comes of charging it."""
+    """What is kept of a card. ``outcome``: what comes of charging it.
+
+    ``bin``: the first six digits; None for a card that was added before they were kept.
+    """
 
     brand: str
     last_4: str
     expiration_month: int
     expiration_year: int
     outcome: Outcome
+    bin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,11 @@ class TypedCard:
 def read_card(typed: TypedCard, now: datetime) -> tuple[Card | None, list[dict[str, str]]]:
     """The card, or what is wrong with it as errors that repeat nothing of it."""
     number = typed.number.reveal().replace(" ", "").replace("-", "")
-    problems = {
+    problems: dict[str, str | None] = {
         "number": None if _passes_luhn(number) else "This is not a card number.",
         "cvv": None if _digits(typed.cvv.reveal(), 3, 4) else "The security code has three or four digits.",
         "postal_code": None if 3 <= len(typed.postal_code) <= 10 else "We need the postal code of the card's bills.",
-        "expiration_month": _expiry_problem(typed, now),
+        **_expiry_problem(typed, now),
     }
     errors = [
         error(message, object="credit_card", property=name, code="invalid")
@@ -61,14 +65,17 @@ def read_card(typed: TypedCard, now: datetime) -> tuple[Card | None, list[dict[s
 def made_card(number: str, month: int, year: int) -> Card:
     """What is kept of a card with this ``number``."""
     digits = number.replace(" ", "")
-    return Card(_BRANDS.get(digits[0], "Card"), digits[-4:], month, year, _MAGIC.get(digits, "charged"))
+    outcome = _MAGIC.get(digits, "charged")
+    return Card(_BRANDS.get(digits[0], "Card"), digits[-4:], month, year, outcome, digits[:6])
 
 
-def _expiry_problem(typed: TypedCard, now: datetime) -> str | None:
+def _expiry_problem(typed: TypedCard, now: datetime) -> dict[str, str]:
     month, year = typed.expiration_month, typed.expiration_year
-    if not (_digits(month, 1, 2) and _digits(year, 4, 4) and 1 <= int(month) <= 12):
-        return "The expiry date is a month from 1 to 12 and a year of four digits."
-    return "The card has expired." if (int(year), int(month)) < (now.year, now.month) else None
+    if not (_digits(month, 1, 2) and 1 <= int(month) <= 12):
+        return {"expiration_month": "The expiry month is a number from 1 to 12."}
+    if not _digits(year, 4, 4):
+        return {"expiration_year": "The expiry year has four digits."}
+    return {"expiration_year": "The card has expired."} if (int(year), int(month)) < (now.year, now.month) else {}
 
 
 def _digits(text: str, shortest: int, longest: int) -> bool:

@@ -31,11 +31,11 @@ def invalid(object: str, property: str, message: str, code: str = "invalid") -> 
     return ErrorResponse(422, [error(message, object=object, property=property, code=code)])
 
 
-def not_found(object: str, property: str, message: str) -> ErrorResponse:
+def not_found(object: str, property: str, message: str, code: str = "not_found") -> ErrorResponse:
     """404, naming what was not found."""
-    return ErrorResponse(404, [error(message, object=object, property=property, code="not_found")])
+    return ErrorResponse(404, [error(message, object=object, property=property, code=code)])
 
 
-def unauthorized(property: str, message: str) -> ErrorResponse:
+def unauthorized(property: str, message: str, object: str = "access_token") -> ErrorResponse:
     """401: ``property`` is the token that is missing, revoked or without the permission."""
-    return ErrorResponse(401, [error(message, object="access_token", property=property, code="not_authorized")])
+    return ErrorResponse(401, [error(message, object=object, property=property, code="not_authorized")])

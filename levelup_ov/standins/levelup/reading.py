@@ -65,6 +65,12 @@ class ObjectReader:
             self.refuse(property, f"{property} is too long (at most {limit} characters).", "too_long")
         return value or None
 
+    def digits(self, property: str) -> str:
+        """A text that must be there; a whole number reads as its digits."""
+        if type(value := self._members.get(property)) is int:
+            return str(value)
+        return self.text(property, required=True) or ""
+
     def list(self, property: str) -> list[Any]:
         """An array; empty if absent."""
         return self._value(property, lambda value: isinstance(value, list), "an array", False) or []

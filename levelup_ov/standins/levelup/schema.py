@@ -94,7 +94,10 @@ CREATE TABLE card_keys (pem TEXT NOT NULL);
 ALTER TABLE ahead_orders ADD COLUMN answer TEXT;
 UPDATE ahead_orders SET cart = json_insert(cart, '$.described', json('[]'), '$.rules', json('{}'));
 """
-RELEASES: Sequence[str] = (_FIRST, _ORDERING_AHEAD, _ACCOUNTS)
+_CARD_DIGITS = """
+ALTER TABLE cards ADD COLUMN bin TEXT;
+"""
+RELEASES: Sequence[str] = (_FIRST, _ORDERING_AHEAD, _ACCOUNTS, _CARD_DIGITS)
 """What each release added; how many of them a file has is its ``user_version``. The first release set none."""
 
 

@@ -1,7 +1,7 @@
 """What the platform keeps, in one SQLite file: users and what is theirs, tokens, proposals and orders.
 
-Tokens, codes and passwords are kept hashed, of a card its last four digits. The data of a payment token is kept as
-it is: a phone shows it again and again, and it pays nowhere but here.
+Tokens, codes and passwords are kept hashed, of a card its first six and last four digits. The data of a payment token
+is kept as it is: a phone shows it again and again, and it pays nowhere but here.
 """
 
 from __future__ import annotations
@@ -120,7 +120,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class PlatformOrder:
-    """``eligible``: spend that earns loyalty; ``earned``: credit that it earned when it was made; cents."""
+    """``eligible``: spend that earns loyalty; ``earned``: credit that it earned when it was made; cents.
+
+    ``number``: its integer id; None until it is kept.
+    """
 
     uuid: str
     app_id: int
@@ -133,6 +136,7 @@ class PlatformOrder:
     earned: int
     created_at: datetime
     refunded_at: datetime | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +222,11 @@ class Transaction:
     def cards(self, user_id: int) -> list[KeptCard]:
         """A user's cards, oldest first."""
         rows = self._run(
-            "SELECT id, brand, last_4, expiration_month, expiration_year, outcome, promoted FROM cards "
+            "SELECT id, brand, last_4, expiration_month, expiration_year, outcome, bin, promoted FROM cards "
             "WHERE user_id = ? ORDER BY id",
             (user_id,),
         )
-        return [KeptCard(row[0], Card(*row[1:6]), bool(row[6])) for row in rows]
+        return [KeptCard(row[0], Card(*row[1:7]), bool(row[7])) for row in rows]
 
     def card(self, user_id: int) -> Card | None:
         """The card that is charged."""
@@ -619,14 +623,14 @@ class Transaction:
     def _orders(self, condition: str, *values: Any) -> Iterator[PlatformOrder]:
         for row in self._run(
             "SELECT uuid, app_id, user_id, merchant_id, location_id, draft, spend, tip, discount, gift_card, "
-            "gift_card_tip, global_credit, card, eligible, earned, created_at, refunded_at FROM orders WHERE "
+            "gift_card_tip, global_credit, card, eligible, earned, created_at, refunded_at, number FROM orders WHERE "
             + condition,
             values,
         ):
             refunded = None if row[16] is None else _instant(row[16])
             yield PlatformOrder(
                 row[0], row[1], row[2], row[3], row[4], _loaded(row[5]), FundsSplit(*row[6:13]), row[13], row[14],
-                _instant(row[15]), refunded,
+                _instant(row[15]), refunded, row[17],
             )  # fmt: skip
 
     def orders_by(self, user_id: int, app_id: int, *, limit: int, offset: int = 0) -> list[PlatformOrder]:

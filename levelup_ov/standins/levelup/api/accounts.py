@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask import Response
 from werkzeug.security import generate_password_hash
 
 from levelup_ov.standins.levelup import orders
@@ -114,6 +115,17 @@ def register_user() -> JSON:
         return {"user": _user_as_json(transaction, user)}
 
 
+@api.post("/v15/passwords")
+@api.post("/v14/passwords")
+def reset_password() -> Response:
+    """Ask for a new password. The answer is the same whoever asks, and no mail is sent."""
+    reader = ObjectReader("base", body())
+    email = reader.text("email")
+    if email is None or not _is_email(email):
+        raise invalid("base", "email", "Email is invalid")
+    return Response(status=204)
+
+
 def _registration(caller: Caller) -> tuple[ObjectReader, ObjectReader, App]:
     members = body()
     reader = unwrap(members, "user")
@@ -138,8 +150,12 @@ def _add_user(transaction: Transaction, reader: ObjectReader, app: App, password
 
 
 def _check_email(reader: ObjectReader, email: str | None) -> None:
-    if email and "@" not in email.strip("@"):
+    if email and not _is_email(email):
         reader.refuse("email", "This is not an e-mail address.")
+
+
+def _is_email(text: str) -> bool:
+    return "@" in text.strip("@")
 
 
 def _password(reader: ObjectReader, property: str, *, required: bool = False) -> str | None:

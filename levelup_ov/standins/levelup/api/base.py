@@ -13,8 +13,9 @@ from flask import Blueprint, Response, request
 
 from levelup_ov.standins.levelup.access import Caller
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import ErrorResponse, error, not_found
-from levelup_ov.standins.levelup.store import Transaction
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
+from levelup_ov.standins.levelup.qr import Scanned, read_code
+from levelup_ov.standins.levelup.store import PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import MAINTENANCE, PlatformLocation, PlatformMerchant
 
 PAGE = 10
@@ -76,10 +77,10 @@ def reading() -> Iterator[tuple[Transaction, Caller]]:
 
 
 @contextmanager
-def writing() -> Iterator[tuple[Transaction, Caller]]:
-    """A transaction that writes, and who calls."""
+def writing(object: str = "access_token") -> Iterator[tuple[Transaction, Caller]]:
+    """A transaction that writes, and who calls; refusals of their tokens name ``object``."""
     with platform().store.writing() as transaction:
-        yield transaction, Caller(request.headers.get("Authorization", ""), transaction)
+        yield transaction, Caller(request.headers.get("Authorization", ""), transaction, object)
 
 
 def body() -> JSON:
@@ -126,8 +127,28 @@ def location_of(transaction: Transaction, number: int) -> PlatformLocation:
 def merchant_of(transaction: Transaction, number: int) -> PlatformMerchant:
     """:raises ErrorResponse: 404."""
     if (merchant := transaction.merchant(number)) is None:
-        raise not_found("merchant", "merchant_id", "There is no merchant with this id.")
+        raise not_found("merchant", "id", "There is no merchant with this id.")
     return merchant
+
+
+def scanned(transaction: Transaction, text: str, object: str) -> tuple[Scanned, PlatformUser]:
+    """A code that was scanned, and whose it is.
+
+    :raises ErrorResponse: 422: it is no code, or nobody's.
+    """
+    code = read_code(text)
+    if code is None:
+        message = "We couldn't recognize that as a valid LevelUp Code. Perhaps scan again?"
+        raise ErrorResponse(422, [error(message, object=object, property="base")])
+    user = transaction.user_of_payment_token(code.data)
+    if user is None:
+        raise invalid(object, "payment_token_data", "Payment token is invalid.")
+    return code, user
+
+
+def loyalty_id(merchant_id: int, user_id: int) -> int:
+    """The id of a user's loyalty with a merchant: one for each pair of them."""
+    return merchant_id * 1_000_000 + user_id
 
 
 def time_as_text(instant: datetime) -> str:

@@ -61,7 +61,7 @@ def _typed(transaction: Transaction, reader: ObjectReader) -> TypedCard:
     for name in _ENCRYPTED:
         text = reader.text(f"encrypted_{name}", limit=_ENCRYPTED_LIMIT)
         if text is None:
-            found[name] = reader.text(name, required=True) or ""
+            found[name] = reader.digits(name)
         elif pem and (plain := decrypted(text, pem)) is not None:
             found[name] = plain
         else:
@@ -188,8 +188,7 @@ def _card_as_json(kept: KeptCard, state: str = "active") -> JSON:
             "expiration_year": card.expiration_year,
             "promoted": kept.promoted,
             "debit": False,
-            # The first six digits are not kept.
-            "bin": None,
+            "bin": card.bin,
             "description": f"{card.brand} ending in {card.last_4}",
             "state": state,
         }

@@ -17,18 +17,19 @@ from levelup_ov.standins.levelup.api.base import (
     api,
     body,
     location_of,
+    loyalty_id,
     merchant_of,
     optional_body,
     page_number,
     page_of,
     reading,
+    scanned,
     time_as_text,
     writing,
 )
 from levelup_ov.standins.levelup.drafts import Draft, read_completion, read_one_step, read_proposal
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, unauthorized
-from levelup_ov.standins.levelup.qr import read_code
+from levelup_ov.standins.levelup.problems import ErrorResponse, not_found, unauthorized
 from levelup_ov.standins.levelup.reading import ObjectReader
 from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, StoredToken, Transaction
 from levelup_ov.standins.levelup.world import SILENCE, SILENT_TIP
@@ -38,7 +39,7 @@ from levelup_ov.standins.levelup.world import SILENCE, SILENT_TIP
 
 @api.post("/v15/proposed_orders")
 def propose_order() -> JSON:
-    with writing() as (transaction, caller):
+    with writing("order") as (transaction, caller):
         app_id, user, draft = _ordered_by(transaction, caller, read_proposal(body()))
         proposal = orders.propose(transaction, app_id, user, draft, platform().clock())
     return {"proposed_order": {"uuid": proposal.uuid, "discount_amount": proposal.discount}}
@@ -46,7 +47,7 @@ def propose_order() -> JSON:
 
 @api.post("/v15/completed_orders")
 def complete_order() -> JSON:
-    with writing() as (transaction, caller):
+    with writing("order") as (transaction, caller):
         app_id, user, draft = _ordered_by(transaction, caller, read_completion(body()))
         now = platform().clock()
         order, new = orders.complete(transaction, app_id, user, draft, now)
@@ -68,7 +69,7 @@ def complete_order() -> JSON:
 @api.post("/v14/orders")
 def create_order() -> JSON:
     """Propose and complete in one step; sent twice it charges twice."""
-    with writing() as (transaction, caller):
+    with writing("order") as (transaction, caller):
         app_id, user, draft = _ordered_by(transaction, caller, read_one_step(body()))
         order = orders.charge(transaction, app_id, user, draft, platform().clock())
         _maybe_lose_answer(transaction, order)
@@ -86,19 +87,21 @@ def _ordered_by(transaction: Transaction, caller: Caller, draft: Draft) -> tuple
         merchant_token = caller.merchant()
         token, user = caller.user("create_orders")
         if token.app_id != merchant_token.app_id:
-            raise unauthorized("user_token", "The user token is another app's.")
+            raise caller.refusal("user_token", "The user token is another app's.")
         app_id = token.app_id
     else:
         merchant_token = caller.older_merchant("manage_merchant_orders")
-        scanned = read_code(code)
-        found = scanned and transaction.user_of_payment_token(scanned.data)
-        if not (scanned and found):
-            raise _unknown_code(draft)
-        app_id, user = merchant_token.app_id, found
+        app_id = merchant_token.app_id
+        try:
+            shown, user = scanned(transaction, code, "order")
+        except ErrorResponse:
+            if draft.payment_token_data:
+                raise
+            raise caller.refusal("user_token", "This code is nobody's.") from None
         if not draft.tip_amount:
-            draft = replace(draft, tip_amount=_tip(transaction, draft, scanned.tip_on(draft.spend_amount)))
+            draft = replace(draft, tip_amount=_tip(transaction, draft, shown.tip_on(draft.spend_amount)))
     if orders.merchant_of(transaction, draft.location_id).id != merchant_token.merchant_id:
-        raise unauthorized("merchant_token", "The location is another merchant's.")
+        raise caller.refusal("merchant_token", "The location is another merchant's.")
     return app_id, user, draft
 
 
@@ -106,12 +109,6 @@ def _tip(transaction: Transaction, draft: Draft, on_this: int) -> int:
     """The tip of a code: that on the proposal also where the spend of the completion is another."""
     proposal = transaction.proposal(draft.proposed_order_uuid) if draft.proposed_order_uuid else None
     return on_this if proposal is None else proposal.draft.tip_amount
-
-
-def _unknown_code(draft: Draft) -> ErrorResponse:
-    if draft.payment_token_data:
-        return invalid("order", "payment_token_data", "This code is nobody's.", "not_found")
-    return unauthorized("user_token", "This code is nobody's.")
 
 
 def _maybe_lose_answer(transaction: Transaction, order: PlatformOrder) -> None:
@@ -134,12 +131,22 @@ def list_orders() -> Listed:
 
 @api.get("/v15/apps/orders")
 @api.get("/v14/apps/orders")
-def list_app_orders() -> Listed:
-    """Those that the app of the user's token made."""
+@api.get("/v14/apps/<int:number>/orders")
+def list_app_orders(number: int | None = None) -> Listed:
+    """Those that an app made: that of the user's token, or the one with this ``number``."""
     with reading() as (transaction, caller):
         token, user = caller.user("read_user_orders")
-        found = transaction.orders_by(user.id, token.app_id, limit=PAGE, offset=_offset())
+        found = transaction.orders_by(user.id, number or token.app_id, limit=PAGE, offset=_offset())
         return page_of([_history(transaction, order, user) for order in found])
+
+
+@api.get("/v15/orders/<order_uuid>/interstitial")
+@api.get("/v14/orders/<order_uuid>/interstitial")
+def show_interstitial(order_uuid: str) -> JSON:
+    """:raises ErrorResponse: 404: the merchants of this world show nothing after an order."""
+    with reading() as (_, caller):
+        caller.user()
+    raise not_found("interstitial", "id", "Interstitial not found.")
 
 
 @api.get("/v15/orders/<order_uuid>")
@@ -151,7 +158,7 @@ def show_order(order_uuid: str) -> JSON:
             _, user = caller.user("read_user_orders")
             order = transaction.order(order_uuid)
             if order is None or order.user_id != user.id:
-                raise ErrorResponse(404)
+                raise _unknown_order()
             return _history(transaction, order, user)
         return _order_of_merchant(transaction, caller.merchant(), order_uuid)
 
@@ -188,8 +195,12 @@ def _offset() -> int:
 def _order_of_merchant(transaction: Transaction, token: StoredToken, order_uuid: str) -> JSON:
     order = transaction.order(order_uuid)
     if order is None or (order.app_id, order.merchant_id) != (token.app_id, token.merchant_id):
-        raise ErrorResponse(404)
+        raise _unknown_order()
     return {"order": _details_as_json(order, _user_of(transaction, order))}
+
+
+def _unknown_order() -> ErrorResponse:
+    return not_found("order", "id", "Order not found.")
 
 
 def _user_of(transaction: Transaction, order: PlatformOrder) -> PlatformUser:
@@ -236,8 +247,12 @@ def _details_as_json(order: PlatformOrder, user: PlatformUser) -> JSON:
     """An order as its merchant sees it."""
     return {
         **_refund_as_json(order, user),
+        "cashier": order.draft.cashier,
         "identifier_from_merchant": order.draft.identifier_from_merchant,
         "items": _items_as_json(order.draft.items),
+        # No page says what it is other than null.
+        "refund_source": None,
+        "register": order.draft.register,
         "transacted_at": time_as_text(order.created_at),
     }
 
@@ -247,8 +262,7 @@ def _refund_as_json(order: PlatformOrder, user: PlatformUser) -> JSON:
     return {
         "created_at": time_as_text(order.created_at),
         "location_id": order.location_id,
-        # A user's loyalty with a merchant, one for each pair of them.
-        "loyalty_id": order.merchant_id * 1_000_000 + order.user_id,
+        "loyalty_id": loyalty_id(order.merchant_id, order.user_id),
         "refunded_at": order.refunded_at and time_as_text(order.refunded_at),
         "user_display_name": user.display_name,
         "earn_amount": order.earned,
@@ -274,7 +288,10 @@ def _history(transaction: Transaction, order: PlatformOrder, user: PlatformUser)
             "contribution_target_name": None,
             "credit_applied_amount": payment.discount + payment.gift_card + payment.global_credit,
             "credit_earned_amount": order.earned,
+            "id": order.number,
             "location_name": location.name,
+            "location_latitude": location.latitude,
+            "location_longitude": location.longitude,
             "location_street_address": location.street_address,
             "location_extended_address": location.extended_address,
             "location_locality": location.locality,
@@ -282,9 +299,21 @@ def _history(transaction: Transaction, order: PlatformOrder, user: PlatformUser)
             "location_postal_code": location.postal_code,
             "merchant_id": order.merchant_id,
             "merchant_name": merchant and merchant.name,
+            "pos_app_id": order.app_id,
+            "tax_amount": order.draft.tax_amount,
         }
     }
 
 
 def _items_as_json(items: list[dict[str, Any]]) -> list[JSON]:
-    return [{"item": {**item, "children": _items_as_json(item.get("children") or [])}} for item in items]
+    """With both names of the price that was charged: that of 2014 and the later one."""
+    return [
+        {
+            "item": {
+                **item,
+                "charged_price": item["charged_price_amount"],
+                "children": _items_as_json(item.get("children") or []),
+            }
+        }
+        for item in items
+    ]

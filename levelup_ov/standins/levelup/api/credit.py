@@ -14,20 +14,26 @@ from levelup_ov.standins.levelup.api.base import (
     api,
     body,
     location_of,
+    loyalty_id,
     merchant_of,
     reading,
+    scanned,
     time_as_text,
     writing,
 )
 from levelup_ov.standins.levelup.funds import Funds
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import invalid, unauthorized
-from levelup_ov.standins.levelup.qr import read_code
+from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, unauthorized
 from levelup_ov.standins.levelup.reading import unwrap
 from levelup_ov.standins.levelup.store import PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import CAMPAIGNS, Grant
 
 GIVING = "give_merchant_funded_credit"
+_DETACHED = {
+    "cashier": 255, "customer_facing_reason": 1000, "identifier_from_merchant": 255, "internal_reason": 1000,
+    "register": 255,
+}  # fmt: skip
+"""Optional members of a detached refund, and how long they may be."""
 
 
 @api.get("/v15/locations/<int:number>/credit")
@@ -105,17 +111,33 @@ def show_merchant_funded_credit(number: int) -> JSON:
         if data := request.args.get("payment_token_data"):
             location = location_of(transaction, number)
             _check_merchant(caller, location.merchant_id)
-            user = scanned_user(transaction, data, "merchant_funded_credit")
+            _, user = scanned(transaction, data, "merchant_funded_credit")
         else:
             _, user = caller.user()
-        funds = _funds_at(transaction, number, user)
-        return {
-            "merchant_funded_credit": {
-                "discount_amount": funds.credit,
-                "gift_card_amount": funds.gift_card,
-                "total_amount": funds.credit + funds.gift_card,
-            }
+        return _merchant_funded_as_json(_funds_at(transaction, number, user))
+
+
+@api.post("/v15/locations/<int:number>/merchant_funded_credit")
+def query_merchant_funded_credit(number: int) -> JSON:
+    """The same in a later form, with the check in the body; here, credit is for no item in particular."""
+    with reading() as (transaction, caller):
+        location = location_of(transaction, number)
+        reader = unwrap(body(), "credit_query")
+        data = reader.text("payment_token_data")
+        reader.check()
+        _check_merchant(caller, location.merchant_id)
+        _, user = scanned(transaction, data, "credit_query") if data else caller.user()
+        return _merchant_funded_as_json(_funds_at(transaction, number, user))
+
+
+def _merchant_funded_as_json(funds: Funds) -> JSON:
+    return {
+        "merchant_funded_credit": {
+            "discount_amount": funds.credit,
+            "gift_card_amount": funds.gift_card,
+            "total_amount": funds.credit + funds.gift_card,
         }
+    }
 
 
 @api.post("/v15/locations/<int:number>/get_merchant_funded_gift_card_credit")
@@ -127,7 +149,7 @@ def show_gift_card_credit(number: int) -> JSON:
         reader = unwrap(body(), "get_merchant_funded_gift_card_credit")
         data = reader.text("payment_token_data", required=True)
         reader.check()
-        user = scanned_user(transaction, data or "", "get_merchant_funded_gift_card_credit")
+        _, user = scanned(transaction, data or "", "get_merchant_funded_gift_card_credit")
         return {"merchant_funded_gift_card_credit": {"total_amount": _funds_at(transaction, number, user).gift_card}}
 
 
@@ -158,6 +180,42 @@ def give_credit() -> Response:
     return Response(status=204)
 
 
+@api.post("/v15/detached_refunds")
+@api.post("/v14/detached_refunds")
+def refund_detached() -> JSON:
+    """Credit for somebody whose order cannot be refunded any more (documentation of 2014, C# library)."""
+    with writing() as (transaction, caller):
+        token = caller.older_merchant("manage_merchant_orders")
+        reader = unwrap(body(), "detached_refund")
+        texts = {name: reader.text(name, limit=limit) for name, limit in _DETACHED.items()}
+        confirmation = reader.text("manager_confirmation")
+        data, cents = reader.text("payment_token_data", required=True), reader.cents("credit_amount", required=True)
+        location = transaction.location(reader.number("location_id") or 0)
+        reader.check()
+        if location is None or location.merchant_id != token.merchant_id:
+            raise ErrorResponse(401)
+        merchant = merchant_of(transaction, location.merchant_id)
+        _, user = scanned(transaction, data or "", "detached_refund")
+        standing = transaction.standing(user.id, merchant.id)
+        if merchant.manager_confirmation not in (None, confirmation):
+            reader.refuse("manager_confirmation", "Manager confirmation was incorrect.")
+        elif not standing.visits:
+            reader.refuse("base", f"{user.display_name} has never ordered at {merchant.name}.")
+        elif not 0 < (cents or 0) <= standing.spend:
+            reader.refuse("credit_amount", f"{user.display_name} has spent {standing.spend} cents at {merchant.name}.")
+        reader.check()
+        transaction.add_grant(user.id, Grant("credit", merchant.id, cents or 0))
+    return {
+        "detached_refund": {
+            **texts,
+            "credit_amount": cents,
+            "location_id": location.id,
+            "loyalty_id": loyalty_id(merchant.id, user.id),
+            "refunded_at": time_as_text(platform().clock()),
+        }
+    }
+
+
 @api.post("/v15/merchants/<int:number>/gift_card_value_additions")
 def add_gift_card_value(number: int) -> JSON:
     """Put value on the gift card of whose code was scanned (C# library, LevelUp's own PowerShell module)."""
@@ -179,7 +237,7 @@ def _change_gift_card(number: int, root: str, told_as: str, change: Callable[[in
         if cents == 0:
             reader.refuse("value_amount", "value_amount must be more than 0.")
         reader.check()
-        user = scanned_user(transaction, data or "", root)
+        _, user = scanned(transaction, data or "", root)
         old = orders.funds_of(transaction, user.id, merchant, platform().clock()).gift_card
         new = old + change(cents or 0)
         if new < 0:
@@ -188,18 +246,6 @@ def _change_gift_card(number: int, root: str, told_as: str, change: Callable[[in
         return {
             root: {told_as: cents, "new_value_at_merchant_amount": new, "old_value_at_merchant_amount": old},
         }
-
-
-def scanned_user(transaction: Transaction, data: str, object: str) -> PlatformUser:
-    """Whose code was scanned.
-
-    :raises ErrorResponse: 422.
-    """
-    scanned = read_code(data)
-    user = scanned and transaction.user_of_payment_token(scanned.data)
-    if not user:
-        raise invalid(object, "payment_token_data", "This code is nobody's.", "not_found")
-    return user
 
 
 def _funds_at(transaction: Transaction, number: int, user: PlatformUser) -> Funds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import cos, radians
 
-from flask import request, url_for
+from flask import Response, request, url_for
 
 from levelup_ov.standins.levelup import orders
 from levelup_ov.standins.levelup.ahead import ahead
@@ -21,7 +21,7 @@ from levelup_ov.standins.levelup.api.base import (
 )
 from levelup_ov.standins.levelup.funds import Standing
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import invalid, not_found
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
 from levelup_ov.standins.levelup.store import Transaction
 from levelup_ov.standins.levelup.world import CAMPAIGNS, Campaign, PlatformLocation, PlatformMerchant
 
@@ -66,11 +66,21 @@ def list_managed_locations() -> Listed:
         return _page(transaction, own, filtered=False)
 
 
+@api.get("/v14/locations")
+def list_locations() -> Listed:
+    """All there are; needs no token."""
+    with platform().store.reading() as transaction:
+        return _page(transaction, transaction.locations(), filtered=False)
+
+
 @api.get("/v15/locations/<int:number>")
 @api.get("/v14/locations/<int:number>")
 def show_location(number: int) -> JSON:
+    """:raises ErrorResponse: 404 without a body."""
     with platform().store.reading() as transaction:
-        return location_as_json(transaction, location_of(transaction, number))
+        if (location := transaction.location(number)) is None:
+            raise ErrorResponse(404)
+        return location_as_json(transaction, location)
 
 
 def _page(transaction: Transaction, found: list[PlatformLocation], *, filtered: bool = True) -> Listed:
@@ -147,7 +157,7 @@ def show_older_campaign(number: int) -> JSON:
     """A campaign as the iOS and Android libraries read it, without a kind."""
     campaign = CAMPAIGNS.get(number)
     if campaign is None:
-        raise not_found("campaign", "id", "There is no such campaign.")
+        raise ErrorResponse(404)
     with platform().store.reading() as transaction:
         sponsor = merchant_of(transaction, campaign.merchant_id).name
     return {
@@ -165,6 +175,33 @@ def show_older_campaign(number: int) -> JSON:
             **dict.fromkeys(_SHARED),
         }
     }
+
+
+@api.get("/v14/campaigns/<int:number>/merchants")
+def list_merchants_of_campaign(number: int) -> Response | list[int]:
+    campaign = CAMPAIGNS.get(number)
+    return [campaign.merchant_id] if campaign and page_number() == 1 else Response(status=204)
+
+
+@api.post("/v15/codes/<code>/claims")
+@api.post("/v14/codes/<code>/claims")
+def claim_campaign(code: str) -> JSON:
+    """:raises ErrorResponse: 404: no campaign of this world has a code."""
+    with reading() as (_, caller):
+        caller.user("manage_user_campaigns")
+    raise ErrorResponse(404, [error("This doesn't appear to be a LevelUp Code.", object="claim", property="base")])
+
+
+@api.get("/v14/codes/<code>/campaign")
+@api.get("/v14/campaigns/<int:number>/image")
+@api.get("/v14/locations/<int:number>/image")
+@api.get("/v15/campaigns/<int:number>")
+def show_nothing(**_: object) -> JSON:
+    """What this world has not: codes, images, and the first form of a campaign.
+
+    :raises ErrorResponse: 404 without a body.
+    """
+    raise ErrorResponse(404)
 
 
 def _campaign_as_json(campaign: Campaign, kind: str, merchant: PlatformMerchant, standing: Standing) -> JSON:

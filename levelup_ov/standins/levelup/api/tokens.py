@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from flask import Response, request
+from flask import Response
 from werkzeug.security import check_password_hash
 
 from levelup_ov.standins.levelup.access import new_token
 from levelup_ov.standins.levelup.api.base import JSON, api, body, writing
 from levelup_ov.standins.levelup.platform import platform
-from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
+from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, not_found
 from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
 from levelup_ov.standins.levelup.store import PermissionsRequest, PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import (
@@ -56,9 +56,8 @@ def create_access_token() -> JSON:
 
 
 def _wrong_key(message: str) -> ErrorResponse:
-    """404 in the documentation of v14 (2014), 422 in that of v15 and in the Ruby library."""
-    status = 404 if request.path.startswith("/v14/") else 422
-    return ErrorResponse(status, [error(message, object="access_token", property="api_key", code="not_found")])
+    """422, as all pages of v14 and the later ones of v15 say; in 2014, an app's own key was a 404 under v15."""
+    return invalid("access_token", "api_key", message, "not_found")
 
 
 @api.post("/v15/access_tokens/downgrades")

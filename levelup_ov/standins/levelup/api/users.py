@@ -53,12 +53,17 @@ def show_delivery_location(number: int) -> JSON:
 @api.get("/v15/payment_token")
 @api.get("/v14/payment_token")
 def show_payment_token() -> JSON:
-    """What the code is made of; the app adds tip and colour (C#, iOS and Android libraries)."""
+    """What the code is made of; the app adds tip and colour (C#, iOS and Android libraries).
+
+    :raises ErrorResponse: 404 in the older version: there is no card.
+    """
     with writing() as (transaction, caller):
         _, user = caller.user("read_qr_code")
         number, data = transaction.payment_token(user.id)
         shown: JSON = {"id": number, "data": data, "action": None, "message": None}
         if not transaction.cards(user.id):
+            if request.path.startswith("/v14/"):
+                raise not_found("payment_token", "base", "There is no card. Add one to pay.", "no_credit_card")
             shown |= {"action": "add_payment_method", "message": "Add a card, and this code pays."}
         return {"payment_token": shown}
 

@@ -1,0 +1,194 @@
+"""Checkout sessions and their idempotency keys, in the ledger's database.
+
+Every change names the version that it was made from, so that only one of two competing changes succeeds. Contents
+arrive here sealed, keys and bodies as keyed digests. Times are milliseconds since 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, and_, bindparam, delete, or_, select, update
+
+from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.records import to_ms
+from levelup_ov.ledger.statements import insert
+from levelup_ov.ledger.tables import PURGED_AT_ONCE, SESSION_KEYS, SESSIONS
+
+UNKNOWN_FOR = timedelta(days=7)
+"""How long after its end an unknown outcome is still looked for; a validation is as old by then (META-8)."""
+SESSION_RETENTION = timedelta(days=30)
+"""How long the row of an expired session is kept without its content: its keys and its order's number."""
+IN_PROGRESS = "complete_in_progress"
+"""The state whose content is needed to find out what became of an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session's row. ``content`` is sealed, None once it is purged.
+
+    ``attempt`` counts the completions that are proven to have placed nothing. ``held``: the mark of the lease of the
+    request that completes it. ``order_id``: the placed order's number; ``submitted_as``: the key of its submission.
+    """
+
+    id: str
+    caller: str
+    account: str
+    location: str
+    state: str
+    version: int
+    attempt: int
+    content: str | None = field(repr=False)
+    held: str | None
+    order_id: str | None
+    submitted_as: str | None
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """An idempotency key. ``body`` is the digest of what came with it.
+
+    ``state``, ``version`` and ``content`` are those of the answer, None until there is one.
+    """
+
+    digest: str
+    session: str
+    body: str
+    state: str | None = None
+    version: int | None = None
+    content: str | None = field(default=None, repr=False)
+
+    def answered(self, row: StoredSession) -> StoredKey:
+        """The key with ``row`` as its answer."""
+        return replace(self, session=row.id, state=row.state, version=row.version, content=row.content)
+
+
+class KeyTaken(Exception):
+    """Another request was first with this idempotency key; nothing was changed."""
+
+
+class StoredSessions:
+    """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._taken: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
+        prepare, columns = database.prepare, [column.name for column in SESSIONS.c]
+        self._insert = prepare(SESSIONS.insert(), *columns)
+        self._row = prepare(select(SESSIONS).where(_S.id == bindparam("this")))
+        self._change = prepare(_CHANGE)
+        self._insert_key = prepare(SESSION_KEYS.insert(), *[column.name for column in SESSION_KEYS.c])
+        self._key = prepare(select(SESSION_KEYS).where(_K.digest == bindparam("this")))
+        keys = insert(SESSION_KEYS, is_postgresql=database.is_postgresql)
+        answer = {name: keys.excluded[name] for name in ("state", "version", "content")}
+        self._put_key = prepare(
+            keys.on_conflict_do_update(
+                index_elements=["digest"],
+                set_=answer,
+                where=and_(_K.state.is_(None), _K.session == keys.excluded.session, _K.body == keys.excluded.body),
+            ),
+            *[column.name for column in SESSION_KEYS.c],
+        )
+        self._seals, self._key_seals, self._gone = (prepare(purge) for purge in _PURGES)
+
+    def add(self, row: StoredSession, key: StoredKey | None) -> None:
+        """Store a new session, and the key of the request that made it. :raises KeyTaken: nothing was stored."""
+        values = asdict(row)
+
+        def work(cursor: Any, again: bool) -> None:
+            # The first try may have been committed before its connection broke.
+            if again and self._row.first(cursor, {"this": row.id}):
+                return
+            self._insert.run(cursor, values)
+            if key is not None:
+                self._insert_key.run(cursor, asdict(key))
+
+        try:
+            self._database.run(work, single=key is None)
+        except self._taken:
+            raise KeyTaken from None
+
+    def find(self, id: str) -> StoredSession | None:
+        """The session with this id."""
+        row = self._database.run(lambda cursor, _: self._row.first(cursor, {"this": id}), single=True)
+        return StoredSession(**row._asdict()) if row else None
+
+    def find_key(self, digest: str) -> StoredKey | None:
+        """The key with this digest."""
+        row = self._database.run(lambda cursor, _: self._key.first(cursor, {"this": digest}), single=True)
+        return StoredKey(**row._asdict()) if row else None
+
+    def change(
+        self, before: StoredSession, after: StoredSession, key: StoredKey | None = None, *, answers: bool = True
+    ) -> StoredSession | None:
+        """Replace ``before`` by ``after``, with the next version; None: somebody else has changed it.
+
+        ``key``: that of the request, stored with it; ``answers``: with ``after`` as its answer.
+
+        :raises KeyTaken: nothing was changed.
+        """
+        after = replace(after, version=before.version + 1)
+        if key is not None and answers:
+            key = key.answered(after)
+        values = {f"new_{name}": value for name, value in asdict(after).items()}
+        given = {**values, "this": before.id, "was": before.version}
+
+        def work(cursor: Any, again: bool) -> bool:
+            if not self._change.run(cursor, given).rowcount:
+                # The first try may have been committed before its connection broke.
+                row = self._row.first(cursor, {"this": before.id}) if again else None
+                return row is not None and StoredSession(**row._asdict()) == after
+            if key is not None and not self._put_key.run(cursor, asdict(key)).rowcount:
+                raise KeyTaken
+            return True
+
+        return after if self._database.run(work, single=key is None) else None
+
+    def purge(self, now: datetime) -> int:
+        """Remove what expired sessions contain; returns how many. Old rows are deleted."""
+        values = {
+            "now": to_ms(now),
+            "unknown_before": to_ms(now - UNKNOWN_FOR),
+            "gone_before": to_ms(now - SESSION_RETENTION),
+        }
+        purged = 0
+        while True:
+            part = self._database.run(lambda cursor, _: self._purge_some(cursor, values))
+            purged += part
+            if part < PURGED_AT_ONCE:
+                return purged
+
+    def _purge_some(self, cursor: Any, values: Mapping[str, int]) -> int:
+        purged = int(self._seals.run(cursor, values).rowcount)
+        self._key_seals.run(cursor, values)
+        self._gone.run(cursor, values)
+        return purged
+
+
+_S, _K = SESSIONS.c, SESSION_KEYS.c
+_FIXED = ("id", "caller", "account", "created_at")
+_CHANGE = (
+    update(SESSIONS)
+    .where(_S.id == bindparam("this"), _S.version == bindparam("was", type_=BigInteger))
+    .values({each.name: bindparam(f"new_{each.name}", type_=each.type) for each in _S if each.name not in _FIXED})
+)
+_OVER = and_(
+    _S.content.is_not(None),
+    or_(
+        and_(_S.expires_at < bindparam("now", type_=BigInteger), _S.state != IN_PROGRESS),
+        _S.expires_at < bindparam("unknown_before", type_=BigInteger),
+    ),
+)
+_PURGED = select(_S.id).where(_S.content.is_(None))
+_PURGES = (
+    update(SESSIONS).where(_S.id.in_(select(_S.id).where(_OVER).limit(PURGED_AT_ONCE))).values(content=None),
+    update(SESSION_KEYS).where(_K.content.is_not(None), _K.session.in_(_PURGED)).values(content=None),
+    delete(SESSIONS).where(
+        _S.id.in_(select(_S.id).where(_S.expires_at < bindparam("gone_before", type_=BigInteger)).limit(PURGED_AT_ONCE))
+    ),
+)

@@ -1,0 +1,177 @@
+"""How a session's order is placed and found again, for each tender. One session has at most one order.
+
+The ledger sees to that: every attempt has the session's own idempotency key. A charge that was refunded is final, so
+a later one has another key, which exists only once the earlier attempt is proven to have placed nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from levelup_ov.checkout import Checkout
+from levelup_ov.checkout.orders import Orders
+from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.checkout.submitting import key_of
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.request import SubmissionRequest
+from levelup_ov.domain.tender import CreditCard
+from levelup_ov.ledger.records import Submission
+from levelup_ov.ledger.sessions import StoredSession
+from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.sessions.content import Content
+from levelup_ov.sessions.model import LevelUpTender, Price
+from levelup_ov.sessions.pricing import request_of
+
+CHARGED_IN = "USD"
+"""LevelUp charges nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOrder:
+    """An order that a provider has: its number, its ready time as on the wire, and the key of its submission."""
+
+    number: str
+    ready_at: str | None
+    submitted_as: str
+
+
+class Placing:
+    """Places orders by ``service``, and charges them by ``checkout``, if that is configured."""
+
+    def __init__(self, service: Service, checkout: Checkout | None) -> None:
+        self._service = service
+        self._checkout = checkout
+
+    def check(self, content: Content, tender: CreditCard | LevelUpTender) -> None:
+        """Refuse a tender before anything is sent. :raises Failure: ``tender_not_accepted``."""
+        if isinstance(tender, LevelUpTender):
+            if self._checkout is None:
+                raise Failure("tender_not_accepted", "this service does not charge through LevelUp")
+            if content.currency != CHARGED_IN:
+                raise Failure("tender_not_accepted", f"LevelUp charges {CHARGED_IN}, not {content.currency}")
+
+    def place(
+        self,
+        row: StoredSession,
+        content: Content,
+        tender: CreditCard | LevelUpTender,
+        last_look: Callable[[], None],
+        context: RequestContext,
+    ) -> PlacedOrder:
+        """Place the order of a session, or find the one that was placed.
+
+        :raises Failure: why there is none, or that it is unknown.
+        """
+        if isinstance(tender, LevelUpTender):
+            return self._charge(row, content, tender, last_look, context)
+        request = SubmissionRequest(request_of(content.basket, content.metadata), tender)
+        key = _key(row)
+        answer = self._service.submit_order(row.location, request, key, context, last_look=last_look)
+        return PlacedOrder(str(answer.order_id), answer.expected_ready_at, key)
+
+    def find(
+        self, row: StoredSession, content: Content, last_look: Callable[[], None], context: RequestContext
+    ) -> PlacedOrder | None:
+        """The order of a session whose completion was interrupted; None: none was begun, or none was placed.
+
+        A charge that was begun is continued, which may place its order.
+
+        :raises Failure: it is not known now, or why a charge was refunded.
+        """
+        if content.levelup is not None:
+            begun = self._charges(row, content.levelup)
+            return self._charge(row, content, content.levelup, last_look, context) if begun else None
+        for submission in self._service.submitted_under(row.location, _key(row)):
+            if submission.state == "placed":
+                return _placed(json.loads(submission.answer or "{}"), _key(row))
+            if submission.state == "unknown":
+                if (settlement := self._service.reconcile(submission, context)) is not None:
+                    return _placed(settlement.answer, _key(row))
+            elif submission.state != "not_placed":
+                raise Failure("submission_in_progress", "this order is being placed", retry_after=1)
+        return None
+
+    def may_exist(self, row: StoredSession, content: Content) -> bool:
+        """Whether an attempt at this order is not proven to have failed."""
+        if content.levelup is None:
+            begun: Sequence[Submission] = self._service.submitted_under(row.location, _key(row))
+        else:
+            begun = self._charges(row, content.levelup)
+        return any(submission.state != "not_placed" and not self._is_refunded(submission) for submission in begun)
+
+    def _charges(self, row: StoredSession, tender: LevelUpTender) -> list[Submission]:
+        """The charges of this attempt that were made, or may have been."""
+        found = self._orders.charged_under(tender.merchant, _key_of_charge(row))
+        return [submission for submission in found if submission.state != "not_placed"]
+
+    def _is_refunded(self, submission: Submission) -> bool:
+        if submission.account != LEDGER_ACCOUNT or submission.state != "placed":
+            return False
+        return self._orders.show(submission.id).state in ("refunded", "not_charged")
+
+    @property
+    def _orders(self) -> Orders:
+        if self._checkout is None:
+            raise Failure("outcome_unknown", "web checkout is not configured any more")
+        return self._checkout.orders
+
+    def _charge(
+        self,
+        row: StoredSession,
+        content: Content,
+        tender: LevelUpTender,
+        last_look: Callable[[], None],
+        context: RequestContext,
+    ) -> PlacedOrder:
+        assert content.price is not None
+        delivery = Delivery(row.location, SubmissionRequest(request_of(content.basket, content.metadata)))
+        order = _charged(content.price, tender)
+        done = self._orders.charge(order, delivery, _key_of_charge(row), context, last_look=last_look)
+        return _placed(_submitted(done), key_of(done))
+
+
+def _charged(price: Price, tender: LevelUpTender) -> CheckoutOrder:
+    totals = price.totals
+    due = totals.total - totals.tip
+    items = tuple(
+        {
+            "name": line.name[:255] or line.item_id[:255],
+            "quantity": line.quantity,
+            "charged_price_amount": line.subtotal if line.unit_price is None else line.unit_price,
+            "standard_price_amount": line.subtotal if line.unit_price is None else line.unit_price,
+            "children": [],
+        }
+        for line in price.lines
+    )
+    return CheckoutOrder(
+        tender.merchant,
+        tender.user,
+        tender.location_id,
+        OrderAmounts(outstanding=due, tax=totals.tax, payment=due, tip=totals.tip),
+        items,
+        tender.discount,
+    )
+
+
+def _submitted(order: StoredOrder) -> Mapping[str, Any]:
+    if order.submitted is None:
+        # Somebody has given the money back at LevelUp.
+        raise Failure("charge_refunded", "this order was refunded")
+    answer: Mapping[str, Any] = json.loads(order.submitted)
+    return answer
+
+
+def _placed(answer: Mapping[str, Any], key: str) -> PlacedOrder:
+    return PlacedOrder(str(answer["order_id"]), answer.get("expected_ready_at"), key)
+
+
+def _key(row: StoredSession) -> str:
+    return f"session {row.id}"
+
+
+def _key_of_charge(row: StoredSession) -> str:
+    return f"session {row.id} {row.attempt}"

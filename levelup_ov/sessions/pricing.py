@@ -1,0 +1,184 @@
+"""The price of a basket: one order validation, in lines and totals that add up to the cent (MONEY-7, MONEY-9)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from levelup_ov.domain import ready_time
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.options import Option
+from levelup_ov.domain.order import Item, User
+from levelup_ov.domain.outcome import Quote
+from levelup_ov.domain.request import OrderRequest
+from levelup_ov.errors import broken_protocol
+from levelup_ov.ordering.locations import RoutedLocation
+from levelup_ov.ordering.service import QuotedOrder, RequestContext, Service
+from levelup_ov.sessions.content import Content
+from levelup_ov.sessions.menu_prices import KnownMenuPrices, MenuPrices
+from levelup_ov.sessions.model import Basket, Buyer, Charge, Line, Price, PricedLine, Problem, Totals
+from levelup_ov.sessions.problems import TOTALS_CHANGED, is_about_basket, lacking, problem_of
+
+FRESH_FOR = timedelta(minutes=10)
+"""How long a price is shown again, and completed with, without asking the provider."""
+
+PLACEHOLDER = User("Guest", "Order", phone="+1 202-555-0100")
+"""Who a basket is priced for before its buyer is known.
+
+The number is reserved for fiction; without an e-mail address, no provider makes an account."""
+DISCOUNT = "Discount"
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A basket's price, or the problem why it has none; ``metadata`` is for the submission."""
+
+    price: Price | None
+    problems: tuple[Problem, ...]
+    metadata: Mapping[str, Any]
+
+
+class Pricing:
+    """Prices baskets by ``service``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._menus = KnownMenuPrices(service)
+
+    def price(self, basket: Basket, routed: RoutedLocation, context: RequestContext) -> Priced:
+        """The price of a basket at its location.
+
+        :raises Failure: no price can be had now; it has nothing to do with the basket.
+        """
+        buyer = tuple(lacking(basket.buyer))
+        if not basket.lines:
+            return Priced(None, (Problem("invalid_member", "there is nothing in the basket", "lines"), *buyer), {})
+        try:
+            quoted = self._service.quote_order(routed, request_of(basket, {}), context)
+        except Failure as failure:
+            if not is_about_basket(failure):
+                raise
+            return Priced(None, (problem_of(failure), *buyer), {})
+        lines, discount = self._lines(basket, quoted, context)
+        return Priced(_price(quoted, lines, discount), buyer, quoted.metadata)
+
+    def _lines(
+        self, basket: Basket, quoted: QuotedOrder, context: RequestContext
+    ) -> tuple[tuple[PricedLine, ...], Cents]:
+        """The lines, and by how much the provider's food is cheaper than they are."""
+        began, food, given = time.monotonic(), quoted.quote.food, quoted.quote.lines
+        menu = self._menus.of(quoted.routed.id, context)
+        if given is not None:
+            return priced_lines(basket.lines, given, menu.names), 0
+        subtotals = _subtotals(basket, menu)
+        if subtotals is None or sum(subtotals) < food:
+            # Perhaps the menu is older than the price.
+            menu = self._menus.of(quoted.routed.id, context, read_after=began)
+            subtotals = _subtotals(basket, menu)
+        if subtotals is None or sum(subtotals) < food:
+            raise broken_protocol("the provider's price is more than its menu says, and no fee explains it (MONEY-9)")
+        return priced_lines(basket.lines, subtotals, menu.names), sum(subtotals) - food
+
+
+def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
+    """The order of a basket; ``metadata`` is that of its validation, if it is to be submitted."""
+    return OrderRequest(
+        items=tuple(
+            Item(line.item_id, line.quantity, tuple(map(Option, line.options)), line.note) for line in basket.lines
+        ),
+        user=user_of(basket.buyer),
+        desired_ready_time=basket.desired_ready_time,
+        fulfillment_type=basket.fulfillment,
+        special_instructions=basket.note,
+        tip=basket.tip or 0,
+        delivery_address=basket.delivery_address,
+        metadata=metadata,
+    )
+
+
+def user_of(buyer: Buyer | None) -> User:
+    """The user of an order; a placeholder as long as the buyer lacks something."""
+    if buyer is None or any(lacking(buyer)):
+        return PLACEHOLDER
+    return User((buyer.first_name or "").strip(), (buyer.last_name or "").strip(), buyer.phone, buyer.email)
+
+
+def is_same_order(one: Basket, other: Basket) -> bool:
+    """Whether two baskets are the same order, with the same price."""
+    return one.location_id == other.location_id and request_of(one, {}) == request_of(other, {})
+
+
+def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], names: Mapping[str, str]) -> tuple[PricedLine, ...]:
+    """The lines of a basket with their prices; ``names`` are those of the menu."""
+    return tuple(
+        PricedLine(
+            line.reference,
+            line.item_id,
+            names.get(line.item_id, line.item_id),
+            line.quantity,
+            None if subtotal % line.quantity else subtotal // line.quantity,
+            subtotal,
+        )
+        for line, subtotal in zip(lines, subtotals, strict=True)
+    )
+
+
+def is_fresh(content: Content, now: datetime) -> bool:
+    """Whether a session's price can be shown again, and completed with, without asking the provider."""
+    return content.price is not None and not content.is_stale and now - content.price.at < FRESH_FOR
+
+
+def with_basket(content: Content, basket: Basket) -> Content:
+    """The content with the same order in other words: with the front's new references."""
+    assert content.price is not None
+    pairs = zip(content.price.lines, basket.lines, strict=True)
+    lines = tuple(replace(line, reference=asked.reference) for line, asked in pairs)
+    price = replace(content.price, lines=lines)
+    return replace(content, basket=basket, price=price, problems=tuple(lacking(basket.buyer)), changed=False)
+
+
+def repriced(shown: Content, newer: Content) -> Content:
+    """The newer content, with a problem if the same order costs another amount than was shown."""
+    if shown.price is None or newer.price is None or not is_same_order(shown.basket, newer.basket):
+        return newer
+    before, now = shown.price.totals.total, newer.price.totals.total
+    if before == now:
+        return newer
+    words = f"the total has changed from {before} to {now} cents; nothing was ordered"
+    return replace(newer, changed=True, problems=(Problem(TOTALS_CHANGED, words), *newer.problems))
+
+
+def totals_of(quote: Quote, subtotal: Cents) -> Totals:
+    """The totals of a quote whose lines add up to ``subtotal``, which is at least its food."""
+    given = subtotal - quote.food, quote.provider_funded_discount, quote.merchant_funded_discount
+    return Totals(
+        subtotal,
+        quote.tax,
+        quote.tip or 0,
+        tuple(Charge(fee.name, fee.amount) for fee in quote.fees if fee.amount),
+        tuple(Charge(DISCOUNT, amount) for amount in given if amount),
+    )
+
+
+def _price(quoted: QuotedOrder, lines: tuple[PricedLine, ...], discount: Cents) -> Price:
+    order, quote = quoted.order, quoted.quote
+    tips = quoted.routed.location.accepts_tips(order.fulfillment_type)
+    return Price(
+        at=order.received_at,
+        lines=lines,
+        totals=totals_of(quote, quote.food + discount),
+        tip_accepted=tips and quote.tip is not None,
+        soonest=quote.ready.soonest,
+        slots=ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at),
+        address_decides=tuple(sorted(quote.address_decides)),
+    )
+
+
+def _subtotals(basket: Basket, menu: MenuPrices) -> list[Cents] | None:
+    found = [menu.subtotal(line) for line in basket.lines]
+    known = [each for each in found if each is not None]
+    return known if len(known) == len(found) else None
