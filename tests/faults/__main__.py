@@ -1,7 +1,8 @@
 """``python -m tests.faults N SEED [--ledger sqlite|postgresql] [--provider NAME]``: the whole campaign, with its table.
 
-``--sessions``: agents order, through checkout sessions. Over PostgreSQL, the default, also the races and the reloads, and PostgreSQL freezes now and then; ``--fails-over``: a
-copy that lacks the last second takes over too, with a provider that refuses a second order under one reference.
+Over PostgreSQL, the default, also the races and the reloads, and PostgreSQL freezes now and then; ``--fails-over``: a
+copy that lacks the last second takes over too, with a provider that refuses a second order under one reference;
+``--sessions``: agents order, through checkout sessions.
 """
 
 from __future__ import annotations
