@@ -28,8 +28,6 @@ class AgentStory(Story):
     """With the id of the session, if there is one."""
 
     session: str = ""
-    decided: int | str | None = None
-    """The order that it has at the end."""
 
 
 def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> AgentStory:
@@ -77,16 +75,14 @@ def decide(stack: Stack, stories: Sequence[AgentStory]) -> Iterator[str]:
     until = time.monotonic() + RECONCILING
 
     def read(story: AgentStory) -> str | None:
-        answer = _act(stack, story, "", "one", 30)
-        while answer.retryable and time.monotonic() < until:
+        path = f"{SESSIONS}/{story.session}"
+        while (answer := _translated(_call(stack, "GET", path, None, None, 30))).retryable:
+            if time.monotonic() > until:
+                return f"not decided: session {story.session} of {story.plan.marker} is {answer.code}"
             time.sleep(0.5)
-            answer = _act(stack, story, "", "one", 30)
-        if answer.retryable:
-            return f"not decided: session {story.session} of {story.plan.marker} is {answer.code}"
         told = {each.order_id for each in story.placed}
         if told and told != {answer.order_id}:
             return f"session {story.session} of {story.plan.marker} was told {told}, and is {answer.body}"
-        story.decided = answer.order_id
         return None
 
     with ThreadPoolExecutor(16) as readers:
@@ -111,7 +107,10 @@ def _create(stack: Stack, plan: Plan) -> Answer:
 def _act(stack: Stack, story: AgentStory, action: str, who: str, timeout: float) -> Answer:
     plan, path = story.plan, f"{SESSIONS}/{story.session}{action}"
     if not action:
-        return _translated(_call(stack, "GET", path, None, None, timeout))
+        answer = _call(stack, "GET", path, None, None, timeout)
+        # A completion that the agent did not wait for may still begin.
+        is_open = answer.body.get("status") in ("incomplete", "ready_for_complete")
+        return _error(answer, "submission_in_progress", True) if is_open else _translated(answer)
     card = {
         "type": "single_use_card", "number": plan.card or CARD, "cvc": CVV, "expiry_month": 6, "expiry_year": 2039,
         "name": plan.guest,
