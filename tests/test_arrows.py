@@ -23,8 +23,8 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "exchange", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache",
-        "placement", "session",
+        "net", "deadline", "exchange", "json_object", "public", "connections", "in_process", "breaker", "cache",
+        "redis_cache", "placement", "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (
@@ -56,6 +56,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "opentelemetry": frozenset({"tracing"}),
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
+    "http_sf": frozenset({"ucp"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
