@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytz
 
@@ -29,7 +29,6 @@ from levelup_ov.ordering.submissions import in_progress
 from levelup_ov.ordering.tracking import TrackedOrder
 from levelup_ov.sealing import Sealer
 from levelup_ov.sessions import content as contents
-from levelup_ov.sessions import expiry
 from levelup_ov.sessions.content import Content
 from levelup_ov.sessions.keys import Keys
 from levelup_ov.sessions.model import (
@@ -47,6 +46,10 @@ from levelup_ov.sessions.placing import PlacedOrder, Placing
 from levelup_ov.sessions.pricing import Pricing, is_fresh, is_same_order, repriced, with_basket
 from levelup_ov.sessions.problems import is_about_basket, is_about_tender, lacking, problem_of
 
+LIFETIME = timedelta(hours=6)
+"""How long a session can be used after it was created."""
+KEPT_AFTER_ORDER = timedelta(hours=24)
+"""How long a completed session can be read after its order was placed."""
 PURGED_EVERY = 600.0
 """Seconds after which a process removes expired contents again."""
 TRIES = 4
@@ -119,7 +122,7 @@ class Sessions:
             order_id=None,
             submitted_as=None,
             created_at=to_ms(now),
-            expires_at=to_ms(now + expiry.LIFETIME),
+            expires_at=to_ms(now + LIFETIME),
         )
         row = self._sealed(row, content)
         try:
@@ -288,7 +291,7 @@ class Sessions:
                 held=None,
                 order_id=placed.number,
                 submitted_as=placed.submitted_as,
-                expires_at=max(before.expires_at, to_ms(self._clock() + expiry.KEPT_AFTER_ORDER)),
+                expires_at=max(before.expires_at, to_ms(self._clock() + KEPT_AFTER_ORDER)),
             )
             try:
                 if (answer := self._change(before, done, content, key)) is not None:
@@ -426,7 +429,7 @@ class Sessions:
     def _purge_sometimes(self) -> None:
         if time.monotonic() >= self._purge_at:
             self._purge_at = time.monotonic() + PURGED_EVERY
-            expiry.purge(self._store, self._clock())
+            self._store.purge(self._clock())
 
 
 def open_sessions(

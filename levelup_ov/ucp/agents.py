@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import http_sf
 
@@ -34,13 +34,20 @@ _URL = re.compile(r"(https?://[a-z0-9.-]+|https?://\[[0-9a-f:.]+\])(:[0-9]{1,5})
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
+class Headers(Protocol):
+    """The headers of a request, by names in any case."""
+
+    def get(self, key: str, default: str, /) -> str:
+        """The value, or ``default``."""
+
+
 class Agents:
     """The callers: ``keys`` by their names."""
 
     def __init__(self, keys: Mapping[str, Secret]) -> None:
         self._keys = {name: key.reveal().encode() for name, key in keys.items()}
 
-    def name_of(self, headers: Mapping[str, str]) -> str | None:
+    def name_of(self, headers: Headers) -> str | None:
         """Whose key a request has, in ``X-API-Key`` or ``Authorization: Bearer``; None: nobody's.
 
         Every key is compared, each in constant time. A request with two different keys is nobody's.
