@@ -24,7 +24,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, new_id, to_ms
 from levelup_ov.ledger.sessions import KeyTaken, StoredKey, StoredSession, StoredSessions
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.service import RequestContext, Service, tenders_at
 from levelup_ov.ordering.submissions import in_progress
 from levelup_ov.ordering.tracking import TrackedOrder
 from levelup_ov.sealing import Sealer
@@ -58,6 +58,8 @@ UNDECIDED = frozenset({"outcome_unknown", "submission_in_progress", "ledger_unav
 """Failures after which the order may exist, or its charge may not be given back yet."""
 UNSETTLED = "refund_impossible"
 """A person has to settle the charge, so the session must not lead to a second one."""
+
+FULFILLMENTS = ("pickup", "delivery")
 
 log = logging.getLogger(__name__)
 
@@ -355,7 +357,7 @@ class Sessions:
         """The account and the location of a basket, and its content with a price."""
         routed = self._service.find_location(basket.location_id, context)
         priced = self._pricing.price(basket, routed, context)
-        location = routed.location
+        location, adapter = routed.location, routed.adapter
         content = Content(
             basket=basket,
             location_name=location.name,
@@ -364,6 +366,11 @@ class Sessions:
             price=priced.price,
             problems=priced.problems,
             metadata=priced.metadata,
+            tenders=tuple(sorted(tenders_at(routed))),
+            fulfillments=tuple(
+                each for each in FULFILLMENTS if each in adapter.fulfillments and location.fulfills(each)
+            ),
+            accepts_tips=location.accepts_tips(basket.fulfillment),
         )
         return routed.adapter.account.name, routed.id, content
 
@@ -482,6 +489,9 @@ def _shown(row: StoredSession, content: Content) -> CheckoutSession:
         problems=content.problems,
         changed=content.changed,
         order=order,
+        tenders=content.tenders,
+        fulfillments=content.fulfillments,
+        accepts_tips=content.accepts_tips,
     )
 
 

@@ -62,6 +62,8 @@ class Agents:
 def read_dictionary(header: str) -> dict[str, str]:
     """The members of a header like ``profile="https://...", version="..."`` that are strings (RFC 8941, 3.2).
 
+    Parameters count as members.
+
     :raises Rejected: ``invalid_profile_url``: it is not such a header.
     """
     if len(header) > LONGEST_HEADER:
@@ -70,7 +72,12 @@ def read_dictionary(header: str) -> dict[str, str]:
         members: Any = http_sf.parse(header.encode("latin-1", "replace"), tltype="dictionary")
     except ValueError:
         raise Rejected("invalid_profile_url", "UCP-Agent is not a dictionary (RFC 8941)", 400) from None
-    return {name: value for name, (value, _) in members.items() if type(value) is str}
+    found: dict[str, str] = {}
+    for name, (value, parameters) in members.items():
+        # Some write ``profile="..."; version="..."``: a parameter, not another member.
+        texts = {name: value, **parameters}
+        found |= {each: text for each, text in texts.items() if type(text) is str}
+    return found
 
 
 class Profiles:
