@@ -196,7 +196,7 @@ def _check_lines(held: JSONObject, order: Order) -> tuple[Cents, ...] | None:
         fields = line.member("customFields")
         options = ((each.member("facet").identifier("id"), each.identifier("id")) for each in fields.each("modifiers"))
         variant, said = line.member("productVariant").identifier("id"), ("instructions", "recipient")
-        key = (variant, frozenset(options), *(fields.text(name, None) for name in said))
+        key: Hashable = (variant, frozenset(options), *(fields.text(name, None) for name in said))
         lines[key] += line.integer("quantity")
         prices.append((key, line.cents("linePrice")))
     ordered = [_ordered(item) for item in order.items]
