@@ -12,12 +12,13 @@ from werkzeug.exceptions import HTTPException
 from levelup_ov.blueprints.http import json_response, read_body
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean
 from levelup_ov.schemas.body import parse
 from levelup_ov.sessions.model import RequestKey
 from levelup_ov.ucp.agents import Agents, Profiles
 from levelup_ov.ucp.catalog import Catalog
-from levelup_ov.ucp.negotiation import negotiate, read_agent
+from levelup_ov.ucp.negotiation import Agent, negotiate, read_agent
 from levelup_ov.ucp.operations import Call, Operations
 from levelup_ov.ucp.problems import Message, Outcome, Rejected, rejected
 from levelup_ov.ucp.profile import CACHE_SECONDS, error_envelope, profile
@@ -63,7 +64,15 @@ class Door:
         caller = self.caller()
         g.request_id = g.context.request_id = _header("Request-Id")
         agent = read_agent(request.headers.get("UCP-Agent"), self._settings.agent_profiles)
-        return Call(caller, g.context, negotiate(agent, self._profiles.fetch), self.base_url, key)
+        return self.call_of(caller, agent, key, g.context)
+
+    def call_of(self, caller: str, agent: Agent, key: RequestKey | None, context: RequestContext) -> Call:
+        """The call of a caller's agent.
+
+        :raises Rejected: its profile cannot be used.
+        :raises Outcome: the two sides share no capability.
+        """
+        return Call(caller, context, negotiate(agent, self._profiles.fetch), self.base_url, key)
 
     def changing(self, body: bytes) -> Call:
         """The call of a request that changes something, which needs a key (UCP-7)."""
