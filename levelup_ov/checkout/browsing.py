@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
-from levelup_ov.checkout.store import ORDERS, StoredOrder
+from levelup_ov.checkout.store import ACTIONS, ORDERS, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.ledger.browsing import ReadingDatabase
+from levelup_ov.ledger.operator_actions import OperatorAction, actions_on, read_action
 
 _O = ORDERS.c
 
@@ -33,6 +34,10 @@ class OrdersBrowser:
     def order(self, id: str) -> StoredOrder | None:
         """The order with this id of ours, or this UUID of LevelUp's."""
         return next(iter(self._orders(select(ORDERS).where(or_(_O.id == id, _O.uuid == id)))), None)
+
+    def actions(self, order: StoredOrder) -> Sequence[OperatorAction]:
+        """What operators did to an order, oldest first."""
+        return [read_action(row) for row in self._reading.rows(actions_on(ACTIONS), this=order.id)]
 
     def cases(self, limit: int) -> Sequence[StoredOrder]:
         """Those that a person must settle, oldest first."""

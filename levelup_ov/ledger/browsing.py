@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, union_all
 
 from levelup_ov.domain.submission import SETTLED, State
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.operator_actions import OF_SUBMISSION, OperatorAction, read_action
+from levelup_ov.ledger.operator_actions import OperatorAction, actions_on, read_action
 from levelup_ov.ledger.records import Backlog, Submission, from_ms, submission_of, to_ms
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, Statements, present
+from levelup_ov.ledger.tables import ACTIONS, ORDER_STATUSES, SUBMISSIONS, Statements, present
 
 PATIENCE = 2.0
 """Seconds that one search may take."""
@@ -117,9 +117,11 @@ class Browser:
 
     def named(self, number: str, size: int) -> Sequence[Submission]:
         """The submissions with this number: an order id, a provider's, a request id, or an id or reference of ours."""
-        columns = (_C.id, _C.reference, _C.request_id, _C.provider_order_id)
-        this = or_(*(column == number for column in columns), _C.order_id.in_([number, json.dumps(number)]))
-        return self._submissions(self._sql.all.where(this).order_by(_C.id.desc()).limit(size))
+        this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
+        this.append(_C.order_id.in_([number, json.dumps(number)]))
+        # Each has an index, and none is used where they are alternatives of one condition.
+        found = union_all(*(select(_C.id).where(condition) for condition in this)).subquery()
+        return self._submissions(self._sql.all.where(_C.id.in_(select(found.c.id))).order_by(_C.id.desc()).limit(size))
 
     def life(self, id: str) -> Life | None:
         """Everything about one submission."""
@@ -134,7 +136,7 @@ class Browser:
             status and status.stage,
             status and status.word,
             from_ms(status.changed_at) if status and status.changed_at else None,
-            tuple(map(read_action, self._reading.rows(OF_SUBMISSION, this=id))),
+            tuple(map(read_action, self._reading.rows(actions_on(ACTIONS), this=id))),
             tuple(self._earlier(submission)),
             tuple(self._submissions(self._later(submission))),
         )
@@ -177,16 +179,15 @@ class Browser:
 
 
 def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
-    account = search.account
-    if search.location is not None:
-        account = account or search.location.partition(".")[0]
-        yield _C.location == search.location
-    if account is not None:
-        yield _C.account == account
+    is_open = search.state is not None and search.state not in SETTLED
+    for column, value in ((_C.location, search.location), (_C.account, search.account)):
+        if value is not None:
+            # Few submissions are open or have findings: their index serves, and not that of the account or location.
+            yield (column.concat("") if is_open or search.findings else column) == value
     if search.state is not None:
         # Written out, so that the database sees that an index of this state serves.
         yield _C.state == literal_column(f"'{search.state}'")
-        if search.state not in SETTLED:
+        if is_open:
             yield _C.settled_at.is_(None)
     if search.findings:
         yield or_(_C.finding.is_not(None), _C.charged != _C.expected_charge)
