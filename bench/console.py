@@ -1,7 +1,7 @@
 """The console's pages under few rows and under many: ``python -m bench.console [--rows N] [--postgresql]``.
 
-Both ledgers are asked in turns, and the fastest of the rounds counts: other work on the machine only adds to it. Rows are
-written by the database itself.
+Both ledgers are asked in turns, and the fastest of the rounds counts: other work on the machine only adds to it. The
+database itself writes the rows.
 """
 
 from __future__ import annotations

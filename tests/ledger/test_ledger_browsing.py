@@ -38,7 +38,7 @@ _FILL = """
 INSERT INTO submissions (id, account, location, state, content, owner, claimed_at, lease_until, settled_at, reference,
     alike, generation, boot, since, lease, card, looked_again, charged, expected_charge)
 SELECT {id}, {account}, {account}, CASE WHEN n % 50 = 0 THEN 'not_placed' WHEN n % 3000 = 1 THEN 'unknown'
-    ELSE 'placed' END, '', '', n, n, CASE WHEN n % 3000 = 1 THEN NULL ELSE n END, '', '', 0, '', 0, 0, 0, 0,
+    ELSE 'placed' END, '', '', n, n, CASE WHEN n % 3000 = 1 THEN NULL ELSE n END, {id}, '', 0, '', 0, 0, 0, 0,
     CASE WHEN n % 1000 = 2 THEN 1 ELSE 0 END, 0 FROM {numbers}
 """
 _SQLITE = {
