@@ -97,6 +97,10 @@ def create_app(
 
         app.extensions["levelup_ov.console"] = reading = ReadingDatabase(settings.ledger.reveal())
         app.register_blueprint(console.blueprint(settings, service, reading, metrics, check, charges))
+    if settings.agents:
+        from levelup_ov import ucp  # only who takes orders of agents loads it
+
+        ucp.install(app, settings, service, app.extensions["levelup_ov.checkout"], clock)
     if settings.development:
         from levelup_ov import workbench  # production loads no page
 

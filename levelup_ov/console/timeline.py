@@ -22,6 +22,7 @@ _ENDED: dict[Ended | None, str] = {
     "told": "a person asked the restaurant",
     None: "",
 }
+_ACTS = {"take_back": "Settlement taken back", "close_finding": "Finding closed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,18 @@ def _steps(life: Life, changed: datetime | None) -> Iterator[Step]:
 
 
 def _of_action(action: OperatorAction) -> Step:
+    if action.act is not None:
+        return Step(action.at, f"{_ACTS[action.act]} by {action.operator}", _reason(action))
     words = f"{action.outcome or 'has not ended'}; request {action.request_id}"
     return Step(action.at, f"Reconciled by {action.operator}", words)
+
+
+def _reason(action: OperatorAction) -> str:
+    """Why somebody corrected a submission, and what was recorded until then."""
+    before = action.before
+    was = f"order {before['order_id']}" if before.get("state") == "placed" else "not placed"
+    until = f"it was settled as {was} by {before.get('settled_by')}" if action.act == "take_back" else before["finding"]
+    return f"{action.why}; {until or 'charge_mismatch'}"
 
 
 def of_order(order: StoredOrder, actions: Iterable[OperatorAction]) -> list[Step]:

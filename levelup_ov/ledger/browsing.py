@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select, union_all
 
 from levelup_ov.domain.submission import SETTLED, State
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.operator_actions import OperatorAction, actions_on, read_action
+from levelup_ov.ledger.operator_actions import OF_SUBMISSION, OperatorAction, read_action
 from levelup_ov.ledger.records import Backlog, Submission, from_ms, submission_of, to_ms
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import ACTIONS, ORDER_STATUSES, SUBMISSIONS, Statements, present
+from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, Statements, present
 
 PATIENCE = 2.0
 """Seconds that one search may take."""
@@ -117,8 +117,10 @@ class Browser:
 
     def named(self, number: str, size: int) -> Sequence[Submission]:
         """The submissions with this number: an order id, a provider's, a request id, or an id or reference of ours."""
+        numbers = [number, json.dumps(number)]
         this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
-        this.append(_C.order_id.in_([number, json.dumps(number)]))
+        this.append(_C.order_id.in_(numbers))
+        this.append(and_(_is_finding(), or_(_C.found_provider_order_id == number, _C.found_order_id.in_(numbers))))
         # Each has an index, and none is used where they are alternatives of one condition.
         found = union_all(*(select(_C.id).where(condition) for condition in this)).subquery()
         return self._submissions(self._sql.all.where(_C.id.in_(select(found.c.id))).order_by(_C.id.desc()).limit(size))
@@ -136,7 +138,7 @@ class Browser:
             status and status.stage,
             status and status.word,
             from_ms(status.changed_at) if status and status.changed_at else None,
-            tuple(map(read_action, self._reading.rows(actions_on(ACTIONS), this=id))),
+            tuple(map(read_action, self._reading.rows(OF_SUBMISSION, this=id))),
             tuple(self._earlier(submission)),
             tuple(self._submissions(self._later(submission))),
         )
@@ -190,13 +192,18 @@ def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
         if is_open:
             yield _C.settled_at.is_(None)
     if search.findings:
-        yield or_(_C.finding.is_not(None), _C.charged != _C.expected_charge)
+        yield _is_finding()
+        yield _C.finding_closed_at.is_(None)
     if search.since is not None:
         yield _C.id >= _first_id(search.since)
     if search.until is not None:
         yield _C.id < _first_id(search.until)
     if search.below is not None:
         yield _C.id < search.below
+
+
+def _is_finding() -> ColumnElement[bool]:
+    return or_(_C.finding.is_not(None), _C.charged != _C.expected_charge)
 
 
 def _first_id(instant: datetime) -> str:

@@ -1,12 +1,14 @@
-"""What operators did in the console, to submissions and to orders of web checkout: who, when, and with what result."""
+"""What operators did to submissions, in the console and by commands: who, when, and with what result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, literal, select, update
+from sqlalchemy import Table, bindparam, literal, select, update
 
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import from_ms
@@ -14,25 +16,35 @@ from levelup_ov.ledger.tables import ACTIONS, present
 
 
 class FormUsed(Exception):
-    """The form was sent before, or what it is about is gone."""
+    """The form was sent before, or its submission is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """``outcome`` is None while the provider is asked, or if the process ended meanwhile."""
+    """``outcome`` is None while the provider is asked, or if the process ended meanwhile.
+
+    ``act``: None for a reconciliation in the console, otherwise a correction (:mod:`levelup_ov.ledger.corrections`),
+    ``why`` that was made, and ``before``, what the submission held until then.
+    """
 
     operator: str
     request_id: str | None
     at: datetime
     outcome: str | None
+    act: str | None = None
+    why: str | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
 
 
 class OperatorActions:
-    """``table`` in the database of ``ledger``; raises ``LedgerUnavailable`` like the ledger."""
+    """What is done in the console, to a submission or, with ``table``, to something else: its second column says to what.
+
+    Raises ``LedgerUnavailable`` like the ledger.
+    """
 
     def __init__(self, ledger: Ledger, table: Table = ACTIONS) -> None:
         self._ledger = ledger
-        self._columns = ("form", _subject(table), "operator", "request_id")
+        self._columns = ("form", table.columns.keys()[1], "operator", "request_id")
         now = {"at": present(ledger.own_clock), "outcome": literal(None, table.c.outcome.type)}
         self._insert = ledger.database.prepare(table.insert().values(now), *self._columns)
         done = update(table).where(table.c.form == bindparam("this"))
@@ -56,16 +68,17 @@ class OperatorActions:
         self._ledger.database.run(lambda cursor, _: self._finish.run(cursor, values), single=True)
 
 
-def actions_on(table: Table) -> Select[Any]:
-    """The actions on ``this``, oldest first."""
-    return select(table).where(table.c[_subject(table)] == bindparam("this")).order_by(table.c.at)
+OF_SUBMISSION = select(ACTIONS).where(ACTIONS.c.submission == bindparam("this")).order_by(ACTIONS.c.at)
 
 
-def _subject(table: Table) -> str:
-    """The column that says what an action was about: the second one."""
-    return table.columns.keys()[1]
+def actions_of(ledger: Ledger, submission: str) -> tuple[OperatorAction, ...]:
+    """What people did to a submission, oldest first."""
+    statement = ledger.database.prepare(OF_SUBMISSION)
+    rows = ledger.database.run(lambda cursor, _: statement.all(cursor, {"this": submission}), single=True)
+    return tuple(map(read_action, rows))
 
 
 def read_action(row: Any) -> OperatorAction:
-    """An action, of a row of :func:`actions_on`."""
-    return OperatorAction(row.operator, row.request_id, from_ms(row.at), row.outcome)
+    """An action, of a row of :data:`OF_SUBMISSION`."""
+    before = json.loads(row.before or "{}")
+    return OperatorAction(row.operator, row.request_id, from_ms(row.at), row.outcome, row.act, row.why, before)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
@@ -48,4 +48,4 @@ def upgrade() -> None:
     )
     op.create_index("checkout_actions_order", "checkout_actions", ["order_id"])
     # It only adds: the release of revision 0005 works beside it.
-    op.execute("INSERT INTO ledger_compatibility (revision, oldest) VALUES ('0013', '0005')")
+    op.execute("INSERT INTO ledger_compatibility (revision, oldest) VALUES ('0014', '0005')")
