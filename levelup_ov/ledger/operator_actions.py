@@ -37,7 +37,7 @@ class OperatorAction:
 
 
 class OperatorActions:
-    """What is done in the console, to a submission or, with ``table``, to something else: its second column says to what.
+    """What is done in the console: to a submission, or to what the second column of another ``table`` says.
 
     Raises ``LedgerUnavailable`` like the ledger.
     """
