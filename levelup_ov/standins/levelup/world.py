@@ -170,6 +170,11 @@ class Person:
     grants: tuple[Grant, ...] = ()
 
 
+def owner_login(merchant_id: int) -> tuple[str, str]:
+    """E-mail address and password of who owns a merchant of the gateway."""
+    return f"owner-{merchant_id}@gateway.example", f"owner-{merchant_id}-password"
+
+
 ADDRESS_TYPES = ("billing", "home", "other", "payment", "shipping", "work", "delivery")
 
 SHOP_APP = App(1, "Sample Shop", "standin-api-key", "standin-client-secret")
