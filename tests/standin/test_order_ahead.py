@@ -60,6 +60,13 @@ def test_the_gateways_places_are_levelups(phones: Phones) -> None:
     assert place["id"] in [entry["location"]["id"] for entry in listed]
 
 
+def test_the_front_page_leads_to_the_phone(phones: Phones, levelup: LevelUp) -> None:
+    merchant = phones.place()["merchant_id"]
+    page = phones.client.get("/").get_data(as_text=True)
+    assert 'href="/order"' in page and all(words in page for words in owner_login(merchant))
+    assert 'href="/order"' not in levelup.client.get("/").get_data(as_text=True)
+
+
 def test_in_store_lists_have_no_places_of_the_gateway(phones: Phones) -> None:
     assert [entry["location"]["id"] for entry in phones.call("GET", "/v15/apps/1/locations")] == [11, 12, 21]
 
@@ -734,7 +741,7 @@ def test_a_refusal_is_logged_as_the_gateway_says_it(phones: Phones, caplog: pyte
     phones.gateway.faults["/order_validations"] = [answers(422, "location_closed")]
     uuid = phones.start(phones.cart(line(phones.item("Cookie"))))
     assert phones.shown(uuid, status=422)[0]["error"]["message"] == "The restaurant takes no orders at the moment."
-    (record,) = [record for record in caplog.records if record.message == "order_refused_by_gateway"]
+    (record,) = [record for record in caplog.records if record.message == "order_not_validated"]
     facts = {name: record.__dict__[name] for name in ("order", "status", "code", "cause")}
     assert facts == {"order": uuid, "status": 422, "code": "location_closed", "cause": "It says location_closed."}
 

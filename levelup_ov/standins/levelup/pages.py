@@ -315,6 +315,7 @@ def show_world() -> Answer:
             for email, password in [owner_login(merchant.id)]
         },
         ordering=current_app.extensions["order_ahead"].serves,
+        selling="shop" in current_app.blueprints,
         pending=pending,
         orders=newest,
         maintenance=maintenance,

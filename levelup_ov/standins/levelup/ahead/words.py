@@ -14,6 +14,8 @@ TOO_LATE = "The restaurant did not answer in time. Please try again."
 BUSY = "The restaurant cannot take orders at the moment."
 GIVEN_BACK = "You get your money back."
 NOT_GIVEN_BACK = "Your money could not be given back yet. Please contact support."
+STILL_VALIDATING = "The restaurant is still looking at this order."
+NOT_COMPLETED = "This order was not completed."
 CREDIT_CHANGED = "Your credit has changed. Nothing was charged. Please check the price again."
 _OTHER = "The restaurant cannot take this order."
 

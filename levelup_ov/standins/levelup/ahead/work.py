@@ -24,7 +24,7 @@ from levelup_ov.standins.levelup.ahead import carts, lines, views, words
 from levelup_ov.standins.levelup.ahead.carts import AheadCart, Known
 from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
 from levelup_ov.standins.levelup.ahead.places import Places, no_menu
-from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, not_found
 from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import MAINTENANCE, PlatformLocation
 
@@ -161,11 +161,7 @@ class OrderAhead:
         if begun:
             self._run(lambda: self._submit(uuid))
         elif order.state not in ("charging", "submitting", "completed"):
-            raise (
-                refusal(order)
-                if order.problem
-                else invalid("order", "base", "This order cannot be completed now.", order.state)
-            )
+            raise refusal(order)
         return order
 
     def menu(self, location_id: int) -> JSON:
@@ -185,13 +181,12 @@ class OrderAhead:
         if order is None or location is None or order.state != "validating":
             return
         end = self._monotonic() + VALIDATION_SECONDS
-        body, quote, amounts, problem = order.body, None, None, None
+        body, quote, amounts, problem, cause = order.body, None, None, None, None
         while quote is None and (left := end - self._monotonic()) > 0:
             reply = self._ask(location, "order_validations", {"order_validation": body}, {}, left)
             problem = None
             if isinstance(reply, Unreached):
-                _log.warning("gateway_unreached", extra={"order": uuid, "cause": str(reply)})
-                problem = {"code": "provider_unavailable", "message": words.UNREACHED}
+                problem, cause = {"code": "provider_unavailable", "message": words.UNREACHED}, {"cause": str(reply)}
             elif reply.status == 200 and (found := carts.read_quote(reply.body)) is not None:
                 quote, amounts = found
                 if amounts.merchant_funded > amounts.food - amounts.provider_funded:
@@ -200,7 +195,7 @@ class OrderAhead:
                     body, quote = {**body, "merchant_funded_discount": most}, None
                     continue
             else:
-                problem = _problem(order, reply)
+                problem, cause = _problem(order, reply)
                 if not _retryable(reply):
                     break
             if problem:
@@ -208,6 +203,7 @@ class OrderAhead:
         now = self._clock().timestamp()
         with self._store.writing() as transaction:
             if quote is None:
+                _log.warning("order_not_validated", extra={"order": uuid, **(cause or {})})
                 late = {"code": "provider_timeout", "message": words.TOO_LATE}
                 _change(transaction, uuid, ("validating",), now, state="invalid", problem=problem or late, lease=0)
                 return
@@ -296,7 +292,9 @@ class OrderAhead:
                     _change(transaction, order.uuid, ("submitting",), now, doubt=now)
             elif verdict == "refused" and _is_proof(silent_at, now):
                 assert isinstance(reply, GatewayReply)
-                self._give_back(order, _problem(order, reply))
+                problem, cause = _problem(order, reply)
+                _log.warning("order_refused_by_gateway", extra={"order": order.uuid, **cause})
+                self._give_back(order, problem)
                 return
             self._sleep(min(pause, max(0.0, end - self._monotonic())))
             pause = min(pause * 2, 10.0)
@@ -414,13 +412,12 @@ def _retryable(reply: GatewayReply) -> bool:
     return found.get("retryable") is True or reply.status in (429, 503)
 
 
-def _problem(order: Ahead, reply: GatewayReply) -> JSON:
-    """The gateway's refusal as the diner reads it; as the gateway says it, it is logged."""
+def _problem(order: Ahead, reply: GatewayReply) -> tuple[JSON, JSON]:
+    """The gateway's refusal as the diner reads it, and as the log has it."""
     code, message, path = words.error_in(reply.body)
-    facts = {"order": order.uuid, "status": reply.status, "code": code, "cause": message, "path": path}
-    _log.warning("order_refused_by_gateway", extra=facts)
     plain = words.in_plain_words(code or "", message, path, order.cart["described"])
-    return {"code": code or "provider_protocol_error", "message": plain}
+    problem = {"code": code or "provider_protocol_error", "message": plain}
+    return problem, {"status": reply.status, "code": code, "cause": message, "path": path}
 
 
 def _answer(placed: JSON) -> tuple[str, Any]:
@@ -439,7 +436,8 @@ def _of_users(metadata: JSON) -> JSON:
 
 def refusal(order: Ahead) -> ErrorResponse:
     """Why an order failed, as apps see it."""
-    problem = order.problem or {"code": order.state, "message": "This order was not completed."}
+    words_of_state = words.STILL_VALIDATING if order.state == "validating" else words.NOT_COMPLETED
+    problem = order.problem or {"code": order.state, "message": words_of_state}
     if order.state == "invalid" and problem["code"] not in ("provider_timeout", "provider_unavailable"):
         return carts.invalid_cart(problem["message"])
     return ErrorResponse(422, [error(problem["message"], object="order", property="base", code=problem["code"])])
