@@ -289,7 +289,7 @@ def show_world() -> Answer:
                     merchant.name: orders.funds_of(transaction, user.id, merchant, shared.clock())
                     for merchant in merchants
                 },
-                "global_credit": orders.global_credit_of(transaction, user.id),
+                "global_credit": orders.global_credit_of(transaction, user.id, shared.clock()),
             }
             for user in transaction.users()
         ]
