@@ -403,6 +403,30 @@ def test_ids_of_another_menu_are_an_invalid_cart(phones: Phones) -> None:
     assert phones.refused("POST", ORDERS, phones.cart(foreign), auth=phones.auth()) == ["order/items/cart_invalid"]
 
 
+def test_an_item_that_has_lost_its_options_is_an_invalid_cart(phones: Phones) -> None:
+    sandwich = phones.item("Club sandwich")
+    cart = phones.cart(line(sandwich, options_of(sandwich)["Toppings/Cheese"]))
+
+    def without_groups(call: Any) -> GatewayReply:
+        reply = call()
+        for category in reply.body["menu"]["categories"]:
+            for entry in category["category"]["items"]:
+                entry["item"]["option_groups"] = []
+        return reply
+
+    def forget_the_tag() -> None:
+        place = phones.place()["id"]
+        with phones.store.writing() as transaction:
+            _, menu, layout = transaction.menu(place) or (None, None, None)
+            transaction.keep_menu(place, None, menu, layout)
+
+    phones.gateway.faults["/menu"] = [without_groups] * 2
+    forget_the_tag()
+    phones.menu()
+    forget_the_tag()
+    assert phones.refused("POST", ORDERS, cart, auth=phones.auth()) == ["order/items/cart_invalid"]
+
+
 def test_ordering_needs_a_users_token_with_its_permission(phones: Phones) -> None:
     cart = phones.cart(line(phones.item("Cookie")))
     for auth in ("", phones.app_auth(), phones.merchant_auth(), phones.user_auth(ADA, "read_user_orders")):

@@ -118,17 +118,17 @@ def validation(
         if found is None or wanted["id"] not in laid_out:
             raise invalid_cart("An item of the cart is not on the menu of this location any more.")
         category, dish = found
+        shown = laid_out[wanted["id"]]
+        shown_groups = [each["option_group"] for each in shown["option_groups"]]
+        offered = {each["option"]["id"] for group in shown_groups for each in group["options"]}
         options = []
         picked: Counter[int] = Counter(wanted["option_ids"])
         for option, quantity in picked.items():
-            chosen = json.loads(known.keys.get(("option", option), "[]"))
-            if len(chosen) < 5 or chosen[:3] != path or chosen[-2] not in groups:
+            if option not in offered:
                 raise invalid_cart("An option of the cart does not belong to its item.")
+            chosen = json.loads(known.keys["option", option])
             options.append({"option": _option(groups[chosen[-2]], chosen[-1], quantity)})
-        shown = laid_out[wanted["id"]]
-        price = shown["price_amount"] + options_price(
-            [each["option_group"] for each in shown["option_groups"]], wanted["option_ids"]
-        )
+        price = shown["price_amount"] + options_price(shown_groups, wanted["option_ids"])
         subtotal += price * wanted["quantity"]
         items.append(
             {
