@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,10 +18,12 @@ from sphinx.util.docutils import SphinxDirective
 from levelup_ov.config import VARIABLES
 from levelup_ov.domain.submission import TRANSITIONS
 from levelup_ov.errors import KINDS
+from levelup_ov.ledger.engine import COMPATIBILITY_TABLE, REVISIONS
 from levelup_ov.metrics.families import FAMILIES
 from levelup_ov.standins.sandbox.magic import CARDS, TOKENS
 
 DOCS = Path(__file__).resolve().parent
+MIGRATIONS = DOCS.parent / "levelup_ov" / "ledger" / "migrations" / "versions"
 EXAMPLES = ("requests", "answers")
 """Directories that the contract page links into."""
 TYPES = {
@@ -62,6 +65,17 @@ def states() -> Iterator[str]:
     yield from _table("From", "To", "When", widths="25 15 60")
     for change in TRANSITIONS.values():
         yield _row(", ".join(f"*{source}*" for source in change.sources), f"*{change.target}*", change.meaning)
+
+
+def revisions() -> Iterator[str]:
+    """The revisions of the ledger's schema, and the releases that work with each."""
+    yield from _table("Revision", "What it adds or changes", "Releases that work with it", widths="12 58 30")
+    for number in REVISIONS:
+        (path,) = MIGRATIONS.glob(f"r{number}_*.py")
+        source = path.read_text(encoding="utf-8")
+        oldest = re.search(rf"INTO {COMPATIBILITY_TABLE} .*VALUES \('{number}', '(\d+)'\)", source)
+        works = f"{oldest[1]} and later: it only adds" if oldest else f"{number} and later"
+        yield _row(f"``{number}``", ast.get_docstring(ast.parse(source)) or "", works)
 
 
 def errors() -> Iterator[str]:
@@ -142,6 +156,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         "metrics": metrics,
         "magic-values": magic_values,
         "submission-states": states,
+        "schema-revisions": revisions,
         "error-codes": errors,
     }
     for name, lines in tables.items():

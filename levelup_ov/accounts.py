@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ class AccountsFile:
             document = tomllib.loads(Path(path).read_text(encoding="utf-8-sig") if path else EMBEDDED_ACCOUNTS)
         except (OSError, ValueError) as error:
             if isinstance(error, (tomllib.TOMLDecodeError, UnicodeDecodeError)):
-                self._found.add(source, f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file")
+                self._found.add(source, *_fault_of_text(Path(path), error))
             else:
                 reason = error.strerror if isinstance(error, OSError) else "not a path"
                 self._found.add(source, f"cannot be read ({reason})", "correct LEVELUP_OV_ACCOUNTS")
@@ -107,11 +108,12 @@ class AccountsFile:
         try:
             adapter_class = self._registry.adapter_class(provider)
         except RegistryError as error:
-            words = clean(str(error))
-            if any(words in mistake for mistake in self._found.found):
-                self._found.add(f"{where}.provider", f"adapter {provider!r} cannot be used", "see LEVELUP_OV_ADAPTERS")
+            words = clean(error.fault)
+            if known := next((mistake for mistake in self._found.found if words in mistake), ""):
+                place = known.partition(":")[0].removeprefix("environment, ")
+                self._found.add(f"{where}.provider", f"adapter {provider!r} cannot be used", f"see {place}")
             else:
-                self._found.add(f"{where}.provider", words, "repair or remove the adapter")
+                self._found.add(f"{where}.provider", words, clean(error.remedy))
             return None
         settings = self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class)
         account = Account(
@@ -133,7 +135,7 @@ class AccountsFile:
             secrets = [value for value in settings.values() if isinstance(value, Secret)]
             source = self._registry.source(provider)
             words = scrub(f"{source} cannot be started: {type(error).__name__}: {error}", secrets)
-            self._found.add(f"{where}.provider", words, "repair or remove the adapter")
+            self._found.add(f"{where}.provider", words, f"repair {self._registry.owner(provider)}")
             return None
 
     def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
@@ -163,7 +165,11 @@ class AccountsFile:
             self._found.add(where, "is not a string", "write it in quotes")
             return None
         if value.startswith("env:"):
-            value = self._referred(where, value.removeprefix("env:"))
+            variable = value.removeprefix("env:")
+            value = self._referred(where, variable)
+            if value is not None:
+                # What is wrong now is wrong there.
+                where = f"{where}, from the variable {variable}"
         elif setting.secret and given is not None:
             self._found.add(where, "is a secret written into the file", 'write "env:NAME" and set the variable NAME')
             return None
@@ -219,6 +225,18 @@ class AccountsFile:
             if declared[key].url and isinstance(value, str) and value.startswith("http:") and not is_private(value):
                 wrong = "is not https, and the account's secrets would travel unencrypted"
                 self._found.add(f"{where}.{key}", wrong, "write it as https://host/path")
+
+
+def _fault_of_text(path: Path, error: ValueError) -> tuple[str, str]:
+    """What is wrong with a file that is not TOML in UTF-8, and the remedy."""
+    begins = path.read_bytes()[:2]
+    if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in begins:
+        # As some editors, and PowerShell's >, write it.
+        return "is text in UTF-16, not in UTF-8", "save it as UTF-8"
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"is not TOML in UTF-8 (line {line} has other bytes)", "save it as UTF-8"
+    return f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file"
 
 
 def _key(name: str) -> str:

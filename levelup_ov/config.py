@@ -35,6 +35,7 @@ from levelup_ov.config_mistakes import (
 )
 from levelup_ov.domain.secret import Secret
 from levelup_ov.event_settings import EventSettings, read_event_settings
+from levelup_ov.ledger import disk
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.redaction import clean, in_address
@@ -60,6 +61,8 @@ COMMANDS = 3
 DESCRIPTORS = 256
 """File descriptors of a process besides those of its threads and callers."""
 
+_READ_ONLY = "is on a disk that is mounted read-only"
+_MOUNT = "mount it for writing, or set LEVELUP_OV_DATA_DIR to a directory on another disk"
 _MISSING_KEY_FILE = "secret-keys"
 _FEWEST_BYTES = 8
 """The fewest different bytes of a random key: 32 random bytes have fewer once in 10 to the power of 20."""
@@ -429,6 +432,8 @@ class _Loader:
         there = next((part for part in (path, *path.absolute().parents) if _exists(part)), Path("/"))
         if not there.is_dir():
             self._found.add(where, f"cannot be made or used ({there} is not a directory)", remedy)
+        elif disk.is_read_only(there):
+            self._found.add(where, f"{_READ_ONLY} ({there})", _MOUNT)
         elif not os.access(there, os.W_OK | os.X_OK):
             self._found.add(where, f"cannot be written by this user ({there})", remedy)
         return path
@@ -628,6 +633,10 @@ class _Loader:
                 continue
             if part.is_dir():
                 self._found.add(f"ledger {part}", "is a directory", "name a file")
+            elif disk.is_read_only(part):
+                # Its directory is on the same disk.
+                if not any(_READ_ONLY in mistake for mistake in self._found.found):
+                    self._found.add(f"ledger {part}", _READ_ONLY, _MOUNT)
             elif not os.access(part, os.R_OK | os.W_OK):
                 owner = part.stat().st_uid
                 wrong = f"cannot be read and written by this user ({os.getuid()}); it belongs to user {owner}"
@@ -702,14 +711,14 @@ class _Loader:
             enabled = split(self._value("LEVELUP_OV_ADAPTERS"))
             registry = Registry(enabled)
         except RegistryError as error:
-            self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "correct or remove the entry")
+            self._mistake("LEVELUP_OV_ADAPTERS", clean(error.fault), clean(error.remedy))
             return {}, "", {}
         for entry in enabled:
             # Also adapters that no account uses yet: they would fail as soon as one does.
             try:
                 registry.adapter_class(entry.partition("=")[0])
             except RegistryError as error:
-                self._mistake("LEVELUP_OV_ADAPTERS", clean(str(error)), "repair or remove the adapter")
+                self._mistake("LEVELUP_OV_ADAPTERS", clean(error.fault), clean(error.remedy))
         path = self._value("LEVELUP_OV_ACCOUNTS")
         if not path and not development:
             self._mistake(

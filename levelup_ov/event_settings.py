@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from levelup_ov.config_mistakes import fault_of_secret, is_loopback, is_url, split
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.secret import Secret
 from levelup_ov.redaction import in_address
 
@@ -78,7 +79,8 @@ def read_event_settings(
         mistake("LEVELUP_OV_EVENTS_SECRETS", "is not set", "set it to the output of `levelup-ov events secret`")
     if {each.reveal() for each in secrets} & {each.reveal() for each in operator_secrets}:
         mistake("LEVELUP_OV_OPERATOR_SECRETS", "holds a secret of LEVELUP_OV_EVENTS_SECRETS", "use another one")
-    named = {account: operators.get(account, default) for account in accounts}
+    # Charges that go to no restaurant have no account of their own.
+    named = {account: operators.get(account, default) for account in (*accounts, LEDGER_ACCOUNT)}
     addresses = {account: address for account, address in named.items() if address}
     for address in {default, *addresses.values()} - {""}:
         place = "LEVELUP_OV_OPERATOR, or an account's operator"

@@ -20,8 +20,15 @@ from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ordering.bounded_runs import of_gone_accounts
 from levelup_ov.welcome import welcome
 
-_M_ARENA_MAX = -8
-"""glibc's number for it, in malloc.h."""
+_MALLOC = {
+    # Each thread would get a part of malloc's own, and keep what the largest requests have left in it.
+    -8: 2,  # M_ARENA_MAX
+    # glibc's own first values. Unless they are set, each large body that is freed raises both, and later ones leave
+    # holes in the heap: 200,000 hostile requests took 11 % more memory in the end.
+    -3: 128 * 1024,  # M_MMAP_THRESHOLD
+    -1: 128 * 1024,  # M_TRIM_THRESHOLD
+}
+"""Parameters of glibc's malloc, by their numbers in malloc.h."""
 
 
 def _refuse(mistake: ConfigError) -> NoReturn:
@@ -55,9 +62,9 @@ except ConfigError as error:
     _refuse(error)
 
 bind = f"{'127.0.0.1' if _settings.development else '0.0.0.0'}:{_settings.port}"
-# Each thread would get a part of malloc's own, and keep what the largest requests have left in it.
 with suppress(AttributeError, OSError):
-    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+    for _parameter, _value in _MALLOC.items():
+        ctypes.CDLL(None).mallopt(_parameter, _value)
 workers = _settings.workers
 worker_class = "levelup_ov.gunicorn_worker.Worker"
 threads = _settings.threads

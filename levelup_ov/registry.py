@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
 
+from levelup_ov import __version__
 from levelup_ov.adapter import INTERFACE_VERSION, Adapter, Recovery, Setting
 from levelup_ov.domain.location import Fulfillment
 from levelup_ov.domain.status import STAGES
@@ -33,7 +34,12 @@ _CHOSEN = (
 
 
 class RegistryError(Exception):
-    """An adapter cannot be used; the message says which, from where, and why."""
+    """An adapter cannot be used; ``fault`` says which, from where, and why, ``remedy`` what to do."""
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"{fault}: {remedy}")
+        self.fault = fault
+        self.remedy = remedy
 
 
 class Registry:
@@ -58,12 +64,12 @@ class Registry:
                 other = _described(installed[name]) if not reference and name in installed else repr(entry)
                 claims = f"by {self._sources.get(name, self._references[name])} and by {other}"
                 remedy = "give yours another name" if name in BUILT_IN else "take one out of LEVELUP_OV_ADAPTERS"
-                raise RegistryError(f"adapter {name!r} is claimed twice: {claims}: {remedy}")
+                raise RegistryError(f"adapter {name!r} is claimed twice: {claims}", remedy)
             if not reference and name not in installed:
                 found = ", ".join(sorted({point.name for point in _offered()})) or "none"
                 raise RegistryError(
-                    f"adapter {name!r} is enabled, but no installed distribution offers it: install one that does, or "
-                    f"take the name out of LEVELUP_OV_ADAPTERS; offered are: {found}"
+                    f"adapter {name!r} is enabled, but no installed distribution offers it",
+                    f"install one that does, or take the name out of LEVELUP_OV_ADAPTERS (offered are: {found})",
                 )
             self._references[name] = reference or installed[name].value
             if not reference:
@@ -90,25 +96,33 @@ class Registry:
             self._classes[name] = self._load(name)
         return self._classes[name]
 
+    def owner(self, name: str) -> str:
+        """Who has to repair the adapter for ``name``: its distribution, or its module."""
+        return self._owners.get(name, self._references[name].partition(":")[0])
+
+    def distribution(self, name: str) -> str:
+        """The distribution and version that the adapter for ``name`` comes from, or its module."""
+        return f"levelup_ov {__version__}" if self._references[name] == BUILT_IN.get(name) else self.owner(name)
+
     def source(self, name: str) -> str:
         """The adapter for ``name``, with its class and the distribution that it comes from."""
         return f"adapter {name!r} ({self._sources.get(name, self._references[name])})"
 
     def _load(self, name: str) -> type[Adapter]:
-        reference, source = self._references[name], self.source(name)
-        owner = self._owners.get(name, reference.partition(":")[0])
+        reference, source, owner = self._references[name], self.source(name), self.owner(name)
         module_name, _, class_name = reference.partition(":")
         try:
             module = importlib.import_module(module_name)
             found = getattr(module, class_name)
         except (Exception, SystemExit) as error:
             raise RegistryError(
-                f"{source} cannot be imported: {type(error).__name__}: {error}: repair {owner}, or uninstall it"
+                f"{source} cannot be imported: {type(error).__name__}: {error}", f"repair {owner}, or uninstall it"
             ) from error
         if not (isinstance(found, type) and issubclass(found, Adapter)):
-            raise RegistryError(f"{source} is not a subclass of levelup_ov.adapter.Adapter: correct {owner}")
+            raise RegistryError(f"{source} is not a subclass of levelup_ov.adapter.Adapter", f"correct {owner}")
         if problem := _misfit(found, owner) or _contradiction(found):
-            raise RegistryError(f"{source}: {problem}")
+            fault, _, remedy = problem.partition(": ")
+            raise RegistryError(f"{source}: {fault}", remedy or f"correct {owner}")
         return found
 
 
@@ -169,8 +183,31 @@ def _contradiction(adapter: type[Adapter]) -> str:
     if adapter.cancels != (adapter.cancel_order is not Adapter.cancel_order):
         return "cancels = True and cancel_order() go together: declare both or neither"
     if adapter.cancels and not words:
-        return "cancels needs order_status: only a status proves that an order was canceled"
+        return "cancels needs order_status, since only a status proves that an order was canceled: declare it"
     return ""
+
+
+def abilities(adapter: type[Adapter]) -> tuple[str, ...]:
+    """What an adapter declares that it can do, in words."""
+    can = {
+        "schedules": adapter.schedules,
+        "creates customer accounts": adapter.creates_customer_accounts,
+        "finds lost orders": adapter.recovery == "look_up",
+        "repeats safely": adapter.recovery == "replay",
+        "fences": adapter.fences,
+        "reports status": bool(adapter.order_status),
+        "cancels": adapter.cancels,
+        "tells stock": adapter.tells_stock,
+        "tells versions": adapter.versions_menus,
+        "takes webhooks": adapter.takes_notices is not Adapter.takes_notices,
+    }
+    kinds = (", ".join(sorted(adapter.tenders)), ", ".join(sorted(adapter.fulfillments)))
+    return (*kinds, ", ".join(ability for ability, declared in can.items() if declared))
+
+
+def offered_names() -> tuple[str, ...]:
+    """The names of the adapters that installed distributions provide, enabled or not."""
+    return tuple(sorted({point.name for point in _offered()}))
 
 
 def check_adapters_package() -> None:
@@ -181,8 +218,8 @@ def check_adapters_package() -> None:
     package = importlib.import_module("adapters")
     if not getattr(package, "LEVELUP_OV_ADAPTERS", False):
         raise RegistryError(
-            f"the package 'adapters' at {package.__file__} is not levelup_ov's: uninstall the distribution "
-            "called 'adapters' from this environment"
+            f"the package 'adapters' at {package.__file__} is not levelup_ov's",
+            "uninstall the distribution called 'adapters' from this environment",
         )
 
 
@@ -195,7 +232,7 @@ def _installed(names: set[str]) -> dict[str, EntryPoint]:
         if point.name in found:
             owners = f"{_described(found[point.name])} and by {_described(point)}"
             remedy = f"uninstall one, or name the class: LEVELUP_OV_ADAPTERS={point.name}=MODULE:CLASS"
-            raise RegistryError(f"adapter {point.name!r} is claimed twice: by {owners}: {remedy}")
+            raise RegistryError(f"adapter {point.name!r} is claimed twice: by {owners}", remedy)
         found[point.name] = point
     return found
 

@@ -23,14 +23,14 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "exchange", "json_object", "connections", "in_process", "breaker", "cache", "redis_cache",
-        "placement", "session",
+        "net", "deadline", "exchange", "json_object", "public", "connections", "in_process", "breaker", "cache",
+        "redis_cache", "placement", "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (
-        "identity", "driver_errors", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
+        "identity", "driver_errors", "disk", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
         "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "sessions",
-        "event_deliveries", "webhooks", "operator_actions", "browsing", "backup", "migrations",
+        "event_deliveries", "webhooks", "operator_actions", "corrections", "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""
@@ -56,6 +56,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "opentelemetry": frozenset({"tracing"}),
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
+    "http_sf": frozenset({"ucp"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),

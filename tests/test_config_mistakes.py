@@ -65,7 +65,7 @@ TOKEN = "sk9live8QpX72mvT41ZcB"
         ("LEVELUP_OV_ADAPTERS", "later=nowhere_at_all:Adapter", "cannot be imported"),
         ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Nothing", "cannot be imported"),
         ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Account", "is not a subclass"),
-        ("DINER_KEY", f"{PROVIDER_KEY}\n", "line break"),
+        ("DINER_KEY", f"{PROVIDER_KEY}\n", "api_key, from the variable DINER_KEY: begins or ends with blanks"),
         ("DINER_KEY", f" {PROVIDER_KEY}", "begins or ends with blanks"),
         ("DINER_KEY", "  ", "is blank"),
         ("DINER_KEY", f'"{PROVIDER_KEY}"', "is in quotes"),
@@ -151,6 +151,13 @@ def test_a_byte_order_mark_is_no_mistake(production: dict[str, str]) -> None:
     assert list(load_settings(production).accounts) == ["diner"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_an_accounts_file_in_another_encoding(production: dict[str, str], encoding: str) -> None:
+    Path(production["LEVELUP_OV_ACCOUNTS"]).write_bytes(ACCOUNTS.strip().encode(encoding))
+    mistake = the_mistake(production)
+    assert "is text in UTF-16, not in UTF-8" in mistake and mistake.endswith("save it as UTF-8")
+
+
 def test_too_many_accounts_for_one_answer(production: dict[str, str]) -> None:
     table = '[accounts.a{}]\nprovider = "sandbox"\nname = "Diner"\n'
     accounts = "".join(table.format(number) for number in range(MOST_ACCOUNTS + 1))
@@ -183,6 +190,24 @@ def test_a_ledger_of_another_user(production: dict[str, str], monkeypatch: pytes
 def test_a_data_directory_of_another_user(production: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "cannot be written by this user" in the_mistake(production)
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every disk is mounted read-only; then nobody may write, whoever owns the files."""
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((0,) * 8 + (os.ST_RDONLY, 255)))
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+
+
+@pytest.mark.usefixtures("read_only")
+@pytest.mark.parametrize("there", [False, True])
+def test_a_read_only_disk_is_not_taken_for_another_user(production: dict[str, str], there: bool) -> None:
+    if there:
+        Path(production["LEVELUP_OV_DATA_DIR"]).mkdir()
+        (Path(production["LEVELUP_OV_DATA_DIR"]) / "ledger.db").touch()
+    mistake = the_mistake(production)
+    assert "is on a disk that is mounted read-only" in mistake and "mount it for writing" in mistake
+    assert "owner" not in mistake and "user" not in mistake
 
 
 def test_more_threads_than_the_system_has_files(production: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,9 +256,22 @@ def test_a_port_in_use_is_reported_in_production_too(production: dict[str, str])
 
 
 @pytest.mark.rule("ERR-4")
+def test_config_check_shows_where_the_ledger_is(production: dict[str, str]) -> None:
+    del production["LEVELUP_OV_LEDGER"]
+    found = run(CHECK, {**production, "DATABASE_URL": "postgresql://canary-user:canary-word@127.0.0.1:1/orders"})
+    # The configuration is valid; the database is not there, and a script must notice.
+    assert found.returncode == 1 and "the configuration is valid\n" in found.stdout
+    assert "ledger: PostgreSQL at 127.0.0.1:1/orders\n" in found.stdout
+    assert "Error: ledger_unavailable: " in found.stderr
+    assert "canary" not in found.stdout + found.stderr
+
+
+@pytest.mark.rule("ERR-4")
 def test_config_check_shows_no_key_of_an_address(production: dict[str, str]) -> None:
     assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
     Path(production["LEVELUP_OV_ACCOUNTS"]).write_text(changed("/v1/", f"/v1/{TOKEN}/"))
-    found = run(CHECK, production)
+    found = run(CHECK, {**production, "PORT": "8123", "WEB_CONCURRENCY": "3", "LEVELUP_OV_THREADS": "17"})
+    assert f"ledger: the SQLite file {production['LEVELUP_OV_DATA_DIR']}/ledger.db\n" in found.stdout
+    assert "port: 8123; workers: 3, with 17 threads each\n" in found.stdout
     assert "https://engine.example/v1/***" in found.stdout
     assert TOKEN not in found.stdout + found.stderr

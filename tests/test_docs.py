@@ -6,9 +6,11 @@ import ast
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Set
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,6 +19,7 @@ import pytest
 
 from levelup_ov.domain.submission import TRANSITIONS
 from levelup_ov.errors import KINDS
+from levelup_ov.ledger.engine import COMPATIBILITY_TABLE, REVISIONS, upgrade
 from tests.pages import DOCS, ROOT, Shell, check_said, directives, tools
 
 __all__ = ["tools"]
@@ -112,6 +115,15 @@ def test_every_link_within_the_pages_leads_somewhere(site: Path) -> None:
             if not found.exists() or (anchor and found in pages and unquote(anchor) not in pages[found].anchors):
                 broken.append(f"{path.relative_to(site)}: {link}")
     assert broken == []
+
+
+def test_the_page_says_which_releases_each_schema_serves(site: Path, tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path}/ledger.db")
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+        oldest = dict(database.execute(f"SELECT revision, oldest FROM {COMPATIBILITY_TABLE}"))
+    page = re.sub(r"<[^>]+>", " ", (site / "bad_days.html").read_text(encoding="utf-8"))
+    shown = re.findall(r"(\d{4})\s+[^\d]+?(\d{4}) and later(: it only adds)?\s", page)
+    assert shown == [(each, oldest.get(each, each), ": it only adds" * (each in oldest)) for each in REVISIONS]
 
 
 def test_the_guide_of_each_alert_is_a_paragraph(site: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_installed_wheel_has_command_registry_and_kit(wheel_file: Path, tmp_
     install(str(wheel_file))
     commands = re.findall(r"^  ([a-z][a-z-]*) ", run(bin / "levelup-ov", "--help"), re.MULTILINE)
     assert commands == (
-        "adapters certify checkout config errors events ledger levelup menu orders run sandbox secret-key "
+        "adapters certify checkout config errors events ledger levelup menu orders rules run sandbox secret-key "
         "submissions".split()
     )
     assert "Pay with the other tender." in run(bin / "levelup-ov", "errors", "tender_not_accepted")
@@ -104,7 +104,7 @@ def test_the_installed_wheel_has_command_registry_and_kit(wheel_file: Path, tmp_
     assert run(bin / "python", "-c", registry) == "SandboxAdapter\n"
     ours = "from importlib.metadata import files; print(*{file.parts[0] for file in files('levelup_ov')})"
     tops = {top for top in run(bin / "python", "-c", ours).split() if not top.endswith(".dist-info")}
-    assert tops == {*PACKAGES, ".."}  # The command stands in bin, beside the packages.
+    assert tops == {*PACKAGES, ".."}  # The command is in bin, beside the packages.
 
     install(f"{wheel_file}[testing]")
     assert run(bin / "python", "-c", "from levelup_ov.testing import AdapterContract; print('kit')") == "kit\n"

@@ -10,9 +10,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from levelup_ov import __version__
 from levelup_ov import registry as registry_module
 from levelup_ov.adapter import INTERFACE_VERSION, Adapter
+from levelup_ov.cli.adapters import adapters
 from levelup_ov.config import ConfigError, load_settings
 from levelup_ov.registry import BUILT_IN, ENTRY_POINT_GROUP, Registry, RegistryError, check_adapters_package
 
@@ -206,6 +209,8 @@ def test_a_broken_adapter_is_explained_once(distribute: Callable[..., None], tmp
     with pytest.raises(ConfigError) as caught:
         load_settings(environ)
     assert str(caught.value).count("ZeroDivisionError") == 1
+    # One remedy, and no general one behind it.
+    assert str(caught.value).count("repair") == 1
     assert str(caught.value).count("adapter 'shop' cannot be used; see LEVELUP_OV_ADAPTERS") == 2
 
 
@@ -216,6 +221,34 @@ def test_an_installed_adapter_that_is_not_enabled_is_offered(distribute: Callabl
     with pytest.raises(ConfigError) as caught:
         load_settings({"LEVELUP_OV_ENV": "development", "LEVELUP_OV_ACCOUNTS": str(accounts)})
     assert "acme 1.2 provides it but is not enabled: add shop to LEVELUP_OV_ADAPTERS" in str(caught.value)
+
+
+def listed(enabled: str = "") -> Result:
+    return CliRunner().invoke(adapters, ["list"], env={"LEVELUP_OV_ADAPTERS": enabled})
+
+
+def test_adapters_are_listed_with_what_they_can_do(distribute: Callable[..., None]) -> None:
+    distribute("acme", ADAPTER.format(version=INTERFACE_VERSION))
+    found = listed()
+    assert found.exit_code == 0
+    lines = dict(line.split(": ", 1) for line in found.output.splitlines())
+    assert lines.pop("shop") == "acme 1.2; not enabled: add shop to LEVELUP_OV_ADAPTERS"
+    assert lines.keys() == BUILT_IN.keys()
+    assert lines["sandbox"].startswith(
+        f"levelup_ov {__version__}; interface {INTERFACE_VERSION}; credit_card, levelup; "
+    )
+    assert "takes webhooks" in lines["toast"] and "takes webhooks" not in lines["fftp"]
+    declared = listed("shop").output.splitlines()
+    assert f"shop: acme 1.2; interface {INTERFACE_VERSION}; levelup; pickup; finds lost orders" in declared
+
+
+def test_an_adapter_that_cannot_be_used_is_listed_as_such(distribute: Callable[..., None]) -> None:
+    distribute("acme", "1 / 0")
+    found = listed("shop")
+    assert found.exit_code == 1 and "sandbox: " in found.output
+    assert "shop: cannot be used: " in found.output and "repair acme 1.2, or uninstall it" in found.output
+    nobody = listed("nobody")
+    assert nobody.exit_code == 1 and "no installed distribution offers it" in nobody.output
 
 
 def _fence(*_: Any) -> None:

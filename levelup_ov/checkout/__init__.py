@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from levelup_ov.checkout.attention import event_of
 from levelup_ov.checkout.client import LevelUpClient
 from levelup_ov.checkout.connections import Connections, Tokens
 from levelup_ov.checkout.leases import Leases
@@ -35,10 +36,11 @@ def open_checkout(
     # As for providers: a hanging LevelUp must not block all threads.
     threads = max(settings.threads // 2, 1)
     levelup = LevelUpClient(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
-    store = CheckoutStore(service.submissions.ledger.database)
+    ledger = service.submissions.ledger
+    store = CheckoutStore(ledger.database, ledger.outbox, event_of)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
-    leases = Leases(store, service.submissions.ledger.observer, lease)
+    leases = Leases(store, ledger.observer, lease)
     age = timedelta(seconds=settings.charge_age)
     orders = Orders(store, levelup, connections, service, settings.secret_keys, leases, age, clock)
     return Checkout(connections, orders)

@@ -16,6 +16,7 @@ from types import EllipsisType
 from typing import Any
 
 from levelup_ov.checkout import amounts
+from levelup_ov.checkout.attention import What
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import case, in_progress, problem
@@ -260,12 +261,14 @@ class Charges:
         told = json.dumps(asdict(charge))
         words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
         if order.doubt == told and not wrong[0].startswith("uuid"):
-            return self._charged(order, charge, Failure("provider_protocol_error", words))
+            return self._charged(order, charge, Failure("provider_protocol_error", words), "charge_differs")
         self._store.change_order(order.id, ("charging",), values={"doubt": told})
         raise broken_protocol(words)
 
-    def _charged(self, order: StoredOrder, charge: Charge, why_not: Failure | None) -> tuple[StoredOrder, Settlement]:
-        """Record a charge; ``why_not``: why it must be refunded."""
+    def _charged(
+        self, order: StoredOrder, charge: Charge, why_not: Failure | None, tells: What | None = None
+    ) -> tuple[StoredOrder, Settlement]:
+        """Record a charge; ``why_not``: why it must be refunded; ``tells``: what the operator is told."""
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -285,14 +288,19 @@ class Charges:
             values["held"] = None
         try:
             # A late answer to a charge that was ruled out still counts: the money was taken.
-            changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values)
+            changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values, tells=tells)
         except UuidTaken:
             log.error("charge_of_another_order", extra={"order": order.id})
+            if self._leases.has_ended(order.sent):
+                what = case("charge_of_another_order", "LevelUp reports a charge that belongs to another order")
+                self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             raise broken_protocol("LevelUp reports a charge that belongs to another order (uuid)") from None
         now = changed or self._store.order(order.id)
         if now is None or now.uuid != charge.uuid:
             facts = {"order": order.id, "uuid": charge.uuid}
             log.error("two_charges_for_one_order", extra=facts)
+            if now is not None:
+                self._store.report(now, "two_charges_for_one_order")
             raise broken_protocol("LevelUp reports a second charge for this order (uuid)")
         return now, settlement(now, order.spend + order.tip)
 

@@ -7,7 +7,7 @@ changes succeeds. Times are milliseconds since 1970 in UTC, amounts are cents. T
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cache
@@ -33,8 +33,10 @@ from sqlalchemy import (
 )
 
 from levelup_ov.domain.checkout import ConnectionState, OrderState
+from levelup_ov.domain.event import Event
 from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.statements import insert
 
 Kind = Literal["merchant", "user"]
@@ -42,6 +44,7 @@ GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
 
 _MILLISECOND = timedelta(milliseconds=1)
+_AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
 
 METADATA = MetaData()
 CONNECTIONS = Table(
@@ -102,6 +105,17 @@ ORDERS = Table(
     Column("settled", Text),
     Column("created_at", BigInteger, nullable=False),
 )
+ACTIONS = Table(
+    "checkout_actions",
+    METADATA,
+    Column("form", Text, primary_key=True),
+    Column("order_id", Text, ForeignKey("checkout_orders.id"), nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("request_id", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("outcome", Text),
+)
+"""What an operator asked for in the console, like the ledger's ``operator_actions``."""
 SIGHTS = Table(
     "checkout_sights",
     METADATA,
@@ -194,6 +208,17 @@ class StoredOrder:
         return self.problem
 
     @property
+    def case_kind(self) -> str:
+        """Why a person must settle it, in a word; empty if nobody must."""
+        return str(json.loads(self.operator_case or "{}").get("kind", ""))
+
+    def is_unfinished(self, now: int) -> bool:
+        """Whether there is something to reconcile at ``now``, in milliseconds."""
+        is_due = self.state == "not_charged" and self.look_at is not None and self.look_at <= now
+        is_waiting = self.state == "charged" and self.is_to_be_submitted
+        return self.state in _AT_WORK or is_waiting or is_due or self.operator_case is not None
+
+    @property
     def is_to_be_submitted(self) -> bool:
         """Whether it is submitted to a provider once it is charged."""
         return self.provider_location_id is not None
@@ -204,10 +229,20 @@ class UuidTaken(Exception):
 
 
 class CheckoutStore:
-    """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used."""
+    """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used.
 
-    def __init__(self, database: Database) -> None:
+    A new case of an order is an event in ``outbox``, as ``event_of`` makes it of the order and the case's kind.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox | None = None,
+        event_of: Callable[[StoredOrder, str], Event] | None = None,
+    ) -> None:
         self._database = database
+        self._outbox = outbox
+        self._event_of = event_of
 
     def _row(self, statement: Executable, **parameters: Any) -> Any:
         """The first row that a statement of the hot path finds."""
@@ -313,10 +348,12 @@ class CheckoutStore:
         *,
         held: str | None | EllipsisType = ...,
         values: Mapping[str, Any],
+        tells: str | None = None,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
-        ``held``: and whose lease still has this mark.
+        ``held``: and whose lease still has this mark. ``tells``: what the operator is told with it, in addition to a
+        case of another kind than before (EVT-8).
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -334,11 +371,30 @@ class CheckoutStore:
             row = again and find.first(cursor, given)
             return row if row and values.items() <= row._asdict().items() else None
 
+        def reporting(cursor: Any, again: bool) -> Any:
+            before = self._database.prepare(_LOCKED).first(cursor, given)
+            row = once(cursor, again)
+            if row:
+                self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), tells)
+            return row
+
+        is_reported = self._outbox is not None and self._outbox.is_on and (tells or values.get("operator_case"))
         try:
-            row = self._database.run(once, single=True)
+            row = self._database.run(reporting if is_reported else once, single=not is_reported)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
+
+    def report(self, order: StoredOrder, what: str) -> None:
+        """Tell the operator something that changes nothing of the order; lost if the ledger cannot be written."""
+        if self._outbox is not None and self._event_of is not None:
+            self._outbox.add(self._event_of(order, what))
+
+    def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, tells: str | None) -> None:
+        assert self._outbox is not None and self._event_of is not None
+        for what in (tells, order.case_kind if order.case_kind != before.case_kind else None):
+            if what:
+                self._outbox.record(cursor, self._event_of(order, what))
 
     def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
         """Orders that are unfinished, or that a person must settle, longest waiting first.
@@ -390,7 +446,7 @@ _UNFINISHED = (
     select(ORDERS)
     .where(
         or_(
-            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
+            _O.state.in_(_AT_WORK),
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
             and_(_O.state == "not_charged", _O.look_at <= bindparam("now")),
             _O.operator_case.is_not(None),
@@ -400,6 +456,7 @@ _UNFINISHED = (
     .limit(bindparam("limit"))
 )
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
+_LOCKED = _ORDER.with_for_update()
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
 

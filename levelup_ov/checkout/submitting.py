@@ -13,11 +13,12 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+from levelup_ov.checkout.attention import What
 from levelup_ov.checkout.failed_orders import in_progress, problem, refund_impossible, refunded, settled
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
-from levelup_ov.domain.checkout import CheckoutOrder, Delivery
+from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
@@ -73,12 +74,12 @@ class Submitter:
             raise in_progress("this order is being submitted")
         try:
             try:
-                answer = asdict(self._submit(taken, asked, delivery, context))
+                answer, is_other_price = self._submit(taken, asked, delivery, context)
             except Failure as failure:
                 refusal = failure
                 self._check_not_submitted(taken, failure)
             else:
-                return self._submitted(taken, answer)
+                return self._submitted(taken, answer, "charge_mismatch" if is_other_price else None)
         except BaseException:
             self._refunds.release(taken)
             raise
@@ -104,7 +105,10 @@ class Submitter:
         why = Failure("order_refused", "the order was charged, but never reached the provider")
         return self._give_up(taken, why, context)
 
-    def _submit(self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext) -> Any:
+    def _submit(
+        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
+    ) -> tuple[Mapping[str, Any], bool]:
+        """The provider's answer, and whether its price differs from what the user has paid."""
         # The submission has the order's id instead of the request's, so that it can be found by it. It also has the
         # order's identities (SUB-3): a submission of one of them to the plain endpoint gets this same meal.
         left = max(context.deadline.remaining() - REFUND_TIME, 0)
@@ -124,13 +128,14 @@ class Submitter:
             )
         finally:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
-        if inner.expected_charge not in (None, order.user_pays):
+        is_other_price = inner.expected_charge not in (None, order.user_pays)
+        if is_other_price:
             # PAY-4: the site's amounts differ from the provider's. The order exists all the same.
             log.error(
                 "charge_mismatch",
                 extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},
             )
-        return submitted
+        return asdict(submitted), is_other_price
 
     def _check_not_submitted(self, order: StoredOrder, failure: Failure) -> None:
         """Return only if no provider can have the order after this failure.
@@ -164,19 +169,23 @@ class Submitter:
                     return settlement.answer
         return None
 
-    def _submitted(self, order: StoredOrder, answer: Mapping[str, Any]) -> StoredOrder:
+    def _submitted(self, order: StoredOrder, answer: Mapping[str, Any], tells: What | None = None) -> StoredOrder:
         """Record that the provider has the order. This needs no lease, because it is a fact.
+
+        ``tells``: what the operator is told with it.
 
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
         values = {"state": "submitted", "submitted": json.dumps(answer), "held": None}
-        if (done := self._store.change_order(order.id, ("submitting", "charged"), values=values)) is not None:
+        sources: tuple[OrderState, ...] = ("submitting", "charged")
+        if (done := self._store.change_order(order.id, sources, values=values, tells=tells)) is not None:
             return done
         now = self._store.order(order.id) or order
         if now.state == "submitted":
             return now
         facts = {"order": order.id, "state": now.state}
         log.error("submitted_and_refunded", extra=facts)
+        self._store.report(replace(now, submitted=values["submitted"]), "submitted_and_refunded")
         raise outcome_unknown("the provider has the order, but its charge was abandoned")
 
     def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from levelup_ov.cli.configured import the_service, the_settings
+from levelup_ov.config_mistakes import split
 from levelup_ov.domain.failure import Failure
+from levelup_ov.redaction import clean
+from levelup_ov.registry import Registry, RegistryError, abilities, offered_names
 from levelup_ov.scaffold.new import ScaffoldError, new_module, new_package
 from levelup_ov.scaffold.recorder import Recorder
 
@@ -17,7 +21,35 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def adapters() -> None:
-    """Create an adapter, and record its provider's responses."""
+    """List adapters, create one, and record its provider's responses."""
+
+
+@adapters.command("list")
+def list_known() -> None:
+    """List the adapters that come with this release, and those of installed distributions.
+
+    Only enabled ones are loaded (LEVELUP_OV_ADAPTERS); the line of each shows what it declares. Needs no other
+    configuration. Exit status 1: one that is enabled cannot be used.
+    """
+    failed = False
+    try:
+        known = Registry(split(os.environ.get("LEVELUP_OV_ADAPTERS", "")))
+    except RegistryError as error:
+        raise click.ClickException(clean(str(error))) from None
+    for name in known.names:
+        try:
+            adapter = known.adapter_class(name)
+        except RegistryError as error:
+            failed = True
+            click.echo(f"{name}: cannot be used: {clean(str(error))}")
+        else:
+            facts = (known.distribution(name), f"interface {adapter.interface_version}", *abilities(adapter))
+            click.echo(f"{name}: {'; '.join(facts)}")
+    for name in offered_names():
+        if offer := known.offer(name):
+            click.echo(f"{name}: {offer}; not enabled: add {name} to LEVELUP_OV_ADAPTERS")
+    if failed:
+        raise SystemExit(1)
 
 
 @adapters.command()

@@ -11,7 +11,7 @@ import click
 from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
-from levelup_ov.cli.configured import shown, the_checkout, the_settings
+from levelup_ov.cli.configured import check_ledger_writable, shown, the_checkout, the_settings
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import RequestContext
@@ -41,7 +41,9 @@ def reconcile(limit: int, seconds: int) -> None:
     Charges are reconciled; an order that no provider accepted is refunded. Safe during live traffic and at any time;
     meant for a scheduler. Exit status 1: some are still unfinished, or need a person.
     """
-    _reconcile(the_checkout().orders, the_settings(), limit, seconds)
+    orders = the_checkout().orders
+    check_ledger_writable()
+    _reconcile(orders, the_settings(), limit, seconds)
 
 
 @checkout.command()

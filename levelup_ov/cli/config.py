@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import click
 
 from levelup_ov.cli.configured import shown, the_settings
-from levelup_ov.config import check_ledger, new_secret_key
+from levelup_ov.config import check_ledger, ledger_file, new_secret_key
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ordering.bounded_runs import of_gone_accounts
@@ -30,7 +32,10 @@ def config() -> None:
 
 @config.command()
 def check() -> None:
-    """Check the environment and the accounts file without starting."""
+    """Check the environment, the accounts file and the ledger without starting.
+
+    Exit status: 78 there are mistakes, 1 the ledger cannot be written now.
+    """
     settings = the_settings()  # every mistake in either one ends here
     # gunicorn's configuration checks the ledger, too. Loading the application does not, because the command that
     # upgrades the ledger must load it.
@@ -42,14 +47,25 @@ def check() -> None:
             console=bool(settings.console_keys),
         )
     click.echo(f"mode: {'development' if settings.development else 'production'}")
+    click.echo(f"ledger: {_described(settings.ledger.reveal())}")
+    click.echo(f"port: {settings.port}; workers: {settings.workers}, with {settings.threads} threads each")
     click.echo(f"accounts, from {settings.accounts_source}:")
     for name, adapter in settings.accounts.items():
         reached = f"{adapter.account.provider}, {clean(adapter.base_url)}"
         click.echo(f"  {name}: {adapter.account.merchant_name} ({reached})")
+    click.echo("the configuration is valid")
     if not settings.development:
         ledger = open_ledger(settings.ledger.reveal())
+        shown(ledger.ready)
         found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
         known = {*settings.accounts, LEDGER_ACCOUNT}
         for line in of_gone_accounts(each for each in found if each.account not in known):
             click.echo(line, err=True)
-    click.echo("the configuration is valid")
+
+
+def _described(url: str) -> str:
+    """Where the ledger is, without user and password."""
+    if (path := ledger_file(url)) is not None:
+        return f"the SQLite file {path}"
+    address = urlsplit(url)
+    return clean(f"PostgreSQL at {address.hostname or 'the local socket'}:{address.port or 5432}{address.path}")

@@ -48,6 +48,14 @@ def the_checkout() -> Checkout:
     return found
 
 
+def check_ledger_writable() -> None:
+    """For what a scheduler runs: a run that finds nothing to do also fails if the ledger cannot be written.
+
+    :raises click.ClickException: it cannot, with the reason.
+    """
+    shown(the_service().submissions.ledger.ready)
+
+
 def shown(call: Callable[[], T]) -> T:
     """The result of ``call``; a failure becomes the command's error."""
     try:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import click
 
-from levelup_ov.cli.configured import shown, the_deliverer, the_service
+from levelup_ov.cli.configured import check_ledger_writable, shown, the_deliverer, the_service
 from levelup_ov.event_settings import PREFIX
 from levelup_ov.ledger.event_deliveries import Deliveries, Delivery, State
 
@@ -75,6 +75,7 @@ def send(seconds: float) -> None:
     Safe beside the service, and on several hosts. Exit status 1: a receiver has not accepted something.
     """
     deliverer = the_deliverer()
+    check_ledger_writable()
     shown(lambda: deliverer.drain(seconds))
     deliverer.stop()
     counts = deliverer.counts

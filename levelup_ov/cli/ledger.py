@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
@@ -11,6 +13,7 @@ from levelup_ov.config import ledger_file, upgrade_ledger
 from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ledger.sessions import StoredSessions
 
 
 @click.group()
@@ -23,7 +26,11 @@ def ledger() -> None:
 def upgrade(new: bool) -> None:
     """Bring the database to the schema of this release."""
     found = shown(lambda: upgrade_ledger(the_settings().ledger.reveal(), new=new))
-    click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+    if found is None or found in REVISIONS:
+        click.echo(f"the ledger is at schema {REVISIONS[-1]} (found: {found or 'none'})")
+    else:
+        newer = f"the ledger is at schema {found}, of a later release, which only adds to {REVISIONS[-1]}"
+        click.echo(f"{newer}: nothing was changed, and this release works with it")
 
 
 @ledger.command()
@@ -58,11 +65,16 @@ def restore(copy: Path, yes: bool) -> None:
 
 @ledger.command()
 def purge() -> None:
-    """Delete settled submissions past their retention.
+    """Delete settled submissions past their retention, and what expired checkout sessions contain.
 
     Meant for a scheduler.
     """
-    click.echo(f"{shown(open_ledger(the_settings().ledger.reveal()).purge)} submission(s) deleted")
+    with closing(open_ledger(the_settings().ledger.reveal())) as found:
+        click.echo(f"{shown(found.purge)} submission(s) deleted")
+        sessions = StoredSessions(found.database)
+        click.echo(f"{shown(lambda: sessions.purge(datetime.now(timezone.utc)))} session(s) emptied")
+        # A purge that deletes nothing writes nothing.
+        shown(found.ready)
 
 
 def _file() -> Path:

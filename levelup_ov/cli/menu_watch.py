@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import click
 
-from levelup_ov.cli.configured import the_service, the_settings
+from levelup_ov.cli.configured import check_ledger_writable, the_service, the_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
 from levelup_ov.ordering.service import RequestContext
@@ -40,6 +40,7 @@ def watch(limit: int, every: float, seconds: float) -> None:
     answer is skipped in this run. Safe on several hosts; suited to a scheduler, each minute. Exit status 1: some
     locations are left for the next run.
     """
+    check_ledger_writable()
     run, counts = BoundedRun(seconds), Counter[str]()
     found = [place for account in the_settings().accounts for place in _places(account, limit, counts)]
     for place in run.due(in_turns(found, len(found))):

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import click
 
-from levelup_ov.cli.configured import shown, the_service, the_settings
+from levelup_ov.cli.configured import check_ledger_writable, shown, the_service, the_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
@@ -53,6 +53,7 @@ def watch(calls: int, every: float, seconds: float) -> None:
     does not answer is skipped in this run. Safe on several hosts and beside live traffic; suited to a scheduler, each
     minute. Exit status 1: some are left for the next run.
     """
+    check_ledger_writable()
     service, run = the_service(), BoundedRun(seconds)
     found = [order for name in _telling() for order in _open(name, calls, timedelta(seconds=every))]
     counts: Counter[str] = Counter()

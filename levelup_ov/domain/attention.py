@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_SETTLE = "settle it with `levelup-ov checkout settle`"
 REMEDIES: Mapping[str, str] = {
     "order_exists_but_ruled_out": "the channel knows the order as not placed: ask the provider to cancel the order, "
     "or tell the guest its number",
@@ -12,5 +13,18 @@ REMEDIES: Mapping[str, str] = {
     "order_disputed": "the order that the guest was told about is another guest's: ask the provider whether there is "
     "one for this reference, and settle it with `levelup-ov submissions settle`",
     "order_refused": "the restaurant refused an order that the guest was told is placed: call it, or tell the guest",
+    "charge_mismatch": "the order exists, and another amount was charged than the provider asks: settle the difference "
+    "with the provider",
+    "charge_differs": "LevelUp charged another amount than it was asked to; the service gives it back: ask LevelUp why",
+    "charge_of_another_order": "LevelUp answers with the charge of another order: ask it whether this one was charged, "
+    f"and {_SETTLE}",
+    "charge_unproven": f"it is unknown whether this order was charged: ask LevelUp, and {_SETTLE}",
+    "not_connected": "LevelUp refuses the token of the merchant or user: have them connect again, or ask LevelUp about "
+    f"the charge and {_SETTLE}",
+    "refund_refused": f"a charge without an order cannot be refunded: give the money back, and {_SETTLE}",
+    "refunded_in_part": f"LevelUp gave back another amount than was charged: give back the rest, and {_SETTLE}",
+    "stray_charge": f"an order that was ruled out may have been charged: ask LevelUp, and {_SETTLE}",
+    "submitted_and_refunded": "the restaurant has an order whose charge was given back: call it",
+    "two_charges_for_one_order": "LevelUp charged one order twice: ask LevelUp to refund one of the two",
 }
-"""What a person must do about a finding."""
+"""What a person must do about a finding, or about an order of web checkout."""

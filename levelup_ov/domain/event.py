@@ -43,9 +43,10 @@ def attention(
     reference: str,
     request_id: str | None,
     submitted_at: datetime,
+    **more: str | None,
 ) -> Event:
     """What a person needs to call the restaurant about an order; ``what`` is a key of
-    :data:`levelup_ov.domain.attention.REMEDIES`."""
+    :data:`levelup_ov.domain.attention.REMEDIES`, ``more`` are further members."""
     data = {
         "what": what,
         "order_id": order_id,
@@ -53,5 +54,6 @@ def attention(
         "reference": reference,
         "request_id": request_id,
         "submitted_at": submitted_at.isoformat(timespec="seconds"),
+        **more,
     }
     return Event(OPERATOR_KIND, account, location, submission, data)

@@ -29,6 +29,7 @@ def mail(delivery: Delivery) -> tuple[str, str]:
         "",
         "The ledger has more: levelup-ov submissions list --number "
         f"{data.get('reference') or data.get('order_id') or ''}",
+        *(["For web checkout: levelup-ov checkout cases"] if "levelup_uuid" in data else []),
     ]
     return f"{what} at {delivery.location}", "\n".join(lines)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import OPERATOR_KIND, Event
 from levelup_ov.domain.secret import Secret
 from levelup_ov.event_settings import EventSettings
@@ -44,6 +45,9 @@ class Receivers:
 
     def route(self, event: Event) -> tuple[str, ...]:
         """The names of the receivers of an event."""
+        if event.kind != OPERATOR_KIND and event.account == LEDGER_ACCOUNT:
+            # The channel has not sent it: a site did, and asks by itself.
+            return ()
         name = operator_of(event.account) if event.kind == OPERATOR_KIND else CHANNEL
         return (name,) if name in self._by_name else ()
 

@@ -15,6 +15,7 @@ _WORDS = {
     "address": "DATABASE_URL has a parameter that is not valid",
     "permission": "the user may not read and write the ledger's tables or file",
     "read-only": "the database is read-only",
+    "read-only disk": "the disk of the database file is mounted read-only",
     "full": "the disk is full",
     "locked": "the database is locked by another process or transaction",
     "starting": "the database is starting or stopping",
@@ -25,6 +26,8 @@ _WORDS = {
     "not a database": "the file is not a database",
     "disk": "the disk fails",
 }
+VAGUE = frozenset({"read-only", "opened", "disk"})
+"""What SQLite says for several reasons, which the disk tells apart (:mod:`levelup_ov.ledger.disk`)."""
 _STATES = {
     "53300": "connections", "28P01": "credentials", "28000": "credentials", "3D000": "database", "42501": "permission",
     "25006": "read-only", "53100": "full", "55P03": "locked", "57P01": "starting", "57P02": "starting",

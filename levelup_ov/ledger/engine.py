@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -21,9 +22,24 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ledger import driver_errors, limits
+from levelup_ov.ledger import disk, driver_errors, limits
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"
@@ -142,6 +158,8 @@ class failures:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         driver: Any = self._engine.dialect.loaded_dbapi
+        if isinstance(error, LedgerUnavailable):
+            _report(error)
         if isinstance(error, PoolTimeout):
             raise LedgerUnavailable("every connection to the ledger of submissions is busy") from error
         if not isinstance(error, (DBAPIError, ConnectionLost, driver.Error)):
@@ -152,7 +170,10 @@ class failures:
         if _table_missing(original):
             check_schema(self._engine)
         cause = original.__cause__ if isinstance(original, ConnectionLost) else original
-        failure = LedgerUnavailable(kind=driver_errors.kind_of(cause))
+        kind = driver_errors.kind_of(cause)
+        if kind in driver_errors.VAGUE and self._engine.dialect.name == "sqlite":
+            kind = disk.trouble(Path(str(self._engine.url.database))) or kind
+        failure = LedgerUnavailable(kind=kind)
         _report(failure)
         raise failure from error
 
@@ -289,7 +310,9 @@ class WriteAheadLog:
                 file = self._file
             os.fdatasync(file)
         except OSError as error:
-            raise LedgerUnavailable(kind="full" if error.errno == errno.ENOSPC else "disk") from error
+            failure = LedgerUnavailable(kind="full" if error.errno == errno.ENOSPC else "disk")
+            _report(failure)
+            raise failure from error
 
     def close(self) -> None:
         """Close the file."""
@@ -343,7 +366,8 @@ def _is_newer(connection: Connection, found: str | None) -> bool:
     if oldest not in REVISIONS:
         raise SchemaMismatch(
             f"the ledger's database has schema {found}, which this release does not know (it knows up to "
-            f"{REVISIONS[-1]}): run the release that migrated it, or a later one"
+            f"{REVISIONS[-1]}) and cannot use: run the release that migrated it, or a later one; to go back, restore a "
+            "backup from before the upgrade"
         )
     return True
 

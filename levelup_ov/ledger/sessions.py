@@ -7,15 +7,21 @@ arrive here sealed, keys and bodies as keyed digests. Times are milliseconds sin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, and_, bindparam, delete, or_, select, update
 
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import PURGED_AT_ONCE, SESSION_KEYS, SESSIONS
 
+UNKNOWN_FOR = timedelta(days=7)
+"""How long after its end an unknown outcome is still looked for; a validation is as old by then (META-8)."""
+SESSION_RETENTION = timedelta(days=30)
+"""How long the row of an expired session is kept without its content: its keys and its order's number."""
 IN_PROGRESS = "complete_in_progress"
 """The state whose content is needed to find out what became of an order."""
 
@@ -92,7 +98,7 @@ class StoredSessions:
 
     def add(self, row: StoredSession, key: StoredKey | None) -> None:
         """Store a new session, and the key of the request that made it. :raises KeyTaken: nothing was stored."""
-        values = asdict(row)
+        values = _values(row)
 
         def work(cursor: Any, again: bool) -> None:
             # The first try may have been committed before its connection broke.
@@ -100,7 +106,7 @@ class StoredSessions:
                 return
             self._insert.run(cursor, values)
             if key is not None:
-                self._insert_key.run(cursor, asdict(key))
+                self._insert_key.run(cursor, _values(key))
 
         try:
             self._database.run(work, single=key is None)
@@ -129,7 +135,7 @@ class StoredSessions:
         after = replace(after, version=before.version + 1)
         if key is not None and answers:
             key = key.answered(after)
-        values = {f"new_{name}": value for name, value in asdict(after).items()}
+        values = {f"new_{name}": value for name, value in _values(after).items()}
         given = {**values, "this": before.id, "was": before.version}
 
         def work(cursor: Any, again: bool) -> bool:
@@ -137,19 +143,19 @@ class StoredSessions:
                 # The first try may have been committed before its connection broke.
                 row = self._row.first(cursor, {"this": before.id}) if again else None
                 return row is not None and StoredSession(**row._asdict()) == after
-            if key is not None and not self._put_key.run(cursor, asdict(key)).rowcount:
+            if key is not None and not self._put_key.run(cursor, _values(key)).rowcount:
                 raise KeyTaken
             return True
 
         return after if self._database.run(work, single=key is None) else None
 
-    def purge(self, *, now: int, unknown_before: int, gone_before: int) -> int:
-        """Remove the contents of sessions that expired before ``now``; returns how many.
-
-        Those that are being completed are kept until ``unknown_before``. Rows that expired before ``gone_before`` are
-        deleted.
-        """
-        values = {"now": now, "unknown_before": unknown_before, "gone_before": gone_before}
+    def purge(self, now: datetime) -> int:
+        """Remove what expired sessions contain; returns how many. Old rows are deleted."""
+        values = {
+            "now": to_ms(now),
+            "unknown_before": to_ms(now - UNKNOWN_FOR),
+            "gone_before": to_ms(now - SESSION_RETENTION),
+        }
         purged = 0
         while True:
             part = self._database.run(lambda cursor, _: self._purge_some(cursor, values))
@@ -186,3 +192,8 @@ _PURGES = (
         _S.id.in_(select(_S.id).where(_S.expires_at < bindparam("gone_before", type_=BigInteger)).limit(PURGED_AT_ONCE))
     ),
 )
+
+
+def _values(row: StoredSession | StoredKey) -> dict[str, Any]:
+    # As dataclasses.asdict, which copies every value.
+    return {name: getattr(row, name) for name in row.__slots__}

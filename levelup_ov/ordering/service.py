@@ -31,7 +31,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import CALLED_OFF, OrderStatus
 from levelup_ov.domain.stock import Stock, in_stock
 from levelup_ov.domain.submission import Finding
-from levelup_ov.domain.tender import CreditCard, Tender
+from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
@@ -224,6 +224,16 @@ class Service:
 
         return self.stock.now(routed.id, read)
 
+    def _check_known_stock(self, routed: RoutedLocation, order: Order) -> None:
+        """Refuse a submission by a stock that was read just now, usually by its validation (MENU-8).
+
+        Nothing is asked here: the provider decides by its own stock.
+
+        :raises Refused: as :func:`check_stock`.
+        """
+        if (stock := self.stock.fresh(routed.id)) is not None:
+            check_stock(order, stock)
+
     def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
         """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
 
@@ -254,33 +264,26 @@ class Service:
 
     def validate_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
+        return _validated(self.quote_order(location_id, request, context))
+
+    def quote_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> QuotedOrder:
+        """Like :meth:`validate_order`, for callers inside the service."""
         adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
             routed = self._routed(location_id, context, adapter)
-            return _validated(self._quote(routed, request, context))
+            order = self._order(routed, request)
+            with self._session(adapter, context, order) as session:
+                if (stock := self.read_stock(routed, session)) is not None:
+                    check_stock(order, stock)
+                quote = adapter.validate_order(order, session)
+                self._check(order, quote)
+        return QuotedOrder(routed, order, quote, self._metadata(routed, order, quote))
 
     def find_location(self, location_id: str, context: RequestContext) -> RoutedLocation:
         """:raises Failure: ``location_not_found``, or why it could not be read."""
         adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
             return self._routed(location_id, context, adapter)
-
-    def quote_order(self, routed: RoutedLocation, request: OrderRequest, context: RequestContext) -> QuotedOrder:
-        """Validate an order like :meth:`validate_order`, for callers inside the service.
-
-        :raises Failure: why the order cannot be placed like this.
-        """
-        with self._bulkhead.room(routed.adapter.account.name):
-            return self._quote(routed, request, context)
-
-    def _quote(self, routed: RoutedLocation, request: OrderRequest, context: RequestContext) -> QuotedOrder:
-        order = self._order(routed, request)
-        with self._session(routed.adapter, context, order) as session:
-            if (stock := self.read_stock(routed, session)) is not None:
-                check_stock(order, stock)
-            quote = routed.adapter.validate_order(order, session)
-            self._check(order, quote)
-        return QuotedOrder(routed, order, quote, self._metadata(routed, order, quote))
 
     def submit_order(
         self,
@@ -454,7 +457,7 @@ class Service:
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             routed = self._routed(location_id, context)
             _check_tender(routed, request.tender)
-            self._order(routed, request.order, submits=True)
+            self._check_known_stock(routed, self._order(routed, request.order, submits=True))
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
@@ -552,6 +555,8 @@ class Service:
         routed = self._routed(location_id, context)
         _check_tender(routed, request.tender)
         order = self._order(routed, request.order, attempt, submits=True)
+        if attempt.is_new:
+            self._check_known_stock(routed, order)
         with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
             placed = routed.adapter.submit_order(order, request.tender, session)
             _check_identity(placed, order.reference, routed.adapter, session)
@@ -731,10 +736,14 @@ def _canonical(location_id: str) -> str:
     return wire_id(account, unquote(provider_id))
 
 
-def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
+def tenders_at(routed: RoutedLocation) -> frozenset[TenderKind]:
+    """The tenders that a location takes (PAY-3)."""
     adapter, location = routed.adapter, routed.location
-    taken = adapter.tenders if location.tenders is None else adapter.tenders & location.tenders
-    if tender.kind not in taken:
+    return adapter.tenders if location.tenders is None else adapter.tenders & location.tenders
+
+
+def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
+    if tender.kind not in tenders_at(routed):
         path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
 

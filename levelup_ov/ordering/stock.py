@@ -43,6 +43,11 @@ class KnownStock:
         entry = self._entries.get(location)
         return entry.stock if entry is not None and net.now() - entry.read_at <= self.ttl + STALE_FOR else None
 
+    def fresh(self, location: str) -> Stock | None:
+        """The stock, without asking, if it was read within ``ttl``."""
+        entry = self._entries.get(location)
+        return entry.stock if entry is not None and net.now() - entry.read_at <= self.ttl else None
+
     def now(self, location: str, read: Callable[[], Stock]) -> Stock | None:
         """The stock, from ``read`` if it is time to ask again. Another request that asks already is not waited for.
 

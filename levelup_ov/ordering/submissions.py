@@ -94,6 +94,7 @@ class Attempt:
     ``id`` is the id of its row in the ledger, ``reference`` our reference at the provider. ``received_at``: the time
     to send, None for the current time. ``mark`` tells the ledger that the order is about to be placed, and ``check``
     asks it whether this attempt still owns the submission; both are None for a repetition that only reconciles.
+    ``reserve``: seconds of the deadline that no last look uses.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Attempt:
         received_at: datetime | None = None,
         mark: Callable[[Mapping[str, Any] | None], None] | None = None,
         check: Callable[[], None] | None = None,
+        reserve: float = 0.0,
     ) -> None:
         self.id = id
         self.reference = reference
@@ -114,6 +116,7 @@ class Attempt:
         """A further condition of the last look; it raises a failure if nothing may be sent."""
         self._mark = mark
         self._check = check
+        self._reserve = reserve
         self._begun = False
 
     @property
@@ -129,19 +132,20 @@ class Attempt:
 
         :raises Failure: it has been, or the ledger does not answer; do not send.
         """
-        if self.first is not None:
-            self.first(trace)
-        if self._mark is not None:
-            try:
-                if not self._begun:
-                    self._mark(trace)
-                elif self._check is not None:
-                    self._check()
-            except Superseded:
-                raise in_progress() from None
-            self._begun = True
-        if self.also is not None:
-            self.also()
+        with limits.reserving(self._reserve):
+            if self.first is not None:
+                self.first(trace)
+            if self._mark is not None:
+                try:
+                    if not self._begun:
+                        self._mark(trace)
+                    elif self._check is not None:
+                        self._check()
+                except Superseded:
+                    raise in_progress() from None
+                self._begun = True
+            if self.also is not None:
+                self.also()
 
     @property
     def order_may_stand(self) -> bool:
@@ -353,7 +357,8 @@ class Submissions:
                 finding = "two_orders_for_one_submission"
             elif settlement.placed.duplicates:
                 finding = "two_orders_for_one_submission"
-        self.ledger.looked_again(submission, finding, settlement and settlement.placed.order_id)
+        placed = settlement and settlement.placed
+        self.ledger.looked_again(submission, finding, placed and placed.order_id, placed and placed.provider_order_id)
         if finding is not None and settlement is not None:
             _report(finding, {**_facts(submission), **_order(settlement.placed)})
         return finding
@@ -455,9 +460,7 @@ class Submissions:
         received_at = claim.received_at or key.now
 
         def mark(trace: Mapping[str, Any] | None) -> None:
-            # If this fails, that is recorded in the time that is left.
-            with limits.within(limits.remaining(self._deadline.total_seconds()) - self.settling_time):
-                self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at)
+            self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at)
 
         attempt = Attempt(
             id,
@@ -465,6 +468,7 @@ class Submissions:
             received_at,
             mark,
             lambda: self.ledger.check_sending(id),
+            self.settling_time,
         )
         owned = _Owned(self.ledger, claim, key, received_at, self._lease)
         facts = {
@@ -550,7 +554,7 @@ class Submissions:
     def _note(self, finding: Finding, id: str, facts: Mapping[str, Any], placed: Placed) -> None:
         """Log and record that a person must look at the submission ``id``."""
         _report(finding, {**facts, **_order(placed)})
-        self._quietly(lambda: self.ledger.note(id, finding, placed.order_id))
+        self._quietly(lambda: self.ledger.note(id, finding, placed.order_id, placed.provider_order_id))
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:

@@ -37,6 +37,7 @@ DISCOUNT = "Discount"
 class Priced:
     """A basket's price, or the problem why it has none; ``metadata`` is for the submission."""
 
+    routed: RoutedLocation
     price: Price | None
     problems: tuple[Problem, ...]
     metadata: Mapping[str, Any]
@@ -49,22 +50,23 @@ class Pricing:
         self._service = service
         self._menus = KnownMenuPrices(service)
 
-    def price(self, basket: Basket, routed: RoutedLocation, context: RequestContext) -> Priced:
+    def price(self, basket: Basket, context: RequestContext) -> Priced:
         """The price of a basket at its location.
 
-        :raises Failure: no price can be had now; it has nothing to do with the basket.
+        :raises Failure: there is no such location, or no price can be had now.
         """
         buyer = tuple(lacking(basket.buyer))
-        if not basket.lines:
-            return Priced(None, (Problem("invalid_member", "there is nothing in the basket", "lines"), *buyer), {})
         try:
-            quoted = self._service.quote_order(routed, request_of(basket, {}), context)
+            if not basket.lines:
+                raise Failure("invalid_member", "there is nothing in the basket", path="$.items")
+            quoted = self._service.quote_order(basket.location_id, request_of(basket, {}), context)
         except Failure as failure:
             if not is_about_basket(failure):
                 raise
-            return Priced(None, (problem_of(failure), *buyer), {})
+            routed = self._service.find_location(basket.location_id, context)
+            return Priced(routed, None, (problem_of(failure), *buyer), {})
         lines, discount = self._lines(basket, quoted, context)
-        return Priced(_price(quoted, lines, discount), buyer, quoted.metadata)
+        return Priced(quoted.routed, _price(quoted, lines, discount), buyer, quoted.metadata)
 
     def _lines(
         self, basket: Basket, quoted: QuotedOrder, context: RequestContext
@@ -73,7 +75,7 @@ class Pricing:
         began, food, given = time.monotonic(), quoted.quote.food, quoted.quote.lines
         menu = self._menus.of(quoted.routed.id, context)
         if given is not None:
-            return priced_lines(basket.lines, given, menu.names), 0
+            return priced_lines(basket.lines, given, menu), 0
         subtotals = _subtotals(basket, menu)
         if subtotals is None or sum(subtotals) < food:
             # Perhaps the menu is older than the price.
@@ -81,7 +83,7 @@ class Pricing:
             subtotals = _subtotals(basket, menu)
         if subtotals is None or sum(subtotals) < food:
             raise broken_protocol("the provider's price is more than its menu says, and no fee explains it (MONEY-9)")
-        return priced_lines(basket.lines, subtotals, menu.names), sum(subtotals) - food
+        return priced_lines(basket.lines, subtotals, menu), sum(subtotals) - food
 
 
 def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
@@ -112,16 +114,18 @@ def is_same_order(one: Basket, other: Basket) -> bool:
     return one.location_id == other.location_id and request_of(one, {}) == request_of(other, {})
 
 
-def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], names: Mapping[str, str]) -> tuple[PricedLine, ...]:
-    """The lines of a basket with their prices; ``names`` are those of the menu."""
+def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], menu: MenuPrices) -> tuple[PricedLine, ...]:
+    """The lines of a basket with their prices, in the words of the menu."""
     return tuple(
         PricedLine(
             line.reference,
             line.item_id,
-            names.get(line.item_id, line.item_id),
+            menu.names.get(line.item_id, line.item_id),
             line.quantity,
             None if subtotal % line.quantity else subtotal // line.quantity,
             subtotal,
+            menu.items.get(line.item_id),
+            menu.chosen(line),
         )
         for line, subtotal in zip(lines, subtotals, strict=True)
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -65,6 +67,18 @@ class Run:
         told = (f"{each.method} {each.path} -> {each.answer.status if each.answer else 'no answer'}"
                 for each in self.exchanges)  # fmt: skip
         return f"calls: {'; '.join(told) or 'none'}"
+
+
+def _escaped(error: Exception, module: str, run: Run) -> str:
+    """What is wrong with an exception that left the adapter of ``module``, and the last line of it that ran."""
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    frame, line = next((each for each in reversed(frames) if each[0].f_globals.get("__name__") == module), frames[-1])
+    place = f"{Path(frame.f_code.co_filename).name}, line {line}, {frame.f_code.co_name}()"
+    words = f"{type(error).__name__} left the adapter ({error}; {place})"
+    if not run.exchanges:
+        # Then no answer of the provider can be to blame.
+        return f"{words} before it called the provider: repair the adapter"
+    return f"{words}; an unusable answer must be raised as a Failure. Read answers with reply.object(). {run.story()}"
 
 
 class Clock:
@@ -135,11 +149,7 @@ class Bench:
         except (NotImplementedError, AssertionError):
             raise
         except Exception as error:
-            name = type(error).__name__
-            raise AssertionError(
-                f"ERR-3: {name} left the adapter ({error}); an unusable answer must be raised as a Failure. "
-                f"Read answers with reply.object(). {run.story()}"
-            ) from error
+            raise AssertionError(f"ERR-3: {_escaped(error, type(adapter).__module__, run)}") from error
         finally:
             session.close()
         run.seconds = net.now() - began

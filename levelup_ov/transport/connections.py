@@ -15,7 +15,7 @@ import io
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
@@ -34,6 +34,7 @@ from levelup_ov.errors import Unanswered
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.exchange import head_of, read_answer
+from levelup_ov.transport.public import is_public
 
 MAX_INTERIM = 10
 """Interim answers (1xx) that are skipped before one answer; a provider sends one or two."""
@@ -263,7 +264,7 @@ class _DeadlineMixin(HTTPConnection):
         connection: Any = self
         deadline = Deadline(connection.timeout)
         try:
-            addresses = net.resolve(connection._dns_host, connection.port, deadline.remaining())
+            addresses = self._resolve(deadline.remaining())
             sock = net.connect(addresses, deadline.remaining())
         except TimeoutError:
             raise ConnectTimeoutError(connection, "connect timeout") from None
@@ -274,6 +275,11 @@ class _DeadlineMixin(HTTPConnection):
         if (exchange := current_exchange.get(None)) is not None:
             exchange.connected = True
         return sock
+
+    def _resolve(self, seconds: float) -> Sequence[net.Address]:
+        """The addresses to try. :raises OSError: there are none."""
+        connection: Any = self
+        return net.resolve(connection._dns_host, connection.port, seconds)
 
     @property
     def is_connected(self) -> bool:
@@ -351,6 +357,16 @@ class _TLSConnection(_DeadlineMixin, HTTPSConnection):
         self.is_verified = True
 
 
+class _PublicConnection(_TLSConnection):
+    """Over TLS, and to the public internet only: what was checked is what is connected to."""
+
+    def _resolve(self, seconds: float) -> Sequence[net.Address]:
+        addresses = super()._resolve(seconds)
+        if not all(is_public(str(address[0])) for *_, address in addresses):
+            raise OSError("the name has an address that is not public")
+        return addresses
+
+
 class _PoolMixin(HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         exchange = current_exchange.get(None)
@@ -379,6 +395,10 @@ class _Pool(_PoolMixin):
 
 class _TLSPool(_PoolMixin, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
+
+
+class _PublicPool(_TLSPool):
+    ConnectionCls = _PublicConnection
 
 
 class TLSSessions:
@@ -431,19 +451,22 @@ MAX_ORIGINS = 16
 class DeadlineAdapter(HTTPAdapter):
     """requests' own adapter, using these connections; one per account, so that accounts share no pool."""
 
-    def __init__(self, context: ssl.SSLContext, pool_size: int) -> None:
+    def __init__(self, context: ssl.SSLContext, pool_size: int, *, public_only: bool = False) -> None:
         self._context = context
+        self._pool_classes: dict[str, Any] = (
+            {"https": _PublicPool} if public_only else {"http": _Pool, "https": _TLSPool}
+        )
         self._origins: dict[str, Any] = {}
         self._tls_sessions = TLSSessions()
         super().__init__(pool_connections=MAX_ORIGINS, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
     def send(self, request: PreparedRequest, *args: Any, **how: Any) -> Response:

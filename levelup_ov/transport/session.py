@@ -150,6 +150,8 @@ class Transport:
     ``proxy``: address of a proxy for all provider traffic, if any.
     ``store``: where menus and catalogs are cached; this process's memory by default.
     ``breaks``: whether calls to an account whose provider fails are paused; not for callers that do so themselves.
+    ``public_only``: nothing but https is spoken, and only to addresses of the public internet.
+    ``max_answer``: the most bytes of an answer, decoded.
     """
 
     watch: Callable[[Session, Call, str, bytes, Reply | None], None] | None = None
@@ -163,8 +165,12 @@ class Transport:
         proxy: str | None = None,
         store: CacheStore | None = None,
         breaks: bool = True,
+        public_only: bool = False,
+        max_answer: int = MAX_ANSWER,
     ) -> None:
         self._breaks = breaks
+        self._public_only = public_only
+        self.max_answer = max_answer
         self._pool_size = pool_size
         self._in_process = {host: InProcessAdapter(app) for host, app in (in_process or {}).items()}
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
@@ -180,8 +186,11 @@ class Transport:
             return self._in_process[host]
         if (pool := self._pools.get(account)) is None:
             with self._lock:
-                pool = self._pools.setdefault(account, DeadlineAdapter(self._tls, self._pool_size))
+                pool = self._pools.setdefault(account, self._new_pool())
         return pool
+
+    def _new_pool(self) -> DeadlineAdapter:
+        return DeadlineAdapter(self._tls, self._pool_size, public_only=self._public_only)
 
     def open_ahead(self, account: str, base_url: str, own: OwnConnections, deadline: Deadline) -> None:
         """Open one of ``own`` to ``base_url`` in the background, for a session that is soon to use it.
@@ -542,7 +551,7 @@ class Session:
                 proxies=self._transport.proxies,
             )
             status = response.status_code
-            reply = Reply(status, response.headers, _read(response))
+            reply = Reply(status, response.headers, _read(response, self._transport.max_answer))
             return reply
         except Failure as error:
             failure = error
@@ -571,15 +580,15 @@ def _bytes(request: PreparedRequest) -> bytes:
     return request.body if isinstance(request.body, bytes) else b""
 
 
-def _read(response: requests.Response) -> bytes:
-    """The whole body, at most :data:`MAX_ANSWER` bytes."""
+def _read(response: requests.Response, most: int) -> bytes:
+    """The whole body, at most ``most`` bytes."""
     content = bytearray()
     raw = response.raw
     while chunk := raw.read(_CHUNK, decode_content=True):
         content += chunk
-        if len(content) > MAX_ANSWER:
+        if len(content) > most:
             raw.close()
-            raise broken_protocol(f"the provider's answer is over {MAX_ANSWER} bytes")
+            raise broken_protocol(f"the provider's answer is over {most} bytes")
     return bytes(content)
 
 

@@ -50,7 +50,7 @@ def _site(environ: dict[str, str], clock: Clock, levelup: LevelUp, line: Line) -
     settings = load_settings({**VARIABLES, **environ})
     upgrade(settings.ledger.reveal())
     ledger = open_ledger(settings.ledger.reveal(), clock=clock)
-    app = create_app(settings, clock=clock, ledger=ledger, in_process={HOST: line})
+    app = create_app(settings, clock=clock, ledger=ledger, in_process={HOST: line, **line.others})
     return Site(app, levelup, line, settings.data_dir / "sandbox.db")
 
 

@@ -45,7 +45,8 @@ class Line:
     (not even done, and nobody can tell), ``twice`` (done twice, with the second answer), or a status with a body in
     place of LevelUp's answer. ``changes``: members
     that the next answers of a path have otherwise. ``keeps``: the calls of a path are kept there and not done; each can
-    be done later by calling it. ``delays``: for how many seconds the calls of a path are held up.
+    be done later by calling it. ``delays``: for how many seconds the calls of a path are held up. ``others``: other
+    hosts that the service reaches.
     """
 
     def __init__(self, levelup: Flask) -> None:
@@ -55,6 +56,7 @@ class Line:
         self.delays: dict[str, float] = {}
         self.changes: dict[str, list[Any]] = {}
         self.keeps: dict[str, list[Any]] = {}
+        self.others: dict[str, Any] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

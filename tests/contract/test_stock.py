@@ -19,6 +19,8 @@ from tests.contract.fakes import FakeAdapter
 
 pytestmark = pytest.mark.rule("MENU-8")
 
+TELLING = "fake=tests.contract.fakes:TellingAdapter"
+
 
 class Shelf:
     """What a fake provider tells of its stock; ``reads`` counts how often."""
@@ -42,8 +44,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
     yield passed.append
 
 
-def telling(fake: MakeFake, ttl: str = "30") -> tuple[FakeAdapter, Channel, Shelf]:
-    provider, channel = fake(LEVELUP_OV_STOCK_TTL=ttl)
+def telling(fake: MakeFake, ttl: str = "30", **variables: str) -> tuple[FakeAdapter, Channel, Shelf]:
+    provider, channel = fake(LEVELUP_OV_STOCK_TTL=ttl, **variables)
     shelf = Shelf()
     provider.tells_stock = True  # type: ignore[misc]
     provider.show_stock = shelf  # type: ignore[method-assign]
@@ -66,6 +68,41 @@ def test_what_is_sold_out_is_refused_at_once_with_its_path(fake: MakeFake) -> No
     assert option.refusal == (422, "item_unavailable", "$.order_validation.items[0].item.options[1].option")
     assert provider.orders == []
     assert channel.validate("fake.one", items=[item("side:soup")]).status == 200
+
+
+@pytest.mark.rule("SUB-4")
+def test_a_submission_is_refused_by_what_was_read_just_now(fake: MakeFake, now: Callable[[float], None]) -> None:
+    provider, channel, shelf = telling(fake, LEVELUP_OV_ADAPTERS=TELLING)
+    first = channel.submit("fake.one", order_number="1")
+    assert (first.status, shelf.reads) == (200, 0), "a submission reads no stock"
+    shelf.stock = Stock(frozenset({"gone"}))
+    channel.validate("fake.one")
+    members = {"items": [item("sandwich"), item("gone")], "order_number": "2"}
+    refused = channel.submit("fake.one", **members)
+    assert refused.refusal == (422, "item_unavailable", "$.order_submission.items[1].item")
+    assert refused.error["retryable"] is False and len(provider.paid_with) == 1
+    shelf.stock = Stock(frozenset({"sandwich"}), paused=True)
+    now(31)
+    channel.validate("fake.one")
+    again = channel.submit("fake.one", order_number="1")
+    assert (again.status, again.json) == (200, first.json), "a replay stays a replay"
+    assert channel.submit("fake.one", order_number="3").error["code"] == "location_closed"
+    # What was read longer ago is the provider's to decide: it may have baked since.
+    now(31)
+    assert channel.submit("fake.one", **members).status == 200
+
+
+@pytest.mark.rule("SUB-5")
+def test_an_unknown_submission_is_not_ruled_out_by_the_stock(fake: MakeFake) -> None:
+    """Its provider finds an order by the same submission alone, so a refusal would say that there is none."""
+    provider, channel, shelf = telling(fake, LEVELUP_OV_ADAPTERS=TELLING)
+    provider.recovery = "replay"  # type: ignore[misc]
+    usual, provider.placed = provider.placed, Unanswered("provider_timeout", "no answer", sent=True)
+    assert channel.submit("fake.one", order_number="1").error["code"] == "outcome_unknown"
+    shelf.stock, provider.placed = Stock(frozenset({"sandwich"})), usual
+    assert channel.validate("fake.one").error["code"] == "item_unavailable"
+    assert channel.submit("fake.one", order_number="1").status == 200
+    assert len({order.reference for order in provider.orders}) == 1
 
 
 def test_a_warm_stock_costs_no_call(fake: MakeFake, now: Callable[[float], None]) -> None:

@@ -147,3 +147,22 @@ def test_a_mail_says_what_to_do(serve: Serve, clock: Clock, mail_server: MailSer
     text = mail.get_content().replace("\r\n", "\n")
     assert "order id: 1\n" in text and "call it, or tell the guest" in text
     assert "Robin" not in text
+
+
+@pytest.mark.rule("EVT-8", "PAY-4")
+def test_another_charge_than_asked_for_is_told_once(serve: Serve, clock: Clock, inbox: Inbox) -> None:
+    operator = Inbox()
+    app = serve({"all.internal": operator}, **{name: HOOKS[name] for name in HOOKS if name != "DINER_HOOK"})
+    channel = Channel(app)
+    for note, number in (("sandbox:overcharge", 1), ("sandbox:overcharge sandbox:lost-answer", 2)):
+        members = {"order_number": f"n{number}", "special_instructions": note}
+        assert channel.submit(**members).status == (200 if number == 1 else 504)
+    clock.now += timedelta(minutes=5)
+    app.test_cli_runner().invoke(args=["submissions", "reconcile"])
+    assert channel.submit(**members).status == 200
+    deliverer(app).drain(5)
+    assert [(data["what"], data["order_id"]) for _, data in operator.events] == [
+        ("charge_mismatch", 1),
+        ("charge_mismatch", 2),
+    ]
+    assert [kind for kind, _ in inbox.events] == ["submission.resolved"]

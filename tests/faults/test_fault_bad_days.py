@@ -16,17 +16,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from flask.testing import FlaskCliRunner
 
 from levelup_ov.config import ConfigError, check_ledger, upgrade_ledger
-from levelup_ov.ledger import driver_errors
+from levelup_ov.ledger import driver_errors, engine
 from levelup_ov.ledger.backup import back_up, put_back
-from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, upgrade
+from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, failures, upgrade
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
 from levelup_ov.ledger.records import Claimed, Submission
 from levelup_ov.ordering.bounded_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
 from tests.channel import Channel
 from tests.conftest import MakeApp
+from tests.test_config import CHECK, COMMAND, production, run
+
+__all__ = ["production"]
 
 KEY = {"headers": {"Authorization": "token dev-key"}}
 
@@ -78,6 +82,72 @@ def test_what_is_wrong_is_for_those_with_a_key(make_app: MakeApp, environ: dict[
     assert client.get("/ready").json["checks"] == {"ledger": "LedgerUnavailable"}
     told = client.get("/ready", **KEY).json["checks"]["ledger"]
     assert "the ledger's file is gone" in told
+
+
+SCHEDULED = (
+    ["ledger", "purge"], ["submissions", "reconcile"], ["checkout", "reconcile"], ["orders", "watch"],
+    ["menu", "watch"], ["events", "send"],
+)  # fmt: skip
+"""What a scheduler runs: nobody looks at it while its exit status is 0."""
+
+
+@pytest.fixture
+def scheduled(make_app: MakeApp) -> FlaskCliRunner:
+    """The commands of a service that has everything."""
+    return make_app(
+        LEVELUP_OV_CHECKOUT_URL="http://127.0.0.1:1", LEVELUP_OV_CHECKOUT_API_KEY="key-of-the-app",
+        LEVELUP_OV_CHECKOUT_CLIENT_SECRET="secret-of-the-app", LEVELUP_OV_CHECKOUT_RETURN_URL="http://127.0.0.1:2",
+        LEVELUP_OV_EVENTS_URL="http://127.0.0.1:3", LEVELUP_OV_EVENTS_SECRETS=f"whsec_{'c' * 32}",
+    ).test_cli_runner()  # fmt: skip
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_full_disk_fails_what_a_scheduler_runs(scheduled: FlaskCliRunner) -> None:
+    for command in SCHEDULED:
+        assert scheduled.invoke(args=command).exit_code == 0, command
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        found = [scheduled.invoke(args=command) for command in SCHEDULED]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [each.exit_code for each in found] == [1] * len(SCHEDULED)
+    assert all("ledger_unavailable: " in each.output for each in found)
+
+
+@pytest.mark.rule("SUB-2")
+def test_config_check_fails_on_a_full_disk(production: dict[str, str]) -> None:
+    assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
+    assert run(CHECK, production).returncode == 0
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *CHECK]
+    found = run(limited, production)
+    assert found.returncode == 1
+    assert "the configuration is valid" in found.stdout and "Error: ledger_unavailable: " in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        ({"flags": os.ST_RDONLY}, "read-only disk"),
+        ({"free": 0}, "full"),
+        ({"files": 0}, "full"),
+        ({"allowed": False}, "permission"),
+        ({}, "opened"),
+    ],
+)
+def test_the_disk_says_why_a_file_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, int], kind: str
+) -> None:
+    given = {"flags": 0, "free": 9, "files": 9, "allowed": True, **facts}
+    with closing(ledger_at(tmp_path / "ledger.db")) as ledger:
+        said = os.statvfs_result((1, 1, 9, 9, given["free"], 9, 9, given["files"], given["flags"], 255))
+        monkeypatch.setattr(os, "statvfs", lambda _: said)
+        monkeypatch.setattr(os, "access", lambda *_: given["allowed"])
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorname = "SQLITE_CANTOPEN"
+        with pytest.raises(LedgerUnavailable) as caught, failures(ledger.database.engine):
+            raise error
+    assert caught.value.kind == kind
 
 
 # Reasons.
@@ -146,7 +216,9 @@ def test_a_known_ledger_that_is_lost_is_not_begun_again(tmp_path: Path, left: by
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("how", ["deleted", "replaced", "cut off"])
-def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str) -> None:
+def test_a_ledger_that_is_taken_away_stops_submissions(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "ledger.db"
     with closing(ledger_at(path)) as ledger:
         claimed(ledger, 1)
@@ -157,8 +229,12 @@ def test_a_ledger_that_is_taken_away_stops_submissions(tmp_path: Path, how: str)
             os.replace(tmp_path / "copy.db", path)
         else:
             os.truncate(path, 0)
-        with pytest.raises(LedgerUnavailable, match="restart"):
+        engine._reported.clear()
+        with pytest.raises(LedgerUnavailable, match="restart") as caught:
             claimed(ledger, 2)
+    # Whoever reads the log need not ask /ready.
+    (line,) = [each for each in caplog.records if each.message == "ledger_unavailable"]
+    assert line.reason == caught.value.message  # type: ignore[attr-defined]
 
 
 @pytest.mark.rule("SUB-2")
@@ -348,6 +424,71 @@ def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, opti
         assert after.state == "not_placed"
     again = runner.invoke(args=["submissions", "settle", row.id, *option, "--yes"])
     assert again.exit_code == 1 and "only an unknown order" in again.output
+
+
+LOST = {"order_number": "by-hand", "special_instructions": "sandbox:lost-answer"}
+
+
+@pytest.fixture
+def lost(channel: Channel) -> Submission:
+    """An order whose outcome is unknown."""
+    channel.submit(**LOST)
+    (row,) = channel.app.extensions["levelup_ov"].submissions.ledger.find()
+    assert row.state == "unknown"
+    return row
+
+
+@pytest.mark.parametrize(
+    ("option", "meaning"),
+    [(["--placed", "A-77"], "food that nobody makes"), (["--not-placed"], "gets it twice and pays twice")],
+)
+def test_settling_says_what_it_means(channel: Channel, lost: Submission, option: list[str], meaning: str) -> None:
+    said = channel.app.test_cli_runner().invoke(args=["submissions", "settle", lost.id, *option], input="n\n").output
+    assert meaning in said and f"Our reference at the provider: {lost.reference}" in said and lost.location in said
+
+
+@pytest.mark.rule("SUB-5", "SUB-4")
+@pytest.mark.parametrize("option", [["--placed", "A-77"], ["--not-placed"]])
+def test_a_settlement_is_taken_back(channel: Channel, lost: Submission, option: list[str]) -> None:
+    runner = channel.app.test_cli_runner()
+    command = ["submissions", "correct", lost.id, "--by", "Rita", "--why", "it was another order"]
+    assert "no person settled it" in runner.invoke(args=[*command, "--yes"]).output
+    assert runner.invoke(args=["submissions", "settle", lost.id, *option, "--by", "Sam", "--yes"]).exit_code == 0
+    ledger = channel.app.extensions["levelup_ov"].submissions.ledger
+    asked = runner.invoke(args=command, input="n\n")
+    assert asked.exit_code == 1 and "Take back what Sam recorded?" in asked.output
+    assert runner.invoke(args=[*command, "--yes"]).exit_code == 0
+    row = ledger.show(lost.id)
+    assert (row.state, row.order_id, row.settled_by, row.settled_at) == ("unknown", None, None, None)
+    # Nothing is forgotten, and nothing is sent again: the provider is asked, which has the first one.
+    shown = runner.invoke(args=["submissions", "show", lost.id]).output
+    assert "take_back by Rita: it was another order (before: state=" in shown and "settled_by=Sam" in shown
+    found = channel.submit(**LOST)
+    assert found.headers["Idempotency-Replayed"] == "true" and ledger.show(lost.id).state == "placed"
+    assert len(ledger.find()) == 1
+
+
+@pytest.mark.rule("SUB-12")
+def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
+    runner = channel.app.test_cli_runner()
+    ledger = channel.app.extensions["levelup_ov"].submissions.ledger
+    ledger.rule_out(lost, grace=timedelta(0), fenced=True)
+    ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
+    listed = ["submissions", "list", "--findings"]
+    shown = runner.invoke(args=["submissions", "show", lost.id]).output
+    assert "found_order_id:      17" in shown and "found_provider_order_id: till-17" in shown
+    assert lost.id in runner.invoke(args=["submissions", "list", "--number", "till-17"]).output
+    command = ["submissions", "close", lost.id, "--by", "Rita", "--why", "canceled by the restaurant"]
+    assert lost.id in runner.invoke(args=listed).output
+    assert runner.invoke(args=command).output == f"{lost.id}: order_exists_but_ruled_out closed\n"
+    assert lost.id not in runner.invoke(args=listed).output
+    assert "it has no open finding" in runner.invoke(args=command).output
+    assert "close_finding by Rita: canceled" in runner.invoke(args=["submissions", "show", lost.id]).output
+    # The same once more is no news; another one is.
+    ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
+    assert lost.id not in runner.invoke(args=listed).output
+    ledger.note(lost.id, "two_orders_for_one_submission", 18, "till-18")
+    assert lost.id in runner.invoke(args=listed).output
 
 
 def test_settling_needs_one_answer(channel: Channel) -> None:

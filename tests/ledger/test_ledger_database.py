@@ -6,6 +6,7 @@ import errno
 import itertools
 import multiprocessing
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -23,8 +24,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError
 
+from levelup_ov.app import create_app
 from levelup_ov.checkout.store import METADATA
+from levelup_ov.config import load_settings
+from levelup_ov.domain.event import Event
 from levelup_ov.domain.order import DeliveryAddress, Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
@@ -36,6 +41,7 @@ from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch, check_sc
 from levelup_ov.ledger.identity import content, content_digests, identities
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Superseded, Unknown
+from tests.channel import Channel
 from tests.ledger.helpers import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
 from tests.stopwatch import within
@@ -124,6 +130,42 @@ def newer(url: str, oldest: str) -> None:
     rows(url, "CREATE TABLE of_a_later_release (id TEXT PRIMARY KEY)")
     rows(url, f"INSERT INTO {database.COMPATIBILITY_TABLE} VALUES ('9999', '{oldest}')")
     set_revision(url, "9999")
+
+
+@pytest.fixture
+def roles(postgres: PostgresServer) -> Iterator[tuple[str, str]]:
+    """A database whose owner and whose service are different users, granted what the page says; their addresses."""
+    name = postgres.create_database()
+    page = (Path(__file__).parents[2] / "docs" / "deploying.rst").read_text(encoding="utf-8")
+    (setup, _) = re.findall(r"code-block:: sql\n\n((?:    .*\n|\n)+)", page)
+    rows(postgres.url(name), setup)
+    owner, service = (postgres.url(name).replace("tests@", f"{role}@") for role in ("ledger_owner", "ledger_service"))
+    yield owner, service
+    postgres.drop_database(name)
+    for role in ("ledger_owner", "ledger_service"):
+        rows(postgres.url("postgres"), f"DROP ROLE {role}")
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_role_with_the_documented_grants_serves(roles: tuple[str, str], tmp_path: Path) -> None:
+    owner, service = roles
+    assert upgrade(owner) is None
+    # It must not be able to do more than the page grants.
+    with pytest.raises(DBAPIError, match="permission denied"):
+        rows(service, "CREATE TABLE mine (id TEXT)")
+    events = {"LEVELUP_OV_EVENTS_URL": "http://127.0.0.1:1", "LEVELUP_OV_EVENTS_SECRETS": f"whsec_{'c' * 32}"}
+    environ = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(tmp_path), "DATABASE_URL": service, **events}
+    app = create_app(load_settings(environ))
+    channel, runner = Channel(app), app.test_cli_runner()
+    placed = channel.submit().order["order_id"]
+    assert channel.get(f"/locations/sandbox.congress/orders/{placed}").status == 200
+    ledger = app.extensions["levelup_ov"].submissions.ledger
+    with closing(ledger):
+        # A number of its own comes from a sequence.
+        ledger.outbox.add(Event("menu.changed", "sandbox", "sandbox.congress", "sandbox.congress", {}))
+        for command in ("ledger upgrade", "ledger purge", "submissions reconcile", "orders watch", "menu watch"):
+            result = runner.invoke(args=command.split())
+            assert result.exit_code == 0, (command, result.output)
 
 
 @pytest.mark.rule("SUB-2")

@@ -1,0 +1,37 @@
+"""What the operator is told about an order of web checkout (EVT-8)."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
+from levelup_ov.domain.event import Event, attention
+from levelup_ov.ledger.records import from_ms
+
+What = Literal["charge_differs", "charge_mismatch", "two_charges_for_one_order", "submitted_and_refunded"]
+"""What is no case: nothing has to be settled here before the order can go on."""
+PLAIN = "levelup"
+"""The location of an order that goes to no provider begins with this; LevelUp's number follows."""
+
+
+def event_of(order: StoredOrder, what: str) -> Event:
+    """The event about ``order``; ``what`` is the kind of its case, or :data:`What`.
+
+    It goes to the operator of the restaurant that was to make the order, or else to that of web checkout.
+    """
+    place = order.provider_location_id
+    submitted = json.loads(order.submitted) if order.submitted else {}
+    return attention(
+        what,
+        account=LEDGER_ACCOUNT if place is None else place.partition(".")[0],
+        location=f"{PLAIN}.{order.location_id}" if place is None else place,
+        submission=order.id,
+        order_id=submitted.get("order_id"),
+        provider_order_id=None,
+        reference=order.id,
+        request_id=None,
+        submitted_at=from_ms(order.created_at),
+        levelup_uuid=order.uuid,
+    )

@@ -1,0 +1,131 @@
+"""Who calls through UCP, and the profile by which an agent says what it can do.
+
+A caller is known by its key alone. A profile's address comes with the request, so anybody can write anything into it:
+it is fetched only from hosts that the operator names, over https and from public addresses.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import http_sf
+
+from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Unanswered
+from levelup_ov.transport.cache import MemoryStore
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.session import Session, Transport
+from levelup_ov.ucp.problems import Rejected
+
+PATIENCE = 3.0
+"""Seconds for one profile, from its name to its last byte."""
+LARGEST_PROFILE = 256 * 1024
+"""Bytes of a profile."""
+KEPT_FOR = 300.0
+"""Seconds for which a profile is used before it is asked for again; UCP wants at least 60."""
+KEPT_BYTES = 4 * 1024 * 1024
+"""Bytes of profiles that each process keeps; the least used go first."""
+LONGEST_HEADER = 2_000
+
+_URL = re.compile(r"(https?://[a-z0-9.-]+|https?://\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
+_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
+
+
+class Headers(Protocol):
+    """The headers of a request, by names in any case."""
+
+    def get(self, key: str, default: str, /) -> str:
+        """The value, or ``default``."""
+
+
+class Agents:
+    """The callers: ``keys`` by their names."""
+
+    def __init__(self, keys: Mapping[str, Secret]) -> None:
+        self._keys = {name: key.reveal().encode() for name, key in keys.items()}
+
+    def name_of(self, headers: Headers) -> str | None:
+        """Whose key a request has, in ``X-API-Key`` or ``Authorization: Bearer``; None: nobody's.
+
+        Every key is compared, each in constant time. A request with two different keys is nobody's.
+        """
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        given = {headers.get("X-API-Key", "").strip(), token.strip() if scheme.lower() in ("bearer", "token") else ""}
+        candidate = "\0".join(sorted(given - {""})).encode("utf-8", "replace")
+        same = [name for name, key in self._keys.items() if hmac.compare_digest(candidate, key)]
+        return same[0] if same else None
+
+
+def read_dictionary(header: str) -> dict[str, str]:
+    """The members of a header like ``profile="https://...", version="..."`` that are strings (RFC 8941, 3.2).
+
+    Parameters count as members.
+
+    :raises Rejected: ``invalid_profile_url``: it is not such a header.
+    """
+    if len(header) > LONGEST_HEADER:
+        raise Rejected("invalid_profile_url", f"UCP-Agent has more than {LONGEST_HEADER} characters", 400)
+    try:
+        members: Any = http_sf.parse(header.encode("latin-1", "replace"), tltype="dictionary")
+    except ValueError:
+        raise Rejected("invalid_profile_url", "UCP-Agent is not a dictionary (RFC 8941)", 400) from None
+    found: dict[str, str] = {}
+    for name, (value, parameters) in members.items():
+        # Some write ``profile="..."; version="..."``: a parameter, not another member.
+        texts = {name: value, **parameters}
+        found |= {each: text for each, text in texts.items() if type(text) is str}
+    return found
+
+
+class Profiles:
+    """Fetches agents' profiles from ``origins``, such as ``https://agents.example``; none of them: from nowhere.
+
+    An origin with ``http`` is one of this host, which only development mode has. Calls go through no proxy: a proxy
+    would look names up itself. ``public`` replaces what reaches the others.
+    """
+
+    def __init__(self, origins: Iterable[str], *, public: Transport | None = None) -> None:
+        self._origins = frozenset(map(_origin, origins))
+        self._public = public or _transport(public_only=True)
+        self._local = _transport() if any(each.startswith("http:") for each in self._origins) else self._public
+
+    def fetch(self, url: str) -> Mapping[str, Any] | None:
+        """The profile at ``url``; None if its host is not one of those that are asked.
+
+        :raises Rejected: ``profile_unreachable`` or ``profile_malformed``.
+        """
+        match = _URL.fullmatch(url)
+        if match is None or _origin(f"{match[1]}{match[2] or ''}") not in self._origins:
+            return None
+        session = Session(
+            self._public if url.startswith("https:") else self._local,
+            "ucp",
+            base_url="",
+            headers={},
+            error_from=lambda _: None,
+            deadline=Deadline(PATIENCE),
+        )
+        try:
+            with session:
+                reply = session.get(url, cache_for=KEPT_FOR, check=lambda profile: profile.checked())
+                profile = reply.object().value
+        except Unanswered as failure:
+            if failure.code == "provider_protocol_error" and failure.status is None:
+                words = f"the agent's profile is not a JSON object of at most {LARGEST_PROFILE} bytes"
+                raise Rejected("profile_malformed", words, 422) from None
+            why = f"status {failure.status}" if failure.status else failure.code.removeprefix("provider_")
+            raise Rejected("profile_unreachable", f"the agent's profile cannot be fetched ({why})", 424) from None
+        assert isinstance(profile, dict)
+        return profile
+
+
+def _transport(*, public_only: bool = False) -> Transport:
+    return Transport(pool_size=2, store=MemoryStore(KEPT_BYTES), max_answer=LARGEST_PROFILE, public_only=public_only)
+
+
+def _origin(text: str) -> str:
+    scheme, _, host = text.lower().partition("://")
+    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
