@@ -29,16 +29,17 @@ def _described(wanted: JSON, dish: JSON) -> JSON:
     """An item of a cart with its name, its price and its chosen options; prices are cents of one."""
     groups = [entry["option_group"] for entry in dish["option_groups"]]
     known = {entry["option"]["id"]: entry["option"] for group in groups for entry in group["options"]}
+    picked: Counter[int] = Counter(wanted["option_ids"])
     free = free_options(groups, wanted["option_ids"])
     chosen = [
         {
-            "id": id,
-            "name": known[id]["name"],
-            "price_amount": known[id]["price_amount"],
+            "id": option,
+            "name": known[option]["name"],
+            "price_amount": known[option]["price_amount"],
             "quantity": count,
-            "free_quantity": free[id],
+            "free_quantity": free[option],
         }
-        for id, count in Counter(wanted["option_ids"]).items()
+        for option, count in picked.items()
     ]
     words = [each["name"] + (f" (Quantity: {each['quantity']})" if each["quantity"] > 1 else "") for each in chosen]
     return {
