@@ -222,11 +222,11 @@ class Orders:
                 raise settled(charged)
             return charged
 
-        def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
-            """The ledger's rows of the charges for a connected merchant under a key, in any state."""
-            scope = _scope(merchant)
-            named = identity.identities(scope, content=b"", keys=self._identity_keys, idempotency_key=key)
-            return self._submissions.ledger.named(named)
+    def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
+        """The ledger's rows of the charges for a connected merchant under a key, in any state."""
+        scope = _scope(merchant)
+        named = identity.identities(scope, content=b"", keys=self._identity_keys, idempotency_key=key)
+        return self._submissions.ledger.named(named)
 
     def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
