@@ -95,8 +95,8 @@ def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
         response = json_response(error.body(), error.status)
         if error.status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="ucp"'
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+        if error.retry_after is not None or error.status in (429, 503):
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after or 1))
         return response
 
     def tell(error: Outcome) -> Response:
