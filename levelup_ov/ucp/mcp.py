@@ -15,7 +15,6 @@ import levelup_ov
 from levelup_ov.blueprints.http import json_response, read_body
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
-from levelup_ov.redaction import clean
 from levelup_ov.schemas.body import parse
 from levelup_ov.ucp import jsonrpc
 from levelup_ov.ucp.jsonrpc import RPCError
@@ -113,7 +112,7 @@ def _rejected(error: Rejected, failure: Failure | None = None) -> Response:
         code = jsonrpc.PARSE_ERROR
     elif error.status >= 500 and failure is not None and not KINDS[failure.code].retryable:
         code = jsonrpc.INTERNAL_ERROR
-    data = {name: clean(value) if isinstance(value, str) else value for name, value in error.body().items()}
+    data = error.body()
     if error.retry_after is not None:
         data["retry_after"] = error.retry_after
     response = _failed(RPCError(code, data["content"], data, status=error.status))

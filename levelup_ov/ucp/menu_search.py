@@ -41,8 +41,12 @@ def find_dishes(menu: Menu, query: str, limit: int, offset: int) -> Page:
 
 
 def find_establishments(listed: Sequence[Mapping[str, Any]], query: str, limit: int, offset: int) -> Page:
-    """The same for establishments, by their names and addresses."""
-    ranked = _ranked(listed, query, lambda each: (each["name"], " ".join(each["address"].values())))
+    """The same for establishments, by their own and their merchants' names, and their addresses."""
+    ranked = _ranked(
+        listed,
+        query,
+        lambda each: (f"{each['merchant_name']} {each['name']}", " ".join(each["address"].values())),
+    )
     return _page(ranked[offset : offset + limit + 1], limit, offset)
 
 

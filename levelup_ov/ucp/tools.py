@@ -48,7 +48,7 @@ class Toolbox:
         place = schemas.members(("id",), id=schemas.text("id from list_establishments"))
         more = (
             self._tool("list_establishments", "food", self._establishments,
-                       "Lists the establishments that take orders, or finds them by name or address.",
+                       "Lists the establishments that take orders, or finds them by name, merchant or address.",
                        arguments(query=WORDS, limit=LIMIT, cursor=CURSOR)),
             self._tool("search_menu", "food", self._search_menu,
                        "Finds dishes of an establishment by words; without words, lists its menu page by page.",

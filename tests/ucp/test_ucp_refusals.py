@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+import requests
 
-from tests.ucp.agent import BUYER, Agent, dish, item, messages, pays_by_card, uid
+from levelup_ov.domain.failure import Failure
+from levelup_ov.errors import KINDS
+from levelup_ov.ucp.problems import rejected
+from tests.ucp.agent import BUYER, CVC, NUMBER, Agent, dish, item, messages, pays_by_card, uid
 
 FOOD, SHOPPING = "/ucp/food/checkout-sessions", "/ucp/shopping/checkout-sessions"
 PLACE = {"food_establishment": {"id": "sandbox.congress"}}
@@ -62,6 +68,31 @@ def test_a_body_that_is_no_json_is_refused(agent: Agent, body: bytes, code: str,
 
 
 @pytest.mark.rule("UCP-9")
+def test_every_error_has_a_documented_status() -> None:
+    # Of ours besides: a method, a type or a length that HTTP refuses.
+    documented = {400, 401, 409, 429, 500, 503} | {405, 406, 413, 415}
+    for code, kind in KINDS.items():
+        error = rejected(Failure(code, "words", path="$.tip", retry_after=2))
+        assert error.status in documented and (error.status >= 500) == (kind.status >= 500)
+        assert error.body()["messages"][0]["path"] == "$.tip" and error.retry_after == 2
+
+
+@pytest.mark.rule("UCP-9")
+def test_a_provider_that_is_down_is_a_pause(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = agent.session()
+
+    def down(*_: Any, **__: Any) -> NoReturn:
+        raise requests.ConnectionError
+
+    monkeypatch.setattr("levelup_ov.transport.in_process.InProcessAdapter.send", down)
+    answer = agent.act(session, "update", {"line_items": [dish("cookie")]})
+    assert (answer.status, answer.json["code"]) == (503, "provider_unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+    monkeypatch.undo()
+    assert agent.act(session, "get").json["line_items"] == session["line_items"]
+
+
+@pytest.mark.rule("UCP-9")
 def test_a_location_that_does_not_exist_is_an_outcome(agent: Agent) -> None:
     for place in ("sandbox.nowhere", "nobody.congress", "x"):
         answer = agent.create(food_establishment={"id": place})
@@ -109,12 +140,39 @@ def test_a_session_is_its_agents_alone(agent: Agent, stranger: Agent) -> None:
 
 @pytest.mark.rule("UCP-5", "UCP-9")
 def test_a_closed_restaurant_is_a_message(agent: Agent) -> None:
+    last = agent.session(fulfillment={"methods": [{"notes": "sandbox:pauses=30"}]})
+    assert agent.act(last, "complete", pays_by_card()).json["status"] == "completed"
+    for face, line in (("food", dish("cookie")), ("shopping", item("cookie"))):
+        answer = agent.create(line, face=face, buyer=BUYER)
+        assert (answer.status, answer.json["status"]) == (201, "incomplete")
+        assert messages(answer) == [("error", "location_closed", "")]
+
+
+@pytest.mark.rule("UCP-5", "UCP-9")
+def test_a_kind_of_fulfillment_that_is_not_offered(agent: Agent) -> None:
     answer = agent.create(
         food_establishment={"id": "sandbox.notips"}, buyer=BUYER,
         fulfillment={"methods": [{"type": "delivery", "destination": {"street_address": "1 X Street"}}]},
     )  # fmt: skip
     assert messages(answer) == [("error", "fulfillment_not_supported", "$.fulfillment.methods[0].type")]
     assert answer.json["status"] == "incomplete"
+
+
+@pytest.mark.rule("UCP-8", "PAY-2")
+def test_no_card_and_no_buyer_is_kept_in_the_clear(
+    agent: Agent, environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    session = agent.session(buyer={**BUYER, "last_name": "Lastnamecanary"})
+    for number in ("4000000000000002", NUMBER):
+        answer = agent.act(session, "complete", pays_by_card(number))
+        assert CVC not in str(answer.json) and number not in str(answer.json)
+    broken = pays_by_card()
+    broken["payment"]["instruments"][0]["credential"]["number"] = f"{NUMBER}x"
+    assert NUMBER not in str(agent.act(agent.session(), "complete", broken).json)
+    kept = b"".join(path.read_bytes() for path in Path(environ["LEVELUP_OV_DATA_DIR"]).glob("ledger.db*"))
+    for secret in (NUMBER, "4000000000000002", "Lastnamecanary", BUYER["phone_number"]):
+        assert secret.encode() not in kept and secret not in caplog.text
 
 
 @pytest.mark.rule("UCP-9")
