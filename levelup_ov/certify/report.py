@@ -26,6 +26,7 @@ UNSEEN: Mapping[str, str] = {
     "MENU-8": "nothing was refused as sold out, with its path",
     "MONEY-10": "this needs a provider that changes its price; the adapter's contract suite has one",
     "MONEY-11": "discounts are visible only at the provider",
+    "MONEY-12": "no answer to the channel has the food of each item",
     "MENU-6": "what a menu leaves out is visible only at the provider",
     "META-3": "carts are visible only at the provider",
     "META-6": "the service returned no account",
