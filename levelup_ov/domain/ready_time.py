@@ -101,14 +101,20 @@ def to_wire(instant: datetime | None, zone: BaseTzInfo | None) -> str | None:
     """
     if instant is None:
         return None
-    if instant.second or instant.microsecond:
-        instant = instant.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    instant = whole_minute(instant)
     if zone is not None:
         local = instant.astimezone(zone)
         naive = local.replace(tzinfo=None)
         if localize(naive, zone) == local:
             return naive.strftime("%Y-%m-%dT%H:%M")
     return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def whole_minute(instant: datetime) -> datetime:
+    """The first whole minute that is not before ``instant``."""
+    if instant.second or instant.microsecond:
+        return instant.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return instant
 
 
 def in_minutes(minutes: int, now: datetime) -> datetime:

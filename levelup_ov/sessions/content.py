@@ -31,7 +31,7 @@ class Content:
 
     ``is_stale``: the basket must be priced again before it is completed. ``tender``: the kind of the tender that the
     session is being completed with; ``levelup``: its members, if it is LevelUp. A card is never here.
-    ``ready_at``: when the order will be ready.
+    ``ready_at``: when the order will be ready. ``slots`` and ``offered``: see :class:`CheckoutSession`.
     """
 
     basket: Basket
@@ -49,6 +49,8 @@ class Content:
     tenders: tuple[TenderKind, ...] = ()
     fulfillments: tuple[str, ...] = ()
     accepts_tips: bool = False
+    slots: tuple[datetime, ...] = ()
+    offered: tuple[datetime, ...] = ()
 
 
 def dump(content: Content) -> str:
@@ -69,6 +71,7 @@ def load(text: str) -> Content:
             "ready_at": _instant(plain["ready_at"]),
             "tenders": tuple(plain["tenders"]),
             "fulfillments": tuple(plain["fulfillments"]),
+            **{name: tuple(map(datetime.fromisoformat, plain.get(name, ()))) for name in ("slots", "offered")},
         }
     )
 
@@ -96,6 +99,7 @@ def _price(plain: dict[str, Any]) -> Price:
             "totals": Totals(**{**totals, **charges}),
             "soonest": _instant(plain["soonest"]),
             "slots": None if slots is None else tuple(map(datetime.fromisoformat, slots)),
+            "desired": _instant(plain.get("desired")),
             "address_decides": tuple(plain["address_decides"]),
         }
     )

@@ -134,8 +134,9 @@ class Price:
     """The last price of a basket, at the instant ``at``.
 
     ``totals`` and ``lines`` are of the provider's answer. ``tip_accepted``: whether the location takes tips for this
-    fulfillment; if not, the tip is left out. ``soonest`` and ``slots``: aware instants as in TIME-3 to TIME-8, None if
-    the provider names none. ``address_decides``: see :class:`levelup_ov.domain.outcome.Quote`.
+    fulfillment; if not, the tip is left out. ``desired``: the aware time that was asked for. ``soonest`` and ``slots``:
+    aware instants as in TIME-3 to TIME-8, in whole minutes, None if the provider names none. ``address_decides``: see
+    :class:`levelup_ov.domain.outcome.Quote`.
     """
 
     at: datetime
@@ -145,6 +146,23 @@ class Price:
     soonest: datetime | None = None
     slots: tuple[datetime, ...] | None = None
     address_decides: tuple[str, ...] = ()
+    desired: datetime | None = None
+
+    @property
+    def ready(self) -> datetime | None:
+        """The time of the order as it is priced: the provider's (TIME-5), or else the one that was asked for."""
+        return self.soonest or self.desired
+
+    @property
+    def is_at_desired_time(self) -> bool:
+        """Whether the order can be ready when it was asked for."""
+        return self.desired is None or self.ready == self.desired
+
+    @property
+    def times(self) -> tuple[datetime, ...]:
+        """The times that can be chosen, in order."""
+        own = () if self.desired is None or self.ready is None else (self.ready,)
+        return (*own, *(self.slots or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,7 @@ class CheckoutSession:
     ``currency``: ISO 4217. ``time_zone``: a name of the IANA database, None if unknown. ``price`` is None while the
     basket has none. ``changed``: the total differs from the one that was shown before. ``problems``: what must be
     solved, or why the last completion failed. ``replayed``: this is the recorded answer to an earlier request.
+    ``slots``: the times to choose among, as aware instants; ``offered``: those that were ever among them.
     """
 
     id: str
@@ -183,6 +202,8 @@ class CheckoutSession:
     tenders: tuple[TenderKind, ...] = ()
     fulfillments: tuple[str, ...] = ()
     accepts_tips: bool = False
+    slots: tuple[datetime, ...] = ()
+    offered: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from levelup_ov.sessions.content import Content
 from levelup_ov.sessions.menu_prices import KnownMenuPrices, MenuPrices
 from levelup_ov.sessions.model import Basket, Buyer, Charge, Line, Price, PricedLine, Problem, Totals
 from levelup_ov.sessions.problems import TOTALS_CHANGED, is_about_basket, lacking, problem_of
+from levelup_ov.sessions.times import untimely, with_earlier_offers
 
 FRESH_FOR = timedelta(minutes=10)
 """How long a price is shown again, and completed with, without asking the provider."""
@@ -55,7 +56,6 @@ class Pricing:
 
         :raises Failure: there is no such location, or no price can be had now.
         """
-        buyer = tuple(lacking(basket.buyer))
         try:
             if not basket.lines:
                 raise Failure("invalid_member", "there is nothing in the basket", path="$.items")
@@ -64,9 +64,10 @@ class Pricing:
             if not is_about_basket(failure):
                 raise
             routed = self._service.find_location(basket.location_id, context)
-            return Priced(routed, None, (problem_of(failure), *buyer), {})
+            return Priced(routed, None, (problem_of(failure), *missing(basket, None)), {})
         lines, discount = self._lines(basket, quoted, context)
-        return Priced(quoted.routed, _price(quoted, lines, discount), buyer, quoted.metadata)
+        price = _price(quoted, lines, discount)
+        return Priced(quoted.routed, price, missing(basket, price), quoted.metadata)
 
     def _lines(
         self, basket: Basket, quoted: QuotedOrder, context: RequestContext
@@ -142,17 +143,23 @@ def with_basket(content: Content, basket: Basket) -> Content:
     pairs = zip(content.price.lines, basket.lines, strict=True)
     lines = tuple(replace(line, reference=asked.reference) for line, asked in pairs)
     price = replace(content.price, lines=lines)
-    return replace(content, basket=basket, price=price, problems=tuple(lacking(basket.buyer)), changed=False)
+    return replace(content, basket=basket, price=price, problems=missing(basket, price), changed=False)
 
 
-def repriced(shown: Content, newer: Content) -> Content:
+def missing(basket: Basket, price: Price | None) -> tuple[Problem, ...]:
+    """What must be solved before a basket with this price can be completed."""
+    return (*(untimely(price) if price else ()), *lacking(basket.buyer))
+
+
+def repriced(shown: Content, newer: Content, now: datetime) -> Content:
     """The newer content, with a problem if the same order costs another amount than was shown."""
+    newer = with_earlier_offers(shown, newer, now)
     if shown.price is None or newer.price is None or not is_same_order(shown.basket, newer.basket):
         return newer
-    before, now = shown.price.totals.total, newer.price.totals.total
-    if before == now:
+    before, after = shown.price.totals.total, newer.price.totals.total
+    if before == after:
         return newer
-    words = f"the total has changed from {before} to {now} cents; nothing was ordered"
+    words = f"the total has changed from {before} to {after} cents; nothing was ordered"
     return replace(newer, changed=True, problems=(Problem(TOTALS_CHANGED, words), *newer.problems))
 
 
@@ -169,16 +176,18 @@ def totals_of(quote: Quote, subtotal: Cents) -> Totals:
 
 
 def _price(quoted: QuotedOrder, lines: tuple[PricedLine, ...], discount: Cents) -> Price:
-    order, quote = quoted.order, quoted.quote
+    order, quote, ready = quoted.order, quoted.quote, quoted.quote.ready
+    slots = ready_time.available_at(ready, order.desired_ready_time, order.received_at)
     tips = quoted.routed.location.accepts_tips(order.fulfillment_type)
     return Price(
         at=order.received_at,
         lines=lines,
         totals=totals_of(quote, quote.food + discount),
         tip_accepted=tips and quote.tip is not None,
-        soonest=quote.ready.soonest,
-        slots=ready_time.available_at(quote.ready, order.desired_ready_time, order.received_at),
+        soonest=None if ready.soonest is None else ready_time.whole_minute(ready.soonest),
+        slots=None if slots is None else tuple(map(ready_time.whole_minute, slots)),
         address_decides=tuple(sorted(quote.address_decides)),
+        desired=order.desired_ready_time,
     )
 
 

@@ -43,8 +43,8 @@ from levelup_ov.sessions.model import (
     SessionTender,
 )
 from levelup_ov.sessions.placing import PlacedOrder, Placing
-from levelup_ov.sessions.pricing import Pricing, is_fresh, is_same_order, repriced, with_basket
-from levelup_ov.sessions.problems import is_about_basket, is_about_tender, lacking, problem_of
+from levelup_ov.sessions.pricing import Pricing, is_fresh, is_same_order, missing, repriced, with_basket
+from levelup_ov.sessions.problems import is_about_basket, is_about_tender, problem_of
 
 LIFETIME = timedelta(hours=24)
 """How long a session can be used after it was created, and a request be repeated: UCP wants a day for that."""
@@ -159,7 +159,7 @@ class Sessions:
             else:
                 priced = priced or self._priced(basket, context)
                 account, location, content = priced
-                content = repriced(read.content, content)
+                content = repriced(read.content, content, self._clock())
             row = replace(read.row, account=account, location=location, state=_state(content))
             if (answer := self._change(read.row, row, content, self._new_key(caller, key, operation, id))) is not None:
                 return answer
@@ -202,8 +202,8 @@ class Sessions:
                     continue
                 if not is_fresh(content, self._clock()):
                     account, location, newer = self._priced(content.basket, context)
-                    content = repriced(content, newer)
-                    if content.changed or content.price is None:
+                    content = repriced(content, newer, self._clock())
+                    if content.changed or _state(content) == "incomplete":
                         now_row = replace(row, account=account, location=location, state=_state(content))
                         if (answer := self._change(row, now_row, content, stored)) is not None:
                             return answer
@@ -337,7 +337,7 @@ class Sessions:
             _, _, newer = self._priced(content.basket, context)
         except Failure:
             return content
-        again = repriced(content, newer)
+        again = repriced(content, newer, self._clock())
         return replace(again, problems=(problem, *again.problems))
 
     def _take(self, row: StoredSession, content: Content, key: StoredKey | None = None) -> StoredSession | None:
@@ -358,6 +358,7 @@ class Sessions:
         priced = self._pricing.price(basket, context)
         routed = priced.routed
         location, adapter = routed.location, routed.adapter
+        times = priced.price.times if priced.price else ()
         content = Content(
             basket=basket,
             location_name=location.name,
@@ -371,6 +372,8 @@ class Sessions:
                 each for each in FULFILLMENTS if each in adapter.fulfillments and location.fulfills(each)
             ),
             accepts_tips=location.accepts_tips(basket.fulfillment),
+            slots=times,
+            offered=times,
         )
         return routed.adapter.account.name, routed.id, content
 
@@ -452,7 +455,7 @@ def open_sessions(
 
 
 def _state(content: Content) -> SessionState:
-    is_ready = content.price is not None and not any(lacking(content.basket.buyer))
+    is_ready = content.price is not None and not missing(content.basket, content.price)
     return "ready_for_complete" if is_ready else "incomplete"
 
 
@@ -492,6 +495,8 @@ def _shown(row: StoredSession, content: Content) -> CheckoutSession:
         tenders=content.tenders,
         fulfillments=content.fulfillments,
         accepts_tips=content.accepts_tips,
+        slots=content.slots,
+        offered=content.offered,
     )
 
 

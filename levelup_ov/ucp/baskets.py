@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -44,11 +44,13 @@ class Draft:
     messages: tuple[Message, ...] = ()
 
 
-def food_basket(request: CheckoutRequest, before: Basket | None) -> Draft:
-    """The basket of a food checkout; ``before``: the session's, for an update.
+def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Draft:
+    """The basket of a food checkout; ``session``: what it updates.
 
     :raises Outcome: no location is named, or another one than before.
+    :raises Rejected: ``invalid_request``: an id was never offered.
     """
+    before = session.basket if session else None
     location = request.establishment or (before.location_id if before else None)
     if location is None:
         raise outcome("food_establishment_required", "name the food establishment", "$.food_establishment.id")
@@ -60,15 +62,17 @@ def food_basket(request: CheckoutRequest, before: Basket | None) -> Draft:
         )
     basket = before or Basket(location, (), extra={_FACE: "food"})
     basket = replace(basket, lines=_lines(request.lines), buyer=_buyer(request.buyer, basket.buyer))
-    basket = _tipped(_fulfilled(basket, request.method), request.tip)
-    return Draft(basket, {line.reference: position for position, line in enumerate(basket.lines)})
+    basket = _tipped(_fulfilled(basket, request.method, session.offered if session else ()), request.tip)
+    positions = {line.reference: position for position, line in enumerate(basket.lines)}
+    return Draft(basket, positions, tuple(_contradictions(request.method, basket)))
 
 
-def shopping_basket(request: CheckoutRequest, before: Basket | None) -> Draft:
-    """The basket of a shopping checkout.
+def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Draft:
+    """The basket of a shopping checkout; ``session``: what it updates.
 
     :raises Outcome: its items are of two locations, or none of them can be one of ours.
     """
+    before = session.basket if session else None
     parted = [line.item_id.partition(SEPARATOR) for line in request.lines]
     ours = {position for position, (location, _, item) in enumerate(parted) if location and item}
     messages = tuple(
@@ -161,7 +165,7 @@ def _lines(requests: Iterable[LineRequest]) -> tuple[Line, ...]:
     return tuple(Line(line.item_id, line.quantity, line.options, line.note, line.id or next(free)) for line in requests)
 
 
-def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted) -> Basket:
+def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted, offered: Collection[datetime]) -> Basket:
     if isinstance(method, Omitted):
         return basket
     if method is None:
@@ -173,13 +177,13 @@ def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted) -> Basket
     return replace(
         basket,
         fulfillment=kind,
-        desired_ready_time=_desired(method, basket.desired_ready_time),
+        desired_ready_time=_desired(method, basket.desired_ready_time, offered),
         delivery_address=replace(address, delivery_instructions=notes) if address is not None else None,
         note=notes if kind == "pickup" else None,
     )
 
 
-def _desired(method: MethodRequest, before: datetime | None) -> datetime | None:
+def _desired(method: MethodRequest, before: datetime | None, offered: Collection[datetime]) -> datetime | None:
     """A selected option is one of ours, whose id is its time; it counts more than a requested time."""
     option = method.selected_option
     if option is None or isinstance(option, Omitted):
@@ -187,11 +191,21 @@ def _desired(method: MethodRequest, before: datetime | None) -> datetime | None:
     if option == ASAP:
         return None
     try:
-        if (selected := ready_time.parse(option)).tzinfo is not None:
+        if (selected := ready_time.parse(option)) in offered:
             return selected
     except ValueError:
         pass
     raise _unknown_id("fulfillment option", option, "$.fulfillment.methods[0].selected_option_id")
+
+
+def _contradictions(method: MethodRequest | None | Omitted, basket: Basket) -> Iterator[Message]:
+    """A requested time beside another selected option."""
+    if isinstance(method, MethodRequest) and isinstance(method.selected_option, str):
+        wanted = method.requested_time
+        if isinstance(wanted, datetime) and wanted != basket.desired_ready_time:
+            words = "another option is selected, which counts more than the requested time"
+            path = "$.fulfillment.methods[0].requested_fulfillment_time"
+            yield Message("warning", "requested_time_ignored", words, path)
 
 
 def _tipped(basket: Basket, tip: TipRequest | None | Omitted) -> Basket:

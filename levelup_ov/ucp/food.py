@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import pytz
@@ -96,9 +98,10 @@ def _fulfillment(session: CheckoutSession) -> dict[str, Any]:
     method: dict[str, Any] = {
         "id": basket.fulfillment,
         "type": basket.fulfillment,
-        "options": list(_options(session)),
-        "selected_option_id": instant(basket.desired_ready_time) if basket.desired_ready_time else ASAP,
+        "options": _options(session),
     }
+    if (selected := _selected(session)) is not None:
+        method["selected_option_id"] = selected
     if not is_delivery:
         method["destination"] = {"type": "business_location", "id": basket.location_id, "name": session.location_name}
     elif address is not None:
@@ -113,28 +116,34 @@ def _fulfillment(session: CheckoutSession) -> dict[str, Any]:
     return found
 
 
-def _options(session: CheckoutSession) -> Iterator[dict[str, Any]]:
-    """As soon as possible, the requested time, and the provider's slots (UCP-5)."""
-    price, desired = session.price, session.basket.desired_ready_time
-    soonest = price.soonest if price and desired is None else None
-    yield {
-        "id": ASAP,
-        "title": "As soon as possible",
-        **without_none([("earliest_fulfillment_time", instant(soonest) if soonest else None)]),
-        "totals": [],
-    }
-    times = set(price.slots or () if price else ())
-    if desired is not None and price is not None:
-        times.add(desired)
+def _selected(session: CheckoutSession) -> str | None:
+    """The id of the option that the order is for; None: the requested time is not known to be one."""
+    desired = session.basket.desired_ready_time
+    at = session.price.ready if session.price and desired else desired
+    return ASAP if at is None else instant(at) if at in session.slots else None
+
+
+def _options(session: CheckoutSession) -> list[dict[str, Any]]:
+    """As soon as possible, and the times to choose among (UCP-5). The placed order's has the time of the order."""
+    price, selected = session.price, _selected(session)
+    soonest = price.soonest if price and selected == ASAP else None
     zone = pytz.timezone(session.time_zone) if session.time_zone else pytz.utc
-    for at in sorted(times)[:MOST_WINDOWS]:
-        yield {
-            "id": instant(at),
-            "title": at.astimezone(zone).strftime("%a %H:%M"),
-            "earliest_fulfillment_time": instant(at),
-            "latest_fulfillment_time": instant(at),
-            "totals": [],
-        }
+    times = {instant(at): at for at in session.slots}
+    first = max(0, list(times).index(selected) - MOST_WINDOWS // 2) if selected in times else 0
+    options = [_option(ASAP, "As soon as possible", soonest)]
+    options += (
+        _option(id, at.astimezone(zone).strftime("%a %H:%M"), at, at)
+        for id, at in islice(times.items(), first, first + MOST_WINDOWS)
+    )
+    if session.order is not None and (ready_at := session.order.ready_at) is not None:
+        options = [_option(each["id"], each["title"], ready_at, ready_at) if each["id"] == selected else each
+                   for each in options]  # fmt: skip
+    return options
+
+
+def _option(id: str, title: str, earliest: datetime | None, latest: datetime | None = None) -> dict[str, Any]:
+    times = [("earliest_fulfillment_time", earliest), ("latest_fulfillment_time", latest)]
+    return {"id": id, "title": title, **{name: instant(at) for name, at in times if at is not None}, "totals": []}
 
 
 def _tip(session: CheckoutSession) -> dict[str, Any]:

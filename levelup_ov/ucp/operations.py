@@ -16,7 +16,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.schemas import agent_checkouts as requests
 from levelup_ov.sessions import Sessions
-from levelup_ov.sessions.model import OPEN, Basket, CheckoutSession, Problem, RequestKey
+from levelup_ov.sessions.model import OPEN, CheckoutSession, Problem, RequestKey
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.ucp import baskets, food, payment, shopping
 from levelup_ov.ucp.answers import Shown
@@ -62,7 +62,7 @@ class Face:
 
     name: FaceName
     read: Callable[[Any], requests.CheckoutRequest]
-    basket: Callable[[requests.CheckoutRequest, Basket | None], Draft]
+    basket: Callable[[requests.CheckoutRequest, CheckoutSession | None], Draft]
     answer: Callable[[CheckoutSession, Mapping[str, Any], Shown], dict[str, Any]]
 
 
@@ -102,7 +102,7 @@ class Operations:
         self._begin(call, self._settings.validation_deadline)
         with told():
             request = self.face.read(body)
-            draft = self.face.basket(request, self._mine(call, id).basket)
+            draft = self.face.basket(request, self._mine(call, id))
             session = self._sessions.replace(call.caller, id, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
 from levelup_ov.ledger.engine import LedgerUnavailable
@@ -155,6 +158,25 @@ def test_an_old_price_is_asked_for_again(front: Front, monkeypatch: pytest.Monke
     assert (answer.state, codes(answer), answer.changed) == ("ready_for_complete", [("totals_changed", None)], True)
     assert answer.price and made.price and answer.price.totals.total == made.price.totals.total + 1
     assert front.meals() == 0
+
+
+@pytest.mark.rule("UCP-5", "UCP-13")
+def test_a_slot_that_is_gone_is_not_ordered(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime(2030, 6, 3, 18, 15, tzinfo=timezone.utc)
+    made = front.create(basket(location_id="sandbox.day", desired_ready_time=at))
+    assert made.state == "ready_for_complete" and made.slots[0] == at
+    real = SandboxAdapter.validate_order
+
+    def later(self: SandboxAdapter, order: Any, session: Any) -> Any:
+        quote = real(self, order, session)
+        slots = quote.ready.slots[1:]
+        return replace(quote, ready=Ready(slots[0], slots))
+
+    monkeypatch.setattr(SandboxAdapter, "validate_order", later)
+    front.later(minutes=11)
+    answer = front.complete(made)
+    assert (answer.state, codes(answer)) == ("incomplete", [("ready_time_unavailable", "desired_ready_time")])
+    assert answer.price and answer.price.ready == at + timedelta(minutes=15) and front.meals() == 0
 
 
 def test_what_sells_out_meanwhile_is_a_problem(front: Front) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -110,6 +111,71 @@ def test_a_time_that_is_not_offered_is_a_message(agent: Agent, location: str, ti
     path = f"{METHOD}.requested_fulfillment_time"
     assert (answer.json["status"], messages(answer)) == ("incomplete", [("error", code, path)])
     assert [each["id"] for each in answer.json["fulfillment"]["methods"][0]["options"]] == ["asap"]
+
+
+def chosen(session: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """The selected option, and all of them."""
+    (found,) = session["fulfillment"]["methods"]
+    return found.get("selected_option_id"), [each["id"] for each in found["options"]]
+
+
+@pytest.mark.rule("UCP-5", "TIME-5")
+@pytest.mark.parametrize(
+    ("location", "wanted", "had"),
+    [
+        ("sandbox.night", "2030-06-03T17:00:00Z", "2030-06-03T22:00:00Z"),
+        ("sandbox.day", "2030-06-03T18:07:00Z", "2030-06-03T18:15:00Z"),
+    ],
+    ids=["closed", "between"],
+)
+def test_no_time_is_promised_that_cannot_be_had(agent: Agent, location: str, wanted: str, had: str) -> None:
+    asked = {"fulfillment": method(requested_fulfillment_time=wanted), "food_establishment": {"id": location}}
+    answer = agent.create(buyer=BUYER, **asked)
+    told = [("error", "ready_time_unavailable", f"{METHOD}.requested_fulfillment_time")]
+    assert (answer.json["status"], messages(answer)) == ("incomplete", told)
+    selected, options = chosen(answer.json)
+    assert selected == had == options[1] and wanted not in options and amounts(answer.json)["total"] == 1070
+    for again in (agent.act(answer.json, "complete", pays_by_card()), agent.act(answer.json, "get")):
+        assert (again.json["status"], messages(again)) == ("incomplete", told)
+    # The same basket in other words is as late as before.
+    named = agent.act(answer.json, "update", {"line_items": [dish("sandwich", id="mine")]})
+    assert (named.json["status"], messages(named)) == ("incomplete", told)
+    ready = agent.act(
+        answer.json, "update", {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=had)}
+    )
+    assert (ready.json["status"], chosen(ready.json)[0], messages(ready)) == ("ready_for_complete", had, [])
+    done = agent.act(answer.json, "complete", pays_by_card()).json
+    (option,) = (each for each in done["fulfillment"]["methods"][0]["options"] if each["id"] == had)
+    assert (done["status"], option["earliest_fulfillment_time"]) == ("completed", had)
+
+
+@pytest.mark.rule("UCP-5")
+def test_earlier_options_can_still_be_chosen(agent: Agent) -> None:
+    session = agent.session(food_establishment={"id": "sandbox.day"}, fulfillment=method())
+    first = chosen(session)[1]
+    for option in (first[8], first[2]):
+        body = {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=option)}
+        changed = agent.act(session, "update", body)
+        assert (changed.json["status"], chosen(changed.json)) == ("ready_for_complete", (option, first))
+    # Without a price there is nothing better to offer than before.
+    body = {"line_items": [dish("soup")], "fulfillment": method(requested_fulfillment_time="2030-06-03T18:07:00Z")}
+    assert chosen(agent.act(session, "update", body).json) == (None, first)
+
+
+@pytest.mark.rule("UCP-5")
+def test_an_option_that_was_never_offered_is_refused(agent: Agent) -> None:
+    body = {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id="2030-06-03T18:07:00Z"),
+            "food_establishment": {"id": "sandbox.day"}}  # fmt: skip
+    session = agent.session(food_establishment={"id": "sandbox.day"}, fulfillment=method())
+    for refused in (agent.send("POST", "/ucp/food/checkout-sessions", body), agent.act(session, "update", body)):
+        assert (refused.status, messages(refused)) == (
+            400,
+            [("error", "invalid_request", f"{METHOD}.selected_option_id")],
+        )
+    both = method(selected_option_id="asap", requested_fulfillment_time="2030-06-03T18:15:00Z")
+    told = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": both})
+    assert messages(told) == [("warning", "requested_time_ignored", f"{METHOD}.requested_fulfillment_time")]
+    assert (told.json["status"], chosen(told.json)[0]) == ("ready_for_complete", "asap")
 
 
 @pytest.mark.rule("UCP-5")
