@@ -190,7 +190,9 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-TABLES = ("submissions", "identities", "sights")
+TABLES = (
+    "submissions", "identities", "sights", "order_statuses", "operator_actions", "sessions", "session_keys",
+)  # fmt: skip
 
 
 def fail_over(ledger: str, lacks: float) -> None:
