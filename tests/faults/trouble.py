@@ -190,9 +190,7 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-TABLES = (
-    "submissions", "identities", "sights", "order_statuses", "operator_actions", "sessions", "session_keys",
-)  # fmt: skip
+TABLES = ("submissions", "identities", "sights")
 
 
 def fail_over(ledger: str, lacks: float) -> None:
