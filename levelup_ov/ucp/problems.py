@@ -29,9 +29,9 @@ class Message:
 
     def wire(self) -> dict[str, Any]:
         """Its JSON; only errors have a severity."""
-        members = {"type": self.type, "code": self.code, "content": self.content}
+        members = {"type": self.type, "code": self.code, "content": clean(self.content)}
         if self.path:
-            members["path"] = self.path
+            members["path"] = clean(self.path)
         if self.type == "error":
             members["severity"] = self.severity
         return members
@@ -58,9 +58,8 @@ class Rejected(Exception):
 
     def body(self) -> dict[str, Any]:
         """The body of the answer: what UCP documents, and the same as a message, which has a place for the path."""
-        content = clean(self.content)
-        message = Message("error", self.code, content, clean(self.path or ""), "recoverable")
-        return {"code": self.code, "content": content, "messages": [message.wire()]}
+        message = Message("error", self.code, self.content, self.path or "").wire()
+        return {"code": self.code, "content": message["content"], "messages": [message]}
 
 
 class Outcome(Exception):
