@@ -14,6 +14,7 @@ import pytz
 
 from levelup_ov.adapter import Account, Adapter, Setting
 from levelup_ov.config_mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
+from levelup_ov.domain.money import WITHOUT_CENTS
 from levelup_ov.domain.secret import Secret
 from levelup_ov.redaction import clean, scrub
 from levelup_ov.registry import Registry, RegistryError
@@ -116,6 +117,13 @@ class AccountsFile:
                 self._found.add(f"{where}.provider", words, clean(error.remedy))
             return None
         settings = self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class)
+        priced_in, shown_in = settings.get("currency"), table.get("currency")
+        if priced_in in WITHOUT_CENTS:
+            wrong = "has no cents, and all amounts of the channel are hundredths (MONEY-1)"
+            self._found.add(f"{where}.settings.currency", wrong, "such a restaurant cannot be served")
+        elif isinstance(priced_in, str) and isinstance(shown_in, str) and priced_in != shown_in:
+            wrong = f"is {shown(shown_in)}, and settings.currency is {shown(priced_in)}"
+            self._found.add(f"{where}.currency", wrong, "write the currency of the restaurant's prices into both")
         account = Account(
             name=name,
             provider=provider,
@@ -258,13 +266,13 @@ def _is_zone(value: Any) -> bool:
 
 
 def _is_currency(value: Any) -> bool:
-    return isinstance(value, str) and _CURRENCY.fullmatch(value) is not None
+    return isinstance(value, str) and _CURRENCY.fullmatch(value) is not None and value not in WITHOUT_CENTS
 
 
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str, str, Any], ...] = (
     ("name", _is_merchant_name, "is missing or is not a one-line string", "set it to the merchant's name", None),
     ("time_zone", _is_zone, "is not a time zone", "use a name such as America/New_York", "UTC"),
     ("accepts_tips", _is_bool, "is not true or false", "write true or false", True),
-    ("currency", _is_currency, "is not a currency", "use a code of ISO 4217 such as USD", "USD"),
+    ("currency", _is_currency, "is not a currency with cents", "use a code of ISO 4217 such as USD (MONEY-1)", "USD"),
 )
 """Keys of an account: the check, the fault, the remedy, and the value to use if the key is missing."""

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.accounts import MOST_ACCOUNTS
+from levelup_ov.adapter import Account, Location
 from levelup_ov.config import ConfigError, load_settings
+from levelup_ov.ordering.locations import _routed
 from tests.test_config import (
     ACCOUNTS,
     CHECK,
@@ -129,6 +132,7 @@ def test_a_sound_address_of_the_ledger(production: dict[str, str], url: str) -> 
         (changed("env:DINER_KEY", TOKEN), 'write "env:NAME"'),
         (changed('provider = "sandbox"', f'provider = "{TOKEN}"'), "a string of 21 characters"),
         (changed("accepts_tips", f"{TOKEN} = 1\naccepts_tips"), "is not a key of an account"),
+        (changed("accepts_tips", 'currency = "JPY"\naccepts_tips'), "is not a currency with cents"),
         (changed('name = "Diner"', 'name = "Two\\nlines"'), "one-line"),
         (changed('name = "Diner"', f'name = "{"x" * 500}"'), "one-line"),
         (changed("America/New_York", "america/new_york"), "is not a time zone"),
@@ -138,6 +142,30 @@ def test_a_mistake_in_the_accounts_file(production: dict[str, str], accounts: st
     mistake = the_mistake(production, accounts)
     assert said in mistake
     assert not any(secret in mistake for secret in (TOKEN, PROVIDER_KEY, "AKIAIOSFODNN7EXAMPLE2"))
+
+
+@pytest.mark.rule("MONEY-1")
+@pytest.mark.parametrize("provider", ["fftp", "square", "toast", "vendure"])
+@pytest.mark.parametrize("currency", ["JPY", "KWD"])
+def test_a_currency_without_cents_is_refused(production: dict[str, str], provider: str, currency: str) -> None:
+    account = f'[accounts.deli]\nprovider = "{provider}"\nname = "Deli"\n'
+    settings = f'[accounts.deli.settings]\ncurrency = "{currency}"\n'
+    (said,) = [mistake for mistake in mistakes(production, account + settings) if "settings.currency" in mistake]
+    assert "accounts.deli.settings.currency: has no cents" in said
+
+
+@pytest.mark.rule("MONEY-1")
+def test_an_account_with_two_currencies(production: dict[str, str]) -> None:
+    account = '[accounts.deli]\nprovider = "fftp"\nname = "Deli"\ncurrency = "CAD"\n'
+    found = mistakes(production, f'{account}[accounts.deli.settings]\ncurrency = "USD"\n')
+    assert any("accounts.deli.currency: is 'CAD', and settings.currency is 'USD'" in mistake for mistake in found)
+
+
+@pytest.mark.rule("MONEY-1")
+def test_a_location_in_a_currency_without_cents_is_not_active() -> None:
+    adapter = SandboxAdapter(Account("diner", "sandbox", "Diner"))
+    found = {code: _routed(adapter, Location("one", "One", currency=code)).location for code in ("EUR", "JPY", "KWD")}
+    assert {code: location.active for code, location in found.items()} == {"EUR": True, "JPY": False, "KWD": False}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost", "engine.internal"])
