@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 import pytz
 
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.config_mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
+from levelup_ov.config_mistakes import (
+    Mistakes,
+    did_you_mean,
+    fault_of_secret,
+    is_private,
+    is_text,
+    is_url,
+    shown,
+)
 from levelup_ov.domain.money import WITHOUT_CENTS
 from levelup_ov.domain.secret import Secret
 from levelup_ov.redaction import clean, scrub
@@ -59,7 +67,12 @@ class AccountsFile:
                 self._found.add(source, *_fault_of_text(Path(path), error))
             else:
                 reason = error.strerror if isinstance(error, OSError) else "not a path"
-                self._found.add(source, f"cannot be read ({reason})", "correct LEVELUP_OV_ACCOUNTS")
+                remedy = "correct LEVELUP_OV_ACCOUNTS"
+                if path.startswith("~"):
+                    reason, remedy = "only a shell replaces ~", "write the whole path into LEVELUP_OV_ACCOUNTS"
+                elif not Path(path).is_absolute():
+                    reason = f"{reason} in {Path.cwd()}"
+                self._found.add(source, f"cannot be read ({reason})", remedy)
             return {}
         return self._read_accounts(source, document)
 
@@ -92,6 +105,8 @@ class AccountsFile:
         for key in table:
             if key not in _ACCOUNT_KEYS:
                 remedy = did_you_mean(key, _ACCOUNT_KEYS)
+                if key in self._settings_of(table.get("provider")):
+                    remedy = f"write it under [accounts.{name}.settings]"
                 self._found.add(f"{where}.{_key(key)}", "is not a key of an account", remedy)
         for key, sound, wrong, remedy, missing in _CHECKS:
             if not sound(table.get(key, missing)):
@@ -145,6 +160,13 @@ class AccountsFile:
             words = scrub(f"{source} cannot be started: {type(error).__name__}: {error}", secrets)
             self._found.add(f"{where}.provider", words, f"repair {self._registry.owner(provider)}")
             return None
+
+    def _settings_of(self, provider: Any) -> Mapping[str, Setting]:
+        """What the adapter for ``provider`` declares; nothing if there is none that can be used."""
+        try:
+            return self._registry.adapter_class(provider).settings
+        except (RegistryError, KeyError, TypeError):
+            return {}
 
     def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
         declared = adapter_class.settings
@@ -244,6 +266,9 @@ def _fault_of_text(path: Path, error: ValueError) -> tuple[str, str]:
     if isinstance(error, UnicodeDecodeError):
         line = error.object.count(b"\n", 0, error.start) + 1
         return f"is not TOML in UTF-8 (line {line} has other bytes)", "save it as UTF-8"
+    text = path.read_text(encoding="utf-8-sig").lstrip()
+    if text.startswith("{") or re.match(r"(---|accounts:)\s", text):
+        return "is JSON or YAML, not TOML", "write accounts as [accounts.NAME]"
     return f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file"
 
 
@@ -262,7 +287,9 @@ def _is_bool(value: Any) -> bool:
 
 
 def _is_zone(value: Any) -> bool:
-    return value in pytz.all_timezones_set if isinstance(value, str) else False
+    """Names such as EST and Etc/GMT+5 have no daylight saving time, so they are wrong for half of the year."""
+    fixed = isinstance(value, str) and re.fullmatch(r"EST|MST|HST|(Etc/)?GMT[+-]?\d+", value)
+    return value in pytz.all_timezones_set and not fixed if isinstance(value, str) else False
 
 
 def _is_currency(value: Any) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.accounts import MOST_ACCOUNTS
 from levelup_ov.adapter import Account, Location
+from levelup_ov.cli.run import run as serve
 from levelup_ov.config import ConfigError, load_settings
 from levelup_ov.ordering.locations import _routed
 from tests.test_config import (
@@ -77,6 +80,12 @@ TOKEN = "sk9live8QpX72mvT41ZcB"
         ("DINER_KEY", "$DINER_KEY", "is a placeholder"),
         ("DINER_KEY", "xxxxxxxx", "is a placeholder"),
         ("LEVELUP_OV_ACCOUNTS", "/", "cannot be read"),
+        ("LEVELUP_OV_ACCOUNTS", "no-such-file", f"No such file or directory in {Path.cwd()}"),
+        ("LEVELUP_OV_ACCOUNTS", "~/accounts.toml", "only a shell replaces ~"),
+        ("LEVELUP_OV_DATA_DIR", "~/data", "which only a shell replaces"),
+        ("LEVELUP_OV_API_KEYS", "first-long-key;second-long-key", "separate keys by commas"),
+        ("LEVELUP_OV_ADAPTERS", "fftp square", "write each as NAME or NAME=package.module:Class"),
+        ("LEVELUP_OV_ADAPTERS", "mine=adapters/mine.py:Mine", "write each as NAME or NAME=package.module:Class"),
         ("LEVELUP_OV_ACCOUNTS", "a\x00b", "cannot be read"),
     ],
 )
@@ -100,6 +109,7 @@ def test_a_mistake_in_a_variable(production: dict[str, str], name: str, value: s
         ("postgresql://user:canary@db.example", "names no database"),
         ("postgresql://user:canary@db.example/ledger?sslmode=required", "did you mean require?"),
         ("sqlite://canary", "is not a valid ledger URL"),
+        ("sqlite:///ledger.db?canary", "write it as sqlite:////absolute/path"),
         ("'postgresql://user:canary@db.example/ledger'", "is not a valid ledger URL"),
     ],
 )
@@ -136,6 +146,11 @@ def test_a_sound_address_of_the_ledger(production: dict[str, str], url: str) -> 
         (changed('name = "Diner"', 'name = "Two\\nlines"'), "one-line"),
         (changed('name = "Diner"', f'name = "{"x" * 500}"'), "one-line"),
         (changed("America/New_York", "america/new_york"), "is not a time zone"),
+        (changed("America/New_York", "EST"), "is not a time zone"),
+        (changed("America/New_York", "Etc/GMT+5"), "is not a time zone"),
+        (changed("[accounts.diner.settings]\n", ""), "write it under [accounts.diner.settings]"),
+        ('{"accounts": {"diner": {}}}', "is JSON or YAML, not TOML"),
+        ("accounts:\n  diner:\n", "is JSON or YAML, not TOML"),
     ],
 )
 def test_a_mistake_in_the_accounts_file(production: dict[str, str], accounts: str, said: str) -> None:
@@ -241,6 +256,13 @@ def test_a_read_only_disk_is_not_taken_for_another_user(production: dict[str, st
 def test_more_threads_than_the_system_has_files(production: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
     assert "raise the limit" in the_mistake({**production, "LEVELUP_OV_THREADS": "1000"})
+
+
+@pytest.mark.parametrize("option", ["--workers", "-w", "--threads=9", "--port"])
+def test_what_the_rest_must_know_is_no_option_of_run(option: str) -> None:
+    found = CliRunner().invoke(serve, [option, "20"])
+    assert found.exit_code == 2
+    assert re.search(r"set (WEB_CONCURRENCY|LEVELUP_OV_THREADS|PORT) instead of", found.output)
 
 
 def test_mistakes_of_all_kinds_are_reported_at_once(production: dict[str, str]) -> None:

@@ -59,7 +59,7 @@ def submissions() -> None:
 @click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
 @click.option("--charge-mismatch", is_flag=True, help="Only those where the charge differs from the request (PAY-4).")
 @click.option("--findings", is_flag=True, help="Only those that a person must look at (SUB-12).")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
 def list_found(
     state: str | None, account: str | None, number: str | None, charge_mismatch: bool, findings: bool, limit: int
 ) -> None:
@@ -83,6 +83,8 @@ def list_found(
     for submission in found:
         click.echo(_line(submission))
     click.echo(f"{len(found)} submission(s)", err=True)
+    if account and not found and account not in the_settings().accounts:
+        click.echo(f"{account} is not in the accounts file: {', '.join(the_settings().accounts)}", err=True)
 
 
 @submissions.command()
@@ -102,7 +104,7 @@ def show(submission_id: str) -> None:
 
 
 @submissions.command()
-@click.option("--limit", default=1000, show_default=True)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1))
 @click.option("--seconds", default=240.0, show_default=True, help="Start no further submission after this time.")
 def reconcile(limit: int, seconds: float) -> None:
     """Ask the providers about every unknown submission.
@@ -228,7 +230,10 @@ def close(submission_id: str, why: str, by: str | None) -> None:
 def _existing(submission_id: str) -> Submission:
     submission = shown(lambda: the_ledger().show(submission_id))
     if submission is None:
-        raise click.ClickException("there is no such submission")
+        words = "there is no such submission"
+        if found := shown(lambda: the_ledger().find(number=submission_id, limit=3)):
+            words += f"; {submission_id} is a number of {' and '.join(each.id for each in found)}"
+        raise click.ClickException(words)
     return submission
 
 
