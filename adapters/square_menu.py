@@ -74,8 +74,8 @@ def read_location(answer: JSONObject, currency: str) -> Location:
         locality=address.text("locality", None), region=address.text("administrative_district_level_1", None),
         postal_code=address.text("postal_code", None), phone=answer.text("phone_number", None),
         latitude=point.decimal("latitude", None), longitude=point.decimal("longitude", None),
-        currency=answer.text("currency", currency), time_zone=answer.text("timezone", None),
-        hours=_hours(_inner(answer, "business_hours").each("periods", [])),
+        time_zone=answer.text("timezone", None), hours=_hours(_inner(answer, "business_hours").each("periods", [])),
+        currency=currency,
     )  # fmt: skip
 
 

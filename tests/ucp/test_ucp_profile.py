@@ -8,6 +8,7 @@ import sys
 import pytest
 from flask import Flask
 
+from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY
 from tests.channel import Channel
 from tests.conftest import MakeApp
 from tests.ucp.agent import AGENTS, KEY, Agent
@@ -70,6 +71,17 @@ def test_a_bearer_token_is_a_key_too(agent: Agent, app: Flask) -> None:
     assert Channel(agent.app, KEY).get("/merchants").status == 401
 
 
+@pytest.mark.rule("UCP-2", "EP-9")
+def test_the_server_waits_for_bodies_of_agents_only(ucp_app: Flask, app: Flask) -> None:
+    limit, path = ucp_app.extensions[BODY_LIMIT], "/ucp/food/checkout-sessions"
+    for headers in ([("X-API-KEY", KEY)], [("AUTHORIZATION", f"Bearer {KEY}"), ("HOST", "x")]):
+        assert limit(path, headers) == MAX_BODY
+        assert limit("/locations/sandbox.congress/order_validations", headers) == 0
+        assert app.extensions[BODY_LIMIT](path, headers) == 0
+    for headers in ([], [("X-API-KEY", "wrong")], [("AUTHORIZATION", "token dev-key")]):
+        assert limit(path, headers) == 0
+
+
 @pytest.mark.rule("UCP-2", "UCP-7")
 @pytest.mark.parametrize(
     ("headers", "code", "status"),
@@ -78,9 +90,9 @@ def test_a_bearer_token_is_a_key_too(agent: Agent, app: Flask) -> None:
         ({"UCP_Agent": 'profile="http://agents.example/p"'}, "invalid_profile_url", 400),
         ({"UCP_Agent": 'profile="https://agents.example/p"; version="2024-01-01"'}, "version_unsupported", 422),
         ({"Request_Id": None}, "invalid_request", 400),
-        ({"Request_Id": "7"}, "invalid_request", 400),
+        ({"Request_Id": "7" * 129}, "invalid_request", 400),
         ({"Idempotency_Key": None}, "invalid_request", 400),
-        ({"Idempotency_Key": "again"}, "invalid_request", 400),
+        ({"Idempotency_Key": "nächste"}, "invalid_request", 400),
         ({"Accept": "text/html"}, "not_acceptable", 406),
     ],
     ids=range(8),
