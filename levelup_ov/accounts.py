@@ -288,7 +288,7 @@ def _is_bool(value: Any) -> bool:
 
 def _is_zone(value: Any) -> bool:
     """Names such as EST and Etc/GMT+5 have no daylight saving time, so they are wrong for half of the year."""
-    fixed = isinstance(value, str) and re.fullmatch(r"EST|MST|HST|(Etc/)?GMT[+-]?\d+", value)
+    fixed = isinstance(value, str) and re.fullmatch(r"EST|MST|HST|(Etc/)?GMT[+-][1-9][0-9]?", value)
     return value in pytz.all_timezones_set and not fixed if isinstance(value, str) else False
 
 

@@ -24,7 +24,6 @@ RUN = 50
 WORKERS = 8
 """Orders processed in parallel; if LevelUp hangs, it blocks this many at a time."""
 
-_LIMIT = click.IntRange(1)
 log = logging.getLogger(__name__)
 
 

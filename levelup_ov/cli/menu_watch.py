@@ -19,7 +19,6 @@ from levelup_ov.transport.deadline import Deadline
 PATIENCE = 15.0
 """Seconds for one location."""
 
-_LIMIT = click.IntRange(1)
 log = logging.getLogger(__name__)
 
 

@@ -28,7 +28,7 @@ def run(options: tuple[str, ...]) -> None:
     """
     for option in options:
         if variable := _SET_BY.get(option.partition("=")[0]):
-            raise click.UsageError(f"set {variable} instead of {option}: the ledger's connections depend on it")
+            raise click.UsageError(f"set {variable} instead of {option}, because the rest of the service reads it")
     if not os.environ.get("WEB_CONCURRENCY", "1").isdecimal():
         # gunicorn reads it before our configuration, and would end with a traceback.
         os.environ["WEB_CONCURRENCY"] = str(load_settings().workers)
