@@ -148,7 +148,7 @@ def test_a_sound_address_of_the_ledger(production: dict[str, str], url: str) -> 
         (changed("America/New_York", "america/new_york"), "is not a time zone"),
         (changed("America/New_York", "EST"), "is not a time zone"),
         (changed("America/New_York", "Etc/GMT+5"), "is not a time zone"),
-        (changed("[accounts.diner.settings]\n", ""), "write it under [accounts.diner.settings]"),
+        (changed("accepts_tips", 'api_key = "x"\naccepts_tips'), "write it under [accounts.diner.settings]"),
         ('{"accounts": {"diner": {}}}', "is JSON or YAML, not TOML"),
         ("accounts:\n  diner:\n", "is JSON or YAML, not TOML"),
     ],
