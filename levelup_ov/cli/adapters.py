@@ -26,7 +26,7 @@ def adapters() -> None:
 
 @adapters.command("list")
 def list_known() -> None:
-    """List the adapters that come with this release, and those of installed distributions.
+    """List the adapters and what they can do.
 
     Only enabled ones are loaded (LEVELUP_OV_ADAPTERS); the line of each shows what it declares. Needs no other
     configuration. Exit status 1: one that is enabled cannot be used.

@@ -183,9 +183,9 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
 @click.option("--by", help="Who says so. Default: the system user.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
-    """Take back the settlement of SUBMISSION_ID that a person recorded by mistake.
+    """Take back the settlement of SUBMISSION_ID.
 
-    It is unknown again, so nothing is sent, and the channel is told so until it is settled: by `submissions reconcile`,
+    For what a person recorded by mistake. It is unknown again, so nothing is sent, and the channel is told so until it is settled: by `submissions reconcile`,
     which asks the provider, or by `submissions settle`. What was recorded before is kept.
     """
     submission = _existing(submission_id)
@@ -213,9 +213,9 @@ def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
 @click.option("--why", required=True, help="What was done about it; it is recorded.")
 @click.option("--by", help="Who says so. Default: the system user.")
 def close(submission_id: str, why: str, by: str | None) -> None:
-    """Close the finding of SUBMISSION_ID, or its difference in the charge: a person has dealt with it.
+    """Close the finding of SUBMISSION_ID.
 
-    It is no longer listed by `submissions list --findings` and in the console. A new finding opens it again.
+    A person has dealt with it, or with a difference in the charge. It is no longer listed by `submissions list --findings` and in the console. A new finding opens it again.
     """
     submission = _existing(submission_id)
     finding = submission.open_finding
