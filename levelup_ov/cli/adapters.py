@@ -21,7 +21,7 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def adapters() -> None:
-    """List adapters, create one, and record its provider's responses."""
+    """List adapters, create one, and record its provider."""
 
 
 @adapters.command("list")

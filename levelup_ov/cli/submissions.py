@@ -185,8 +185,9 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
 def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
     """Take back the settlement of SUBMISSION_ID.
 
-    For what a person recorded by mistake. It is unknown again, so nothing is sent, and the channel is told so until it is settled: by `submissions reconcile`,
-    which asks the provider, or by `submissions settle`. What was recorded before is kept.
+    For what a person recorded by mistake. It is unknown again, so nothing is sent, and the channel is told so until
+    it is settled: by `submissions reconcile`, which asks the provider, or by `submissions settle`. What was recorded
+    before is kept.
     """
     submission = _existing(submission_id)
     if submission.settled_by is None:
@@ -215,7 +216,8 @@ def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
 def close(submission_id: str, why: str, by: str | None) -> None:
     """Close the finding of SUBMISSION_ID.
 
-    A person has dealt with it, or with a difference in the charge. It is no longer listed by `submissions list --findings` and in the console. A new finding opens it again.
+    A person has dealt with it, or with a difference in the charge. It is no longer listed by `submissions list
+    --findings` and in the console. A new finding opens it again.
     """
     submission = _existing(submission_id)
     finding = submission.open_finding
