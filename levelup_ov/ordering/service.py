@@ -469,6 +469,12 @@ class Service:
         named = identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
         return self.submissions.ledger.named(named)
 
+    def note_location(self, location_id: str, context: RequestContext) -> None:
+        """Let the log line of a request name a location, without asking its provider."""
+        with suppress(Failure):
+            self._account_of(location_id, context)
+        context.location = location_id
+
     def reconcile(self, submission: Submission, context: RequestContext) -> Settlement | None:
         """Reconcile an unknown submission; None: no order exists.
 

@@ -6,11 +6,12 @@ are ignored, as UCP wants it, and so are those that only this service writes, su
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import RAISE, ValidationError, fields, validate
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import DeliveryAddress
@@ -31,6 +32,10 @@ from levelup_ov.schemas.orders import (
 MOST_INSTRUMENTS = 10
 MOST_OPTIONS = 200
 MOST_CLAIMS = 50
+LONGEST_PERSON = 255
+"""Characters of a name, a phone number or an e-mail address."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Omitted:
@@ -92,7 +97,8 @@ class InstrumentRequest:
     """A payment instrument; ``contact`` and ``postal_code`` are of its billing address."""
 
     handler_id: str
-    selected: bool
+    type: str
+    selected: bool | None
     credential: CredentialRequest | None
     contact: BuyerRequest
     postal_code: str | None
@@ -163,6 +169,25 @@ class Flag(Reader, fields.Boolean):
         return value
 
 
+class Anything(Reader, fields.Raw):
+    """A member that is not read."""
+
+    def read(self, value: Any) -> Any:
+        return value
+
+
+class PersonText(Text):
+    """What one line can say about a person."""
+
+    documented = {"maxLength": LONGEST_PERSON}
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        if len(text) > LONGEST_PERSON or _CONTROL.search(text):
+            raise ValueError(f"expected at most {LONGEST_PERSON} characters, without control characters")
+        return text
+
+
 class AwareTime(ReadyTime):
     """An instant of RFC 3339, with its offset."""
 
@@ -193,10 +218,10 @@ def list_of(schema: type[WireSchema] | Reader, most: int, least: int = 0, **opti
 class AgentBuyerSchema(WireSchema):
     """``buyer``, or a contact."""
 
-    first_name = optional(Text)
-    last_name = optional(Text)
-    phone_number = optional(Text)
-    email = optional(Text)
+    first_name = optional(PersonText)
+    last_name = optional(PersonText)
+    phone_number = optional(PersonText)
+    email = optional(PersonText)
 
     def build(self, values: dict[str, Any]) -> BuyerRequest:
         names = ("first_name", "last_name", "phone_number", "email")
@@ -303,15 +328,25 @@ class FulfillmentSchema(WireSchema):
 
 
 class TipSchema(WireSchema):
-    """``tip``."""
+    """``tip``. An unknown member may mean money, so here alone it is refused; ``options`` are ours."""
+
+    class Meta:
+        unknown = RAISE
 
     selected_option_id = optional(Text)
     custom_amount = optional(Cents)
+    options = optional(Anything)
+
+    def one_pass(self, data: Any) -> Any:
+        if type(data) is dict and not data.keys() <= self.load_fields.keys():
+            raise ValueError
+        return super().one_pass(data)
 
     def build(self, values: dict[str, Any]) -> TipRequest:
-        if None not in values.values():
+        option, amount = values["selected_option_id"], values["custom_amount"]
+        if None not in (option, amount):
             raise ValidationError("expected selected_option_id or custom_amount, not both", "custom_amount")
-        return TipRequest(*values.values())
+        return TipRequest(option, amount)
 
 
 class EstablishmentSchema(ItemSchema):
@@ -387,8 +422,8 @@ class InstrumentSchema(WireSchema):
 
     def build(self, values: dict[str, Any]) -> InstrumentRequest:
         contact, postal_code = values["billing_address"] or (BuyerRequest(), None)
-        selected = bool(values["selected"])
-        return InstrumentRequest(values["handler_id"], selected, values["credential"], contact, postal_code)
+        kind, selected = values["type"], values["selected"]
+        return InstrumentRequest(values["handler_id"], kind, selected, values["credential"], contact, postal_code)
 
 
 class AgentPaymentSchema(WireSchema):
@@ -397,9 +432,9 @@ class AgentPaymentSchema(WireSchema):
     instruments = list_of(InstrumentSchema, MOST_INSTRUMENTS, 1, required=True)
 
     def build(self, values: dict[str, Any]) -> PaymentRequest:
-        instruments = list(enumerate(values["instruments"]))
+        instruments = [each for each in enumerate(values["instruments"]) if each[1].selected is not False]
         chosen = [each for each in instruments if each[1].selected] or instruments
-        if len(chosen) > 1:
+        if len(chosen) != 1:
             raise ValidationError("expected one instrument, or one that is selected", "instruments")
         position, instrument = chosen[0]
         return PaymentRequest(instrument, position)

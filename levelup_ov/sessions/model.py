@@ -66,8 +66,9 @@ class Basket:
 class Problem:
     """Why a session is not ready, or was not completed.
 
-    ``code`` is one of :data:`levelup_ov.errors.KINDS`, or ``buyer_incomplete`` or ``totals_changed``. ``path`` leads
-    into the basket: ``lines[0].options[1]``, ``buyer.phone``, ``desired_ready_time``; None: it is about the whole.
+    ``code`` is one of :data:`levelup_ov.errors.KINDS`, or ``buyer_incomplete``, ``totals_changed`` or
+    ``charge_mismatch``, with which a session is completed all the same. ``path`` leads into the basket:
+    ``lines[0].options[1]``, ``buyer.phone``, ``desired_ready_time``; None: it is about the whole.
     ``recoverable``: another basket, time or tender may help.
     """
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from levelup_ov.checkout import Checkout
@@ -17,8 +18,10 @@ from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.checkout.submitting import key_of
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.domain.tender import CreditCard
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.sessions import StoredSession
 from levelup_ov.ordering.service import RequestContext, Service
@@ -32,11 +35,15 @@ CHARGED_IN = "USD"
 
 @dataclass(frozen=True, slots=True)
 class PlacedOrder:
-    """An order that a provider has: its number, its ready time as on the wire, and the key of its submission."""
+    """An order that a provider has: its number, its ready time as on the wire, and the key of its submission.
+
+    ``mischarged``: the cents that were asked for and those that were charged to a card instead (PAY-4).
+    """
 
     number: str
     ready_at: str | None
     submitted_as: str
+    mischarged: tuple[Cents, Cents] | None = None
 
 
 class Placing:
@@ -71,7 +78,10 @@ class Placing:
         request = SubmissionRequest(request_of(content.basket, content.metadata), tender)
         key = _key(row)
         answer = self._service.submit_order(row.location, request, key, context, last_look=last_look)
-        return PlacedOrder(str(answer.order_id), answer.expected_ready_at, key)
+        order = PlacedOrder(str(answer.order_id), answer.expected_ready_at, key)
+        with suppress(LedgerUnavailable):
+            order = replace(order, mischarged=_mischarged(self._service.submitted_under(row.location, key)))
+        return order
 
     def find(
         self, row: StoredSession, content: Content, last_look: Callable[[], None], context: RequestContext
@@ -87,7 +97,8 @@ class Placing:
             return self._charge(row, content, content.levelup, last_look, context) if begun else None
         for submission in self._service.submitted_under(row.location, _key(row)):
             if submission.state == "placed":
-                return _placed(json.loads(submission.answer or "{}"), _key(row))
+                found = _placed(json.loads(submission.answer or "{}"), _key(row))
+                return replace(found, mischarged=_mischarged((submission,)))
             if submission.state == "unknown":
                 if (settlement := self._service.reconcile(submission, context)) is not None:
                     return _placed(settlement.answer, _key(row))
@@ -167,6 +178,14 @@ def _submitted(order: StoredOrder) -> Mapping[str, Any]:
 
 def _placed(answer: Mapping[str, Any], key: str) -> PlacedOrder:
     return PlacedOrder(str(answer["order_id"]), answer.get("expected_ready_at"), key)
+
+
+def _mischarged(submissions: Sequence[Submission]) -> tuple[Cents, Cents] | None:
+    for submission in submissions:
+        expected, charged = submission.expected_charge, submission.charged
+        if expected is not None and charged is not None and expected != charged:
+            return expected, charged
+    return None
 
 
 def _key(row: StoredSession) -> str:

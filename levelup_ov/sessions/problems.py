@@ -6,21 +6,25 @@ import re
 from collections.abc import Iterator
 
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
 from levelup_ov.errors import KINDS
 from levelup_ov.sessions.model import Buyer, Problem
 
 TOTALS_CHANGED = "totals_changed"
 BUYER_INCOMPLETE = "buyer_incomplete"
+CHARGE_MISMATCH = "charge_mismatch"
 
 _FINAL = frozenset({"fees_not_representable", "refund_impossible"})
 """No other basket, time or tender helps."""
 _TENDER = frozenset(
     {
-        "tender_not_accepted", "card_declined", "not_connected", "discount_too_large", "user_token_refused",
-        "merchant_token_refused", "levelup_refused",
+        "tender_not_accepted", "card_declined", "not_connected", "connection_not_found", "discount_too_large",
+        "user_token_refused", "merchant_token_refused", "levelup_refused",
     }
 )  # fmt: skip
 """The basket is as good as before."""
+_AS_IT_IS = _TENDER | {"price_changed", "charge_refunded", "order_validation_expired"}
+"""The same basket may be completed after this."""
 _PATHS = tuple(
     (re.compile(pattern), path)
     for pattern, path in (
@@ -49,6 +53,17 @@ def is_about_basket(failure: Failure) -> bool:
 def is_about_tender(failure: Failure) -> bool:
     """Whether such a failure is about the tender only."""
     return failure.code in _TENDER
+
+
+def needs_another_basket(failure: Failure) -> bool:
+    """Whether a refused completion can succeed only with another basket."""
+    return is_about_basket(failure) and failure.code not in _AS_IT_IS
+
+
+def mischarged(expected: Cents, charged: Cents) -> Problem:
+    """What the buyer must know about an order whose provider took another amount (PAY-4)."""
+    words = f"the provider reports that it charged {charged} cents instead of {expected}; the order exists"
+    return Problem(CHARGE_MISMATCH, words, recoverable=False)
 
 
 def problem_of(failure: Failure) -> Problem:

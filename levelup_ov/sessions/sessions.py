@@ -44,7 +44,7 @@ from levelup_ov.sessions.model import (
 )
 from levelup_ov.sessions.placing import PlacedOrder, Placing
 from levelup_ov.sessions.pricing import Pricing, is_fresh, is_same_order, missing, repriced, with_basket
-from levelup_ov.sessions.problems import is_about_basket, is_about_tender, problem_of
+from levelup_ov.sessions.problems import is_about_basket, is_about_tender, mischarged, needs_another_basket, problem_of
 
 LIFETIME = timedelta(hours=24)
 """How long a session can be used after it was created, and a request be repeated: UCP wants a day for that."""
@@ -139,7 +139,7 @@ class Sessions:
 
     def read(self, caller: str, id: str, context: RequestContext) -> CheckoutSession:
         """A session. If its outcome is unknown, it is reconciled first."""
-        read = self._find(caller, id)
+        read = self._find(caller, id, context)
         if read.row.state == "complete_in_progress":
             return self._reconcile(read, context)
         return _shown(read.row, read.content)
@@ -179,7 +179,7 @@ class Sessions:
             return recorded
         for _ in range(TRIES):
             stored = self._new_key(caller, key, operation, id)
-            read = self._find(caller, id)
+            read = self._find(caller, id, context)
             row, content = read.row, read.content
             if row.state in ("completed", "incomplete"):
                 return _shown(row, content)
@@ -284,7 +284,8 @@ class Sessions:
         self, row: StoredSession, content: Content, placed: PlacedOrder, key: StoredKey | None
     ) -> CheckoutSession:
         """Record that the order exists. This needs no lease, because it is a fact."""
-        content = replace(content, ready_at=_instant(placed.ready_at, content.time_zone), problems=())
+        problems = () if placed.mischarged is None else (mischarged(*placed.mischarged),)
+        content = replace(content, ready_at=_instant(placed.ready_at, content.time_zone), problems=problems)
         before = row
         for _ in range(TRIES):
             done = replace(
@@ -317,6 +318,9 @@ class Sessions:
         context: RequestContext,
     ) -> CheckoutSession:
         """The session after a failed completion: open again if it is proven that there is no order."""
+        charges = content.levelup is not None
+        if charges and failure.code == "location_not_found":
+            failure = Failure("tender_not_accepted", f"LevelUp: {failure.message}")
         problem = problem_of(failure)
         if failure.code == UNSETTLED:
             closed = replace(row, state="canceled", held=None)
@@ -329,7 +333,11 @@ class Sessions:
         if is_about_basket(failure) and not is_about_tender(failure):
             content = self._priced_again(content, problem, context)
         answered = key if is_about_basket(failure) else None
-        open_again = replace(row, state=_state(content), attempt=row.attempt + 1, held=None)
+        state = _state(content)
+        if needs_another_basket(failure) or (charges and failure.code == "price_changed" and not content.changed):
+            # Each further try would be charged and refunded, too. An update has it priced again.
+            state, content = "incomplete", replace(content, is_stale=True)
+        open_again = replace(row, state=state, attempt=row.attempt + 1, held=None)
         return self._change(row, open_again, content, answered) or self._now(row)
 
     def _priced_again(self, content: Content, problem: Problem, context: RequestContext) -> Content:
@@ -377,13 +385,14 @@ class Sessions:
         )
         return routed.adapter.account.name, routed.id, content
 
-    def _find(self, caller: str, id: str) -> _Read:
+    def _find(self, caller: str, id: str, context: RequestContext) -> _Read:
         """:raises Failure: ``session_not_found``."""
         row = self._store.find(id)
         if row is None or row.caller != caller:
             raise _not_found()
         if row.expires_at < to_ms(self._clock()) and row.state != "complete_in_progress":
             raise _not_found()
+        self._service.note_location(row.location, context)
         return self._opened(row)
 
     def _opened(self, row: StoredSession) -> _Read:
@@ -394,11 +403,11 @@ class Sessions:
 
     def _open(self, caller: str, id: str, context: RequestContext) -> _Read:
         """A session that can be changed. :raises Failure: ``session_closed``, ``submission_in_progress``."""
-        read = self._find(caller, id)
+        read = self._find(caller, id, context)
         if read.row.state == "complete_in_progress":
             if self._reconcile(read, context).state == "complete_in_progress":
                 raise Failure("submission_in_progress", "this session is being completed", retry_after=1)
-            read = self._find(caller, id)
+            read = self._find(caller, id, context)
         if read.row.state not in OPEN:
             raise _closed(read.row)
         return read
@@ -415,6 +424,7 @@ class Sessions:
             raise _not_found()
         read = self._opened(replace(row, state=stored.state, version=stored.version, content=stored.content))
         context.replayed = True
+        self._service.note_location(row.location, context)
         return replace(_shown(read.row, read.content), replayed=True)
 
     def _new_key(self, caller: str, key: RequestKey | None, operation: str, session: str) -> StoredKey | None:

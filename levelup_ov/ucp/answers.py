@@ -13,7 +13,11 @@ from levelup_ov.ucp.problems import STANDARD, Message
 
 _BUYER_WIRE: Mapping[str, str] = {"phone": "phone_number"}
 _LINE_PATH = re.compile(r"lines\[(\d+)\]\.?(.*)")
-_WARNINGS = frozenset({"totals_changed"})
+_WARNINGS = frozenset({"price_changed", "charge_mismatch", "outcome_unknown", "submission_in_progress"})
+"""Of the problems, those that the agent cannot mend by another basket."""
+_IN_PROGRESS = (
+    "it is not known yet whether the order was placed; read the checkout again, and do not create another one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def lines(session: CheckoutSession) -> Iterator[tuple[Line, PricedLine | None]]:
 
 def messages(session: CheckoutSession, shown: Shown, wire_path: Mapping[str, str]) -> list[dict[str, Any]]:
     """What must be said about a session. ``wire_path``: JSONPaths by the names of :attr:`Problem.path`."""
-    found = [*shown.messages, *(_problem(each, wire_path, shown.instrument) for each in session.problems)]
+    found = [*shown.messages, *(_problem(each, session, wire_path, shown.instrument) for each in session.problems)]
     if session.changed and not any(each.code == "totals_changed" for each in found):
         found.append(_changed())
     found += (
@@ -106,9 +110,12 @@ def _changed() -> Message:
     return Message("warning", "totals_changed", words, "$.totals")
 
 
-def _problem(problem: Problem, wire_path: Mapping[str, str], instrument: int) -> Message:
-    if problem.code in _WARNINGS:
+def _problem(problem: Problem, session: CheckoutSession, wire_path: Mapping[str, str], instrument: int) -> Message:
+    if problem.code == "totals_changed":
         return _changed()
+    if problem.code in _WARNINGS and session.state != "incomplete":
+        path = "$.totals" if problem.code in ("price_changed", "charge_mismatch") else ""
+        return Message("warning", problem.code, problem.message if path else _IN_PROGRESS, path)
     code = STANDARD.get(problem.code, problem.code)
     path = _path(problem.path or ("tender" if code == "payment_failed" else ""), wire_path, instrument)
     return Message("error", code, problem.message, path, "recoverable" if problem.recoverable else "unrecoverable")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -14,6 +15,7 @@ from levelup_ov.ordering.locations import RoutedLocation
 from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine
 from levelup_ov.ucp.answers import Shown, common, instant, line_totals, lines, messages, without_none
 from levelup_ov.ucp.baskets import ASAP, TIPS, chosen_tip
+from levelup_ov.ucp.problems import Message
 
 MOST_WINDOWS = 96
 """Windows that are offered: a day of quarters of an hour."""
@@ -41,7 +43,7 @@ def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: Shown) -> di
         "food_establishment": {"id": session.basket.location_id, "name": session.location_name},
         "line_items": [_line(line, priced) for line, priced in lines(session)],
         "fulfillment": _fulfillment(session),
-        "messages": messages(session, shown, _PATHS),
+        "messages": messages(session, replace(shown, messages=(*shown.messages, *_lost_tip(session))), _PATHS),
         "links": [*shown.links, _menu_link(session, shown.base_url)],
     }
     if session.accepts_tips:
@@ -155,6 +157,14 @@ def _tip(session: CheckoutSession) -> dict[str, Any]:
     elif session.basket.tip is not None:
         tip["custom_amount"] = session.basket.tip
     return tip
+
+
+def _lost_tip(session: CheckoutSession) -> Iterator[Message]:
+    """A tip that the location does not take."""
+    price = session.price
+    is_taken = session.accepts_tips if price is None else price.tip_accepted
+    if not is_taken and (session.basket.tip or chosen_tip(session.basket)):
+        yield Message("warning", "tip_not_accepted", "no tip can be paid here; it is left out of the totals", "$.tip")
 
 
 def _menu_link(session: CheckoutSession, base_url: str) -> dict[str, str]:

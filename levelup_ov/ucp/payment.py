@@ -23,6 +23,8 @@ def tender(request: PaymentRequest, tenders: Collection[str]) -> SessionTender |
     handler = instrument.handler_id
     if TENDER_OF.get(handler) not in tenders:
         return _no(f"no payment handler {handler!r} takes payments for this checkout", f"{where}.handler_id")
+    if instrument.type != handler:
+        return _no(f"expected an instrument of the type {handler}", f"{where}.type")
     credential = instrument.credential
     if credential is None or credential.type != _CREDENTIALS[handler]:
         return _no(f"expected a credential of the type {_CREDENTIALS[handler]}", f"{where}.credential")

@@ -81,6 +81,12 @@ STANDARD: Mapping[str, str] = {
     "address_not_served": "address_undeliverable",
     "card_declined": "payment_failed",
     "tender_not_accepted": "payment_failed",
+    "not_connected": "payment_failed",
+    "connection_not_found": "payment_failed",
+    "discount_too_large": "payment_failed",
+    "user_token_refused": "payment_failed",
+    "merchant_token_refused": "payment_failed",
+    "levelup_refused": "payment_failed",
 }
 """Our codes for which UCP has a standard one; the others keep their name."""
 

@@ -41,9 +41,25 @@ def test_a_connection_that_is_not_one_pays_nothing(paying: Site, merchant: str, 
     session = agent.session()
     unknown = agent.act(session, "complete", pays_by_levelup(merchant, "nobody"))
     missing = agent.act(session, "complete", pays_by_levelup(merchant, user, location_id=None))
-    for answer in (unknown, missing):
+    abroad = agent.act(session, "complete", pays_by_levelup(merchant, user, location_id=99))
+    path = "$.payment.instruments[0]"
+    for answer, where in ((unknown, path), (missing, f"{path}.credential.location_id"), (abroad, path)):
         assert (answer.status, answer.json["status"]) == (200, "ready_for_complete")
-        assert messages(answer)[0][0] == "error"
+        assert messages(answer)[0] == ("error", "payment_failed", where)
     assert paying.standing() == []
     elsewhere = agent.create(food_establishment={"id": "sandbox.card"}, buyer=BUYER)
     assert set(elsewhere.json["ucp"]["payment_handlers"]) == {"org.levelup_ov.card"}
+
+
+@pytest.mark.rule("UCP-8", "UCP-9")
+@pytest.mark.parametrize("words", ["sandbox:sold-out", "sandbox:price-change"])
+def test_a_refused_basket_is_charged_once_at_most(paying: Site, merchant: str, user: str, words: str) -> None:
+    agent = Agent(paying.app)
+    session = agent.session(fulfillment={"methods": [{"notes": words}]})
+    for _ in range(3):
+        refused = agent.act(session, "complete", pays_by_levelup(merchant, user))
+        assert refused.json["status"] == "incomplete" and messages(refused)[0][0] == "error"
+    assert len(paying.refunded()) == 1 and paying.standing() == []
+    mended = {"line_items": [dish("cookie")], "fulfillment": {"methods": [{"notes": ""}]}}
+    assert agent.act(session, "update", mended).json["status"] == "ready_for_complete"
+    assert agent.act(session, "complete", pays_by_levelup(merchant, user)).json["status"] == "completed"

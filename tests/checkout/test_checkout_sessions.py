@@ -43,7 +43,7 @@ def test_levelup_pays_what_was_shown(front: Front, site: Site, pay: LevelUpTende
 def test_a_refused_order_is_given_back(front: Front, site: Site, pay: LevelUpTender) -> None:
     made = front.create(basket(note="sandbox:sold-out"))
     refused = front.complete(made, pay)
-    assert refused.state == "ready_for_complete" and codes(refused)[0][0] == "item_unavailable"
+    assert refused.state == "incomplete" and codes(refused)[0][0] == "item_unavailable"
     assert (site.standing(), front.meals()) == ([], 0)
     again = front.complete(front.replace(made, basket()), pay)
     assert again.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)

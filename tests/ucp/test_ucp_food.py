@@ -200,7 +200,9 @@ def test_a_preset_tip_follows_the_price(agent: Agent) -> None:
     assert amounts(more)["tip"] == 360 and more["tip"]["selected_option_id"] == "percent-18"
     own = agent.act(session, "update", {"line_items": [dish("sandwich")], "tip": {"custom_amount": 5}}).json
     assert (amounts(own)["tip"], own["tip"]["custom_amount"]) == (5, 5)
-    assert "tip" not in agent.create(food_establishment={"id": "sandbox.notips"}).json
+    for lost in ({"custom_amount": 100}, {"selected_option_id": "percent-15"}):
+        none = agent.create(food_establishment={"id": "sandbox.notips"}, buyer=BUYER, tip=lost)
+        assert "tip" not in none.json and messages(none) == [("warning", "tip_not_accepted", "$.tip")]
 
 
 @pytest.mark.rule("UCP-6")
@@ -256,11 +258,21 @@ def test_a_buyer_who_pays_another_price_is_told_first(agent: Agent, monkeypatch:
         (pays_by_card(handler_id="levelup"), "$.payment.instruments[0].handler_id"),
         (pays_by_card(handler_id="gpay"), "$.payment.instruments[0].handler_id"),
         (pays_by_card(credential={"type": "card", "number": NUMBER}), "$.payment.instruments[0].credential"),
+        (pays_by_card(type="gift_card"), "$.payment.instruments[0].type"),
         (pays_by_card(credential=None), "$.payment.instruments[0].credential"),
         (pays_by_card(credential={"type": "single_use_card"}), "$.payment.instruments[0].credential.number"),
         (pays_by_card(billing_address=None), "$.payment.instruments[0].billing_address.postal_code"),
     ],
-    ids=["declined", "no web checkout", "unknown handler", "another form", "none", "incomplete", "no postal code"],
+    ids=[
+        "declined",
+        "no web checkout",
+        "unknown handler",
+        "another form",
+        "another kind",
+        "none",
+        "incomplete",
+        "no postal code",
+    ],
 )
 def test_a_payment_that_fails_leaves_the_checkout_open(agent: Agent, body: dict[str, Any], path: str) -> None:
     session = agent.session()
@@ -275,7 +287,8 @@ def test_an_unknown_outcome_is_in_progress_until_it_is_known(agent: Agent) -> No
     session = agent.session(fulfillment=method(notes="sandbox:lost-answer"))
     lost = agent.act(session, "complete", pays_by_card())
     assert lost.json["status"] == "complete_in_progress" and "order" not in lost.json
-    assert [code for _, code, _ in messages(lost)] == ["outcome_unknown"]
+    assert messages(lost) == [("warning", "outcome_unknown", "")]
+    assert "read the checkout again" in lost.json["messages"][0]["content"]
     found = agent.act(session, "get")
     assert (found.json["status"], found.json["order"]["label"]) == ("completed", "1")
 
@@ -295,7 +308,28 @@ def test_a_price_that_changed_is_never_charged_silently(agent: Agent) -> None:
     session = agent.session(fulfillment=method(notes="sandbox:price-change"))
     refused = agent.act(session, "complete", pays_by_card())
     assert refused.json["status"] == "ready_for_complete" and "order" not in refused.json
-    assert "price_changed" in [code for _, code, _ in messages(refused)]
+    assert messages(refused) == [("warning", "price_changed", "$.totals")]
+
+
+@pytest.mark.rule("UCP-9")
+def test_a_basket_that_is_refused_late_is_incomplete(agent: Agent) -> None:
+    session = agent.session(fulfillment=method(notes="sandbox:sold-out"))
+    for body in (pays_by_card(), pays_by_card()):
+        refused = agent.act(session, "complete", body)
+        assert (refused.json["status"], messages(refused)[0][:2]) == ("incomplete", ("error", "out_of_stock"))
+    assert agent.act(session, "get").json["status"] == "incomplete"
+    again = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": method(notes="")})
+    assert (again.json["status"], messages(again)) == ("ready_for_complete", [])
+    assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
+
+
+@pytest.mark.rule("UCP-6", "PAY-4")
+def test_another_charge_than_shown_is_told(agent: Agent) -> None:
+    session = agent.session(fulfillment=method(notes="sandbox:overcharge"))
+    for action, body in (("complete", pays_by_card()), ("get", None)):
+        answer = agent.act(session, action, body)
+        assert (answer.json["status"], messages(answer)) == ("completed", [("warning", "charge_mismatch", "$.totals")])
+        assert "1120 cents instead of 1070" in answer.json["messages"][0]["content"]
 
 
 @pytest.mark.rule("UCP-6", "UCP-7")

@@ -33,6 +33,8 @@ SALE = {"line_items": [dish("cookie")], **PLACE}
         ({**SALE, "tip": {"custom_amount": -1}}, "$.tip.custom_amount"),
         ({**SALE, "tip": {"custom_amount": 1.5}}, "$.tip.custom_amount"),
         ({**SALE, "tip": {"custom_amount": 1, "selected_option_id": "percent-15"}}, "$.tip.custom_amount"),
+        ({**SALE, "tip": {"custom_tip": {"amount": 200}}}, "$.tip.custom_tip"),
+        ({**SALE, "tip": {"custom": 200, "options": []}}, "$.tip.custom"),
         ({**SALE, "tip": {"selected_option_id": "percent-99"}}, "$.tip.selected_option_id"),
         ({**SALE, "fulfillment": {"methods": [{"type": "shipping"}]}}, "$.fulfillment.methods[0].type"),
         ({**SALE, "fulfillment": {"methods": [{}, {}]}}, "$.fulfillment.methods"),
@@ -41,9 +43,11 @@ SALE = {"line_items": [dish("cookie")], **PLACE}
         ({**SALE, "fulfillment": {"methods": [{"selected_option_id": "later"}]}},
          "$.fulfillment.methods[0].selected_option_id"),
         ({**SALE, "buyer": "Robin"}, "$.buyer"),
+        ({**SALE, "buyer": {"first_name": "x" * 256}}, "$.buyer.first_name"),
+        ({**SALE, "buyer": {"phone_number": "617-555-0142\r\nX: y"}}, "$.buyer.phone_number"),
         ([], "$"),
     ],
-    ids=range(17),
+    ids=range(21),
 )  # fmt: skip
 def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: str) -> None:
     answer = agent.send("POST", FOOD, body)
@@ -65,6 +69,29 @@ def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: st
 def test_a_body_that_is_no_json_is_refused(agent: Agent, body: bytes, code: str, status: int) -> None:
     answer = agent.send("POST", FOOD, body)
     assert (answer.status, answer.json["code"]) == (status, code)
+
+
+@pytest.mark.rule("UCP-8")
+def test_an_instrument_that_is_not_selected_pays_nothing(agent: Agent) -> None:
+    session = agent.session()
+    refused = agent.act(session, "complete", pays_by_card(selected=False))
+    assert (refused.status, messages(refused)) == (400, [("error", "invalid_request", "$.payment.instruments")])
+    assert agent.act(session, "complete", pays_by_card(selected=True)).json["status"] == "completed"
+
+
+@pytest.mark.rule("UCP-9")
+def test_the_log_says_which_location_was_meant(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    session, key = agent.session(), uid()
+    caplog.set_level(logging.INFO, "levelup_ov.request")
+    caplog.clear()
+    agent.act(session, "get")
+    agent.act(session, "update", {"line_items": [dish("sandwich")]})
+    for _ in range(2):
+        agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
+    agent.act(session, "cancel")
+    lines = [record for record in caplog.records if record.name == "levelup_ov.request"]
+    facts = {(record.account, record.location, record.provider) for record in lines}  # type: ignore[attr-defined]
+    assert len(lines) == 5 and facts == {("sandbox", "sandbox.congress", "sandbox")}
 
 
 @pytest.mark.rule("UCP-9")
