@@ -97,6 +97,10 @@ def create_app(
 
         app.extensions["levelup_ov.checkout"] = charges = open_checkout(settings, transport, service, clock)
         app.register_blueprint(checkout.blueprint(charges, settings))
+    if settings.agents:
+        from levelup_ov import ucp  # only who takes orders of agents loads it
+
+        ucp.install(app, settings, service, app.extensions["levelup_ov.checkout"], clock)
     if settings.development:
         from levelup_ov import workbench  # production loads no page
 

@@ -52,6 +52,8 @@ OPEN_ENDPOINTS = frozenset(
 )
 PAGES = frozenset({"console", "screens", "workbench"})
 """Blueprints of pages for people: they decide themselves whom they answer."""
+AGENTS = "/ucp/"
+"""Where agents order; the blueprints there know their callers themselves."""
 UNCOUNTED = PAGES - {"console"}
 """Those of them that are neither counted nor logged."""
 NOTICES = "/webhooks/"
@@ -60,6 +62,8 @@ METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
 
+_OF_AGENTS = "ucp"
+"""How the names of those blueprints begin."""
 _OF_CONSOLE = (CONSOLE, "/screens")
 """Where pages and their style are."""
 _CHUNK = 32 * 1024
@@ -85,6 +89,7 @@ log = logging.getLogger("levelup_ov.request")
 def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     """Register hooks and error handlers with ``app``."""
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
+    agent_keys = tuple(key.reveal().encode() for key in settings.agents.values())
     keys_of = {METRICS_ENDPOINT: keys + tuple(key.reveal().encode() for key in settings.metrics_keys)}
 
     noticed = {NOTICES + name for name, adapter in settings.accounts.items() if adapter.takes_notices}
@@ -96,6 +101,9 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     def body_limit(path: str, headers: Iterable[tuple[str, str]]) -> int:
         given = next((value for name, value in headers if name == "AUTHORIZATION"), "")
         is_open = path in OPEN_BODIES or path.startswith(CONSOLE)
+        if agent_keys and path.startswith(AGENTS):
+            key = next((f"token {value}" for name, value in headers if name == "X-API-KEY"), given)
+            return MAX_BODY if _is_key(agent_keys, key) else 0
         return MAX_BODY if _is_key(keys, given) or path in noticed else MAX_OPEN_BODY if is_open else 0
 
     app.extensions[BODY_LIMIT] = body_limit
@@ -114,7 +122,7 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this.span = None if incoming.blueprint in UNCOUNTED else tracing.begin_request(incoming.headers.get)
         this.has_key = _is_key(keys, incoming.headers.get("Authorization", ""))
         endpoint = incoming.endpoint
-        if endpoint not in OPEN_ENDPOINTS:
+        if endpoint not in OPEN_ENDPOINTS and not (incoming.blueprint or "").startswith(_OF_AGENTS):
             more = keys_of.get(endpoint or "", ())
             authorization = incoming.headers.get("Authorization", "")
             if not this.has_key and not _is_key(more, authorization) and incoming.blueprint not in PAGES:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
+from levelup_ov.checkout.proof import one_case
 from levelup_ov.checkout.store import ORDERS, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.ledger.browsing import ReadingDatabase
@@ -32,7 +33,8 @@ class OrdersBrowser:
 
     def order(self, id: str) -> StoredOrder | None:
         """The order with this id of ours, or this UUID of LevelUp's."""
-        return next(iter(self._orders(select(ORDERS).where(or_(_O.id == id, _O.uuid == id)))), None)
+        this = one_case(id)
+        return next(iter(self._orders(select(ORDERS).where(or_(_O.id == this, _O.uuid == this)))), None)
 
     def cases(self, limit: int) -> Sequence[StoredOrder]:
         """Those that a person must settle, oldest first."""

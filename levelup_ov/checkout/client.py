@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
-from levelup_ov.checkout.proof import CURRENCY, UUID, Charge, PastOrder, proves_no_charge
+from levelup_ov.checkout.proof import CURRENCY, UUID, Charge, PastOrder, one_case, proves_no_charge
 from levelup_ov.checkout.refusals import LevelUpRefused, maintenance_words, oauth_refusal_from, refusal_from
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -382,7 +382,7 @@ class LevelUpSession:
         answer = _expected(reply).member("order")
         _check_currency(answer)
         return Charge(
-            answer.identifier("uuid"),
+            one_case(answer.identifier("uuid")),
             answer.cents("spend_amount"),
             answer.cents("tip_amount", 0),
             answer.cents("total_amount"),
@@ -488,7 +488,7 @@ def _check_currency(answer: JSONObject) -> None:
 
 def _the_order(reply: Reply, uuid: str) -> PastOrder:
     order = _past_order(_expected(reply).member("order"))
-    if order.uuid != uuid:
+    if order.uuid != one_case(uuid):
         raise broken_protocol("LevelUp answered about another order (uuid)")
     return order
 
@@ -530,7 +530,7 @@ def _percentage(answer: JSONObject) -> int | None:
 def _past_order(answer: JSONObject) -> PastOrder:
     _check_currency(answer)
     order = PastOrder(
-        answer.identifier("uuid"),
+        one_case(answer.identifier("uuid")),
         answer.instant("created_at"),
         answer.integer("location_id", None),
         answer.cents("spend_amount"),

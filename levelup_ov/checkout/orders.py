@@ -34,7 +34,7 @@ from levelup_ov.checkout.failed_orders import (
     settlement_note,
 )
 from levelup_ov.checkout.leases import Leases
-from levelup_ov.checkout.proof import UUID
+from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
 from levelup_ov.checkout.submitting import Submitter, key_of
@@ -230,7 +230,7 @@ class Orders:
 
     def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
-        if (order := self._store.order(id)) is None:
+        if (order := self._store.order(one_case(id))) is None:
             raise Failure("order_not_found", "no such order was made through this service")
         return order
 
@@ -333,6 +333,7 @@ class Orders:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
             raise Failure("invalid_member", "this is not a UUID")
+        uuid = uuid and one_case(uuid)
         note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
         if uuid is not None:

@@ -17,6 +17,7 @@ from levelup_ov.domain.money import Cents
 
 UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """The form of LevelUp's UUIDs, which become part of URLs."""
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 CURRENCY = "USD"
 """LevelUp's amounts name no currency; the platform charges only in the United States."""
 
@@ -96,6 +97,11 @@ _REFUND: Sequence[tuple[DocumentedRefusal, RefundRefusal]] = (
     (DocumentedRefusal(404, ("",), ("",), "refund page: an empty body where the order is unknown"), "unknown_order"),
     (DocumentedRefusal(422, ("refund",), ("manager_confirmation",), "refund page"), "manager"),
 )
+
+
+def one_case(uuid: str) -> str:
+    """A UUID in lower case, because its letter case makes no difference (RFC 9562); other ids as they are."""
+    return uuid.lower() if _HEXADECIMAL.fullmatch(uuid) else uuid
 
 
 def proves_no_charge(status: int, named: Sequence[tuple[str, str]], *, again: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from levelup_ov.config import ledger_file, upgrade_ledger
 from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ledger.sessions import StoredSessions
 
 
 @click.group()
@@ -63,12 +65,14 @@ def restore(copy: Path, yes: bool) -> None:
 
 @ledger.command()
 def purge() -> None:
-    """Delete settled submissions past their retention.
+    """Delete settled submissions past their retention, and what expired checkout sessions contain.
 
     Meant for a scheduler.
     """
     with closing(open_ledger(the_settings().ledger.reveal())) as found:
         click.echo(f"{shown(found.purge)} submission(s) deleted")
+        sessions = StoredSessions(found.database)
+        click.echo(f"{shown(lambda: sessions.purge(datetime.now(timezone.utc)))} session(s) emptied")
         # A purge that deletes nothing writes nothing.
         shown(found.ready)
 

@@ -38,6 +38,17 @@ def within(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
+def reserving(seconds: float) -> Iterator[None]:
+    """All calls to the ledger in this block leave ``seconds`` of the limit, to record that they failed."""
+    until = _UNTIL.get()
+    token = _UNTIL.set(None if until is None else until - seconds)
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
+
+@contextmanager
 def extended(seconds: float) -> Iterator[None]:
     """At least ``seconds`` for this block, whatever is left: to record an outcome after the deadline.
 

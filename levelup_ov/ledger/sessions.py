@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, and_, bindparam, delete, or_, select, update
 
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import PURGED_AT_ONCE, SESSION_KEYS, SESSIONS
 
+UNKNOWN_FOR = timedelta(days=7)
+"""How long after its end an unknown outcome is still looked for; a validation is as old by then (META-8)."""
+SESSION_RETENTION = timedelta(days=30)
+"""How long the row of an expired session is kept without its content: its keys and its order's number."""
 IN_PROGRESS = "complete_in_progress"
 """The state whose content is needed to find out what became of an order."""
 
@@ -143,13 +149,13 @@ class StoredSessions:
 
         return after if self._database.run(work, single=key is None) else None
 
-    def purge(self, *, now: int, unknown_before: int, gone_before: int) -> int:
-        """Remove the contents of sessions that expired before ``now``; returns how many.
-
-        Those that are being completed are kept until ``unknown_before``. Rows that expired before ``gone_before`` are
-        deleted.
-        """
-        values = {"now": now, "unknown_before": unknown_before, "gone_before": gone_before}
+    def purge(self, now: datetime) -> int:
+        """Remove what expired sessions contain; returns how many. Old rows are deleted."""
+        values = {
+            "now": to_ms(now),
+            "unknown_before": to_ms(now - UNKNOWN_FOR),
+            "gone_before": to_ms(now - SESSION_RETENTION),
+        }
         purged = 0
         while True:
             part = self._database.run(lambda cursor, _: self._purge_some(cursor, values))

@@ -31,7 +31,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import CALLED_OFF, OrderStatus
 from levelup_ov.domain.stock import Stock, in_stock
 from levelup_ov.domain.submission import Finding
-from levelup_ov.domain.tender import CreditCard, Tender
+from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
@@ -743,10 +743,14 @@ def _canonical(location_id: str) -> str:
     return wire_id(account, unquote(provider_id))
 
 
-def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
+def tenders_at(routed: RoutedLocation) -> frozenset[TenderKind]:
+    """The tenders that a location takes (PAY-3)."""
     adapter, location = routed.adapter, routed.location
-    taken = adapter.tenders if location.tenders is None else adapter.tenders & location.tenders
-    if tender.kind not in taken:
+    return adapter.tenders if location.tenders is None else adapter.tenders & location.tenders
+
+
+def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
+    if tender.kind not in tenders_at(routed):
         path = "$.credit_card" if tender.kind == "credit_card" else "$.tender"
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
 

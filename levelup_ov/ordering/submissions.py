@@ -94,6 +94,7 @@ class Attempt:
     ``id`` is the id of its row in the ledger, ``reference`` our reference at the provider. ``received_at``: the time
     to send, None for the current time. ``mark`` tells the ledger that the order is about to be placed, and ``check``
     asks it whether this attempt still owns the submission; both are None for a repetition that only reconciles.
+    ``reserve``: seconds of the deadline that no last look uses.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Attempt:
         received_at: datetime | None = None,
         mark: Callable[[Mapping[str, Any] | None], None] | None = None,
         check: Callable[[], None] | None = None,
+        reserve: float = 0.0,
     ) -> None:
         self.id = id
         self.reference = reference
@@ -114,6 +116,7 @@ class Attempt:
         """A further condition of the last look; it raises a failure if nothing may be sent."""
         self._mark = mark
         self._check = check
+        self._reserve = reserve
         self._begun = False
 
     @property
@@ -129,19 +132,20 @@ class Attempt:
 
         :raises Failure: it has been, or the ledger does not answer; do not send.
         """
-        if self.first is not None:
-            self.first(trace)
-        if self._mark is not None:
-            try:
-                if not self._begun:
-                    self._mark(trace)
-                elif self._check is not None:
-                    self._check()
-            except Superseded:
-                raise in_progress() from None
-            self._begun = True
-        if self.also is not None:
-            self.also()
+        with limits.reserving(self._reserve):
+            if self.first is not None:
+                self.first(trace)
+            if self._mark is not None:
+                try:
+                    if not self._begun:
+                        self._mark(trace)
+                    elif self._check is not None:
+                        self._check()
+                except Superseded:
+                    raise in_progress() from None
+                self._begun = True
+            if self.also is not None:
+                self.also()
 
     @property
     def order_may_stand(self) -> bool:
@@ -455,9 +459,7 @@ class Submissions:
         received_at = claim.received_at or key.now
 
         def mark(trace: Mapping[str, Any] | None) -> None:
-            # If this fails, that is recorded in the time that is left.
-            with limits.within(limits.remaining(self._deadline.total_seconds()) - self.settling_time):
-                self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at)
+            self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at)
 
         attempt = Attempt(
             id,
@@ -465,6 +467,7 @@ class Submissions:
             received_at,
             mark,
             lambda: self.ledger.check_sending(id),
+            self.settling_time,
         )
         owned = _Owned(self.ledger, claim, key, received_at, self._lease)
         facts = {

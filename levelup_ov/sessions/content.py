@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from levelup_ov.domain.order import DeliveryAddress
+from levelup_ov.domain.tender import TenderKind
 from levelup_ov.sessions.model import (
     Basket,
     Buyer,
@@ -18,6 +19,7 @@ from levelup_ov.sessions.model import (
     Line,
     Price,
     PricedLine,
+    PricedOption,
     Problem,
     Totals,
 )
@@ -44,6 +46,9 @@ class Content:
     tender: str | None = None
     levelup: LevelUpTender | None = None
     ready_at: datetime | None = None
+    tenders: tuple[TenderKind, ...] = ()
+    fulfillments: tuple[str, ...] = ()
+    accepts_tips: bool = False
 
 
 def dump(content: Content) -> str:
@@ -62,6 +67,8 @@ def load(text: str) -> Content:
             "problems": tuple([Problem(**each) for each in plain["problems"]]),
             "levelup": plain["levelup"] and LevelUpTender(**plain["levelup"]),
             "ready_at": _instant(plain["ready_at"]),
+            "tenders": tuple(plain["tenders"]),
+            "fulfillments": tuple(plain["fulfillments"]),
         }
     )
 
@@ -85,13 +92,17 @@ def _price(plain: dict[str, Any]) -> Price:
         **{
             **plain,
             "at": datetime.fromisoformat(plain["at"]),
-            "lines": tuple([PricedLine(**each) for each in plain["lines"]]),
+            "lines": tuple([_priced_line(each) for each in plain["lines"]]),
             "totals": Totals(**{**totals, **charges}),
             "soonest": _instant(plain["soonest"]),
             "slots": None if slots is None else tuple(map(datetime.fromisoformat, slots)),
             "address_decides": tuple(plain["address_decides"]),
         }
     )
+
+
+def _priced_line(plain: dict[str, Any]) -> PricedLine:
+    return PricedLine(**{**plain, "options": tuple([PricedOption(**each) for each in plain["options"]])})
 
 
 def _instant(text: str | None) -> datetime | None:

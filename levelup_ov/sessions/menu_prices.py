@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.money import Cents
 from levelup_ov.ordering.service import RequestContext, Service
-from levelup_ov.sessions.model import Line
+from levelup_ov.sessions.model import Line, PricedOption
 
 KEPT_FOR = 60.0
 """Seconds for which names and prices are used without reading the menu again."""
@@ -19,12 +19,18 @@ MOST_LOCATIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class MenuPrices:
-    """The names and prices of items and the prices of options, by their ids, read at a time of the monotonic clock."""
+    """The names and prices of items and options, by their ids, read at a time of the monotonic clock."""
 
     names: Mapping[str, str]
     items: Mapping[str, Cents]
     options: Mapping[str, Cents]
+    option_names: Mapping[str, str]
     read_at: float
+
+    def chosen(self, line: Line) -> tuple[PricedOption, ...]:
+        """The options of a line; one that is not on the menu has its id as its name, and no price."""
+        names, prices = self.option_names, self.options
+        return tuple([PricedOption(id, names.get(id, id), prices.get(id, 0)) for id in line.options])
 
     def subtotal(self, line: Line) -> Cents | None:
         """A line's price, with every option at its full price; None: something of it is not on the menu."""
@@ -59,10 +65,11 @@ class KnownMenuPrices:
 def prices_of(menu: Menu, read_at: float) -> MenuPrices:
     """The prices of a menu's orderable part."""
     items = [item for category in menu.categories for item in category.items]
-    options = (option for group in menu.option_groups for option in group.options)
+    options = [option for group in menu.option_groups for option in group.options]
     return MenuPrices(
         {item.provider_id: item.name for item in items},
         {item.provider_id: item.price for item in items if item.price is not None},
         {option.provider_id: option.price for option in options if option.price is not None},
+        {option.provider_id: option.name for option in options},
         read_at,
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.order import DeliveryAddress
-from levelup_ov.domain.tender import CreditCard
+from levelup_ov.domain.tender import CreditCard, TenderKind
 
 SessionState = Literal["incomplete", "ready_for_complete", "complete_in_progress", "completed", "canceled"]
 OPEN: tuple[SessionState, ...] = ("incomplete", "ready_for_complete")
@@ -78,10 +78,20 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class PricedOption:
+    """A chosen option as the menu has it: its name, and its price for each portion."""
+
+    id: str
+    name: str
+    price: Cents
+
+
+@dataclass(frozen=True, slots=True)
 class PricedLine:
     """The price of a line of the basket, options included, before discounts and tax.
 
-    ``unit_price`` is None if ``subtotal`` is not a multiple of the quantity.
+    ``unit_price`` is None if ``subtotal`` is not a multiple of the quantity. ``base_price`` is the dish alone, as the
+    menu has it; what is free there may make ``unit_price`` less than the sum.
     """
 
     reference: str
@@ -90,6 +100,8 @@ class PricedLine:
     quantity: int
     unit_price: Cents | None
     subtotal: Cents
+    base_price: Cents | None = None
+    options: tuple[PricedOption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,7 @@ class SessionOrder:
 class CheckoutSession:
     """A session as it is now, at ``version``; times are aware.
 
+    ``tenders`` and ``fulfillments``: those that the location takes; ``accepts_tips``: for the basket's fulfillment.
     ``currency``: ISO 4217. ``time_zone``: a name of the IANA database, None if unknown. ``price`` is None while the
     basket has none. ``changed``: the total differs from the one that was shown before. ``problems``: what must be
     solved, or why the last completion failed. ``replayed``: this is the recorded answer to an earlier request.
@@ -167,6 +180,9 @@ class CheckoutSession:
     changed: bool = False
     order: SessionOrder | None = None
     replayed: bool = False
+    tenders: tuple[TenderKind, ...] = ()
+    fulfillments: tuple[str, ...] = ()
+    accepts_tips: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Pricing:
         began, food, given = time.monotonic(), quoted.quote.food, quoted.quote.lines
         menu = self._menus.of(quoted.routed.id, context)
         if given is not None:
-            return priced_lines(basket.lines, given, menu.names), 0
+            return priced_lines(basket.lines, given, menu), 0
         subtotals = _subtotals(basket, menu)
         if subtotals is None or sum(subtotals) < food:
             # Perhaps the menu is older than the price.
@@ -81,7 +81,7 @@ class Pricing:
             subtotals = _subtotals(basket, menu)
         if subtotals is None or sum(subtotals) < food:
             raise broken_protocol("the provider's price is more than its menu says, and no fee explains it (MONEY-9)")
-        return priced_lines(basket.lines, subtotals, menu.names), sum(subtotals) - food
+        return priced_lines(basket.lines, subtotals, menu), sum(subtotals) - food
 
 
 def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
@@ -112,16 +112,18 @@ def is_same_order(one: Basket, other: Basket) -> bool:
     return one.location_id == other.location_id and request_of(one, {}) == request_of(other, {})
 
 
-def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], names: Mapping[str, str]) -> tuple[PricedLine, ...]:
-    """The lines of a basket with their prices; ``names`` are those of the menu."""
+def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], menu: MenuPrices) -> tuple[PricedLine, ...]:
+    """The lines of a basket with their prices, in the words of the menu."""
     return tuple(
         PricedLine(
             line.reference,
             line.item_id,
-            names.get(line.item_id, line.item_id),
+            menu.names.get(line.item_id, line.item_id),
             line.quantity,
             None if subtotal % line.quantity else subtotal // line.quantity,
             subtotal,
+            menu.items.get(line.item_id),
+            menu.chosen(line),
         )
         for line, subtotal in zip(lines, subtotals, strict=True)
     )

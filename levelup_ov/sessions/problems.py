@@ -43,7 +43,7 @@ _PATHS = tuple(
 def is_about_basket(failure: Failure) -> bool:
     """Whether a failure says what is wrong with the basket or the tender, and not with the service or a provider."""
     kind = KINDS[failure.code]
-    return kind.status == 422 and not kind.retryable
+    return kind.status in (404, 422) and not kind.retryable
 
 
 def is_about_tender(failure: Failure) -> bool:

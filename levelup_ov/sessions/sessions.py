@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytz
 
@@ -24,12 +24,11 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, new_id, to_ms
 from levelup_ov.ledger.sessions import KeyTaken, StoredKey, StoredSession, StoredSessions
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.service import RequestContext, Service, tenders_at
 from levelup_ov.ordering.submissions import in_progress
 from levelup_ov.ordering.tracking import TrackedOrder
 from levelup_ov.sealing import Sealer
 from levelup_ov.sessions import content as contents
-from levelup_ov.sessions import expiry
 from levelup_ov.sessions.content import Content
 from levelup_ov.sessions.keys import Keys
 from levelup_ov.sessions.model import (
@@ -47,6 +46,10 @@ from levelup_ov.sessions.placing import PlacedOrder, Placing
 from levelup_ov.sessions.pricing import Pricing, is_fresh, is_same_order, repriced, with_basket
 from levelup_ov.sessions.problems import is_about_basket, is_about_tender, lacking, problem_of
 
+LIFETIME = timedelta(hours=6)
+"""How long a session can be used after it was created."""
+KEPT_AFTER_ORDER = timedelta(hours=24)
+"""How long a completed session can be read after its order was placed."""
 PURGED_EVERY = 600.0
 """Seconds after which a process removes expired contents again."""
 TRIES = 4
@@ -55,6 +58,8 @@ UNDECIDED = frozenset({"outcome_unknown", "submission_in_progress", "ledger_unav
 """Failures after which the order may exist, or its charge may not be given back yet."""
 UNSETTLED = "refund_impossible"
 """A person has to settle the charge, so the session must not lead to a second one."""
+
+FULFILLMENTS = ("pickup", "delivery")
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +124,7 @@ class Sessions:
             order_id=None,
             submitted_as=None,
             created_at=to_ms(now),
-            expires_at=to_ms(now + expiry.LIFETIME),
+            expires_at=to_ms(now + LIFETIME),
         )
         row = self._sealed(row, content)
         try:
@@ -288,7 +293,7 @@ class Sessions:
                 held=None,
                 order_id=placed.number,
                 submitted_as=placed.submitted_as,
-                expires_at=max(before.expires_at, to_ms(self._clock() + expiry.KEPT_AFTER_ORDER)),
+                expires_at=max(before.expires_at, to_ms(self._clock() + KEPT_AFTER_ORDER)),
             )
             try:
                 if (answer := self._change(before, done, content, key)) is not None:
@@ -352,7 +357,7 @@ class Sessions:
         """The account and the location of a basket, and its content with a price."""
         routed = self._service.find_location(basket.location_id, context)
         priced = self._pricing.price(basket, routed, context)
-        location = routed.location
+        location, adapter = routed.location, routed.adapter
         content = Content(
             basket=basket,
             location_name=location.name,
@@ -361,6 +366,11 @@ class Sessions:
             price=priced.price,
             problems=priced.problems,
             metadata=priced.metadata,
+            tenders=tuple(sorted(tenders_at(routed))),
+            fulfillments=tuple(
+                each for each in FULFILLMENTS if each in adapter.fulfillments and location.fulfills(each)
+            ),
+            accepts_tips=location.accepts_tips(basket.fulfillment),
         )
         return routed.adapter.account.name, routed.id, content
 
@@ -426,7 +436,7 @@ class Sessions:
     def _purge_sometimes(self) -> None:
         if time.monotonic() >= self._purge_at:
             self._purge_at = time.monotonic() + PURGED_EVERY
-            expiry.purge(self._store, self._clock())
+            self._store.purge(self._clock())
 
 
 def open_sessions(
@@ -479,6 +489,9 @@ def _shown(row: StoredSession, content: Content) -> CheckoutSession:
         problems=content.problems,
         changed=content.changed,
         order=order,
+        tenders=content.tenders,
+        fulfillments=content.fulfillments,
+        accepts_tips=content.accepts_tips,
     )
 
 

@@ -1,1 +1,27 @@
 """The Universal Commerce Protocol: agents order through checkout sessions. Loaded only if agents have keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from flask import Flask
+
+from levelup_ov.checkout import Checkout
+from levelup_ov.config import Settings
+from levelup_ov.ordering.service import Service
+from levelup_ov.sessions import open_sessions
+from levelup_ov.ucp import rest
+from levelup_ov.ucp.catalog import Catalog
+from levelup_ov.ucp.operations import FACES, Operations
+
+
+def install(
+    app: Flask, settings: Settings, service: Service, checkout: Checkout | None, clock: Callable[[], datetime]
+) -> None:
+    """Register the profile and the endpoints of both faces with ``app``."""
+    sessions = open_sessions(settings, service, checkout, clock)
+    faces = {name: Operations(name, sessions, service, settings) for name in FACES}
+    door, catalog = rest.Door(settings), Catalog(service, settings)
+    transports = {name: {"rest": path} for name, path in rest.REST.items()}
+    app.register_blueprint(rest.blueprint(settings, door, faces, catalog, transports))

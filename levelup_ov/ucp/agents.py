@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import http_sf
 
@@ -34,13 +34,20 @@ _URL = re.compile(r"(https?://[a-z0-9.-]+|https?://\[[0-9a-f:.]+\])(:[0-9]{1,5})
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
+class Headers(Protocol):
+    """The headers of a request, by names in any case."""
+
+    def get(self, key: str, default: str, /) -> str:
+        """The value, or ``default``."""
+
+
 class Agents:
     """The callers: ``keys`` by their names."""
 
     def __init__(self, keys: Mapping[str, Secret]) -> None:
         self._keys = {name: key.reveal().encode() for name, key in keys.items()}
 
-    def name_of(self, headers: Mapping[str, str]) -> str | None:
+    def name_of(self, headers: Headers) -> str | None:
         """Whose key a request has, in ``X-API-Key`` or ``Authorization: Bearer``; None: nobody's.
 
         Every key is compared, each in constant time. A request with two different keys is nobody's.
@@ -55,6 +62,8 @@ class Agents:
 def read_dictionary(header: str) -> dict[str, str]:
     """The members of a header like ``profile="https://...", version="..."`` that are strings (RFC 8941, 3.2).
 
+    Parameters count as members.
+
     :raises Rejected: ``invalid_profile_url``: it is not such a header.
     """
     if len(header) > LONGEST_HEADER:
@@ -63,7 +72,12 @@ def read_dictionary(header: str) -> dict[str, str]:
         members: Any = http_sf.parse(header.encode("latin-1", "replace"), tltype="dictionary")
     except ValueError:
         raise Rejected("invalid_profile_url", "UCP-Agent is not a dictionary (RFC 8941)", 400) from None
-    return {name: value for name, (value, _) in members.items() if type(value) is str}
+    found: dict[str, str] = {}
+    for name, (value, parameters) in members.items():
+        # Some write ``profile="..."; version="..."``: a parameter, not another member.
+        texts = {name: value, **parameters}
+        found |= {each: text for each, text in texts.items() if type(text) is str}
+    return found
 
 
 class Profiles:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from levelup_ov.ucp.agents import read_dictionary
 from levelup_ov.ucp.problems import Rejected, outcome
 from levelup_ov.ucp.versions import CAPABILITIES, SUPPORTED
 
 FetchProfile = Callable[[str], Mapping[str, Any] | None]
 """Gives an agent's profile by its address; None: it is not fetched. Raises :class:`Rejected`."""
-
-LONGEST_HEADER = 2_000
-
-_MEMBER = re.compile(r'\s*([a-z*][a-z0-9_.*-]*)\s*=\s*"((?:[^"\\]|\\["\\])*)"\s*(?:[,;]|$)', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +39,22 @@ class Negotiated:
         return {name: [CAPABILITIES[name].short()] for name in names if name in self.capabilities}
 
 
-def read_agent(header: str | None) -> Agent:
+def read_agent(header: str | None, origins: Collection[str] = ()) -> Agent:
     """The header UCP-Agent: ``profile="https://..."``, and perhaps ``version="YYYY-MM-DD"`` (RFC 8941).
+
+    ``origins``: those whose profiles are fetched; one of this host may have http there.
 
     :raises Rejected: ``invalid_profile_url``, or ``version_unsupported``.
     """
     if not header:
         raise _invalid("the header UCP-Agent is missing")
-    if len(header) > LONGEST_HEADER:
-        raise _invalid(f"UCP-Agent has more than {LONGEST_HEADER} characters")
-    members, position = dict[str, str](), 0
-    while position < len(header):
-        if (match := _MEMBER.match(header, position)) is None:
-            raise _invalid("UCP-Agent is not a dictionary of quoted strings (RFC 8941)")
-        members[match[1]] = re.sub(r"\\(.)", r"\1", match[2])
-        position = match.end()
+    members = read_dictionary(header)
     if "profile" not in members:
         raise _invalid("UCP-Agent has no member profile")
-    return check_agent(members["profile"], members.get("version", ""))
+    return check_agent(members["profile"], members.get("version", ""), origins)
 
 
-def check_agent(profile: object, version: object = "") -> Agent:
+def check_agent(profile: object, version: object = "", origins: Collection[str] = ()) -> Agent:
     """An agent by the address of its profile. :raises Rejected: as :func:`read_agent`."""
     if not isinstance(profile, str) or not profile.isascii() or not profile.isprintable() or " " in profile:
         raise _invalid("the address of the profile is not a URL")
@@ -72,7 +63,7 @@ def check_agent(profile: object, version: object = "") -> Agent:
         usable = bool(address.hostname) and address.port != 0 and "@" not in address.netloc
     except ValueError:
         usable = False
-    if not usable or address.scheme != "https":
+    if not usable or (address.scheme != "https" and f"{address.scheme}://{address.netloc}".lower() not in origins):
         raise _invalid("the address of the profile is not an https URL")
     if not isinstance(version, str):
         raise _unsupported("")

@@ -7,7 +7,7 @@ from typing import Any
 
 from levelup_ov.domain.tender import TenderKind
 from levelup_ov.ucp.negotiation import Negotiated
-from levelup_ov.ucp.versions import CAPABILITIES, RELEVANT, SERVICES, SHOPPING_VERSION, VERSION_OF
+from levelup_ov.ucp.versions import CAPABILITIES, RELEVANT, SERVICES, SHOPPING_VERSION, VERSION_OF, FaceName
 
 CACHE_SECONDS = 300
 """For how long anybody may keep the profile; UCP demands 60 at least."""
@@ -41,7 +41,9 @@ def payment_handlers(tenders: Collection[str]) -> dict[str, Any]:
     }
 
 
-def profile(base_url: str, tenders: Collection[str], transports: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def profile(
+    base_url: str, tenders: Collection[str], transports: Mapping[FaceName, Mapping[str, str]]
+) -> dict[str, Any]:
     """The document at ``/.well-known/ucp``.
 
     ``transports``: the path of each transport (``rest``, ``mcp``) by the service's name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from importlib import import_module
@@ -32,6 +33,12 @@ def refusal(status: int, object: str | None, property: str | None) -> tuple[int,
 
 
 DECLINED = refusal(422, "order", "base")
+
+
+def past(charged: Any) -> Any:
+    """An order of ours as a user's history tells it."""
+    amounts = {name: charged[name] for name in ("uuid", "spend_amount", "total_amount")}
+    return {"order": {"created_at": "2026-11-20T17:00:00Z", "location_id": 11, **amounts}}
 
 
 # What a charge is believed by.
@@ -79,9 +86,12 @@ def test_no_meal_is_placed_for_another_amount_than_asked(site: Site, merchant: s
 
 
 @pytest.mark.rule("WEB-1")
-def test_a_uuid_belongs_to_one_order(site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("written", [str.lower, str.upper])
+def test_a_uuid_belongs_to_one_order(
+    site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture, written: Callable[[str], str]
+) -> None:
     first = site.charged(order(merchant, user, discount_amount=0))["uuid"]
-    site.line.changes["/completed_orders"] = [{"uuid": first}]
+    site.line.changes["/completed_orders"] = [{"uuid": written(first)}]
     body = order(merchant, user, discount_amount=0)
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     assert any(message == "charge_of_another_order" for message in caplog.messages)
@@ -207,9 +217,7 @@ def test_that_there_is_no_charge_is_read_twice(
     body = order(merchant, user, identifier="second")
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     clock.set(LATER)
-    told = {name: known[name] for name in ("uuid", "spend_amount", "total_amount")}
-    told |= {"created_at": "2026-11-20T17:00:00Z", "location_id": body["order"]["location_id"]}
-    site.line.faults["/users/orders"] = [(200, [] if is_empty else [{"order": told}])]
+    site.line.faults["/users/orders"] = [(200, [] if is_empty else [past(known)])]
     assert site.charged(body, "K")["uuid"] in site.standing()
     assert len(site.standing()) == 2
 
@@ -316,6 +324,21 @@ def test_a_refund_that_is_not_the_one_asked_for_is_pending(site: Site, merchant:
     # With the time that LevelUp has, and not ours.
     assert (done["state"], done["refunded_at"]) == ("refunded", "2026-11-20T17:00:00Z")
     assert site.refunded() == [uuid]
+
+
+@pytest.mark.rule("WEB-1", "WEB-3")
+def test_the_case_of_a_uuid_makes_no_difference(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.changes["/refund"] = [{"uuid": uuid.upper()}]
+    assert site.done(site.refund(uuid.upper()))["order"]["uuid"] == uuid
+    # Nor does it make another order of a history.
+    ruled_out(site, merchant, user, clock)
+    known = past(site.charged(order(merchant, user)))
+    known["order"]["uuid"] = known["order"]["uuid"].upper()
+    clock.now += timedelta(minutes=2)
+    site.line.faults["/users/orders"] = [(200, [known])] * 2
+    assert site.reconcile()[0] == 0
+    assert site.line.faults["/users/orders"] == []
 
 
 @pytest.mark.rule("WEB-3")

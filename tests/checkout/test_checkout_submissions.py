@@ -13,6 +13,7 @@ from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.transport import net
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session, Transport
@@ -350,8 +351,12 @@ def test_charging_leaves_time_for_the_rest(make_site: MakeSite, merchant: str, u
     assert (site.standing(), site.refunded()) == ([], [])
 
 
-def test_submitting_leaves_time_for_the_refund(make_site: MakeSite, merchant: str, user: str) -> None:
+def test_submitting_leaves_time_for_the_refund(
+    make_site: MakeSite, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Just enough to charge and too little to submit, however long either takes here.
     site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="5.9")
+    monkeypatch.setattr(net, "now", lambda: 0.0)
     assert site.charge(meal(merchant, user)).refusal[:2] == (422, "charge_refunded")
     assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
 

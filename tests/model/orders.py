@@ -9,7 +9,7 @@ provider can do and what may go wrong. The promise is broken by a second order o
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import NamedTuple
@@ -73,11 +73,10 @@ FAULTS = tuple(field.name for field in fields(World))[2:]
 
 
 class Row(NamedTuple):
-    """An attempt in the ledger. ``wall``: the wall clock at its last change, ``was``: the true time of it."""
+    """An attempt in the ledger. ``wall``: the wall clock at its last change."""
 
     state: str
     wall: int
-    was: int
     seen: int | None = None
     """When an observer first saw it in this state."""
     absent: int | None = None
@@ -125,7 +124,7 @@ class State(NamedTuple):
         """The row in another state, or seen in the same one."""
         row = self.rows[number]
         if state != row.state:
-            row = Row(state, self.now + self.step, self.now)
+            row = Row(state, self.now + self.step)
         row = row._replace(**more)  # type: ignore[arg-type]
         return self._replace(rows=(*self.rows[:number], row, *self.rows[number + 1 :]))
 
@@ -156,13 +155,15 @@ def explore(rules: Rules, world: World, limit: int = 1_000_000) -> list[str] | N
 def _explore(rules: Rules, world: World, limit: int) -> list[str] | None:
     start = State(faults=frozenset(name for name in FAULTS if getattr(world, name)))
     came: dict[State, tuple[str, State] | None] = {start: None}
-    edge = [start]
+    known, edge = {_future(start, rules, world)}, [start]
     while edge:
         following: list[State] = []
         for state in edge:
             for name, after in events(state, rules, world):
-                if after in came:
+                future = _future(after, rules, world)
+                if future in known:
                     continue
+                known.add(future)
                 came[after] = (name, state)
                 if len(after.orders) > 1:
                     return _story(came, after)
@@ -171,6 +172,22 @@ def _explore(rules: Rules, world: World, limit: int) -> list[str] | None:
             raise OverflowError(f"more than {limit} states")
         edge = following
     return None
+
+
+def _future(state: State, rules: Rules, world: World) -> Hashable:
+    """All of a state that decides what may follow, so that states that agree in it are tried only once.
+
+    The hosts are alike. A wall clock that nobody steps matters only where it ends leases, and what a host has slept
+    only where its clock does not count it.
+    """
+    first, second = state.hosts
+    if rules.counts_sleep:
+        first, second = first._replace(slept=0), second._replace(slept=0)
+    hosts = (first, second) if first <= second else (second, first)
+    if rules.observes_lease and not world.clock_step:
+        rows = tuple((row.state, row.seen, row.absent, row.again) for row in state.rows)
+        return state.now, hosts, rows, *state[4:]
+    return state.now, state.step, hosts, *state[3:]
 
 
 def _story(came: dict[State, tuple[str, State] | None], state: State) -> list[str]:
@@ -254,7 +271,7 @@ def _asks(state: State, number: int, rules: Rules, world: World) -> Iterator[Eve
     row = state.rows[-1] if state.rows else None
     if row is None or row.state in ("not placed", "forgotten"):
         if len(state.rows) < ATTEMPTS:
-            rows = (*state.rows, Row("claimed", state.now + state.step, state.now))
+            rows = (*state.rows, Row("claimed", state.now + state.step))
             yield f"{who} claims", state.host(number, Host("claimed", this + 1, state.now))._replace(rows=rows)
     elif row.state in ("claimed", "sending"):
         after = "not placed" if row.state == "claimed" else "unknown"

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
+from levelup_ov.ledger.engine import upgrade
+from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.sessions import Sessions, open_sessions
 from levelup_ov.sessions.model import Basket, Buyer, CheckoutSession, Line, RequestKey, SessionTender
@@ -29,6 +38,18 @@ def basket(*lines: Line, **members: Any) -> Basket:
     return Basket(lines=lines or (Line("sandwich", 1),), **given)
 
 
+def codes(session: CheckoutSession) -> list[tuple[str, str | None]]:
+    """The problems of a session, each with its path."""
+    return [(problem.code, problem.path) for problem in session.problems]
+
+
+def refusal(call: Callable[..., object], *arguments: object) -> str:
+    """The code that a call fails with."""
+    with pytest.raises(Failure) as failed:
+        call(*arguments)
+    return failed.value.code
+
+
 def card(number: str = CARD["number"]) -> CreditCard:
     """Robin's card."""
     month, year = CARD["expiration_month"], CARD["expiration_year"]
@@ -39,6 +60,8 @@ def card(number: str = CARD["number"]) -> CreditCard:
 class Front:
     """A front of ``sessions`` that speaks for ``caller``."""
 
+    app: Flask
+    clock: Clock
     sessions: Sessions
     service: Service
     caller: str = AGENT
@@ -68,23 +91,61 @@ class Front:
     def cancel(self, session: CheckoutSession, key: RequestKey | None = None) -> CheckoutSession:
         return self.sessions.cancel(self.caller, session.id, key, self.context())
 
+    def later(self, **by: float) -> None:
+        """Time passes, for service and ledger alike."""
+        self.clock.now += timedelta(**by)
+
+    def restart(self) -> Front:
+        """Another process, with the same database and clock."""
+        return front_of(app_of(self.app.extensions["levelup_ov.settings"], self.clock), self.clock)
+
+    def meals(self) -> int:
+        """How many orders the provider has."""
+        with closing(sqlite3.connect(self.data / "sandbox.db")) as connection:
+            return connection.execute("SELECT count(*) FROM orders").fetchone()[0]
+
+    @property
+    def data(self) -> Path:
+        return self.app.extensions["levelup_ov.settings"].data_dir
+
     def of(self, caller: str) -> Front:
         """The same front for another caller."""
         return replace(self, caller=caller)
 
 
-MakeFront = Callable[[Flask], Front]
+MakeFront = Callable[..., Front]
+
+
+def app_of(settings: Any, clock: Clock) -> Flask:
+    """The service, whose ledger has the same clock."""
+    ledger = open_ledger(settings.ledger.reveal(), clock=clock)
+    return create_app(settings, clock=clock, ledger=ledger)
+
+
+def front_of(app: Flask, clock: Clock) -> Front:
+    service, checkout = app.extensions["levelup_ov"], app.extensions["levelup_ov.checkout"]
+    sessions = open_sessions(app.extensions["levelup_ov.settings"], service, checkout, clock)
+    return Front(app, clock, sessions, service)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
 
 
 @pytest.fixture
-def make_front(clock: Clock) -> MakeFront:
-    def make(app: Flask) -> Front:
-        service, checkout = app.extensions["levelup_ov"], app.extensions["levelup_ov.checkout"]
-        return Front(open_sessions(app.extensions["levelup_ov.settings"], service, checkout, clock), service)
+def make_front(environ: dict[str, str], clock: Clock) -> MakeFront:
+    """A front of the service with further environment variables."""
+
+    def make(**variables: str) -> Front:
+        settings = load_settings({**environ, **variables})
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        upgrade(settings.ledger.reveal())
+        return front_of(app_of(settings, clock), clock)
 
     return make
 
 
 @pytest.fixture
-def front(app: Flask, make_front: MakeFront) -> Front:
-    return make_front(app)
+def front(make_front: MakeFront) -> Front:
+    return make_front()

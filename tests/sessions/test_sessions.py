@@ -6,22 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from levelup_ov.domain.failure import Failure
 from levelup_ov.sessions.model import Buyer, Line
 from tests.channel import Clock
-from tests.sessions.conftest import ROBIN, Front, basket
-
-
-def codes(session: object) -> list[tuple[str, str | None]]:
-    """The problems of a session."""
-    return [(problem.code, problem.path) for problem in session.problems]
-
-
-def refusal(call: object, *arguments: object) -> str:
-    """The code that a call fails with."""
-    with pytest.raises(Failure) as failed:
-        call(*arguments)
-    return failed.value.code
+from tests.sessions.conftest import ROBIN, Front, basket, codes, refusal
 
 
 def test_a_basket_is_priced_in_lines(front: Front) -> None:

@@ -35,9 +35,6 @@ class Setting(Protocol):
     def hang_ledger(self, seconds: float) -> None:
         """Have the ledger answer nothing from now on."""
 
-    def sell_out(self) -> None:
-        """Have nothing left from now on."""
-
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call before its outcome is recorded."""
 
@@ -163,7 +160,7 @@ def _lost_then_ledger(it: Exchange) -> None:
 def _lost_then_sold_out(it: Exchange) -> None:
     """The answer is lost, and from then on nothing is left."""
     it.forward()
-    it.world.sell_out()
+    it.world.provider.is_sold_out = True
     it.connection.reset()
 
 

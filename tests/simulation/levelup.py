@@ -360,9 +360,11 @@ def _in_part(it: Exchange) -> None:
     if made is None or made.refunded_at is not None or made.why is not None:
         say(it, it.forward())
         return
-    it.forward()
-    made.refunded = made.spend // 2
-    it.say(200, {"order": made.said()})
+    answer = it.forward()
+    if answer[0] == 200:  # and not made whole while LevelUp was frozen
+        made.refunded = made.spend // 2
+        answer = 200, {"order": made.said()}
+    say(it, answer)
 
 
 def _unauthorized(it: Exchange) -> None:

@@ -240,7 +240,10 @@ class World:
         """Kind of call, fault, how many calls of the kind are let through before."""
         self.met: list[str] = []
         self.ledger_hangs_until = 0.0
-        self.may_lose_ledger = self.ledger_lost = False
+        self.ledger_lost: float | None = None
+        """When it lost rows, if it did."""
+        self.placing_calls: dict[str | None, float] = {}
+        """When the last placing call of a guest came to the provider."""
         self.is_calm = False
         self.freezes_provider: tuple[float, int] | None = None
         """Seconds, and how many placing calls reach it before."""
@@ -417,8 +420,8 @@ class World:
         successor = Process(process.name)
         successor.step = process.step
         self.processes[process.name] = successor
-        for task in self.kernel.tasks:
-            if task.process is process and isinstance(task, _Call):
+        for task in self._calls():
+            if task.process is process:
                 self.kernel.after(0.001, task.answer, "connection broken", None)
         self.services.pop(process.name)
 
@@ -440,12 +443,11 @@ class World:
     def _ledger_lost(self) -> None:
         for story in self.stories:
             story.rekeys = False  # no gateway can know an order whose key and row are both gone
-        self.may_lose_ledger = True
         backup = self.dice.random() < 0.3
 
         def act(process: Process) -> None:
             self.met.append("ledger lost")
-            self.ledger_lost = True
+            self.ledger_lost = self.kernel.now
             self.say(f"  the ledger {'is an old backup' if backup else 'loses its last row'}")
             current, self.kernel.current = self.kernel.current, None
             self.things.forget("" if backup else "WHERE rowid = (SELECT max(rowid) FROM submissions)")
@@ -458,13 +460,9 @@ class World:
         point = self.dice.choice(("ledger before", "receive"))
         self._at_point(point, self.dice.randrange(8), lambda process: self.hang_ledger(seconds))
 
-    def sell_out(self) -> None:
-        # Where the row is gone too, a refusal from before the reference is sent is believed: no gateway can know.
-        self.provider.is_sold_out = not self.may_lose_ledger
-
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call before its outcome is recorded, while nobody else looks."""
-        others = [task for task in self.kernel.tasks if isinstance(task, _Call) and not task.dead]
+        others = [task for task in self._calls() if not task.dead]
         if len(others) == 1 and not (self.planned or self._trouble or self.freezes_provider):
             self._row_to_lose = self.provider.reference_of(request), request.guest
 
@@ -570,6 +568,8 @@ class World:
     def _serve(self, connection: Connection, top: bytes, body: bytes) -> None:
         request = self.read_request(connection.name, top, body)
         request.guest = request.guest or connection.client.guest
+        if request.kind == "order":
+            self.placing_calls[request.guest] = self.kernel.now
         name = ""
         for position, (kind, fault, skip) in enumerate(self.planned):
             if kind == request.kind:
@@ -680,9 +680,7 @@ class World:
             if (
                 code
                 and code not in NOT_CONCLUSIVE
-                and any(
-                    isinstance(task, _Call) and task.guest == story.guest and task.is_waiting for task in kernel.tasks
-                )
+                and any(task.guest == story.guest and task.is_waiting for task in self._calls())
             ):
                 story.was_waiting = True
             if gone or (not retryable and (code or not repeats)) or kernel.now > CLIENTS_END or tries >= 20:
@@ -740,13 +738,16 @@ class World:
             self.stuck.append(f"{story.guest} is told {code} for good")
 
     def _operator(self) -> None:
-        """Run ``submissions reconcile`` each minute or so, until nothing is open."""
+        """Run ``submissions reconcile`` each minute or so, until nothing is open or on its way."""
         kernel = self.kernel
         while kernel.now < END:
             kernel.wait(20.0)
             code, left = self.call("A", _reconcile, 3600.0)
-            if not code and not left:
+            if not code and not left and all(task.dead or task.process.is_dead for task in self._calls()):
                 return
+
+    def _calls(self) -> Iterator[_Call]:
+        return (task for task in self.kernel.tasks if isinstance(task, _Call))
 
     def run(self) -> None:
         """Let it all happen."""

@@ -1,0 +1,453 @@
+"""Reading what an agent sends about a checkout, in the two forms of UCP: shopping and food.
+
+A member that is left out is :data:`OMITTED`: an update does not change it. Null removes what was there. Unknown members
+are ignored, as UCP wants it, and so are those that only this service writes, such as totals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from marshmallow import ValidationError, fields, validate
+
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.order import DeliveryAddress
+from levelup_ov.domain.secret import Secret
+from levelup_ov.schemas.base import Reader, WireSchema, read_root
+from levelup_ov.schemas.orders import (
+    MAX_ITEMS,
+    AddressPart,
+    Cents,
+    Identifier,
+    Pattern,
+    Quantity,
+    ReadyTime,
+    SecretPattern,
+    Text,
+)
+
+MOST_INSTRUMENTS = 10
+MOST_OPTIONS = 200
+MOST_CLAIMS = 50
+
+
+class Omitted:
+    """The type of :data:`OMITTED`."""
+
+    def __repr__(self) -> str:
+        return "OMITTED"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __deepcopy__(self, memo: object) -> Omitted:
+        return self
+
+
+OMITTED: Final = Omitted()
+"""A member that the request does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineRequest:
+    """A line: ``id`` is the agent's or ours, None for a new one; ``options`` are ids of modifications, in order."""
+
+    item_id: str
+    quantity: int
+    id: str | None = None
+    options: tuple[str, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerRequest:
+    """Who buys."""
+
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRequest:
+    """What pays, of whatever handler: members that it does not have are None."""
+
+    type: str
+    number: Secret | None = None
+    cvc: Secret | None = None
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    name: str | None = None
+    postal_code: str | None = None
+    merchant: str | None = None
+    user: str | None = None
+    location_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRequest:
+    """A payment instrument; ``contact`` and ``postal_code`` are of its billing address."""
+
+    handler_id: str
+    selected: bool
+    credential: CredentialRequest | None
+    contact: BuyerRequest
+    postal_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRequest:
+    """How a food order gets to its buyer. ``kind`` is pickup or delivery, None if the request does not say."""
+
+    kind: str | None
+    requested_time: datetime | None | Omitted
+    selected_option: str | None | Omitted
+    address: DeliveryAddress | None | Omitted
+    notes: str | None | Omitted
+
+
+@dataclass(frozen=True, slots=True)
+class TipRequest:
+    """The id of a preset, or an amount in cents; neither is no tip."""
+
+    option: str | None = None
+    amount: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutRequest:
+    """The body of a create or an update.
+
+    ``establishment``: the location's id, in food only. ``claims``: what the agent says that the buyer is entitled to.
+    """
+
+    lines: tuple[LineRequest, ...]
+    buyer: BuyerRequest | None | Omitted
+    claims: tuple[str, ...]
+    establishment: str | None = None
+    method: MethodRequest | None | Omitted = OMITTED
+    tip: TipRequest | None | Omitted = OMITTED
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """The body of a completion: the instrument to charge."""
+
+    instrument: InstrumentRequest
+    position: int
+
+
+class Whole(Reader, fields.Integer):
+    """An integer between two bounds."""
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        self.documented = {"minimum": low, "maximum": high}
+        super().__init__(**kwargs)
+        self._low, self._high = low, high
+
+    def read(self, value: Any) -> int:
+        if type(value) is not int or not self._low <= value <= self._high:
+            raise ValueError(f"expected an integer from {self._low} to {self._high}")
+        return value
+
+
+class Flag(Reader, fields.Boolean):
+    """True or false."""
+
+    def read(self, value: Any) -> bool:
+        if type(value) is not bool:
+            raise ValueError("expected true or false")
+        return value
+
+
+class AwareTime(ReadyTime):
+    """An instant of RFC 3339, with its offset."""
+
+    def read(self, value: Any) -> datetime:
+        instant = super().read(value)
+        if instant.tzinfo is None:
+            raise ValueError("expected an offset, such as in 2030-06-03T12:30:00-04:00")
+        return instant
+
+
+def optional(kind: Any, *arguments: Any, **options: Any) -> Any:
+    """A member that may be left out or null; both are None."""
+    return kind(*arguments, load_default=None, allow_none=True, **options)
+
+
+def _replaceable(kind: Any, *arguments: Any, **options: Any) -> Any:
+    """A member that an update leaves as it is if it is omitted, and that null removes."""
+    return kind(*arguments, load_default=OMITTED, allow_none=True, **options)
+
+
+def list_of(schema: type[WireSchema] | Reader, most: int, least: int = 0, **options: Any) -> Any:
+    """A list of ``least`` to ``most`` entries."""
+    inner = schema if isinstance(schema, Reader) else fields.Nested(schema)
+    length = validate.Length(min=least, max=most, error=f"expected {least} to {most} entries")
+    return fields.List(inner, validate=length, **options)
+
+
+class AgentBuyerSchema(WireSchema):
+    """``buyer``, or a contact."""
+
+    first_name = optional(Text)
+    last_name = optional(Text)
+    phone_number = optional(Text)
+    email = optional(Text)
+
+    def build(self, values: dict[str, Any]) -> BuyerRequest:
+        names = ("first_name", "last_name", "phone_number", "email")
+        return BuyerRequest(*((values[name] or "").strip() or None for name in names))
+
+
+class ContextSchema(WireSchema):
+    """``context``: only the claims matter, and none is accepted."""
+
+    eligibility = optional(list_of, Text(), MOST_CLAIMS)
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return tuple(values["eligibility"] or ())
+
+
+class ModificationSchema(WireSchema):
+    """A modification of a dish; its id carries its nesting (ITEM-3)."""
+
+    id = Identifier(required=True)
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return values["id"]
+
+
+class DishSchema(WireSchema):
+    """A dish."""
+
+    id = Identifier(required=True)
+    modifications = optional(list_of, ModificationSchema, MOST_OPTIONS)
+    note = optional(Text)
+
+
+class ItemSchema(WireSchema):
+    """An item of the shopping face."""
+
+    id = Identifier(required=True)
+
+
+class _Line(WireSchema):
+    id = optional(Identifier)
+    quantity = Quantity(required=True)
+
+
+class FoodLineSchema(_Line):
+    """A line of food."""
+
+    dish = fields.Nested(DishSchema, required=True)
+
+    def build(self, values: dict[str, Any]) -> LineRequest:
+        dish = values["dish"]
+        options = tuple(dish["modifications"] or ())
+        return LineRequest(dish["id"], values["quantity"], values["id"], options, dish["note"] or None)
+
+
+class ShoppingLineSchema(_Line):
+    """A line of the shopping face."""
+
+    item = fields.Nested(ItemSchema, required=True)
+
+    def build(self, values: dict[str, Any]) -> LineRequest:
+        return LineRequest(values["item"]["id"], values["quantity"], values["id"])
+
+
+class DestinationSchema(WireSchema):
+    """Where a delivery goes, or the location of a pickup, which only this service writes."""
+
+    street_address = optional(AddressPart)
+    extended_address = optional(AddressPart)
+    address_locality = optional(AddressPart)
+    address_region = optional(AddressPart)
+    postal_code = optional(AddressPart)
+
+    def build(self, values: dict[str, Any]) -> Any:
+        street, *others = values.values()
+        return DeliveryAddress(street, *others) if street else None
+
+
+class MethodSchema(WireSchema):
+    """A fulfillment method of food. A delivery names its address as ``destination``, or as the one of a list."""
+
+    type = optional(Pattern, "pickup|delivery", "pickup or delivery")
+    destination = _replaceable(fields.Nested, DestinationSchema)
+    destinations = _replaceable(list_of, DestinationSchema, MAX_ITEMS)
+    requested_fulfillment_time = _replaceable(AwareTime)
+    selected_option_id = _replaceable(Text)
+    notes = _replaceable(AddressPart)
+
+    def build(self, values: dict[str, Any]) -> MethodRequest:
+        several = [each for each in values["destinations"] or () if each is not None]
+        if len(several) > 1:
+            raise ValidationError("expected one destination", "destinations")
+        address = values["destination"] or (several[0] if several else values["destination"])
+        time, option = values["requested_fulfillment_time"], values["selected_option_id"]
+        return MethodRequest(values["type"], time, option, address, values["notes"])
+
+
+class FulfillmentSchema(WireSchema):
+    """``fulfillment``: one method for all dishes."""
+
+    methods = optional(list_of, MethodSchema, 1)
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return next(iter(values["methods"] or ()), None)
+
+
+class TipSchema(WireSchema):
+    """``tip``."""
+
+    selected_option_id = optional(Text)
+    custom_amount = optional(Cents)
+
+    def build(self, values: dict[str, Any]) -> TipRequest:
+        if None not in values.values():
+            raise ValidationError("expected selected_option_id or custom_amount, not both", "custom_amount")
+        return TipRequest(*values.values())
+
+
+class EstablishmentSchema(ItemSchema):
+    """``food_establishment``."""
+
+
+class _Checkout(WireSchema):
+    buyer = _replaceable(fields.Nested, AgentBuyerSchema)
+    context = optional(fields.Nested, ContextSchema)
+
+
+class ShoppingCheckoutSchema(_Checkout):
+    """A create or an update of the shopping face."""
+
+    line_items = list_of(ShoppingLineSchema, MAX_ITEMS, 1, required=True)
+
+    def build(self, values: dict[str, Any]) -> CheckoutRequest:
+        return CheckoutRequest(_lines(values), values["buyer"], values["context"] or ())
+
+
+class FoodCheckoutSchema(_Checkout):
+    """A create or an update of the food face."""
+
+    line_items = list_of(FoodLineSchema, MAX_ITEMS, 1, required=True)
+    food_establishment = optional(fields.Nested, EstablishmentSchema)
+    fulfillment = _replaceable(fields.Nested, FulfillmentSchema)
+    tip = _replaceable(fields.Nested, TipSchema)
+
+    def build(self, values: dict[str, Any]) -> CheckoutRequest:
+        place = values["food_establishment"]
+        return CheckoutRequest(
+            _lines(values), values["buyer"], values["context"] or (), place and place["id"], values["fulfillment"],
+            values["tip"],
+        )  # fmt: skip
+
+
+class CredentialSchema(WireSchema):
+    """What pays; a secret as soon as it is read (PAY-2)."""
+
+    type = Text(required=True)
+    number = optional(SecretPattern, r"\d{12,19}", "12 to 19 digits")
+    cvc = optional(SecretPattern, r"\d{3,4}", "3 or 4 digits")
+    expiry_month = optional(Whole, 1, 12)
+    expiry_year = optional(Whole, 2000, 2099)
+    name = optional(Text)
+    postal_code = optional(Pattern, r"[A-Za-z0-9 -]{1,16}", "a postal code")
+    merchant = optional(Identifier)
+    user = optional(Identifier)
+    location_id = optional(Whole, 1, 2**53)
+
+    def build(self, values: dict[str, Any]) -> CredentialRequest:
+        return CredentialRequest(**values)
+
+
+class BillingSchema(AgentBuyerSchema):
+    """The billing address of an instrument: a contact, and the postal code."""
+
+    postal_code = optional(Pattern, r"[A-Za-z0-9 -]{1,16}", "a postal code")
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return super().build(values), values["postal_code"]
+
+
+class InstrumentSchema(WireSchema):
+    """An instrument."""
+
+    id = Text(required=True)
+    handler_id = Text(required=True)
+    type = Text(required=True)
+    selected = optional(Flag)
+    credential = optional(fields.Nested, CredentialSchema)
+    billing_address = optional(fields.Nested, BillingSchema)
+
+    def build(self, values: dict[str, Any]) -> InstrumentRequest:
+        contact, postal_code = values["billing_address"] or (BuyerRequest(), None)
+        selected = bool(values["selected"])
+        return InstrumentRequest(values["handler_id"], selected, values["credential"], contact, postal_code)
+
+
+class AgentPaymentSchema(WireSchema):
+    """``payment``: the instrument that is selected, or the only one."""
+
+    instruments = list_of(InstrumentSchema, MOST_INSTRUMENTS, 1, required=True)
+
+    def build(self, values: dict[str, Any]) -> PaymentRequest:
+        instruments = list(enumerate(values["instruments"]))
+        chosen = [each for each in instruments if each[1].selected] or instruments
+        if len(chosen) > 1:
+            raise ValidationError("expected one instrument, or one that is selected", "instruments")
+        position, instrument = chosen[0]
+        return PaymentRequest(instrument, position)
+
+
+class CompletionSchema(WireSchema):
+    """A completion."""
+
+    payment = fields.Nested(AgentPaymentSchema, required=True)
+
+    def build(self, values: dict[str, Any]) -> Any:
+        return values["payment"]
+
+
+_SHOPPING, _FOOD, _COMPLETION = ShoppingCheckoutSchema(), FoodCheckoutSchema(), CompletionSchema()
+
+
+def read_shopping(body: Any) -> CheckoutRequest:
+    """The checkout in parsed JSON. :raises Failure: ``invalid_member``."""
+    return read_body(_SHOPPING, body)
+
+
+def read_food(body: Any) -> CheckoutRequest:
+    """The same of food. :raises Failure: ``invalid_member``."""
+    return read_body(_FOOD, body)
+
+
+def read_completion(body: Any) -> PaymentRequest:
+    """The payment of a completion. :raises Failure: ``invalid_member``."""
+    return read_body(_COMPLETION, body)
+
+
+def read_body(schema: WireSchema, body: Any) -> Any:
+    """What ``schema`` makes of a body without a root member, which :func:`read_root` expects.
+
+    :raises Failure: ``invalid_member``.
+    """
+    try:
+        return read_root(schema, "body", {"body": body})
+    except Failure as failure:
+        failure.message = failure.message.replace("$.body", "$")
+        failure.path = failure.path and failure.path.replace("$.body", "$", 1)
+        raise
+
+
+def _lines(values: dict[str, Any]) -> tuple[LineRequest, ...]:
+    lines = tuple(values["line_items"])
+    ids = [line.id for line in lines if line.id is not None]
+    if len(set(ids)) < len(ids):
+        raise ValidationError("expected different ids", "line_items")
+    return lines

@@ -1,0 +1,136 @@
+"""From a session to an answer: what both faces say in the same way. Pure (UCP-5, UCP-6, UCP-9)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from levelup_ov.sessions.model import Buyer, CheckoutSession, Line, PricedLine, Problem, Totals
+from levelup_ov.ucp.problems import STANDARD, Message
+
+_BUYER_WIRE: Mapping[str, str] = {"phone": "phone_number"}
+_LINE_PATH = re.compile(r"lines\[(\d+)\]\.?(.*)")
+_WARNINGS = frozenset({"totals_changed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an answer contains besides the session.
+
+    ``claims``: what the agent says that the buyer is entitled to. ``instrument``: where the one that was to be charged
+    is in the request.
+    """
+
+    base_url: str
+    links: tuple[Mapping[str, str], ...] = ()
+    messages: tuple[Message, ...] = ()
+    claims: tuple[str, ...] = ()
+    instrument: int = 0
+
+
+def common(session: CheckoutSession) -> dict[str, Any]:
+    """The members that do not depend on the face."""
+    members: dict[str, Any] = {
+        "id": session.id,
+        "status": session.state,
+        "currency": session.currency,
+        "totals": totals(session),
+        "expires_at": instant(session.expires_at),
+    }
+    if session.basket.buyer is not None and (buyer := _buyer(session.basket.buyer)):
+        members["buyer"] = buyer
+    return members
+
+
+def totals(session: CheckoutSession) -> list[dict[str, Any]]:
+    """Every part of the price as an entry of its own; they add up to ``total`` (UCP-6)."""
+    price = session.price
+    parts = price.totals if price else Totals(0, 0, 0)
+    subtotal: dict[str, Any] = {"type": "subtotal", "display_text": "Subtotal", "amount": parts.subtotal}
+    if price is not None:
+        subtotal["lines"] = [
+            {"display_text": f"{line.quantity} x {line.name}", "amount": line.subtotal} for line in price.lines
+        ]
+    found = [subtotal]
+    found += ({"type": "discount", "display_text": each.name, "amount": -each.amount} for each in parts.discounts)
+    found += ({"type": "fee", "display_text": each.name, "amount": each.amount} for each in parts.fees)
+    found.append({"type": "tax", "display_text": "Tax", "amount": parts.tax})
+    if parts.tip:
+        found.append({"type": "tip", "display_text": "Tip", "amount": parts.tip})
+    return [*found, {"type": "total", "display_text": "Total", "amount": parts.total}]
+
+
+def line_totals(line: PricedLine | None) -> list[dict[str, Any]]:
+    """The totals of one line; none while it has no price."""
+    if line is None:
+        return []
+    return [{"type": "subtotal", "amount": line.subtotal}, {"type": "total", "amount": line.subtotal}]
+
+
+def lines(session: CheckoutSession) -> Iterator[tuple[Line, PricedLine | None]]:
+    """Each line of the basket with its price."""
+    priced = {line.reference: line for line in session.price.lines} if session.price else {}
+    for line in session.basket.lines:
+        yield line, priced.get(line.reference)
+
+
+def messages(session: CheckoutSession, shown: Shown, wire_path: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What must be said about a session. ``wire_path``: JSONPaths by the names of :attr:`Problem.path`."""
+    found = [*shown.messages, *(_problem(each, wire_path, shown.instrument) for each in session.problems)]
+    if session.changed and not any(each.code == "totals_changed" for each in found):
+        found.append(_changed())
+    found += (
+        Message(
+            "warning", "eligibility_not_accepted", f"{claim} is not known here", f"$.context.eligibility[{position}]"
+        )
+        for position, claim in enumerate(shown.claims)
+    )
+    return [each.wire() for each in found]
+
+
+def instant(at: datetime) -> str:
+    """RFC 3339, in UTC."""
+    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def without_none(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The members that have a value: UCP leaves out what there is not."""
+    return {name: value for name, value in members if value is not None}
+
+
+def _changed() -> Message:
+    words = "the total differs from the one that was shown before; nothing was charged"
+    return Message("warning", "totals_changed", words, "$.totals")
+
+
+def _problem(problem: Problem, wire_path: Mapping[str, str], instrument: int) -> Message:
+    if problem.code in _WARNINGS:
+        return _changed()
+    code = STANDARD.get(problem.code, problem.code)
+    path = _path(problem.path or ("tender" if code == "payment_failed" else ""), wire_path, instrument)
+    return Message("error", code, problem.message, path, "recoverable" if problem.recoverable else "unrecoverable")
+
+
+def _path(path: str, wire_path: Mapping[str, str], instrument: int) -> str:
+    """``lines[0].options[1]`` in the face's words."""
+    path = path.removeprefix("$.")
+    if (match := _LINE_PATH.fullmatch(path)) is not None:
+        member, _, rest = match[2].partition("[")
+        inner = wire_path.get(f"lines.{member}", "")
+        return f"$.line_items[{match[1]}]{inner}" + (f"[{rest}" if rest and inner else "")
+    head, _, rest = path.partition(".")
+    if head == "buyer":
+        return "$.buyer" + (f".{_BUYER_WIRE.get(rest, rest)}" if rest else "")
+    if head == "tender":
+        return f"$.payment.instruments[{instrument}]"
+    found = wire_path.get(head, "")
+    return f"{found}.{rest}" if found and rest and head == "delivery_address" else found
+
+
+def _buyer(buyer: Buyer) -> dict[str, Any]:
+    names = ("first_name", "last_name", "email")
+    members = [(name, getattr(buyer, name)) for name in names] + [("phone_number", buyer.phone)]
+    return without_none(members)

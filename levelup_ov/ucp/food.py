@@ -1,0 +1,165 @@
+"""The food face: dishes with modifications, fulfillment windows and tips (``dev.ucp.food``, a draft)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytz
+
+from levelup_ov.domain.order import DeliveryAddress
+from levelup_ov.ordering.locations import RoutedLocation
+from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine
+from levelup_ov.ucp.answers import Shown, common, instant, line_totals, lines, messages, without_none
+from levelup_ov.ucp.baskets import ASAP, TIPS, chosen_tip
+
+MOST_WINDOWS = 96
+"""Windows that are offered: a day of quarters of an hour."""
+
+_METHOD = "$.fulfillment.methods[0]"
+_PATHS: Mapping[str, str] = {
+    "lines.": "",
+    "lines.item_id": ".dish.id",
+    "lines.options": ".dish.modifications",
+    "lines.note": ".dish.note",
+    "lines.quantity": ".quantity",
+    "desired_ready_time": f"{_METHOD}.requested_fulfillment_time",
+    "fulfillment": f"{_METHOD}.type",
+    "delivery_address": f"{_METHOD}.destination",
+    "note": f"{_METHOD}.notes",
+    "tip": "$.tip",
+}
+
+
+def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
+    """The checkout as the draft has it."""
+    members = {
+        "ucp": ucp,
+        **common(session),
+        "food_establishment": {"id": session.basket.location_id, "name": session.location_name},
+        "line_items": [_line(line, priced) for line, priced in lines(session)],
+        "fulfillment": _fulfillment(session),
+        "messages": messages(session, shown, _PATHS),
+        "links": [*shown.links, _menu_link(session, shown.base_url)],
+    }
+    if session.accepts_tips:
+        members["tip"] = _tip(session)
+    if session.order is not None:
+        url = f"{shown.base_url}/ucp/food/checkout-sessions/{session.id}"
+        members["order"] = {"id": session.id, "label": session.order.number, "tracking_url": url}
+    return members
+
+
+def establishment(place: RoutedLocation) -> dict[str, Any]:
+    """A location, for the list of them."""
+    location = place.location
+    methods = (("pickup", location.fulfills_pickups), ("delivery", location.fulfills_deliveries))
+    address = without_none(
+        [
+            ("street_address", location.street_address),
+            ("extended_address", location.extended_address),
+            ("address_locality", location.locality),
+            ("address_region", location.region),
+            ("postal_code", location.postal_code),
+        ]
+    )
+    return {
+        "id": place.id,
+        "name": location.name,
+        "address": address,
+        "methods": [name for name, is_done in methods if is_done],
+    }
+
+
+def _line(line: Line, priced: PricedLine | None) -> dict[str, Any]:
+    known = {option.id: option for option in priced.options} if priced else {}
+    dish: dict[str, Any] = {
+        "id": line.item_id,
+        "title": priced.name if priced else line.item_id,
+        "price": (priced.base_price or 0) if priced else 0,
+    }
+    if line.options:
+        dish["modifications"] = [
+            {"id": id, "title": known[id].name if id in known else id, "price": known[id].price if id in known else 0}
+            for id in line.options
+        ]
+    if line.note:
+        dish["note"] = line.note
+    return {"id": line.reference, "dish": dish, "quantity": line.quantity, "totals": line_totals(priced)}
+
+
+def _fulfillment(session: CheckoutSession) -> dict[str, Any]:
+    basket = session.basket
+    is_delivery = basket.fulfillment == "delivery"
+    address = basket.delivery_address
+    method: dict[str, Any] = {
+        "id": basket.fulfillment,
+        "type": basket.fulfillment,
+        "options": list(_options(session)),
+        "selected_option_id": instant(basket.desired_ready_time) if basket.desired_ready_time else ASAP,
+    }
+    if not is_delivery:
+        method["destination"] = {"type": "business_location", "id": basket.location_id, "name": session.location_name}
+    elif address is not None:
+        method["destination"] = {"type": "delivery_address", "id": "address", **_address(address)}
+    if basket.desired_ready_time is not None:
+        method["requested_fulfillment_time"] = instant(basket.desired_ready_time)
+    if notes := (address.delivery_instructions if address else None) if is_delivery else basket.note:
+        method["notes"] = notes
+    found: dict[str, Any] = {"methods": [method]}
+    if session.fulfillments:
+        found["available_methods"] = [{"type": each} for each in session.fulfillments]
+    return found
+
+
+def _options(session: CheckoutSession) -> Iterator[dict[str, Any]]:
+    """As soon as possible, the requested time, and the provider's slots (UCP-5)."""
+    price, desired = session.price, session.basket.desired_ready_time
+    soonest = price.soonest if price and desired is None else None
+    yield {
+        "id": ASAP,
+        "title": "As soon as possible",
+        **without_none([("earliest_fulfillment_time", instant(soonest) if soonest else None)]),
+        "totals": [],
+    }
+    times = set(price.slots or () if price else ())
+    if desired is not None and price is not None:
+        times.add(desired)
+    zone = pytz.timezone(session.time_zone) if session.time_zone else pytz.utc
+    for at in sorted(times)[:MOST_WINDOWS]:
+        yield {
+            "id": instant(at),
+            "title": at.astimezone(zone).strftime("%a %H:%M"),
+            "earliest_fulfillment_time": instant(at),
+            "latest_fulfillment_time": instant(at),
+            "totals": [],
+        }
+
+
+def _tip(session: CheckoutSession) -> dict[str, Any]:
+    tip: dict[str, Any] = {
+        "options": [{"id": id, "unit": "percentage", "amount": percent} for id, percent in TIPS.items()]
+    }
+    if (chosen := chosen_tip(session.basket)) is not None:
+        tip["selected_option_id"] = chosen
+    elif session.basket.tip is not None:
+        tip["custom_amount"] = session.basket.tip
+    return tip
+
+
+def _menu_link(session: CheckoutSession, base_url: str) -> dict[str, str]:
+    """Food has no menu of its own in UCP yet; this is ours (UCP-11)."""
+    url = f"{base_url}/ucp/food/establishments/{session.basket.location_id}/menu"
+    return {"type": "menu", "title": f"Menu of {session.location_name}", "url": url}
+
+
+def _address(address: DeliveryAddress) -> dict[str, Any]:
+    return without_none(
+        [
+            ("street_address", address.street_address),
+            ("extended_address", address.extended_address),
+            ("address_locality", address.locality),
+            ("address_region", address.region),
+            ("postal_code", address.postal_code),
+        ]
+    )

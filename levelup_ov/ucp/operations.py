@@ -1,0 +1,230 @@
+"""The operations of both faces: an object in, an object out. REST and MCP call these, and only these.
+
+A protocol error is raised as :class:`levelup_ov.ucp.problems.Rejected`, an answer without a resource as
+:class:`levelup_ov.ucp.problems.Outcome`; every other answer is returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from levelup_ov.config import Settings
+from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.schemas import agent_checkouts as requests
+from levelup_ov.sessions import Sessions
+from levelup_ov.sessions.model import OPEN, Basket, CheckoutSession, Problem, RequestKey
+from levelup_ov.transport.deadline import Deadline
+from levelup_ov.ucp import baskets, food, payment, shopping
+from levelup_ov.ucp.answers import Shown
+from levelup_ov.ucp.baskets import Draft
+from levelup_ov.ucp.negotiation import Negotiated
+from levelup_ov.ucp.problems import Message, outcome, rejected
+from levelup_ov.ucp.profile import envelope
+from levelup_ov.ucp.versions import CHECKOUT, ORDER, FaceName
+
+MOST_LEFT_OUT = 5
+"""How many items a shopping checkout is created without, one validation each."""
+
+_UNSELLABLE: Mapping[str, tuple[str, str]] = {
+    "item_unavailable": ("out_of_stock", "it is sold out"),
+    "unknown_item": ("item_unavailable", "there is no such item"),
+    "invalid_choices": ("item_unavailable", "it needs options, which only dev.ucp.food can name"),
+}
+"""Why a shopping checkout goes on without an item: our code, UCP's code, and the words."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of an agent, whatever its transport.
+
+    ``caller``: the name of its key; it owns its sessions. ``key``: its idempotency key and its body, for operations
+    that change something. ``base_url``: the public address of this service, without a trailing slash.
+    """
+
+    caller: str
+    context: RequestContext
+    negotiated: Negotiated
+    base_url: str
+    key: RequestKey | None = None
+
+    def step(self, name: str) -> RequestKey | None:
+        """The key of a further step of the same operation, so that a repetition repeats each step."""
+        return self.key and replace(self.key, value=f"{self.key.value}#{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What differs between shopping and food."""
+
+    name: FaceName
+    read: Callable[[Any], requests.CheckoutRequest]
+    basket: Callable[[requests.CheckoutRequest, Basket | None], Draft]
+    answer: Callable[[CheckoutSession, Mapping[str, Any], Shown], dict[str, Any]]
+
+
+FACES: Mapping[FaceName, Face] = {
+    "shopping": Face("shopping", requests.read_shopping, baskets.shopping_basket, shopping.answer),
+    "food": Face("food", requests.read_food, baskets.food_basket, food.answer),
+}
+
+
+class Operations:
+    """The operations of one face, over the sessions of the core."""
+
+    def __init__(self, face: FaceName, sessions: Sessions, service: Service, settings: Settings) -> None:
+        self.face = FACES[face]
+        self._sessions = sessions
+        self._service = service
+        self._settings = settings
+        self._links = tuple({"type": type, "url": url} for type, url in settings.agent_links.items())
+        self._has_checkout = settings.checkout is not None
+
+    def create(self, call: Call, body: Any) -> dict[str, Any]:
+        """Create a checkout. :raises Outcome: there is nothing that it could hold."""
+        self._begin(call, self._settings.validation_deadline)
+        with told():
+            request = self.face.read(body)
+            draft = self.face.basket(request, None)
+            session = self._sessions.create(call.caller, draft.basket, call.key, call.context)
+            return self._settled(call, request, draft, session)
+
+    def read(self, call: Call, id: str) -> dict[str, Any]:
+        """The checkout as it is now; one in progress is reconciled first."""
+        self._begin(call, self._settings.submission_deadline)
+        with told():
+            return self._answer(call, self._mine(call, id))
+
+    def update(self, call: Call, id: str, body: Any) -> dict[str, Any]:
+        """Replace what ``body`` names; what it leaves out stays."""
+        self._begin(call, self._settings.validation_deadline)
+        with told():
+            request = self.face.read(body)
+            draft = self.face.basket(request, self._mine(call, id).basket)
+            session = self._sessions.replace(call.caller, id, draft.basket, call.key, call.context)
+            return self._settled(call, request, draft, session)
+
+    def complete(self, call: Call, id: str, body: Any) -> dict[str, Any]:
+        """Place the order and charge the instrument of ``body``."""
+        self._begin(call, self._settings.submission_deadline)
+        with told():
+            request = requests.read_completion(body)
+            session = self._mine(call, id)
+            tender = payment.tender(request, self._tenders(session))
+            if isinstance(tender, Message):
+                return self._answer(call, session, (tender,))
+            contact = baskets.buyer_of(request.instrument.contact)
+            if session.state in OPEN and session.basket.buyer is None and contact.first_name:
+                # Nobody else was named: who pays is who buys.
+                basket = replace(session.basket, buyer=contact)
+                self._sessions.replace(call.caller, id, basket, call.step("buyer"), call.context)
+            session = self._sessions.complete(call.caller, id, tender, call.key, call.context)
+            return self._answer(call, session, instrument=request.position)
+
+    def cancel(self, call: Call, id: str) -> dict[str, Any]:
+        """Give a checkout up."""
+        self._begin(call, self._settings.validation_deadline)
+        with told():
+            self._mine(call, id)
+            return self._answer(call, self._sessions.cancel(call.caller, id, call.key, call.context))
+
+    def order(self, call: Call, id: str) -> dict[str, Any]:
+        """The order that came out of a checkout (shopping only)."""
+        call.negotiated.require(ORDER)
+        call.context.deadline = Deadline(self._settings.submission_deadline)
+        with told():
+            session = self._mine(call, id)
+            if session.order is None:
+                raise outcome("not_found", "there is no such order")
+            return shopping.order(session, envelope("order", call.negotiated), call.base_url)
+
+    def _begin(self, call: Call, seconds: float) -> None:
+        call.negotiated.require(CHECKOUT[self.face.name])
+        call.context.deadline = Deadline(seconds)
+
+    def _mine(self, call: Call, id: str) -> CheckoutSession:
+        """The session of this caller and this face. :raises Outcome: ``not_found``."""
+        session = self._sessions.read(call.caller, id, call.context)
+        if baskets.face_of(session.basket) != self.face.name:
+            raise outcome("not_found", "there is no such checkout")
+        return session
+
+    def _settled(
+        self, call: Call, request: requests.CheckoutRequest, draft: Draft, session: CheckoutSession
+    ) -> dict[str, Any]:
+        """The answer to a new basket, after the steps that need its price."""
+        messages = list(draft.messages)
+        if self.face.name == "shopping":
+            session = self._without_unsellable(call, draft, session, messages)
+        if (basket := baskets.with_preset_tip(session)) is not None:
+            session = self._sessions.replace(call.caller, session.id, basket, call.step("tip"), call.context)
+        return self._answer(call, session, tuple(messages), request.claims)
+
+    def _without_unsellable(
+        self, call: Call, draft: Draft, session: CheckoutSession, messages: list[Message]
+    ) -> CheckoutSession:
+        """The session without the lines that this face cannot sell, each with a message (UCP-12)."""
+        for step in range(MOST_LEFT_OUT):
+            gone = {position: problem for problem in session.problems
+                    if (position := _line_of(problem)) is not None and problem.code in _UNSELLABLE}  # fmt: skip
+            if not gone:
+                break
+            for position, problem in gone.items():
+                line = session.basket.lines[position]
+                code, words = _UNSELLABLE[problem.code]
+                id = baskets.product_id(session.basket, line.item_id)
+                messages.append(baskets.unavailable(draft.positions[line.reference], id, words, code))
+            kept = tuple(line for position, line in enumerate(session.basket.lines) if position not in gone)
+            if not kept:
+                self._sessions.cancel(call.caller, session.id, call.step("nothing"), call.context)
+                raise baskets.nothing_left(messages)
+            basket = replace(session.basket, lines=kept)
+            session = self._sessions.replace(call.caller, session.id, basket, call.step(f"kept{step}"), call.context)
+        return session
+
+    def _tenders(self, session: CheckoutSession) -> frozenset[str]:
+        """How this session may be paid: LevelUp needs web checkout (UCP-8)."""
+        return frozenset(kind for kind in session.tenders if kind != "levelup" or self._has_checkout)
+
+    def _answer(
+        self,
+        call: Call,
+        session: CheckoutSession,
+        messages: tuple[Message, ...] = (),
+        claims: tuple[str, ...] = (),
+        instrument: int = 0,
+    ) -> dict[str, Any]:
+        call.context.replayed = session.replayed
+        ucp = envelope(self.face.name, call.negotiated, self._tenders(session))
+        return self.face.answer(session, ucp, Shown(call.base_url, self._links, messages, claims, instrument))
+
+
+def _line_of(problem: Problem) -> int | None:
+    """The line that a problem is about."""
+    head, _, rest = (problem.path or "").removeprefix("$.").partition("[")
+    number = rest.partition("]")[0]
+    return int(number) if head == "lines" and number.isdecimal() else None
+
+
+_NOT_FOUND: Mapping[str, str] = {
+    "session_not_found": "there is no such checkout",
+    "location_not_found": "there is no such location",
+}
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns a failure into what UCP has for it.
+
+    :raises Rejected: or
+    :raises Outcome: as the failure has it.
+    """
+    try:
+        yield
+    except Failure as failure:
+        if (words := _NOT_FOUND.get(failure.code)) is not None:
+            raise outcome("not_found", words) from None
+        raise rejected(failure) from failure

@@ -1,0 +1,50 @@
+"""From a payment instrument to a tender (UCP-8). Pure; nothing of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from levelup_ov.domain.tender import CreditCard
+from levelup_ov.schemas.agent_checkouts import CredentialRequest, PaymentRequest
+from levelup_ov.sessions.model import LevelUpTender, SessionTender
+from levelup_ov.ucp.problems import Message
+from levelup_ov.ucp.profile import CARD_CREDENTIAL, CARD_HANDLER, LEVELUP_CREDENTIAL, LEVELUP_HANDLER, TENDER_OF
+
+_CREDENTIALS: Mapping[str, str] = {LEVELUP_HANDLER: LEVELUP_CREDENTIAL, CARD_HANDLER: CARD_CREDENTIAL}
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    LEVELUP_HANDLER: ("merchant", "user", "location_id"),
+    CARD_HANDLER: ("number", "cvc", "expiry_month", "expiry_year"),
+}
+
+
+def tender(request: PaymentRequest, tenders: Collection[str]) -> SessionTender | Message:
+    """The tender of a completion, or why it is none; ``tenders`` are those that the session may be paid with."""
+    instrument, where = request.instrument, f"$.payment.instruments[{request.position}]"
+    handler = instrument.handler_id
+    if TENDER_OF.get(handler) not in tenders:
+        return _no(f"no payment handler {handler!r} takes payments for this checkout", f"{where}.handler_id")
+    credential = instrument.credential
+    if credential is None or credential.type != _CREDENTIALS[handler]:
+        return _no(f"expected a credential of the type {_CREDENTIALS[handler]}", f"{where}.credential")
+    if missing := [name for name in _NEEDED[handler] if getattr(credential, name) is None]:
+        return _no(f"the credential has no {missing[0]}", f"{where}.credential.{missing[0]}")
+    if handler == LEVELUP_HANDLER:
+        return _levelup(credential)
+    if (postal_code := credential.postal_code or instrument.postal_code) is None:
+        return _no("the card's postal code is missing", f"{where}.billing_address.postal_code")
+    return _card(credential, postal_code)
+
+
+def _levelup(credential: CredentialRequest) -> LevelUpTender:
+    assert credential.merchant and credential.user and credential.location_id
+    return LevelUpTender(credential.merchant, credential.user, credential.location_id)
+
+
+def _card(credential: CredentialRequest, postal_code: str) -> CreditCard:
+    assert credential.number and credential.cvc
+    month, year = f"{credential.expiry_month:02}", str(credential.expiry_year)
+    return CreditCard(credential.number, credential.cvc, month, year, postal_code, credential.name)
+
+
+def _no(words: str, path: str) -> Message:
+    return Message("error", "payment_failed", words, path)

@@ -1,0 +1,211 @@
+"""REST: the profile, and the endpoints of both faces (UCP-1, UCP-2, UCP-7, UCP-9)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import uuid
+from collections.abc import Callable, Mapping
+
+from flask import Blueprint, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from levelup_ov.blueprints.http import json_response, read_body
+from levelup_ov.config import Settings
+from levelup_ov.domain.failure import Failure
+from levelup_ov.redaction import clean
+from levelup_ov.schemas.body import parse
+from levelup_ov.sessions.model import RequestKey
+from levelup_ov.ucp.agents import Agents, Profiles
+from levelup_ov.ucp.catalog import Catalog
+from levelup_ov.ucp.negotiation import negotiate, read_agent
+from levelup_ov.ucp.operations import Call, Operations
+from levelup_ov.ucp.problems import Message, Outcome, Rejected, rejected
+from levelup_ov.ucp.profile import CACHE_SECONDS, error_envelope, profile
+from levelup_ov.ucp.versions import FaceName
+
+SHOPPING, FOOD = "/ucp/shopping", "/ucp/food"
+REST: Mapping[FaceName, str] = {"shopping": SHOPPING, "food": FOOD}
+"""The path of each face."""
+PROFILE = "/.well-known/ucp"
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """Who calls, and what both sides can do: the same for every transport over HTTP."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._agents = Agents(settings.agents)
+        self._profiles = Profiles(settings.agent_profiles)
+
+    @property
+    def base_url(self) -> str:
+        """The public address of this service; only development has none set."""
+        return self._settings.agent_url or request.host_url.rstrip("/")
+
+    def caller(self) -> str:
+        """The name of the key of this request. :raises Rejected: ``unauthorized``."""
+        name = self._agents.name_of(request.headers)
+        if name is None:
+            words = "expected the header X-API-Key, or Authorization: Bearer, with an agent's key of this service"
+            raise rejected(Failure("unauthorized", words))
+        return name
+
+    def call(self, key: RequestKey | None = None) -> Call:
+        """The call of this request.
+
+        :raises Rejected: a header is missing or wrong, or the agent's profile cannot be used.
+        :raises Outcome: the two sides share no capability.
+        """
+        caller = self.caller()
+        g.request_id = g.context.request_id = _uuid("Request-Id")
+        agent = read_agent(request.headers.get("UCP-Agent"), self._settings.agent_profiles)
+        return Call(caller, g.context, negotiate(agent, self._profiles.fetch), self.base_url, key)
+
+    def changing(self, body: bytes) -> Call:
+        """The call of a request that changes something, which needs a key (UCP-7)."""
+        return self.call(RequestKey(_uuid("Idempotency-Key"), body))
+
+
+def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
+    """The documented forms of errors, for all endpoints of a blueprint; ``kind`` tells what the operation is about."""
+
+    def refuse(error: Rejected) -> Response:
+        cause = error.__cause__
+        g.failure = cause if isinstance(cause, Failure) else Failure("bad_request", error.content)
+        response = json_response({name: clean(text) for name, text in error.body().items()}, error.status)
+        if error.status == 401:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="ucp"'
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+        return response
+
+    def tell(error: Outcome) -> Response:
+        messages = [_clean(each).wire() for each in error.messages]
+        return json_response({"ucp": error_envelope(kind()), "messages": messages})
+
+    def refuse_failure(failure: Failure) -> Response:
+        return refuse(rejected(failure))
+
+    def refuse_http(error: HTTPException) -> Response:
+        return refuse(Rejected("invalid_request", error.description or "bad request", error.code or 400))
+
+    def crash(error: Exception) -> Response:
+        log.error("internal_error", exc_info=error, extra={"request_id": g.request_id})
+        return refuse_failure(Failure("internal_error", "an internal error; the request id identifies its log line"))
+
+    pages.register_error_handler(Rejected, refuse)
+    pages.register_error_handler(Outcome, tell)
+    pages.register_error_handler(Failure, refuse_failure)
+    pages.register_error_handler(HTTPException, refuse_http)
+    pages.register_error_handler(Exception, crash)
+
+
+def blueprint(
+    settings: Settings, door: Door, faces: Mapping[FaceName, Operations], catalog: Catalog,
+    transports: Mapping[FaceName, Mapping[str, str]],
+) -> Blueprint:  # fmt: skip
+    """The profile and the endpoints. ``transports``: see :func:`levelup_ov.ucp.profile.profile`."""
+    pages = Blueprint("ucp", __name__)
+    guard(pages, _kind)
+    taken = {kind for adapter in settings.accounts.values() for kind in adapter.tenders}
+    tenders = frozenset(kind for kind in taken if kind != "levelup" or settings.checkout is not None)
+
+    @pages.get(PROFILE)
+    def show_profile() -> Response:
+        response = json_response(profile(door.base_url, tenders, transports))
+        response.headers["Cache-Control"] = f"public, max-age={CACHE_SECONDS}"
+        return response
+
+    for name, path in REST.items():
+        _add_checkouts(pages, path, name, faces[name], door)
+
+    @pages.get(f"{SHOPPING}/orders/<id>")
+    def get_order(id: str) -> Response:
+        return json_response(faces["shopping"].order(door.call(), id))
+
+    @pages.post(f"{SHOPPING}/catalog/search")
+    def search_catalog() -> Response:
+        return json_response(catalog.search(door.call(), parse(read_body())))
+
+    @pages.post(f"{SHOPPING}/catalog/lookup")
+    def lookup_catalog() -> Response:
+        return json_response(catalog.lookup(door.call(), parse(read_body())))
+
+    @pages.post(f"{SHOPPING}/catalog/product")
+    def get_product() -> Response:
+        return json_response(catalog.product(door.call(), parse(read_body())))
+
+    @pages.get(f"{FOOD}/establishments")
+    def list_establishments() -> Response:
+        return json_response(catalog.establishments(door.call()))
+
+    @pages.get(f"{FOOD}/establishments/<path:id>/menu")
+    def show_menu(id: str) -> Response:
+        return json_response(catalog.menu(door.call(), id))
+
+    return pages
+
+
+def _add_checkouts(pages: Blueprint, path: str, name: FaceName, operations: Operations, door: Door) -> None:
+    """The five operations on checkouts of one face."""
+    sessions = f"{path}/checkout-sessions"
+
+    def create_checkout() -> Response:
+        call, body = _changing()
+        return json_response(operations.create(call, parse(body)), 201)
+
+    def get_checkout(id: str) -> Response:
+        return json_response(operations.read(door.call(), id))
+
+    def update_checkout(id: str) -> Response:
+        call, body = _changing()
+        return json_response(operations.update(call, id, parse(body)))
+
+    def complete_checkout(id: str) -> Response:
+        call, body = _changing()
+        return json_response(operations.complete(call, id, parse(body)))
+
+    def cancel_checkout(id: str) -> Response:
+        has_body = request.content_length or "Transfer-Encoding" in request.headers
+        return json_response(operations.cancel(door.changing(read_body() if has_body else b""), id))
+
+    def _changing() -> tuple[Call, bytes]:
+        # Who has no key is not read.
+        door.caller()
+        body = read_body()
+        return door.changing(body), body
+
+    for method, rule, view in (
+        ("POST", sessions, create_checkout),
+        ("GET", f"{sessions}/<id>", get_checkout),
+        ("PUT", f"{sessions}/<id>", update_checkout),
+        ("POST", f"{sessions}/<id>/complete", complete_checkout),
+        ("POST", f"{sessions}/<id>/cancel", cancel_checkout),
+    ):
+        pages.add_url_rule(rule, f"{name}_{view.__name__}", view, methods=[method])
+
+
+def _kind() -> str:
+    """What the operation is about, by its address."""
+    path = request.path
+    for part, kind in (("/catalog/search", "search"), ("/catalog/", "lookup"), ("/orders/", "order")):
+        if path.startswith(f"{SHOPPING}{part}"):
+            return kind
+    return "food" if path.startswith(FOOD) else "shopping"
+
+
+def _uuid(header: str) -> str:
+    """A header that UCP wants as a UUID. :raises Rejected: ``invalid_request``."""
+    given = request.headers.get(header, "")
+    try:
+        return str(uuid.UUID(given))
+    except ValueError:
+        wrong = "is not a UUID" if given else "is missing"
+        raise Rejected("invalid_request", f"the header {header} {wrong}", 400) from None
+
+
+def _clean(message: Message) -> Message:
+    return Message(message.type, message.code, clean(message.content), clean(message.path), message.severity)

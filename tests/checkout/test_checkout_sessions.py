@@ -1,0 +1,130 @@
+"""Sessions that are paid with LevelUp: charged through web checkout, and given back if there is no order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from levelup_ov.checkout.orders import Orders
+from levelup_ov.checkout.submitting import Submitter
+from levelup_ov.ledger.sessions import StoredSessions
+from levelup_ov.sessions.model import LevelUpTender
+from tests.channel import Clock
+from tests.checkout.site import Site
+from tests.sessions.conftest import Front, basket, card, codes, front_of
+from tests.sessions.test_completing import Killed
+
+NOT_REFUNDED = 9901
+"""The tip of an order that the platform refuses to refund."""
+
+
+@pytest.fixture
+def front(site: Site, clock: Clock) -> Front:
+    return front_of(site.app, clock)
+
+
+@pytest.fixture
+def pay(merchant: str, user: str) -> LevelUpTender:
+    return LevelUpTender(merchant, user, 11)
+
+
+def test_levelup_pays_what_was_shown(front: Front, site: Site, pay: LevelUpTender) -> None:
+    made = front.create(basket(tip=200))
+    done = front.complete(made, pay)
+    assert done.state == "completed" and done.order is not None
+    (submission,) = front.service.submissions.ledger.find(account="sandbox")
+    assert made.price and submission.expected_charge == made.price.totals.total
+    assert (len(site.standing()), front.meals()) == (1, 1)
+    assert front.sessions.track(front.caller, made.id, front.context()).status == "placed"
+
+
+def test_a_refused_order_is_given_back(front: Front, site: Site, pay: LevelUpTender) -> None:
+    made = front.create(basket(note="sandbox:sold-out"))
+    refused = front.complete(made, pay)
+    assert refused.state == "ready_for_complete" and codes(refused)[0][0] == "item_unavailable"
+    assert (site.standing(), front.meals()) == ([], 0)
+    again = front.complete(front.replace(made, basket()), pay)
+    assert again.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)
+
+
+def test_a_refused_charge_orders_nothing(front: Front, site: Site, pay: LevelUpTender) -> None:
+    no = [{"error": {"object": "order", "property": "base", "message": "No.", "code": "x"}}]
+    site.line.faults["completed_orders"] = [(422, no)]
+    made = front.create()
+    refused = front.complete(made, pay)
+    assert (refused.state, codes(refused)) == ("ready_for_complete", [("card_declined", None)])
+    assert (site.standing(), front.meals()) == ([], 0)
+    assert front.complete(made).state == "completed"
+
+
+@pytest.mark.parametrize("again", ["read", "complete"])
+def test_a_lost_charge_is_found(front: Front, site: Site, pay: LevelUpTender, again: str) -> None:
+    site.line.faults["completed_orders"] = ["lost"] * 3
+    made = front.create()
+    assert front.complete(made, pay).state == "complete_in_progress"
+    site.line.faults.clear()
+    front.later(minutes=5)
+    done = front.read(made) if again == "read" else front.complete(made, pay)
+    assert done.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)
+
+
+def test_a_charge_that_cannot_go_back_ends_the_session(
+    front: Front,
+    site: Site,
+    pay: LevelUpTender,
+) -> None:
+    ended = front.complete(front.create(basket(note="sandbox:sold-out", tip=NOT_REFUNDED)), pay)
+    assert (ended.state, codes(ended)) == ("canceled", [("refund_impossible", None)])
+    assert not ended.problems[0].recoverable
+
+
+STEPS: dict[str, tuple[Any, str, int]] = {
+    "charge": (Orders, "charge", 1),
+    "submission": (Submitter, "deliver", 1),
+    "session is completed": (StoredSessions, "change", 2),
+}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_between_steps_charges_once(
+    front: Front,
+    site: Site,
+    pay: LevelUpTender,
+    step: str,
+    after: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner, name, number = STEPS[step]
+    made, calls, real = front.create(), [0], getattr(owner, name)
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == number and not after:
+            raise Killed
+        result = real(*arguments, **named)
+        if calls[0] == number:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        with pytest.raises(Killed):
+            front.complete(made, pay)
+    front.later(minutes=5)
+    charged = bool(site.standing())
+    found = front.read(made)
+    assert found.state == ("completed" if charged else "ready_for_complete")
+    assert front.complete(made, pay).state == "completed"
+    assert (len(site.standing()), front.meals()) == (1, 1)
+
+
+def test_another_tender_waits_for_the_first(front: Front, site: Site, pay: LevelUpTender) -> None:
+    site.line.faults["completed_orders"] = ["lost"] * 3
+    made = front.create()
+    assert front.complete(made, pay).state == "complete_in_progress"
+    site.line.faults.clear()
+    front.later(minutes=5)
+    done = front.complete(made, card())
+    assert done.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)

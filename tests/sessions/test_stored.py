@@ -1,0 +1,136 @@
+"""What is stored of sessions, for how long, and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from levelup_ov.domain.order import DeliveryAddress
+from levelup_ov.ledger.sessions import StoredSessions
+from levelup_ov.sessions.model import Buyer, Line
+from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
+from tests.channel import CARD
+from tests.servers.postgres import PostgresServer
+from tests.sessions.conftest import Front, MakeFront, basket, card, refusal
+
+CANARIES = (
+    "Zaphod",
+    "Beeblebrox",
+    "617-555-0199",
+    "zaphod@example.com",
+    "no heart of gold",
+    "42 Vogon Lane",
+    "pan galactic",
+)
+PERSONAL = {
+    "buyer": Buyer(*CANARIES[:4]),
+    "note": CANARIES[4],
+    "delivery_address": DeliveryAddress(CANARIES[5], postal_code="02114"),
+    "extra": {"greeting": CANARIES[6]},
+    "fulfillment": "delivery",
+}
+
+
+def rows(front: Front, table: str) -> list[tuple[object, ...]]:
+    """The rows of a table."""
+    with front.service.submissions.ledger.database.connection() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}")]
+
+
+def files(front: Front) -> bytes:
+    """Everything in the ledger's files."""
+    return b"".join(path.read_bytes() for path in front.data.glob("ledger.db*"))
+
+
+@pytest.mark.rule("PAY-2")
+def test_nothing_personal_is_in_the_database(front: Front) -> None:
+    key = front.key("key of Zaphod", json.dumps({"card": CARD["number"], "name": "Zaphod"}).encode())
+    made = front.create(basket(Line("sandwich", 2, note=CANARIES[6]), **PERSONAL), key)
+    assert made.state == "ready_for_complete"
+    # In progress, too, where everything is needed to find the order.
+    assert front.complete(made, card(LOST_ANSWER_CARD), key=front.key(body=LOST_ANSWER_CARD.encode())).state == (
+        "complete_in_progress"
+    )
+    stored = files(front)
+    for canary in (*CANARIES, CARD["number"], CARD["cvv"], LOST_ANSWER_CARD, "key of"):
+        assert canary.encode() not in stored
+    assert made.id.encode() in stored
+    assert front.read(made).basket == made.basket
+
+
+def test_an_expired_session_is_purged(front: Front) -> None:
+    key = front.key("K")
+    made, done, unknown = front.create(key=key), front.create(), front.create()
+    front.complete(done)
+    front.complete(unknown, card(LOST_ANSWER_CARD))
+    front.later(hours=7)
+    runner = CliRunner()
+    store = StoredSessions(front.service.submissions.ledger.database)
+    assert store.purge(front.clock()) == 1
+    assert store.find(made.id).content is None and store.find(done.id).content and store.find(unknown.id).content
+    assert [row[-1] for row in rows(front, "session_keys")] == [None]
+    assert refusal(front.read, made) == refusal(front.create, None, key) == "session_not_found"
+    assert front.read(done).state == "completed"
+    front.later(hours=24)
+    assert store.purge(front.clock()) == 1
+    assert refusal(front.read, done) == "session_not_found"
+    assert front.sessions.track(front.caller, done.id, front.context()).status
+    assert front.read(unknown).state == "completed"
+    front.later(days=40)
+    store.purge(front.clock())
+    assert rows(front, "sessions") == rows(front, "session_keys") == []
+    assert runner
+
+
+def test_the_command_purges_sessions(front: Front) -> None:
+    made = front.create()
+    store = StoredSessions(front.service.submissions.ledger.database)
+    row = store.find(made.id)
+    store.change(row, replace(row, expires_at=1))
+    result = front.app.test_cli_runner().invoke(args=["ledger", "purge"])
+    assert "1 session(s)" in result.output, result.output
+    assert rows(front, "sessions") == []
+
+
+def test_sessions_open_under_every_key(make_front: MakeFront) -> None:
+    import base64
+
+    older, newer = (base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+    before = make_front(LEVELUP_OV_SECRET_KEYS=older)
+    key = before.key("K")
+    made, other = before.create(key=key), before.create()
+    rotated = make_front(LEVELUP_OV_SECRET_KEYS=f"{newer},{older}")
+    assert rotated.read(made) == made
+    assert rotated.create(key=key).id == made.id
+    assert rotated.complete(made).state == "completed"
+    assert refusal(make_front(LEVELUP_OV_SECRET_KEYS=newer).read, other) == "session_not_found"
+
+
+@pytest.fixture
+def on_postgresql(make_front: MakeFront, postgres: PostgresServer) -> Iterator[Front]:
+    name = postgres.create_database()
+    front = make_front(DATABASE_URL=postgres.url(name))
+    yield front
+    front.service.submissions.ledger.close()
+    postgres.drop_database(name)
+
+
+def test_a_session_lives_on_postgresql(on_postgresql: Front) -> None:
+    front, key = on_postgresql, on_postgresql.key()
+    made = front.create(key=front.key("K"))
+    assert front.create(key=front.key("K")).id == made.id
+    changed = front.replace(made, basket(tip=100), front.key())
+    assert front.read(made) == changed
+    assert front.complete(made, card(LOST_ANSWER_CARD), key).state == "complete_in_progress"
+    other = front.restart()
+    done = other.complete(made, card(LOST_ANSWER_CARD), key)
+    assert done.state == "completed" and front.complete(made, card(LOST_ANSWER_CARD), key).replayed
+    assert front.meals() == 1
+    front.later(days=60)
+    StoredSessions(front.service.submissions.ledger.database).purge(front.clock())
+    assert rows(front, "sessions") == rows(front, "session_keys") == []
+    other.service.submissions.ledger.close()

@@ -1,0 +1,126 @@
+"""UCP's official schemas and REST service of 2026-04-08, and whether traffic of the shopping face satisfies them.
+
+They are read from the folder that ``UCP_SPECIFICATION_DIR`` names, or from ``shared/specs/ucp/2026-04-08`` beside the
+repository. A request's schema is that of the answer, where ``ucp_request`` says otherwise for a member.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from tests.servers.process import SystemMissing
+
+SITE = "https://ucp.dev/"
+CHECKOUT = "schemas/shopping/checkout.json"
+SEARCH, LOOKUP = "schemas/shopping/catalog_search.json", "schemas/shopping/catalog_lookup.json"
+
+
+def folder() -> Path:
+    """:raises SystemMissing: the specification is not on this machine."""
+    beside = Path(__file__).parents[3] / "shared" / "specs" / "ucp" / "2026-04-08"
+    found = Path(os.environ.get("UCP_SPECIFICATION_DIR") or beside)
+    if not (found / CHECKOUT).is_file():
+        raise SystemMissing(f"no specification of UCP at {found} (set UCP_SPECIFICATION_DIR)")
+    return found
+
+
+class Official:
+    """The schemas; each check gives what is wrong, in words."""
+
+    def __init__(self) -> None:
+        root = folder()
+        self.service = json.loads((root / "services/shopping/rest.openapi.json").read_text())
+        self._files = {path.relative_to(root).as_posix(): json.loads(path.read_text())
+                       for path in root.glob("**/*.json")}  # fmt: skip
+        # Its own $id is one folder deeper than its references are written for.
+        profile = self._files["discovery/profile_schema.json"]
+        profile["$id"] = f"{SITE}discovery/profile.json"
+        self._profile = self._validator({"$ref": f"{SITE}discovery/profile.json#/$defs/business_profile"}, "")
+
+    def profile(self, body: Any) -> list[str]:
+        """The document at ``/.well-known/ucp``."""
+        return wrong(self._profile, body)
+
+    def request(self, method: str, path: str, body: Any) -> list[str]:
+        """A request that was accepted; ``path`` is that of the service's document."""
+        kinds = {("POST", "/checkout-sessions"): "create", ("PUT", "/checkout-sessions/{id}"): "update",
+                 ("POST", "/checkout-sessions/{id}/complete"): "complete"}  # fmt: skip
+        if (kind := kinds.get((method, path))) is not None:
+            return wrong(self._of(f"{SITE}{CHECKOUT}", kind), body)
+        names = {
+            "/catalog/search": f"{SEARCH}#/$defs/search_request",
+            "/catalog/lookup": f"{LOOKUP}#/$defs/lookup_request",
+            "/catalog/product": f"{LOOKUP}#/$defs/get_product_request",
+        }
+        return wrong(self._of(f"{SITE}{names[path]}", ""), body) if path in names else []
+
+    def answer(self, path: str, status: int, body: Any) -> list[str]:
+        """An answer: the resource of the operation, or the two forms of an error."""
+        if status >= 400:
+            members = dict.fromkeys(("code", "content"), str)
+            return [] if all(type(body.get(name)) is kind for name, kind in members.items()) else [f"error: {body}"]
+        if body.get("ucp", {}).get("status") == "error":
+            return wrong(self._of(f"{SITE}schemas/shopping/types/error_response.json", ""), body)
+        names = {"/orders/{id}": "schemas/shopping/order.json", "/catalog/search": f"{SEARCH}#/$defs/search_response",
+                 "/catalog/lookup": f"{LOOKUP}#/$defs/lookup_response",
+                 "/catalog/product": f"{LOOKUP}#/$defs/get_product_response"}  # fmt: skip
+        return wrong(self._of(f"{SITE}{names.get(path, CHECKOUT)}", ""), body)
+
+    @cache  # noqa: B019
+    def _of(self, reference: str, request: str) -> jsonschema_rs.Validator:
+        return self._validator({"$ref": reference}, request)
+
+    def _validator(self, schema: Any, request: str) -> jsonschema_rs.Validator:
+        resources = [
+            (document["$id"], _requested(document, request) if request else document)
+            for document in self._files.values()
+            if "$id" in document
+        ]
+        registry = jsonschema_rs.Registry(resources)
+        return jsonschema_rs.Draft202012Validator(schema, registry=registry, validate_formats=True)
+
+
+def wrong(validator: jsonschema_rs.Validator, body: Any) -> list[str]:
+    """What a validator finds wrong, at most ten."""
+    errors = validator.iter_errors(body)
+    return [f"{'/'.join(map(str, error.instance_path))}: {error.message[:300]}" for error, _ in zip(errors, range(10))]
+
+
+def _requested(value: Any, operation: str) -> Any:
+    """A schema for the requests of an operation: what is omitted there is no longer required, nor looked at."""
+    if isinstance(value, list):
+        return [_requested(each, operation) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _requested(each, operation) for key, each in value.items()}
+    properties = found.get("properties")
+    if not isinstance(properties, dict):
+        return found
+    required = set(found.get("required", ()))
+    for name, member in list(properties.items()):
+        told = member.get("ucp_request") if isinstance(member, dict) else None
+        told = told.get(operation) if isinstance(told, dict) else told
+        if told == "omit":
+            required.discard(name)
+            properties[name] = True
+        elif told == "optional":
+            required.discard(name)
+        elif told == "required":
+            required.add(name)
+    if required or "required" in found:
+        found["required"] = sorted(required)
+    return found
+
+
+def template(path: str) -> str:
+    """The path of the service's document for one below ``/ucp/shopping``."""
+    parts = path.strip("/").split("/")
+    if len(parts) > 1 and parts[0] in ("checkout-sessions", "orders"):
+        parts[1] = "{id}"
+    return "/" + "/".join(parts)

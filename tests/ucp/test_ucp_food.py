@@ -1,0 +1,226 @@
+"""Food orders of an agent: from a basket to an order, over REST and the embedded sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.channel import Channel
+from tests.ucp.agent import BUYER, NUMBER, Agent, amounts, dish, messages, pays_by_card, uid
+
+FRIES = ("side:fries", "side:fries:dips:aioli")
+METHOD = "$.fulfillment.methods[0]"
+ADDRESS = {"street_address": "9 Beacon Street", "address_locality": "Boston", "postal_code": "02108"}
+
+
+def method(**members: Any) -> dict[str, Any]:
+    return {"methods": [{"type": "pickup", **members}]}
+
+
+@pytest.mark.rule("UCP-4", "UCP-6")
+def test_a_dish_with_modifications_is_priced(agent: Agent) -> None:
+    answer = agent.create(dish("burger", *FRIES, quantity=2, note="well done"), buyer=BUYER)
+    assert (answer.status, answer.json["status"], messages(answer)) == (201, "ready_for_complete", [])
+    (line,) = answer.json["line_items"]
+    assert line["dish"]["title"] == "Burger" and line["dish"]["price"] == 1250 and line["dish"]["note"] == "well done"
+    assert line["dish"]["modifications"] == [
+        {"id": FRIES[0], "title": "Fries", "price": 300},
+        {"id": FRIES[1], "title": "Aioli", "price": 75},
+    ]
+    assert line["totals"][0] == {"type": "subtotal", "amount": amounts(answer.json)["subtotal"]}
+    # The first dip is free: it is a discount, unless the provider names the price of the line.
+    totals = amounts(answer.json)
+    assert totals["subtotal"] + totals.get("discount", 0) == 3100 and answer.json["currency"] == "USD"
+    assert (totals["tax"], totals["total"]) == (217, 3317)
+
+
+@pytest.mark.rule("UCP-4")
+@pytest.mark.parametrize(
+    ("line", "code", "path"),
+    [
+        (dish("pizza"), "item_unavailable", "$.line_items[1]"),
+        (dish("soup"), "out_of_stock", "$.line_items[1]"),
+        (dish("sandwich", "toppings:avocado"), "out_of_stock", "$.line_items[1]"),
+        (dish("sandwich", "toppings:truffle"), "unknown_option", "$.line_items[1]"),
+        (dish("burger"), "invalid_choices", "$.line_items[1]"),
+        (
+            dish("burger", "side:slaw", "side:fries:dips:aioli"),
+            "orphan_option",
+            "$.line_items[1].dish.modifications[1]",
+        ),
+        (dish("sandwich", "bread"), "unknown_option", "$.line_items[1].dish.modifications[0]"),
+        (dish("lemonade", note="cold"), "special_instructions_not_allowed", "$.line_items[1].dish.note"),
+    ],
+    ids=["unknown", "sold out", "option sold out", "option unknown", "too few", "orphan", "not a path", "note"],
+)
+def test_what_cannot_be_ordered_is_a_message(agent: Agent, line: dict[str, Any], code: str, path: str) -> None:
+    answer = agent.create(dish("cookie"), line, buyer=BUYER)
+    assert (answer.status, answer.json["status"], messages(answer)) == (201, "incomplete", [("error", code, path)])
+    assert answer.json["messages"][0]["severity"] == "recoverable"
+    assert len(answer.json["line_items"]) == 2 and amounts(answer.json)["total"] == 0
+    mended = agent.act(answer.json, "update", {"line_items": [dish("cookie")]})
+    assert (mended.json["status"], amounts(mended.json)["subtotal"]) == ("ready_for_complete", 199)
+
+
+@pytest.mark.rule("UCP-4", "UCP-7")
+def test_an_update_keeps_what_it_does_not_name(agent: Agent) -> None:
+    session = agent.session(dish("cookie", id="mine"), dish("lemonade"), tip={"custom_amount": 100})
+    assert [line["id"] for line in session["line_items"]] == ["mine", "li_1"]
+    changed = agent.act(session, "update", {"line_items": [dish("cookie", quantity=3, id="mine")]}).json
+    assert amounts(changed) == {"subtotal": 597, "tax": 42, "tip": 100, "total": 739}
+    assert changed["buyer"] == BUYER and changed["tip"]["custom_amount"] == 100
+    less = agent.act(session, "update", {"line_items": [dish("cookie")], "tip": None, "buyer": None}).json
+    assert (less["status"], "buyer" in less, amounts(less)["total"]) == ("incomplete", False, 213)
+
+
+@pytest.mark.rule("UCP-5")
+def test_a_requested_time_comes_back_with_windows(agent: Agent) -> None:
+    where = {"food_establishment": {"id": "sandbox.day"}}
+    session = agent.session(fulfillment=method(), **where)
+    (found,) = session["fulfillment"]["methods"]
+    assert found["options"][0]["id"] == found["selected_option_id"] == "asap" and len(found["options"]) > 5
+    assert found["destination"] == {"type": "business_location", "id": "sandbox.day", "name": "Day Kitchen"}
+    window = found["options"][3]
+    chosen = agent.act(session, "update", {
+        "line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=window["id"])
+    })  # fmt: skip
+    (found,) = chosen.json["fulfillment"]["methods"]
+    assert found["selected_option_id"] == window["id"] == found["requested_fulfillment_time"]
+    requested = agent.create(
+        fulfillment=method(requested_fulfillment_time="2030-06-03T14:15:00-04:00"), buyer=BUYER, **where
+    )
+    (found,) = requested.json["fulfillment"]["methods"]
+    assert (found["selected_option_id"], requested.json["status"]) == ("2030-06-03T18:15:00Z", "ready_for_complete")
+
+
+@pytest.mark.rule("UCP-5")
+@pytest.mark.parametrize(
+    ("location", "time", "code"),
+    [
+        ("sandbox.congress", "2030-06-03T11:00:00Z", "ready_time_in_past"),
+        ("sandbox.notips", "2030-06-03T18:00:00Z", "ready_time_unavailable"),
+    ],
+)
+def test_a_time_that_is_not_offered_is_a_message(agent: Agent, location: str, time: str, code: str) -> None:
+    wanted = method(requested_fulfillment_time=time)
+    answer = agent.create(fulfillment=wanted, buyer=BUYER, food_establishment={"id": location})
+    path = f"{METHOD}.requested_fulfillment_time"
+    assert (answer.json["status"], messages(answer)) == ("incomplete", [("error", code, path)])
+    assert [each["id"] for each in answer.json["fulfillment"]["methods"][0]["options"]] == ["asap"]
+
+
+@pytest.mark.rule("UCP-5")
+def test_a_delivery_has_an_address_and_a_fee(agent: Agent) -> None:
+    going = {"methods": [{"type": "delivery", "destination": {**ADDRESS, "id": "home"}, "notes": "ring twice"}]}
+    session = agent.session(fulfillment=going)
+    (found,) = session["fulfillment"]["methods"]
+    assert found["destination"] == {"type": "delivery_address", "id": "address", **ADDRESS}
+    assert found["notes"] == "ring twice" and amounts(session)["fee"] == 300
+    listed = {"methods": [{"type": "delivery", "destinations": [ADDRESS]}]}
+    assert agent.create(fulfillment=listed).json["fulfillment"]["methods"][0]["destination"]["postal_code"] == "02108"
+    far = {"methods": [{"type": "delivery", "destination": {**ADDRESS, "postal_code": "99999"}}]}
+    refused = agent.create(fulfillment=far, buyer=BUYER)
+    assert [code for _, code, _ in messages(refused)] == ["address_undeliverable"]
+
+
+@pytest.mark.rule("UCP-6")
+def test_a_preset_tip_follows_the_price(agent: Agent) -> None:
+    session = agent.session(tip={"selected_option_id": "percent-18"})
+    assert amounts(session) == {"subtotal": 1000, "tax": 70, "tip": 180, "total": 1250} and not session["messages"]
+    more = agent.act(session, "update", {"line_items": [dish("sandwich", quantity=2)]}).json
+    assert amounts(more)["tip"] == 360 and more["tip"]["selected_option_id"] == "percent-18"
+    own = agent.act(session, "update", {"line_items": [dish("sandwich")], "tip": {"custom_amount": 5}}).json
+    assert (amounts(own)["tip"], own["tip"]["custom_amount"]) == (5, 5)
+    assert "tip" not in agent.create(food_establishment={"id": "sandbox.notips"}).json
+
+
+@pytest.mark.rule("UCP-6")
+def test_a_discount_of_the_house_is_a_line(agent: Agent) -> None:
+    session = agent.session(dish("bento"), food_establishment={"id": "sandbox.tokyo"})
+    assert amounts(session) == {"subtotal": 1000, "discount": -100, "tax": 80, "total": 980}
+
+
+@pytest.mark.rule("UCP-7", "UCP-8")
+def test_a_completion_places_one_order(agent: Agent) -> None:
+    session, key = agent.session(), uid()
+    first = agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
+    assert (first.status, first.json["status"]) == (200, "completed")
+    assert first.json["order"]["label"] == "1" and first.json["order"]["id"] == session["id"]
+    assert agent.act(session, "complete", pays_by_card(), Idempotency_Key=key).json == first.json
+    assert agent.act(session, "complete", pays_by_card()).json["order"] == first.json["order"]
+    assert agent.act(session, "get").json["status"] == "completed"
+    assert NUMBER not in str(first.json) and "payment" not in first.json
+    # The next order of anybody is the second one.
+    assert str(Channel(agent.app).submit().order["order_id"]) == "2"
+
+
+@pytest.mark.rule("UCP-8")
+def test_who_pays_is_who_buys_if_nobody_else_is_named(agent: Agent) -> None:
+    answer = agent.create()
+    assert {path for _, _, path in messages(answer)} == {
+        "$.buyer.first_name", "$.buyer.last_name", "$.buyer.phone_number"
+    }  # fmt: skip
+    assert agent.act(answer.json, "complete", pays_by_card(billing_address={"postal_code": "02114"})).json[
+        "status"
+    ] == ("incomplete")
+    done = agent.act(answer.json, "complete", pays_by_card())
+    assert done.json["status"] == "completed" and done.json["buyer"] == BUYER
+
+
+@pytest.mark.rule("UCP-8")
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (pays_by_card("4000000000000002"), "$.payment.instruments[0]"),
+        (pays_by_card(handler_id="levelup"), "$.payment.instruments[0].handler_id"),
+        (pays_by_card(handler_id="gpay"), "$.payment.instruments[0].handler_id"),
+        (pays_by_card(credential={"type": "card", "number": NUMBER}), "$.payment.instruments[0].credential"),
+        (pays_by_card(credential=None), "$.payment.instruments[0].credential"),
+        (pays_by_card(credential={"type": "single_use_card"}), "$.payment.instruments[0].credential.number"),
+        (pays_by_card(billing_address=None), "$.payment.instruments[0].billing_address.postal_code"),
+    ],
+    ids=["declined", "no web checkout", "unknown handler", "another form", "none", "incomplete", "no postal code"],
+)
+def test_a_payment_that_fails_leaves_the_checkout_open(agent: Agent, body: dict[str, Any], path: str) -> None:
+    session = agent.session()
+    refused = agent.act(session, "complete", body)
+    assert refused.status == 200 and messages(refused) == [("error", "payment_failed", path)]
+    assert refused.json["status"] == "ready_for_complete" and "order" not in refused.json
+    assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
+
+
+@pytest.mark.rule("UCP-7")
+def test_an_unknown_outcome_is_in_progress_until_it_is_known(agent: Agent) -> None:
+    session = agent.session(fulfillment=method(notes="sandbox:lost-answer"))
+    lost = agent.act(session, "complete", pays_by_card())
+    assert lost.json["status"] in ("complete_in_progress", "completed")
+    found = agent.act(session, "get")
+    assert (found.json["status"], found.json["order"]["label"]) == ("completed", "1")
+
+
+@pytest.mark.rule("UCP-6", "UCP-7")
+def test_a_price_that_changed_is_never_charged_silently(agent: Agent) -> None:
+    session = agent.session(fulfillment=method(notes="sandbox:price-change"))
+    refused = agent.act(session, "complete", pays_by_card())
+    assert refused.json["status"] == "ready_for_complete" and "order" not in refused.json
+    assert "price_changed" in [code for _, code, _ in messages(refused)]
+
+
+@pytest.mark.rule("UCP-7")
+def test_a_checkout_can_be_given_up_once(agent: Agent) -> None:
+    session = agent.session()
+    assert agent.act(session, "cancel").json["status"] == "canceled"
+    for action, body in (("cancel", None), ("update", {"line_items": [dish("cookie")]}), ("complete", pays_by_card())):
+        refused = agent.act(session, action, body)
+        assert (refused.status, refused.json["code"]) == (409, "session_closed")
+
+
+@pytest.mark.rule("UCP-11")
+def test_the_menu_is_linked_and_readable(agent: Agent) -> None:
+    session = agent.session()
+    link = next(each["url"] for each in session["links"] if each["type"] == "menu")
+    menu = agent.send("GET", link.removeprefix("http://localhost"))
+    own = Channel(agent.app).get("/locations/sandbox.congress/menu").json
+    assert menu.json["menu"] == own["menu"] and menu.json["ucp"]["status"] == "success"
+    assert messages(agent.send("GET", "/ucp/food/establishments/sandbox.nowhere/menu")) == [("error", "not_found", "")]

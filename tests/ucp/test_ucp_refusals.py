@@ -1,0 +1,124 @@
+"""What an agent may get wrong: each has its documented form, in both faces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.ucp.agent import BUYER, Agent, dish, item, messages, pays_by_card, uid
+
+FOOD, SHOPPING = "/ucp/food/checkout-sessions", "/ucp/shopping/checkout-sessions"
+PLACE = {"food_establishment": {"id": "sandbox.congress"}}
+SALE = {"line_items": [dish("cookie")], **PLACE}
+
+
+@pytest.mark.rule("UCP-9")
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({}, "$.line_items"),
+        ({**SALE, "line_items": []}, "$.line_items"),
+        ({**SALE, "line_items": [dish("cookie", quantity=0)]}, "$.line_items[0].quantity"),
+        ({**SALE, "line_items": [dish("cookie", quantity=-1)]}, "$.line_items[0].quantity"),
+        ({**SALE, "line_items": [dish("")]}, "$.line_items[0].dish.id"),
+        ({**SALE, "line_items": [{"quantity": 1}]}, "$.line_items[0].dish"),
+        ({**SALE, "line_items": [dish("cookie", id="a"), dish("cookie", id="a")]}, "$.line_items"),
+        ({**SALE, "tip": {"custom_amount": -1}}, "$.tip.custom_amount"),
+        ({**SALE, "tip": {"custom_amount": 1.5}}, "$.tip.custom_amount"),
+        ({**SALE, "tip": {"custom_amount": 1, "selected_option_id": "percent-15"}}, "$.tip.custom_amount"),
+        ({**SALE, "tip": {"selected_option_id": "percent-99"}}, "$.tip.selected_option_id"),
+        ({**SALE, "fulfillment": {"methods": [{"type": "shipping"}]}}, "$.fulfillment.methods[0].type"),
+        ({**SALE, "fulfillment": {"methods": [{}, {}]}}, "$.fulfillment.methods"),
+        ({**SALE, "fulfillment": {"methods": [{"requested_fulfillment_time": "2030-06-03T12:30"}]}},
+         "$.fulfillment.methods[0].requested_fulfillment_time"),
+        ({**SALE, "fulfillment": {"methods": [{"selected_option_id": "later"}]}},
+         "$.fulfillment.methods[0].selected_option_id"),
+        ({**SALE, "buyer": "Robin"}, "$.buyer"),
+        ([], "$"),
+    ],
+    ids=range(17),
+)  # fmt: skip
+def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: str) -> None:
+    answer = agent.send("POST", FOOD, body)
+    assert (answer.status, answer.json["code"], answer.json["path"]) == (400, "invalid_request", path)
+    assert answer.json["content"]
+
+
+@pytest.mark.rule("UCP-9")
+@pytest.mark.parametrize(
+    ("body", "code", "status"),
+    [
+        (b"{", "malformed_json", 400),
+        (b'{"tip": {}, "tip": {}}', "duplicate_member", 400),
+        (b"\xff", "malformed_json", 400),
+        (b"x" * (1024 * 1024 + 1), "payload_too_large", 413),
+    ],
+    ids=["broken", "twice", "not UTF-8", "too large"],
+)
+def test_a_body_that_is_no_json_is_refused(agent: Agent, body: bytes, code: str, status: int) -> None:
+    answer = agent.send("POST", FOOD, body)
+    assert (answer.status, answer.json["code"]) == (status, code)
+
+
+@pytest.mark.rule("UCP-9")
+def test_a_location_that_does_not_exist_is_an_outcome(agent: Agent) -> None:
+    for place in ("sandbox.nowhere", "nobody.congress", "x"):
+        answer = agent.create(food_establishment={"id": place})
+        assert (answer.status, answer.json["ucp"]["status"]) == (200, "error")
+        assert messages(answer) == [("error", "not_found", "")]
+    missing = agent.send("POST", FOOD, {"line_items": [dish("cookie")]})
+    assert messages(missing) == [("error", "food_establishment_required", "$.food_establishment.id")]
+
+
+@pytest.mark.rule("UCP-4", "UCP-12")
+def test_a_basket_is_of_one_establishment(agent: Agent, shopper: Agent) -> None:
+    session = agent.session()
+    moved = agent.act(session, "update", {"line_items": [dish("cookie")], "food_establishment": {"id": "sandbox.day"}})
+    assert messages(moved) == [("error", "food_establishment_changed", "$.food_establishment.id")]
+    assert agent.act(session, "get").json["status"] == "ready_for_complete"
+    two = shopper.create(item("cookie"), item("cookie", location="sandbox.day"), face="shopping")
+    assert (two.status, messages(two)) == (200, [("error", "several_locations", "$.line_items[1].item.id")])
+    one = shopper.create(item("cookie"), face="shopping").json
+    other = shopper.act(one, "update", {"line_items": [item("cookie", location="sandbox.day")]})
+    assert messages(other) == [("error", "several_locations", "$.line_items[0].item.id")]
+
+
+@pytest.mark.rule("UCP-7")
+def test_a_key_with_another_body_is_a_conflict(agent: Agent) -> None:
+    key = uid()
+    first = agent.send("POST", FOOD, SALE, Idempotency_Key=key)
+    assert agent.send("POST", FOOD, SALE, Idempotency_Key=key).json == first.json
+    for path, body in ((FOOD, {**SALE, "tip": {"custom_amount": 1}}), (f"{FOOD}/{first.json['id']}/cancel", None)):
+        answer = agent.send("POST", path, body, Idempotency_Key=key)
+        assert (answer.status, answer.json["code"]) == (409, "idempotency_key_reused")
+
+
+@pytest.mark.rule("UCP-2", "UCP-7")
+def test_a_session_is_its_agents_alone(agent: Agent, stranger: Agent) -> None:
+    session, key = agent.session(), uid()
+    for action, body in (("get", None), ("update", {"line_items": [dish("cookie")]}), ("complete", pays_by_card()),
+                         ("cancel", None)):  # fmt: skip
+        answer = stranger.act(session, action, body, Idempotency_Key=key)
+        assert (answer.status, answer.json["ucp"]["status"]) == (200, "error")
+        assert messages(answer) == [("error", "not_found", "")]
+    elsewhere = agent.act(session, "get", face="shopping")
+    assert messages(elsewhere) == [("error", "not_found", "")]
+    assert agent.act(session, "get").json["status"] == "ready_for_complete"
+
+
+@pytest.mark.rule("UCP-5", "UCP-9")
+def test_a_closed_restaurant_is_a_message(agent: Agent) -> None:
+    answer = agent.create(
+        food_establishment={"id": "sandbox.notips"}, buyer=BUYER,
+        fulfillment={"methods": [{"type": "delivery", "destination": {"street_address": "1 X Street"}}]},
+    )  # fmt: skip
+    assert messages(answer) == [("error", "fulfillment_not_supported", "$.fulfillment.methods[0].type")]
+    assert answer.json["status"] == "incomplete"
+
+
+@pytest.mark.rule("UCP-9")
+def test_claims_of_a_buyer_are_warned_about(agent: Agent) -> None:
+    answer = agent.create(buyer=BUYER, context={"eligibility": ["com.example.gold"], "language": "en"})
+    assert messages(answer) == [("warning", "eligibility_not_accepted", "$.context.eligibility[0]")]
+    assert answer.json["status"] == "ready_for_complete"
