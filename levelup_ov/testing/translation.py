@@ -25,7 +25,7 @@ from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.provider import Sample
 from levelup_ov.testing.steps import record
 
-NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
+NOTE, ITEM_NOTE = "ring the blue bell", "without any of the onions"
 LONG_NOTE = "no jalapeños, crème fraîche beside it – " + "and please, " * 20 + "slightly overdone"
 _IS_EMAIL, _NAMES_PHONE = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), re.compile("phone|mobile", re.IGNORECASE)
 AMOUNTS = (57, 115, 1999)

@@ -1,6 +1,6 @@
 // An app that orders ahead, as a phone's does: it knows LevelUp's API and nothing behind it.
 
-import { make, money } from "/screens/dom.js";
+import { act as acting, make, money } from "/screens/dom.js";
 
 const POLL = 700; // milliseconds between two looks at an order
 const TIPS = [0, 10, 15, 20]; // percent of the food
@@ -83,20 +83,7 @@ function complain(error) {
   problem.scrollIntoView({ block: "nearest" });
 }
 
-function act(work) {
-  return async (event) => {
-    event?.preventDefault();
-    const button = event?.submitter ?? event?.currentTarget;
-    if (button?.tagName === "BUTTON") button.disabled = true;
-    try {
-      await work(event);
-    } catch (error) {
-      complain(error);
-    } finally {
-      if (button?.tagName === "BUTTON") button.disabled = false;
-    }
-  };
-}
+const act = (work) => acting(work, complain);
 
 // Signing in.
 
