@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import get_args
@@ -13,8 +14,10 @@ from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
+from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.records import Submission
+from levelup_ov.ledger.operator_actions import actions_of
+from levelup_ov.ledger.records import Submission, Superseded
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns, of_gone_accounts
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean
@@ -24,13 +27,30 @@ _MOST_OPEN = 20_000
 _SHOWN = (
     "id", "reference", "generation", "previous", "account", "location", "state", "ended", "finding", "look_again_at",
     "owner", "request_id", "claimed_at", "sending_at", "settled_at", "settled_by",
-    "lease_until", "order_id", "provider_order_id", "expected_charge", "charged", "charge_mismatch", "trace",
+    "lease_until", "order_id", "provider_order_id", "found_order_id", "found_provider_order_id", "finding_closed_at",
+    "expected_charge", "charged", "charge_mismatch", "trace",
 )  # fmt: skip
+
+
+_PLACED = (
+    "This says that the restaurant has the order. It is never sent again, and the channel tells the guest this number.",
+    "If the restaurant has no such order, the guest comes for food that nobody makes.",
+)
+_NOT_PLACED = (
+    "This says that you asked the restaurant: it has no order with this reference, and will not make one.",
+    "The channel is told that it was not placed, and may send it again at once; that is then a new order.",
+    "If the restaurant does have the order, the guest gets it twice and pays twice.",
+)
+_TAKEN_BACK = (
+    "It is unknown again: it is not sent, and the same guest cannot order the same meal there, until it is settled.",
+    "A guest who was told a number or a refusal is not told anything else until then.",
+)
+log = logging.getLogger(__name__)
 
 
 @click.group()
 def submissions() -> None:
-    """List, reconcile and settle submissions (SUB-5)."""
+    """List, reconcile, settle and correct submissions (SUB-5)."""
 
 
 @submissions.command("list")
@@ -72,11 +92,13 @@ def show(submission_id: str) -> None:
 
     No customer data is recorded.
     """
-    submission = shown(lambda: the_ledger().show(submission_id))
-    if submission is None:
-        raise click.ClickException("there is no such submission")
+    submission = _existing(submission_id)
     for name in _SHOWN:
         click.echo(f"{name + ':':20} {getattr(submission, name)}")
+    for action in shown(lambda: actions_of(the_ledger(), submission_id)):
+        was = ", ".join(f"{name}={value}" for name, value in action.before.items() if value is not None)
+        said = f"{action.act or 'reconcile'} by {action.operator}: {action.why or action.outcome or 'has not ended'}"
+        click.echo(f"{action.at.isoformat(timespec='seconds')} {said}" + (f" (before: {was})" if was else ""))
 
 
 @submissions.command()
@@ -140,17 +162,78 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
     """
     if (placed is not None) == not_placed:
         raise click.UsageError("give one of --placed NUMBER and --not-placed")
-    submission = shown(lambda: the_ledger().show(submission_id))
-    if submission is None:
-        raise click.ClickException("there is no such submission")
+    submission = _existing(submission_id)
     if submission.state != "unknown" or submission.account == LEDGER_ACCOUNT:
         raise click.ClickException(f"it is {submission.state}: only an unknown order is settled by hand")
     click.echo(_line(submission), err=True)
-    said = f"placed under the number {placed}" if placed else "not placed; the same order may be sent again"
+    said = f"placed under the number {placed}" if placed else "not placed"
     if not yes:
-        click.confirm(f"Record that it was {said}?", abort=True, err=True)
-    shown(lambda: the_service().submissions.settle(submission, placed, clean(by or _this_user())[:100]))
+        for line in (f"Our reference at the provider: {submission.reference}", *(_PLACED if placed else _NOT_PLACED)):
+            click.echo(line, err=True)
+        click.confirm(f"Record that {submission.id} was {said}?", abort=True, err=True)
+    shown(lambda: the_service().submissions.settle(submission, placed, _person(by)))
     click.echo(f"{submission.id}: {said}")
+
+
+@submissions.command()
+@click.argument("submission_id")
+@click.option("--why", required=True, help="What was wrong about the settlement; it is recorded.")
+@click.option("--by", help="Who says so. Default: the system user.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
+    """Take back the settlement of SUBMISSION_ID that a person recorded by mistake.
+
+    It is unknown again, so nothing is sent, and the channel is told so until it is settled: by `submissions reconcile`,
+    which asks the provider, or by `submissions settle`. What was recorded before is kept.
+    """
+    submission = _existing(submission_id)
+    if submission.settled_by is None:
+        raise click.ClickException(f"it is {submission.state}, and no person settled it: only that can be taken back")
+    click.echo(_line(submission), err=True)
+    if not yes:
+        for line in _TAKEN_BACK:
+            click.echo(line, err=True)
+        click.confirm(f"Take back what {submission.settled_by} recorded?", abort=True, err=True)
+    try:
+        shown(lambda: Corrections(the_ledger()).take_back(submission, _person(by), clean(why)))
+    except Superseded as superseded:
+        last = superseded.submission
+        if last is not None and last.id != submission.id:
+            words = f"it was sent again: {_line(last)}; correct that one, or close the finding that it leads to"
+            raise click.ClickException(words) from None
+        raise click.ClickException(f"nothing was changed: {superseded}") from None
+    log.warning("settlement_taken_back", extra={"submission": submission.id, "by": _person(by)})
+    click.echo(f"{submission.id}: unknown; settle it, or run `levelup-ov submissions reconcile`")
+
+
+@submissions.command()
+@click.argument("submission_id")
+@click.option("--why", required=True, help="What was done about it; it is recorded.")
+@click.option("--by", help="Who says so. Default: the system user.")
+def close(submission_id: str, why: str, by: str | None) -> None:
+    """Close the finding of SUBMISSION_ID, or its difference in the charge: a person has dealt with it.
+
+    It is no longer listed by `submissions list --findings` and in the console. A new finding opens it again.
+    """
+    submission = _existing(submission_id)
+    finding = submission.open_finding
+    try:
+        shown(lambda: Corrections(the_ledger()).close_finding(submission, _person(by), clean(why)))
+    except Superseded:
+        raise click.ClickException("it has no open finding") from None
+    log.info("finding_closed", extra={"submission": submission.id, "finding": finding, "by": _person(by)})
+    click.echo(f"{submission.id}: {finding} closed")
+
+
+def _existing(submission_id: str) -> Submission:
+    submission = shown(lambda: the_ledger().show(submission_id))
+    if submission is None:
+        raise click.ClickException("there is no such submission")
+    return submission
+
+
+def _person(by: str | None) -> str:
+    return clean(by or _this_user())[:100]
 
 
 def _this_user() -> str:

@@ -142,7 +142,7 @@ def of_ledger(backlog: Sequence[Backlog], overdue: int, findings: Sequence[Submi
             yield Need("late", words, "submissions", {"state": each.state, "account": each.account})
     if overdue:
         yield Need("late", f"{overdue} that were not placed are due to be looked up again")
-    kinds = Counter(each.finding or "charge_mismatch" for each in findings)
+    kinds = Counter(each.open_finding or "" for each in findings)
     for kind, number in kinds.items():
         yield Need(kind, f"{number} within {FINDINGS.days} days", "submissions", {"findings": "1"})
 

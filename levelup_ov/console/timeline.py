@@ -11,6 +11,7 @@ from typing import Any
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.domain.submission import Ended
 from levelup_ov.ledger.browsing import Life
+from levelup_ov.ledger.operator_actions import OperatorAction
 from levelup_ov.ledger.records import from_ms
 
 _ENDED: dict[Ended | None, str] = {
@@ -21,6 +22,7 @@ _ENDED: dict[Ended | None, str] = {
     "told": "a person asked the restaurant",
     None: "",
 }
+_ACTS = {"take_back": "Settlement taken back", "close_finding": "Finding closed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,19 @@ def _steps(life: Life, changed: datetime | None) -> Iterator[Step]:
     if life.word is not None:
         yield Step(life.changed_at, f"Status: {life.stage or 'unknown'}", f"the provider says {life.word}")
     for action in life.actions:
+        if action.act is not None:
+            yield Step(action.at, f"{_ACTS[action.act]} by {action.operator}", _reason(action))
+            continue
         words = f"{action.outcome or 'has not ended'}; request {action.request_id}"
         yield Step(action.at, f"Reconciled by {action.operator}", words)
+
+
+def _reason(action: OperatorAction) -> str:
+    """Why somebody corrected a submission, and what was recorded until then."""
+    before = action.before
+    was = f"order {before['order_id']}" if before.get("state") == "placed" else "not placed"
+    until = f"it was settled as {was} by {before.get('settled_by')}" if action.act == "take_back" else before["finding"]
+    return f"{action.why}; {until or 'charge_mismatch'}"
 
 
 def of_order(order: StoredOrder) -> list[Step]:

@@ -34,6 +34,7 @@ TRANSITIONS: Mapping[str, Transition] = {
     "lose": Transition(("sending",), "unknown", "The owner got no answer that proves anything."),
     "abandon": Transition(("claimed",), "not_placed", "The lease ran out before anything was sent."),
     "dispute": Transition(("placed",), "unknown", "Another submission has proof that the order is its own."),
+    "take_back": Transition(("placed", "not_placed"), "unknown", "A person takes back what a person had settled."),
     "expire": Transition(("sending",), "unknown", "The lease ran out while the order was being placed."),
     "rule_out": Transition(
         ("unknown",), "not_placed", "The provider has no order, and refuses late requests or was available long enough."

@@ -117,8 +117,9 @@ class Browser:
 
     def named(self, number: str, size: int) -> Sequence[Submission]:
         """The submissions with this number: an order id, a provider's, a request id, or an id or reference of ours."""
-        columns = (_C.id, _C.reference, _C.request_id, _C.provider_order_id)
-        this = or_(*(column == number for column in columns), _C.order_id.in_([number, json.dumps(number)]))
+        columns = (_C.id, _C.reference, _C.request_id, _C.provider_order_id, _C.found_provider_order_id)
+        order_ids = (column.in_([number, json.dumps(number)]) for column in (_C.order_id, _C.found_order_id))
+        this = or_(*(column == number for column in columns), *order_ids)
         return self._submissions(self._sql.all.where(this).order_by(_C.id.desc()).limit(size))
 
     def life(self, id: str) -> Life | None:
@@ -190,6 +191,7 @@ def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
             yield _C.settled_at.is_(None)
     if search.findings:
         yield or_(_C.finding.is_not(None), _C.charged != _C.expected_charge)
+        yield _C.finding_closed_at.is_(None)
     if search.since is not None:
         yield _C.id >= _first_id(search.since)
     if search.until is not None:

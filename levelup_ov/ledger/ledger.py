@@ -22,7 +22,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -424,6 +424,29 @@ class Ledger:
             seen_since=submission.since,
         )
 
+    def take_back(self, submission: Submission, *, also: Callable[[Any], None]) -> None:
+        """Make a submission that a person settled unknown again, so that it is not sent until it is settled anew.
+
+        ``also`` is called with the cursor of the transaction, if it was changed.
+
+        :raises Superseded: no person settled it, it has changed since it was read here, or it was ruled out and has
+            been sent again since: then its last attempt counts, which ``superseded.submission`` is.
+        """
+        values = {"this": submission.id, "seen_boot": submission.boot, "seen_since": submission.since}
+        later = {"account": submission.account, "after": to_ms(submission.claimed_at), "now": self._now()}
+
+        def work(cursor: Any, _again: bool) -> None:
+            # Claims of its identities wait, so that none begins meanwhile.
+            self._lock(cursor, [row.digest for row in self._sql.digests.all(cursor, values)])
+            follower = self._sql.followers.first(cursor, {**values, **later})
+            if follower is not None and submission.state == "not_placed":
+                raise Superseded("take_back", submission_of(follower))
+            if not self._sql.changes["take_back"].run(cursor, {**values, **self._clock()}).rowcount:
+                raise Superseded("take_back", self._read(cursor, submission.id))
+            also(cursor)
+
+        self.database.run(work)
+
     def due_again(self, *, besides: str = "", limit: int = 1000) -> tuple[Submission, ...]:
         """The ruled-out submissions that are due to be looked up again (SUB-12), oldest first.
 
@@ -433,7 +456,11 @@ class Ledger:
         return self._several(lambda cursor: self._sql.due.all(cursor, values))
 
     def looked_again(
-        self, submission: Submission, finding: Finding | None = None, order_id: str | int | None = None
+        self,
+        submission: Submission,
+        finding: Finding | None = None,
+        order_id: str | int | None = None,
+        provider_order_id: str | None = None,
     ) -> None:
         """Record that a submission of :meth:`due_again` was looked up, and the finding, about the order ``order_id``.
 
@@ -450,7 +477,7 @@ class Ledger:
             "was": submission.looked_again,
             "looked_again": count,
             "next": following and to_ms(following),
-            "finding": finding or submission.finding,
+            **_found(finding, order_id, provider_order_id),
         }
         event = None
         if finding is not None and finding != submission.finding:
@@ -462,11 +489,13 @@ class Ledger:
 
         self.database.run(work, single=event is None)
 
-    def note(self, id: str, finding: Finding, order_id: str | int | None = None) -> None:
+    def note(
+        self, id: str, finding: Finding, order_id: str | int | None = None, provider_order_id: str | None = None
+    ) -> None:
         """Record what a person must look at, about the order ``order_id``; an event unless it is known."""
 
         def work(cursor: Any, _again: bool) -> None:
-            if self._sql.note.run(cursor, {"this": id, "found": finding}).rowcount:
+            if self._sql.note.run(cursor, {"this": id, **_found(finding, order_id, provider_order_id)}).rowcount:
                 if self.outbox.is_on and (row := self._read(cursor, id)):
                     self.outbox.record(cursor, _attention(row, finding, order_id))
 
@@ -544,13 +573,15 @@ class Ledger:
             if value is not None:
                 query = query.where(column == value)
         if number is not None:
-            as_order_id = columns.order_id.in_([number, json.dumps(number)])
+            written = [number, json.dumps(number)]
+            as_order_id = columns.order_id.in_(written) | columns.found_order_id.in_(written)
             ids = (columns.provider_order_id == number) | (columns.request_id == number) | (columns.id == number)
+            ids = ids | (columns.found_provider_order_id == number)
             query = query.where(as_order_id | ids | (columns.reference == number))
         if charge_mismatch:
-            query = query.where(columns.charged != columns.expected_charge)
+            query = query.where(columns.charged != columns.expected_charge, columns.finding_closed_at.is_(None))
         if findings:
-            query = query.where(columns.finding.is_not(None))
+            query = query.where(columns.finding.is_not(None), columns.finding_closed_at.is_(None))
         statement = Statement(self.database.engine.dialect, query)
         rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
         return tuple(map(submission_of, rows))
@@ -695,7 +726,7 @@ class Ledger:
         self._sql.see.run(cursor, {"submission": id, "change": change, "boot": boot, "since": now})
         return now
 
-    def _lock(self, cursor: Any, digests: Mapping[str, Kind]) -> None:
+    def _lock(self, cursor: Any, digests: Iterable[str]) -> None:
         """Make claims for a common identity wait for one another; on SQLite all claims do."""
         if self.database.is_postgresql:
             self._sql.lock.run(cursor, {"keys": sorted(map(_advisory_key, digests))})
@@ -840,6 +871,14 @@ def _attention(row: Submission, what: str, order_id: str | int | None = None) ->
         request_id=row.request_id,
         submitted_at=row.sending_at or row.claimed_at,
     )
+
+
+def _found(finding: Finding | None, order_id: str | int | None, provider_order_id: str | None) -> dict[str, Any]:
+    return {
+        "what": finding,
+        "new_found_order_id": None if order_id is None else json.dumps(order_id),
+        "new_found_provider_order_id": provider_order_id,
+    }
 
 
 def _facts(submission: Submission) -> dict[str, Any]:

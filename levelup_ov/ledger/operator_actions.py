@@ -1,8 +1,10 @@
-"""What operators did to submissions in the console: who, when, and with what result."""
+"""What operators did to submissions, in the console and by commands: who, when, and with what result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,12 +23,19 @@ class FormUsed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """``outcome`` is None while the provider is asked, or if the process ended meanwhile."""
+    """``outcome`` is None while the provider is asked, or if the process ended meanwhile.
+
+    ``act``: None for a reconciliation in the console, otherwise a correction (:mod:`levelup_ov.ledger.corrections`),
+    ``why`` that was made, and ``before``, what the submission held until then.
+    """
 
     operator: str
     request_id: str | None
     at: datetime
     outcome: str | None
+    act: str | None = None
+    why: str | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
 
 
 class OperatorActions:
@@ -60,6 +69,14 @@ class OperatorActions:
 OF_SUBMISSION = select(ACTIONS).where(ACTIONS.c.submission == bindparam("this")).order_by(ACTIONS.c.at)
 
 
+def actions_of(ledger: Ledger, submission: str) -> tuple[OperatorAction, ...]:
+    """What people did to a submission, oldest first."""
+    statement = ledger.database.prepare(OF_SUBMISSION)
+    rows = ledger.database.run(lambda cursor, _: statement.all(cursor, {"this": submission}), single=True)
+    return tuple(map(read_action, rows))
+
+
 def read_action(row: Any) -> OperatorAction:
     """An action, of a row of :data:`OF_SUBMISSION`."""
-    return OperatorAction(row.operator, row.request_id, from_ms(row.at), row.outcome)
+    before = json.loads(row.before or "{}")
+    return OperatorAction(row.operator, row.request_id, from_ms(row.at), row.outcome, row.act, row.why, before)

@@ -28,7 +28,8 @@ class Submission:
     ``since`` are the time of the last change by its writer's clock, ``lease`` is how long it counts.
     ``proven``: whether the provider named our reference. ``ended``: the proof that it was not placed.
     ``previous``: the id of the previous attempt. ``card``: paid with a card that cannot be used again.
-    ``settled_by``: the person who stated the outcome, at ``settled_at``.
+    ``settled_by``: the person who stated the outcome, at ``settled_at``. ``found_order_id`` and
+    ``found_provider_order_id``: the order that the finding is about; ``finding_closed_at``: when a person closed it.
     """
 
     id: str
@@ -63,7 +64,17 @@ class Submission:
     look_again_at: datetime | None
     finding: Finding | None
     settled_by: str | None
+    found_order_id: str | int | None
+    found_provider_order_id: str | None
+    finding_closed_at: datetime | None
     seen_at: datetime
+
+    @property
+    def open_finding(self) -> str | None:
+        """What a person must still look at: its finding, or ``charge_mismatch``."""
+        if self.finding_closed_at is not None:
+            return None
+        return self.finding or ("charge_mismatch" if self.charge_mismatch else None)
 
     @property
     def charge_mismatch(self) -> bool:
@@ -194,6 +205,9 @@ def submission_of(row: Any) -> Submission:
         look_again_at=row.look_again_at and from_ms(row.look_again_at),
         finding=row.finding,
         settled_by=row.settled_by,
+        found_order_id=row.found_order_id and json.loads(row.found_order_id),
+        found_provider_order_id=row.found_provider_order_id,
+        finding_closed_at=row.finding_closed_at and from_ms(row.finding_closed_at),
         seen_at=from_ms(row.seen_at),
     )
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     Update,
     bindparam,
+    case,
     cast,
     delete,
     extract,
@@ -74,6 +75,9 @@ SUBMISSIONS = Table(
     Column("look_again_at", BigInteger),
     Column("finding", Text),
     Column("settled_by", Text),
+    Column("found_order_id", Text),
+    Column("found_provider_order_id", Text),
+    Column("finding_closed_at", BigInteger),
 )
 COMPATIBILITY = Table(
     "ledger_compatibility",
@@ -149,8 +153,11 @@ ACTIONS = Table(
     Column("request_id", Text),
     Column("at", BigInteger, nullable=False),
     Column("outcome", Text),
+    Column("act", Text),
+    Column("why", Text),
+    Column("before", Text),
 )
-"""What an operator asked for in the console, by a form that can be sent once."""
+"""What an operator asked for in the console, by a form that can be sent once, and what people corrected by commands."""
 OUTBOX = Table(
     "outbox",
     METADATA,
@@ -222,6 +229,8 @@ _INSERTED = (
     "id", "account", "location", "content", "owner", "request_id", "reference", "alike", "generation", "received_at",
     "previous", "card",
 )  # fmt: skip
+_OUTCOME = ("settled_at", "answer", "order_id", "provider_order_id", "proven", "settled_by")
+"""The columns that are empty again when an outcome is taken back."""
 _SET_BY: Mapping[str, Sequence[str]] = {
     "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged", "proven", "settled_by"),
     "fail": ("ended",),
@@ -256,9 +265,11 @@ class Statements:
             changes[name] = changes[name].where(*unchanged)
         changes["abandon"] = changes["abandon"].values(ended="unsent")
         changes["rule_out"] = changes["rule_out"].values(look_again_at=now + bindparam("pause", type_=BigInteger))
-        changes["dispute"] = changes["dispute"].values(
-            dict.fromkeys(("settled_at", "answer", "order_id", "provider_order_id", "proven", "settled_by"), None)
-        )
+        for name in ("dispute", "take_back"):
+            changes[name] = changes[name].values(dict.fromkeys(_OUTCOME, None))
+        unchanged = _C.boot == bindparam("seen_boot"), _C.since == bindparam("seen_since", type_=BigInteger)
+        changes["take_back"] = changes["take_back"].where(*unchanged, _C.settled_by.is_not(None))
+        changes["take_back"] = changes["take_back"].values(ended=None, looked_again=0, look_again_at=None)
         outdated = select(_C.id).where(_C.settled_at < now - bindparam("retention", type_=BigInteger))
         by_identity = IDENTITIES.c.digest == bindparam("digest")
 
@@ -326,14 +337,18 @@ class Statements:
         self.look_again = prepare(
             update(SUBMISSIONS)
             .where(this, _C.looked_again == bindparam("was", type_=BigInteger))
-            .values(look_again_at=bindparam("next", type_=BigInteger)),
-            *("looked_again", "finding"),
+            .values(look_again_at=bindparam("next", type_=BigInteger), **_finding(_C.finding)),
+            "looked_again",
         )
+        self.digests = prepare(select(IDENTITIES.c.digest).where(IDENTITIES.c.submission == bindparam("this")))
         self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
         keys = insert(KEYS, is_postgresql=database.is_postgresql)
         self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))
-        found = bindparam("found", type_=Text)
-        self.note = prepare(update(SUBMISSIONS).where(this, _C.finding.is_distinct_from(found)).values(finding=found))
+        self.note = prepare(
+            update(SUBMISSIONS)
+            .where(this, _C.finding.is_distinct_from(bindparam("what", type_=Text)))
+            .values(_finding())
+        )
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
         self.point = prepare(
@@ -376,6 +391,18 @@ def present(own_clock: bool) -> ColumnElement[int]:
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:
     """The rows of a location whose order may exist."""
     return _C.location == bindparam("location"), _C.settled_at.is_(None), _C.state.in_(("sending", "unknown"))
+
+
+def _finding(otherwise: ColumnElement[Any] | None = None) -> dict[str, Any]:
+    """The finding ``what`` with its order, ``otherwise`` if it is null; a new one is open, whatever was closed."""
+    what = func.coalesce(bindparam("what", type_=Text), otherwise)
+    is_known = _C.finding.is_not_distinct_from(what)
+    numbers = ("found_order_id", "found_provider_order_id")
+    return {
+        "finding": what,
+        "finding_closed_at": case((is_known, _C.finding_closed_at), else_=None),
+        **{name: func.coalesce(bindparam(f"new_{name}", type_=Text), _C[name]) for name in numbers},
+    }
 
 
 def _guarded(transition: Transition, now: ColumnElement[int]) -> Update:

@@ -357,7 +357,8 @@ class Submissions:
                 finding = "two_orders_for_one_submission"
             elif settlement.placed.duplicates:
                 finding = "two_orders_for_one_submission"
-        self.ledger.looked_again(submission, finding, settlement and settlement.placed.order_id)
+        placed = settlement and settlement.placed
+        self.ledger.looked_again(submission, finding, placed and placed.order_id, placed and placed.provider_order_id)
         if finding is not None and settlement is not None:
             _report(finding, {**_facts(submission), **_order(settlement.placed)})
         return finding
@@ -553,7 +554,7 @@ class Submissions:
     def _note(self, finding: Finding, id: str, facts: Mapping[str, Any], placed: Placed) -> None:
         """Log and record that a person must look at the submission ``id``."""
         _report(finding, {**facts, **_order(placed)})
-        self._quietly(lambda: self.ledger.note(id, finding, placed.order_id))
+        self._quietly(lambda: self.ledger.note(id, finding, placed.order_id, placed.provider_order_id))
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -19,6 +20,9 @@ MAX_VALUES = 125_000
 
 _SMALL = 32 * 1024
 """Bodies up to this many bytes try the quick way first; an order is smaller."""
+_ONE_LARGE = threading.Lock()
+"""Larger ones are read one at a time: side by side they take no less time, but their values would fill the memory
+together, and leave it in pieces."""
 _AS_ZEROS = bytes(ord("0" if byte in b"0123456789" else " ") for byte in range(256))
 _HUGE = b"0" * 19
 """An integer that may have more than 63 bits, which the quick way turns into a float."""
@@ -43,8 +47,14 @@ def parse(body: bytes) -> Any:
 
     :raises Failure: ``malformed_json`` and ``duplicate_member``, both naming the place; ``payload_too_large``.
     """
-    if len(body) <= _SMALL and (quick := _read_quickly(body)) is not _UNREAD:
-        return quick
+    if len(body) > _SMALL:
+        with _ONE_LARGE:
+            return _read_thoroughly(body)
+    quick = _read_quickly(body)
+    return _read_thoroughly(body) if quick is _UNREAD else quick
+
+
+def _read_thoroughly(body: bytes) -> Any:
     if len(body) > MAX_VALUES and _values(body) > MAX_VALUES:
         raise Failure("payload_too_large", f"expected a body of at most {MAX_VALUES} values")
     try:

@@ -426,6 +426,71 @@ def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, opti
     assert again.exit_code == 1 and "only an unknown order" in again.output
 
 
+LOST = {"order_number": "by-hand", "special_instructions": "sandbox:lost-answer"}
+
+
+@pytest.fixture
+def lost(channel: Channel) -> Submission:
+    """An order whose outcome is unknown."""
+    channel.submit(**LOST)
+    (row,) = channel.app.extensions["levelup_ov"].submissions.ledger.find()
+    assert row.state == "unknown"
+    return row
+
+
+@pytest.mark.parametrize(
+    ("option", "meaning"),
+    [(["--placed", "A-77"], "food that nobody makes"), (["--not-placed"], "gets it twice and pays twice")],
+)
+def test_settling_says_what_it_means(channel: Channel, lost: Submission, option: list[str], meaning: str) -> None:
+    said = channel.app.test_cli_runner().invoke(args=["submissions", "settle", lost.id, *option], input="n\n").output
+    assert meaning in said and f"Our reference at the provider: {lost.reference}" in said and lost.location in said
+
+
+@pytest.mark.rule("SUB-5", "SUB-4")
+@pytest.mark.parametrize("option", [["--placed", "A-77"], ["--not-placed"]])
+def test_a_settlement_is_taken_back(channel: Channel, lost: Submission, option: list[str]) -> None:
+    runner = channel.app.test_cli_runner()
+    command = ["submissions", "correct", lost.id, "--by", "Rita", "--why", "it was another order"]
+    assert "no person settled it" in runner.invoke(args=[*command, "--yes"]).output
+    assert runner.invoke(args=["submissions", "settle", lost.id, *option, "--by", "Sam", "--yes"]).exit_code == 0
+    ledger = channel.app.extensions["levelup_ov"].submissions.ledger
+    asked = runner.invoke(args=command, input="n\n")
+    assert asked.exit_code == 1 and "Take back what Sam recorded?" in asked.output
+    assert runner.invoke(args=[*command, "--yes"]).exit_code == 0
+    row = ledger.show(lost.id)
+    assert (row.state, row.order_id, row.settled_by, row.settled_at) == ("unknown", None, None, None)
+    # Nothing is forgotten, and nothing is sent again: the provider is asked, which has the first one.
+    shown = runner.invoke(args=["submissions", "show", lost.id]).output
+    assert "take_back by Rita: it was another order (before: state=" in shown and "settled_by=Sam" in shown
+    found = channel.submit(**LOST)
+    assert found.headers["Idempotency-Replayed"] == "true" and ledger.show(lost.id).state == "placed"
+    assert len(ledger.find()) == 1
+
+
+@pytest.mark.rule("SUB-12")
+def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
+    runner = channel.app.test_cli_runner()
+    ledger = channel.app.extensions["levelup_ov"].submissions.ledger
+    ledger.rule_out(lost, grace=timedelta(0), fenced=True)
+    ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
+    listed = ["submissions", "list", "--findings"]
+    shown = runner.invoke(args=["submissions", "show", lost.id]).output
+    assert "found_order_id:      17" in shown and "found_provider_order_id: till-17" in shown
+    assert lost.id in runner.invoke(args=["submissions", "list", "--number", "till-17"]).output
+    command = ["submissions", "close", lost.id, "--by", "Rita", "--why", "canceled by the restaurant"]
+    assert lost.id in runner.invoke(args=listed).output
+    assert runner.invoke(args=command).output == f"{lost.id}: order_exists_but_ruled_out closed\n"
+    assert lost.id not in runner.invoke(args=listed).output
+    assert "it has no open finding" in runner.invoke(args=command).output
+    assert "close_finding by Rita: canceled" in runner.invoke(args=["submissions", "show", lost.id]).output
+    # The same once more is no news; another one is.
+    ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
+    assert lost.id not in runner.invoke(args=listed).output
+    ledger.note(lost.id, "two_orders_for_one_submission", 18, "till-18")
+    assert lost.id in runner.invoke(args=listed).output
+
+
 def test_settling_needs_one_answer(channel: Channel) -> None:
     runner = channel.app.test_cli_runner()
     for options in ([], ["--placed", "1", "--not-placed"]):

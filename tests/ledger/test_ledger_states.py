@@ -72,6 +72,8 @@ def test_the_table_of_transitions_is_the_one_that_is_tested() -> None:
         ("abandon", "claimed"): "not_placed",
         ("expire", "sending"): "unknown",
         ("dispute", "placed"): "unknown",
+        ("take_back", "placed"): "unknown",
+        ("take_back", "not_placed"): "unknown",
     }
     assert listed == LEGAL | by_others
 
