@@ -120,11 +120,11 @@ def delay(*, quick: bool) -> None:
             settings = environment(directory, urls, ledger, deadline=20, grace=5, more=receiver.variables)
             with Stack(directory, settings) as stack, ThreadPoolExecutor(64) as clients:
                 began = time.monotonic()
-                told = []
+                reported = []
                 for number in range(RATE * seconds):
                     time.sleep(max(began + number / RATE - time.monotonic(), 0))
-                    told.append(clients.submit(_order, stack.port, number))
-                placed = sum(each.result() for each in told)
+                    reported.append(clients.submit(_order, stack.port, number))
+                placed = sum(each.result() for each in reported)
                 took = time.monotonic() - began
                 until = time.monotonic() + 30
                 while len(receiver.delays) < placed and time.monotonic() < until:
@@ -145,9 +145,9 @@ def _order(port: int, number: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     path = f"/locations/diner.congress/orders/{answer.order_id}"
     connection.request("GET", path, headers={"Authorization": f"token {API_KEY}"})
-    is_told = connection.getresponse().status == 200
+    is_reported = connection.getresponse().status == 200
     connection.close()
-    return is_told
+    return is_reported
 
 
 class WatchedAdapter(BenchAdapter):
@@ -199,11 +199,11 @@ def watch(*, quick: bool) -> None:
         for _ in range(2):
             before, began, cpu = calls.number, time.monotonic(), time.process_time()
             run = ["orders", "watch", "--calls", str(number), "--every", "0", "--seconds", "3600"]
-            told = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
+            said = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
             made, took = calls.number - before, time.monotonic() - began
             spent = 1000 * (time.process_time() - cpu) / number
             print(
-                f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {spent:.2f} ms CPU: {told}"
+                f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {spent:.2f} ms CPU: {said}"
             )
 
 

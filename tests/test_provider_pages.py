@@ -68,7 +68,7 @@ def test_a_page_describes_the_abilities_that_no_class_declares(provider: str) ->
 
 def test_the_readme_has_the_table_of_abilities_as_it_is_now() -> None:
     readme = README.read_text(encoding="utf-8")
-    assert renewed(readme) == readme, "`make matrix` writes it anew"
+    assert renewed(readme) == readme, "`make matrix` writes it again"
 
 
 def test_a_table_that_is_out_of_date_is_found() -> None:

@@ -1,4 +1,4 @@
-"""The README is held to the code: the commands that it tells people to type."""
+"""The README is held to the code: the commands that people type."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ UNSEEN: Mapping[str, str] = {
     "EP-14": "only the provider knows what it needs from a user",
     "MENU-7": "only the provider knows what is sold out; the adapter's contract suite has a refusal for it",
     "MENU-9": "watching menus is a command of the operator",
-    "MENU-8": "only the provider knows what is sold out; the adapter tells it",
+    "MENU-8": "only the provider knows what is sold out; the adapter reports it",
     "MONEY-10": "this needs a provider that changes its price; the adapter's contract suite has one",
     "MONEY-11": "discounts are visible only at the provider",
     "MENU-6": "what a menu leaves out is visible only at the provider",

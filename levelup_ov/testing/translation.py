@@ -208,8 +208,8 @@ class Translation:
                     f"EP-14: a user without {lacking} must be served, or refused as customer_refused, not reported as "
                     f"{run.failure!r}"
                 )
-                told = (run.failure.path or "").startswith("$.user")
-                assert told, f"EP-14: the refusal must name the member: path='$.user.{lacking}'"
+                reported = (run.failure.path or "").startswith("$.user")
+                assert reported, f"EP-14: the refusal must name the member: path='$.user.{lacking}'"
                 assert bench.held() == before, "EP-14: the order of a refused user was placed"
                 continue
             made_up = [value for name, value in _named_values(run) if value not in known and (
