@@ -57,7 +57,7 @@ def make_fakes(environ: dict[str, str], clock: Clock, tmp_path: Path) -> Iterato
 
     def make(*accounts: str) -> Flask:
         (tmp_path / "accounts.toml").write_text("".join(map(ACCOUNTS.format, accounts)))
-        fake = "fake=tests.contract.fakes:TellingAdapter"
+        fake = "fake=tests.contract.fakes:ReportingAdapter"
         more = {"LEVELUP_OV_ACCOUNTS": str(tmp_path / "accounts.toml"), "LEVELUP_OV_ADAPTERS": fake}
         return create_app(load_settings({**environ, **more}), clock=clock)
 

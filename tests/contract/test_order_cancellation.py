@@ -86,7 +86,7 @@ def test_what_cannot_be_canceled(channel: Channel, fake: MakeFake) -> None:
 
 @pytest.mark.rule("STAT-6")
 def test_a_provider_that_cannot_cancel_is_not_asked(fake: MakeFake) -> None:
-    provider, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:TellingAdapter")
+    provider, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:ReportingAdapter")
     assert isinstance(provider, ReportingAdapter)
     channel.submit("fake.one")
     assert cancel(channel, "A-1", "fake.one").refusal == (422, "cancellation_not_supported", None)

@@ -26,7 +26,7 @@ def status(channel: Channel, order_id: str | int = 1, location: str = "sandbox.c
 @pytest.fixture
 def reporting(fake: MakeFake) -> tuple[ReportingAdapter, Channel]:
     """A provider that says of orders what a test has it say."""
-    adapter, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:TellingAdapter")
+    adapter, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:ReportingAdapter")
     assert isinstance(adapter, ReportingAdapter)
     return adapter, channel
 

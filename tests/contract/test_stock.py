@@ -19,7 +19,7 @@ from tests.contract.fakes import FakeAdapter
 
 pytestmark = pytest.mark.rule("MENU-8")
 
-REPORTING = "fake=tests.contract.fakes:TellingAdapter"
+REPORTING = "fake=tests.contract.fakes:ReportingAdapter"
 
 
 class Shelf:
