@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
 # Each sets up .venv with pinned versions first, and the command levelup-ov in it. Other targets: lint, format, coverage,
-# test-lowest, docs, architecture, demo-checkout, demo-order, demo-fftp, demo-vendure, matrix, faults, simulate,
-# simulate-mutants, bench, soak, clean.
+# test-lowest, docs, architecture, demo-checkout, demo-order, demo-fftp, demo-vendure, demo-agent, matrix, faults,
+# simulate, simulate-mutants, bench, soak, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ SETUPTOOLS = $(shell sed -n 's/^\(setuptools==[^ ]*\).*/\1/p' requirements-dev.t
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure matrix faults faults-outer faults-checkout simulate simulate-mutants bench soak clean
+.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure demo-agent matrix faults faults-outer faults-checkout simulate simulate-mutants bench soak clean
 
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
@@ -54,6 +54,10 @@ demo-fftp: $(VENV)/development
 
 demo-vendure: $(VENV)/development
 	$(BIN)/python scripts/demo_vendure.py
+
+# The official MCP client, unmodified, orders lunch at real restaurants.
+demo-agent: $(VENV)/development
+	$(BIN)/python scripts/demo_agent.py
 
 # Draws the packages for the first page of the docs.
 architecture: $(VENV)/runtime

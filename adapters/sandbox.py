@@ -485,12 +485,13 @@ def _quote(answer: JSONObject, credentials: Credentials, cart: Credentials) -> Q
     discounts, ready = answer.member("discounts"), answer.member("ready")
     slots = tuple(slot.instant("at") for slot in ready.each("slots")) if ready.has("slots") else None
     fees, decides = _delivery(answer)
+    lines = tuple(line.cents("cost") for line in answer.each("lines")) if answer.has("lines") else None
     return Quote(
         food=answer.cents("subtotal"), tax=answer.cents("tax"), tip=answer.cents("gratuity", None),
         charged=answer.cents("grand_total"),
         merchant_funded_discount=discounts.cents("coupon"), provider_funded_discount=discounts.cents("house"),
         fees=fees, ready=Ready(ready.instant("at", None), slots), address_decides=decides,
-        customer_account=credentials, cart=cart,
+        customer_account=credentials, cart=cart, lines=lines,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -63,6 +63,7 @@ from levelup_ov.adapter import (
     check_basket,
     check_minimum,
     in_minutes,
+    line_prices,
     nest,
     next_opening,
     read_each,
@@ -427,7 +428,7 @@ class SquareAdapter(Adapter):
 
         :raises Refused: ``order_refused``: Square cannot take the whole discount off.
         """
-        _check_lines(priced, order)
+        lines = _check_lines(priced, order)
         total, tip = self._cents(priced, "total_money"), self._cents(priced, "total_tip_money", 0)
         tax, discounts = self._cents(priced, "total_tax_money", 0), self._cents(priced, "total_discount_money", 0)
         charges = self._cents(priced, "total_service_charge_money", 0)
@@ -437,7 +438,8 @@ class SquareAdapter(Adapter):
         )
         brought = [each for each in priced.each("discounts", []) if each.text("uid", "") == DISCOUNT]
         ours = sum(self._cents(each, "applied_money") for each in brought)
-        gross = sum(self._cents(line, "gross_sales_money") for line in priced.each("line_items"))
+        amounts = [self._cents(line, "gross_sales_money") for line in priced.each("line_items")]
+        gross = sum(amounts)
         # Outside the US, Canada and Japan a line's price holds its inclusive tax.
         taxes = [each for each in priced.each("taxes", []) if each.text("type", "") == "INCLUSIVE"]
         inclusive = sum(self._cents(each, "applied_money") for each in taxes)
@@ -453,6 +455,7 @@ class SquareAdapter(Adapter):
             food, tax, tip=order.tip, charged=total - tip + order.tip, fees=tuple(fee for fee in fees if fee.amount),
             merchant_funded_discount=ours, provider_funded_discount=discounts - ours,
             ready=Ready(self._ready(order)[1]), cart={"validated": Secret(str(total - tip))},
+            lines=line_prices(lines, zip(_lines_of(priced), amounts, strict=True)) if gross == food else None,
             address_decides=frozenset({"availability"} if _is_delivery(order) and not order.delivery_address else ()),
         )  # fmt: skip
 
@@ -482,13 +485,19 @@ def _check_echo(answer: JSONObject, call: str, **wanted: str) -> None:
             raise broken_protocol(words)
 
 
-def _check_lines(held: JSONObject, order: Order) -> None:
-    """Check that Square's order has the lines of ours (ITEM-11)."""
+def _check_lines(held: JSONObject, order: Order) -> Sequence[Hashable]:
+    """The lines of ours, which Square's order must have (ITEM-11)."""
     ordered = [_line(item, "$") for item in order.items]
-    lines = ((each.text("catalog_object_id", ""), each.text("quantity", ""), *_modifiers(each))
-             for each in held.each("line_items"))  # fmt: skip
-    ours = ((line["catalog_object_id"], line["quantity"], *_modifiers(JSONObject(line))) for line in ordered)
-    check_basket(ours, lines, f"{held.path}.line_items")
+    ours = [(line["catalog_object_id"], line["quantity"], *_modifiers(JSONObject(line))) for line in ordered]
+    check_basket(ours, _lines_of(held), f"{held.path}.line_items")
+    return ours
+
+
+def _lines_of(held: JSONObject) -> list[Hashable]:
+    return [
+        (each.text("catalog_object_id", ""), each.text("quantity", ""), *_modifiers(each))
+        for each in held.each("line_items")
+    ]
 
 
 def _modifiers(line: JSONObject) -> list[tuple[str, str]]:

@@ -75,6 +75,7 @@ def read_location(answer: JSONObject, currency: str) -> Location:
         postal_code=address.text("postal_code", None), phone=answer.text("phone_number", None),
         latitude=point.decimal("latitude", None), longitude=point.decimal("longitude", None),
         time_zone=answer.text("timezone", None), hours=_hours(_inner(answer, "business_hours").each("periods", [])),
+        currency=currency,
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def read_location(guid: str, restaurant: JSONObject, currency: str) -> Location:
         locality=place.text("city", None), postal_code=place.text("zipCode", None),
         region=place.text("administrativeArea", None) or place.text("stateCode", None),
         phone=place.text("phone", None), latitude=place.decimal("latitude", None),
-        longitude=place.decimal("longitude", None), time_zone=general.text("timeZone"),
+        longitude=place.decimal("longitude", None), time_zone=general.text("timeZone"), currency=currency,
         hours=_hours(restaurant) if restaurant.has("schedules") else unknown_hours(),
     )  # fmt: skip
 

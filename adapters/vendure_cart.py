@@ -6,11 +6,13 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Hashable
 from datetime import timezone
 from typing import Any
 
 from levelup_ov.adapter import (
     AddressDecides,
+    Cents,
     Choice,
     DeliveryAddress,
     Fee,
@@ -22,6 +24,7 @@ from levelup_ov.adapter import (
     Refused,
     User,
     broken_protocol,
+    line_prices,
     nest,
 )
 
@@ -115,7 +118,7 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
     """
     held = cart.member("order")
     _check_guest(held.member("customFields"), order.user)
-    _check_lines(held, order)
+    lines = _check_lines(held, order)
     tips = [each for each in held.each("surcharges") if each.text("sku") == "tip"]
     fees = [
         Fee(each.text("description"), each.cents("price"))
@@ -149,6 +152,7 @@ def read_quote(cart: JSONObject, order: Order) -> Quote:
         address_decides=decides,
         # Any time is fine (TIME-6); "as soon as possible" has no time here (TIME-7).
         ready=Ready(ready_at),
+        lines=lines,
     )
     if held.cents("total") != quote.total + tip - merchant - provider:
         raise broken_protocol("the parts of the provider's price do not add up to its total")
@@ -184,15 +188,25 @@ def _unspaced(name: str) -> str:
     return re.sub(r"[\s\ufeff]", "", name)
 
 
-def _check_lines(held: JSONObject, order: Order) -> None:
-    lines: Counter[tuple[Any, ...]] = Counter()
+def _check_lines(held: JSONObject, order: Order) -> tuple[Cents, ...] | None:
+    """The price of each item, if the shop has not merged equal ones; the lines must be those of the order (ITEM-11)."""
+    lines: Counter[Hashable] = Counter()
+    prices: list[tuple[Hashable, Cents]] = []
     for line in held.each("lines"):
         fields = line.member("customFields")
         options = ((each.member("facet").identifier("id"), each.identifier("id")) for each in fields.each("modifiers"))
         variant, said = line.member("productVariant").identifier("id"), ("instructions", "recipient")
-        lines[(variant, frozenset(options), *(fields.text(name, None) for name in said))] += line.integer("quantity")
-    for item in order.items:
-        chosen = ((choice.group_id, choice.option_id) for choice in nest(item.options))
-        lines[(item.provider_id, frozenset(chosen), item.special_instructions, item.recipient_name)] -= item.quantity
+        key: Hashable = (variant, frozenset(options), *(fields.text(name, None) for name in said))
+        lines[key] += line.integer("quantity")
+        prices.append((key, line.cents("linePrice")))
+    ordered = [_ordered(item) for item in order.items]
+    for key, item in zip(ordered, order.items, strict=True):
+        lines[key] -= item.quantity
     if any(lines.values()):
         raise broken_protocol("the provider's cart does not match the order")
+    return line_prices(ordered, prices)
+
+
+def _ordered(item: Item) -> Hashable:
+    chosen = ((choice.group_id, choice.option_id) for choice in nest(item.options))
+    return (item.provider_id, frozenset(chosen), item.special_instructions, item.recipient_name)

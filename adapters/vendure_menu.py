@@ -65,6 +65,7 @@ def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
         time_zone=place.text("timeZone", None), accepts_tips_on_pickup=place.boolean("acceptsTips", None),
         accepts_tips_on_delivery=place.boolean("acceptsTips", None) if delivers else None, fulfills_deliveries=delivers,
         tenders=frozenset(kind for code, kind in METHODS.items() if code in codes),
+        currency=channel.text("defaultCurrencyCode"),
     )  # fmt: skip
     return location, channel.text("defaultCurrencyCode")
 

@@ -83,13 +83,7 @@ def create_app(
         from levelup_ov import screens  # a process without pages loads none
 
         app.register_blueprint(screens.blueprint())
-    if settings.console_keys:
-        from levelup_ov import console
-        from levelup_ov.ledger.browsing import ReadingDatabase
-
-        app.extensions["levelup_ov.console"] = reading = ReadingDatabase(settings.ledger.reveal())
-        app.register_blueprint(console.blueprint(settings, service, reading, metrics, check))
-    app.extensions["levelup_ov.checkout"] = None
+    app.extensions["levelup_ov.checkout"] = charges = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.
         from levelup_ov.blueprints import checkout
@@ -97,6 +91,12 @@ def create_app(
 
         app.extensions["levelup_ov.checkout"] = charges = open_checkout(settings, transport, service, clock)
         app.register_blueprint(checkout.blueprint(charges, settings))
+    if settings.console_keys:
+        from levelup_ov import console
+        from levelup_ov.ledger.browsing import ReadingDatabase
+
+        app.extensions["levelup_ov.console"] = reading = ReadingDatabase(settings.ledger.reveal())
+        app.register_blueprint(console.blueprint(settings, service, reading, metrics, check, charges))
     if settings.agents:
         from levelup_ov import ucp  # only who takes orders of agents loads it
 

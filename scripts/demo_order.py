@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sqlite3
 import tempfile
 import time
@@ -19,12 +20,13 @@ from pathlib import Path
 from threading import Thread
 
 from demo import OrderAhead, headline, run
+from flask import Flask
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup import HttpGateway, create_levelup, levelup_server
-from levelup_ov.standins.levelup.world import PEOPLE
+from levelup_ov.standins.levelup.world import PEOPLE, SHOP_APP
 from tests.servers import fftp, vendure_server
-from tests.servers.process import SystemMissing
+from tests.servers.process import SystemMissing, free_port
 
 LOOK_AGAIN = 2.0
 """Seconds between two looks at the restaurants' own systems."""
@@ -48,12 +50,35 @@ settings = {{base_url = "{base_url}", channels = "congress, harbor", tender_key 
 """
 
 
+class TownService(OrderAhead):
+    """The service, which charges at the platform at ``levelup_url`` and takes orders of an agent with ``agent_key``."""
+
+    def __init__(self, accounts: str, levelup_url: str, **variables: str) -> None:
+        self.agent_key = secrets.token_urlsafe(16)
+        super().__init__(
+            accounts,
+            LEVELUP_OV_UCP_AGENTS=f"demo={self.agent_key}",
+            LEVELUP_OV_CHECKOUT_URL=levelup_url,
+            LEVELUP_OV_CHECKOUT_API_KEY=SHOP_APP.api_key,
+            LEVELUP_OV_CHECKOUT_CLIENT_SECRET=SHOP_APP.client_secret,
+            **variables,
+        )
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "LEVELUP_OV_CHECKOUT_RETURN_URL": self.base_url}
+
+    def __enter__(self) -> TownService:
+        super().__enter__()
+        return self
+
+
 @dataclass
 class Town:
-    """What runs: the platform's address, the service behind it, and the restaurants, None where one is left out."""
+    """What runs: the platform and its address, the service, and the restaurants, None where one is left out."""
 
     base_url: str
-    service: OrderAhead
+    app: Flask
+    service: TownService
     deli: fftp.FftpServer | None
     shop: vendure_server.VendureServer | None
     left_out: list[str]
@@ -95,7 +120,9 @@ def ordering(port: int = 0, *, sandbox_only: bool = False) -> Iterator[Town]:
                 variables["TENDER_KEY"] = shop.tender_key
             except SystemMissing as reason:
                 left_out.append(f"Vendure is left out: {reason}")
-        service = stack.enter_context(OrderAhead(accounts, **variables))
+        port = port or free_port()
+        base_url = f"http://127.0.0.1:{port}"
+        service = stack.enter_context(TownService(accounts, base_url, **variables))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="levelup-")))
         gateway = HttpGateway(service.base_url, Secret(service.key))
         levelup = create_levelup(directory / "levelup.db", gateway=gateway)
@@ -106,7 +133,7 @@ def ordering(port: int = 0, *, sandbox_only: bool = False) -> Iterator[Town]:
         thread.start()
         stack.callback(thread.join)
         stack.callback(server.shutdown)
-        yield Town(f"http://127.0.0.1:{server.server_port}", service, deli, shop, left_out)
+        yield Town(base_url, levelup, service, deli, shop, left_out)
 
 
 def main() -> None:

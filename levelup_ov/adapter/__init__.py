@@ -24,7 +24,7 @@ from levelup_ov.domain.opening import next_opening
 from levelup_ov.domain.options import DELIMITER, MAX_DEPTH, Choice, Option, decode_path, encode_path, flatten, nest
 from levelup_ov.domain.order import DeliveryAddress, Item, Order, User
 from levelup_ov.domain.orderable import can_be_chosen, orderable
-from levelup_ov.domain.outcome import AddressDecides, Fee, Placed, Quote
+from levelup_ov.domain.outcome import AddressDecides, Fee, Placed, Quote, line_prices
 from levelup_ov.domain.phone import Phone, read_phone
 from levelup_ov.domain.ready_time import SLOT_WINDOW, Ready, in_minutes, localize, soonest_slot, to_wire
 from levelup_ov.domain.secret import Secret
@@ -46,7 +46,7 @@ __all__ = [
     "Quote", "Ready", "Recovery", "ReferenceFenced", "Refused", "Reply", "Secret", "Session", "Setting", "Span",
     "Stage", "Stock", "Tender", "TenderKind", "Timetable", "Unanswered", "User", "Weekday", "broken_protocol",
     "can_be_chosen", "check_address", "check_basket", "check_minimum", "check_signature", "cookie_of",
-    "decode_path", "encode_path", "flatten", "from_decimal", "in_minutes", "is_cents", "localize", "nest",
-    "next_opening", "opening_hours", "orderable", "percentage", "read_each", "read_phone", "reading",
+    "decode_path", "encode_path", "flatten", "from_decimal", "in_minutes", "is_cents", "line_prices", "localize",
+    "nest", "next_opening", "opening_hours", "orderable", "percentage", "read_each", "read_phone", "reading",
     "soonest_slot", "to_decimal", "to_wire", "unknown_hours",
 ]  # fmt: skip

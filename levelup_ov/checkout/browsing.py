@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import or_, select
 
 from levelup_ov.checkout.proof import one_case
-from levelup_ov.checkout.store import ORDERS, StoredOrder
+from levelup_ov.checkout.store import ACTIONS, ORDERS, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.ledger.browsing import ReadingDatabase
+from levelup_ov.ledger.operator_actions import OperatorAction
+from levelup_ov.ledger.records import from_ms
 
 _O = ORDERS.c
 
@@ -35,6 +37,12 @@ class OrdersBrowser:
         """The order with this id of ours, or this UUID of LevelUp's."""
         this = one_case(id)
         return next(iter(self._orders(select(ORDERS).where(or_(_O.id == this, _O.uuid == this)))), None)
+
+    def actions(self, order: StoredOrder) -> Sequence[OperatorAction]:
+        """What operators did to an order, oldest first."""
+        query = select(ACTIONS).where(ACTIONS.c.order_id == order.id).order_by(ACTIONS.c.at)
+        rows = self._reading.rows(query)
+        return [OperatorAction(row.operator, row.request_id, from_ms(row.at), row.outcome) for row in rows]
 
     def cases(self, limit: int) -> Sequence[StoredOrder]:
         """Those that a person must settle, oldest first."""

@@ -44,6 +44,7 @@ GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
 
 _MILLISECOND = timedelta(milliseconds=1)
+_AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
 
 METADATA = MetaData()
 CONNECTIONS = Table(
@@ -104,6 +105,17 @@ ORDERS = Table(
     Column("settled", Text),
     Column("created_at", BigInteger, nullable=False),
 )
+ACTIONS = Table(
+    "checkout_actions",
+    METADATA,
+    Column("form", Text, primary_key=True),
+    Column("order_id", Text, ForeignKey("checkout_orders.id"), nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("request_id", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("outcome", Text),
+)
+"""What an operator asked for in the console, like the ledger's ``operator_actions``."""
 SIGHTS = Table(
     "checkout_sights",
     METADATA,
@@ -199,6 +211,12 @@ class StoredOrder:
     def case_kind(self) -> str:
         """Why a person must settle it, in a word; empty if nobody must."""
         return str(json.loads(self.operator_case or "{}").get("kind", ""))
+
+    def is_unfinished(self, now: int) -> bool:
+        """Whether there is something to reconcile at ``now``, in milliseconds."""
+        is_due = self.state == "not_charged" and self.look_at is not None and self.look_at <= now
+        is_waiting = self.state == "charged" and self.is_to_be_submitted
+        return self.state in _AT_WORK or is_waiting or is_due or self.operator_case is not None
 
     @property
     def is_to_be_submitted(self) -> bool:
@@ -428,7 +446,7 @@ _UNFINISHED = (
     select(ORDERS)
     .where(
         or_(
-            _O.state.in_(("charging", "submitting", "refunding", "stuck")),
+            _O.state.in_(_AT_WORK),
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
             and_(_O.state == "not_charged", _O.look_at <= bindparam("now")),
             _O.operator_case.is_not(None),

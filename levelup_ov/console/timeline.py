@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,12 +62,14 @@ def _steps(life: Life, changed: datetime | None) -> Iterator[Step]:
         yield Step(this.look_again_at, "To be looked up again", "by `levelup-ov submissions reconcile`")
     if life.word is not None:
         yield Step(life.changed_at, f"Status: {life.stage or 'unknown'}", f"the provider says {life.word}")
-    for action in life.actions:
-        if action.act is not None:
-            yield Step(action.at, f"{_ACTS[action.act]} by {action.operator}", _reason(action))
-            continue
-        words = f"{action.outcome or 'has not ended'}; request {action.request_id}"
-        yield Step(action.at, f"Reconciled by {action.operator}", words)
+    yield from map(_of_action, life.actions)
+
+
+def _of_action(action: OperatorAction) -> Step:
+    if action.act is not None:
+        return Step(action.at, f"{_ACTS[action.act]} by {action.operator}", _reason(action))
+    words = f"{action.outcome or 'has not ended'}; request {action.request_id}"
+    return Step(action.at, f"Reconciled by {action.operator}", words)
 
 
 def _reason(action: OperatorAction) -> str:
@@ -78,8 +80,8 @@ def _reason(action: OperatorAction) -> str:
     return f"{action.why}; {until or 'charge_mismatch'}"
 
 
-def of_order(order: StoredOrder) -> list[Step]:
-    """The steps of an order of web checkout that were recorded."""
+def of_order(order: StoredOrder, actions: Iterable[OperatorAction]) -> list[Step]:
+    """The steps of an order of web checkout that were recorded, and what operators did to it."""
     settled: dict[str, Any] = json.loads(order.settled or "{}")
     steps = [Step(from_ms(order.created_at), "Created")]
     if order.uuid is not None:
@@ -94,4 +96,4 @@ def of_order(order: StoredOrder) -> list[Step]:
     if settled:
         at = datetime.fromisoformat(settled["at"])
         steps.append(Step(at, f"Settled by {settled['by']}", str(settled["why"]), "good-step"))
-    return steps
+    return steps + [_of_action(action) for action in actions]

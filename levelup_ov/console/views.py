@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,12 +12,14 @@ from flask import Blueprint, Response, abort, g, redirect, render_template, requ
 from werkzeug.wrappers import Response as AnyResponse
 
 from levelup_ov.blueprints.status import SharedCheck
+from levelup_ov.checkout import Checkout
 from levelup_ov.checkout.browsing import OrdersBrowser
-from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.config import Settings
 from levelup_ov.console import needs, numbers, timeline
+from levelup_ov.console.checkout_pages import add_checkout
 from levelup_ov.console.gate import guard
-from levelup_ov.domain.checkout import LEDGER_ACCOUNT, OrderState
+from levelup_ov.console.parameters import PAGE, PATIENCE, id_of
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.ledger import limits
@@ -29,17 +30,12 @@ from levelup_ov.metrics import Metrics
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport.deadline import Deadline
 
-PAGE = 50
-"""Rows of a list."""
 MOST_NAMED = 20
 """Findings and cases that are named on the first page."""
-PATIENCE = 10.0
-"""Seconds for the provider when an operator reconciles."""
 
 log = logging.getLogger(__name__)
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_STATES, _ORDER_STATES = get_args(State), get_args(OrderState)
+_STATES = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,12 @@ class Console:
 
 
 def blueprint(
-    settings: Settings, service: Service, reading: ReadingDatabase, metrics: Metrics, ledger: SharedCheck
+    settings: Settings,
+    service: Service,
+    reading: ReadingDatabase,
+    metrics: Metrics,
+    ledger: SharedCheck,
+    checkout: Checkout | None,
 ) -> Blueprint:
     """The console's pages, under ``/console``; ``reading`` is the ledger's database."""
     its_ledger = service.submissions.ledger
@@ -81,8 +82,8 @@ def blueprint(
 
     _add_overview(pages, console)
     _add_submissions(pages, console)
-    if settings.checkout is not None:
-        _add_checkout(pages, console)
+    if checkout is not None:
+        add_checkout(pages, settings, console.orders, checkout.orders, its_ledger)
     return pages
 
 
@@ -166,12 +167,13 @@ def _add_submissions(pages: Blueprint, console: Console) -> None:
 
     @pages.get("/submissions/<id>")
     def submission(id: str) -> str:
-        life = _id_of(id) and browser.life(id)
+        life = id_of(id) and browser.life(id)
         if not life:
             abort(404)
         row = life.submission
         return render_template(
             "console/submission.html", life=life, row=row, obstacle=_obstacle(row, console),
+            is_charge=row.account == LEDGER_ACCOUNT and console.settings.checkout is not None,
             steps=timeline.of_submission(life, browser.last_change(row)),
         )  # fmt: skip
 
@@ -179,7 +181,7 @@ def _add_submissions(pages: Blueprint, console: Console) -> None:
     def reconcile(id: str) -> AnyResponse | str:
         if g.session.name not in console.settings.console_writers:
             abort(403)
-        row = service.submissions.ledger.show(id) if _id_of(id) else None
+        row = service.submissions.ledger.show(id) if id_of(id) else None
         if row is None:
             abort(404)
         obstacle = _obstacle(row, console)
@@ -196,28 +198,6 @@ def _add_submissions(pages: Blueprint, console: Console) -> None:
         facts = {"submission": id, "operator": g.session.name, "outcome": outcome, "request_id": g.request_id}
         log.info("submission_reconciled_in_console", extra=facts)
         return redirect(url_for("console.submission", id=id), 303)
-
-
-def _add_checkout(pages: Blueprint, console: Console) -> None:
-    @pages.get("/checkout")
-    def checkout() -> str:
-        state, below = request.args.get("state", ""), request.args.get("below", "")
-        rows, more = console.orders.page(
-            next((each for each in _ORDER_STATES if each == state), None), _id_of(below), PAGE
-        )  # fmt: skip
-        return render_template(
-            "console/checkout.html", rows=rows, state=state, states=_ORDER_STATES, is_first=not below,
-            older=rows[-1].id if more else None, cases=console.orders.cases(PAGE), case_of=case_of,
-        )  # fmt: skip
-
-    @pages.get("/checkout/<id>")
-    def checkout_order(id: str) -> str:
-        order = None if "\0" in id else console.orders.order(id)
-        if order is None:
-            abort(404)
-        return render_template(
-            "console/checkout_order.html", order=order, steps=timeline.of_order(order), case=case_of(order)
-        )  # fmt: skip
 
 
 def _reconcile(row: Submission, console: Console) -> str:
@@ -238,7 +218,7 @@ def _obstacle(row: Submission, console: Console) -> str:
     if row.state != "unknown" and not is_over:
         return f"Its state is {row.state}: there is nothing to reconcile."
     if row.account == LEDGER_ACCOUNT:
-        return "It is a charge of web checkout: run `levelup-ov checkout reconcile`."
+        return "It is a charge of web checkout: reconcile its order, or run `levelup-ov checkout reconcile`."
     if adapter is None:
         return f"{row.account} is not in the accounts file: settle it by hand with `levelup-ov submissions settle`."
     if adapter.recovery != "look_up":
@@ -251,7 +231,7 @@ def _search(given: Mapping[str, str]) -> Search:
     state = next((each for each in _STATES if each == given.get("state")), None)
     if "state" in given and state is None:
         raise ValueError("There is no such state.")
-    if "below" in given and _id_of(given["below"]) is None:
+    if "below" in given and id_of(given["below"]) is None:
         raise ValueError("This page does not exist. Begin with the newest.")
     return Search(
         state, given.get("account"), given.get("location"), _instant(given, "since"), _instant(given, "until"),
@@ -268,7 +248,3 @@ def _instant(given: Mapping[str, str], name: str) -> datetime | None:
         )
     except (ValueError, OverflowError):
         raise ValueError(f"Write a time as 2026-11-29T18:30, in UTC, not {given[name]!r}.") from None
-
-
-def _id_of(text: str) -> str | None:
-    return text if _ID.fullmatch(text) else None

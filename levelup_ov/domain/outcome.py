@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -90,3 +91,15 @@ class Placed:
     def charge_mismatch(self) -> bool:
         """Whether the provider charged a different amount than requested (PAY-4)."""
         return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge
+
+
+def line_prices(ordered: Sequence[Hashable], held: Iterable[tuple[Hashable, Cents]]) -> tuple[Cents, ...] | None:
+    """``Quote.lines`` for the lines that a provider holds, in any order, each with its price.
+
+    A line is one value, as in :func:`~levelup_ov.errors.check_basket`. None if the provider has merged or split lines.
+    """
+    prices: defaultdict[Hashable, list[Cents]] = defaultdict(list)
+    for line, price in held:
+        prices[line].append(price)
+    found = [prices[line].pop(0) for line in ordered if prices[line]]
+    return tuple(found) if len(found) == len(ordered) and not any(prices.values()) else None

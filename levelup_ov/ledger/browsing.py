@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select, union_all
 
 from levelup_ov.domain.submission import SETTLED, State
 from levelup_ov.ledger import limits
@@ -117,10 +117,13 @@ class Browser:
 
     def named(self, number: str, size: int) -> Sequence[Submission]:
         """The submissions with this number: an order id, a provider's, a request id, or an id or reference of ours."""
-        columns = (_C.id, _C.reference, _C.request_id, _C.provider_order_id, _C.found_provider_order_id)
-        order_ids = (column.in_([number, json.dumps(number)]) for column in (_C.order_id, _C.found_order_id))
-        this = or_(*(column == number for column in columns), *order_ids)
-        return self._submissions(self._sql.all.where(this).order_by(_C.id.desc()).limit(size))
+        numbers = [number, json.dumps(number)]
+        this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
+        this.append(_C.order_id.in_(numbers))
+        this.append(and_(_is_finding(), or_(_C.found_provider_order_id == number, _C.found_order_id.in_(numbers))))
+        # Each has an index, and none is used where they are alternatives of one condition.
+        found = union_all(*(select(_C.id).where(condition) for condition in this)).subquery()
+        return self._submissions(self._sql.all.where(_C.id.in_(select(found.c.id))).order_by(_C.id.desc()).limit(size))
 
     def life(self, id: str) -> Life | None:
         """Everything about one submission."""
@@ -178,19 +181,18 @@ class Browser:
 
 
 def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
-    account = search.account
-    if search.location is not None:
-        account = account or search.location.partition(".")[0]
-        yield _C.location == search.location
-    if account is not None:
-        yield _C.account == account
+    is_open = search.state is not None and search.state not in SETTLED
+    for column, value in ((_C.location, search.location), (_C.account, search.account)):
+        if value is not None:
+            # Few submissions are open or have findings: their index serves, and not that of the account or location.
+            yield (column.concat("") if is_open or search.findings else column) == value
     if search.state is not None:
         # Written out, so that the database sees that an index of this state serves.
         yield _C.state == literal_column(f"'{search.state}'")
-        if search.state not in SETTLED:
+        if is_open:
             yield _C.settled_at.is_(None)
     if search.findings:
-        yield or_(_C.finding.is_not(None), _C.charged != _C.expected_charge)
+        yield _is_finding()
         yield _C.finding_closed_at.is_(None)
     if search.since is not None:
         yield _C.id >= _first_id(search.since)
@@ -198,6 +200,10 @@ def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
         yield _C.id < _first_id(search.until)
     if search.below is not None:
         yield _C.id < search.below
+
+
+def _is_finding() -> ColumnElement[bool]:
+    return or_(_C.finding.is_not(None), _C.charged != _C.expected_charge)
 
 
 def _first_id(instant: datetime) -> str:

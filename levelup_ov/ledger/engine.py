@@ -24,7 +24,22 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import disk, driver_errors, limits
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, literal, select, update
+from sqlalchemy import Table, bindparam, literal, select, update
 
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import from_ms
 from levelup_ov.ledger.tables import ACTIONS, present
-
-_COLUMNS = ("form", "submission", "operator", "request_id")
 
 
 class FormUsed(Exception):
@@ -39,22 +37,26 @@ class OperatorAction:
 
 
 class OperatorActions:
-    """The table in the database of ``ledger``; raises ``LedgerUnavailable`` like the ledger."""
+    """What is done in the console: to a submission, or to what the second column of another ``table`` says.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Raises ``LedgerUnavailable`` like the ledger.
+    """
+
+    def __init__(self, ledger: Ledger, table: Table = ACTIONS) -> None:
         self._ledger = ledger
-        now = {"at": present(ledger.own_clock), "outcome": literal(None, ACTIONS.c.outcome.type)}
-        self._insert = ledger.database.prepare(ACTIONS.insert().values(now), *_COLUMNS)
-        done = update(ACTIONS).where(ACTIONS.c.form == bindparam("this"))
+        self._columns = ("form", table.columns.keys()[1], "operator", "request_id")
+        now = {"at": present(ledger.own_clock), "outcome": literal(None, table.c.outcome.type)}
+        self._insert = ledger.database.prepare(table.insert().values(now), *self._columns)
+        done = update(table).where(table.c.form == bindparam("this"))
         self._finish = ledger.database.prepare(done, "outcome")
 
-    def begin(self, form: str, submission: str, operator: str, request_id: str) -> None:
-        """Record that ``operator`` asks for a reconciliation, by the form with this id.
+    def begin(self, form: str, subject: str, operator: str, request_id: str) -> None:
+        """Record that ``operator`` asks for a reconciliation of ``subject``, by the form with this id.
 
         :raises FormUsed: it was sent before.
         """
         database = self._ledger.database
-        values: dict[str, Any] = dict(zip(_COLUMNS, (form, submission, operator, request_id), strict=True))
+        values: dict[str, Any] = dict(zip(self._columns, (form, subject, operator, request_id), strict=True))
         try:
             database.run(lambda cursor, _: self._insert.run(cursor, {**values, "now": self._ledger.now()}), single=True)
         except database.engine.dialect.loaded_dbapi.IntegrityError:

@@ -11,9 +11,10 @@ from levelup_ov.checkout import Checkout
 from levelup_ov.config import Settings
 from levelup_ov.ordering.service import Service
 from levelup_ov.sessions import open_sessions
-from levelup_ov.ucp import rest
+from levelup_ov.ucp import mcp, rest
 from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.operations import FACES, Operations
+from levelup_ov.ucp.tools import Toolbox
 
 
 def install(
@@ -23,5 +24,9 @@ def install(
     sessions = open_sessions(settings, service, checkout, clock)
     faces = {name: Operations(name, sessions, service, settings) for name in FACES}
     door, catalog = rest.Door(settings), Catalog(service, settings)
-    transports = {name: {"rest": path} for name, path in rest.REST.items()}
+    transports = {name: {"rest": path, "mcp": mcp.MCP[name]} for name, path in rest.REST.items()}
     app.register_blueprint(rest.blueprint(settings, door, faces, catalog, transports))
+    toolbox = Toolbox(door.call_of, catalog, service, settings)
+    tools = {"food": toolbox.food(faces["food"]), "shopping": toolbox.shopping(faces["shopping"])}
+    for name in FACES:
+        app.register_blueprint(mcp.blueprint(name, tools[name], door.caller))

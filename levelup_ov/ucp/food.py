@@ -66,6 +66,7 @@ def establishment(place: RoutedLocation) -> dict[str, Any]:
     return {
         "id": place.id,
         "name": location.name,
+        "merchant_name": place.adapter.account.merchant_name,
         "address": address,
         "methods": [name for name, is_done in methods if is_done],
     }

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
+from levelup_ov.redaction import clean
 
 Severity = Literal["recoverable", "requires_buyer_input", "requires_buyer_review", "unrecoverable"]
 
@@ -56,8 +57,10 @@ class Rejected(Exception):
         return self.content
 
     def body(self) -> dict[str, Any]:
-        """The body of the answer."""
-        return {"code": self.code, "content": self.content, **({"path": self.path} if self.path else {})}
+        """The body of the answer: what UCP documents, and the same as a message, which has a place for the path."""
+        content = clean(self.content)
+        message = Message("error", self.code, content, clean(self.path or ""), "recoverable")
+        return {"code": self.code, "content": content, "messages": [message.wire()]}
 
 
 class Outcome(Exception):

@@ -7,7 +7,15 @@ from typing import Any
 
 from levelup_ov.domain.tender import TenderKind
 from levelup_ov.ucp.negotiation import Negotiated
-from levelup_ov.ucp.versions import CAPABILITIES, RELEVANT, SERVICES, SHOPPING_VERSION, VERSION_OF, FaceName
+from levelup_ov.ucp.versions import (
+    CAPABILITIES,
+    RELEVANT,
+    SERVICES,
+    SHOPPING_VERSION,
+    TRANSPORT_SCHEMAS,
+    VERSION_OF,
+    FaceName,
+)
 
 CACHE_SECONDS = 300
 """For how long anybody may keep the profile; UCP demands 60 at least."""
@@ -53,7 +61,12 @@ def profile(
             "version": SHOPPING_VERSION,
             "services": {
                 f"dev.ucp.{name}": [
-                    {**service, "transport": transport, "endpoint": f"{base_url}{path}"}
+                    {
+                        **service,
+                        "schema": f"{service['schema']}/{TRANSPORT_SCHEMAS[transport]}",
+                        "transport": transport,
+                        "endpoint": f"{base_url}{path}",
+                    }
                     for transport, path in transports.get(name, {}).items()
                 ]
                 for name, service in SERVICES.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import uuid
 from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, g, request
@@ -13,12 +12,13 @@ from werkzeug.exceptions import HTTPException
 from levelup_ov.blueprints.http import json_response, read_body
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean
 from levelup_ov.schemas.body import parse
 from levelup_ov.sessions.model import RequestKey
 from levelup_ov.ucp.agents import Agents, Profiles
 from levelup_ov.ucp.catalog import Catalog
-from levelup_ov.ucp.negotiation import negotiate, read_agent
+from levelup_ov.ucp.negotiation import Agent, negotiate, read_agent
 from levelup_ov.ucp.operations import Call, Operations
 from levelup_ov.ucp.problems import Message, Outcome, Rejected, rejected
 from levelup_ov.ucp.profile import CACHE_SECONDS, error_envelope, profile
@@ -28,6 +28,8 @@ SHOPPING, FOOD = "/ucp/shopping", "/ucp/food"
 REST: Mapping[FaceName, str] = {"shopping": SHOPPING, "food": FOOD}
 """The path of each face."""
 PROFILE = "/.well-known/ucp"
+LONGEST_HEADER = 128
+"""Characters of a request's id or key; UCP means UUIDs, but not everybody sends one."""
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +62,21 @@ class Door:
         :raises Outcome: the two sides share no capability.
         """
         caller = self.caller()
-        g.request_id = g.context.request_id = _uuid("Request-Id")
+        g.request_id = g.context.request_id = _header("Request-Id")
         agent = read_agent(request.headers.get("UCP-Agent"), self._settings.agent_profiles)
-        return Call(caller, g.context, negotiate(agent, self._profiles.fetch), self.base_url, key)
+        return self.call_of(caller, agent, key, g.context)
+
+    def call_of(self, caller: str, agent: Agent, key: RequestKey | None, context: RequestContext) -> Call:
+        """The call of a caller's agent.
+
+        :raises Rejected: its profile cannot be used.
+        :raises Outcome: the two sides share no capability.
+        """
+        return Call(caller, context, negotiate(agent, self._profiles.fetch), self.base_url, key)
 
     def changing(self, body: bytes) -> Call:
         """The call of a request that changes something, which needs a key (UCP-7)."""
-        return self.call(RequestKey(_uuid("Idempotency-Key"), body))
+        return self.call(RequestKey(_header("Idempotency-Key"), body))
 
 
 def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
@@ -75,7 +85,7 @@ def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
     def refuse(error: Rejected) -> Response:
         cause = error.__cause__
         g.failure = cause if isinstance(cause, Failure) else Failure("bad_request", error.content)
-        response = json_response({name: clean(text) for name, text in error.body().items()}, error.status)
+        response = json_response(error.body(), error.status)
         if error.status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="ucp"'
         if error.retry_after is not None:
@@ -197,14 +207,13 @@ def _kind() -> str:
     return "food" if path.startswith(FOOD) else "shopping"
 
 
-def _uuid(header: str) -> str:
-    """A header that UCP wants as a UUID. :raises Rejected: ``invalid_request``."""
+def _header(header: str) -> str:
+    """A header that UCP demands, as printable text. :raises Rejected: ``invalid_request``."""
     given = request.headers.get(header, "")
-    try:
-        return str(uuid.UUID(given))
-    except ValueError:
-        wrong = "is not a UUID" if given else "is missing"
-        raise Rejected("invalid_request", f"the header {header} {wrong}", 400) from None
+    if not 0 < len(given) <= LONGEST_HEADER or not given.isascii() or not given.isprintable() or clean(given) != given:
+        wrong = f"is not printable ASCII of at most {LONGEST_HEADER} characters" if given else "is missing"
+        raise Rejected("invalid_request", f"the header {header} {wrong}", 400)
+    return given
 
 
 def _clean(message: Message) -> Message:

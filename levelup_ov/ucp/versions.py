@@ -102,16 +102,18 @@ SERVICES: Mapping[FaceName, Mapping[str, Any]] = {
     "shopping": {
         "version": SHOPPING_VERSION,
         "spec": f"{_SITE}/{SHOPPING_VERSION}/specification/overview",
-        "schema": f"{_SITE}/{SHOPPING_VERSION}/services/shopping/rest.openapi.json",
+        "schema": f"{_SITE}/{SHOPPING_VERSION}/services/shopping",
     },
     "food": {
         "version": FOOD_VERSION,
         "spec": f"{_SITE}/draft/specification/food",
-        "schema": f"{_SITE}/draft/services/food/rest.openapi.json",
+        "schema": f"{_SITE}/draft/services/food",
         "config": _DRAFT,
     },
 }
-"""Each service; the profile adds the endpoint of each transport."""
+"""Each service; the profile adds the endpoint and the file in ``schema`` of each transport."""
+
+TRANSPORT_SCHEMAS: Mapping[str, str] = {"rest": "rest.openapi.json", "mcp": "mcp.openrpc.json"}
 
 SUPPORTED = (SHOPPING_VERSION, FOOD_VERSION)
 """The protocol versions that a platform may name."""

@@ -68,7 +68,7 @@ def test_every_page_fits_and_can_be_used_by_everybody(at_the_console: tuple[Flas
     sign_in(olive)
     pages = ("", "/submissions", "/submissions?state=sending", f"/submissions/{unknown}", "/accounts",
              f"/submissions/{id}", f"/submissions/{unknown}/reconcile", "/submissions/none", "/checkout",
-             f"/checkout/{order.id}", f"/submissions/{placed}")  # fmt: skip
+             f"/checkout/{order.id}", f"/checkout/{order.id}/reconcile", f"/submissions/{placed}")  # fmt: skip
     for page in pages:
         olive.open(f"/console{page}")
         assert violations(chrome) == [], page

@@ -286,7 +286,7 @@ def order_of_checkout(number: int, **members: object) -> StoredOrder:
 
 
 def test_orders_of_web_checkout_are_shown(make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("levelup_ov.console.views.PAGE", 2)
+    monkeypatch.setattr("levelup_ov.console.checkout_pages.PAGE", 2)
     app = make_app(**VARIABLES, **CHECKOUT)
     store = CheckoutStore(ledger_of(app).database)
     case = '{"kind": "refund_impossible", "message": "LevelUp <refuses> it"}'

@@ -1,7 +1,8 @@
 """``python -m tests.faults N SEED [--ledger sqlite|postgresql] [--provider NAME]``: the whole campaign, with its table.
 
 Over PostgreSQL, the default, also the races and the reloads, and PostgreSQL freezes now and then; ``--fails-over``: a
-copy that lacks the last second takes over too, with a provider that refuses a second order under one reference.
+copy that lacks the last second takes over too, with a provider that refuses a second order under one reference;
+``--sessions``: agents order, through checkout sessions.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--provider", choices=list(PROVIDERS), default="sandbox")
     parser.add_argument("--fails-over", action="store_true")
     parser.add_argument("--events", action="store_true", help="watch statuses, cancel orders, and report the changes")
+    parser.add_argument("--sessions", action="store_true", help="agents order through checkout sessions")
     parser.add_argument("--no-crowds", action="store_true", help="neither races nor reloads before")
     given = parser.parse_args()
     if given.fails_over and not (PROVIDERS[given.provider].merges and given.ledger == "postgresql"):
@@ -42,7 +44,7 @@ def main() -> int:
         report = run(
             directory, url, submissions=given.submissions, seed=given.seed, provider=given.provider,
             postgres=postgres.pid if given.ledger == "postgresql" else None, fails_over=given.fails_over,
-            reports=given.events,
+            reports=given.events, sessions=given.sessions,
         )  # fmt: skip
     print(report.table())
     return 1 if report.violations else 0

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ledger.records import Submission
-from tests.faults import engine, events
+from tests.faults import agents, engine, events
 from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Plan, Story, plan, tell
 from tests.faults.network import Done
 from tests.faults.processes import line, process, say
@@ -47,7 +47,8 @@ EXPECTED_CODES = frozenset(
         "", "connection broken", "submission_in_progress", "outcome_unknown", "provider_busy", "provider_unavailable",
         "provider_timeout", "rate_limited", "provider_protocol_error", "card_declined", "item_unavailable",
         "customer_refused", "tender_not_accepted", "provider_credentials_refused", "unknown_item", "menu_invalid",
-        "ledger_unavailable", "order_refused", "price_changed",
+        "ledger_unavailable", "order_refused", "price_changed", "session_changed", "payment_failed", "out_of_stock",
+        "totals_changed",
     }
 )  # fmt: skip
 """What a client may get here: neither a fault of ours nor a reused key. (Credentials: a 401 cut short.)"""
@@ -131,6 +132,7 @@ def run(
     postgres: int | None = None,
     fails_over: bool = False,
     reports: bool = False,
+    sessions: bool = False,
 ) -> Report:
     """Run a campaign over the ledger at this address.
 
@@ -139,7 +141,8 @@ def run(
     ``only``: the one fault that the calls which place an order meet, instead of all faults anywhere. ``more``: further
     variables. ``provider``: one of :data:`~tests.faults.providers.PROVIDERS`. ``postgres``: PostgreSQL's process, to be
     frozen; ``fails_over``: whether a copy that lacks the last second takes over now and then. ``reports``: whether
-    statuses are watched, some orders canceled, and all changes reported.
+    statuses are watched, some orders canceled, and all changes reported. ``sessions``: whether agents complete checkout
+    sessions instead, and nothing is open any more once each was read.
     """
     started = time.monotonic()
     slow = directory / "slow-name"
@@ -155,6 +158,7 @@ def run(
             "PYTHONPATH": f"{SLOW_NAMES}:{ROOT}",
             "FAULTS_SLOW_NAME": str(slow),
             **kitchen.variables,
+            **(agents.VARIABLES if sessions else {}),
             **(more or {}),
         }
         receiver = cleanup.enter_context(events.Receiver(seed)) if reports else None
@@ -174,13 +178,14 @@ def run(
         plans = [plan(seed, number, ACCOUNTS, kitchen, always_named=fails_over) for number in range(submissions)]
 
         def order(each: Plan) -> Story:
-            story = tell(stack, each, patience=patience, seed=seed)
+            story = (agents.tell if sessions else tell)(stack, each, patience=patience, seed=seed)
             return events.cancel_some(stack, story, seed) if reports else story
 
         with ThreadPoolExecutor(kitchen.clients) as clients, events.watching(known, app) if reports else nullcontext():
             stories = list(clients.map(order, plans))
         trouble.end()
         say(network, "calm")
+        undecided = list(agents.decide(stack, stories)) if sessions else []
         opened, said = reconcile(known, app)
         say(network, "report")
         done: Done = json.loads(line(network))
@@ -189,6 +194,7 @@ def run(
         if any("not reconciled" in each for each in report.violations):
             report.violations.append(f"the last submissions reconcile: {said}")
         report.violations += _leaks(stack.log(), rows, directory)
+        report.violations += undecided
         if receiver is not None:
             problems, report.events = events.books(known, app, receiver, stories)
             report.violations += problems
@@ -202,7 +208,7 @@ def _took(stack: Stack, trouble: Trouble) -> Iterator[int]:
     since = time.time() - time.monotonic()
     frozen = [(begin, end) for fault, _, begin, end in trouble.windows if fault == FROZEN]
     for record in stack.records():
-        if record.get("operation") == "submit_order":
+        if record.get("operation") in ("submit_order", "food_complete_checkout"):
             ended = datetime.fromisoformat(record["time"]).timestamp() - since
             began = ended - record["milliseconds"] / 1000
             if not any(began < end and begin < ended for begin, end in frozen):

@@ -27,8 +27,11 @@ CARD = "4012888888881881"
 CVV = "7391"
 DECLINED_CARD = "4000000000000002"
 NOT_CONCLUSIVE = frozenset(
-    {"connection broken", "outcome_unknown", "submission_in_progress", "provider_busy", "ledger_unavailable"}
-)
+    {
+        "connection broken", "outcome_unknown", "submission_in_progress", "provider_busy", "ledger_unavailable",
+        "session_changed",
+    }
+)  # fmt: skip
 """Answers that say nothing about whether an order exists."""
 HASTE = 0.7
 """Seconds after which a hasty client hangs up and tries again."""
@@ -171,9 +174,9 @@ def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> Story:
             return answer
 
         until_then = started if plan.manner == "gone" else until
-        answer = _insist(once, dice, until_then, fickle=plan.manner == "fickle")
+        answer = insist(once, dice, until_then, fickle=plan.manner == "fickle")
         if answer.status == 200 and plan.repeats:
-            answer = _insist(once, dice, until + 10, fickle=False)
+            answer = insist(once, dice, until + 10, fickle=False)
         story.final.append(answer)
 
     other = threading.Thread(target=client, args=("other",))
@@ -190,7 +193,7 @@ def _validate(stack: Stack, plan: Plan, until: float, seed: str) -> dict[str, An
     """The metadata of a validation, cut down to what the plan keeps; None if there was none."""
     dice = random.Random(f"{seed}/validation/{plan.marker}")
     order = replace(plan, refused=False).order()
-    answer = _insist(
+    answer = insist(
         lambda: stack.post(plan.path + "order_validations", {"order_validation": order}),
         dice,
         until,
@@ -203,7 +206,7 @@ def _validate(stack: Stack, plan: Plan, until: float, seed: str) -> dict[str, An
     return metadata if plan.keeps_cart else {"order_validation_id": metadata["order_validation_id"]}
 
 
-def _insist(
+def insist(
     once: Callable[[], Answer],
     dice: random.Random,
     until: float,
@@ -211,9 +214,10 @@ def _insist(
     fickle: bool,
     insists_on: frozenset[str] = frozenset(),
 ) -> Answer:
+    """Repeat a request until it is answered for good, or ``until``; a ``fickle`` client gives up earlier."""
     while True:
         answer = once()
-        if answer.status == 200 or not (answer.retryable or answer.code in insists_on):
+        if answer.status in (200, 201) or not (answer.retryable or answer.code in insists_on):
             return answer
         if time.monotonic() > until or (fickle and answer.code not in NOT_CONCLUSIVE):
             return answer

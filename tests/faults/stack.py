@@ -54,25 +54,25 @@ class Answer:
         return self.headers.get("Idempotency-Replayed") == "true"
 
 
-def post(port: int, path: str, order: Any, *, timeout: float = 30, **headers: str) -> Answer:
+def call(port: int, path: str, body: Any, *, method: str = "POST", timeout: float = 30, **headers: str) -> Answer:
     """One call to the service; names of headers with underscores."""
     started = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         connection.request(
-            "POST",
+            method,
             path,
-            json.dumps(order).encode(),
+            None if body is None else json.dumps(body).encode(),
             {"Authorization": f"token {API_KEY}", "Content-Type": "application/json", **fields},
         )
         response = connection.getresponse()
         content = response.read()
         try:
-            body = json.loads(content)
+            answer = json.loads(content)
         except ValueError:
-            body = {"error": {"code": f"no JSON: {content[:200]!r}"}}
-        return Answer(response.status, body, dict(response.getheaders()), time.monotonic() - started)
+            answer = {"error": {"code": f"no JSON: {content[:200]!r}"}}
+        return Answer(response.status, answer, dict(response.getheaders()), time.monotonic() - started)
     except (OSError, http.client.HTTPException):
         return Answer(None, seconds=time.monotonic() - started)
     finally:
@@ -184,7 +184,7 @@ class Stack:
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
     def post(self, path: str, body: Any, **headers: Any) -> Answer:
-        return post(self.port, path, body, **headers)
+        return call(self.port, path, body, **headers)
 
     def get(self, path: str) -> int | None:
         """The status of a page that needs no key; None where there was no answer."""

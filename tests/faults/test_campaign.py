@@ -15,6 +15,7 @@ from tests.faults.mutants import MUTATION
 from tests.servers.postgres import PostgresServer
 
 SUBMISSIONS = 50
+SESSIONS = 30
 AT_ONCE = 4
 """Campaigns: with more, clients on a small machine give up before they are served."""
 
@@ -38,7 +39,7 @@ def campaigns(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Mapping[str, Report]]:
     """All campaigns of this module; they wait most of the time, so some run at once."""
-    names = ["sqlite", *MUTANTS]
+    names = ["sqlite", "sessions", *MUTANTS]
     try:
         postgres: PostgresServer = request.getfixturevalue("postgres")
         names.append("postgresql")
@@ -58,7 +59,10 @@ def campaigns(
             )  # fmt: skip
         if name == "postgresql":
             url = postgres.url(postgres.create_database())
-        return run(directory, url, submissions=SUBMISSIONS, seed="1", patience=12)
+        submissions = SESSIONS if name == "sessions" else SUBMISSIONS
+        return run(
+            directory, url, submissions=submissions, seed="1", patience=12, sessions=name == "sessions"
+        )  # fmt: skip
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield dict(zip(names, pool.map(campaign, names), strict=True))
@@ -76,6 +80,13 @@ def test_engine_ledger_and_clients_agree_after_a_campaign(
     # It was a campaign: orders were placed, and some only after their outcome had been unknown.
     assert report.total.placed > SUBMISSIONS / 4
     assert report.total.resolved > SUBMISSIONS / 10
+
+
+@pytest.mark.rule("SUB-2", "SUB-5", "PAY-2")
+def test_sessions_of_agents_have_one_order_each(campaigns: Mapping[str, Report]) -> None:
+    report = campaigns["sessions"]
+    assert not report.violations, report.table()
+    assert report.total.placed > SESSIONS / 4
 
 
 @pytest.mark.rule("SUB-2")

@@ -1,4 +1,7 @@
-"""What ``make demo-order`` starts: a phone's order reaches real ordering systems, and they report it themselves."""
+"""What ``make demo-order`` and ``make demo-agent`` start: orders of a phone and of an agent reach real systems.
+
+The systems report them themselves.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers.process import http
+from tests.servers.mcp_client import install
+from tests.servers.process import http, required
 from tests.standin.visitors import PASSWORDS
 
 ADA = "ada@example.com"
@@ -65,6 +69,21 @@ def test_an_order_is_found_where_it_was_placed(town: Any, merchant: str, system:
     if system:
         (new,) = [ticket for ticket in town.tickets() if ticket not in before]
         assert done["order_number"] in new
+
+
+@pytest.mark.rule("UCP-10")
+def test_an_agents_orders_are_found_where_they_were_placed(town: Any, request: pytest.FixtureRequest) -> None:
+    import demo_agent
+
+    with required(request, "the client of the Model Context Protocol"):
+        python = install()
+    before, placed = town.tickets(), []
+    with demo_agent.agent(town, python) as client:
+        for errand in demo_agent.errands_of(town):
+            placed.append(demo_agent.order(client, *errand)["order"]["label"])
+    new = [ticket for ticket in town.tickets() if ticket not in before]
+    assert len(new) == len(placed) == (town.deli is not None) + (town.shop is not None)
+    assert all(label in ticket for label, ticket in zip(placed, new, strict=True))
 
 
 def enough(dish: Any) -> list[int]:

@@ -6,9 +6,10 @@ import html
 import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -114,10 +115,16 @@ class LevelUp:
         return True
 
 
+class Platform(Protocol):
+    """Whatever has the platform's application."""
+
+    app: Flask
+
+
 class Browser:
     """Reads pages and sends their forms, as a browser without scripts does."""
 
-    def __init__(self, levelup: LevelUp) -> None:
+    def __init__(self, levelup: Platform) -> None:
         self.client: FlaskClient = levelup.app.test_client()
         self.page: TestResponse
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,12 @@ import jsonschema_rs
 from tests.servers.process import SystemMissing
 
 SITE = "https://ucp.dev/"
+REQUESTS = {
+    ("POST", "/checkout-sessions"): "create",
+    ("PUT", "/checkout-sessions/{id}"): "update",
+    ("POST", "/checkout-sessions/{id}/complete"): "complete",
+}
+"""The requests whose members ``ucp_request`` names."""
 CHECKOUT = "schemas/shopping/checkout.json"
 SEARCH, LOOKUP = "schemas/shopping/catalog_search.json", "schemas/shopping/catalog_lookup.json"
 
@@ -36,10 +45,10 @@ class Official:
     def __init__(self) -> None:
         root = folder()
         self.service = json.loads((root / "services/shopping/rest.openapi.json").read_text())
-        self._files = {path.relative_to(root).as_posix(): json.loads(path.read_text())
+        self.files = {path.relative_to(root).as_posix(): json.loads(path.read_text())
                        for path in root.glob("**/*.json")}  # fmt: skip
         # Its own $id is one folder deeper than its references are written for.
-        profile = self._files["discovery/profile_schema.json"]
+        profile = self.files["discovery/profile_schema.json"]
         profile["$id"] = f"{SITE}discovery/profile.json"
         self._profile = self._validator({"$ref": f"{SITE}discovery/profile.json#/$defs/business_profile"}, "")
 
@@ -49,9 +58,7 @@ class Official:
 
     def request(self, method: str, path: str, body: Any) -> list[str]:
         """A request that was accepted; ``path`` is that of the service's document."""
-        kinds = {("POST", "/checkout-sessions"): "create", ("PUT", "/checkout-sessions/{id}"): "update",
-                 ("POST", "/checkout-sessions/{id}/complete"): "complete"}  # fmt: skip
-        if (kind := kinds.get((method, path))) is not None:
+        if (kind := REQUESTS.get((method, path))) is not None:
             return wrong(self._of(f"{SITE}{CHECKOUT}", kind), body)
         names = {
             "/catalog/search": f"{SEARCH}#/$defs/search_request",
@@ -79,7 +86,7 @@ class Official:
     def _validator(self, schema: Any, request: str) -> jsonschema_rs.Validator:
         resources = [
             (document["$id"], _requested(document, request) if request else document)
-            for document in self._files.values()
+            for document in self.files.values()
             if "$id" in document
         ]
         registry = jsonschema_rs.Registry(resources)
@@ -93,7 +100,7 @@ def wrong(validator: jsonschema_rs.Validator, body: Any) -> list[str]:
 
 
 def _requested(value: Any, operation: str) -> Any:
-    """A schema for the requests of an operation: what is omitted there is no longer required, nor looked at."""
+    """A schema for the requests of an operation, without what is omitted there."""
     if isinstance(value, list):
         return [_requested(each, operation) for each in value]
     if not isinstance(value, dict):
@@ -108,7 +115,7 @@ def _requested(value: Any, operation: str) -> Any:
         told = told.get(operation) if isinstance(told, dict) else told
         if told == "omit":
             required.discard(name)
-            properties[name] = True
+            del properties[name]
         elif told == "optional":
             required.discard(name)
         elif told == "required":
@@ -124,3 +131,59 @@ def template(path: str) -> str:
     if len(parts) > 1 and parts[0] in ("checkout-sessions", "orders"):
         parts[1] = "{id}"
     return "/" + "/".join(parts)
+
+
+def bundled(official: Official, path: str, method: str) -> dict[str, Any]:
+    """One operation of the REST service as a document of its own, at the address of the shopping face."""
+    kind = REQUESTS.get((method, path), "")
+    files = {name: _requested(each, kind) if kind else each for name, each in official.files.items()}
+    service = official.service
+    operation = {**service["paths"][path][method.lower()], "responses": {"200": {"description": "an answer"}}}
+    components: dict[str, Any] = {**service["components"], "schemas": {}}
+    found = _local(operation, "", service["components"]["schemas"])
+    waiting = _targets(found)
+    while waiting:
+        name = waiting.pop()
+        if _key(name) not in components["schemas"]:
+            schema = _local(files[name], name, {})
+            components["schemas"][_key(name)] = schema
+            waiting |= _targets(schema)
+    parameters = service["paths"][path].get("parameters", [])
+    return {
+        **{member: service[member] for member in ("openapi", "info")},
+        "servers": [{"url": "/ucp/shopping"}],
+        "paths": {path: {method.lower(): found, "parameters": parameters}},
+        "components": {**components, "headers": {}},
+    }
+
+
+def _local(value: Any, name: str, aliases: Mapping[str, Any]) -> Any:
+    """A part of the file ``name``, its references made local; ``aliases`` are the service's names for files."""
+    if isinstance(value, list):
+        return [_local(each, name, aliases) for each in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$ref")
+    if isinstance(reference, str):
+        alias = reference.removeprefix("#/components/schemas/")
+        if alias in aliases:
+            reference, name = aliases[alias]["$ref"], "services/shopping/rest.openapi.json"
+        elif not name:
+            return value
+        file, _, fragment = reference.partition("#")
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), file)) if file else name
+        return {**value, "$ref": f"{_COMPONENTS}{_key(target)}{fragment}"}
+    return {key: _local(each, name, aliases) for key, each in value.items() if key not in ("$id", "$schema")}
+
+
+_COMPONENTS = "#/components/schemas/"
+
+
+def _targets(value: Any) -> set[str]:
+    """The files that a part of the bundle refers to."""
+    found = re.findall(rf'"\$ref": "{_COMPONENTS}([^"/]+)', json.dumps(value))
+    return {f"{each.replace('.', '/')}.json" for each in found}
+
+
+def _key(name: str) -> str:
+    return name.removesuffix(".json").replace("/", ".")

@@ -486,6 +486,7 @@ def _quote_as_json(
         },
         "quote": {
             **_prices_as_json(prices),
+            "lines": [{"cost": cost} for cost in prices.lines],
             "delivery": delivery.as_json(place.zones, content.delivery, prices.fee),
             "ready": {
                 "at": offer.at and slots.write(place, offer.at),

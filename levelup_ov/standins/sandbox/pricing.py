@@ -22,7 +22,7 @@ from levelup_ov.standins.sandbox.problems import EngineError
 class Prices:
     """Amounts in cents. ``gratuity`` None: the place takes none. ``house``: its own discount.
 
-    ``fee``: what the delivery costs.
+    ``fee``: what the delivery costs. ``lines``: what each line costs, which add up to the subtotal.
     """
 
     subtotal: int
@@ -31,6 +31,7 @@ class Prices:
     coupon: int
     house: int
     fee: int = 0
+    lines: tuple[int, ...] = ()
 
     @property
     def grand_total(self) -> int:
@@ -46,20 +47,20 @@ def price(place: Place, content: Content) -> Prices:
     :raises EngineError: what the kitchen refuses.
     """
     check_note(content.note, "note", allowed=True)
-    subtotal = house = 0
+    house, lines = 0, list[int]()
     for position, line in enumerate(content.lines):
         dish = check_line(place, line, f"lines[{position}]")
         cost = line.count * (dish.cents + picks_cost(dish.groups, line.picks))
-        subtotal += cost
+        lines.append(cost)
         if place.reduced is not None and place.reduced[0] == dish.id:
             house += percentage(cost, place.reduced[1])
-    fee = 0
+    fee, subtotal = 0, sum(lines)
     if content.delivery is not None:
         zone = zone_of(place.zones, content.delivery)
         check_minimum(zone, subtotal)
         fee = zone.fee if not magic_in(content.note).negative_fee else -zone.fee
     tip = content.gratuity if place.tips else None
-    prices = Prices(subtotal, percentage(subtotal, place.tax), tip, content.coupon, house, fee)
+    prices = Prices(subtotal, percentage(subtotal, place.tax), tip, content.coupon, house, fee, tuple(lines))
     if prices.grand_total < 0:
         raise EngineError("coupon_too_large", "The discount is more than the whole order costs.", "coupon")
     if prices.grand_total > MAX_CENTS:

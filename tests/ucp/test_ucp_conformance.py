@@ -1,0 +1,162 @@
+"""``spck-conformance``, a suite that nobody here wrote, against the shopping face over a real port."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.serving import make_server
+
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
+from levelup_ov.ucp.catalog import MOST_IDS
+from tests.channel import Clock
+from tests.checkout.site import VARIABLES
+from tests.servers.process import SystemMissing, required
+from tests.ucp.agent import AGENTS, KEY, pays_by_card
+
+SUITE = "spck_conformance"
+PROFILES = {
+    "/old": {"ucp": {"version": "2024-01-01", "capabilities": {}}},
+    "/other": {"ucp": {"version": "2026-04-08", "capabilities": {"org.example.books": [{"version": "2026-04-08"}]}}},
+    "/broken": ["not a profile"],
+}
+"""Profiles of agents that this service cannot serve, by their paths; there is nothing at any other path."""
+
+NOT_TESTED = {
+    # The tests' server has no TLS; in production it is the router's.
+    "discovery.profile_https", "checkout.https_tls13_minimum_04_08", "order.https_tls13_minimum",
+    # Only the suite's own repository has the validator; test_ucp_profile.py asks the official schema.
+    "discovery.profile_schema",
+    # There is one version, so no older one has a profile.
+    "profile.leaf_no_supported_versions",
+    # Agents are known by keys; nothing is signed.
+    "order.responses_signed", "signature.algorithm_unsupported_400", "signature.err_digest_mismatch",
+    "signature.err_key_not_found", "signature.err_signature_invalid", "signature.err_signature_missing",
+    "signature.keyid_published", "signature.no_alg_parameter", "signature.raw_rs_encoding",
+    "signature.response_body_components", "signature.response_content_digest", "signature.response_headers_present",
+    "signature.response_status_component", "signature.rfc9421_response_verifies", "signature.rotation_grace_period",
+    "signature.signing_keys_jwk", "signature.verifies_es256_requests",
+    # Changes of an order leave as the events of this service, not as webhooks of UCP.
+    "webhook.ucp_agent_header", "webhook.idempotency_key_signed", "webhook.order_created_full_entity",
+    "webhook.query_component_signed", "webhook.retry_failed_delivery", "webhook.signed_components",
+    "webhook.signed_rfc9421_verifies", "webhook.ucp_agent_signed", "webhook.update_full_entity",
+    # The suite drives them through addresses of its own test server: returns, tokens, clocks and broken storage.
+    "order.adjustment_quantities_signed", "order.adjustment_totals_signed", "order.data_requires_auth",
+    "order.line_items_ever_existed", "idempotency.storage_fail_closed", "idempotency.storage_min_24h",
+    # No claim of a buyer is ever accepted, no payment is handed to a browser, and an item has one variant.
+    "eligibility.completion_blocked", "eligibility.invalid_message", "payment.escalation_continue_url",
+    "checkout.escalation_buyer_message", "checkout.escalation_continue_url",
+    "checkout.escalation_continue_url_https", "checkout.requires_star_implies_escalation",
+    "catalog.getproduct_selected",
+}  # fmt: skip
+"""What the suite cannot test here, and why; anything else that it leaves out fails the test."""
+
+
+def agents_profiles(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Hosts :data:`PROFILES`."""
+    profile = PROFILES.get(environ["PATH_INFO"])
+    start_response("200 OK" if profile else "404 Not Found", [("Content-Type", "application/json")])
+    return [json.dumps(profile).encode()]
+
+
+class Front:
+    """What the suite lacks: a key, and a payment of ours where it has one built in, which names no handler."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+        self.requests = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.requests += 1
+        environ["HTTP_X_API_KEY"] = KEY
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if b'"success_token"' in body and b'"handler_id"' not in body:
+            body = json.dumps(pays_by_card()).encode()
+        environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+        return self._app(environ, start_response)
+
+
+@contextmanager
+def served(app: Callable[..., Iterable[bytes]]) -> Iterator[str]:
+    """The address of ``app`` on a port of its own."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def config(profiles: str, products: int) -> dict[str, Any]:
+    """What the suite asks of a business; ``products`` are found by one search."""
+    return {
+        "product_id": "sandbox.congress/cookie",
+        "currency": "USD",
+        "out_of_stock_id": "sandbox.congress/soup",
+        "unavailable": {"business_outcome": True},
+        "complete_payment": pays_by_card(),
+        "fail_payment": pays_by_card("4000000000000002"),
+        "catalog": {
+            "variant_id": "sandbox.congress/cookie", "max_batch": MOST_IDS,
+            "paginated_query": "*", "paginated_total": products,
+        },
+        "totals": {"sublines": True},
+        "eligibility": {"unrecognized": "com.example.gold"},
+        "payment": {
+            "handler_key": "org.levelup_ov.card", "handler_id": "card",
+            "filtered": {"handler_key": "org.levelup_ov.levelup", "product_id": "sandbox.card/cookie"},
+        },
+        "negotiation": {
+            "validates_profile_url": True,
+            "unsupported_version_profile_url": f"{profiles}/old",
+            "incompatible_caps_profile_url": f"{profiles}/other",
+            "unreachable_profile_url": f"{profiles}/gone",
+            "malformed_profile_url": f"{profiles}/broken",
+        },
+    }  # fmt: skip
+
+
+def report(address: str, file: Path) -> dict[str, Any]:
+    """What the suite says."""
+    command = [sys.executable, "-m", f"{SUITE}.cli", "--server", address, "--config", str(file), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode in (0, 2), done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.rule("UCP-1", "UCP-3", "UCP-12")
+def test_a_suite_of_others_finds_no_deviation(
+    request: pytest.FixtureRequest, environ: dict[str, str], tmp_path: Path, clock: Clock
+) -> None:
+    with required(request, "spck-conformance"):
+        if find_spec(SUITE) is None:
+            raise SystemMissing("install the pinned release of requirements-dev.txt")
+    with served(agents_profiles) as profiles:
+        variables = {**environ, **AGENTS, **VARIABLES, "LEVELUP_OV_UCP_PROFILES": profiles}
+        front = Front(create_app(load_settings(variables), clock=clock))
+        with served(front) as address:
+            file = tmp_path / "merchant.json"
+            file.write_text(json.dumps(config(profiles, products=38)))
+            found = report(address, file)
+    checks = {each["id"]: each for each in found["checks"]}
+    deviations = {id: each["observed"] for id, each in checks.items() if each["status"] == "deviation"}
+    assert not deviations, json.dumps(deviations, indent=1)
+    assert found["spec_version"] == "2026-04-08" and found["verdict"]["deviations"] == 0
+    tested = {id for id, each in checks.items() if each["status"] == "clean-pass"}
+    applicable = {id for id, each in checks.items() if not each["status"].startswith("not-applicable")}
+    assert applicable - tested == NOT_TESTED
+    assert len(tested) >= 62 and front.requests > len(tested)
