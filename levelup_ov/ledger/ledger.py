@@ -425,7 +425,7 @@ class Ledger:
         )
 
     def take_back(self, submission: Submission, *, also: Callable[[Any], None]) -> None:
-        """Make a submission that a person settled unknown again, so that it is not sent until it is settled anew.
+        """Make a submission that a person settled unknown again, so that it is not sent until it is settled again.
 
         ``also`` is called with the cursor of the transaction, if it was changed.
 
