@@ -19,7 +19,7 @@ class Box(NamedTuple):
 
 
 BOXES = {
-    "http": Box(0, 0, "blueprints, schemas", "the contract's HTTP and JSON", ("blueprints", "schemas")),
+    "http": Box(0, 0, "blueprints, schemas, ucp", "HTTP: channel and agents", ("blueprints", "schemas", "ucp")),
     "ordering": Box(1, 0, "ordering", "validate, submit, reconcile", ("ordering",)),
     "adapters": Box(2, 0, "adapters", "one class for each provider", ("adapters", "adapter", "registry")),
     "transport": Box(3, 0, "transport", "connections, deadlines, retries", ("transport",)),
@@ -34,8 +34,9 @@ BOXES = {
 }
 ARROWS = (
     ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),
-    ("sessions", "ordering"), ("sessions", "checkout"), ("sessions", "ledger"), ("checkout", "ledger"),
-    ("adapters", "domain"), ("standins", "domain"), ("workbench", "screens"), ("events", "ledger"),
+    ("http", "sessions"), ("sessions", "ordering"), ("sessions", "checkout"), ("sessions", "ledger"),
+    ("checkout", "ledger"), ("adapters", "domain"), ("standins", "domain"), ("workbench", "screens"),
+    ("events", "ledger"),
 )  # fmt: skip
 """Each arrow is an import."""
 

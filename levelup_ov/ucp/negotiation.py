@@ -72,6 +72,9 @@ def check_agent(profile: object, version: object = "", origins: Collection[str] 
     return Agent(profile, version)
 
 
+_EVERYTHING = Negotiated(frozenset(CAPABILITIES))
+
+
 def negotiate(agent: Agent, fetch: FetchProfile) -> Negotiated:
     """What the agent of a request may use: everything, unless its profile is fetched and says less.
 
@@ -80,7 +83,7 @@ def negotiate(agent: Agent, fetch: FetchProfile) -> Negotiated:
     """
     profile = fetch(agent.profile)
     if profile is None:
-        return Negotiated(frozenset(CAPABILITIES))
+        return _EVERYTHING
     ucp = profile.get("ucp", profile)
     if not isinstance(ucp, Mapping) or not isinstance(ucp.get("version"), str):
         raise _malformed("it has no version")

@@ -139,7 +139,15 @@ class Operations:
             session = self._mine(call, id)
             if session.order is None:
                 raise outcome("not_found", "there is no such order")
-            return shopping.order(session, envelope("order", call.negotiated), call.base_url)
+            ucp = envelope("order", call.negotiated)
+            try:
+                tracked = self._sessions.track(call.caller, id, call.context)
+            except Failure as failure:
+                found = shopping.order(session, ucp, call.base_url, None)
+                if failure.code != "status_not_supported":
+                    found["messages"] = [Message("warning", "status_unknown", failure.message).wire()]
+                return found
+            return shopping.order(session, ucp, call.base_url, tracked)
 
     def _begin(self, call: Call, seconds: float) -> None:
         call.negotiated.require(CHECKOUT[self.face.name])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
@@ -31,6 +33,10 @@ PROFILE = "/.well-known/ucp"
 LONGEST_HEADER = 128
 """Characters of a request's id or key; UCP means UUIDs, but not everybody sends one."""
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_agent = lru_cache(256)(read_agent)
+"""Agents send the same header again and again."""
+
 log = logging.getLogger(__name__)
 
 
@@ -49,10 +55,11 @@ class Door:
 
     def caller(self) -> str:
         """The name of the key of this request. :raises Rejected: ``unauthorized``."""
-        name = self._agents.name_of(request.headers)
+        name: str | None = g.get("ucp_caller") or self._agents.name_of(request.headers)
         if name is None:
             words = "expected the header X-API-Key, or Authorization: Bearer, with an agent's key of this service"
             raise rejected(Failure("unauthorized", words))
+        g.ucp_caller = name
         return name
 
     def call(self, key: RequestKey | None = None) -> Call:
@@ -63,7 +70,7 @@ class Door:
         """
         caller = self.caller()
         g.request_id = g.context.request_id = _header("Request-Id")
-        agent = read_agent(request.headers.get("UCP-Agent"), self._settings.agent_profiles)
+        agent = _agent(request.headers.get("UCP-Agent"), self._settings.agent_profiles)
         return self.call_of(caller, agent, key, g.context)
 
     def call_of(self, caller: str, agent: Agent, key: RequestKey | None, context: RequestContext) -> Call:
@@ -210,6 +217,8 @@ def _kind() -> str:
 def _header(header: str) -> str:
     """A header that UCP demands, as printable text. :raises Rejected: ``invalid_request``."""
     given = request.headers.get(header, "")
+    if _UUID.fullmatch(given):
+        return given
     if not 0 < len(given) <= LONGEST_HEADER or not given.isascii() or not given.isprintable() or clean(given) != given:
         wrong = f"is not printable ASCII of at most {LONGEST_HEADER} characters" if given else "is missing"
         raise Rejected("invalid_request", f"the header {header} {wrong}", 400)

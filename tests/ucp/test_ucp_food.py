@@ -194,9 +194,20 @@ def test_a_payment_that_fails_leaves_the_checkout_open(agent: Agent, body: dict[
 def test_an_unknown_outcome_is_in_progress_until_it_is_known(agent: Agent) -> None:
     session = agent.session(fulfillment=method(notes="sandbox:lost-answer"))
     lost = agent.act(session, "complete", pays_by_card())
-    assert lost.json["status"] in ("complete_in_progress", "completed")
+    assert lost.json["status"] == "complete_in_progress" and "order" not in lost.json
+    assert [code for _, code, _ in messages(lost)] == ["outcome_unknown"]
     found = agent.act(session, "get")
     assert (found.json["status"], found.json["order"]["label"]) == ("completed", "1")
+
+
+@pytest.mark.rule("UCP-7")
+def test_a_checkout_in_progress_is_not_changed(agent: Agent) -> None:
+    session = agent.session(fulfillment=method(notes="sandbox:lost-answer"))
+    assert agent.act(session, "complete", pays_by_card()).json["status"] == "complete_in_progress"
+    for action, body in (("update", {"line_items": [dish("cookie")]}), ("cancel", None)):
+        refused = agent.act(session, action, body)
+        assert (refused.status, refused.json["code"]) == (409, "session_closed")
+    assert agent.act(session, "get").json["line_items"] == session["line_items"]
 
 
 @pytest.mark.rule("UCP-6", "UCP-7")

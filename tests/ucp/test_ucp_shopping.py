@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from levelup_ov.ordering.tracking import TrackedOrder
+from levelup_ov.sessions.model import Basket, CheckoutSession, Line, SessionOrder
+from levelup_ov.ucp import shopping
+from levelup_ov.ucp.versions import SHOPPING_VERSION
+from tests.channel import Clock
 from tests.ucp.agent import BUYER, Agent, amounts, dish, item, messages, pays_by_card, uid
+from tests.ucp.official import Official
 
 SEARCH, LOOKUP = "/ucp/shopping/catalog/search", "/ucp/shopping/catalog/lookup"
 PRODUCT, ORDERS = "/ucp/shopping/catalog/product", "/ucp/shopping/orders"
@@ -24,6 +30,39 @@ def test_items_without_options_are_sold(shopper: Agent) -> None:
     assert (order["label"], order["checkout_id"], order["currency"]) == ("1", session["id"], "USD")
     assert order["totals"] == session["totals"] and order["fulfillment"]["expectations"][0]["fulfillable_on"]
     assert [line["quantity"]["total"] for line in order["line_items"]] == [2, 1]
+
+
+@pytest.mark.rule("UCP-12")
+def test_an_order_has_the_status_of_its_provider(shopper: Agent, clock: Clock) -> None:
+    session = shopper.session(item("cookie", 2), face="shopping")
+    shopper.act(session, "complete", pays_by_card())
+    path = f"{ORDERS}/{session['id']}"
+
+    def state() -> tuple[list[str], int, str]:
+        order = shopper.send("GET", path).json
+        (line,) = order["line_items"]
+        return [each["type"] for each in order["fulfillment"]["events"]], line["quantity"]["fulfilled"], line["status"]
+
+    assert state() == (["placed"], 0, "processing")
+    clock.set("2030-06-03T19:00Z")
+    assert state() == (["picked_up"], 2, "fulfilled")
+
+
+@pytest.mark.rule("UCP-12")
+def test_an_order_that_is_called_off_is_removed(official: Official, clock: Clock) -> None:
+    # The face has no notes, with which the sandbox is told to call an order off.
+    basket = Basket("sandbox.congress", (Line("cookie", 2, reference="li_1"),))
+    session = CheckoutSession(
+        "id", "lunch", "completed", 3, basket, "Congress Street", "USD", "America/New_York", clock(), clock(),
+        order=SessionOrder("7"),
+    )  # fmt: skip
+    tracked = TrackedOrder("7", "cancelled", "called-off", "2030-06-03T12:30", None)
+    order = shopping.order(session, {"version": SHOPPING_VERSION}, "https://orders.example", tracked)
+    assert official.answer("/orders/{id}", 200, order) == []
+    assert order["line_items"][0]["status"] == "removed" and order["fulfillment"]["expectations"] == []
+    (adjustment,) = order["adjustments"]
+    assert (adjustment["type"], adjustment["occurred_at"]) == ("cancellation", "2030-06-03T16:30:00Z")
+    assert adjustment["line_items"] == [{"id": "li_1", "quantity": -2}]
 
 
 @pytest.mark.rule("UCP-12")

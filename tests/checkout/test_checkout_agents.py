@@ -1,0 +1,49 @@
+"""An agent's order that is paid with LevelUp: the ids of the connections are its credential (UCP-8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.checkout.conftest import MakeSite
+from tests.checkout.site import Site
+from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, messages
+
+
+def pays_by_levelup(merchant: str, user: str, **members: Any) -> dict[str, Any]:
+    credential = {"type": "levelup_connection", "merchant": merchant, "user": user, "location_id": 11, **members}
+    return {"payment": {"instruments": [
+        {"id": "instrument", "handler_id": "levelup", "type": "levelup", "credential": credential}
+    ]}}  # fmt: skip
+
+
+@pytest.fixture
+def paying(make_site: MakeSite) -> Site:
+    return make_site(**AGENTS)
+
+
+@pytest.mark.rule("UCP-8")
+def test_levelup_is_charged_what_was_shown(paying: Site, merchant: str, user: str) -> None:
+    agent = Agent(paying.app)
+    session = agent.session(dish("sandwich"), tip={"custom_amount": 200})
+    assert set(session["ucp"]["payment_handlers"]) == {"org.levelup_ov.card", "org.levelup_ov.levelup"}
+    done = agent.act(session, "complete", pays_by_levelup(merchant, user))
+    assert done.json["status"] == "completed" and done.json["order"]["label"] == "1"
+    (submission,) = paying.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
+    assert submission.expected_charge == amounts(session)["total"] and len(paying.standing()) == 1
+    assert user not in str(done.json)
+
+
+@pytest.mark.rule("UCP-8")
+def test_a_connection_that_is_not_one_pays_nothing(paying: Site, merchant: str, user: str) -> None:
+    agent = Agent(paying.app)
+    session = agent.session()
+    unknown = agent.act(session, "complete", pays_by_levelup(merchant, "nobody"))
+    missing = agent.act(session, "complete", pays_by_levelup(merchant, user, location_id=None))
+    for answer in (unknown, missing):
+        assert (answer.status, answer.json["status"]) == (200, "ready_for_complete")
+        assert messages(answer)[0][0] == "error"
+    assert paying.standing() == []
+    elsewhere = agent.create(food_establishment={"id": "sandbox.card"}, buyer=BUYER)
+    assert set(elsewhere.json["ucp"]["payment_handlers"]) == {"org.levelup_ov.card"}
