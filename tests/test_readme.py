@@ -34,5 +34,12 @@ def test_the_files_that_the_readme_names_exist() -> None:
         assert (ROOT / (path[0] or path[1])).exists(), path
 
 
+def test_the_files_that_contributing_names_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    named = re.findall(r"``((?:levelup_ov|docs|tests|bench|scripts)/[a-z_0-9./]+)``", page)
+    assert len(named) > 30
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len(README.split()) <= 850
