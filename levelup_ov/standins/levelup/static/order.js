@@ -528,7 +528,7 @@ function slotPicker(slots) {
 }
 
 async function complete(order) {
-  // Before it is sent: the page may go while it is on its way. What has become of it is told at the same address.
+  // Before it is sent: the page may go while it is on its way. What has become of it is shown at the same address.
   sessionStorage.setItem("ordering", JSON.stringify({ url: order.order_completion_url, place }));
   const begun = (await call("POST", new URL(order.order_completion_url).pathname)).body.order;
   await follow(begun.order_url, () => showOrder(order));
