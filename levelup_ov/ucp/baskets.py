@@ -29,7 +29,7 @@ ASAP = "asap"
 SEPARATOR = "/"
 """Between the location and the item in a product's id. A location's id has none."""
 
-_FACE, _TIP = "face", "tip"
+_FACE, _TIP, _SHOWN = "face", "tip", "shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,24 @@ def with_preset_tip(session: CheckoutSession) -> Basket | None:
         return None
     wanted = percentage(session.price.totals.subtotal, percent * 100)
     return replace(session.basket, tip=wanted) if session.basket.tip != wanted else None
+
+
+def bought_by(contact: Buyer, session: CheckoutSession, key: str) -> Basket:
+    """The session's basket for a buyer whom a completion names. The price may depend on who buys.
+
+    The total that was shown stays with it, and the completion's ``key``: see :func:`costs_otherwise`.
+    """
+    shown = [key, session.price.totals.total if session.price else None]
+    return replace(session.basket, buyer=contact, extra={**session.basket.extra, _SHOWN: shown})
+
+
+def costs_otherwise(session: CheckoutSession, key: str) -> bool:
+    """Whether the completion with this key, which named the buyer, was sent for another total (UCP-6).
+
+    It must not be charged then, however often it is repeated. The next one, with a key of its own, knows the total.
+    """
+    named_by, total = session.basket.extra.get(_SHOWN, (None, None))
+    return named_by == key and session.price is not None and total != session.price.totals.total
 
 
 def buyer_of(contact: BuyerRequest) -> Buyer:

@@ -116,11 +116,13 @@ class Operations:
             tender = payment.tender(request, self._tenders(session))
             if isinstance(tender, Message):
                 return self._answer(call, session, (tender,))
-            contact = baskets.buyer_of(request.instrument.contact)
+            contact, key = baskets.buyer_of(request.instrument.contact), call.key.value if call.key else ""
             if session.state in OPEN and session.basket.buyer is None and contact.first_name:
                 # Nobody else was named: who pays is who buys.
-                basket = replace(session.basket, buyer=contact)
-                self._sessions.replace(call.caller, id, basket, call.step("buyer"), call.context)
+                basket = baskets.bought_by(contact, session, key)
+                session = self._sessions.replace(call.caller, id, basket, call.step("buyer"), call.context)
+            if session.state in OPEN and baskets.costs_otherwise(session, key):
+                return self._answer(call, replace(session, changed=True))
             session = self._sessions.complete(call.caller, id, tender, call.key, call.context)
             return self._answer(call, session, instrument=request.position)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.channel import Channel
+from levelup_ov.standins.sandbox.places import PLACES
+from tests.channel import Channel, Clock
 from tests.ucp.agent import BUYER, NUMBER, Agent, amounts, dish, messages, pays_by_card, uid
 
 FRIES = ("side:fries", "side:fries:dips:aioli")
@@ -168,6 +170,18 @@ def test_who_pays_is_who_buys_if_nobody_else_is_named(agent: Agent) -> None:
     assert done.json["status"] == "completed" and done.json["buyer"] == BUYER
 
 
+@pytest.mark.rule("UCP-6", "UCP-8")
+def test_a_buyer_who_pays_another_price_is_told_first(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, key = agent.create().json, uid()
+    monkeypatch.setitem(PLACES, "congress", replace(PLACES["congress"], tax=900))
+    for _ in range(2):
+        told = agent.act(shown, "complete", pays_by_card(), Idempotency_Key=key)
+        assert told.json["status"] == "ready_for_complete" and "order" not in told.json
+        assert messages(told) == [("warning", "totals_changed", "$.totals")]
+    assert (amounts(shown)["total"], amounts(told.json)["total"]) == (1070, 1090)
+    assert agent.act(shown, "complete", pays_by_card()).json["order"]["label"] == "1"
+
+
 @pytest.mark.rule("UCP-8")
 @pytest.mark.parametrize(
     ("body", "path"),
@@ -216,6 +230,18 @@ def test_a_price_that_changed_is_never_charged_silently(agent: Agent) -> None:
     refused = agent.act(session, "complete", pays_by_card())
     assert refused.json["status"] == "ready_for_complete" and "order" not in refused.json
     assert "price_changed" in [code for _, code, _ in messages(refused)]
+
+
+@pytest.mark.rule("UCP-6", "UCP-7")
+def test_an_old_price_is_asked_for_again_first(agent: Agent, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, key = agent.session(), uid()
+    monkeypatch.setitem(PLACES, "congress", replace(PLACES["congress"], tax=900))
+    clock.set("2030-06-03T16:30Z")
+    for _ in range(2):
+        told = agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
+        assert told.json["status"] == "ready_for_complete" and amounts(told.json)["total"] == 1090
+        assert messages(told) == [("warning", "totals_changed", "$.totals")]
+    assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
 
 
 @pytest.mark.rule("UCP-7")

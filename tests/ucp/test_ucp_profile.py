@@ -8,6 +8,7 @@ import sys
 import pytest
 from flask import Flask
 
+from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY
 from tests.channel import Channel
 from tests.conftest import MakeApp
 from tests.ucp.agent import AGENTS, KEY, Agent
@@ -68,6 +69,17 @@ def test_a_bearer_token_is_a_key_too(agent: Agent, app: Flask) -> None:
     answer = agent.send("GET", "/ucp/food/establishments", X_API_Key=None, Authorization=f"Bearer {KEY}")
     assert "sandbox.congress" in [each["id"] for each in answer.json["food_establishments"]]
     assert Channel(agent.app, KEY).get("/merchants").status == 401
+
+
+@pytest.mark.rule("UCP-2", "EP-9")
+def test_the_server_waits_for_bodies_of_agents_only(ucp_app: Flask, app: Flask) -> None:
+    limit, path = ucp_app.extensions[BODY_LIMIT], "/ucp/food/checkout-sessions"
+    for headers in ([("X-API-KEY", KEY)], [("AUTHORIZATION", f"Bearer {KEY}"), ("HOST", "x")]):
+        assert limit(path, headers) == MAX_BODY
+        assert limit("/locations/sandbox.congress/order_validations", headers) == 0
+        assert app.extensions[BODY_LIMIT](path, headers) == 0
+    for headers in ([], [("X-API-KEY", "wrong")], [("AUTHORIZATION", "token dev-key")]):
+        assert limit(path, headers) == 0
 
 
 @pytest.mark.rule("UCP-2", "UCP-7")

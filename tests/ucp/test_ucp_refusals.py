@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ucp.agent import BUYER, Agent, dish, item, messages, pays_by_card, uid
+from tests.ucp.agent import BUYER, CVC, NUMBER, Agent, dish, item, messages, pays_by_card, uid
 
 FOOD, SHOPPING = "/ucp/food/checkout-sessions", "/ucp/shopping/checkout-sessions"
 PLACE = {"food_establishment": {"id": "sandbox.congress"}}
@@ -109,12 +111,39 @@ def test_a_session_is_its_agents_alone(agent: Agent, stranger: Agent) -> None:
 
 @pytest.mark.rule("UCP-5", "UCP-9")
 def test_a_closed_restaurant_is_a_message(agent: Agent) -> None:
+    last = agent.session(fulfillment={"methods": [{"notes": "sandbox:pauses=30"}]})
+    assert agent.act(last, "complete", pays_by_card()).json["status"] == "completed"
+    for face, line in (("food", dish("cookie")), ("shopping", item("cookie"))):
+        answer = agent.create(line, face=face, buyer=BUYER)
+        assert (answer.status, answer.json["status"]) == (201, "incomplete")
+        assert messages(answer) == [("error", "location_closed", "")]
+
+
+@pytest.mark.rule("UCP-5", "UCP-9")
+def test_a_kind_of_fulfillment_that_is_not_offered(agent: Agent) -> None:
     answer = agent.create(
         food_establishment={"id": "sandbox.notips"}, buyer=BUYER,
         fulfillment={"methods": [{"type": "delivery", "destination": {"street_address": "1 X Street"}}]},
     )  # fmt: skip
     assert messages(answer) == [("error", "fulfillment_not_supported", "$.fulfillment.methods[0].type")]
     assert answer.json["status"] == "incomplete"
+
+
+@pytest.mark.rule("UCP-8", "PAY-2")
+def test_no_card_and_no_buyer_is_kept_in_the_clear(
+    agent: Agent, environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    session = agent.session(buyer={**BUYER, "last_name": "Lastnamecanary"})
+    for number in ("4000000000000002", NUMBER):
+        answer = agent.act(session, "complete", pays_by_card(number))
+        assert CVC not in str(answer.json) and number not in str(answer.json)
+    broken = pays_by_card()
+    broken["payment"]["instruments"][0]["credential"]["number"] = f"{NUMBER}x"
+    assert NUMBER not in str(agent.act(agent.session(), "complete", broken).json)
+    kept = b"".join(path.read_bytes() for path in Path(environ["LEVELUP_OV_DATA_DIR"]).glob("ledger.db*"))
+    for secret in (NUMBER, "4000000000000002", "Lastnamecanary", BUYER["phone_number"]):
+        assert secret.encode() not in kept and secret not in caplog.text
 
 
 @pytest.mark.rule("UCP-9")
