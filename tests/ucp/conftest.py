@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from tests.conftest import MakeApp
-from tests.servers.process import required
+from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, OTHER_KEY, Agent
 from tests.ucp.official import Official
 
@@ -22,15 +22,23 @@ def ucp_app(make_app: MakeApp) -> Flask:
     return make_app(**AGENTS)
 
 
-@pytest.fixture
-def agent(ucp_app: Flask) -> Agent:
-    return Agent(ucp_app)
+@pytest.fixture(scope="session")
+def official_if_here() -> Official | None:
+    try:
+        return Official()
+    except SystemMissing:
+        return None
 
 
 @pytest.fixture
-def stranger(ucp_app: Flask) -> Agent:
+def agent(ucp_app: Flask, official_if_here: Official | None) -> Agent:
+    return Agent(ucp_app, official_if_here)
+
+
+@pytest.fixture
+def stranger(ucp_app: Flask, official_if_here: Official | None) -> Agent:
     """Another agent."""
-    return Agent(ucp_app, key=OTHER_KEY)
+    return Agent(ucp_app, official_if_here, OTHER_KEY)
 
 
 @pytest.fixture

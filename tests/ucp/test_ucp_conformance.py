@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
@@ -23,6 +24,7 @@ from tests.channel import Clock
 from tests.checkout.site import VARIABLES
 from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, KEY, pays_by_card
+from tests.ucp.official import Official, template
 
 SUITE = "spck_conformance"
 PROFILES = {
@@ -72,9 +74,11 @@ def agents_profiles(environ: dict[str, Any], start_response: Any) -> Iterable[by
 class Front:
     """What the suite lacks: a key, and a payment of ours where it has one built in, which names no handler."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], official: Official | None) -> None:
         self._app = app
+        self._official = official
         self.requests = 0
+        self.wrong: list[str] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.requests += 1
@@ -83,7 +87,21 @@ class Front:
         if b'"success_token"' in body and b'"handler_id"' not in body:
             body = json.dumps(pays_by_card()).encode()
         environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
-        return self._app(environ, start_response)
+        answer, status, headers = run_wsgi_app(self._app, environ)
+        content = b"".join(answer)
+        self._check(environ, body, int(status[:3]), content)
+        start_response(status, list(headers))
+        return [content]
+
+    def _check(self, environ: dict[str, Any], body: bytes, status: int, content: bytes) -> None:
+        path = environ["PATH_INFO"]
+        if self._official is None or not path.startswith("/ucp/shopping/") or path.endswith("/mcp"):
+            return
+        method, operation = environ["REQUEST_METHOD"], template(path.removeprefix("/ucp/shopping"))
+        found = self._official.answer(operation, status, json.loads(content))
+        if body and status < 400:
+            found += self._official.request(method, operation, json.loads(body))
+        self.wrong += (f"{method} {path}: {each}" for each in found)
 
 
 @contextmanager
@@ -140,14 +158,18 @@ def report(address: str, file: Path) -> dict[str, Any]:
 
 @pytest.mark.rule("UCP-1", "UCP-3", "UCP-12")
 def test_a_suite_of_others_finds_no_deviation(
-    request: pytest.FixtureRequest, environ: dict[str, str], tmp_path: Path, clock: Clock
+    request: pytest.FixtureRequest,
+    environ: dict[str, str],
+    tmp_path: Path,
+    clock: Clock,
+    official_if_here: Official | None,
 ) -> None:
     with required(request, "spck-conformance"):
         if find_spec(SUITE) is None:
             raise SystemMissing("install the pinned release of requirements-dev.txt")
     with served(agents_profiles) as profiles:
         variables = {**environ, **AGENTS, **VARIABLES, "LEVELUP_OV_UCP_PROFILES": profiles}
-        front = Front(create_app(load_settings(variables), clock=clock))
+        front = Front(create_app(load_settings(variables), clock=clock), official_if_here)
         with served(front) as address:
             file = tmp_path / "merchant.json"
             file.write_text(json.dumps(config(profiles, products=38)))
@@ -159,4 +181,5 @@ def test_a_suite_of_others_finds_no_deviation(
     tested = {id for id, each in checks.items() if each["status"] == "clean-pass"}
     applicable = {id for id, each in checks.items() if not each["status"].startswith("not-applicable")}
     assert applicable - tested == NOT_TESTED
+    assert front.wrong == [], "\n".join(front.wrong)
     assert len(tested) >= 62 and front.requests > len(tested)
