@@ -35,7 +35,14 @@ def open_checkout(
     assert ours is not None
     # As for providers: a hanging LevelUp must not block all threads.
     threads = max(settings.threads // 2, 1)
-    levelup = LevelUpClient(transport, ours.url, ours.api_key, ours.client_secret, threads=threads)
+    levelup = LevelUpClient(
+        transport,
+        ours.url,
+        ours.api_key,
+        ours.client_secret,
+        threads=threads,
+        reserve=service.submissions.settling_time,
+    )
     ledger = service.submissions.ledger
     store = CheckoutStore(ledger.database, ledger.outbox, event_of)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)

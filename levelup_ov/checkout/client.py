@@ -133,14 +133,23 @@ class Unproven(Unanswered):
 class LevelUpClient:
     """The platform as one app sees it; its own token is fetched when first needed and kept in memory.
 
-    ``api_key`` is the OAuth ``client_id`` too. ``threads``: how many requests may call it at once.
+    ``api_key`` is the OAuth ``client_id`` too. ``threads``: how many requests may call it at once. ``reserve``: how
+    many seconds before a deadline its calls end, to record what became of them.
     """
 
     def __init__(
-        self, transport: Transport, base_url: str, api_key: str, client_secret: Secret, *, threads: int
+        self,
+        transport: Transport,
+        base_url: str,
+        api_key: str,
+        client_secret: Secret,
+        *,
+        threads: int,
+        reserve: float = 0.0,
     ) -> None:
         self._transport = transport
         self._bulkhead = Bulkhead(threads)
+        self._reserve = reserve
         self.base_url = base_url
         self.api_key = api_key
         self._client_secret = client_secret
@@ -170,7 +179,7 @@ class LevelUpClient:
             base_url=self.base_url,
             headers={},
             error_from=error_from,
-            deadline=deadline,
+            deadline=deadline.before(self._reserve),
             calls=log,
             own=True,
             placement=placement,

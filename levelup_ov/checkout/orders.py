@@ -43,7 +43,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
-from levelup_ov.ledger import identity
+from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.records import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
@@ -203,7 +203,7 @@ class Orders:
         def find_order(submission: Submission) -> Settlement | None:
             return self._look_up(self._store.order(submission.id), _within(context, deadline))
 
-        with closing(ahead):
+        with limits.within(context.deadline.remaining()), closing(ahead):
             settlement = self._submissions.submit(
                 self._key(order, delivery, key, context),
                 place_order,
@@ -214,13 +214,13 @@ class Orders:
             charged = made or self.show(settlement.answer["order"])
             if delivery is not None:
                 return self._submitter.deliver(charged, order, delivery, context)
-        if charged.state == "stuck":
-            raise refund_impossible(charged)
-        if charged.problem is not None and charged.state in ("refunding", "refunded"):
-            raise refunded(self._refunds.take(charged, context) if charged.state == "refunding" else charged)
-        if charged.state == "settled":
-            raise settled(charged)
-        return charged
+            if charged.state == "stuck":
+                raise refund_impossible(charged)
+            if charged.problem is not None and charged.state in ("refunding", "refunded"):
+                raise refunded(self._refunds.take(charged, context) if charged.state == "refunding" else charged)
+            if charged.state == "settled":
+                raise settled(charged)
+            return charged
 
     def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
         """The ledger's rows of the charges for a connected merchant under a key, in any state."""
@@ -240,44 +240,48 @@ class Orders:
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
             ``submission_in_progress``, ``refund_pending``, ``refund_impossible``, or LevelUp's refusal.
         """
-        order, this = self.show(id), f"{digest(key)}={self._body_digest(confirmation)}"
-        # A request that was made before the outcome was known now gets it. Older rows do not have the body.
-        asked = dict(each.partition("=")[::2] for each in (order.refund_key or "").split())
-        if asked.get(digest(key), "") not in ("", self._body_digest(confirmation)):
-            raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
-        if order.state == "refunded":
-            if digest(key) not in asked:
-                raise Failure("already_refunded", "this order has been refunded")
-            context.replayed = True
-            return order
-        if order.state == "charging":
-            raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
-        if order.state == "not_charged":
-            raise Failure("order_not_found", "this order was not charged")
-        if order.state in ("stuck", "settled"):
-            raise refund_impossible(order) if order.state == "stuck" else settled(order)
-        values: dict[str, Any] = {"state": "refunding"}
-        if digest(key) not in asked and len(asked) < MOST_REFUND_KEYS:
-            values["refund_key"] = f"{order.refund_key or ''} {this}".strip()
-        waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
-        done = order.state in ("charged", "submitted")
-        taken = None if waiting else self._leases.take(order, held=done, **values)
-        if taken is None:
-            raise in_progress("another request is processing this order")
-        return self._refunds.take_back(taken, confirmation, context, before=order)
+        with limits.within(context.deadline.remaining()):
+            order, this = self.show(id), f"{digest(key)}={self._body_digest(confirmation)}"
+            # A request that was made before the outcome was known now gets it. Older rows do not have the body.
+            asked = dict(each.partition("=")[::2] for each in (order.refund_key or "").split())
+            if asked.get(digest(key), "") not in ("", self._body_digest(confirmation)):
+                raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
+            if order.state == "refunded":
+                if digest(key) not in asked:
+                    raise Failure("already_refunded", "this order has been refunded")
+                context.replayed = True
+                return order
+            if order.state == "charging":
+                raise outcome_unknown(
+                    "it is not known yet whether this order was charged", self._leases.left(order.sent)
+                )
+            if order.state == "not_charged":
+                raise Failure("order_not_found", "this order was not charged")
+            if order.state in ("stuck", "settled"):
+                raise refund_impossible(order) if order.state == "stuck" else settled(order)
+            values: dict[str, Any] = {"state": "refunding"}
+            if digest(key) not in asked and len(asked) < MOST_REFUND_KEYS:
+                values["refund_key"] = f"{order.refund_key or ''} {this}".strip()
+            waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
+            done = order.state in ("charged", "submitted")
+            taken = None if waiting else self._leases.take(order, held=done, **values)
+            if taken is None:
+                raise in_progress("another request is processing this order")
+            return self._refunds.take_back(taken, confirmation, context, before=order)
 
     def cancel(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Cancel an order at its provider, and refund it like :meth:`refund` once that is proven (STAT-6).
 
         :raises Failure: as :meth:`refund`, or why it is not known to be canceled; it is not refunded then.
         """
-        order = self.show(id)
-        if order.provider_location_id is None:
-            raise Failure("order_not_found", "this order was not submitted to a provider")
-        if order.submitted is not None:
-            number = str(json.loads(order.submitted)["order_id"])
-            self._service.cancel_order(order.provider_location_id, number, key_of(order), context)
-        return self.refund(id, key, confirmation, context)
+        with limits.within(context.deadline.remaining()):
+            order = self.show(id)
+            if order.provider_location_id is None:
+                raise Failure("order_not_found", "this order was not submitted to a provider")
+            if order.submitted is not None:
+                number = str(json.loads(order.submitted)["order_id"])
+                self._service.cancel_order(order.provider_location_id, number, key_of(order), context)
+            return self.refund(id, key, confirmation, context)
 
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Finish an interrupted order; submits nothing, and refunds what was not submitted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from werkzeug.serving import make_server
 
 from levelup_ov.config import DEVELOPMENT_API_KEY
 from levelup_ov.domain.secret import Secret
+from levelup_ov.observability import JsonFormatter
 
 # Both import their server only when called, so a production process loads no stand-in.
 
@@ -77,6 +79,10 @@ def levelup(
         shop_service=over_http(shop_service, key) if shop_service else None,
         gateway=gateway,
     )
+    # What its operator needs to know of an order is in the fields of its log lines.
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger("levelup_ov").addHandler(handler)
     server = levelup_server(platform, port)
     address = f"http://127.0.0.1:{server.server_port}"
     click.echo(f"LevelUp stand-in at {address}")

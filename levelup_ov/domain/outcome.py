@@ -96,7 +96,7 @@ class Placed:
 def line_prices(ordered: Sequence[Hashable], held: Iterable[tuple[Hashable, Cents]]) -> tuple[Cents, ...] | None:
     """``Quote.lines`` for the lines that a provider holds, in any order, each with its price.
 
-    A line is one value, as in :func:`~levelup_ov.errors.check_basket`. None if the provider has merged or split lines.
+    A line is one value, as for ``check_basket``. None if the provider has merged or split lines.
     """
     prices: defaultdict[Hashable, list[Cents]] = defaultdict(list)
     for line, price in held:

@@ -283,6 +283,8 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> None:
             self._lock(cursor, kinds)
+            if self._read(cursor, id) is not None:
+                return  # somebody else who knew it was first
             for match in self._matches(cursor, kinds):
                 if match.submission.id != id and self._holds(cursor, match):
                     raise Superseded("restore", match.submission)

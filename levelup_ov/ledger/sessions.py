@@ -7,7 +7,7 @@ arrive here sealed, keys and bodies as keyed digests. Times are milliseconds sin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,7 +98,7 @@ class StoredSessions:
 
     def add(self, row: StoredSession, key: StoredKey | None) -> None:
         """Store a new session, and the key of the request that made it. :raises KeyTaken: nothing was stored."""
-        values = asdict(row)
+        values = _values(row)
 
         def work(cursor: Any, again: bool) -> None:
             # The first try may have been committed before its connection broke.
@@ -106,7 +106,7 @@ class StoredSessions:
                 return
             self._insert.run(cursor, values)
             if key is not None:
-                self._insert_key.run(cursor, asdict(key))
+                self._insert_key.run(cursor, _values(key))
 
         try:
             self._database.run(work, single=key is None)
@@ -135,7 +135,7 @@ class StoredSessions:
         after = replace(after, version=before.version + 1)
         if key is not None and answers:
             key = key.answered(after)
-        values = {f"new_{name}": value for name, value in asdict(after).items()}
+        values = {f"new_{name}": value for name, value in _values(after).items()}
         given = {**values, "this": before.id, "was": before.version}
 
         def work(cursor: Any, again: bool) -> bool:
@@ -143,7 +143,7 @@ class StoredSessions:
                 # The first try may have been committed before its connection broke.
                 row = self._row.first(cursor, {"this": before.id}) if again else None
                 return row is not None and StoredSession(**row._asdict()) == after
-            if key is not None and not self._put_key.run(cursor, asdict(key)).rowcount:
+            if key is not None and not self._put_key.run(cursor, _values(key)).rowcount:
                 raise KeyTaken
             return True
 
@@ -192,3 +192,8 @@ _PURGES = (
         _S.id.in_(select(_S.id).where(_S.expires_at < bindparam("gone_before", type_=BigInteger)).limit(PURGED_AT_ONCE))
     ),
 )
+
+
+def _values(row: StoredSession | StoredKey) -> dict[str, Any]:
+    # As dataclasses.asdict, which copies every value.
+    return {name: getattr(row, name) for name in row.__slots__}

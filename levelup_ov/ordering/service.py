@@ -264,33 +264,26 @@ class Service:
 
     def validate_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""
+        return _validated(self.quote_order(location_id, request, context))
+
+    def quote_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> QuotedOrder:
+        """Like :meth:`validate_order`, for callers inside the service."""
         adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
             routed = self._routed(location_id, context, adapter)
-            return _validated(self._quote(routed, request, context))
+            order = self._order(routed, request)
+            with self._session(adapter, context, order) as session:
+                if (stock := self.read_stock(routed, session)) is not None:
+                    check_stock(order, stock)
+                quote = adapter.validate_order(order, session)
+                self._check(order, quote)
+        return QuotedOrder(routed, order, quote, self._metadata(routed, order, quote))
 
     def find_location(self, location_id: str, context: RequestContext) -> RoutedLocation:
         """:raises Failure: ``location_not_found``, or why it could not be read."""
         adapter = self._account_of(location_id, context)
         with self._bulkhead.room(adapter.account.name):
             return self._routed(location_id, context, adapter)
-
-    def quote_order(self, routed: RoutedLocation, request: OrderRequest, context: RequestContext) -> QuotedOrder:
-        """Validate an order like :meth:`validate_order`, for callers inside the service.
-
-        :raises Failure: why the order cannot be placed like this.
-        """
-        with self._bulkhead.room(routed.adapter.account.name):
-            return self._quote(routed, request, context)
-
-    def _quote(self, routed: RoutedLocation, request: OrderRequest, context: RequestContext) -> QuotedOrder:
-        order = self._order(routed, request)
-        with self._session(routed.adapter, context, order) as session:
-            if (stock := self.read_stock(routed, session)) is not None:
-                check_stock(order, stock)
-            quote = routed.adapter.validate_order(order, session)
-            self._check(order, quote)
-        return QuotedOrder(routed, order, quote, self._metadata(routed, order, quote))
 
     def submit_order(
         self,

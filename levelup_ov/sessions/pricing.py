@@ -37,6 +37,7 @@ DISCOUNT = "Discount"
 class Priced:
     """A basket's price, or the problem why it has none; ``metadata`` is for the submission."""
 
+    routed: RoutedLocation
     price: Price | None
     problems: tuple[Problem, ...]
     metadata: Mapping[str, Any]
@@ -49,22 +50,23 @@ class Pricing:
         self._service = service
         self._menus = KnownMenuPrices(service)
 
-    def price(self, basket: Basket, routed: RoutedLocation, context: RequestContext) -> Priced:
+    def price(self, basket: Basket, context: RequestContext) -> Priced:
         """The price of a basket at its location.
 
-        :raises Failure: no price can be had now; it has nothing to do with the basket.
+        :raises Failure: there is no such location, or no price can be had now.
         """
         buyer = tuple(lacking(basket.buyer))
-        if not basket.lines:
-            return Priced(None, (Problem("invalid_member", "there is nothing in the basket", "lines"), *buyer), {})
         try:
-            quoted = self._service.quote_order(routed, request_of(basket, {}), context)
+            if not basket.lines:
+                raise Failure("invalid_member", "there is nothing in the basket", path="$.items")
+            quoted = self._service.quote_order(basket.location_id, request_of(basket, {}), context)
         except Failure as failure:
             if not is_about_basket(failure):
                 raise
-            return Priced(None, (problem_of(failure), *buyer), {})
+            routed = self._service.find_location(basket.location_id, context)
+            return Priced(routed, None, (problem_of(failure), *buyer), {})
         lines, discount = self._lines(basket, quoted, context)
-        return Priced(_price(quoted, lines, discount), buyer, quoted.metadata)
+        return Priced(quoted.routed, _price(quoted, lines, discount), buyer, quoted.metadata)
 
     def _lines(
         self, basket: Basket, quoted: QuotedOrder, context: RequestContext

@@ -355,8 +355,8 @@ class Sessions:
 
     def _priced(self, basket: Basket, context: RequestContext) -> tuple[str, str, Content]:
         """The account and the location of a basket, and its content with a price."""
-        routed = self._service.find_location(basket.location_id, context)
-        priced = self._pricing.price(basket, routed, context)
+        priced = self._pricing.price(basket, context)
+        routed = priced.routed
         location, adapter = routed.location, routed.adapter
         content = Content(
             basket=basket,

@@ -22,7 +22,7 @@ def install(
 ) -> None:
     """Register the profile and the endpoints of both faces with ``app``."""
     sessions = open_sessions(settings, service, checkout, clock)
-    faces = {name: Operations(name, sessions, service, settings) for name in FACES}
+    faces = {name: Operations(name, sessions, settings) for name in FACES}
     door, catalog = rest.Door(settings), Catalog(service, settings)
     transports = {name: {"rest": path, "mcp": mcp.MCP[name]} for name, path in rest.REST.items()}
     app.register_blueprint(rest.blueprint(settings, door, faces, catalog, transports))

@@ -13,7 +13,7 @@ from typing import Any
 
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.service import RequestContext
 from levelup_ov.schemas import agent_checkouts as requests
 from levelup_ov.sessions import Sessions
 from levelup_ov.sessions.model import OPEN, Basket, CheckoutSession, Problem, RequestKey
@@ -75,10 +75,9 @@ FACES: Mapping[FaceName, Face] = {
 class Operations:
     """The operations of one face, over the sessions of the core."""
 
-    def __init__(self, face: FaceName, sessions: Sessions, service: Service, settings: Settings) -> None:
+    def __init__(self, face: FaceName, sessions: Sessions, settings: Settings) -> None:
         self.face = FACES[face]
         self._sessions = sessions
-        self._service = service
         self._settings = settings
         self._links = tuple({"type": type, "url": url} for type, url in settings.agent_links.items())
         self._has_checkout = settings.checkout is not None
@@ -90,7 +89,7 @@ class Operations:
             request = self.face.read(body)
             draft = self.face.basket(request, None)
             session = self._sessions.create(call.caller, draft.basket, call.key, call.context)
-            return self._settled(call, request, draft, session)
+            return self._settled(call, request, draft, session, is_new=True)
 
     def read(self, call: Call, id: str) -> dict[str, Any]:
         """The checkout as it is now; one in progress is reconciled first."""
@@ -163,31 +162,42 @@ class Operations:
         return session
 
     def _settled(
-        self, call: Call, request: requests.CheckoutRequest, draft: Draft, session: CheckoutSession
+        self,
+        call: Call,
+        request: requests.CheckoutRequest,
+        draft: Draft,
+        session: CheckoutSession,
+        *,
+        is_new: bool = False,
     ) -> dict[str, Any]:
         """The answer to a new basket, after the steps that need its price."""
         messages = list(draft.messages)
         if self.face.name == "shopping":
-            session = self._without_unsellable(call, draft, session, messages)
+            session = self._without_unsellable(call, draft, session, messages, is_new)
         if (basket := baskets.with_preset_tip(session)) is not None:
             session = self._sessions.replace(call.caller, session.id, basket, call.step("tip"), call.context)
         return self._answer(call, session, tuple(messages), request.claims)
 
     def _without_unsellable(
-        self, call: Call, draft: Draft, session: CheckoutSession, messages: list[Message]
+        self, call: Call, draft: Draft, session: CheckoutSession, messages: list[Message], is_new: bool
     ) -> CheckoutSession:
-        """The session without the lines that this face cannot sell, each with a message (UCP-12)."""
+        """The session without the lines that this face cannot sell, each with a message (UCP-12).
+
+        An update after which nothing would be left is kept as it is, with its problems.
+        """
         for step in range(MOST_LEFT_OUT):
             gone = {position: problem for problem in session.problems
                     if (position := _line_of(problem)) is not None and problem.code in _UNSELLABLE}  # fmt: skip
             if not gone:
+                break
+            kept = tuple(line for position, line in enumerate(session.basket.lines) if position not in gone)
+            if not kept and not is_new:
                 break
             for position, problem in gone.items():
                 line = session.basket.lines[position]
                 code, words = _UNSELLABLE[problem.code]
                 id = baskets.product_id(session.basket, line.item_id)
                 messages.append(baskets.unavailable(draft.positions[line.reference], id, words, code))
-            kept = tuple(line for position, line in enumerate(session.basket.lines) if position not in gone)
             if not kept:
                 self._sessions.cancel(call.caller, session.id, call.step("nothing"), call.context)
                 raise baskets.nothing_left(messages)

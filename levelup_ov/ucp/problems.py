@@ -29,9 +29,9 @@ class Message:
 
     def wire(self) -> dict[str, Any]:
         """Its JSON; only errors have a severity."""
-        members = {"type": self.type, "code": self.code, "content": self.content}
+        members = {"type": self.type, "code": self.code, "content": clean(self.content)}
         if self.path:
-            members["path"] = self.path
+            members["path"] = clean(self.path)
         if self.type == "error":
             members["severity"] = self.severity
         return members
@@ -58,9 +58,8 @@ class Rejected(Exception):
 
     def body(self) -> dict[str, Any]:
         """The body of the answer: what UCP documents, and the same as a message, which has a place for the path."""
-        content = clean(self.content)
-        message = Message("error", self.code, content, clean(self.path or ""), "recoverable")
-        return {"code": self.code, "content": content, "messages": [message.wire()]}
+        message = Message("error", self.code, self.content, self.path or "").wire()
+        return {"code": self.code, "content": message["content"], "messages": [message]}
 
 
 class Outcome(Exception):
@@ -85,30 +84,21 @@ STANDARD: Mapping[str, str] = {
 }
 """Our codes for which UCP has a standard one; the others keep their name."""
 
-_STATUS: Mapping[str, int] = {
-    # UCP documents 400, 401, 403, 409, 429, 500 and 503; 422 and 424 are about profiles.
-    "invalid_member": 400,
-    "malformed_json": 400,
-    "duplicate_member": 400,
-    "invalid_idempotency_key": 400,
-    "idempotency_key_reused": 409,
-    "submission_in_progress": 409,
-    "provider_timeout": 503,
-    "provider_protocol_error": 503,
-    "provider_credentials_refused": 503,
-    "menu_invalid": 503,
-    "refund_impossible": 503,
-    "outcome_unknown": 503,
-}
 _RENAMED: Mapping[str, str] = {"invalid_member": "invalid_request", "bad_request": "invalid_request"}
 
 
 def rejected(failure: Failure) -> Rejected:
-    """The protocol error of a failure that leaves no session to show."""
-    kind, code = KINDS[failure.code], failure.code
-    status = _STATUS.get(code, kind.status)
-    if status == 422:
+    """The protocol error of a failure that leaves no session to show.
+
+    UCP documents 400, 401, 403, 409, 429, 500 and 503; its 422 and 424 are about profiles.
+    """
+    code, status = failure.code, KINDS[failure.code].status
+    if code == "idempotency_key_reused":
+        status = 409
+    elif status in (404, 422):
         status = 400
+    elif status > 500:
+        status = 503
     return Rejected(
         _RENAMED.get(code, code), failure.message, status, path=failure.path, retry_after=failure.retry_after
     )

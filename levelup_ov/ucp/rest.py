@@ -22,7 +22,7 @@ from levelup_ov.ucp.agents import Agents, Profiles
 from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.negotiation import Agent, negotiate, read_agent
 from levelup_ov.ucp.operations import Call, Operations
-from levelup_ov.ucp.problems import Message, Outcome, Rejected, rejected
+from levelup_ov.ucp.problems import Outcome, Rejected, rejected
 from levelup_ov.ucp.profile import CACHE_SECONDS, error_envelope, profile
 from levelup_ov.ucp.versions import FaceName
 
@@ -95,13 +95,12 @@ def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
         response = json_response(error.body(), error.status)
         if error.status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="ucp"'
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+        if error.retry_after is not None or error.status in (429, 503):
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after or 1))
         return response
 
     def tell(error: Outcome) -> Response:
-        messages = [_clean(each).wire() for each in error.messages]
-        return json_response({"ucp": error_envelope(kind()), "messages": messages})
+        return json_response({"ucp": error_envelope(kind()), "messages": [each.wire() for each in error.messages]})
 
     def refuse_failure(failure: Failure) -> Response:
         return refuse(rejected(failure))
@@ -223,7 +222,3 @@ def _header(header: str) -> str:
         wrong = f"is not printable ASCII of at most {LONGEST_HEADER} characters" if given else "is missing"
         raise Rejected("invalid_request", f"the header {header} {wrong}", 400)
     return given
-
-
-def _clean(message: Message) -> Message:
-    return Message(message.type, message.code, clean(message.content), clean(message.path), message.severity)

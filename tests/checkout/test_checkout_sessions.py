@@ -39,6 +39,7 @@ def test_levelup_pays_what_was_shown(front: Front, site: Site, pay: LevelUpTende
     assert front.sessions.track(front.caller, made.id, front.context()).status == "placed"
 
 
+@pytest.mark.rule("UCP-13")
 def test_a_refused_order_is_given_back(front: Front, site: Site, pay: LevelUpTender) -> None:
     made = front.create(basket(note="sandbox:sold-out"))
     refused = front.complete(made, pay)
@@ -69,6 +70,7 @@ def test_a_lost_charge_is_found(front: Front, site: Site, pay: LevelUpTender, ag
     assert done.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)
 
 
+@pytest.mark.rule("UCP-13")
 def test_a_charge_that_cannot_go_back_ends_the_session(
     front: Front,
     site: Site,
@@ -86,6 +88,7 @@ STEPS: dict[str, tuple[Any, str, int]] = {
 }
 
 
+@pytest.mark.rule("UCP-13")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_between_steps_charges_once(
@@ -120,6 +123,7 @@ def test_killed_between_steps_charges_once(
     assert (len(site.standing()), front.meals()) == (1, 1)
 
 
+@pytest.mark.rule("UCP-13")
 def test_another_tender_waits_for_the_first(front: Front, site: Site, pay: LevelUpTender) -> None:
     site.line.faults["completed_orders"] = ["lost"] * 3
     made = front.create()

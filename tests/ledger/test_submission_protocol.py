@@ -412,7 +412,10 @@ def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: s
 
 
 @pytest.mark.rule("SUB-2", "SUB-11")
-def test_a_ledger_that_lost_what_is_found_gets_it_back(world: World) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_ledger_that_lost_what_is_found_gets_it_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
     (attempt,) = world.sent
     world.orders[attempt.reference] = "p-1"
@@ -422,6 +425,14 @@ def test_a_ledger_that_lost_what_is_found_gets_it_back(world: World) -> None:
         _lose_rows(world.ledger)
         return find_order(submission)
 
+    restore = world.ledger.restore
+
+    def with_another(*arguments: Any, **more: Any) -> None:
+        # Two that found it at once: each writes the row.
+        for _ in range(times):
+            restore(*arguments, **more)
+
+    monkeypatch.setattr(world.ledger, "restore", with_another)
     world.find_order = lose_and_find  # type: ignore[method-assign]
     assert world.submit() == "p-1"
     assert world.submit() == "p-1"

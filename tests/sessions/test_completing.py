@@ -25,6 +25,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+@pytest.mark.rule("UCP-13")
 def test_completed_twice_is_one_order(front: Front) -> None:
     made, key = front.create(), front.key()
     first, again = front.complete(made, key=key), front.complete(made, key=key)
@@ -33,6 +34,7 @@ def test_completed_twice_is_one_order(front: Front) -> None:
     assert front.meals() == 1
 
 
+@pytest.mark.rule("UCP-13")
 def test_completed_at_once_by_many_is_one_order(front: Front) -> None:
     made, fronts = front.create(), [front, front.restart()]
     states: list[str] = []
@@ -64,6 +66,7 @@ KILLS: dict[str, tuple[Any, str, int]] = {
 """Each step of a completion: where it is, and which call of it."""
 
 
+@pytest.mark.rule("UCP-13")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", KILLS)
 def test_killed_between_steps_is_one_order(
@@ -100,6 +103,7 @@ def test_killed_between_steps_is_one_order(
     assert front.meals() == 1 and front.read(made).order == done.order
 
 
+@pytest.mark.rule("UCP-13")
 def test_a_lost_answer_is_found_by_reading(front: Front) -> None:
     made = front.create()
     lost = front.complete(made, card(LOST_ANSWER_CARD))
@@ -125,6 +129,7 @@ def test_a_declined_card_can_be_replaced(front: Front) -> None:
     assert front.complete(made).state == "completed" and front.meals() == 1
 
 
+@pytest.mark.rule("UCP-13")
 def test_another_price_charges_nothing(front: Front) -> None:
     """The provider's price changes between the quote and the order, and stays so."""
     made = front.create(basket(note="sandbox:price-change"))
@@ -133,6 +138,7 @@ def test_another_price_charges_nothing(front: Front) -> None:
     assert front.meals() == 0
 
 
+@pytest.mark.rule("UCP-13")
 def test_an_old_price_is_asked_for_again(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     made = front.create()
     real = SandboxAdapter.validate_order
@@ -157,6 +163,7 @@ def test_what_sells_out_meanwhile_is_a_problem(front: Front) -> None:
     assert codes(answer)[0][0] == "item_unavailable" and front.meals() == 0
 
 
+@pytest.mark.rule("UCP-13")
 def test_a_basket_changed_while_completing_is_refused(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     made, real, seen = front.create(), SandboxAdapter.submit_order, []
 
@@ -170,6 +177,7 @@ def test_a_basket_changed_while_completing_is_refused(front: Front, monkeypatch:
     assert seen == ["submission_in_progress", "submission_in_progress"]
 
 
+@pytest.mark.rule("UCP-13")
 def test_a_slow_owner_places_nothing_any_more(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process sleeps so long before it claims that the session is open again and has another basket."""
     made, other, real = front.create(), front.restart(), Service.submit_order

@@ -56,6 +56,7 @@ def test_what_cannot_be_ordered_is_a_problem(front: Front, lines: tuple[Line, ..
     assert front.replace(made, basket()).state == "ready_for_complete"
 
 
+@pytest.mark.rule("UCP-14")
 @pytest.mark.parametrize(
     ("buyer", "path"),
     [
@@ -83,6 +84,7 @@ def test_a_replaced_basket_has_its_own_price(front: Front) -> None:
     assert front.read(made) == twice
 
 
+@pytest.mark.rule("UCP-14")
 def test_the_same_order_is_not_priced_again(front: Front, clock: Clock) -> None:
     made = front.create(basket(Line("sandwich", 1, reference="a")))
     clock.set("2030-06-03T16:05Z")
@@ -104,6 +106,7 @@ def test_a_canceled_session_stays_canceled(front: Front) -> None:
     assert refusal(front.replace, made, basket()) == "session_closed"
 
 
+@pytest.mark.rule("UCP-14")
 def test_a_session_expires(front: Front, clock: Clock) -> None:
     made = front.create()
     clock.set("2030-06-03T22:01Z")

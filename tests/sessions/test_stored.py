@@ -46,7 +46,7 @@ def files(front: Front) -> bytes:
     return b"".join(path.read_bytes() for path in front.data.glob("ledger.db*"))
 
 
-@pytest.mark.rule("PAY-2")
+@pytest.mark.rule("PAY-2", "UCP-14")
 def test_nothing_personal_is_in_the_database(front: Front) -> None:
     key = front.key("key of Zaphod", json.dumps({"card": CARD["number"], "name": "Zaphod"}).encode())
     made = front.create(basket(Line("sandwich", 2, note=CANARIES[6]), **PERSONAL), key)
@@ -62,6 +62,7 @@ def test_nothing_personal_is_in_the_database(front: Front) -> None:
     assert front.read(made).basket == made.basket
 
 
+@pytest.mark.rule("UCP-14")
 def test_an_expired_session_is_purged(front: Front) -> None:
     key = front.key("K")
     made, done, unknown = front.create(key=key), front.create(), front.create()
@@ -86,6 +87,7 @@ def test_an_expired_session_is_purged(front: Front) -> None:
     assert runner
 
 
+@pytest.mark.rule("UCP-14")
 def test_the_command_purges_sessions(front: Front) -> None:
     made = front.create()
     store = StoredSessions(front.service.submissions.ledger.database)

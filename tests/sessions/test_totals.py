@@ -50,7 +50,7 @@ def changed(monkeypatch: pytest.MonkeyPatch, **members: Any) -> None:
     monkeypatch.setattr(SandboxAdapter, "validate_order", validate)
 
 
-@pytest.mark.rule("MONEY-9")
+@pytest.mark.rule("MONEY-9", "MONEY-12")
 def test_a_cheaper_price_than_the_menus_is_a_discount(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(monkeypatch, food=1900)
     price = front.create(basket(Line("sandwich", 2))).price
@@ -58,13 +58,13 @@ def test_a_cheaper_price_than_the_menus_is_a_discount(front: Front, monkeypatch:
     assert [each.amount for each in price.totals.discounts] == [100]
 
 
-@pytest.mark.rule("MONEY-9")
+@pytest.mark.rule("MONEY-9", "MONEY-12")
 def test_a_dearer_price_than_the_menus_is_refused(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(monkeypatch, food=2001)
     assert refusal(front.create, basket(Line("sandwich", 2))) == "provider_protocol_error"
 
 
-@pytest.mark.rule("MONEY-9")
+@pytest.mark.rule("MONEY-9", "MONEY-12")
 @pytest.mark.parametrize("lines", [(999,), (500, 500)], ids=["sum", "number"])
 def test_lines_that_are_not_the_food_are_refused(
     front: Front, lines: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
@@ -73,6 +73,7 @@ def test_lines_that_are_not_the_food_are_refused(
     assert refusal(front.create) == "provider_protocol_error"
 
 
+@pytest.mark.rule("MONEY-12")
 def test_free_choices_are_a_discount(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(monkeypatch)
     options = ("toppings:lettuce", "toppings:cheese", "bread:sourdough")

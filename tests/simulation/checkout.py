@@ -28,7 +28,7 @@ from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults, levelup
 from tests.simulation.levelup import LevelUp, LevelUpRequest
 from tests.simulation.providers import PRICE, Answer, Fftp, Request, Sandbox
-from tests.simulation.world import CLIENTS_END, DEADLINE, World, _wall_time
+from tests.simulation.world import CLIENTS_END, DEADLINE, LATEST, World, _wall_time
 
 PAYING = ("create_orders", "read_user_basic_info")
 READING = (*PAYING, "read_user_orders")
@@ -358,7 +358,11 @@ class CheckoutWorld(World):
     ) -> Told:
         host = dice.choice(("A", "B"))
         self.say(f"{diner.name} asks host {host} for a {asked} under {key}")
+        began = self.kernel.now
         given = self.ask(host, work, patience)
+        took = self.kernel.now - began
+        if took > LATEST and (given is not None or took >= patience) and self.is_prompt(began):
+            self.late.append(f"{diner.name} was told of a {asked} after {took:.1f} s")
         if isinstance(given, Failure):
             told = Told(asked, key, given.code, None, given.message)
         else:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from tests.simulation.books import LATE
 from tests.simulation.checkout import CheckoutWorld, Diner, Told
 from tests.simulation.levelup import PERSON, MadeCharge
 from tests.simulation.world import EXPECTED, NOT_CONCLUSIVE
@@ -37,6 +38,8 @@ def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
         yield from _balance(world, diner, orders)
     for id in world.cases_in_vain:
         yield NEEDLESS, f"{id} waits for somebody who is connected anew"
+    for words in world.late:
+        yield LATE, words
     if world.cases and not PERSON & set(world.met):
         yield NEEDLESS, f"a person had to settle {', '.join(world.cases)}"
 

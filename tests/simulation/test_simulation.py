@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 
+from tests.simulation.checkout import CheckoutWorld
 from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
 from tests.simulation.faults import LOOKING_UP, PLACING, Exchange
 from tests.simulation.mutants import MUTANTS, QUICK
@@ -88,6 +89,24 @@ def test_a_ledger_that_hangs_before_a_repeated_call_is_in_time(things: Things) -
     with simulated(things), mock.patch.dict(PLACING, {"fails late": fails_late}):
         world.run()
     assert "fails late" in world.met and "outcome_unknown" in world.told()
+    assert world.late == []
+
+
+@pytest.mark.rule("SUB-6")
+def test_a_ledger_that_hangs_after_a_charge_is_in_time(things: Things) -> None:
+    def hangs(it: Exchange) -> None:
+        it.forward()
+        it.pause(18.5, 18.5)
+        it.world.hang_ledger(60.0)
+
+    world = CheckoutWorld("a meal", things)
+    world._trouble, world.planned = [], [("order", "hangs", 0)]
+    for diner in world.diners:
+        diner.wants = "meal"
+    world.levelup.declined.clear()
+    with simulated(things), mock.patch.dict(PLACING, {"hangs": hangs}):
+        world.run()
+    assert "hangs" in world.met and "outcome_unknown" in world.told()
     assert world.late == []
 
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.standins.levelup.ahead import menus
-from levelup_ov.standins.levelup.ahead.carts import instant_of, local_time
+from levelup_ov.errors import KINDS
+from levelup_ov.standins.levelup.ahead import lines, menus, words
+from levelup_ov.standins.levelup.ahead.carts import CartAmounts, instant_of, local_time
 from levelup_ov.standins.levelup.ahead.gateway import GatewayReply
 from levelup_ov.standins.levelup.ahead.places import hours_in_words
+from levelup_ov.standins.levelup.ahead.words import in_plain_words
 from levelup_ov.standins.levelup.ahead.work import IN_FLIGHT_SECONDS, LOOK_AGAIN_SECONDS
-from levelup_ov.standins.levelup.world import MAINTENANCE, Grant
+from levelup_ov.standins.levelup.world import MAINTENANCE, SHOP_APP, Grant, owner_login
 from tests.channel import Clock
 from tests.standin.ahead import (
     Fault,
@@ -56,6 +58,13 @@ def test_the_gateways_places_are_levelups(phones: Phones) -> None:
     assert shown["accepts_tips_on_pickup"] and shown["open_hours"]["monday"]
     listed = phones.call("GET", f"/v15/merchants/{place['merchant_id']}/locations")
     assert place["id"] in [entry["location"]["id"] for entry in listed]
+
+
+def test_the_front_page_leads_to_the_phone(phones: Phones, levelup: LevelUp) -> None:
+    merchant = phones.place()["merchant_id"]
+    page = phones.client.get("/").get_data(as_text=True)
+    assert 'href="/order"' in page and all(words in page for words in owner_login(merchant))
+    assert 'href="/order"' not in levelup.client.get("/").get_data(as_text=True)
 
 
 def test_in_store_lists_have_no_places_of_the_gateway(phones: Phones) -> None:
@@ -167,7 +176,10 @@ def test_an_order_from_the_phone_to_the_kitchen(phones: Phones) -> None:
     assert (shown["tip_amount"], shown["discount_amount"]) == (150, 0)
     assert shown["soonest_available_at"].endswith("Z")
     (item,) = shown["items"]
-    assert item["item"]["selected_options_description"] == "2 x Cheese, Sourdough"
+    assert item["item"]["selected_options_description"] == "Cheese (Quantity: 2), Sourdough"
+    assert item["item"]["price_amount"] == sandwich["price_amount"]
+    cheese = {"id": chosen[0], "name": "Cheese", "price_amount": 150, "quantity": 2, "free_quantity": 2}
+    assert item["item"]["selected_options"][0] == {"option": cheese}
     begun = phones.complete(uuid)
     assert begun == {"order_url": begun["order_url"], "state": "submitting", "uuid": uuid}
     assert phones.completed(uuid, status=202)["order_number"] is None
@@ -253,10 +265,14 @@ def test_a_place_without_tips_gets_none(phones: Phones) -> None:
 
 
 def give(phones: Phones, cents: int, user: str = "ada@example.com") -> None:
-    """Credit of the sandbox's merchant."""
+    """Credit of the sandbox's merchant, by its owner."""
     body = {"merchant_funded_credit": {"email": user, "value_amount": cents}}
     merchant = phones.place()["merchant_id"]
-    auth = phones.merchant_auth(merchant, "give_merchant_funded_credit")
+    email, password = owner_login(merchant)
+    login = {"api_key": SHOP_APP.api_key, "username": email, "password": password}
+    owner = phones.call("POST", "/v14/access_tokens", {"access_token": login})["access_token"]
+    assert owner["merchant_id"] == merchant
+    auth = f"token {owner['token']}"
     phones.call("POST", "/v15/merchant_funded_credits", body, auth=auth, status=204)
 
 
@@ -288,7 +304,7 @@ def test_credit_spent_meanwhile_charges_nothing(phones: Phones) -> None:
     phones.ordered(line(phones.item("Club sandwich")))
     phones.complete(uuid)
     phones.work()
-    assert phones.completed(uuid, status=422)[0]["error"]["object"] == "order"
+    assert phones.completed(uuid, status=422)[0]["error"]["code"] == "credit_changed"
     assert len(phones.charges()) == phones.gateway.meals() == 1
 
 
@@ -387,6 +403,30 @@ def test_ids_of_another_menu_are_an_invalid_cart(phones: Phones) -> None:
     assert phones.refused("POST", ORDERS, phones.cart(foreign), auth=phones.auth()) == ["order/items/cart_invalid"]
 
 
+def test_an_item_that_has_lost_its_options_is_an_invalid_cart(phones: Phones) -> None:
+    sandwich = phones.item("Club sandwich")
+    cart = phones.cart(line(sandwich, options_of(sandwich)["Toppings/Cheese"]))
+
+    def without_groups(call: Any) -> GatewayReply:
+        reply = call()
+        for category in reply.body["menu"]["categories"]:
+            for entry in category["category"]["items"]:
+                entry["item"]["option_groups"] = []
+        return reply
+
+    def forget_the_tag() -> None:
+        place = phones.place()["id"]
+        with phones.store.writing() as transaction:
+            _, menu, layout = transaction.menu(place) or (None, None, None)
+            transaction.keep_menu(place, None, menu, layout)
+
+    phones.gateway.faults["/menu"] = [without_groups] * 2
+    forget_the_tag()
+    phones.menu()
+    forget_the_tag()
+    assert phones.refused("POST", ORDERS, cart, auth=phones.auth()) == ["order/items/cart_invalid"]
+
+
 def test_ordering_needs_a_users_token_with_its_permission(phones: Phones) -> None:
     cart = phones.cart(line(phones.item("Cookie")))
     for auth in ("", phones.app_auth(), phones.merchant_auth(), phones.user_auth(ADA, "read_user_orders")):
@@ -480,7 +520,7 @@ def test_a_menu_that_changes_before_the_order_completes(phones: Phones) -> None:
     phones.complete(uuid)
     phones.work()
     (entry,) = phones.completed(uuid, status=422)
-    assert entry["error"]["message"] == "It says unknown_item."
+    assert entry["error"]["message"] == "Cookie is not on the menu any more. You get your money back."
     assert (phones.charges(), len(phones.refunds())) == ([], 1)
 
 
@@ -510,16 +550,20 @@ def test_a_validation_is_tried_for_fifteen_seconds(phones: Phones) -> None:
     assert phones.shown(uuid)["state"] == "valid"
     phones.gateway.faults["/order_validations"] = [unreached] * 100
     uuid = phones.start(phones.cart(line(phones.item("Cookie"))))
-    assert phones.shown(uuid, status=422)[0]["error"]["code"] == "provider_unavailable"
+    error = phones.shown(uuid, status=422)[0]["error"]
+    assert (error["code"], error["message"]) == ("provider_unavailable", words.UNREACHED)
 
 
-def test_a_gateway_that_is_down_charges_nothing(phones: Phones) -> None:
+def test_a_gateway_that_is_down_charges_nothing(phones: Phones, caplog: pytest.LogCaptureFixture) -> None:
     uuid = phones.start(phones.cart(line(phones.item("Cookie"))))
     phones.gateway.faults["/health"] = [unreached]
     phones.complete(uuid)
     phones.work()
     (entry,) = phones.completed(uuid, status=422)
-    assert "Nothing was charged" in entry["error"]["message"]
+    assert entry["error"]["message"] == words.NOT_CHARGED
+    # What failed is the operator's to know.
+    (record,) = [record for record in caplog.records if record.message == "gateway_unreached"]
+    assert record.__dict__["cause"] == "the gateway cannot be reached"
     assert phones.charges() == []
     # The order stays.
     assert phones.shown(uuid)["state"] == "valid"
@@ -563,7 +607,8 @@ def test_a_refusal_after_silence_proves_nothing_yet(phones: Phones) -> None:
     phones.clock.now += timedelta(seconds=max(IN_FLIGHT_SECONDS, LOOK_AGAIN_SECONDS) + 1)
     assert phones.completed(uuid, status=202)
     phones.work()
-    assert phones.completed(uuid, status=422)[0]["error"]["message"] == "It says sold_out."
+    message = phones.completed(uuid, status=422)[0]["error"]["message"]
+    assert message == "The restaurant cannot take this order. You get your money back."
     assert (phones.charges(), len(phones.refunds())) == ([], 1)
 
 
@@ -646,6 +691,83 @@ def test_what_a_dead_process_left_is_taken_up(phones: Phones, state: str) -> Non
 
 def _die(_: Any) -> GatewayReply:
     raise KeyboardInterrupt
+
+
+# What the diner is charged for, item by item.
+
+
+def test_the_items_of_a_charge_have_their_options(phones: Phones) -> None:
+    """D14, W: options are children, and a note is one more; what is free costs nothing."""
+    sandwich = phones.item("Club sandwich")
+    options = options_of(sandwich)
+    chosen = [options[name] for name in (*["Toppings/Cheese"] * 3, "Bread/Sourdough")]
+    phones.gateway.faults["/order_validations"] = [with_fees(25)]
+    order = line(sandwich, *chosen, quantity=2, special_instructions="No onions.")
+    done = phones.ordered(order, line(phones.item("Cookie")), tip_amount=150)
+    history = phones.call("GET", "/v15/users/orders", auth=phones.auth())[0]["order"]
+    club, cookie, fee = (entry["item"] for entry in history["items"])
+    assert (club["name"], club["quantity"], club["charged_price_amount"]) == ("Club sandwich", 2, 2000)
+    children = [entry["item"] for entry in club["children"]]
+    assert [(child["name"], child["quantity"], child["charged_price_amount"], child["standard_price_amount"])
+            for child in children] == [
+        ("Cheese", 6, 300, 900), ("Sourdough", 2, 200, 200), ("Special Instructions", 1, 0, 0),
+    ]  # fmt: skip
+    assert children[-1]["description"] == "No onions."
+    assert (cookie["charged_price_amount"], fee["name"], fee["charged_price_amount"]) == (199, "Bag", 25)
+    assert total_of(history["items"]) + history["tax_amount"] == history["spend_amount"]
+    assert history["spend_amount"] + 150 == history["total_amount"] == done["total_amount"]
+
+
+def total_of(items: Any) -> int:
+    lines = [entry["item"] for entry in items]
+    return sum(each["charged_price_amount"] + total_of(each["children"]) for each in lines)
+
+
+@pytest.mark.parametrize("food, off", [(1000, 0), (1000, 333), (777, 0), (1203, 1), (0, 0)])
+def test_the_items_of_a_charge_add_up(food: int, off: int) -> None:
+    """Also where the provider takes something off, or asks for other prices than those of its menu."""
+    option = {"id": 2, "name": "Cheese", "price_amount": 33, "quantity": 3, "free_quantity": 1}
+    one = {"name": "Soup", "price_amount": 301, "quantity": 3, "special_instructions": None}
+    item = {"item": {**one, "selected_options": [{"option": option}]}}
+    amounts = CartAmounts(food, 70, 50, 10, off, 20)
+    draft = lines.draft_of(11, [item, item], [("Bag", 20)], amounts)
+    assert draft.spend_amount == food + 70 + 20 - off
+    flat = [line for item in draft.items for line in (item, *item["children"])]
+    assert sum(line["charged_price_amount"] for line in flat) == draft.spend_amount - draft.tax_amount
+    assert all(line["charged_price_amount"] >= 0 for line in flat)
+    assert [line["standard_price_amount"] for line in flat] == [903, 297, 903, 297, 20]
+
+
+def test_an_order_without_known_items_is_charged(phones: Phones) -> None:
+    assert lines.draft_of(11, [], [], CartAmounts(100, 7, 0, 0, 0, 0)).items == []
+
+
+# Why an order failed, for the diner.
+
+
+@pytest.mark.parametrize("code", [*KINDS, "no_such_code"])
+def test_the_diner_reads_plain_words(code: str) -> None:
+    technical = "$.order_validation.items[0].item: the group 5:12 has no option beef-17"
+    shown = in_plain_words(code, technical, "$.order_validation.items[0].item", [{"item": {"name": "Soup"}}])
+    assert shown[0].isupper() and shown.endswith((".", technical))
+    assert technical not in shown or code == "order_refused"
+    assert in_plain_words(code, None, None, [])
+
+
+@pytest.mark.parametrize("path", ["$.items[1].item", "$.items[9]", None])
+def test_the_diner_reads_which_item_it_is(path: str | None) -> None:
+    described = [{"item": {"name": "Soup"}}, {"item": {"name": "Pie"}}]
+    shown = in_plain_words("unknown_item", "unknown item 7", path, described)
+    assert shown.startswith("Pie is not" if path == "$.items[1].item" else "An item is not")
+
+
+def test_a_refusal_is_logged_as_the_gateway_says_it(phones: Phones, caplog: pytest.LogCaptureFixture) -> None:
+    phones.gateway.faults["/order_validations"] = [answers(422, "location_closed")]
+    uuid = phones.start(phones.cart(line(phones.item("Cookie"))))
+    assert phones.shown(uuid, status=422)[0]["error"]["message"] == "The restaurant takes no orders at the moment."
+    (record,) = [record for record in caplog.records if record.message == "order_not_validated"]
+    facts = {name: record.__dict__[name] for name in ("order", "status", "code", "cause")}
+    assert facts == {"order": uuid, "status": 422, "code": "location_closed", "cause": "It says location_closed."}
 
 
 # Suggested orders.

@@ -171,13 +171,8 @@ def test_a_person_orders_with_nested_options(phone: Phone, service: Service) -> 
     assert "Sourdough, Cheese, Fries, Aioli, Hot" in phone.text()
 
 
-def test_what_goes_wrong_is_told(phone: Phone, base_url: str) -> None:
-    phone.wait_for("Lunch without a line")
-    phone.fill(**{"E-mail_address": "ben@example.com", "Password": "wrong"})
-    phone.tap("Sign in")
-    problem = phone.chrome.find_element(By.ID, "problem")
-    WebDriverWait(phone.chrome, 10, 0.05).until(lambda _: "do not belong together" in problem.text)
-    sign_in(phone, "ben@example.com")
+def order_a_cookie(phone: Phone) -> None:
+    """To the page with the button to pay."""
     phone.tap("Congress Street")
     phone.wait_for("Congress Street")
     phone.tap("Cookie")
@@ -186,6 +181,48 @@ def test_what_goes_wrong_is_told(phone: Phone, base_url: str) -> None:
     phone.wait_for("Your cart")
     phone.tap("Check price and time")
     phone.wait_for("Your order")
+
+
+def test_an_order_is_found_again_after_a_broken_connection(phone: Phone) -> None:
+    sign_in(phone)
+    order_a_cookie(phone)
+    phone.chrome.execute_script("""
+        window.whole = window.fetch;
+        window.fetch = (path, given) => given.method === "GET" && path.endsWith("/complete")
+            ? Promise.reject(new TypeError("broken")) : window.whole(path, given);
+    """)
+    phone.tap("Pay $")
+    problem = phone.chrome.find_element(By.ID, "problem")
+    WebDriverWait(phone.chrome, 20, 0.05).until(lambda _: "no connection" in problem.text)
+    assert "It is not known yet whether Congress Street has your order." in phone.text()
+    phone.fits()
+    phone.tap("Look again")
+    WebDriverWait(phone.chrome, 20, 0.05).until(lambda _: "no connection" in problem.text)
+    phone.tap("Back")
+    phone.wait_for("Where do you want to order?")
+    phone.chrome.execute_script("window.fetch = window.whole")
+    phone.tap("An order is on its way")
+    phone.wait_for("It is being made")
+    phone.tap("Order something else")
+    phone.wait_for("Where do you want to order?")
+    assert "An order is on its way" not in phone.text()
+    phone.tap("Your orders")
+    phone.wait_for("Your orders")
+    assert "1 × Cookie" in phone.text()
+    phone.fits()
+    phone.picture(f"{name_of(phone)}-history")
+    phone.tap("Back")
+    phone.wait_for("Where do you want to order?")
+
+
+def test_what_goes_wrong_is_told(phone: Phone, base_url: str) -> None:
+    phone.wait_for("Lunch without a line")
+    phone.fill(**{"E-mail_address": "ben@example.com", "Password": "wrong"})
+    phone.tap("Sign in")
+    problem = phone.chrome.find_element(By.ID, "problem")
+    WebDriverWait(phone.chrome, 10, 0.05).until(lambda _: "do not belong together" in problem.text)
+    sign_in(phone, "ben@example.com")
+    order_a_cookie(phone)
     phone.tap("Pay $")
     WebDriverWait(phone.chrome, 20, 0.05).until(lambda _: "declined" in problem.text)
     assert http("GET", f"{base_url}/favicon.ico").headers["Content-Type"].startswith("image/svg")

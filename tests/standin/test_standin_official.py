@@ -369,6 +369,16 @@ def test_a_merchant_gives_credit(levelup: LevelUp) -> None:
     assert levelup.discount(BEN) == 450
 
 
+def test_a_merchant_gives_credit_for_everywhere(levelup: LevelUp) -> None:
+    """W: ``global``."""
+    auth, before = levelup.merchant_auth(BEACON, GIVING), levelup.credit(BEN, 21)
+    body = give(duration_in_seconds=60, **{"global": True})
+    levelup.call("POST", "/v15/merchant_funded_credits", body, auth=auth, status=204)
+    assert levelup.credit(BEN, 21) == before + 300
+    levelup.pass_time(seconds=61)
+    assert levelup.credit(BEN, 21) == before
+
+
 def test_credit_that_expires_is_spent_first(levelup: LevelUp) -> None:
     body = {"merchant_funded_credit": {"email": "ada@example.com", "value_amount": 100, "duration_in_seconds": 60}}
     levelup.call("POST", "/v15/merchant_funded_credits", body, auth=levelup.merchant_auth(BEACON, GIVING), status=204)
@@ -383,7 +393,7 @@ def test_credit_that_expires_is_spent_first(levelup: LevelUp) -> None:
         ({"email": "nobody@example.com"}, "email/not_found"),
         ({"value_amount": 0}, "value_amount/invalid"),
         ({"merchant_id": HARBOR}, "merchant_id/invalid"),
-        ({"global": True}, "global/invalid"),
+        ({"global": "yes"}, "global/invalid"),
     ],
 )
 def test_credit_that_is_not_given(levelup: LevelUp, members: Any, error: str) -> None:

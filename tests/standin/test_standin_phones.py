@@ -80,7 +80,7 @@ def test_a_change_that_is_wrong_changes_nothing(levelup: LevelUp, given: Any, er
 
 
 def test_an_account_is_its_persons_own(levelup: LevelUp) -> None:
-    """CS: users, merchants' too, may only read of themselves. AND: to change it needs more than any permission."""
+    """CS: users, merchants' too, may only read of themselves. W: ``edit_user_basic_info`` is needed to change it."""
     owner = login(levelup, "owner@beacon.example")
     assert levelup.call("GET", "/v14/users/6", auth=owner)["user"]["first_name"] == "Olive"
     for method, body in (("GET", None), ("PUT", {"user": {"first_name": "Eve"}})):
@@ -90,6 +90,8 @@ def test_an_account_is_its_persons_own(levelup: LevelUp) -> None:
     for auth in ("", levelup.user_auth(), levelup.merchant_auth(), levelup.app_auth()):
         levelup.refused("PUT", "/v15/users", {"user": {"first_name": "Eve"}}, auth=auth, status=401)
     levelup.refused("GET", "/v14/users/1", auth=levelup.user_auth(ADA, "create_orders"), status=401)
+    allowed = levelup.user_auth(ADA, "edit_user_basic_info")
+    assert levelup.call("PUT", "/v15/users", {"user": {"gender": "female"}}, auth=allowed)["user"]["gender"] == "female"
 
 
 def test_somebody_registers_and_logs_in(levelup: LevelUp) -> None:
@@ -220,6 +222,37 @@ def test_cards_are_promoted_and_deleted(levelup: LevelUp) -> None:
     (left,) = levelup.call("GET", "/v14/credit_cards", auth=auth)
     assert left["credit_card"] == {**second, "promoted": True}
     assert levelup.ordered(levelup.tokens(BEN))
+
+
+@pytest.mark.parametrize(
+    "nonce, charged", [("fake-valid-visa-nonce", True), ("fake-processor-declined-visa-nonce", False)]
+)
+def test_a_card_may_be_a_nonce(levelup: LevelUp, nonce: str, charged: bool) -> None:
+    """W, at v14: only those that Braintree publishes for tests."""
+    auth = login(levelup, "cleo@example.com")
+    body = {"credit_card": {"braintree_payment_nonce": nonce}}
+    card = levelup.call("POST", "/v14/credit_cards", body, auth=auth)["credit_card"]
+    assert (card["type"], card["state"], card["nickname"], len(card["bin"])) == ("Visa", "active", None, 6)
+    if charged:
+        assert levelup.ordered(levelup.tokens(CLEO))
+    else:
+        uuid = levelup.propose(levelup.tokens(CLEO))["uuid"]
+        order = {"completed_order": {"location_id": 11, "spend_amount": 1000, "proposed_order_uuid": uuid}}
+        levelup.refused("POST", "/v15/completed_orders", order, auth=levelup.tokens(CLEO))
+    wrong = {"credit_card": {"braintree_payment_nonce": "nonsense"}}
+    assert levelup.refused("POST", "/v14/credit_cards", wrong, auth=auth) == [
+        "credit_card/braintree_payment_nonce/invalid"
+    ]
+
+
+def test_an_app_may_be_allowed_to_manage_cards(levelup: LevelUp) -> None:
+    """W: ``manage_user_payment_methods``."""
+    auth = levelup.user_auth(BEN, "manage_user_payment_methods")
+    added = levelup.call("POST", "/v15/credit_cards", {"credit_card": {**CARD, "postal_code": "02110"}}, auth=auth)
+    number = added["credit_card"]["id"]
+    assert levelup.call("GET", "/v15/payment_method", auth=auth)["payment_method"]["metadata"]["last_4"] == "1111"
+    levelup.call("DELETE", f"/v15/credit_cards/{number}", auth=auth)
+    levelup.call("DELETE", "/v15/payment_method", auth=auth, status=204)
 
 
 def test_a_card_is_its_owners_own(levelup: LevelUp) -> None:

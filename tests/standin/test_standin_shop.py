@@ -49,7 +49,15 @@ def visitor(shop: Shop) -> Visitor:
 
 
 def test_without_a_service_there_is_no_shop(browser: Browser) -> None:
-    assert browser.open("/shop").page.status_code == 404
+    page = browser.open("/shop").page
+    assert page.status_code == 404 and "--shop-service" in page.text and 'href="/"' in page.text
+
+
+def test_a_service_without_checkout_is_told(shop: Shop, visitor: Visitor) -> None:
+    refusal = {"error": {"code": "not_found", "message": "there is nothing at this address", "retryable": False}}
+    shop.app.extensions["shop"] = lambda *_: (404, refusal)
+    page = visitor.open("/shop").page
+    assert "has no web checkout" in page.text and 'href="/"' in page.text
 
 
 def test_the_owner_sets_the_shop_up(visitor: Visitor) -> None:

@@ -97,6 +97,21 @@ def test_an_older_order_ahead_can_still_be_shown(tmp_path: Path) -> None:
     store.close()
 
 
+def test_an_older_order_without_prices_is_charged_without_items(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "levelup.db")) as connection:
+        connection.executescript("".join(RELEASES[:3]) + "PRAGMA user_version = 3;")
+        cart = '{"items": [], "described": [{"item": {"name": "Soup"}}], "rules": {}}'
+        for state in ("valid", "completed"):
+            values = f"'{state}', 1, 1, 1001, '{state}', '{cart}', '{{}}', NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL"
+            connection.execute(f"INSERT INTO ahead_orders VALUES ({values})")
+        connection.commit()
+    store = PlatformStore(tmp_path / "levelup.db")
+    with store.reading() as transaction:
+        found = [transaction.ahead(state) for state in ("valid", "completed")]
+    assert [len(order.cart["described"]) for order in found if order] == [0, 1]
+    store.close()
+
+
 def test_processes_make_and_share_one_file(tmp_path: Path) -> None:
     database = tmp_path / "levelup.db"
     context = multiprocessing.get_context("spawn")

@@ -15,7 +15,15 @@ from werkzeug.test import TestResponse
 
 from levelup_ov.standins.levelup import create_levelup
 from levelup_ov.standins.levelup.access import new_token
-from levelup_ov.standins.levelup.world import MERCHANT_PERMISSION, OTHER_APP, PEOPLE, SHOP_APP, USER_PERMISSIONS
+from levelup_ov.standins.levelup.world import (
+    CARDS_PERMISSION,
+    EDITING_PERMISSION,
+    MERCHANT_PERMISSION,
+    OTHER_APP,
+    PEOPLE,
+    SHOP_APP,
+    USER_PERMISSIONS,
+)
 
 CALLBACK = "http://127.0.0.1:8000/checkout/users/callback"
 IDS = {person.email.partition("@")[0]: person.id for person in PEOPLE}
@@ -45,8 +53,8 @@ class LevelUp:
     def token(
         self, *permissions: str, user: int | None = None, merchant: int | None = None, app: int = SHOP_APP.id
     ) -> str:
-        """A token, without the pages on which it is allowed. Without permissions: all there are."""
-        allowed = frozenset(permissions or (USER_PERMISSIONS if user else ()))
+        """A token, without the pages on which it is allowed. Without permissions: all that change no account."""
+        allowed = frozenset(permissions or (USER_PERMISSIONS - {EDITING_PERMISSION, CARDS_PERMISSION} if user else ()))
         if merchant:
             allowed = frozenset(permissions or {MERCHANT_PERMISSION})
         with self.store.writing() as transaction:

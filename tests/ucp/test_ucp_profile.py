@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from levelup_ov.blueprints.http import BODY_LIMIT, MAX_BODY
+from levelup_ov.ucp.versions import CHECKOUT, FOOD_VERSION, SHOPPING_VERSION
 from tests.channel import Channel
 from tests.conftest import MakeApp
-from tests.ucp.agent import AGENTS, KEY, Agent
+from tests.ucp.agent import AGENTS, KEY, PROFILE, Agent, item, messages
 from tests.ucp.official import Official
+
+FOOD = CHECKOUT["food"]
 
 
 @pytest.mark.rule("UCP-1")
@@ -69,6 +73,27 @@ def test_a_bearer_token_is_a_key_too(agent: Agent, app: Flask) -> None:
     answer = agent.send("GET", "/ucp/food/establishments", X_API_Key=None, Authorization=f"Bearer {KEY}")
     assert "sandbox.congress" in [each["id"] for each in answer.json["food_establishments"]]
     assert Channel(agent.app, KEY).get("/merchants").status == 401
+
+
+@pytest.mark.rule("UCP-3")
+def test_an_agent_gets_what_its_profile_declares(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [FOOD]
+
+    def fetch(_: object, url: str) -> dict[str, Any]:
+        assert url == PROFILE
+        return {"ucp": {"version": FOOD_VERSION, "capabilities": {name: [{"version": FOOD_VERSION}] for name in names}}}
+
+    monkeypatch.setattr("levelup_ov.ucp.agents.Profiles.fetch", fetch)
+    session = agent.session()
+    assert session["ucp"]["capabilities"] == {FOOD: [{"version": FOOD_VERSION}]}
+    for answer in (agent.create(item("cookie"), face="shopping"), agent.send("GET", "/ucp/shopping/orders/x"),
+                   agent.send("POST", "/ucp/shopping/catalog/search", {"query": "*"})):  # fmt: skip
+        assert (answer.status, answer.json["ucp"]) == (
+            200, {"version": SHOPPING_VERSION, "status": "error", "capabilities": {}}
+        )  # fmt: skip
+        assert messages(answer) == [("error", "capabilities_incompatible", "")]
+    names[:] = ["org.example.books"]
+    assert messages(agent.act(session, "get")) == [("error", "capabilities_incompatible", "")]
 
 
 @pytest.mark.rule("UCP-2", "EP-9")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+import requests
 
+from levelup_ov.domain.failure import Failure
+from levelup_ov.errors import KINDS
+from levelup_ov.ucp.problems import rejected
 from tests.ucp.agent import BUYER, CVC, NUMBER, Agent, dish, item, messages, pays_by_card, uid
 
 FOOD, SHOPPING = "/ucp/food/checkout-sessions", "/ucp/shopping/checkout-sessions"
@@ -61,6 +65,31 @@ def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: st
 def test_a_body_that_is_no_json_is_refused(agent: Agent, body: bytes, code: str, status: int) -> None:
     answer = agent.send("POST", FOOD, body)
     assert (answer.status, answer.json["code"]) == (status, code)
+
+
+@pytest.mark.rule("UCP-9")
+def test_every_error_has_a_documented_status() -> None:
+    # Of ours besides: a method, a type or a length that HTTP refuses.
+    documented = {400, 401, 409, 429, 500, 503} | {405, 406, 413, 415}
+    for code, kind in KINDS.items():
+        error = rejected(Failure(code, "words", path="$.tip", retry_after=2))
+        assert error.status in documented and (error.status >= 500) == (kind.status >= 500)
+        assert error.body()["messages"][0]["path"] == "$.tip" and error.retry_after == 2
+
+
+@pytest.mark.rule("UCP-9")
+def test_a_provider_that_is_down_is_a_pause(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = agent.session()
+
+    def down(*_: Any, **__: Any) -> NoReturn:
+        raise requests.ConnectionError
+
+    monkeypatch.setattr("levelup_ov.transport.in_process.InProcessAdapter.send", down)
+    answer = agent.act(session, "update", {"line_items": [dish("cookie")]})
+    assert (answer.status, answer.json["code"]) == (503, "provider_unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+    monkeypatch.undo()
+    assert agent.act(session, "get").json["line_items"] == session["line_items"]
 
 
 @pytest.mark.rule("UCP-9")

@@ -92,6 +92,17 @@ def test_a_checkout_of_nothing_is_not_created(shopper: Agent) -> None:
         assert answer.json["messages"][0]["severity"] == "unrecoverable"
 
 
+@pytest.mark.rule("UCP-12")
+def test_an_update_to_nothing_keeps_the_checkout(shopper: Agent) -> None:
+    session = shopper.session(item("cookie"), face="shopping")
+    less = shopper.act(session, "update", {"line_items": [item("cookie"), item("soup")]})
+    assert messages(less) == [("warning", "out_of_stock", "$.line_items[1].item.id")]
+    nothing = shopper.act(session, "update", {"line_items": [item("soup")]})
+    assert (nothing.json["status"], messages(nothing)) == ("incomplete", [("error", "out_of_stock", "$.line_items[0]")])
+    back = shopper.act(session, "update", {"line_items": [item("cookie")]})
+    assert shopper.act(back.json, "complete", pays_by_card()).json["status"] == "completed"
+
+
 @pytest.mark.rule("UCP-7", "UCP-12")
 def test_an_order_is_its_agents_alone(shopper: Agent, stranger: Agent) -> None:
     session = shopper.session(item("cookie"), face="shopping")

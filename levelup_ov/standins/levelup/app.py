@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from levelup_ov import screens
@@ -90,5 +90,11 @@ def _answer_problem(problem: ErrorResponse) -> Response:
 def _answer_http_error(problem: HTTPException) -> Response | tuple[str, int]:
     status = problem.code or 500
     if request.blueprint == "pages" or not request.path.startswith(("/v", "/oauth2")):
-        return render_template("message.html", title=problem.name, text="There is nothing to see here."), status
+        text = "There is nothing to see here."
+        if request.path.startswith("/shop") and "shop" not in current_app.blueprints:
+            text = (
+                "The sample shop is closed. It opens with the option --shop-service; make demo-checkout runs all of it."
+            )
+        back = (url_for("pages.show_world"), "LevelUp's front page")
+        return render_template("message.html", title=problem.name, text=text, back=back), status
     return _answer_problem(ErrorResponse(status, [error(problem.name, code=problem.name.lower().replace(" ", "_"))]))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup.problems import error
-from levelup_ov.standins.levelup.world import DECLINED_CARD, LOST_ANSWER_CARD
+from levelup_ov.standins.levelup.world import DECLINED_CARD, GOOD_CARD, LOST_ANSWER_CARD
 
 Outcome = Literal["charged", "declined", "answer_lost"]
 
@@ -16,6 +16,7 @@ _MAGIC: dict[str, Outcome] = {
     DECLINED_CARD.replace(" ", ""): "declined",
     LOST_ANSWER_CARD.replace(" ", ""): "answer_lost",
 }
+_NONCES = {"fake-valid-visa-nonce": GOOD_CARD, "fake-processor-declined-visa-nonce": DECLINED_CARD}
 _BRANDS = {"2": "Mastercard", "3": "American Express", "4": "Visa", "5": "Mastercard", "6": "Discover"}
 
 
@@ -60,6 +61,15 @@ def read_card(typed: TypedCard, now: datetime) -> tuple[Card | None, list[dict[s
     if errors:
         return None, errors
     return made_card(number, int(typed.expiration_month), int(typed.expiration_year)), []
+
+
+def card_of_nonce(nonce: str) -> tuple[Card | None, list[dict[str, str]]]:
+    """The card behind one of Braintree's published nonces for tests, or the error."""
+    number = _NONCES.get(nonce)
+    if number is None:
+        words = "This is not one of the nonces for tests."
+        return None, [error(words, object="credit_card", property="braintree_payment_nonce", code="invalid")]
+    return made_card(number, 12, 2099), []
 
 
 def made_card(number: str, month: int, year: int) -> Card:

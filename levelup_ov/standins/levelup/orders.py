@@ -45,14 +45,15 @@ def funds_of(transaction: Transaction, user_id: int, merchant: PlatformMerchant,
             transaction.expired(user_id, "credit", merchant.id, now),
         ),
         available(transaction.granted(user_id, "gift_card", merchant.id), 0, standing.gift_card),
-        global_credit_of(transaction, user_id),
+        global_credit_of(transaction, user_id, now),
         card is not None and card.outcome != "declined",
     )
 
 
-def global_credit_of(transaction: Transaction, user_id: int) -> int:
+def global_credit_of(transaction: Transaction, user_id: int, now: datetime) -> int:
     """Credit that counts at every merchant."""
-    return available(transaction.granted(user_id, "global", None), 0, transaction.global_credit_used(user_id))
+    granted, used = transaction.granted(user_id, "global", None), transaction.global_credit_used(user_id)
+    return available(granted, 0, used, transaction.expired(user_id, "global", None, now))
 
 
 def propose(transaction: Transaction, app_id: int, user: PlatformUser, draft: Draft, now: datetime) -> Proposal:

@@ -30,6 +30,7 @@ from levelup_ov.standins.levelup.world import (
     SILENCE,
     SILENT_TIP,
     App,
+    owner_login,
 )
 
 NEWEST = 10
@@ -288,7 +289,7 @@ def show_world() -> Answer:
                     merchant.name: orders.funds_of(transaction, user.id, merchant, shared.clock())
                     for merchant in merchants
                 },
-                "global_credit": orders.global_credit_of(transaction, user.id),
+                "global_credit": orders.global_credit_of(transaction, user.id, shared.clock()),
             }
             for user in transaction.users()
         ]
@@ -307,7 +308,14 @@ def show_world() -> Answer:
         locations=locations,
         campaigns=CAMPAIGNS.values(),
         users=users,
-        people={person.id: person for person in PEOPLE},
+        people={person.email: (person.password, person.about) for person in PEOPLE}
+        | {
+            email: (password, f"Owns {merchant.name}.")
+            for merchant in merchants
+            for email, password in [owner_login(merchant.id)]
+        },
+        ordering=current_app.extensions["order_ahead"].serves,
+        selling="shop" in current_app.blueprints,
         pending=pending,
         orders=newest,
         maintenance=maintenance,

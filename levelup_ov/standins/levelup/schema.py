@@ -94,10 +94,12 @@ CREATE TABLE card_keys (pem TEXT NOT NULL);
 ALTER TABLE ahead_orders ADD COLUMN answer TEXT;
 UPDATE ahead_orders SET cart = json_insert(cart, '$.described', json('[]'), '$.rules', json('{}'));
 """
-_CARD_DIGITS = """
+_DIGITS_AND_PRICES = """
 ALTER TABLE cards ADD COLUMN bin TEXT;
+UPDATE ahead_orders SET cart = json_set(cart, '$.described', json('[]'))
+    WHERE state IN ('validating', 'valid', 'charging');
 """
-RELEASES: Sequence[str] = (_FIRST, _ORDERING_AHEAD, _ACCOUNTS, _CARD_DIGITS)
+RELEASES: Sequence[str] = (_FIRST, _ORDERING_AHEAD, _ACCOUNTS, _DIGITS_AND_PRICES)
 """What each release added; how many of them a file has is its ``user_version``. The first release set none."""
 
 

@@ -31,6 +31,7 @@ from levelup_ov.standins.levelup.world import (
     Grant,
     PlatformLocation,
     PlatformMerchant,
+    owner_login,
 )
 from levelup_ov.standins.sqlite_pool import SQLitePool
 
@@ -185,6 +186,7 @@ class Transaction:
         password_hash: str | None = None,
         app_id: int | None = None,
         phone: str | None = None,
+        merchant_id: int | None = None,
     ) -> int | None:
         """The new user's id; None if the address is taken."""
         taken = self._run("SELECT 1 FROM users WHERE email = ?", (canonical(email),)).fetchone()
@@ -192,7 +194,7 @@ class Transaction:
             return None
         return self._add(
             "users", email=canonical(email), password_hash=password_hash, first_name=first_name, last_name=last_name,
-            app_id=app_id, created_at=_seconds(now), phone=phone,
+            app_id=app_id, created_at=_seconds(now), phone=phone, merchant_id=merchant_id,
         )  # fmt: skip
 
     def user(self, user_id: int) -> PlatformUser | None:
@@ -334,7 +336,12 @@ class Transaction:
         return [*MERCHANTS.values(), *(PlatformMerchant(row[0], row[1], Programme("spend", 5000, 500)) for row in rows)]
 
     def keep_merchant(self, number: int, name: str) -> None:
+        """Keep a merchant of the gateway; a new one gets an owner, who can give credit in its name."""
         self._run("REPLACE INTO gateway_merchants VALUES (?, ?)", (number, name))
+        email, password = owner_login(number)
+        if self.user_by_email(email) is None:
+            kept = _hash_of_known(password)
+            self.add_user(email, "Owner", f"of {name}", WORLD_BEGINS, password_hash=kept, merchant_id=number)
 
     def keep_location(self, location: PlatformLocation) -> None:
         facts = {name: value for name, value in asdict(location).items() if name not in ("id", "merchant_id")}

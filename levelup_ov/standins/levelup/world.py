@@ -15,11 +15,13 @@ from levelup_ov.standins.levelup.funds import Programme
 PERMISSIONS: Mapping[str, str] = {
     "create_orders": "Charge your account for orders that you place",
     "read_user_basic_info": "Read your name and e-mail address",
+    "edit_user_basic_info": "Change your name, e-mail address and password",
     "read_user_orders": "Read the orders you have made",
     "manage_user_addresses": "Read your addresses and add new ones",
     "manage_user_campaigns": "Read your campaigns and take part in them for you",
     "read_qr_code": "Show the code with which you pay",
     "create_first_credit_card": "Let you add your first card within 24 hours",
+    "manage_user_payment_methods": "Read, add and remove the cards that you pay with",
     "manage_merchant_orders": "Take and refund orders for your business",
     "give_merchant_funded_credit": "Give credit on behalf of your business",
     "read_customer_list": "Read who your customers are",
@@ -36,11 +38,13 @@ MERCHANT_PERMISSIONS = frozenset(
     }
 )  # fmt: skip
 FIRST_CARD_PERMISSION = "create_first_credit_card"
+CARDS_PERMISSION = "manage_user_payment_methods"
+EDITING_PERMISSION = "edit_user_basic_info"
 SHORTEST_PASSWORD = 8
 MAINTENANCE = "maintenance"
 """The switch that makes the API answer 503."""
 ACCOUNT_PERMISSION = "manage_account"
-"""Ours, and no app can ask for it: what only the token of a person's own login may do, by the phone libraries."""
+"""Ours, and no app can ask for it: what the token of a person's own login may do, by the phone libraries."""
 USER_PERMISSIONS = frozenset(PERMISSIONS) - MERCHANT_PERMISSIONS
 
 GOOD_CARD = "4111 1111 1111 1111"
@@ -168,6 +172,11 @@ class Person:
     phone: str | None = None
     addresses: tuple[Address, ...] = ()
     grants: tuple[Grant, ...] = ()
+
+
+def owner_login(merchant_id: int) -> tuple[str, str]:
+    """E-mail address and password of who owns a merchant of the gateway."""
+    return f"owner-{merchant_id}@gateway.example", f"owner-{merchant_id}-password"
 
 
 ADDRESS_TYPES = ("billing", "home", "other", "payment", "shipping", "work", "delivery")

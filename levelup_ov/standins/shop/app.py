@@ -111,13 +111,16 @@ def for_all_pages() -> _JSON:
 
 @shop.errorhandler(ServiceRefusal)
 def show_refusal(refusal: ServiceRefusal) -> Answer:
+    if refusal.code == "not_found":
+        words = "The service that this shop uses has no web checkout. make demo-checkout runs one that has."
+        return _problem(words, closed=True), 502
     return _problem(refusal.message), 502
 
 
 @shop.errorhandler(OSError)
 @shop.errorhandler(ValueError)
 def show_silence(_: Exception) -> Answer:
-    return _problem("The checkout service does not answer. Is it running?"), 502
+    return _problem("The checkout service does not answer. Is it running?", closed=True), 502
 
 
 @shop.get("")
@@ -454,5 +457,6 @@ def _home() -> Answer:
     return redirect(url_for("shop.show_shop"), 303)
 
 
-def _problem(text: str) -> str:
-    return render_template("shop_problem.html", text=text)
+def _problem(text: str, *, closed: bool = False) -> str:
+    """``closed``: there is nothing to go back to in this shop."""
+    return render_template("shop_problem.html", text=text, closed=closed)

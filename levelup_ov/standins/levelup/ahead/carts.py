@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -118,17 +118,17 @@ def validation(
         if found is None or wanted["id"] not in laid_out:
             raise invalid_cart("An item of the cart is not on the menu of this location any more.")
         category, dish = found
+        shown = laid_out[wanted["id"]]
+        shown_groups = [each["option_group"] for each in shown["option_groups"]]
+        offered = {each["option"]["id"] for group in shown_groups for each in group["options"]}
         options = []
         picked: Counter[int] = Counter(wanted["option_ids"])
         for option, quantity in picked.items():
-            chosen = json.loads(known.keys.get(("option", option), "[]"))
-            if len(chosen) < 5 or chosen[:3] != path or chosen[-2] not in groups:
+            if option not in offered:
                 raise invalid_cart("An option of the cart does not belong to its item.")
+            chosen = json.loads(known.keys["option", option])
             options.append({"option": _option(groups[chosen[-2]], chosen[-1], quantity)})
-        shown = laid_out[wanted["id"]]
-        price = shown["price_amount"] + options_price(
-            [each["option_group"] for each in shown["option_groups"]], wanted["option_ids"]
-        )
+        price = shown["price_amount"] + options_price(shown_groups, wanted["option_ids"])
         subtotal += price * wanted["quantity"]
         items.append(
             {
@@ -271,54 +271,3 @@ def fees_of(quote: JSON) -> list[tuple[str, int]]:
     fees = quote.get("order_fees") or (quote.get("metadata") or {}).get("order_fees") or []
     found = [(fee.get("name"), fee.get("amount")) for fee in fees if isinstance(fee, dict)]
     return [(name, amount) for name, amount in found if isinstance(name, str) and type(amount) is int and amount > 0]
-
-
-def words_of(body: Any) -> str | None:
-    """The words of a gateway's refusal."""
-    found = body.get("error") if isinstance(body, dict) else None
-    message = found.get("message") if isinstance(found, dict) else None
-    return message if isinstance(message, str) else None
-
-
-def code_of(body: Any) -> str | None:
-    """Its code."""
-    found = body.get("error") if isinstance(body, dict) else None
-    code = found.get("code") if isinstance(found, dict) else None
-    return code if isinstance(code, str) else None
-
-
-def shown(cart: AheadCart, layout: JSON) -> JSON:
-    """A cart with what apps are shown of it: names and rules as the menu had them when it was ordered."""
-    rules = ("allows_special_instructions", "special_instructions_character_limit")
-    return {
-        **asdict(cart),
-        "described": _described(cart.items, layout),
-        "rules": {name: layout.get(name) for name in rules},
-    }
-
-
-def _described(items: Sequence[JSON], layout: JSON) -> list[JSON]:
-    """The items of a cart with their names and chosen options."""
-    laid_out = items_of(layout)
-    shown = []
-    for wanted in items:
-        dish = laid_out[wanted["id"]]
-        names: dict[int, str] = {}
-        for entry in dish["option_groups"]:
-            names |= {each["option"]["id"]: each["option"]["name"] for each in entry["option_group"]["options"]}
-        chosen: Counter[int] = Counter(wanted["option_ids"])
-        words = [f"{count} x {names.get(id)}" if count > 1 else f"{names.get(id)}" for id, count in chosen.items()]
-        shown.append(
-            {
-                "item": {
-                    **wanted,
-                    "name": dish["name"],
-                    "selected_options": [
-                        {"option": {"id": option, "name": names.get(option), "quantity": count}}
-                        for option, count in chosen.items()
-                    ],
-                    "selected_options_description": ", ".join(words),
-                }
-            }
-        )
-    return shown

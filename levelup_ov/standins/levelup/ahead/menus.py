@@ -7,6 +7,7 @@ group below two options has two numbers.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -128,13 +129,25 @@ def _defaults(group: JSON, numbers: Mapping[str, int]) -> list[int]:
 
 
 def options_price(option_groups: Sequence[JSON], chosen: Sequence[int]) -> int:
-    """What chosen options cost, cents: of each group the dearest ``free_choices`` are free."""
-    total = 0
+    """What chosen options cost, cents."""
+    prices = _prices(option_groups)
+    return sum(prices[id] * count for id, count in (Counter(chosen) - free_options(option_groups, chosen)).items())
+
+
+def free_options(option_groups: Sequence[JSON], chosen: Sequence[int]) -> Counter[int]:
+    """How many of each chosen option are free: of each group the dearest ``free_choices``."""
+    free: Counter[int] = Counter()
     for group in option_groups:
-        prices = {entry["option"]["id"]: entry["option"]["price_amount"] for entry in group["options"]}
-        picked = sorted((prices[option] for option in chosen if option in prices), reverse=True)
-        total += sum(picked[group["free_choices"] :])
-    return total
+        prices = _prices([group])
+        picked = sorted((id for id in chosen if id in prices), key=lambda id: -prices[id])
+        free.update(picked[: group["free_choices"]])
+    return free
+
+
+def _prices(option_groups: Sequence[JSON]) -> dict[int, int]:
+    return {
+        entry["option"]["id"]: entry["option"]["price_amount"] for group in option_groups for entry in group["options"]
+    }
 
 
 def key(*parts: str) -> str:

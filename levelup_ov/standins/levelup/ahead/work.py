@@ -20,12 +20,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from levelup_ov.standins.levelup import orders
-from levelup_ov.standins.levelup.ahead import carts, views
-from levelup_ov.standins.levelup.ahead.carts import AheadCart, CartAmounts, Known
+from levelup_ov.standins.levelup.ahead import carts, lines, views, words
+from levelup_ov.standins.levelup.ahead.carts import AheadCart, Known
 from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
 from levelup_ov.standins.levelup.ahead.places import Places, no_menu
-from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
+from levelup_ov.standins.levelup.problems import ErrorResponse, error, not_found
 from levelup_ov.standins.levelup.store import Ahead, PlatformStore, PlatformUser, Transaction
 from levelup_ov.standins.levelup.world import MAINTENANCE, PlatformLocation
 
@@ -79,6 +78,11 @@ class OrderAhead:
         self._monotonic = monotonic
         self.places = Places(store, gateway)
 
+    @property
+    def serves(self) -> bool:
+        """Whether there is a gateway to order from."""
+        return self._gateway is not None
+
     def refresh(self) -> None:
         """Look for the gateway's locations."""
         self.places.refresh()
@@ -111,7 +115,7 @@ class OrderAhead:
             body = carts.validation(cart, known, location, user, credit, transaction.user_metadata(user.id))
             seconds = now.timestamp()
             order = Ahead(
-                uuids.uuid4().hex, app_id, user.id, location.id, "validating", carts.shown(cart, layout), body, None,
+                uuids.uuid4().hex, app_id, user.id, location.id, "validating", lines.shown(cart, layout), body, None,
                 None, None, None, seconds, seconds, seconds + VALIDATION_SECONDS * 2,
             )  # fmt: skip
             transaction.add_ahead(order)
@@ -157,7 +161,7 @@ class OrderAhead:
         if begun:
             self._run(lambda: self._submit(uuid))
         elif order.state not in ("charging", "submitting", "completed"):
-            raise invalid("order", "base", f"This order is {order.state}, it cannot be completed.", order.state)
+            raise refusal(order)
         return order
 
     def menu(self, location_id: int) -> JSON:
@@ -177,12 +181,12 @@ class OrderAhead:
         if order is None or location is None or order.state != "validating":
             return
         end = self._monotonic() + VALIDATION_SECONDS
-        body, quote, amounts, problem = order.body, None, None, None
+        body, quote, amounts, problem, cause = order.body, None, None, None, None
         while quote is None and (left := end - self._monotonic()) > 0:
             reply = self._ask(location, "order_validations", {"order_validation": body}, {}, left)
             problem = None
             if isinstance(reply, Unreached):
-                problem = {"code": "provider_unavailable", "message": str(reply)}
+                problem, cause = {"code": "provider_unavailable", "message": words.UNREACHED}, {"cause": str(reply)}
             elif reply.status == 200 and (found := carts.read_quote(reply.body)) is not None:
                 quote, amounts = found
                 if amounts.merchant_funded > amounts.food - amounts.provider_funded:
@@ -191,7 +195,7 @@ class OrderAhead:
                     body, quote = {**body, "merchant_funded_discount": most}, None
                     continue
             else:
-                problem = _problem(reply)
+                problem, cause = _problem(order, reply)
                 if not _retryable(reply):
                     break
             if problem:
@@ -199,7 +203,8 @@ class OrderAhead:
         now = self._clock().timestamp()
         with self._store.writing() as transaction:
             if quote is None:
-                late = {"code": "provider_timeout", "message": "The restaurant did not answer in time."}
+                _log.warning("order_not_validated", extra={"order": uuid, **(cause or {})})
+                late = {"code": "provider_timeout", "message": words.TOO_LATE}
                 _change(transaction, uuid, ("validating",), now, state="invalid", problem=problem or late, lease=0)
                 return
             metadata = quote.get("metadata") or {}
@@ -220,8 +225,9 @@ class OrderAhead:
     def _charge(self, order: Ahead, location: PlatformLocation) -> bool:
         """Charge the diner, if the gateway is there at all; whether there is something to submit now."""
         if (down := self._is_down()) is not None:
+            _log.warning("gateway_unreached", extra={"order": order.uuid, "cause": down})
             with self._store.writing() as transaction:
-                problem = {"code": "provider_unavailable", "message": f"Nothing was charged: {down}. Try again."}
+                problem = {"code": "provider_unavailable", "message": words.NOT_CHARGED}
                 _change(
                     transaction,
                     order.uuid,
@@ -239,10 +245,13 @@ class OrderAhead:
                 return current is not None and current.state == "submitting"
             amounts = carts.amounts_of(order.quote)
             assert amounts
+            draft = lines.draft_of(location.id, order.cart["described"], carts.fees_of(order.quote), amounts)
             try:
-                charged = orders.charge(transaction, order.app_id, user, _draft(order, location, amounts), now)
+                charged = orders.charge(transaction, order.app_id, user, draft, now)
             except ErrorResponse as refusal:
                 why = {"code": "card_declined", "message": refusal.errors[0]["message"]}
+                if refusal.errors[0]["property"] == "applied_discount_amount":
+                    why = {"code": "credit_changed", "message": words.CREDIT_CHANGED}
                 _change(transaction, order.uuid, ("charging",), now.timestamp(), state="rejected", problem=why, lease=0)
                 return False
             _change(transaction, order.uuid, ("charging",), now.timestamp(), state="submitting", charge=charged.uuid)
@@ -272,8 +281,8 @@ class OrderAhead:
                 assert isinstance(reply, GatewayReply)
                 if reply.replayed and (number := self._taken_by_another(order, reply.body)) is not None:
                     # After an unknown outcome, the service takes the same content for a repetition (SUB-3).
-                    words = f"The restaurant took this for a repetition of order {number}. You get your money back."
-                    self._give_back(order, {"code": "repeated", "message": words})
+                    message = f"The restaurant took this for a repetition of order {number}."
+                    self._give_back(order, {"code": "repeated", "message": message})
                     return
                 self._placed(order, reply.body)
                 return
@@ -283,14 +292,15 @@ class OrderAhead:
                     _change(transaction, order.uuid, ("submitting",), now, doubt=now)
             elif verdict == "refused" and _is_proof(silent_at, now):
                 assert isinstance(reply, GatewayReply)
-                self._give_back(order, _problem(reply))
+                problem, cause = _problem(order, reply)
+                _log.warning("order_refused_by_gateway", extra={"order": order.uuid, **cause})
+                self._give_back(order, problem)
                 return
             self._sleep(min(pause, max(0.0, end - self._monotonic())))
             pause = min(pause * 2, 10.0)
         now = self._clock().timestamp()
         if verdict == "busy" and _is_proof(silent_at, now):
-            words = "The restaurant cannot take orders at the moment. You get your money back."
-            self._give_back(order, {"code": "provider_unavailable", "message": words})
+            self._give_back(order, {"code": "provider_unavailable", "message": words.BUSY})
             return
         _log.error("order_outcome_unknown", extra={"order": order.uuid, "charge": order.charge})
         with self._store.writing() as transaction:
@@ -321,6 +331,7 @@ class OrderAhead:
     def _give_back(self, order: Ahead, problem: JSON) -> None:
         """Refund the charge, because it is proven that there is no order."""
         now = self._clock()
+        problem = {**problem, "message": f"{problem['message']} {words.GIVEN_BACK}"}
         with self._store.writing() as transaction:
             current = transaction.ahead(order.uuid)
             if current is None or current.state != "submitting" or current.charge is None:
@@ -330,8 +341,9 @@ class OrderAhead:
             try:
                 orders.refund(transaction, charged.app_id, charged.merchant_id, charged.uuid, None, now)
             except ErrorResponse as refusal:
-                _log.error("order_not_refunded", extra={"order": order.uuid, "charge": charged.uuid})
-                problem = {"code": "not_refunded", "message": refusal.errors[0]["message"] if refusal.errors else "?"}
+                cause = refusal.errors[0]["message"] if refusal.errors else "unknown"
+                _log.error("order_not_refunded", extra={"order": order.uuid, "charge": charged.uuid, "cause": cause})
+                problem = {"code": "not_refunded", "message": words.NOT_GIVEN_BACK}
             _change(
                 transaction, order.uuid, ("submitting",), now.timestamp(), state="rejected", problem=problem, lease=0
             )
@@ -379,7 +391,7 @@ def verdict_of(reply: GatewayReply | Unreached) -> Verdict:
     if reply.status in (200, 201):
         found = reply.body.get("order_submission", reply.body) if isinstance(reply.body, dict) else None
         return "placed" if isinstance(found, dict) and "order_id" in found else "silent"
-    code = carts.code_of(reply.body)
+    code, _, _ = words.error_in(reply.body)
     if code is None or reply.status >= 500 and reply.status not in (502, 503, 504):
         # Not from the gateway itself, so the result of the request is unknown.
         return "silent"
@@ -400,9 +412,12 @@ def _retryable(reply: GatewayReply) -> bool:
     return found.get("retryable") is True or reply.status in (429, 503)
 
 
-def _problem(reply: GatewayReply) -> JSON:
-    code = carts.code_of(reply.body) or "provider_protocol_error"
-    return {"code": code, "message": carts.words_of(reply.body) or f"The order is refused (status {reply.status})."}
+def _problem(order: Ahead, reply: GatewayReply) -> tuple[JSON, JSON]:
+    """The gateway's refusal as the diner reads it, and as the log has it."""
+    code, message, path = words.error_in(reply.body)
+    plain = words.in_plain_words(code or "", message, path, order.cart["described"])
+    problem = {"code": code or "provider_protocol_error", "message": plain}
+    return problem, {"status": reply.status, "code": code, "cause": message, "path": path}
 
 
 def _answer(placed: JSON) -> tuple[str, Any]:
@@ -419,32 +434,10 @@ def _of_users(metadata: JSON) -> JSON:
     return {name: value for name, value in metadata.items() if name.startswith("user_")}
 
 
-def _draft(order: Ahead, location: PlatformLocation, amounts: CartAmounts) -> Draft:
-    """What the diner is charged: food, tax and fees less what the provider takes off, and the tip."""
-    spend = amounts.spend + amounts.fees - amounts.provider_funded
-    items = [
-        {
-            "name": entry["item"]["name"],
-            "description": None,
-            "category": None,
-            "sku": None,
-            "upc": None,
-            "quantity": entry["item"]["quantity"],
-            "charged_price_amount": entry["item"]["price"] * entry["item"]["quantity"],
-            "standard_price_amount": entry["item"]["price"] * entry["item"]["quantity"],
-            "children": [],
-        }
-        for entry in order.body["items"]
-    ]
-    return Draft(
-        location.id, None, spend, min(amounts.tax, spend), amounts.tip, 0, False, False, None, None, None, items,
-        applied_discount_amount=amounts.merchant_funded,
-    )  # fmt: skip
-
-
 def refusal(order: Ahead) -> ErrorResponse:
     """Why an order failed, as apps see it."""
-    problem = order.problem or {"code": order.state, "message": f"This order is {order.state}."}
+    words_of_state = words.STILL_VALIDATING if order.state == "validating" else words.NOT_COMPLETED
+    problem = order.problem or {"code": order.state, "message": words_of_state}
     if order.state == "invalid" and problem["code"] not in ("provider_timeout", "provider_unavailable"):
         return carts.invalid_cart(problem["message"])
     return ErrorResponse(422, [error(problem["message"], object="order", property="base", code=problem["code"])])

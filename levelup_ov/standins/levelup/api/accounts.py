@@ -15,7 +15,7 @@ from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, not_found, unauthorized
 from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
 from levelup_ov.standins.levelup.store import PlatformUser, Transaction
-from levelup_ov.standins.levelup.world import SHORTEST_PASSWORD, USER_PERMISSIONS, App
+from levelup_ov.standins.levelup.world import EDITING_PERMISSION, SHORTEST_PASSWORD, USER_PERMISSIONS, App
 
 BASIC_INFO = "read_user_basic_info"
 _TEXTS = ("email", "first_name", "last_name", "phone", "born_at", "gender")
@@ -41,14 +41,14 @@ def show_older_user(number: int) -> JSON:
 def change_user() -> JSON:
     """What is given is changed, the rest stays (iOS and Android libraries)."""
     with writing() as (transaction, caller):
-        return _change(transaction, caller.account())
+        return _change(transaction, caller.account(EDITING_PERMISSION))
 
 
 @api.put("/v14/users/<int:number>")
 def change_older_user(number: int) -> JSON:
     """The same in the form of the C# library."""
     with writing() as (transaction, caller):
-        return _change(transaction, _same(caller.account(), number))
+        return _change(transaction, _same(caller.account(EDITING_PERMISSION), number))
 
 
 def _same(user: PlatformUser, number: int) -> PlatformUser:
@@ -198,7 +198,7 @@ def _user_as_json(transaction: Transaction, user: PlatformUser) -> JSON:
         "connected_to_facebook": False,
         "custom_attributes": user.custom_attributes,
         "debit_card_only": False,
-        "global_credit_amount": orders.global_credit_of(transaction, user.id),
+        "global_credit_amount": orders.global_credit_of(transaction, user.id, platform().clock()),
         "merchants_visited_count": merchants,
         "orders_count": count,
         "terms_accepted_at": time_as_text(user.registered_at),

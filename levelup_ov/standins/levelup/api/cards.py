@@ -10,13 +10,13 @@ from flask import Response, url_for
 from levelup_ov.domain.secret import Secret
 from levelup_ov.standins.levelup.access import Caller
 from levelup_ov.standins.levelup.api.base import JSON, api, body, optional_body, reading, time_as_text, writing
-from levelup_ov.standins.levelup.cards import TypedCard, read_card
+from levelup_ov.standins.levelup.cards import TypedCard, card_of_nonce, read_card
 from levelup_ov.standins.levelup.encrypted import decrypted
 from levelup_ov.standins.levelup.platform import platform, registered
 from levelup_ov.standins.levelup.problems import ErrorResponse, invalid, not_found, unauthorized
 from levelup_ov.standins.levelup.reading import ObjectReader, unwrap
 from levelup_ov.standins.levelup.store import KeptCard, PlatformUser, Transaction, hashed
-from levelup_ov.standins.levelup.world import ACCOUNT_PERMISSION, FIRST_CARD_PERMISSION
+from levelup_ov.standins.levelup.world import ACCOUNT_PERMISSION, CARDS_PERMISSION, FIRST_CARD_PERMISSION
 
 FIRST_CARD_WINDOW = timedelta(hours=24)
 CARD_PAGE_LIFETIME = timedelta(hours=1)
@@ -37,13 +37,17 @@ def list_cards() -> list[JSON]:
 def add_card() -> JSON:
     """A card, sent by the user's browser or phone: never through an app's server.
 
-    An app's token adds the first card of an account of record. With the user's own login there may be more of them, and
-    the new one is charged from then on (C# library). The phone libraries encrypt all but the postal code.
+    An app's token adds the first card of an account of record. With ``manage_user_payment_methods`` or the user's own
+    login there may be more of them, and the new one is charged from then on (C# library). The phone libraries encrypt
+    all but the postal code; later apps send a nonce in place of the card.
     """
     with writing() as (transaction, caller):
         user = _may_add_card(transaction, caller)
         reader = unwrap(body(), "credit_card")
-        card, errors = read_card(_typed(transaction, reader), platform().clock())
+        if nonce := reader.text("braintree_payment_nonce"):
+            card, errors = card_of_nonce(nonce)
+        else:
+            card, errors = read_card(_typed(transaction, reader), platform().clock())
         if card is None:
             raise ErrorResponse(422, errors)
         transaction.add_card(user.id, card)
@@ -78,7 +82,7 @@ def _typed(transaction: Transaction, reader: ObjectReader) -> TypedCard:
 def promote_card(number: int) -> JSON:
     """Charge this card from now on (iOS and Android libraries)."""
     with writing() as (transaction, caller):
-        user = caller.account()
+        user = caller.account(CARDS_PERMISSION)
         _own_card(transaction, user, number)
         transaction.promote_card(user.id, number)
         return _card_as_json(_own_card(transaction, user, number))
@@ -89,7 +93,7 @@ def promote_card(number: int) -> JSON:
 def delete_card(number: int) -> JSON:
     """Forget a card; the answer shows it once more (iOS library)."""
     with writing() as (transaction, caller):
-        user = caller.account()
+        user = caller.account(CARDS_PERMISSION)
         kept = _own_card(transaction, user, number)
         transaction.delete_card(user.id, number)
         return _card_as_json(kept, state="inactive")
@@ -129,7 +133,7 @@ def show_payment_method() -> JSON:
 def deactivate_payment_method() -> Response:
     """Charge no card of the user's any more: all are forgotten."""
     with writing() as (transaction, caller):
-        user = caller.account()
+        user = caller.account(CARDS_PERMISSION)
         kept = transaction.cards(user.id)
         if not kept:
             raise _no_payment_method()
@@ -143,7 +147,7 @@ def create_card_page() -> JSON:
     """A link to LevelUp's own page on which the user types the card; ``redirect_uri`` is where they go then."""
     with writing() as (transaction, caller):
         user = _may_add_card(transaction, caller)
-        token, _ = caller.user(FIRST_CARD_PERMISSION)
+        token, _ = caller.user()
         reader = ObjectReader("credit_card_page", (optional_body() or {}).get("credit_card_page", {}))
         redirect_uri = reader.text("redirect_uri", limit=1000)
         if redirect_uri and not registered(platform().apps[token.app_id], redirect_uri):
@@ -156,9 +160,10 @@ def create_card_page() -> JSON:
 
 
 def _may_add_card(transaction: Transaction, caller: Caller) -> PlatformUser:
-    token, user = caller.user(FIRST_CARD_PERMISSION)
-    if ACCOUNT_PERMISSION in token.permissions:
+    token, user = caller.user()
+    if not token.permissions.isdisjoint({ACCOUNT_PERMISSION, CARDS_PERMISSION}):
         return user
+    caller.user(FIRST_CARD_PERMISSION)
     if platform().clock() > token.created_at + FIRST_CARD_WINDOW:
         raise unauthorized("user_token", f"The permission {FIRST_CARD_PERMISSION} has lapsed after 24 hours.")
     if transaction.cards(user.id):
@@ -186,6 +191,7 @@ def _card_as_json(kept: KeptCard, state: str = "active") -> JSON:
             "last_4": card.last_4,
             "expiration_month": card.expiration_month,
             "expiration_year": card.expiration_year,
+            "nickname": None,
             "promoted": kept.promoted,
             "debit": False,
             "bin": card.bin,

@@ -155,15 +155,14 @@ def show_gift_card_credit(number: int) -> JSON:
 
 @api.post("/v15/merchant_funded_credits")
 def give_credit() -> Response:
-    """A merchant gives credit to the owner of an e-mail address (Ruby and C# libraries)."""
+    """A merchant gives credit to the owner of an e-mail address, for its own places or for all (C# library)."""
     with writing() as (transaction, caller):
         token = caller.older_merchant(GIVING)
         reader = unwrap(body(), "merchant_funded_credit")
         email, cents = reader.text("email", required=True), reader.cents("value_amount", required=True)
         seconds, merchant_id = reader.count("duration_in_seconds"), reader.count("merchant_id")
         reader.text("message", limit=1000)
-        if reader.flag("global"):
-            reader.refuse("global", "A merchant gives credit for its own places only.")
+        everywhere = reader.flag("global")
         if merchant_id not in (None, token.merchant_id):
             reader.refuse("merchant_id", "The merchant token is another merchant's.")
         if cents == 0:
@@ -176,7 +175,8 @@ def give_credit() -> Response:
         expires_at = None
         if seconds is not None:
             expires_at = int((platform().clock() + timedelta(seconds=min(seconds, 10**9))).timestamp())
-        transaction.add_grant(user.id, Grant("credit", token.merchant_id, cents, expires_at))
+        grant = Grant("credit", token.merchant_id, cents, expires_at)
+        transaction.add_grant(user.id, Grant("global", None, cents, expires_at) if everywhere else grant)
     return Response(status=204)
 
 

@@ -39,23 +39,33 @@ function instantOf(local) {
   return new Date(instant).toISOString();
 }
 
-class Refusal extends Error {}
+// `final`: asking again changes nothing.
+class Refusal extends Error {
+  constructor(message, final = false) {
+    super(message);
+    this.final = final;
+  }
+}
+
+const NO_CONNECTION = "There is no connection. Please try again.";
 
 async function call(method, path, body) {
   const headers = { Accept: "application/json" };
   if (token) headers.Authorization = `token ${token}`;
   if (body) headers["Content-Type"] = "application/json";
   let answer;
+  let found;
   try {
     answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+    const text = await answer.text();
+    found = text ? JSON.parse(text) : null;
   } catch {
-    throw new Refusal("There is no connection. Please try again.");
+    throw new Refusal(NO_CONNECTION);
   }
-  const text = await answer.text();
-  const found = text ? JSON.parse(text) : null;
   if (answer.ok) return { status: answer.status, body: found };
   if (answer.status === 401 && token) signOut();
-  throw new Refusal(found?.map((entry) => entry.error.message).join(" ") || `Status ${answer.status}.`);
+  const words = Array.isArray(found) ? found.map((entry) => entry.error.message).join(" ") : NO_CONNECTION;
+  throw new Refusal(words, [404, 422].includes(answer.status));
 }
 
 function show(title, ...children) {
@@ -91,7 +101,7 @@ function signOut() {
   token = null;
   cart = [];
   sessionStorage.removeItem("token");
-  sessionStorage.removeItem("ordering");
+  forget();
   signIn();
 }
 
@@ -112,9 +122,7 @@ function signIn() {
 // Places.
 
 async function places() {
-  goesBack(null);
   cart = [];
-  sessionStorage.removeItem("ordering");
   const found = [];
   for (let page = 1; page < 20; page += 1) {
     const answer = await call("GET", `/v15/apps/1/locations?fulfillment_types=pickup&page=${page}`);
@@ -130,11 +138,41 @@ async function places() {
     const words = `${order.banner === "past" ? "You had this before" : "Popular"}, ${order.merchant_name}`;
     return location && row(order.description, words, money(order.total_amount), () => orderAgain(location, order));
   });
+  const ordered = remembered();
+  goesBack(null);
   show(
     "Where do you want to order?",
+    make("p", {}, make("button", { type: "button", className: "link", textContent: "Your orders", onclick: act(() => history([], 1)) })),
+    ordered ? list([row("An order is on its way", ordered.place.name, "", resume)]) : null,
     found.length ? list(rows) : make("p", { textContent: "Nobody takes orders at the moment." }),
     again.some(Boolean) ? make("h2", { textContent: "Again?" }) : null,
     again.some(Boolean) ? list(again.filter(Boolean)) : null,
+  );
+}
+
+// What was ordered before, a page at a time.
+
+async function history(before, page) {
+  const [shown, next] = await Promise.all([page, page + 1].map((each) => call("GET", `/v15/users/orders?page=${each}`)));
+  const orders = [...before, ...(shown.body ?? []).map((entry) => entry.order)];
+  const rows = orders.map((order) => {
+    const items = order.items.map(({ item }) => `${item.quantity} × ${item.name}`).join(", ");
+    const day = new Date(order.transacted_at).toLocaleString("en-US", { dateStyle: "medium", timeStyle: "short" });
+    return make(
+      "div",
+      { className: "row" },
+      make("strong", { textContent: order.location_name }),
+      make("span", { className: "more", textContent: `${day}${order.refunded_at ? ", refunded" : ""}\n${items}` }),
+      make("span", { className: "price", textContent: money(order.total_amount - order.merchant_funded_credit_amount) }),
+    );
+  });
+  goesBack(act(places));
+  show(
+    "Your orders",
+    rows.length ? list(rows) : make("p", { textContent: "You have not ordered yet." }),
+    next.body
+      ? make("button", { type: "button", className: "wide-button", textContent: "Show more", onclick: act(() => history(orders, page + 1)) })
+      : null,
   );
 }
 
@@ -432,18 +470,19 @@ async function poll(url, mine) {
   return null;
 }
 
-function waiting(title, text) {
-  goesBack(null);
+function waiting(title, text, leave) {
+  goesBack(leave);
   return show(title, make("p", { className: "card waiting", textContent: text }));
 }
 
 async function validate() {
   const started = (await call("POST", "/v15/order_ahead/orders", asOrder())).body.order;
-  const mine = waiting("One moment", `${place.name} looks at your order.`);
+  const mine = waiting("One moment", `${place.name} looks at your order.`, showCart);
   let order;
   try {
     order = await poll(started.order_url, mine);
   } catch (error) {
+    if (mine !== turn) return;
     showCart();
     throw error;
   }
@@ -527,32 +566,56 @@ function slotPicker(slots) {
   return make("div", { className: "field" }, make("label", { htmlFor: "slot", textContent: "Another time?" }), select);
 }
 
+// An order that is paid for is remembered until its number was seen, or until it is certain that there is none.
+function remembered() {
+  return JSON.parse(sessionStorage.getItem("ordering"));
+}
+
+function forget() {
+  sessionStorage.removeItem("ordering");
+}
+
 async function complete(order) {
   // Before it is sent: the page may go while it is on its way. What has become of it is shown at the same address.
   sessionStorage.setItem("ordering", JSON.stringify({ url: order.order_completion_url, place }));
-  const begun = (await call("POST", new URL(order.order_completion_url).pathname)).body.order;
+  let begun;
+  try {
+    begun = (await call("POST", new URL(order.order_completion_url).pathname)).body.order;
+  } catch (error) {
+    if (error.final) forget();
+    throw error;
+  }
   await follow(begun.order_url, () => showOrder(order));
 }
 
 async function follow(url, giveUp) {
-  const mine = waiting("Ordering", `${place.name} gets your order.`);
+  const mine = waiting("Ordering", `${place.name} gets your order.`, act(places));
   let done;
   try {
     done = await poll(url, mine);
   } catch (error) {
-    sessionStorage.removeItem("ordering");
-    await giveUp();
+    if (mine !== turn) return;
+    if (error.final) {
+      forget();
+      await giveUp();
+    } else {
+      show(
+        "Ordering",
+        make("p", { className: "card", textContent: `It is not known yet whether ${place.name} has your order.` }),
+        make("button", { type: "button", className: "primary wide-button", textContent: "Look again", onclick: act(resume) }),
+      );
+    }
     throw error;
   }
   if (done) showDone(done);
 }
 
 // The page may be loaded again while an order is on its way, or while its number is shown.
-async function begin() {
-  const left = JSON.parse(sessionStorage.getItem("ordering"));
-  if (!left) return places();
-  place = left.place;
-  return follow(left.url, places);
+async function resume() {
+  const ordered = remembered();
+  if (!ordered) return places();
+  place = ordered.place;
+  return follow(ordered.url, places);
 }
 
 function showDone(order) {
@@ -561,9 +624,9 @@ function showDone(order) {
   choice = { tip: 15, at: "" };
   const payment = order.payment;
   const who = [
-    ["Gift card", payment?.gift_card_amount],
+    ["gift card", payment?.gift_card_amount],
     ["LevelUp credit", payment?.global_credit_amount],
-    ["Card", payment?.card_amount],
+    ["card", payment?.card_amount],
   ].filter(([, cents]) => cents);
   show(
     "It is being made",
@@ -579,11 +642,16 @@ function showDone(order) {
       make("p", { textContent: order.instructions }),
       sums(order, [["You pay", order.total_amount - order.discount_amount, true], ...who.map(([name, cents]) => [`by ${name}`, cents])]),
     ),
-    make("button", { type: "button", className: "primary wide-button", textContent: "Order something else", onclick: act(places) }),
+    make("button", { type: "button", className: "primary wide-button", textContent: "Order something else", onclick: act(startAnew) }),
   );
+}
+
+function startAnew() {
+  forget();
+  return places();
 }
 
 document.getElementById("to-cart").onclick = showCart;
 leave.onclick = signOut;
-if (token) act(begin)();
+if (token) act(resume)();
 else signIn();

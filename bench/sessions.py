@@ -1,0 +1,192 @@
+"""Checkout sessions against what they stand on: ``python -m bench.sessions [--rounds N]``.
+
+A create against the contract's validation of the same basket, which makes the same call to the provider; a read against
+a bare Flask route that reads one row with an answer of the same size. All in one process and in turns, by their CPU
+time without the provider's; a ratio is the median of the rounds' ratios. Everything is on: authentication, headers,
+log lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from flask import Flask, Response
+from sqlalchemy import create_engine, text
+
+from bench.adapter import BenchAdapter
+from bench.order import ORDER, option_ids
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings
+from levelup_ov.domain.order import Order
+from levelup_ov.domain.outcome import Quote
+from levelup_ov.ledger.engine import upgrade
+from levelup_ov.observability import configure_logging
+from levelup_ov.transport.session import Session
+
+CHANNEL_KEY, AGENT_KEY = "canary-api-key-of-the-channel", "canary-key-of-the-lunch-agent"
+BATCH = 40
+"""Requests of a kind in a row."""
+SESSIONS = "/ucp/food/checkout-sessions"
+BASKET = {name: value for name, value in ORDER.items() if name != "merchant_funded_discount"}
+
+
+class PricingAdapter(BenchAdapter):
+    """Its provider names the price of each line, and no discount."""
+
+    def validate_order(self, order: Order, session: Session) -> Quote:
+        return replace(super().validate_order(order, session), merchant_funded_discount=0, charged=None)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory(prefix="bench-sessions-") as directory, _provider() as provider:
+        service = _service(Path(directory), provider)
+        print("\n".join(_ratios(_calls(service, Path(directory)), rounds)))
+
+
+def _ratios(calls: Mapping[str, Callable[[], None]], rounds: int) -> Iterator[str]:
+    took: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name in random.sample(sorted(calls), len(calls)):
+            began = time.process_time()
+            for _ in range(BATCH):
+                calls[name]()
+            if number:  # the first round warms up
+                took[name].append((time.process_time() - began) / BATCH * 1e6)
+    for one, other in (("create", "validation"), ("read", "bare route")):
+        ratio = median(mine / theirs for mine, theirs in zip(took[one], took[other], strict=True))
+        yield f"{one} {median(took[one]):.0f} us, {other} {median(took[other]):.0f} us of CPU: {ratio:.2f}"
+
+
+def _calls(service: Flask, directory: Path) -> Mapping[str, Callable[[], None]]:
+    validation = json.dumps({"order_validation": BASKET}).encode()
+    creation = json.dumps(_checkout()).encode()
+    agent = {"HTTP_X_API_KEY": AGENT_KEY, "HTTP_UCP_AGENT": 'profile="https://agents.example/profile.json"'}
+    channel = {"HTTP_AUTHORIZATION": f"token {CHANNEL_KEY}"}
+
+    def create() -> bytes:
+        headers = {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4()), "HTTP_IDEMPOTENCY_KEY": str(uuid.uuid4())}
+        return _request(service, "POST", SESSIONS, creation, headers, "201")
+
+    made = create()
+    path = f"{SESSIONS}/{json.loads(made)['id']}"
+    bare = _bare(directory, made.decode())
+    return {
+        "validation": lambda: _ignore(
+            _request(service, "POST", "/locations/bench.main/order_validations", validation, channel)
+        ),
+        "create": lambda: _ignore(create()),
+        "read": lambda: _ignore(_request(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4())})),
+        "bare route": lambda: _ignore(_request(bare, "GET", "/rows/1", b"", {})),
+    }
+
+
+def _ignore(_answer: bytes) -> None:
+    """Only its cost counts."""
+
+
+def _bare(directory: Path, answer: str) -> Flask:
+    engine = create_engine(f"sqlite:///{directory}/bare.db")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE answers (id INTEGER PRIMARY KEY, answer TEXT)"))
+        connection.execute(text("INSERT INTO answers VALUES (1, :answer)"), {"answer": answer})
+    app = Flask("bare")
+    read = text("SELECT answer FROM answers WHERE id = :id")
+
+    @app.get("/rows/<int:id>")
+    def show(id: int) -> Response:
+        with engine.connect() as connection:
+            return Response(connection.execute(read, {"id": id}).scalar_one(), mimetype="application/json")
+
+    return app
+
+
+def _request(app: Flask, method: str, path: str, body: bytes, headers: Mapping[str, str], status: str = "200") -> bytes:
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": "", "SCRIPT_NAME": "", "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost", "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, "wsgi.version": (1, 0), "wsgi.multithread": True,
+        "wsgi.multiprocess": True, "wsgi.run_once": False, **headers,
+    }  # fmt: skip
+    if method == "POST":
+        environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
+    told: list[str] = []
+    answer = app(environ, lambda status, *_: told.append(status) or io.BytesIO().write)
+    content = b"".join(answer)
+    assert told[0].startswith(status), (told, content)
+    return content
+
+
+def _checkout() -> dict[str, Any]:
+    user = ORDER["user"]
+    lines = [
+        {
+            "dish": {
+                "id": each["item"]["provider_id"],
+                "modifications": [{"id": id} for id in option_ids(number)],
+                **({"note": note} if (note := each["item"]["special_instructions"]) else {}),
+            },
+            "quantity": each["item"]["quantity"],
+        }
+        for number, each in enumerate(ORDER["items"], 1)
+    ]
+    return {
+        "food_establishment": {"id": "bench.main"},
+        "line_items": lines,
+        "buyer": {name: user[name] for name in ("first_name", "last_name", "email")} | {"phone_number": user["phone"]},
+        "tip": {"custom_amount": ORDER["tip"]},
+        "fulfillment": {"methods": [{"type": "pickup", "notes": ORDER["special_instructions"]}]},
+    }
+
+
+@contextmanager
+def _provider() -> Iterator[str]:
+    command = [sys.executable, "-m", "bench.provider"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{running.stdout.readline().strip()}"
+        finally:
+            running.terminate()
+
+
+def _service(directory: Path, provider: str) -> Flask:
+    accounts = directory / "accounts.toml"
+    accounts.write_text(
+        f'[accounts.bench]\nprovider = "bench"\nname = "Bench"\n[accounts.bench.settings]\nbase_url = "{provider}"\n'
+    )
+    settings = load_settings(
+        {
+            "LEVELUP_OV_ENV": "development",
+            "LEVELUP_OV_API_KEYS": CHANNEL_KEY,
+            "LEVELUP_OV_UCP_AGENTS": f"lunch={AGENT_KEY}",
+            "LEVELUP_OV_ACCOUNTS": str(accounts),
+            "LEVELUP_OV_ADAPTERS": "bench=bench.sessions:PricingAdapter",
+            "LEVELUP_OV_DATA_DIR": str(directory / "data"),
+        }
+    )
+    settings.data_dir.mkdir(exist_ok=True)
+    upgrade(settings.ledger.reveal())
+    configure_logging(settings.log_level)
+    return create_app(settings)
+
+
+if __name__ == "__main__":
+    main()
