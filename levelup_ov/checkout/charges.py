@@ -258,17 +258,17 @@ class Charges:
             return self._charged(order, charge, None)
         facts = {"order": order.id, "members": wrong}
         log.error("charge_differs", extra=facts)
-        recorded = json.dumps(asdict(charge))
+        told = json.dumps(asdict(charge))
         words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
-        if order.doubt == recorded and not wrong[0].startswith("uuid"):
+        if order.doubt == told and not wrong[0].startswith("uuid"):
             return self._charged(order, charge, Failure("provider_protocol_error", words), "charge_differs")
-        self._store.change_order(order.id, ("charging",), values={"doubt": recorded})
+        self._store.change_order(order.id, ("charging",), values={"doubt": told})
         raise broken_protocol(words)
 
     def _charged(
         self, order: StoredOrder, charge: Charge, why_not: Failure | None, tells: What | None = None
     ) -> tuple[StoredOrder, Settlement]:
-        """Record a charge; ``why_not``: why it must be refunded; ``tells``: the event for the operator."""
+        """Record a charge; ``why_not``: why it must be refunded; ``tells``: what the operator is told."""
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
