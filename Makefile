@@ -88,7 +88,7 @@ faults-outer: $(VENV)/development
 
 # The same for web checkout: N orders that are charged and submitted, every link failing, workers killed.
 faults-checkout: $(VENV)/development
-	$(BIN)/python -m tests.faults.checkout $(or $(N),2000) $(or $(SEED),1) --provider $(or $(PROVIDER),sandbox)
+	$(BIN)/python -m tests.faults.checkout $(or $(N),2000) $(or $(SEED),1) --provider $(or $(PROVIDER),sandbox) $(ARGS)
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.run $(ARGS)

@@ -25,6 +25,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from bench import checkout
+from bench.cpu import cpu_seconds
 from bench.order import BODY, SUBMISSION
 from bench.provider import HANGING
 from levelup_ov.config import VARIABLES
@@ -89,7 +90,7 @@ class Server:
         return _descendants(self.pid) or [self.pid]
 
     def cpu_seconds(self) -> float:
-        return sum(map(_cpu_seconds, self.processes()))
+        return sum(map(cpu_seconds, self.processes()))
 
 
 @dataclass(frozen=True)
@@ -532,12 +533,6 @@ def _free_port() -> int:
 def _descendants(pid: int) -> list[int]:
     children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return children + [grandchild for child in children for grandchild in _descendants(child)]
-
-
-def _cpu_seconds(pid: int) -> float:
-    # The clock of a process (clock_getcpuclockid) counts what utime + stime of /proc/<pid>/stat count, of
-    # all its threads, but in nanoseconds instead of hundredths of a second.
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _memory_mb(pids: Sequence[int]) -> dict[str, float]:

@@ -31,6 +31,7 @@ _MONEY_RULES = {
     "tax": "MONEY-2", "provider_funded_discount": "MONEY-6", "merchant_funded_discount": "MONEY-5",
 }  # fmt: skip
 _STACK = re.compile(rb'Traceback \(most recent call last\)|File \\?"[^"]+\\?", line \d|\bat [\w.$]+\([\w.]+:\d+\)')
+_LINE = re.compile(r"\$\.items\[(\d+)\]\.item(?:\.options\[(\d+)\]\.option)?")
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 _UPSELL = re.compile(r"up_?sell|cross_?sell|recommend", re.IGNORECASE)
 _ERROR_TYPES = frozenset(kind.type for kind in KINDS.values())
@@ -88,6 +89,8 @@ class Conversation:
         self.report.expect("ERR-3", title, exchange.status not in (500, 501, 505), exchange)
         if exchange.status >= 400:
             self._error(exchange)
+            if root is not None and exchange.error.get("code") == "item_unavailable":
+                self._sold_out(exchange, root)
         elif root is not None:
             self._answer(exchange, root)
         return exchange
@@ -160,6 +163,20 @@ class Conversation:
         if root == "order_validation":
             self._times(exchange, answer)
             self._sums(exchange, answer)
+
+    def _sold_out(self, exchange: RoundTrip, root: str) -> None:
+        """What the service knows to be sold out has its path; a provider's own refusal may have none (MENU-7)."""
+        path = exchange.error.get("path")
+        sent = json.loads(exchange.body or b"{}").get(root, {}).get("items", ())
+        title = "what is sold out is named by the path of its item or option"
+        if path is None:
+            self.report.not_applicable("MENU-8", title, "no refusal names the item or option")
+            return
+        found = _LINE.fullmatch(str(path).replace(f"$.{root}.", "$.", 1))
+        sound = found is not None and int(found[1]) < len(sent)
+        if sound and found is not None and found[2] is not None:
+            sound = int(found[2]) < len(sent[int(found[1])]["item"].get("options") or ())
+        self.report.expect("MENU-8", title, sound, exchange, f"path is {path!r}", decision=True)
 
     def _shape(self, exchange: RoundTrip, answer: Mapping[str, Any], root: str) -> None:
         own = {"order_validation": "EP-11", "order_submission": "SUB-1"}[root]

@@ -23,9 +23,10 @@ UNSEEN: Mapping[str, str] = {
     "EP-14": "only the provider knows what it needs from a user",
     "MENU-7": "only the provider knows what is sold out; the adapter's contract suite has a refusal for it",
     "MENU-9": "watching menus is a command of the operator",
-    "MENU-8": "only the provider knows what is sold out; the adapter reports it",
+    "MENU-8": "nothing was refused as sold out, with its path",
     "MONEY-10": "this needs a provider that changes its price; the adapter's contract suite has one",
     "MONEY-11": "discounts are visible only at the provider",
+    "MONEY-12": "no answer to the channel has the food of each item",
     "MENU-6": "what a menu leaves out is visible only at the provider",
     "META-3": "carts are visible only at the provider",
     "META-6": "the service returned no account",
@@ -43,12 +44,13 @@ UNSEEN: Mapping[str, str] = {
     "STAT-3": "only the provider shows whose status an answer is; the adapter's contract suite has cases",
     "STAT-4": "only the provider knows when a status changed",
     "STAT-5": "watching orders is a command of the operator",
-    "STAT-6": "an order of a real restaurant is not canceled for a check",
+    "STAT-6": "the provider of no location reports order status",
     **{f"WEB-{number}": "web checkout is not part of the channel's interface" for number in range(1, 8)},
     **{
         f"EVT-{number}": "events go to receivers, which the channel's interface does not show"
         for number in range(1, 10)
     },
+    **{f"UCP-{number}": "agents have an interface of their own" for number in range(1, 15)},
     "SUB-5": "an unknown outcome needs a provider that fails; the adapter's contract suite has one",
 }
 """Why the channel cannot check a rule, or could not this time."""
@@ -57,7 +59,7 @@ _NEEDS_SUBMIT = "orders are placed only with --submit"
 _OF_SUBMISSIONS = frozenset(
     {
         "EP-5", "META-2", "META-4", "META-5", "PAY-1", "PAY-2", "PAY-3", "STAT-1", "STAT-2", "SUB-1", "SUB-2", "SUB-3",
-        "SUB-4", "TIME-11",
+        "STAT-6", "SUB-4", "TIME-11",
     }
 )  # fmt: skip
 

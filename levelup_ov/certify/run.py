@@ -16,6 +16,7 @@ from levelup_ov.certify.deliveries import check_deliveries
 from levelup_ov.certify.endpoints import LocationUnderTest
 from levelup_ov.certify.report import Report
 from levelup_ov.certify.sample_orders import order
+from levelup_ov.certify.statuses import check_webhooks
 from levelup_ov.certify.submissions import SubmissionChecks
 from levelup_ov.certify.times import Times
 from levelup_ov.certify.validations import ValidationChecks
@@ -73,8 +74,10 @@ def run(
         talk = Conversation(client, report, plan.key)
         try:
             progress("merchants and locations")
-            found = [place for merchant in endpoints.read_merchants(talk)
-                     for place in endpoints.read_locations(talk, merchant)]  # fmt: skip
+            merchants = endpoints.read_merchants(talk)
+            found = [place for merchant in merchants for place in endpoints.read_locations(talk, merchant)]
+            for merchant in merchants:
+                check_webhooks(talk, merchant)
             endpoints.check_keys(talk)
             chosen = _chosen(found, plan.locations, listed=not {"EP-1", "EP-2"} & report.broken())
             active = len(chosen)

@@ -1,7 +1,11 @@
-"""The status of a placed order (STAT-1, STAT-2): an addition to the contract, which a service need not have."""
+"""The status of a placed order, and providers' messages about it (STAT-1, STAT-2, STAT-6, EVT-9).
+
+They are additions to the contract, which a service need not have.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -35,12 +39,39 @@ def check_status(talk: Conversation, location: str, order_id: Any, key: str) -> 
     status = answer.get("status")
     title = "a status is one of the list, or null"
     report.expect("STAT-2", title, status is None or status in STAGES, exchange, f"it is {status!r}", decision=True)
+    again = _ask(talk, location, order_id, key, exchange.headers.get("etag", ""))
+    # It may have changed meanwhile.
+    same = again.status == 304 or (again.ok and again.headers.get("etag") != exchange.headers.get("etag"))
+    title = "an unchanged status is answered with 304"
+    report.expect("STAT-1", title, bool(exchange.headers.get("etag")) and same, again, decision=True)
     title = "an order that was never placed has no status"
     unknown = _ask(talk, location, fresh("never"))
     report.expect("STAT-1", title, unknown.refused, unknown, decision=True)
     refused_as(talk, "STAT-1", title, unknown, 404, "order_not_found")
+    title = "an order that was never placed is not canceled"
+    path = f"/locations/{location}/orders/{fresh('never')}/cancellation"
+    canceled = talk.held(talk.client.send("POST", path))
+    report.expect("STAT-6", title, canceled.refused, canceled, decision=True)
+    if canceled.error.get("code") != "cancellation_not_supported":
+        refused_as(talk, "STAT-6", title, canceled, 404, "order_not_found")
 
 
-def _ask(talk: Conversation, location: str, order_id: Any, key: str | None = None) -> RoundTrip:
-    headers = {"Idempotency-Key": key} if key is not None else {}
+def check_webhooks(talk: Conversation, merchant: str) -> None:
+    """Send a message in the name of a merchant's provider, without its key (EVT-9)."""
+    forged = json.dumps({"type": "order.updated", "data": {"id": fresh("forged")}}).encode()
+    path = f"/webhooks/{quote(merchant, safe='')}"
+    exchange = talk.held(talk.client.send("POST", path, forged, {"X-Signature": "forged"}, key=None))
+    title = "a provider's message without its signature is refused"
+    if exchange.status == 404:
+        talk.report.not_applicable("EVT-9", title, "the service takes no messages of the merchant's provider")
+        return
+    talk.report.expect("EVT-9", title, exchange.refused, exchange)
+    refused_as(talk, "EVT-9", title, exchange, 401, "notice_refused")
+
+
+def _ask(
+    talk: Conversation, location: str, order_id: Any, key: str | None = None, etag: str | None = None
+) -> RoundTrip:
+    named = {"Idempotency-Key": key, "If-None-Match": etag}
+    headers = {name: value for name, value in named.items() if value is not None}
     return talk.get(f"/locations/{location}/orders/{quote(str(order_id), safe='')}", **headers)

@@ -54,7 +54,11 @@ class ReadingDatabase:
         def bounded(cursor: Any, _again: bool) -> T:
             if self.database.is_postgresql:
                 milliseconds = int(PATIENCE * 1000)
-                cursor.execute(f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {milliseconds}")
+                # Compiling a plan and starting workers take longer than such a search; the table's size brings them on.
+                cursor.execute(
+                    "SET TRANSACTION READ ONLY; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; "
+                    f"SET LOCAL statement_timeout = {milliseconds}"
+                )
             else:
                 cursor.execute("PRAGMA query_only = ON")
                 cursor.connection.set_progress_handler(lambda: limits.remaining(PATIENCE) <= 0, _STEPS)

@@ -46,8 +46,8 @@ from levelup_ov.sessions.placing import PlacedOrder, Placing
 from levelup_ov.sessions.pricing import Pricing, is_fresh, is_same_order, repriced, with_basket
 from levelup_ov.sessions.problems import is_about_basket, is_about_tender, lacking, problem_of
 
-LIFETIME = timedelta(hours=6)
-"""How long a session can be used after it was created."""
+LIFETIME = timedelta(hours=24)
+"""How long a session can be used after it was created, and a request be repeated: UCP wants a day for that."""
 KEPT_AFTER_ORDER = timedelta(hours=24)
 """How long a completed session can be read after its order was placed."""
 PURGED_EVERY = 600.0

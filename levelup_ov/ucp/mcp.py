@@ -22,6 +22,11 @@ from levelup_ov.ucp.mcp_methods import Server, Tool, answer, called, is_modern
 from levelup_ov.ucp.problems import Rejected, rejected
 from levelup_ov.ucp.versions import FaceName
 
+MCP: Mapping[FaceName, str] = {"shopping": "/ucp/shopping/mcp", "food": "/ucp/food/mcp"}
+"""The path of each face."""
+
+log = logging.getLogger(__name__)
+
 _PARSE_ERRORS = ("malformed_json", "duplicate_member")
 _DISCOVERY = ("invalid_profile_url", "profile_unreachable", "profile_malformed", "version_unsupported")
 
@@ -44,12 +49,6 @@ SERVERS: Mapping[FaceName, Server] = {
         f"Find products with search_catalog. {_HOW}",
     ),
 }
-
-log = logging.getLogger(__name__)
-
-
-MCP: Mapping[FaceName, str] = {"shopping": "/ucp/shopping/mcp", "food": "/ucp/food/mcp"}
-"""The path of each face."""
 
 
 def blueprint(face: FaceName, tools: Mapping[str, Tool], caller_of: Callable[[], str]) -> Blueprint:
@@ -80,7 +79,7 @@ def blueprint(face: FaceName, tools: Mapping[str, Tool], caller_of: Callable[[],
 
     front.register_error_handler(RPCError, _failed)
     front.register_error_handler(Rejected, _rejected)
-    front.register_error_handler(Failure, lambda failure: _rejected(rejected(failure), failure))
+    front.register_error_handler(Failure, lambda failure: _rejected(rejected(failure)))
     front.register_error_handler(HTTPException, _http_failed)
     front.register_error_handler(Exception, _crashed)
     return front
@@ -102,15 +101,18 @@ def _answered(result: Mapping[str, Any]) -> Response:
 
 
 def _failed(error: RPCError) -> Response:
+    g.failure = g.failure or Failure("bad_request", error.message)
     return json_response(jsonrpc.failed(g.get("rpc_id"), error), error.status)
 
 
-def _rejected(error: Rejected, failure: Failure | None = None) -> Response:
-    g.failure = failure
+def _rejected(error: Rejected) -> Response:
+    cause = error.__cause__
+    known = Failure(error.code if error.code in KINDS else "bad_request", error.content)
+    g.failure = failure = cause if isinstance(cause, Failure) else known
     code = jsonrpc.DISCOVERY_FAILED if error.code in _DISCOVERY else jsonrpc.REFUSED
     if error.code in _PARSE_ERRORS:
         code = jsonrpc.PARSE_ERROR
-    elif error.status >= 500 and failure is not None and not KINDS[failure.code].retryable:
+    elif error.status >= 500 and not KINDS[failure.code].retryable:
         code = jsonrpc.INTERNAL_ERROR
     data = error.body()
     if error.retry_after is not None:
@@ -130,4 +132,4 @@ def _http_failed(error: HTTPException) -> Response:
 
 def _crashed(error: Exception) -> Response:
     log.error("internal_error", exc_info=error, extra={"request_id": g.request_id})
-    return _rejected(rejected(failure := Failure("internal_error", "an internal error")), failure)
+    return _rejected(rejected(Failure("internal_error", "an internal error; the request id identifies its log line")))

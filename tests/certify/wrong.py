@@ -207,6 +207,29 @@ def no_since(found: Json, request: Request, response: Response) -> None:
         del found["order"]["changed_at"]
 
 
+def no_etag_of_orders(found: Json, request: Request) -> None:
+    if "/orders/" in request.path:
+        request.environ.pop("HTTP_IF_NONE_MATCH", None)
+
+
+def own_tag(found: Json, request: Request, response: Response) -> None:
+    if "order" in found:
+        response.set_etag("always")
+
+
+def canceled_at_once(request: Request) -> Response | None:
+    return Response('{"order": {}}', 200, mimetype="application/json") if "/cancellation" in request.path else None
+
+
+def believing(request: Request) -> Response | None:
+    return Response("", 200) if request.path.startswith("/webhooks/") else None
+
+
+def another_line(found: Json, request: Request, response: Response) -> None:
+    if found.get("error", {}).get("code") == "unknown_item":
+        found["error"].update(code="item_unavailable", path="$.order_validation.items[7].item")
+
+
 def error(code: str) -> Response:
     body = errors.body(Failure(code, "no"), "1")
     return Response(json.dumps(body), errors.KINDS[code].status, {"X-Request-ID": "1"}, mimetype="application/json")
@@ -342,6 +365,10 @@ WRONG: Mapping[str, Wrong] = {
     "a submission without an estimate": _wrong("SUB-1", answer=no_estimate),
     "a status of a word of its own": _wrong("STAT-2", answer=own_stage),
     "a status does not say since when": _wrong("STAT-1", answer=no_since),
+    "a status comes again unchanged": _wrong("STAT-1", answer=own_tag, request=no_etag_of_orders),
+    "what was never placed is canceled": _wrong("STAT-6", instead=canceled_at_once),
+    "whoever asks is believed": _wrong("EVT-9", instead=believing),
+    "sold out is another line": _wrong("ITEM-1", "MENU-8", answer=another_line),
     "an order is placed for another time": _wrong("TIME-11", answer=next_week),
     "malformed JSON is a fault": _wrong("ERR-3", "EP-9", instead=crash),
     "no order is ever placed": _wrong("EP-5", instead=never_placed),

@@ -1,4 +1,4 @@
-"""``python -m tests.faults.checkout N SEED [--provider NAME]``: charge and submit, with processes, while all fails.
+"""``python -m tests.faults.checkout N SEED [--provider NAME] [--events]``: charge and submit while all fails.
 
 N orders go to ``POST /checkout/orders`` of a real service: LevelUp's stand-in behind one network that misbehaves, a
 provider behind another, workers killed and frozen, the service reloaded, names slow. At the end all is well again,
@@ -20,9 +20,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from levelup_ov.standins.levelup import create_levelup, levelup_server
 from levelup_ov.standins.levelup.access import new_token
 from levelup_ov.standins.levelup.cards import made_card
 from levelup_ov.standins.levelup.world import GOOD_CARD, SHOP_APP
+from tests.faults import cancellations, events, mutants
+from tests.faults.cancellations import Cancellation
 from tests.faults.network import Chance
 from tests.faults.processes import line, process, say
 from tests.faults.providers import PROVIDERS, Provider
@@ -61,6 +64,7 @@ class Story:
     is_hasty: bool
     user: str
     told: list[tuple[str, Any]] = field(default_factory=list)
+    canceling: Cancellation | None = None
 
     @property
     def marker(self) -> str:
@@ -82,18 +86,27 @@ class Report:
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    events: dict[str, int] = field(default_factory=dict)
 
     def table(self) -> str:
         rows = [*sorted(self.calls.items()), *sorted(self.trouble.items())]
         text = [f"{name:>34}  {count}" for name, count in rows]
         for head, counted in (("told", self.told), ("in the end", self.outcomes)):
             text.append(f"{head}: " + ", ".join(f"{name} {count}" for name, count in counted.most_common()))
+        if self.events:
+            text.append(f"events: {', '.join(f'{name} {count}' for name, count in self.events.items())}")
         text += [f"VIOLATION: {each}" for each in self.violations[:50]]
         return "\n".join([*text, f"{len(self.violations)} violation(s) in {self.seconds:.0f} s"])
 
 
-def run(directory: Path, *, orders: int, seed: str, provider: str = "sandbox") -> Report:
-    """Run a campaign over SQLite."""
+def run(
+    directory: Path, *, orders: int, seed: str, provider: str = "sandbox", reports: bool = False, mutant: str = ""
+) -> Report:
+    """Run a campaign over SQLite. ``reports``: also cancel orders, watch statuses and report the changes.
+
+    ``mutant``: a service that breaks a rule, one of :mod:`tests.faults.mutants`.
+    """
+    app = "tests.faults.mutants:app" if mutant else "wsgi:app"
     started = time.monotonic()
     url = f"sqlite:///{directory}/ledger.db"
     slow = directory / "slow-name"
@@ -114,13 +127,16 @@ def run(directory: Path, *, orders: int, seed: str, provider: str = "sandbox") -
             "LEVELUP_OV_CHECKOUT_CLIENT_SECRET": SHOP_APP.client_secret,
             "LEVELUP_OV_CHECKOUT_RETURN_URL": "http://127.0.0.1:9",
             **kitchen.variables,
+            **({mutants.MUTATION: mutant} if mutant else {}),
         }
+        receiver = cleanup.enter_context(events.Receiver(seed)) if reports else None
+        variables.update(receiver.variables if receiver else {})
         known = environment(
             directory, {"north": f"http://localhost:{port}"}, url, deadline=DEADLINE, grace=GRACE, more=variables,
             provider=provider, account=kitchen.account,
         )  # fmt: skip
         users = levelup.connect(url, 1 + orders // 20)
-        stack = cleanup.enter_context(Stack(directory, known))
+        stack = cleanup.enter_context(Stack(directory, known, app=app))
         trouble = Trouble(
             stack, network, {port: "north"}, random.Random(f"{seed}/trouble"), deadline=DEADLINE, grace=GRACE,
             provider=kitchen.pid, slow=slow,
@@ -130,17 +146,26 @@ def run(directory: Path, *, orders: int, seed: str, provider: str = "sandbox") -
         stories = [
             Story(number, dice.random() < 0.2, dice.random() < 0.1, dice.choice(users)) for number in range(orders)
         ]
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            list(clients.map(lambda story: _order(stack, story, kitchen, seed), stories))
+
+        def order(story: Story, *, last: bool = False) -> None:
+            _order(stack, story, kitchen, seed, last=last)
+            if reports:
+                _cancel(stack, story, seed)
+
+        with ThreadPoolExecutor(CLIENTS) as clients, events.watching(known, app) if reports else nullcontext():
+            list(clients.map(order, stories))
         trouble.end()
         say(network, "calm")
         chance.calm = True
         left = _reconcile(known)
         with ThreadPoolExecutor(CLIENTS) as clients:
             # Whoever does not know yet asks once more.
-            list(clients.map(lambda story: _order(stack, story, kitchen, seed, last=True), stories))
+            list(clients.map(partial(order, last=True), stories))
         report = Report(Counter(name for _, name in proxy.calls if name != NONE), trouble.counts)
         _books(report, stories, kitchen, levelup, left)
+        if receiver is not None:
+            problems, report.events = events.books(known, app, receiver, ())
+            report.violations += problems
         report.seconds = time.monotonic() - started
     return report
 
@@ -191,6 +216,11 @@ class _Platform:
                 permissions = PERMISSIONS if number % 2 else PERMISSIONS[:2]
                 users.append(connect(f"usr_{number}", permissions, user, user_id=user))
         return users
+
+    def refunded(self) -> Mapping[str, bool]:
+        """Whether each charge was given back, by LevelUp's UUID."""
+        with self.store.reading() as transaction:
+            return {order.uuid: bool(order.refunded_at) for order in transaction.newest_orders(10**6)}
 
     def standing(self) -> Mapping[str, list[int]]:
         """Cents of each charge that stands, by the number of its order."""
@@ -245,6 +275,15 @@ def _order(stack: Stack, story: Story, kitchen: Provider, seed: str, *, last: bo
         time.sleep(dice.uniform(0.2, 1.5))
 
 
+def _cancel(stack: Stack, story: Story, seed: str) -> None:
+    """Cancel some of the orders that were submitted, or go on with that."""
+    code, body = story.told[-1]
+    if not code and cancellations.chosen(story.number, seed):
+        this = story.canceling = story.canceling or Cancellation(story.number, body["order"]["uuid"])
+        if not this.told or _is_open(this.told[-1]):
+            cancellations.cancel(stack, this, _code, _is_open, seed)
+
+
 def _code(answer: Answer) -> str:
     if answer.status is None:
         return "connection broken"
@@ -279,7 +318,15 @@ def _books(report: Report, stories: list[Story], kitchen: Provider, levelup: _Pl
     if left:
         complain(f"not reconciled: {left[-500:]}")
     standing = levelup.standing()
-    meals: Counter[str] = Counter(order.marker for order in kitchen.orders())
+    cooked = kitchen.orders()
+    meals: Counter[str] = Counter(order.marker for order in cooked if not order.is_canceled)
+    eaten_of = {story.number: meals[story.marker] for story in stories}
+    canceling = [story.canceling for story in stories if story.canceling]
+    report.violations += cancellations.books(canceling, levelup.refunded(), eaten_of, _is_open)
+    report.told.update("canceled" for each in canceling if each.is_done)
+    for marker, number in Counter(order.marker for order in cooked).items():
+        if number > 1:
+            complain(f"{number} meals for {marker}")
     for story in stories:
         paid, eaten = standing[f"n{story.number}"], meals[story.marker]
         last, body = story.told[-1]
@@ -288,7 +335,7 @@ def _books(report: Report, stories: list[Story], kitchen: Provider, levelup: _Pl
         report.outcomes["paid and eaten" if paid and eaten else "neither" if not paid and not eaten else "WRONG"] += 1
         if len(paid) != eaten or eaten > 1:
             complain(f"{eaten} meals, {paid} cents: {history}")
-        if not last and (body["order"]["state"], len(paid)) != ("submitted", 1):
+        if not last and not story.canceling and (body["order"]["state"], len(paid)) != ("submitted", 1):
             complain(f"told {body['order']['state']}, {paid} cents: {history}")
         if not last and paid and body["order"]["total_amount"] != paid[0]:
             complain(f"told {body['order']['total_amount']} of {paid[0]} cents: {history}")
@@ -303,9 +350,20 @@ def main() -> int:
     parser.add_argument("orders", type=int)
     parser.add_argument("seed")
     parser.add_argument("--provider", choices=list(PROVIDERS), default="sandbox")
+    parser.add_argument("--events", action="store_true", help="cancel orders too, and report the changes; the sandbox")
+    parser.add_argument("--mutant", default="", choices=["", *mutants.PATCHES], help="a service that breaks a rule")
     given = parser.parse_args()
+    if given.events and given.provider != "sandbox":
+        parser.error("only the sandbox says what became of canceled orders")
     with tempfile.TemporaryDirectory(prefix="faults-") as directory:
-        report = run(Path(directory), orders=given.orders, seed=given.seed, provider=given.provider)
+        report = run(
+            Path(directory),
+            orders=given.orders,
+            seed=given.seed,
+            provider=given.provider,
+            reports=given.events,
+            mutant=given.mutant,
+        )
     print(report.table())
     return 1 if report.violations else 0
 

@@ -20,21 +20,28 @@ from levelup_ov.standins.sandbox import create_sandbox
 
 @dataclass(frozen=True, slots=True)
 class Cooked:
-    """An order as the engine has it; ``marker`` is the customer's phone number."""
+    """An order as the engine has it; ``marker`` is the customer's phone number.
+
+    ``is_canceled``: nobody makes it; only the sandbox says so.
+    """
 
     reference: str
     ticket: int
     place: str
     marker: str
     details: dict[str, Any]
+    is_canceled: bool = False
 
 
 def orders(database: Path) -> list[Cooked]:
     """Every order of the engine, read from its own file: no fault can hide one."""
     with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT reference, ticket, place, details FROM orders ORDER BY place, ticket")
-        found = [(reference, ticket, place, json.loads(text)) for reference, ticket, place, text in rows]
-    return [Cooked(*row[:3], row[3]["customer"]["phone"], row[3]) for row in found]
+        rows = connection.execute(
+            "SELECT reference, ticket, place, details, made_at IS NOT NULL FROM orders "
+            "LEFT JOIN cancellations ON order_id = id ORDER BY place, ticket"
+        )
+        found = [(*row[:3], json.loads(row[3]), bool(row[4])) for row in rows]
+    return [Cooked(*row[:3], row[3]["customer"]["phone"], *row[3:]) for row in found]
 
 
 def server(database: Path, **arguments: Any) -> BaseWSGIServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -13,6 +14,9 @@ from typing import Any
 from unittest import mock
 
 from levelup_ov.app import create_app
+from levelup_ov.checkout.orders import Orders
+from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.checkout.submitting import key_of
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger
@@ -80,13 +84,29 @@ def _also_held_by_many(patch: patches.Mutant) -> patches.Mutant:
     return lambda: patches._all(patch(), mock.patch.object(Ledger, "place", _held_by_many))
 
 
+def _refund_first(self: Orders, id: str, key: str, confirmation: Any, context: Any) -> StoredOrder:
+    """Money goes back without a word to the kitchen."""
+    return self.refund(id, key, confirmation, context)
+
+
+def _keep_the_money(self: Orders, id: str, key: str, confirmation: Any, context: Any) -> StoredOrder:
+    """The kitchen is told, and the charge stands."""
+    order = self.show(id)
+    self._service.cancel_order(
+        str(order.provider_location_id), str(json.loads(order.submitted or "{}")["order_id"]), key_of(order), context
+    )
+    return order
+
+
 PATCHES: Mapping[str, patches.Mutant] = {
     "answer_of_another": _also_held_by_many(patches.answer_of_another),
     "any_2xx": patches.any_2xx,
     "absent_at_once": patches.absent_at_once,
     "order_not_kept": patches.order_not_kept,
+    "refund_first": lambda: mock.patch.object(Orders, "cancel", _refund_first),
+    "keep_the_money": lambda: mock.patch.object(Orders, "cancel", _keep_the_money),
 }
-"""The simulation's own."""
+"""The simulation's own, and two that cancel wrongly."""
 
 
 def _create() -> Any:

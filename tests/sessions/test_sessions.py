@@ -109,7 +109,7 @@ def test_a_canceled_session_stays_canceled(front: Front) -> None:
 @pytest.mark.rule("UCP-14")
 def test_a_session_expires(front: Front, clock: Clock) -> None:
     made = front.create()
-    clock.set("2030-06-03T22:01Z")
+    clock.set("2030-06-04T16:01Z")
     assert refusal(front.read, made) == refusal(front.complete, made) == "session_not_found"
 
 

@@ -65,10 +65,12 @@ def test_nothing_personal_is_in_the_database(front: Front) -> None:
 @pytest.mark.rule("UCP-14")
 def test_an_expired_session_is_purged(front: Front) -> None:
     key = front.key("K")
-    made, done, unknown = front.create(key=key), front.create(), front.create()
+    made = front.create(key=key)
+    front.later(hours=2)
+    done, unknown = front.create(), front.create()
     front.complete(done)
     front.complete(unknown, card(LOST_ANSWER_CARD))
-    front.later(hours=7)
+    front.later(hours=23)
     runner = CliRunner()
     store = StoredSessions(front.service.submissions.ledger.database)
     assert store.purge(front.clock()) == 1

@@ -204,6 +204,27 @@ def test_what_is_no_request_is_refused(rpc: Rpc, body: Any, status: int, code: i
 
 
 @pytest.mark.rule("UCP-10")
+def test_the_log_says_what_was_refused(rpc: Rpc, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "levelup_ov.request"):
+        rpc.ask("tools/list", X_API_Key=None)
+        rpc.ask("resources/list")
+        rpc.call("get_checkout", {"meta": META, "id": 4})
+        rpc.ask("ping")
+    outcomes = [vars(record)["outcome"] for record in caplog.records if record.message == "request"]
+    assert outcomes == ["unauthorized", "bad_request", "bad_request", "ok"]
+
+
+@pytest.mark.rule("UCP-10")
+def test_a_fault_of_ours_is_an_error_of_the_protocol(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr("levelup_ov.ucp.catalog.Catalog.establishments", crash)
+    error = rpc.call("list_establishments", {"meta": META})
+    assert (error["code"], error["data"]["code"]) == (-32603, "internal_error")
+
+
+@pytest.mark.rule("UCP-10")
 def test_a_notification_does_nothing(rpc: Rpc) -> None:
     for params in (
         {},

@@ -1,0 +1,68 @@
+"""Cancellations in a campaign of web checkout: for each order one charge, and one refund after its cancellation."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.stack import Answer, Stack
+
+CANCELED = 0.4
+"""The share of submitted orders that is canceled."""
+PATIENCE = 30.0
+
+
+@dataclass
+class Cancellation:
+    """What a site was told when it canceled the order ``uuid``: codes, empty for a success."""
+
+    number: int
+    uuid: str
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return self.told[-1:] == [""]
+
+
+def chosen(number: int, seed: str) -> bool:
+    """Whether the order with this number is canceled."""
+    return random.Random(f"{seed}/cancel/{number}").random() < CANCELED
+
+
+def cancel(
+    stack: Stack, this: Cancellation, code: Callable[[Answer], str], is_open: Callable[[str], bool], seed: str
+) -> None:
+    """Cancel an order until something final is told, or patience ends."""
+    dice = random.Random(f"{seed}/cancel/{this.number}/{len(this.told)}")
+    until = time.monotonic() + PATIENCE
+    while True:
+        path = f"/checkout/orders/{this.uuid}/cancellation"
+        this.told.append(code(stack.post(path, {}, Idempotency_Key=f"c{this.number}")))
+        if not is_open(this.told[-1]) or time.monotonic() > until:
+            return
+        time.sleep(dice.uniform(0.2, 1.5))
+
+
+def books(
+    cancellations: Sequence[Cancellation],
+    charges: Mapping[str, bool],
+    meals: Mapping[int, int],
+    is_open: Callable[[str], bool],
+) -> Iterator[str]:
+    """What does not agree. ``charges``: is each UUID of LevelUp's refunded; ``meals``: how many the kitchen makes."""
+    for each in cancellations:
+        history = f"{each.number}: " + " > ".join(code or "canceled" for code in each.told)
+        refunded, cooked = charges.get(each.uuid), meals.get(each.number, 0)
+        if each.is_done and not refunded:
+            yield f"told canceled, and the charge {'stands' if refunded is False else 'is none of LevelUp'}: {history}"
+        if each.is_done and cooked:
+            yield f"told canceled, and the kitchen makes it: {history}"
+        if refunded and cooked:
+            yield f"refunded, and the kitchen makes it: {history}"
+        if refunded is False and not cooked:
+            yield f"canceled at the kitchen, and the charge stands: {history}"
+        if each.told and is_open(each.told[-1]):
+            yield f"never told what became of the cancellation: {history}"
