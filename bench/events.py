@@ -227,11 +227,11 @@ def watch(*, quick: bool) -> None:
         for _ in range(2):
             before, began, cpu = calls.number, time.monotonic(), time.process_time()
             run = ["orders", "watch", "--calls", str(number), "--every", "0", "--seconds", "3600"]
-            reported = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
+            said = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
             made, took = calls.number - before, time.monotonic() - began
             spent = 1000 * (time.process_time() - cpu) / number
             print(
-                f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {spent:.2f} ms CPU: {reported}"
+                f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {spent:.2f} ms CPU: {said}"
             )
 
 
