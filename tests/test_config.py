@@ -219,6 +219,7 @@ def changed(old: str, new: str) -> str:
         (changed("America/New_York", "America/Boston"), "accounts.diner.time_zone", "America/New_York"),
         (changed('"America/New_York"', "5"), "accounts.diner.time_zone", "is not a time zone"),
         (changed("false", '"no"'), "accounts.diner.accepts_tips", "true or false"),
+        (changed("accepts_tips = false", 'currency = "dollars"'), "accounts.diner.currency", "ISO 4217 such as USD"),
         (changed("accepts_tips", "accept_tips"), "accounts.diner.accept_tips", "did you mean accepts_tips?"),
         (changed("base_url", "base_uri"), "accounts.diner.settings.base_uri", "did you mean base_url?"),
         (changed('"https://engine.example/v1/"', "5"), "accounts.diner.settings.base_url", "write it in quotes"),

@@ -366,12 +366,13 @@ def test_a_validation_is_one_call_and_accounts_for_every_cent(bench: Bench) -> N
     assert quote.provider_funded_discount == 0
 
 
-@pytest.mark.rule("ITEM-2", "ITEM-6", "MONEY-3")
+@pytest.mark.rule("ITEM-2", "ITEM-6", "MONEY-3", "MONEY-12")
 def test_quantities_of_items_and_options_multiply(bench: Bench) -> None:
     burger = Item("VBURGER", 3, (Option("MSIDE:OSALAD"), Option("MEXTRA:OCHEESE", 2), Option("MEXTRA:OBACON")))
     quote = bench.validate(burger, Item("VLARGE", 2, (Option("ICOFFEE%3AMEXTRA:OCHEESE"),)))
 
-    assert quote.total == 3 * (1000 + 200 + 2 * 150 + 250) + 2 * (400 + 150)
+    assert quote.lines == (3 * (1000 + 200 + 2 * 150 + 250), 2 * (400 + 150))
+    assert quote.total == sum(quote.lines)
 
 
 @pytest.mark.rule("MONEY-6", "MONEY-9")

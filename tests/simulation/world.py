@@ -271,7 +271,9 @@ class World:
         dice = self.dice
         kind = dice.choices(("fftp", "repeating", "keyless", "sandbox"), (2, 1, 4, 3))[0]
         self.keyless = kind == "keyless"
-        self.provider: Provider = Sandbox(merges=True) if kind == "sandbox" else Fftp(merges=not self.keyless)
+        self.provider: Provider = Sandbox(merges=True)
+        if kind != "sandbox":
+            self.provider = Fftp(merges=not self.keyless, refuses_first=kind == "repeating")
         if isinstance(self.provider, Sandbox):
             self.provider.serves_members = dice.random() < 0.3
         self.location = {"sandbox": "box.congress", "repeating": "keys.main"}.get(kind, "deli.main")
