@@ -2,7 +2,7 @@
 
 N orders go to ``POST /checkout/orders`` of a real service: LevelUp's stand-in behind one network that misbehaves, a
 provider behind another, workers killed and frozen, the service reloaded, names slow. At the end all is well again,
-and LevelUp, the provider and what the site was answered must agree: who pays has a meal, who has none has paid nothing.
+and LevelUp, the provider and what the site was told must agree: who pays has a meal, who has none has paid nothing.
 """
 
 from __future__ import annotations
@@ -57,18 +57,14 @@ LEVELUP = ("propose", "charge", "refund", "history", "charge read")
 
 @dataclass
 class Story:
-    """An order: its number makes its marker, its key and its amount its own. ``reported``: codes and answers."""
+    """An order: its number makes its marker, its key and its amount its own. ``told``: code, and what was answered."""
 
     number: int
     is_refused: bool
     is_hasty: bool
     user: str
-<<<<<<< HEAD
     told: list[tuple[str, Any]] = field(default_factory=list)
     canceling: Cancellation | None = None
-=======
-    reported: list[tuple[str, Any]] = field(default_factory=list)
->>>>>>> parent of 9fc2ac9 (Revert "checkout, tests: say report, again and reconcile")
 
     @property
     def marker(self) -> str:
@@ -86,7 +82,7 @@ class Report:
 
     calls: Counter[str]
     trouble: Counter[str]
-    reported: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -95,7 +91,7 @@ class Report:
     def table(self) -> str:
         rows = [*sorted(self.calls.items()), *sorted(self.trouble.items())]
         text = [f"{name:>34}  {count}" for name, count in rows]
-        for head, counted in (("told", self.reported), ("in the end", self.outcomes)):
+        for head, counted in (("told", self.told), ("in the end", self.outcomes)):
             text.append(f"{head}: " + ", ".join(f"{name} {count}" for name, count in counted.most_common()))
         if self.events:
             text.append(f"events: {', '.join(f'{name} {count}' for name, count in self.events.items())}")
@@ -227,7 +223,7 @@ class _Platform:
             return {order.uuid: bool(order.refunded_at) for order in transaction.newest_orders(10**6)}
 
     def standing(self) -> Mapping[str, list[int]]:
-        """Cents of each charge that is not refunded, by the number of its order."""
+        """Cents of each charge that stands, by the number of its order."""
         found: defaultdict[str, list[int]] = defaultdict(list)
         with self.store.reading() as transaction:
             for order in transaction.newest_orders(10**6):
@@ -252,8 +248,8 @@ def _platform(directory: Path) -> Iterator[_Platform]:
 
 
 def _order(stack: Stack, story: Story, kitchen: Provider, seed: str, *, last: bool = False) -> None:
-    """Send an order until something final is answered, or patience ends."""
-    if last and story.reported and not _is_open(story.reported[-1][0]):
+    """Send an order until something final is told, or patience ends."""
+    if last and story.told and not _is_open(story.told[-1][0]):
         return
     dice = random.Random(f"{seed}/{story.number}/{last}")
     item = kitchen.refused if story.is_refused else kitchen.item
@@ -273,7 +269,7 @@ def _order(stack: Stack, story: Story, kitchen: Provider, seed: str, *, last: bo
         timeout = dice.uniform(0.1, 1.0) if story.is_hasty and not last and dice.random() < 0.5 else 40.0
         answer = stack.post("/checkout/orders", body, Idempotency_Key=f"k{story.number}", timeout=timeout)
         code = _code(answer)
-        story.reported.append((code, answer.body))
+        story.told.append((code, answer.body))
         if not _is_open(code) or time.monotonic() > until:
             return
         time.sleep(dice.uniform(0.2, 1.5))
@@ -333,9 +329,9 @@ def _books(report: Report, stories: list[Story], kitchen: Provider, levelup: _Pl
             complain(f"{number} meals for {marker}")
     for story in stories:
         paid, eaten = standing[f"n{story.number}"], meals[story.marker]
-        last, body = story.reported[-1]
-        history = f"{story.number}: " + " > ".join(code or "submitted" for code, _ in story.reported)
-        report.reported.update(code or "submitted" for code, _ in story.reported)
+        last, body = story.told[-1]
+        history = f"{story.number}: " + " > ".join(code or "submitted" for code, _ in story.told)
+        report.told.update(code or "submitted" for code, _ in story.told)
         report.outcomes["paid and eaten" if paid and eaten else "neither" if not paid and not eaten else "WRONG"] += 1
         if len(paid) != eaten or eaten > 1:
             complain(f"{eaten} meals, {paid} cents: {history}")
