@@ -121,7 +121,9 @@ class FftpAdapter(Adapter):
         restaurant = session.get("/.well-known/fftp.json").object()
         address = restaurant.text("address", "") or None
         name = restaurant.text("restaurant_name")
-        return [Location(LOCATION_ID, name, street_address=address, time_zone=self.account.time_zone)]
+        currency = self.account.setting("currency") or None
+        zone = self.account.time_zone
+        return [Location(LOCATION_ID, name, street_address=address, time_zone=zone, currency=currency)]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         menu = self._menu(session)

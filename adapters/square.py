@@ -153,8 +153,6 @@ class SquareAdapter(Adapter):
         for name, form in forms.items():
             if not re.fullmatch(form, account.setting(name)):
                 raise ValueError(f"{name} is not as expected: {self.settings[name].meaning}")
-        if account.setting("currency") == "JPY":
-            raise ValueError("currency has no cents: all amounts of the channel are hundredths (MONEY-1)")
         self._terms = DeliveryTerms.of(account)
         self._prep, self._currency = int(account.setting("prep_minutes") or 0), account.setting("currency")
 

@@ -173,7 +173,6 @@ def test_the_environment_routes_calls_and_hides_the_token() -> None:
         ("environment", "staging"),
         ("currency", "usd"),
         ("currency", "US"),
-        ("currency", "JPY"),
         ("prep_minutes", "soon"),
         ("prep_minutes", "0"),
     ],

@@ -374,6 +374,28 @@ def test_a_price_that_staff_changes_is_not_that_of_an_open_cart(
     assert placed()[0]["totalWithTax"] == shown["total"] + shown["tax"] - shown["provider_funded_discount"] + 50
 
 
+@pytest.mark.rule("MONEY-1", "MENU-6")
+def test_an_item_without_a_price_in_the_currency_is_not_free(
+    shop: VendureServer, channel: Channel, user: dict[str, str]
+) -> None:
+    item_id = shop.items["Soda"]
+
+    def write(**more: bool) -> None:
+        prices = [{"currencyCode": "USD", "price": price, **more}]
+        shop._update_variant({"id": item_id, "prices": prices}, "congress")
+
+    one = {"items": [item(item_id)], "user": user}
+    price = channel.validate(CONGRESS, **one).order["total"]
+    write(delete=True)
+    try:
+        refused = channel.validate(CONGRESS, **one)
+        assert refused.refusal[:2] == (422, "unknown_item")
+        assert "it has no price in USD" in refused.error["message"]
+    finally:
+        write()
+    assert channel.validate(CONGRESS, **one).order["total"] == price
+
+
 @pytest.mark.rule("PAY-1", "MONEY-5")
 def test_the_storefront_can_give_itself_no_discount(shop: VendureServer) -> None:
     answer, token = shop.ask_storefront(
