@@ -121,7 +121,9 @@ class FftpAdapter(Adapter):
         restaurant = session.get("/.well-known/fftp.json").object()
         address = restaurant.text("address", "") or None
         name = restaurant.text("restaurant_name")
-        return [Location(LOCATION_ID, name, street_address=address, time_zone=self.account.time_zone)]
+        currency = self.account.setting("currency") or None
+        zone = self.account.time_zone
+        return [Location(LOCATION_ID, name, street_address=address, time_zone=zone, currency=currency)]
 
     def show_menu(self, location: Location, session: Session) -> Menu:
         menu = self._menu(session)
@@ -285,8 +287,8 @@ class FftpAdapter(Adapter):
             try:
                 reply = session.post(f"{path}/paid", {"paid": True}, headers=self._admin(), repeatable=True)
                 kept = reply.object()
-                told = kept.boolean("paid") or kept.text("status", "") == "cancelled"
-                if reply.status != 200 or not told:
+                settled = kept.boolean("paid") or kept.text("status", "") == "cancelled"
+                if reply.status != 200 or not settled:
                     # The placing call's answer looks the same, so this does not show that FFTP stored the order.
                     raise broken_protocol("the provider's answer does not mark the order as paid")
             except NotFound:

@@ -138,9 +138,9 @@ class VendureAdapter(Adapter):
         def read(token: str) -> Location:
             nonlocal currency
             hurried = session.within(session.deadline.remaining() / 2, token)
-            location, own = read_location(token, _data(_ask(hurried, token, LOCATION)))
-            currency = currency or own
-            return location if own == currency else replace(location, active=False)
+            location = read_location(token, _data(_ask(hurried, token, LOCATION)))
+            currency = currency or location.currency or ""
+            return location if location.currency == currency else replace(location, active=False)
 
         return read_each((token, partial(read, token)) for token in self._channels)
 

@@ -46,8 +46,8 @@ MENU = """query Menu($skip: Int!) {
 """One page: as many products as the shop returns at most."""
 
 
-def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
-    """A channel as a location, and the currency code of its prices.
+def read_location(token: str, data: JSONObject) -> Location:
+    """A channel as a location.
 
     :raises Unanswered: the shop has a different version of the plugin.
     """
@@ -58,7 +58,7 @@ def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
     ways = [method.text("code") for method in data.each("activeShippingMethods", [])]
     delivers = _minor(version) >= DELIVERS and any(re.fullmatch("delivery(-.*)?", code) for code in ways)
     codes = [method.text("code") for method in data.each("activePaymentMethods")]
-    location = Location(
+    return Location(
         token, place.text("locationName"),
         street_address=place.text("street", None), locality=place.text("city", None), region=place.text("region", None),
         postal_code=place.text("postalCode", None), phone=place.text("phone", None),
@@ -67,7 +67,6 @@ def read_location(token: str, data: JSONObject) -> tuple[Location, str]:
         tenders=frozenset(kind for code, kind in METHODS.items() if code in codes),
         currency=channel.text("defaultCurrencyCode"),
     )  # fmt: skip
-    return location, channel.text("defaultCurrencyCode")
 
 
 def _minor(version: str) -> int:

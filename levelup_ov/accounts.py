@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 import pytz
 
 from levelup_ov.adapter import Account, Adapter, Setting
-from levelup_ov.config_mistakes import Mistakes, did_you_mean, fault_of_secret, is_private, is_text, is_url, shown
+from levelup_ov.config_mistakes import (
+    Mistakes,
+    did_you_mean,
+    fault_of_secret,
+    is_private,
+    is_text,
+    is_url,
+    shown,
+)
+from levelup_ov.domain.money import WITHOUT_CENTS
 from levelup_ov.domain.secret import Secret
 from levelup_ov.redaction import clean, scrub
 from levelup_ov.registry import Registry, RegistryError
@@ -58,7 +67,12 @@ class AccountsFile:
                 self._found.add(source, *_fault_of_text(Path(path), error))
             else:
                 reason = error.strerror if isinstance(error, OSError) else "not a path"
-                self._found.add(source, f"cannot be read ({reason})", "correct LEVELUP_OV_ACCOUNTS")
+                remedy = "correct LEVELUP_OV_ACCOUNTS"
+                if path.startswith("~"):
+                    reason, remedy = "only a shell replaces ~", "write the whole path into LEVELUP_OV_ACCOUNTS"
+                elif not Path(path).is_absolute():
+                    reason = f"{reason} in {Path.cwd()}"
+                self._found.add(source, f"cannot be read ({reason})", remedy)
             return {}
         return self._read_accounts(source, document)
 
@@ -91,6 +105,8 @@ class AccountsFile:
         for key in table:
             if key not in _ACCOUNT_KEYS:
                 remedy = did_you_mean(key, _ACCOUNT_KEYS)
+                if key in self._settings_of(table.get("provider")):
+                    remedy = f"write it under [accounts.{name}.settings]"
                 self._found.add(f"{where}.{_key(key)}", "is not a key of an account", remedy)
         for key, sound, wrong, remedy, missing in _CHECKS:
             if not sound(table.get(key, missing)):
@@ -116,6 +132,13 @@ class AccountsFile:
                 self._found.add(f"{where}.provider", words, clean(error.remedy))
             return None
         settings = self._read_settings(f"{where}.settings", table.get("settings", {}), adapter_class)
+        priced_in, shown_in = settings.get("currency"), table.get("currency")
+        if priced_in in WITHOUT_CENTS:
+            wrong = "has no cents, and all amounts of the channel are hundredths (MONEY-1)"
+            self._found.add(f"{where}.settings.currency", wrong, "such a restaurant cannot be served")
+        elif isinstance(priced_in, str) and isinstance(shown_in, str) and priced_in != shown_in:
+            wrong = f"is {shown(shown_in)}, and settings.currency is {shown(priced_in)}"
+            self._found.add(f"{where}.currency", wrong, "write the currency of the restaurant's prices into both")
         account = Account(
             name=name,
             provider=provider,
@@ -137,6 +160,13 @@ class AccountsFile:
             words = scrub(f"{source} cannot be started: {type(error).__name__}: {error}", secrets)
             self._found.add(f"{where}.provider", words, f"repair {self._registry.owner(provider)}")
             return None
+
+    def _settings_of(self, provider: Any) -> Mapping[str, Setting]:
+        """What the adapter for ``provider`` declares; nothing if there is none that can be used."""
+        try:
+            return self._registry.adapter_class(provider).settings
+        except (RegistryError, KeyError, TypeError):
+            return {}
 
     def _read_settings(self, where: str, table: Any, adapter_class: type[Adapter]) -> dict[str, str | Secret]:
         declared = adapter_class.settings
@@ -236,6 +266,9 @@ def _fault_of_text(path: Path, error: ValueError) -> tuple[str, str]:
     if isinstance(error, UnicodeDecodeError):
         line = error.object.count(b"\n", 0, error.start) + 1
         return f"is not TOML in UTF-8 (line {line} has other bytes)", "save it as UTF-8"
+    text = path.read_text(encoding="utf-8-sig").lstrip()
+    if text.startswith("{") or re.match(r"(---|accounts:)\s", text):
+        return "is JSON or YAML, not TOML", "write accounts as [accounts.NAME]"
     return f"is not TOML in UTF-8 ({clean(str(error))})", "correct the file"
 
 
@@ -254,17 +287,19 @@ def _is_bool(value: Any) -> bool:
 
 
 def _is_zone(value: Any) -> bool:
-    return value in pytz.all_timezones_set if isinstance(value, str) else False
+    """Names such as EST and Etc/GMT+5 have no daylight saving time, so they are wrong for half of the year."""
+    fixed = isinstance(value, str) and re.fullmatch(r"EST|MST|HST|(Etc/)?GMT[+-][1-9][0-9]?", value)
+    return value in pytz.all_timezones_set and not fixed if isinstance(value, str) else False
 
 
 def _is_currency(value: Any) -> bool:
-    return isinstance(value, str) and _CURRENCY.fullmatch(value) is not None
+    return isinstance(value, str) and _CURRENCY.fullmatch(value) is not None and value not in WITHOUT_CENTS
 
 
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str, str, Any], ...] = (
     ("name", _is_merchant_name, "is missing or is not a one-line string", "set it to the merchant's name", None),
     ("time_zone", _is_zone, "is not a time zone", "use a name such as America/New_York", "UTC"),
     ("accepts_tips", _is_bool, "is not true or false", "write true or false", True),
-    ("currency", _is_currency, "is not a currency", "use a code of ISO 4217 such as USD", "USD"),
+    ("currency", _is_currency, "is not a currency with cents", "use a code of ISO 4217 such as USD (MONEY-1)", "USD"),
 )
 """Keys of an account: the check, the fault, the remedy, and the value to use if the key is missing."""

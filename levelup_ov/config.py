@@ -67,6 +67,8 @@ _MISSING_KEY_FILE = "secret-keys"
 _FEWEST_BYTES = 8
 """The fewest different bytes of a random key: 32 random bytes have fewer once in 10 to the power of 20."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,39}")
+_ADAPTER_ENTRY = re.compile(r"[\w-]+(=[\w.]+:[\w.]+)?")
+_TILDE = ("begins with ~, which only a shell replaces", "write the whole path")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -427,6 +429,8 @@ class _Loader:
 
     def _data_dir(self) -> Path:
         path = Path(self._value("LEVELUP_OV_DATA_DIR"))
+        if str(path).startswith("~"):
+            self._mistake("LEVELUP_OV_DATA_DIR", *_TILDE)
         where, remedy = f"directory {path}", "set LEVELUP_OV_DATA_DIR to a writable directory"
         # The first part that exists decides whether the rest can be created in it.
         there = next((part for part in (path, *path.absolute().parents) if _exists(part)), Path("/"))
@@ -459,6 +463,8 @@ class _Loader:
         for position, key in enumerate(keys, start=1):
             if (fault := fault_of_secret(key)) is not None:
                 self._mistake(name, f"key {position} {fault[0]}", fault[1])
+            elif ";" in key:
+                self._mistake(name, f"key {position} contains a semicolon", "separate keys by commas")
             elif len(key) < SHORTEST_API_KEY and not development:
                 wrong = f"key {position} has fewer than {SHORTEST_API_KEY} characters and could be guessed"
                 self._mistake(name, wrong, "set it to a long random key")
@@ -622,8 +628,11 @@ class _Loader:
             open_engine(url, pool_size=1).dispose()
         except ValueError as error:
             self._mistake("DATABASE_URL", "is not a valid ledger URL", str(error))
-        if url.startswith("sqlite:///"):
-            self._check_file(Path(url.removeprefix("sqlite:///").partition("?")[0]))
+        if (path := ledger_file(url)) is not None:
+            if not path.is_absolute():
+                wrong = f"is a path that depends on where a command is run ({path})"
+                self._mistake("DATABASE_URL", wrong, "write it as sqlite:////absolute/path, with four slashes")
+            self._check_file(path)
         return Secret(url)
 
     def _check_file(self, path: Path) -> None:
@@ -706,9 +715,14 @@ class _Loader:
 
     def _accounts(self, development: bool) -> tuple[dict[str, Adapter], str, dict[str, str]]:
         """The accounts, the name of their file, and the operators that it names."""
+        enabled = split(self._value("LEVELUP_OV_ADAPTERS"))
+        for entry in enabled:
+            if not _ADAPTER_ENTRY.fullmatch(entry):
+                wrong = f"has the entry {shown(entry)}"
+                self._mistake("LEVELUP_OV_ADAPTERS", wrong, "write each as NAME or NAME=package.module:Class")
+                return {}, "", {}
         try:
             check_adapters_package()
-            enabled = split(self._value("LEVELUP_OV_ADAPTERS"))
             registry = Registry(enabled)
         except RegistryError as error:
             self._mistake("LEVELUP_OV_ADAPTERS", clean(error.fault), clean(error.remedy))

@@ -105,8 +105,8 @@ def test_the_sandbox_needs_no_configuration(tmp_path: Path) -> None:
 
 
 def test_run_becomes_gunicorn_and_passes_its_options_on(tmp_path: Path) -> None:
-    options = ("run", "--workers", "1", "--bind", "127.0.0.1:0")
-    with start(*options, directory=tmp_path, LEVELUP_OV_ENV="development") as process:
+    options, variables = ("run", "--bind", "127.0.0.1:0"), {"LEVELUP_OV_ENV": "development", "WEB_CONCURRENCY": "1"}
+    with start(*options, directory=tmp_path, **variables) as process:
         try:
             address = line_of(process, "Listening at").partition("Listening at: ")[2].partition(" ")[0]
             assert http("GET", f"{address}/health").status_code == 200

@@ -219,6 +219,7 @@ def changed(old: str, new: str) -> str:
         (changed("America/New_York", "America/Boston"), "accounts.diner.time_zone", "America/New_York"),
         (changed('"America/New_York"', "5"), "accounts.diner.time_zone", "is not a time zone"),
         (changed("false", '"no"'), "accounts.diner.accepts_tips", "true or false"),
+        (changed("accepts_tips = false", 'currency = "dollars"'), "accounts.diner.currency", "ISO 4217 such as USD"),
         (changed("accepts_tips", "accept_tips"), "accounts.diner.accept_tips", "did you mean accepts_tips?"),
         (changed("base_url", "base_uri"), "accounts.diner.settings.base_uri", "did you mean base_url?"),
         (changed('"https://engine.example/v1/"', "5"), "accounts.diner.settings.base_url", "write it in quotes"),
@@ -266,7 +267,7 @@ def test_all_mistakes_of_environment_and_file_come_at_once(production: dict[str,
 
 
 @pytest.mark.rule("SUB-2")
-def test_what_stands_in_for_the_ledger_is_said_whole(production: dict[str, str]) -> None:
+def test_what_replaces_the_ledger_is_reported_in_full(production: dict[str, str]) -> None:
     first, second = mistakes({**production, "LEVELUP_OV_LEDGER": "mysql"})
     assert "LEVELUP_OV_LEDGER: is 'mysql'" in first and "DATABASE_URL: is not set" in second
 
@@ -424,5 +425,5 @@ def test_settings_refused_by_the_adapter_are_a_mistake(
 
     monkeypatch.setattr("adapters.sandbox.SandboxAdapter.__init__", refuse)
 
-    told = "accounts.diner.settings: base_url and api_key are of two different engines; correct the settings"
-    assert the_mistake(production) == f"{production['LEVELUP_OV_ACCOUNTS']}, {told}"
+    reported = "accounts.diner.settings: base_url and api_key are of two different engines; correct the settings"
+    assert the_mistake(production) == f"{production['LEVELUP_OV_ACCOUNTS']}, {reported}"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.accounts import MOST_ACCOUNTS
+from levelup_ov.adapter import Account, Location
+from levelup_ov.cli.run import run as serve
 from levelup_ov.config import ConfigError, load_settings
+from levelup_ov.ordering.locations import _routed
 from tests.test_config import (
     ACCOUNTS,
     CHECK,
@@ -74,6 +80,12 @@ TOKEN = "sk9live8QpX72mvT41ZcB"
         ("DINER_KEY", "$DINER_KEY", "is a placeholder"),
         ("DINER_KEY", "xxxxxxxx", "is a placeholder"),
         ("LEVELUP_OV_ACCOUNTS", "/", "cannot be read"),
+        ("LEVELUP_OV_ACCOUNTS", "no-such-file", f"No such file or directory in {Path.cwd()}"),
+        ("LEVELUP_OV_ACCOUNTS", "~/accounts.toml", "only a shell replaces ~"),
+        ("LEVELUP_OV_DATA_DIR", "~/data", "which only a shell replaces"),
+        ("LEVELUP_OV_API_KEYS", "first-long-key;second-long-key", "separate keys by commas"),
+        ("LEVELUP_OV_ADAPTERS", "fftp square", "write each as NAME or NAME=package.module:Class"),
+        ("LEVELUP_OV_ADAPTERS", "mine=adapters/mine.py:Mine", "write each as NAME or NAME=package.module:Class"),
         ("LEVELUP_OV_ACCOUNTS", "a\x00b", "cannot be read"),
     ],
 )
@@ -97,6 +109,7 @@ def test_a_mistake_in_a_variable(production: dict[str, str], name: str, value: s
         ("postgresql://user:canary@db.example", "names no database"),
         ("postgresql://user:canary@db.example/ledger?sslmode=required", "did you mean require?"),
         ("sqlite://canary", "is not a valid ledger URL"),
+        ("sqlite:///ledger.db?canary", "write it as sqlite:////absolute/path"),
         ("'postgresql://user:canary@db.example/ledger'", "is not a valid ledger URL"),
     ],
 )
@@ -129,15 +142,45 @@ def test_a_sound_address_of_the_ledger(production: dict[str, str], url: str) -> 
         (changed("env:DINER_KEY", TOKEN), 'write "env:NAME"'),
         (changed('provider = "sandbox"', f'provider = "{TOKEN}"'), "a string of 21 characters"),
         (changed("accepts_tips", f"{TOKEN} = 1\naccepts_tips"), "is not a key of an account"),
+        (changed("accepts_tips", 'currency = "JPY"\naccepts_tips'), "is not a currency with cents"),
         (changed('name = "Diner"', 'name = "Two\\nlines"'), "one-line"),
         (changed('name = "Diner"', f'name = "{"x" * 500}"'), "one-line"),
         (changed("America/New_York", "america/new_york"), "is not a time zone"),
+        (changed("America/New_York", "EST"), "is not a time zone"),
+        (changed("America/New_York", "Etc/GMT+5"), "is not a time zone"),
+        (changed("accepts_tips", 'api_key = "x"\naccepts_tips'), "write it under [accounts.diner.settings]"),
+        ('{"accounts": {"diner": {}}}', "is JSON or YAML, not TOML"),
+        ("accounts:\n  diner:\n", "is JSON or YAML, not TOML"),
     ],
 )
 def test_a_mistake_in_the_accounts_file(production: dict[str, str], accounts: str, said: str) -> None:
     mistake = the_mistake(production, accounts)
     assert said in mistake
     assert not any(secret in mistake for secret in (TOKEN, PROVIDER_KEY, "AKIAIOSFODNN7EXAMPLE2"))
+
+
+@pytest.mark.rule("MONEY-1")
+@pytest.mark.parametrize("provider", ["fftp", "square", "toast", "vendure"])
+@pytest.mark.parametrize("currency", ["JPY", "KWD"])
+def test_a_currency_without_cents_is_refused(production: dict[str, str], provider: str, currency: str) -> None:
+    account = f'[accounts.deli]\nprovider = "{provider}"\nname = "Deli"\n'
+    settings = f'[accounts.deli.settings]\ncurrency = "{currency}"\n'
+    (said,) = [mistake for mistake in mistakes(production, account + settings) if "settings.currency" in mistake]
+    assert "accounts.deli.settings.currency: has no cents" in said
+
+
+@pytest.mark.rule("MONEY-1")
+def test_an_account_with_two_currencies(production: dict[str, str]) -> None:
+    account = '[accounts.deli]\nprovider = "fftp"\nname = "Deli"\ncurrency = "CAD"\n'
+    found = mistakes(production, f'{account}[accounts.deli.settings]\ncurrency = "USD"\n')
+    assert any("accounts.deli.currency: is 'CAD', and settings.currency is 'USD'" in mistake for mistake in found)
+
+
+@pytest.mark.rule("MONEY-1")
+def test_a_location_in_a_currency_without_cents_is_not_active() -> None:
+    adapter = SandboxAdapter(Account("diner", "sandbox", "Diner"))
+    found = {code: _routed(adapter, Location("one", "One", currency=code)).location for code in ("EUR", "JPY", "KWD")}
+    assert {code: location.active for code, location in found.items()} == {"EUR": True, "JPY": False, "KWD": False}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost", "engine.internal"])
@@ -213,6 +256,13 @@ def test_a_read_only_disk_is_not_taken_for_another_user(production: dict[str, st
 def test_more_threads_than_the_system_has_files(production: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
     assert "raise the limit" in the_mistake({**production, "LEVELUP_OV_THREADS": "1000"})
+
+
+@pytest.mark.parametrize("option", ["--workers", "-w", "--threads=9", "--port"])
+def test_what_the_rest_must_know_is_no_option_of_run(option: str) -> None:
+    found = CliRunner().invoke(serve, [option, "20"])
+    assert found.exit_code == 2
+    assert re.search(r"set (WEB_CONCURRENCY|LEVELUP_OV_THREADS|PORT) instead of", found.output)
 
 
 def test_mistakes_of_all_kinds_are_reported_at_once(production: dict[str, str]) -> None:

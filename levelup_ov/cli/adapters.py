@@ -21,12 +21,12 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def adapters() -> None:
-    """List adapters, create one, and record its provider's responses."""
+    """List adapters, create one, and record its provider."""
 
 
 @adapters.command("list")
 def list_known() -> None:
-    """List the adapters that come with this release, and those of installed distributions.
+    """List the adapters and what they can do.
 
     Only enabled ones are loaded (LEVELUP_OV_ADAPTERS); the line of each shows what it declares. Needs no other
     configuration. Exit status 1: one that is enabled cannot be used.

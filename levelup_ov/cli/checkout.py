@@ -33,7 +33,13 @@ def checkout() -> None:
 
 
 @checkout.command()
-@click.option("--limit", default=1000, show_default=True, help="Maximum number of orders, longest waiting first.")
+@click.option(
+    "--limit",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum number of orders, longest waiting first.",
+)
 @click.option("--seconds", default=RUN, show_default=True, help="Start no further order after this time.")
 def reconcile(limit: int, seconds: int) -> None:
     """Finish interrupted orders, or refund them.

@@ -32,7 +32,7 @@ def config() -> None:
 
 @config.command()
 def check() -> None:
-    """Check the environment, the accounts file and the ledger without starting.
+    """Check environment, accounts file and ledger without starting.
 
     Exit status: 78 there are mistakes, 1 the ledger cannot be written now.
     """

@@ -65,9 +65,9 @@ def restore(copy: Path, yes: bool) -> None:
 
 @ledger.command()
 def purge() -> None:
-    """Delete settled submissions past their retention, and what expired checkout sessions contain.
+    """Delete settled submissions past their retention.
 
-    Meant for a scheduler.
+    And what expired checkout sessions contain. Meant for a scheduler.
     """
     with closing(open_ledger(the_settings().ledger.reveal())) as found:
         click.echo(f"{shown(found.purge)} submission(s) deleted")

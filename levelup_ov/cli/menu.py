@@ -65,7 +65,11 @@ def _of_location(location_id: str) -> tuple[str, tuple[str, ...]]:
     try:
         found = service.read_menu(location_id, RequestContext(deadline))
     except Failure as failure:
-        raise CannotRun(f"{failure.code}: {failure.message}") from None
+        words = f"{failure.code}: {failure.message}"
+        account, accounts = location_id.partition(".")[0], the_settings().accounts
+        if account not in accounts:
+            words += f"; write ACCOUNT.ID with one of the accounts {', '.join(accounts)}"
+        raise CannotRun(words) from None
     for thing in found.left_out:
         click.echo(f"left out: {thing}", err=True)
     return location_id, menus.check(found)

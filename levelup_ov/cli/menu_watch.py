@@ -29,7 +29,9 @@ class _Place:
 
 
 @click.command()
-@click.option("--limit", default=300, show_default=True, help="Locations of each account in this run.")
+@click.option(
+    "--limit", default=300, show_default=True, type=click.IntRange(1), help="Locations of each account in this run."
+)
 @click.option("--every", default=45.0, show_default=True, help="Seconds until a location is due again.")
 @click.option("--seconds", default=50.0, show_default=True, help="Start with no further location after this time.")
 def watch(limit: int, every: float, seconds: float) -> None:

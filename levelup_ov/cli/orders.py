@@ -33,9 +33,11 @@ def orders() -> None:
 
 @orders.command("list")
 @click.option("--account", help="Only those of this account.")
-@click.option("--limit", default=50, show_default=True, help="Orders at most of each account.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Orders at most of each account.")
 def list_open(account: str | None, limit: int) -> None:
     """List the open orders with their last known status."""
+    if account is not None and account not in the_settings().accounts:
+        raise click.ClickException(f"there is no account {account!r}: {', '.join(the_settings().accounts)}")
     found = [order for name in _telling() if account in (None, name) for order in _open(name, limit)]
     for order in found:
         click.echo(_line(order))

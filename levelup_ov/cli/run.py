@@ -10,6 +10,10 @@ import click
 from levelup_ov.config import load_settings
 
 GUNICORN = ("-m", "gunicorn", "-c", "python:levelup_ov.gunicorn_conf")
+_SET_BY = {
+    "-w": "WEB_CONCURRENCY", "--workers": "WEB_CONCURRENCY", "--threads": "LEVELUP_OV_THREADS", "--port": "PORT",
+}  # fmt: skip
+"""What gunicorn would take as an option, or not know, and the variable that the rest of the service reads too."""
 APPLICATION = "levelup_ov.app:create_app()"
 
 
@@ -22,6 +26,9 @@ def run(options: tuple[str, ...]) -> None:
 
     The process becomes gunicorn, so that signals reach it. OPTIONS are passed on, such as --bind.
     """
+    for option in options:
+        if variable := _SET_BY.get(option.partition("=")[0]):
+            raise click.UsageError(f"set {variable} instead of {option}, because the rest of the service reads it")
     if not os.environ.get("WEB_CONCURRENCY", "1").isdecimal():
         # gunicorn reads it before our configuration, and would end with a traceback.
         os.environ["WEB_CONCURRENCY"] = str(load_settings().workers)

@@ -59,7 +59,7 @@ def submissions() -> None:
 @click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
 @click.option("--charge-mismatch", is_flag=True, help="Only those where the charge differs from the request (PAY-4).")
 @click.option("--findings", is_flag=True, help="Only those that a person must look at (SUB-12).")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
 def list_found(
     state: str | None, account: str | None, number: str | None, charge_mismatch: bool, findings: bool, limit: int
 ) -> None:
@@ -83,6 +83,8 @@ def list_found(
     for submission in found:
         click.echo(_line(submission))
     click.echo(f"{len(found)} submission(s)", err=True)
+    if account and not found and account not in the_settings().accounts:
+        click.echo(f"{account} is not in the accounts file: {', '.join(the_settings().accounts)}", err=True)
 
 
 @submissions.command()
@@ -102,7 +104,7 @@ def show(submission_id: str) -> None:
 
 
 @submissions.command()
-@click.option("--limit", default=1000, show_default=True)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1))
 @click.option("--seconds", default=240.0, show_default=True, help="Start no further submission after this time.")
 def reconcile(limit: int, seconds: float) -> None:
     """Ask the providers about every unknown submission.
@@ -181,10 +183,11 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
 @click.option("--by", help="Who says so. Default: the system user.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
-    """Take back the settlement of SUBMISSION_ID that a person recorded by mistake.
+    """Take back the settlement of SUBMISSION_ID.
 
-    It is unknown again, so nothing is sent, and the channel is told so until it is settled: by `submissions reconcile`,
-    which asks the provider, or by `submissions settle`. What was recorded before is kept.
+    For what a person recorded by mistake. It is unknown again, so nothing is sent, and the channel is told so until
+    it is settled: by `submissions reconcile`, which asks the provider, or by `submissions settle`. What was recorded
+    before is kept.
     """
     submission = _existing(submission_id)
     if submission.settled_by is None:
@@ -211,9 +214,10 @@ def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
 @click.option("--why", required=True, help="What was done about it; it is recorded.")
 @click.option("--by", help="Who says so. Default: the system user.")
 def close(submission_id: str, why: str, by: str | None) -> None:
-    """Close the finding of SUBMISSION_ID, or its difference in the charge: a person has dealt with it.
+    """Close the finding of SUBMISSION_ID.
 
-    It is no longer listed by `submissions list --findings` and in the console. A new finding opens it again.
+    A person has dealt with it, or with a difference in the charge. It is no longer listed by `submissions list
+    --findings` and in the console. A new finding opens it again.
     """
     submission = _existing(submission_id)
     finding = submission.open_finding
@@ -228,7 +232,10 @@ def close(submission_id: str, why: str, by: str | None) -> None:
 def _existing(submission_id: str) -> Submission:
     submission = shown(lambda: the_ledger().show(submission_id))
     if submission is None:
-        raise click.ClickException("there is no such submission")
+        words = "there is no such submission"
+        if found := shown(lambda: the_ledger().find(number=submission_id, limit=3)):
+            words += f"; {submission_id} is a number of {' and '.join(each.id for each in found)}"
+        raise click.ClickException(words)
     return submission
 
 

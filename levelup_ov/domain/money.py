@@ -9,6 +9,12 @@ Cents = int
 
 MAX_CENTS = 99_999_999
 
+WITHOUT_CENTS = frozenset(
+    # No smaller unit at all; then thousandths, and more.
+    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF BHD IQD JOD KWD LYD OMR TND CLF UYW".split()
+)
+"""The currencies whose smallest unit is not a hundredth (ISO 4217, list one of 2024). For a provider that counts in
+smallest units their amounts would be wrong by a factor of 10 or 100."""
 _BASIS = 10_000
 _CENT = Decimal("0.01")
 _EXACT = Context(prec=28, traps=[Inexact])

@@ -37,6 +37,8 @@ def put_back(copy: Path, ledger: Path) -> None:
     :raises LedgerUnavailable: one of them is damaged, or cannot be read or written.
     """
     _check(copy)
+    if ledger.exists() and copy.samefile(ledger):
+        raise LedgerUnavailable(f"{copy} is the ledger itself, not a copy of it")
     if not ledger.exists() or not ledger.stat().st_size:
         # The logs of the file that is gone are not those of the new one.
         for rest in ("", "-wal", "-shm"):

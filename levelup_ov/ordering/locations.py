@@ -23,6 +23,7 @@ from pytz.tzinfo import BaseTzInfo
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
+from levelup_ov.domain.money import WITHOUT_CENTS
 from levelup_ov.errors import KINDS, Refused, Unanswered, reading, timed_out, unreadable
 from levelup_ov.ordering.location_cache import KeptLocations
 from levelup_ov.transport.cache import CacheStore, MemoryStore
@@ -224,6 +225,10 @@ def _routed(adapter: Adapter, location: Location) -> RoutedLocation:
         accepts_tips_on_delivery=_either(location.accepts_tips_on_delivery, tips and location.fulfills_deliveries),
         currency=location.currency or account.currency or CURRENCY,
     )
+    if location.currency in WITHOUT_CENTS:
+        # Nothing is converted: the amounts could be wrong by a factor of 100.
+        log.warning("currency_without_cents", extra={"account": account.name, "currency": location.currency})
+        location = replace(location, active=False)
     zone = None
     if location.time_zone in pytz.all_timezones_set:
         zone = pytz.timezone(location.time_zone or "")

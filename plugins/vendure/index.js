@@ -18,8 +18,17 @@ const { LevelUpReference } = require('./lib/references');
 const { LevelUpResolver, schema } = require('./lib/resolver');
 const { TipsApart } = require('./lib/tips');
 
+/** The service counts in hundredths: with another precision, every amount would be wrong by a factor of 10 or more. */
+function checkMoney(strategy) {
+    const precision = strategy?.precision ?? 2;
+    if (precision !== 2) {
+        throw new Error(`LevelUpPlugin needs money with 2 decimals; the shop's moneyStrategy has ${precision}`);
+    }
+}
+
 /** Adds the plugin's parts to what the shop has: strategies are wrapped, never replaced. */
 function configure(config) {
+    checkMoney(config.entityOptions.moneyStrategy);
     for (const [entity, fields] of Object.entries(customFields)) {
         config.customFields[entity] = [...(config.customFields[entity] ?? []), ...fields];
     }
@@ -49,4 +58,4 @@ VendurePlugin({
     shopApiExtensions: { schema, resolvers: [LevelUpResolver] },
 })(LevelUpPlugin);
 
-module.exports = { LevelUpPlugin, paymentHandler };
+module.exports = { checkMoney, LevelUpPlugin, paymentHandler };

@@ -80,8 +80,8 @@ def test_what_is_wrong_is_for_those_with_a_key(make_app: MakeApp, environ: dict[
     while client.get("/ready").status_code != 503:
         assert time.monotonic() < deadline
     assert client.get("/ready").json["checks"] == {"ledger": "LedgerUnavailable"}
-    told = client.get("/ready", **KEY).json["checks"]["ledger"]
-    assert "the ledger's file is gone" in told
+    reported = client.get("/ready", **KEY).json["checks"]["ledger"]
+    assert "the ledger's file is gone" in reported
 
 
 SCHEDULED = (
@@ -182,7 +182,7 @@ class _Error(Exception):
         (_Error("something else"), None),
     ],
 )
-def test_reasons_are_told_apart(error: Any, kind: str | None) -> None:
+def test_reasons_are_distinguished(error: Any, kind: str | None) -> None:
     assert driver_errors.kind_of(error) == kind
     assert "canary" not in LedgerUnavailable(kind=kind).message
 
@@ -300,6 +300,8 @@ def test_what_is_no_copy_is_not_put_back(tmp_path: Path, content: bytes) -> None
         kept = claimed(ledger, 1)
         with pytest.raises(LedgerUnavailable):
             put_back(copy, path)
+        with pytest.raises(LedgerUnavailable, match="is the ledger itself"):
+            put_back(path, path)
         assert ledger.show(kept) is not None
 
 
@@ -489,6 +491,20 @@ def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
     assert lost.id not in runner.invoke(args=listed).output
     ledger.note(lost.id, "two_orders_for_one_submission", 18, "till-18")
     assert lost.id in runner.invoke(args=listed).output
+
+
+def test_a_number_in_place_of_an_id(channel: Channel, lost: Submission) -> None:
+    runner = channel.app.test_cli_runner()
+    for command in (["show"], ["settle", "--not-placed"], ["correct", "--why", "x"], ["close", "--why", "x"]):
+        said = runner.invoke(args=["submissions", command[0], lost.reference, *command[1:]]).output
+        assert f"there is no such submission; {lost.reference} is a number of {lost.id}" in said
+
+
+def test_an_account_that_does_not_exist(channel: Channel) -> None:
+    runner = channel.app.test_cli_runner()
+    for command in (["submissions", "list", "--account", "dinner"], ["orders", "list", "--account", "dinner"]):
+        assert "dinner" in (said := runner.invoke(args=command).output) and "sandbox" in said
+    assert "one of the accounts sandbox" in runner.invoke(args=["menu", "check", "dinner.one"]).output
 
 
 def test_settling_needs_one_answer(channel: Channel) -> None:

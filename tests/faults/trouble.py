@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 
+from levelup_ov.ledger.tables import COMPATIBILITY, METADATA
 from tests.faults.processes import say
 from tests.faults.stack import Stack, kill
 
@@ -190,7 +191,8 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-TABLES = ("submissions", "identities", "sights")
+TABLES = tuple(table.name for table in METADATA.sorted_tables if table is not COMPATIBILITY)
+"""What a replica copies, each table after those that it refers to."""
 
 
 def fail_over(ledger: str, lacks: float) -> None:
@@ -199,6 +201,7 @@ def fail_over(ledger: str, lacks: float) -> None:
     So does the fail-over to a replica that is behind, and a backup that is restored.
     """
     with psycopg.connect(ledger) as connection:
+        connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for table in TABLES:
             connection.execute(f"CREATE TEMPORARY TABLE copy_{table} AS TABLE {table}".encode())
         connection.commit()

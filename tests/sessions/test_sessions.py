@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from levelup_ov.sessions.model import Buyer, Line
 from tests.channel import Clock
-from tests.sessions.conftest import ROBIN, Front, basket, codes, refusal
+from tests.sessions.conftest import ROBIN, Front, MakeFront, basket, codes, refusal
 
 
 def test_a_basket_is_priced_in_lines(front: Front) -> None:
@@ -111,6 +112,13 @@ def test_a_session_expires(front: Front, clock: Clock) -> None:
     made = front.create()
     clock.set("2030-06-04T16:01Z")
     assert refusal(front.read, made) == refusal(front.complete, made) == "session_not_found"
+
+
+def test_an_account_has_a_currency(make_front: MakeFront, tmp_path: Path) -> None:
+    file = tmp_path / "accounts.toml"
+    file.write_text('[accounts.berlin]\nprovider = "sandbox"\nname = "Imbiss"\ncurrency = "EUR"\n')
+    made = make_front(LEVELUP_OV_ACCOUNTS=str(file)).create(basket(location_id="berlin.congress"))
+    assert (made.state, made.currency) == ("ready_for_complete", "EUR")
 
 
 def test_a_completed_session_has_its_order(front: Front) -> None:

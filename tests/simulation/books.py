@@ -56,8 +56,10 @@ def _told(world: World, story: Story, by_ticket: dict[object, object]) -> Iterat
         if order.account not in (None, who):
             yield ANOTHERS, f"the order of {who} runs on the account of {order.account}"
     finals = [code for code in story.finals if code and code not in NOT_CONCLUSIVE]
-    # Where the row is lost, what ends before the reference is sent again is believed: no gateway can know.
-    is_lost = world.ledger_lost is not None and world.placing_calls.get(who, 0.0) <= world.ledger_lost
+    # Where the row is lost, what ends before the reference is looked at again is believed: no gateway can know.
+    is_lost = world.ledger_lost is not None and (
+        world.provider.refuses_first or world.placing_calls.get(who, 0.0) <= world.ledger_lost
+    )
     # A request that waited in front of the service all the time is carried out when it comes in.
     if held and finals and len(finals) == len(story.finals) and not (story.was_waiting or is_lost):
         yield LOST, f"{who} was told {finals[-1]} at last, and has an order"

@@ -59,6 +59,7 @@ class Provider:
         self.merges = merges
         self.orders: list[Order] = []
         self.is_sold_out = False
+        self.refuses_first = False
 
     def request(self, top: bytes, body: bytes) -> Request:
         """Read a request."""
@@ -95,9 +96,16 @@ class Provider:
 
 
 class Fftp(Provider):
-    """FFTP 0.4.0. Without ``merges`` it has lost the keys of its orders, as it may."""
+    """FFTP 0.4.0. Without ``merges`` it has lost the keys of its orders, as it may.
+
+    ``refuses_first``: as a provider that looks for a key only in an order that it would take; FFTP looks first.
+    """
 
     name, host = "deli", "deli.test"
+
+    def __init__(self, *, merges: bool, refuses_first: bool = False) -> None:
+        super().__init__(merges=merges)
+        self.refuses_first = refuses_first
 
     def kind_of(self, request: Request) -> str:
         match request.method, request.path.split("/")[1:]:
@@ -146,11 +154,9 @@ class Fftp(Provider):
     def _order(self, request: Request, now: float) -> Answer:
         body = request.body
         total = PRICE * sum(line["quantity"] for line in body["lines"])
-        if self.merges:
-            # A key is looked for first, as in the server's source.
-            for order in self.kept:
-                if order.reference == body["idempotency_key"]:
-                    return 200, order.said
+        known = next((order for order in self.kept if order.reference == body["idempotency_key"]), None)
+        if self.merges and known is not None and not (self.refuses_first and self.is_sold_out):
+            return 200, known.said
         if body["lines"][0]["item_id"] != "soup":
             return 422, {"detail": f"unknown item_id: {body['lines'][0]['item_id']}"}
         if self.is_sold_out:

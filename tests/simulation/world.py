@@ -261,6 +261,11 @@ class World:
         self.stuck: list[str] = []
         self._plan()
 
+    @property
+    def refuses_late(self) -> bool:
+        """Whether what a frozen host sends on waking can do no harm, as the page of promises says."""
+        return not self.keyless
+
     @staticmethod
     def now() -> float:
         return World.current.kernel.now if World.current is not None else 0.0
@@ -271,7 +276,9 @@ class World:
         dice = self.dice
         kind = dice.choices(("fftp", "repeating", "keyless", "sandbox"), (2, 1, 4, 3))[0]
         self.keyless = kind == "keyless"
-        self.provider: Provider = Sandbox(merges=True) if kind == "sandbox" else Fftp(merges=not self.keyless)
+        self.provider: Provider = Sandbox(merges=True)
+        if kind != "sandbox":
+            self.provider = Fftp(merges=not self.keyless, refuses_first=kind == "repeating")
         if isinstance(self.provider, Sandbox):
             self.provider.serves_members = dice.random() < 0.3
         self.location = {"sandbox": "box.congress", "repeating": "keys.main"}.get(kind, "deli.main")
@@ -390,7 +397,7 @@ class World:
         if any(story.named == "nothing" for story in self.stories):
             seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
         points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
-        if not self.keyless:
+        if self.refuses_late:
             points.append("send")
 
         point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)

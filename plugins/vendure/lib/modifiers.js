@@ -3,7 +3,7 @@
 // What modifiers cost and which may be chosen.
 'use strict';
 
-const { FacetValue, Product, TransactionalConnection } = require('@vendure/core');
+const { FacetValue, Product, ProductVariantPrice, TransactionalConnection } = require('@vendure/core');
 
 let connection;
 
@@ -38,6 +38,9 @@ class EnforceChoices {
             relations: ['customFields.modifierGroups', 'customFields.modifierGroups.values'],
         });
         if (!product) return `item ${productVariant.id} is not sold here`;
+        if (!(await isPriced(ctx, productVariant))) {
+            return `item ${productVariant.id} is not sold here: it has no price in ${ctx.currencyCode}`;
+        }
         const chosen = new Set((customFields?.modifiersIds ?? []).map(String));
         for (const group of product.customFields.modifierGroups) {
             const count = group.values.filter(value => chosen.delete(String(value.id))).length;
@@ -47,6 +50,13 @@ class EnforceChoices {
         }
         if (chosen.size) return `this item has no option ${[...chosen].join(', ')}`;
     }
+}
+
+/** 2026-11: a variant without a price in the channel's currency counts as free. */
+async function isPriced(ctx, variant) {
+    if (variant.listPrice) return true;
+    const where = { variant: { id: variant.id }, channelId: ctx.channelId, currencyCode: ctx.currencyCode };
+    return connection.getRepository(ctx, ProductVariantPrice).existsBy(where);
 }
 
 async function modifiersOf(ctx, ids) {

@@ -6,6 +6,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { DefaultOrderTaxCalculationStrategy, OrderLine } = require('@vendure/core');
+const { checkMoney } = require('../index');
 const { amountFor, discountsOf, prorate } = require('../lib/discount');
 const { obstacle } = require('../lib/delivery');
 const { firstMissing } = require('../lib/lines');
@@ -41,6 +42,11 @@ test('where prices include tax, the amount lowers the food by what the merchant 
         [exact, all] = [exact + (provider === 0), all + 1];
     }
     assert.ok(exact / all > 0.95, `${exact} of ${all}`);
+});
+
+test('a shop whose money is not in hundredths does not start', () => {
+    for (const sound of [undefined, {}, { precision: 2 }]) checkMoney(sound);
+    for (const precision of [0, 3, 4]) assert.throws(() => checkMoney({ precision }), /has [034]$/);
 });
 
 test('the subtotal does not hold the tip, the total does', () => {
