@@ -32,9 +32,9 @@ MOST_LEFT_OUT = 5
 _UNSELLABLE: Mapping[str, tuple[str, str]] = {
     "item_unavailable": ("out_of_stock", "it is sold out"),
     "unknown_item": ("item_unavailable", "there is no such item"),
-    "invalid_choices": ("item_unavailable", "it needs options, which only dev.ucp.food can name"),
+    "invalid_choices": ("item_unavailable", ""),
 }
-"""Why a shopping checkout goes on without an item: our code, UCP's code, and the words."""
+"""Why a shopping checkout goes on without an item: our code, UCP's code, and the words; none: the provider's."""
 
 
 @dataclass(slots=True)
@@ -196,6 +196,7 @@ class Operations:
             for position, problem in gone.items():
                 line = session.basket.lines[position]
                 code, words = _UNSELLABLE[problem.code]
+                words = words or f"{problem.message} (options can be named only in dev.ucp.food)"
                 id = baskets.product_id(session.basket, line.item_id)
                 messages.append(baskets.unavailable(draft.positions[line.reference], id, words, code))
             if not kept:

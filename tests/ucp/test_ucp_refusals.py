@@ -95,6 +95,29 @@ def test_the_log_says_which_location_was_meant(agent: Agent, caplog: pytest.LogC
 
 
 @pytest.mark.rule("UCP-9")
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "allowed"),
+    [
+        ("GET", FOOD, 405, "method_not_allowed", "POST"),
+        ("DELETE", f"{SHOPPING}/x", 405, "method_not_allowed", "GET, HEAD, PUT"),
+        ("GET", "/ucp/food/orders/x", 404, "not_found", None),
+        ("POST", f"{FOOD}/", 404, "not_found", None),
+        ("PUT", "/ucp/food/mcp", 405, "method_not_allowed", "POST"),
+    ],
+    ids=range(5),
+)
+def test_what_has_no_address_says_so(
+    agent: Agent, method: str, path: str, status: int, code: str, allowed: str | None
+) -> None:
+    unchecked = Agent(agent.app)
+    answer = unchecked.send(method, path, Accept="text/event-stream")
+    assert (answer.status, answer.json["code"], answer.headers.get("Allow")) == (status, code, allowed)
+    assert messages(answer) == [("error", code, "")]
+    unknown = unchecked.send(method, path, X_API_Key="another")
+    assert (unknown.status, unknown.json["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.rule("UCP-9")
 def test_every_error_has_a_documented_status() -> None:
     # Of ours besides: a method, a type or a length that HTTP refuses.
     documented = {400, 401, 409, 429, 500, 503} | {405, 406, 413, 415}
