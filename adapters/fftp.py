@@ -287,8 +287,8 @@ class FftpAdapter(Adapter):
             try:
                 reply = session.post(f"{path}/paid", {"paid": True}, headers=self._admin(), repeatable=True)
                 kept = reply.object()
-                told = kept.boolean("paid") or kept.text("status", "") == "cancelled"
-                if reply.status != 200 or not told:
+                settled = kept.boolean("paid") or kept.text("status", "") == "cancelled"
+                if reply.status != 200 or not settled:
                     # The placing call's answer looks the same, so this does not show that FFTP stored the order.
                     raise broken_protocol("the provider's answer does not mark the order as paid")
             except NotFound:

@@ -364,13 +364,13 @@ def _check_echo(answer: JSONObject, call: str, where: str, place: str, reference
             raise broken_protocol(words)
 
 
-def _is_said(sent: Any, told: Any) -> bool:
+def _is_said(sent: Any, returned: Any) -> bool:
     """Whether an answer contains what was sent; it may have further members (EP-8)."""
     if isinstance(sent, dict):
-        return isinstance(told, dict) and all(_is_said(value, told.get(name)) for name, value in sent.items())
+        return isinstance(returned, dict) and all(_is_said(value, returned.get(name)) for name, value in sent.items())
     if isinstance(sent, list):
-        return isinstance(told, list) and len(sent) == len(told) and all(map(_is_said, sent, told))
-    return bool(sent == told)
+        return isinstance(returned, list) and len(sent) == len(returned) and all(map(_is_said, sent, returned))
+    return bool(sent == returned)
 
 
 def _login(token: str, session: Session) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ account:
 - The fulfillment of an order has its status; a canceled order is itself ``CANCELED``. A fulfillment that ``FAILED`` was
   rejected if it has ``rejected_at``; else nobody may have picked it up.
 - A line names an item variation, so a variation is an item of our menu. A modifier is named without its list.
-- Orders are accepted for any time; the location's hours tell when an order for "as soon as possible" is due (TIME-4).
+- Orders are accepted for any time; the location's hours decide when an order for "as soon as possible" is due (TIME-4).
   The documents do not say that the Orders API enforces numbers of modifiers (ITEM-7) or refuses what is sold out.
 """
 
@@ -330,11 +330,11 @@ class SquareAdapter(Adapter):
         try:
             error = reply.object().each("errors")[0]
             words, field = error.text("detail", "") or error.text("code"), error.text("field", "")
-            told = f"{error.text('code')} {field} {words}"
+            reported = f"{error.text('code')} {field} {words}"
             refuses = error.text("category") in _REFUSING
         except (Unanswered, IndexError):
             return None
-        ours = next(ours for beginning, ours in _REFUSALS if re.match(beginning, told, re.IGNORECASE | re.DOTALL))
+        ours = next(ours for beginning, ours in _REFUSALS if re.match(beginning, reported, re.IGNORECASE | re.DOTALL))
         line = re.search(r"line_items\[(\d+)\]", field)
         return Refused(ours, words, path=line and f"$.items[{line[1]}].item") if refuses and ours else None
 

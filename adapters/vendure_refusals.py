@@ -80,9 +80,9 @@ def problem_in(answer: JSONObject) -> VendureRefused | None:
         return VendureRefused(name, errors[0].text("message")) if name in CODES and not placing else None
     if answer.has("errors"):
         return None
-    told = [each for each in answer.member("data").value.values() if type(each) is dict and each.get("refusal")]
+    refusals = [each for each in answer.member("data").value.values() if type(each) is dict and each.get("refusal")]
     # If there is anything else in the answer, a refusal proves nothing.
-    if len(told) != 1 or any(told[0].get(name) is not None for name in ("order", "reference", "token")):
+    if len(refusals) != 1 or any(refusals[0].get(name) is not None for name in ("order", "reference", "token")):
         return None
-    refusal = JSONObject(told[0]).member("refusal")
+    refusal = JSONObject(refusals[0]).member("refusal")
     return VendureRefused(refusal.text("kind"), refusal.text("message"), refusal.integer("item", None))

@@ -1,7 +1,7 @@
 """A provider as real ones are: choices nested, the body built, the answer read member by member.
 
-The setting ``calls`` tells how it prices: ``1`` all in one call, ``3`` with a cart, its prices and its ready time.
-``submission_calls`` tells how it takes orders: ``1`` at once, ``2`` with a cart before.
+The setting ``calls`` says how it prices: ``1`` all in one call, ``3`` with a cart, its prices and its ready time.
+``submission_calls`` says how it takes orders: ``1`` at once, ``2`` with a cart before.
 """
 
 from __future__ import annotations

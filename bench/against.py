@@ -180,7 +180,7 @@ def measure(builds: Builds, rounds: int, scale: float) -> str:
 
 def main(commit: str, threads: int, *, quick: bool, rounds: int | None) -> None:
     """Print how this build compares with that of ``commit``."""
-    # Who is told to end takes the servers and the worktree along.
+    # On SIGTERM, end the servers and remove the worktree, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with worktree(commit) as build, tempfile.TemporaryDirectory() as directory:

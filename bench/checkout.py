@@ -32,8 +32,10 @@ def connect(port: int, location_id: str) -> bytes:
     site = _Site(port)
     started = site.call("POST", "/merchants", {"merchant": {"return_to": SHOP}})["merchant"]
     state = _query(started["authorization_url"])["state"]
-    told = _query(site.follow(f"/merchants/callback?state={state}&code=code"))
-    merchant = site.call("POST", f"/merchants/{told['connection']}/confirm", {"confirmation": told["confirmation"]})
+    returned = _query(site.follow(f"/merchants/callback?state={state}&code=code"))
+    merchant = site.call(
+        "POST", f"/merchants/{returned['connection']}/confirm", {"confirmation": returned["confirmation"]}
+    )
     person = {"email": "sample@example.com", "first_name": "Sample", "last_name": "Person"}
     user = site.call("POST", "/users", {"user": {**person, "permissions": ["create_orders"]}})
     return json.dumps(_order(merchant["merchant"]["id"], user["user"]["id"], location_id)).encode()

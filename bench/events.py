@@ -128,11 +128,11 @@ def delay(*, quick: bool) -> None:
                 spent = {name: -sum(map(cpu_seconds, pids)) for name, pids in work.items()}
                 client = Client(stack.port)
                 began = time.monotonic()
-                told = []
+                reported = []
                 for number in range(RATE * seconds):
                     time.sleep(max(began + number / RATE - time.monotonic(), 0))
-                    told.append(clients.submit(client.order, number))
-                placed = sum(each.result() for each in told)
+                    reported.append(clients.submit(client.order, number))
+                placed = sum(each.result() for each in reported)
                 took = time.monotonic() - began
                 for name, pids in work.items():
                     spent[name] += sum(map(cpu_seconds, pids))
@@ -227,11 +227,11 @@ def watch(*, quick: bool) -> None:
         for _ in range(2):
             before, began, cpu = calls.number, time.monotonic(), time.process_time()
             run = ["orders", "watch", "--calls", str(number), "--every", "0", "--seconds", "3600"]
-            told = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
+            said = app.test_cli_runner().invoke(args=run).output.splitlines()[-1]
             made, took = calls.number - before, time.monotonic() - began
             spent = 1000 * (time.process_time() - cpu) / number
             print(
-                f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {spent:.2f} ms CPU: {told}"
+                f"{made / number:.4f} calls per order ({made} for {number}), {took:.0f} s, {spent:.2f} ms CPU: {said}"
             )
 
 

@@ -77,7 +77,7 @@ class Burst:
             self._open(perf_counter())
 
     def again(self, started: float) -> None:
-        """Send a request anew whose connection was closed before a byte of the answer."""
+        """Send a request again if its connection was closed before a byte of the answer."""
         self.reconnects += 1
         self._open(started)
 

@@ -234,7 +234,7 @@ def _nest(entries: list[OptionEntry]) -> list[dict[str, Any]]:
         parent, _, last = option.provider_id.rpartition(":")
         parent, _, group = parent.rpartition(":")
         if not group or (parent and parent not in built):
-            raise HTTPException(422, f"option {option.provider_id} cannot stand here")
+            raise HTTPException(422, f"option {option.provider_id} is not allowed here")
         node = {"group": _unescape(group), "id": _unescape(last), "quantity": option.quantity, "modifiers": []}
         built[option.provider_id] = node
         siblings: list[dict[str, Any]] = built[parent]["modifiers"] if parent else roots

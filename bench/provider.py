@@ -1,9 +1,9 @@
 """A provider that costs next to nothing: prepared answers over HTTP/1.1 keep-alive, after a set delay.
 
 ``python -m bench.provider`` prints the port it listens on. ``POST /control`` with ``{"latency_ms": 50}`` sets
-the delay; its answer tells the connections and requests so far, and the last body of each path since the control
+the delay; its answer has the connections and requests so far, and the last body of each path since the control
 before. A connection counts from its first request that is no control. Requests below ``/hanging`` are answered when
-the next control comes, which tells how many there were. The paths of LevelUp's API are answered too.
+the next control comes, which says how many there were. The paths of LevelUp's API are answered too.
 ``python -m bench.provider CERTIFICATE`` (a PEM file with its key) listens over TLS too, and prints that port next.
 """
 
@@ -59,7 +59,7 @@ _NOT_FOUND = _response("404 Not Found", {"message": "nothing here"})
 
 
 class Counts:
-    """What ``/control`` sets and tells; ``latency`` is in seconds."""
+    """What ``/control`` sets and returns; ``latency`` is in seconds."""
 
     def __init__(self) -> None:
         self.latency = 0.0

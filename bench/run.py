@@ -492,7 +492,7 @@ def _path(account: str, operation: str = "order_validations") -> str:
 
 
 def _normal(answer: bytes) -> bytes:
-    """An answer without what is sealed anew every time; its length stays."""
+    """An answer without what is sealed again every time; its length stays."""
     return re.sub(rb'"sealed\.1\.[^"]+"', lambda sealed: b"*" * len(sealed[0]), answer)
 
 

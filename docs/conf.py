@@ -31,3 +31,5 @@ html_theme = "furo"
 html_title = f"levelup_ov {release}"
 html_show_copyright = False
 html_copy_source = False
+html_static_path = ["style"]
+html_css_files = ["tables.css"]

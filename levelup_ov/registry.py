@@ -197,8 +197,8 @@ def abilities(adapter: type[Adapter]) -> tuple[str, ...]:
         "fences": adapter.fences,
         "reports status": bool(adapter.order_status),
         "cancels": adapter.cancels,
-        "tells stock": adapter.tells_stock,
-        "tells versions": adapter.versions_menus,
+        "reports stock": adapter.tells_stock,
+        "reports versions": adapter.versions_menus,
         "takes webhooks": adapter.takes_notices is not Adapter.takes_notices,
     }
     kinds = (", ".join(sorted(adapter.tenders)), ", ".join(sorted(adapter.fulfillments)))

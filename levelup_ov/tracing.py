@@ -13,7 +13,7 @@ from typing import Any
 _tracer: Any = None
 _NONE: AbstractContextManager[None] = nullcontext()
 _QUIET = {"record_exception": False, "set_status_on_exception": False}
-"""What failed is told by a code: the text of an exception may hold more."""
+"""What failed is reported by a code: the text of an exception may hold more."""
 
 
 def export_to(url: str) -> None:

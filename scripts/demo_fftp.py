@@ -46,11 +46,11 @@ def main() -> None:
     ):
         print(f"  $RESTAURANT  {restaurant.base_url}")
         print(f"  $SERVICE     {service.base_url}, with the API key $KEY")
-        tell_the_story(restaurant, service)
+        show_the_demo(restaurant, service)
     headline("Both servers are stopped")
 
 
-def tell_the_story(restaurant: FftpServer, service: OrderAhead) -> None:
+def show_the_demo(restaurant: FftpServer, service: OrderAhead) -> None:
     """Every step from the merchant to the ticket."""
     headline("1. Who sells here?")
     merchants = service.call("GET", "/merchants")

@@ -37,11 +37,11 @@ def main() -> None:
     ):
         print(f"  $SHOP     {shop.base_url}")
         print(f"  $SERVICE  {service.base_url}, with the API key $KEY")
-        tell_the_story(shop, service)
+        show_the_demo(shop, service)
     headline("Both servers are stopped")
 
 
-def tell_the_story(shop: VendureServer, service: OrderAhead) -> None:
+def show_the_demo(shop: VendureServer, service: OrderAhead) -> None:
     """Every step from the channels to the orders."""
     headline("1. Where? Each channel of the shop is a location")
     service.call("GET", "/merchants/boston/locations")

@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def order(self) -> dict[str, Any]:
-        """What stands in the envelope of a success."""
+        """The content of a success, without its root member."""
         assert self.status == 200, self.json
         (members,) = self.json.values()
         return members

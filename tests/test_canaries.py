@@ -186,9 +186,9 @@ def test_callers_cannot_put_one_into_log_or_answer(
     if secret != "Canary Customer":  # the channel's own words about its own body
         answers.append(channel.post("fake.one", "order_validation", twice))
     for answer in answers:
-        told = json.dumps([answer.json, answer.headers])
-        if secret != "Canary Customer" or "X-Request-ID" not in told:
-            assert secret not in told and written not in told
+        reported = json.dumps([answer.json, answer.headers])
+        if secret != "Canary Customer" or "X-Request-ID" not in reported:
+            assert secret not in reported and written not in reported
     if secret != "Canary Customer":
         assert secret not in log.getvalue() and written not in log.getvalue()
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
@@ -216,8 +216,8 @@ def test_an_order_id_that_holds_the_card_is_not_recorded(fake: MakeFake, log: io
     adapter.placed = Placed("A-1", f"order-{number}", reference=None)  # type: ignore[attr-defined]
     assert channel.submit("fake.one", credit_card=CARD_MEMBERS).status == 200
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    told = [line["provider_order_id"] for line in lines if "provider_order_id" in line]
-    assert told and all(text.startswith(MASK) for text in told)
+    reported = [line["provider_order_id"] for line in lines if "provider_order_id" in line]
+    assert reported and all(text.startswith(MASK) for text in reported)
     ledger = channel.app.extensions["levelup_ov"].submissions.ledger
     assert number not in repr(ledger.find(account="fake")) + log.getvalue()
 

@@ -267,7 +267,7 @@ def test_all_mistakes_of_environment_and_file_come_at_once(production: dict[str,
 
 
 @pytest.mark.rule("SUB-2")
-def test_what_stands_in_for_the_ledger_is_said_whole(production: dict[str, str]) -> None:
+def test_what_replaces_the_ledger_is_reported_in_full(production: dict[str, str]) -> None:
     first, second = mistakes({**production, "LEVELUP_OV_LEDGER": "mysql"})
     assert "LEVELUP_OV_LEDGER: is 'mysql'" in first and "DATABASE_URL: is not set" in second
 
@@ -425,5 +425,5 @@ def test_settings_refused_by_the_adapter_are_a_mistake(
 
     monkeypatch.setattr("adapters.sandbox.SandboxAdapter.__init__", refuse)
 
-    told = "accounts.diner.settings: base_url and api_key are of two different engines; correct the settings"
-    assert the_mistake(production) == f"{production['LEVELUP_OV_ACCOUNTS']}, {told}"
+    reported = "accounts.diner.settings: base_url and api_key are of two different engines; correct the settings"
+    assert the_mistake(production) == f"{production['LEVELUP_OV_ACCOUNTS']}, {reported}"

@@ -226,7 +226,7 @@ def _client(tmp_path: Path) -> FlaskClient:
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name.startswith("requests/")])
-def test_an_example_of_a_request_succeeds_as_it_stands(client: FlaskClient, name: str) -> None:
+def test_an_example_of_a_request_succeeds_as_it_is(client: FlaskClient, name: str) -> None:
     assert send(client, name).status_code == 200
 
 

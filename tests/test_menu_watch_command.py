@@ -44,7 +44,7 @@ class Kitchen:
         adapter = app.extensions["levelup_ov.settings"].accounts["fake"]
         assert isinstance(adapter, FakeAdapter)
 
-        def told(name: str) -> Callable[..., Any]:
+        def reported(name: str) -> Callable[..., Any]:
             def answer(*_: Any) -> Any:
                 self.calls[name] += 1
                 value = getattr(self, name)
@@ -54,7 +54,11 @@ class Kitchen:
 
             return answer
 
-        members = {"show_menu": told("menu"), "show_stock": told("stock"), "show_menu_version": told("version")}
+        members = {
+            "show_menu": reported("menu"),
+            "show_stock": reported("stock"),
+            "show_menu_version": reported("version"),
+        }
         vars(adapter).update(members, tells_stock=True, versions_menus=versions)
 
 

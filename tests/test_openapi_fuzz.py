@@ -105,7 +105,7 @@ CHECKOUT_CODES = {
     "email_taken", "manager_confirmation_required", "refund_refused", "refund_pending", "levelup_refused",
 }  # fmt: skip
 NEVER_DOCUMENTED = {"method_not_allowed", "authorization_refused"}
-"""No endpoint answers the one; the other stands in an address to which a browser is sent."""
+"""No endpoint answers the one; the other is in an address to which a browser is sent."""
 SOUND_INPUT, WRONG_INPUT = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 WAYS = [("anywhere", SOUND_INPUT), ("a place that exists", SOUND_INPUT), ("anywhere", WRONG_INPUT)]
 CASES = [
@@ -155,7 +155,7 @@ def test_the_document_is_openapi(api: schemathesis.BaseSchema) -> None:
 
 
 @pytest.mark.rule("SUB-3")
-def test_the_document_tells_who_takes_an_idempotency_key(api: schemathesis.BaseSchema) -> None:
+def test_the_document_says_who_takes_an_idempotency_key(api: schemathesis.BaseSchema) -> None:
     takes = {
         (path, parameter["required"])
         for path, operations in api.raw_schema["paths"].items()
@@ -170,7 +170,7 @@ def test_the_document_tells_who_takes_an_idempotency_key(api: schemathesis.BaseS
 
 
 def codes(document: Any) -> set[str]:
-    """The codes of errors that a document tells of."""
+    """The codes of errors in a document."""
     answers = (
         answer
         for operations in document["paths"].values()
@@ -189,7 +189,7 @@ PAGES = {"screens", "workbench"}
 @pytest.mark.parametrize(
     "variables, elsewhere", [({}, CHECKOUT_CODES), (VARIABLES, set())], ids=["alone", "with web checkout"]
 )
-def test_the_document_tells_of_every_endpoint_and_code(
+def test_the_document_lists_every_endpoint_and_code(
     tmp_path: Path, variables: dict[str, str], elsewhere: set[str]
 ) -> None:
     app = create_app(load_settings(environ(tmp_path, **variables)))

@@ -1,4 +1,4 @@
-"""``levelup-ov orders``: what becomes of open orders is found out without anybody asking (STAT-5)."""
+"""``levelup-ov orders``: open orders are checked without a request (STAT-5)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
 from levelup_ov.standins.sandbox import create_sandbox
 from tests.channel import Channel, Clock
-from tests.contract.fakes import TellingAdapter
+from tests.contract.fakes import ReportingAdapter
 
 ACCOUNTS = """
 [accounts.{}]
@@ -57,16 +57,16 @@ def make_fakes(environ: dict[str, str], clock: Clock, tmp_path: Path) -> Iterato
 
     def make(*accounts: str) -> Flask:
         (tmp_path / "accounts.toml").write_text("".join(map(ACCOUNTS.format, accounts)))
-        fake = "fake=tests.contract.fakes:TellingAdapter"
+        fake = "fake=tests.contract.fakes:ReportingAdapter"
         more = {"LEVELUP_OV_ACCOUNTS": str(tmp_path / "accounts.toml"), "LEVELUP_OV_ADAPTERS": fake}
         return create_app(load_settings({**environ, **more}), clock=clock)
 
     yield make
 
 
-def provider(app: Flask, account: str) -> TellingAdapter:
+def provider(app: Flask, account: str) -> ReportingAdapter:
     found = app.extensions["levelup_ov.settings"].accounts[account]
-    assert isinstance(found, TellingAdapter)
+    assert isinstance(found, ReportingAdapter)
     return found
 
 
@@ -98,10 +98,10 @@ def test_an_order_is_watched_to_its_end(make_host: Callable[[], Flask], sandbox:
     app = make_host()
     Channel(app).submit()
     assert "order=1 not known yet" in run(app, "list").stdout
-    for minute, told in (("16:00", "placed (taken)"), ("16:05", "preparing (cooking)"), ("16:11", "ready (waiting)"),
+    for minute, shown in (("16:00", "placed (taken)"), ("16:05", "preparing (cooking)"), ("16:11", "ready (waiting)"),
                          ("16:30", "picked_up (collected)")):  # fmt: skip
         clock.set(f"2030-06-03T{minute}Z")
-        assert f"sandbox.congress order=1: {told}" in run(app, "watch", "--every", "0").stdout
+        assert f"sandbox.congress order=1: {shown}" in run(app, "watch", "--every", "0").stdout
     sandbox.calls.clear()
     assert "0 checked" in run(app, "watch", "--every", "0").stderr
     assert sandbox.calls == []

@@ -1,4 +1,4 @@
-"""The README is held to the code: the commands that it tells people to type."""
+"""The README is held to the code: the commands that people type."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def test_the_files_that_the_readme_names_exist() -> None:
     assert named
     for path in named:
         assert (ROOT / (path[0] or path[1])).exists(), path
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    named = re.findall(r"``((?:levelup_ov|docs|tests|bench|scripts)/[a-z_0-9./]+)``", page)
+    assert len(named) > 30
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:

@@ -1,4 +1,4 @@
-"""Secrets are taken out of texts that others wrote, in whatever form they stand there."""
+"""Secrets are taken out of texts that others wrote, in whatever form they have there."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_secret_within_another_leaves_nothing_of_either(values: list[str]) -> 
         ("cvv 1-2-3", f"cvv {MASK}"),
     ],
 )
-def test_a_short_secret_is_masked_where_it_stands_alone(text: str, expected: str) -> None:
+def test_a_short_secret_is_masked_where_it_is_alone(text: str, expected: str) -> None:
     assert scrub(text, [Secret("123")]) == expected
 
 

@@ -181,7 +181,7 @@ def test_what_is_no_json_in_utf8_is_malformed(body: bytes) -> None:
         ('{"a": {"b": 1, "b": 2}, "a": 3}', "$.a"),
     ],
 )
-def test_a_member_that_stands_twice_is_named_by_its_path(body: str, path: str) -> None:
+def test_a_member_that_appears_twice_is_named_by_its_path(body: str, path: str) -> None:
     with pytest.raises(Failure) as caught:
         parse(body.encode())
     assert (caught.value.code, caught.value.path) == ("duplicate_member", path)

@@ -78,9 +78,9 @@ def test_a_submission_is_one_trace_from_end_to_end(
     assert {f"{span.context.trace_id:032x}" for span in found} == {TRACE}
     [request] = [span for span in found if span.name == "submit_order"]
     assert request.parent is not None and f"{request.parent.span_id:016x}" == PARENT
-    told = attributes(request)
-    assert told["levelup_ov.outcome"] == "ok" and told["levelup_ov.account"] == "sandbox"
-    assert told["http.response.status_code"] == 200
+    reported = attributes(request)
+    assert reported["levelup_ov.outcome"] == "ok" and reported["levelup_ov.account"] == "sandbox"
+    assert reported["http.response.status_code"] == 200
     calls = [span for span in found if "server.address" in attributes(span)]
     assert calls and {attributes(span)["server.address"] for span in calls} == {"sandbox.internal"}
     # What the provider got names the span of that very call.

@@ -85,10 +85,10 @@ class BasketAdapter(Adapter):
                 "total": str(Decimal(total) / 100)}  # fmt: skip
         headers = {"Cookie": f"basket={basket}"}
         placed = self._login.call(session, "POST", "/basket/orders", body=body, headers=headers, places_order=True)
-        told = _placed(placed.object(), order.reference or "", [line_of(item) for item in order.items])
-        told = replace(told, expected_charge=total)
+        result = _placed(placed.object(), order.reference or "", [line_of(item) for item in order.items])
+        result = replace(result, expected_charge=total)
         # The till takes no discount: what is paid is not its total then (MONEY-11).
-        return replace(told, charged=None, expected_charge=None) if order.merchant_funded_discount else told
+        return replace(result, charged=None, expected_charge=None) if order.merchant_funded_discount else result
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session

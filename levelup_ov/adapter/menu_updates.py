@@ -1,4 +1,4 @@
-"""What an adapter may tell between two menus: optional parts of :class:`~levelup_ov.adapter.interface.Adapter`."""
+"""What an adapter may report between two menus: optional parts of :class:`~levelup_ov.adapter.interface.Adapter`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from levelup_ov.transport.session import Session
 
 
 class TellsBetweenMenus:
-    """Stock, and versions of menus; an adapter that can tell one declares it and writes the method."""
+    """Stock, and versions of menus; an adapter that can report one declares it and writes the method."""
 
     tells_stock: ClassVar[bool] = False
     """Whether :meth:`show_stock` is implemented (MENU-8)."""
@@ -22,7 +22,7 @@ class TellsBetweenMenus:
 
         One call where the provider can; within about two seconds.
         """
-        raise LookupError(f"{type(self).__name__} tells no stock")
+        raise LookupError(f"{type(self).__name__} reports no stock")
 
     def show_menu_version(self, location: Location, session: Session) -> str:
         """What changes whenever the menu does, such as a time; one call, only where :attr:`versions_menus`."""

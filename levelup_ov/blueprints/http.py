@@ -159,7 +159,7 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
 
 
 def _this_request() -> tuple[Any, Request]:
-    """What ``g`` and ``request`` stand for: each use of those looks it up once more."""
+    """The objects behind ``g`` and ``request``: each use of those proxies looks them up again."""
     proxies: tuple[Any, Any] = g, request
     return proxies[0]._get_current_object(), proxies[1]._get_current_object()
 

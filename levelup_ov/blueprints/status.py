@@ -41,7 +41,7 @@ def blueprint(ledger: SharedCheck, document: Callable[[], dict[str, Any]], metri
         result = ledger.result()
         sound = result.error is None
         # What is wrong may name hosts and files: only for those with a key.
-        shown = {"ledger": result.told if g.has_key else result.error or "ok"}
+        shown = {"ledger": result.details if g.has_key else result.error or "ok"}
         return json_response({"status": "ok" if sound else "not ready", "checks": shown}, 200 if sound else 503)
 
     @status.get("/metrics")
@@ -58,13 +58,13 @@ def blueprint(ledger: SharedCheck, document: Callable[[], dict[str, Any]], metri
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a check: ``error`` is the kind of fault, None if there is none; ``told`` has the details.
+    """The result of a check: ``error`` is the kind of fault, None if there is none; ``details`` says more.
 
     ``value`` is what the check gave, ``seconds`` how long it took.
     """
 
     error: str | None
-    told: str
+    details: str
     seconds: float
     value: Any = None
 
@@ -114,14 +114,14 @@ class SharedCheck:
             value = self._check()
             run.result = Result(None, "ok", time.monotonic() - run.started, value)
         except Exception as error:
-            told = error.message if isinstance(error, Failure) else type(error).__name__
-            run.result = Result(type(error).__name__, told, time.monotonic() - run.started)
+            details = error.message if isinstance(error, Failure) else type(error).__name__
+            run.result = Result(type(error).__name__, details, time.monotonic() - run.started)
         if run.result.error != self._last:
             # Log each change once: probes come every few seconds.
             log.log(
                 logging.INFO if run.result.error is None else logging.ERROR,
                 "readiness_changed",
-                extra={"check": self._name, "error": run.result.error, "reason": run.result.told},
+                extra={"check": self._name, "error": run.result.error, "reason": run.result.details},
             )
             self._last = run.result.error
         run.done.set()

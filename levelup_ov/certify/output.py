@@ -215,8 +215,8 @@ class Findings:
         }
 
     def _request(self, exchange: RoundTrip) -> str:
-        told = ("Content-Type", "Content-Encoding", "Idempotency-Key", "If-None-Match")
-        headers = "".join(f" {name}: {exchange.sent[name]}" for name in told if name in exchange.sent)
+        names = ("Content-Type", "Content-Encoding", "Idempotency-Key", "If-None-Match")
+        headers = "".join(f" {name}: {exchange.sent[name]}" for name in names if name in exchange.sent)
         return self._clean(f"{exchange.method} {exchange.path}{headers}{_body(exchange.body or b'')}")
 
     def _answer(self, exchange: RoundTrip) -> str:

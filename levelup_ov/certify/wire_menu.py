@@ -9,7 +9,7 @@ from levelup_ov.certify.contract import table
 from levelup_ov.certify.shapes import MISSING, Flaw, flaws, is_integer
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup, check
 
-_TOLD_WITH_IDS = ("provider_id", "name", "price")
+_NAMED_BY_IDS = ("provider_id", "name", "price")
 """Members that the menu check reports itself, with the ids."""
 
 
@@ -19,7 +19,7 @@ def problems(wire: Any) -> tuple[str, ...]:
     ``wire`` is the whole answer, ``{"menu": {...}}``, or the object in it.
     """
     menu = unwrap(wire)
-    shape = [str(flaw) for flaw in menu_flaws(menu) if not _is_told_with_ids(flaw)]
+    shape = [str(flaw) for flaw in menu_flaws(menu) if not _is_named_by_ids(flaw)]
     return (*shape, *rule_problems(menu)) if isinstance(menu, dict) else tuple(shape)
 
 
@@ -128,7 +128,7 @@ def _ids(wire: Any, name: str) -> tuple[str, ...]:
     return tuple(id for id in _member(wire, name, list) or () if isinstance(id, str))
 
 
-def _is_told_with_ids(flaw: Flaw) -> bool:
+def _is_named_by_ids(flaw: Flaw) -> bool:
     name = flaw.member.rpartition(".")[2]
     blank = flaw.missing or flaw.message.endswith("got null")
-    return name == "price" or (name in _TOLD_WITH_IDS and blank)
+    return name == "price" or (name in _NAMED_BY_IDS and blank)

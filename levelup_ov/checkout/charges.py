@@ -258,17 +258,17 @@ class Charges:
             return self._charged(order, charge, None)
         facts = {"order": order.id, "members": wrong}
         log.error("charge_differs", extra=facts)
-        told = json.dumps(asdict(charge))
+        recorded = json.dumps(asdict(charge))
         words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
-        if order.doubt == told and not wrong[0].startswith("uuid"):
+        if order.doubt == recorded and not wrong[0].startswith("uuid"):
             return self._charged(order, charge, Failure("provider_protocol_error", words), "charge_differs")
-        self._store.change_order(order.id, ("charging",), values={"doubt": told})
+        self._store.change_order(order.id, ("charging",), values={"doubt": recorded})
         raise broken_protocol(words)
 
     def _charged(
         self, order: StoredOrder, charge: Charge, why_not: Failure | None, tells: What | None = None
     ) -> tuple[StoredOrder, Settlement]:
-        """Record a charge; ``why_not``: why it must be refunded; ``tells``: what the operator is told."""
+        """Record a charge; ``why_not``: why it must be refunded; ``tells``: the event for the operator."""
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),

@@ -30,8 +30,8 @@ def refunded(order: StoredOrder) -> Failure:
 def refund_impossible(order: StoredOrder) -> Failure:
     """The failure for an order that a person must settle."""
     why = json.loads(order.problem or "{}").get("message", "LevelUp does not refund this charge")
-    told = case_of(order).get("told")
-    return Failure("refund_impossible", f"{told or why} ({SUPPORT})")
+    recorded = case_of(order).get("told")
+    return Failure("refund_impossible", f"{recorded or why} ({SUPPORT})")
 
 
 def settled(order: StoredOrder) -> Failure:

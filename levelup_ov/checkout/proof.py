@@ -125,7 +125,7 @@ def _matches(refusal: DocumentedRefusal, status: int, object: str, property: str
 
 def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
     """The members of an answer that differ from the request; empty: it is the requested charge."""
-    told = {
+    checks = {
         "uuid": (UUID.fullmatch(charge.uuid) is not None, "is none"),
         "spend_amount": (charge.spend == spend, f"is {charge.spend}, {spend} was requested"),
         "tip_amount": (charge.tip == tip, f"is {charge.tip}, {tip} was requested"),
@@ -133,7 +133,7 @@ def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
         "gift_card_total_amount": (charge.gift_card_total <= spend + tip, f"is {charge.gift_card_total}"),
         "gift_card_tip_amount": (charge.gift_card_tip <= charge.gift_card_total, f"is {charge.gift_card_tip}"),
     }
-    return [f"{member} {what}" for member, (right, what) in told.items() if not right]
+    return [f"{member} {what}" for member, (right, what) in checks.items() if not right]
 
 
 def may_be_ours(history: Iterable[PastOrder], *, location_id: int) -> list[PastOrder]:

@@ -74,10 +74,10 @@ class Refunds:
         """
         merchant = self._connections.access_again("merchant", order.merchant, context)
         with self._levelup.calls(context.deadline, context.calls) as calls:
-            told = self._read(calls, merchant, order.uuid or "")
-        if told is None or told.refunded_at is None or case_of(order)["kind"] != "refund_refused":
+            reported = self._read(calls, merchant, order.uuid or "")
+        if reported is None or reported.refunded_at is None or case_of(order)["kind"] != "refund_refused":
             return order
-        return self._refunded(order, told)
+        return self._refunded(order, reported)
 
     def release(self, order: StoredOrder) -> None:
         """Release the lease, so that the next request can process the order right away."""
@@ -105,8 +105,8 @@ class Refunds:
         elif order.problem is None:
             # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
-                if (told := self._read(calls, merchant, uuid)) and told.refunded_at:
-                    self._refunded(order, told, refund_key=before.refund_key)
+                if (reported := self._read(calls, merchant, uuid)) and reported.refunded_at:
+                    self._refunded(order, reported, refund_key=before.refund_key)
                     raise _Elsewhere("LevelUp: somebody else has refunded this order already")
         # From here on, a refund may arrive at any time within the lease.
         marked = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
@@ -114,7 +114,7 @@ class Refunds:
             raise in_progress("another request is processing this refund")
         order = marked
         try:
-            told = calls.refund(merchant.token, uuid, confirmation)
+            reported = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
             kind = refund_refusal(refusal.status, refusal.named)
             if kind == "manager":
@@ -129,14 +129,14 @@ class Refunds:
             if found is None and merchant.connection.levelup_id is None:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
-        return self._wholly(order, told)
+        return self._wholly(order, reported)
 
-    def _wholly(self, order: StoredOrder, told: PastOrder) -> StoredOrder:
+    def _wholly(self, order: StoredOrder, reported: PastOrder) -> StoredOrder:
         """Record a refund of the whole amount. :raises _InPart: LevelUp gave back less."""
         owed = order.gross if order.doubt is None else json.loads(order.doubt).get("total", 0)
-        if told.given < owed:
-            raise _InPart(told.given, owed)
-        return self._refunded(order, told)
+        if reported.given < owed:
+            raise _InPart(reported.given, owed)
+        return self._refunded(order, reported)
 
     def _read(self, calls: LevelUpSession, merchant: Access, uuid: str) -> PastOrder | None:
         """The order as LevelUp has it now; None: it has none, or does not say which merchant's it is."""
@@ -189,10 +189,11 @@ class Refunds:
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         return failure
 
-    def _refunded(self, order: StoredOrder, told: PastOrder, **more: str | None) -> StoredOrder:
-        assert told.refunded_at is not None
+    def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
+        assert reported.refunded_at is not None
         values = {
-            "state": "refunded", "refunded_at": to_ms(told.refunded_at), "held": None, "operator_case": None, **more,
+            "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": None,
+            **more,
         }  # fmt: skip
         refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
         return refunded or self._store.order(order.id) or order

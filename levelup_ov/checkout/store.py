@@ -412,8 +412,8 @@ class CheckoutStore:
     def is_another_charging(self, order: StoredOrder) -> bool:
         """Whether another order of the same user and place may be charged, with a UUID that is not known yet."""
         whose = select(_C.levelup_id).where(_C.id == order.user).scalar_subquery()
-        anew = select(_C.id).where(_C.kind == "user", _C.levelup_id == whose)
-        same = (_O.location_id == order.location_id, or_(_O.user == order.user, _O.user.in_(anew)))
+        others = select(_C.id).where(_C.kind == "user", _C.levelup_id == whose)
+        same = (_O.location_id == order.location_id, or_(_O.user == order.user, _O.user.in_(others)))
         query = select(_O.id).where(_O.state == "charging", _O.id != order.id, *same).limit(1)
         with self._database.connection() as transaction:
             return transaction.execute(query).first() is not None

@@ -1,4 +1,4 @@
-"""The console's door: who may enter, how many at once, and what every page of it tells the browser."""
+"""Access to the console: who may enter, how many at once, and the security headers of its pages."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _add_overview(pages: Blueprint, console: Console) -> None:
         found: list[needs.Need] = []
         backlog: Any = None
         if ledger.error is not None:
-            found.append(needs.Need("ledger", ledger.told))
+            found.append(needs.Need("ledger", ledger.details))
         else:
             found += needs.of_outbox(ledger.value[1])
         try:

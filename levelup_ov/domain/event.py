@@ -1,4 +1,4 @@
-"""What the channel, or a person, is told without having asked."""
+"""What the channel, or a person, is notified of."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, union_all
 
 from levelup_ov.domain.submission import SETTLED, State
 from levelup_ov.ledger import limits
@@ -26,6 +26,8 @@ PATIENCE = 2.0
 """Seconds that one search may take."""
 FOLLOWED = 50
 """Earlier or later attempts that are shown."""
+FINDINGS = 1000
+"""The newest findings whose own numbers are searched."""
 
 T = TypeVar("T")
 _C = SUBMISSIONS.c
@@ -124,9 +126,12 @@ class Browser:
         numbers = [number, json.dumps(number)]
         this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
         this.append(_C.order_id.in_(numbers))
-        this.append(and_(_is_finding(), or_(_C.found_provider_order_id == number, _C.found_order_id.in_(numbers))))
+        # Without the limit, a database that takes findings for frequent reads all rows.
+        findings = select(_C.id, _C.found_provider_order_id, _C.found_order_id).where(_is_finding())
+        f = findings.order_by(_C.id.desc()).limit(FINDINGS).subquery().c
+        of_findings = select(f.id).where(or_(f.found_provider_order_id == number, f.found_order_id.in_(numbers)))
         # Each has an index, and none is used where they are alternatives of one condition.
-        found = union_all(*(select(_C.id).where(condition) for condition in this)).subquery()
+        found = union_all(*(select(_C.id).where(condition) for condition in this), of_findings).subquery()
         return self._submissions(self._sql.all.where(_C.id.in_(select(found.c.id))).order_by(_C.id.desc()).limit(size))
 
     def life(self, id: str) -> Life | None:

@@ -2,9 +2,9 @@
 
 A submission is claimed before anything is sent, marked before the order is placed, and settled after. Its only
 transitions are those of :mod:`levelup_ov.domain.submission`. Every change names the states it may start from, so that
-a late writer changes nothing and is told so (:class:`Superseded`). Each claim creates a new row, and only its claimant
-knows the id, which fences off all others. The provider gets the row's reference, which is the same for all attempts
-at one order (SUB-11).
+a late writer changes nothing and gets an exception (:class:`Superseded`). Each claim creates a new row, and only its
+claimant knows the id, which fences off all others. The provider gets the row's reference, which is the same for all
+attempts at one order (SUB-11).
 
 No card, CVV, secret, name, phone number or address is stored: a row contains ids, states, amounts, times, keyed
 digests and the recorded answer.
@@ -427,7 +427,7 @@ class Ledger:
         )
 
     def take_back(self, submission: Submission, *, also: Callable[[Any], None]) -> None:
-        """Make a submission that a person settled unknown again, so that it is not sent until it is settled anew.
+        """Make a submission that a person settled unknown again, so that it is not sent until it is settled again.
 
         ``also`` is called with the cursor of the transaction, if it was changed.
 
@@ -821,7 +821,7 @@ class Ledger:
             return False
         if row := self._read(cursor, id):
             events = [*_events(row)] if is_event else []
-            # Web checkout tells of its charges itself.
+            # Web checkout reports its charges itself.
             if tells is not None and row.account != LEDGER_ACCOUNT:
                 events.append(_attention(row, tells))
             for event in events:

@@ -16,7 +16,7 @@ from levelup_ov.transport import net
 PATIENCE = 2.0
 """Seconds that a request waits for the stock, at most."""
 STALE_FOR = 600.0
-"""Seconds for which an older stock serves while the provider does not tell a newer one."""
+"""Seconds for which an older stock serves while the provider reports no newer one."""
 
 log = logging.getLogger(__name__)
 

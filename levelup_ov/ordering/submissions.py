@@ -348,12 +348,12 @@ class Submissions:
             later = self.ledger.followers(submission)
             if any(each.state not in ("placed", "not_placed") for each in later):
                 raise outcome_unknown("a later attempt at this order is in progress")
-            told = [each for each in later if each.state == "placed"]
+            reported = [each for each in later if each.state == "placed"]
             if (holder := self.ledger.holder(submission.account, settlement.placed.provider_order_id)) is not None:
-                told.append(holder)
-            if not told:
+                reported.append(holder)
+            if not reported:
                 finding = "order_exists_but_ruled_out"
-            elif settlement.placed.provider_order_id not in [each.provider_order_id for each in told]:
+            elif settlement.placed.provider_order_id not in [each.provider_order_id for each in reported]:
                 finding = "two_orders_for_one_submission"
             elif settlement.placed.duplicates:
                 finding = "two_orders_for_one_submission"

@@ -29,7 +29,7 @@ DEADLINE = 30.0
 
 
 class Recorder:
-    """One flow: locations, menu, stock if the adapter tells it, a validation and, on request, a submission.
+    """One flow: locations, menu, stock if the adapter reports it, a validation and, on request, a submission.
 
     ``allowed``: members to keep in addition to those that are always kept.
     """

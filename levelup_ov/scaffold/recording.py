@@ -64,10 +64,10 @@ class Redactor:
             "method": exchange.method, "url": self._url(exchange.url), "headers": self._headers(exchange.headers),
             "body": body, "places_order": exchange.places_order,
         }  # fmt: skip
-        told = answer and {
+        recorded = answer and {
             "status": answer.status, "headers": self._headers(answer.headers), "body": self._body(answer.body),
         }  # fmt: skip
-        return {"request": request, "answer": told}
+        return {"request": request, "answer": recorded}
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {name: value if name.lower() in ALLOWED_HEADERS else REDACTED for name, value in headers.items()}

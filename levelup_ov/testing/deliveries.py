@@ -54,8 +54,12 @@ class Deliveries:
     def test_an_address_stays_out_of_results_and_traces(self, bench: Bench, sample: Sample) -> None:
         order = self._delivery(bench, sample)
         for run in (bench.validate(order), bench.submit(order, sample.tender)):
-            told = [("the result", repr(run.answer)), *(("a trace", repr(trace)) for trace in run.traces), *_paths(run)]
-            for where, text in told:
+            reported = [
+                ("the result", repr(run.answer)),
+                *(("a trace", repr(trace)) for trace in run.traces),
+                *_paths(run),
+            ]
+            for where, text in reported:
                 found = [part for part in self.delivery_address.private if part in text]
                 assert not found, f"DELIVERY-4: a part of the delivery address is found in {where}"
 

@@ -64,9 +64,9 @@ class Run:
 
     def story(self) -> str:
         """The exchanges, in one line."""
-        told = (f"{each.method} {each.path} -> {each.answer.status if each.answer else 'no answer'}"
+        listed = (f"{each.method} {each.path} -> {each.answer.status if each.answer else 'no answer'}"
                 for each in self.exchanges)  # fmt: skip
-        return f"calls: {'; '.join(told) or 'none'}"
+        return f"calls: {'; '.join(listed) or 'none'}"
 
 
 def _escaped(error: Exception, module: str, run: Run) -> str:
@@ -252,11 +252,11 @@ class Bench:
             pytest.skip("recordings always answer the same; a stand-in could prove this")
 
     def held(self) -> int | None:
-        """How many orders the provider has; None if it cannot tell."""
+        """How many orders the provider has; None if it does not say."""
         return None if self.provider.orders is None else len(self.provider.orders())
 
     def content(self, provider_order_id: str) -> Sequence[str] | None:
-        """The values of the provider's order with this id; None if it cannot tell, or has no such order."""
+        """The values of the provider's order with this id; None if it does not say, or has no such order."""
         for row in self.provider.orders() if self.provider.orders else ():
             found = list(leaves(_plain(row)))
             if provider_order_id in found:

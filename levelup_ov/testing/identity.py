@@ -72,8 +72,8 @@ class Echoes:
             if run.failure is not None:
                 _check_unknown(run, f"another order in the answer to {step.call}")
                 continue
-            told: Placed = run.answer
-            assert told.reference != baseline.order.reference or told.provider_order_id != theirs, (
+            reported: Placed = run.answer
+            assert reported.reference != baseline.order.reference or reported.provider_order_id != theirs, (
                 f"SUB-8: the answer to {step.call} is another guest's order ({theirs}), but is reported as ours: "
                 "read Placed.reference from that answer"
             )
@@ -127,7 +127,7 @@ class Echoes:
                     _check_unknown(run, f"{what} to {step.call}")
 
     @pytest.mark.rule("SUB-5", "SUB-8")
-    def test_a_look_up_believes_only_what_tells(self, bench: Bench, sample: Sample) -> None:
+    def test_a_look_up_believes_only_what_proves(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
         if bench.provider.adapter.recovery != "look_up":
             pytest.skip("the adapter declares recovery = 'replay'")
@@ -137,7 +137,7 @@ class Echoes:
         check_echo(bench.provider.adapter, found.answer, order.reference)
         for number, exchange in enumerate(found.exchanges):
             step = Step(number, exchange, False)
-            for what, answer, told, absent in _unproven(step, order.reference or "", found):
+            for what, answer, reported, absent in _unproven(step, order.reference or "", found):
                 run = bench.find(order, trace, at_step(found, number, answering(answer)))
                 if run.failure is not None or (absent and run.value is None):
                     continue
@@ -147,7 +147,7 @@ class Echoes:
                 )
                 # An adapter may ask again, and then rely on that answer.
                 asked_again = len(run.exchanges) > number + 1 and _says(run.exchanges[-1], order.reference or "")
-                assert not told or asked_again or run.value.reference != order.reference, (
+                assert not reported or asked_again or run.value.reference != order.reference, (
                     f"SUB-8: with {what} in the answer to {step.call}, the order is reported as ours"
                 )
 
@@ -207,9 +207,9 @@ class Echoes:
         bench.needs_reactions()
         if bench.provider.adapter.recovery != "look_up":
             pytest.skip("the adapter declares recovery = 'replay'")
-        told = refused(bench, refusal.sample)
-        answers = [exchange.answer for exchange in told.exchanges if exchange.answer is not None]
-        if told.failure is None or not answers:
+        reported = refused(bench, refusal.sample)
+        answers = [exchange.answer for exchange in reported.exchanges if exchange.answer is not None]
+        if reported.failure is None or not answers:
             pytest.skip("the adapter refuses this order by itself")
         found, trace = _found(bench, sample)
         found.answer
@@ -217,7 +217,7 @@ class Echoes:
             run = bench.find(found.order, trace, at_step(found, number, answering(answers[-1])))
             assert run.failure is not None or run.value is not None, (
                 f"SUB-5: the answer to {Step(number, exchange).call} is the refusal of another request "
-                f"({told.failure}), and the look-up says that there is no order"
+                f"({reported.failure}), and the look-up says that there is no order"
             )
 
     @pytest.mark.rule("SUB-10")
@@ -287,16 +287,16 @@ def _check_whose(bench: Bench, run: Run, call: str) -> None:
     )
 
 
-def check_echo(adapter: type[Adapter], told: Placed | OrderStatus, reference: str | None) -> None:
+def check_echo(adapter: type[Adapter], reported: Placed | OrderStatus, reference: str | None) -> None:
     """Check that what the adapter returns has the order's reference, or that the adapter declares why it has none."""
-    member = f"{type(told).__name__}.reference"
-    if told.reference is None:
+    member = f"{type(reported).__name__}.reference"
+    if reported.reference is None:
         assert adapter.echoes_nothing, (
             f"SUB-8: {member} is None: read it from the provider's answer, or declare echoes_nothing with the "
             "statement of the provider's documentation"
         )
         return
-    assert told.reference == reference, f"SUB-8: {member} is {told.reference!r}, not that of the order"
+    assert reported.reference == reference, f"SUB-8: {member} is {reported.reference!r}, not that of the order"
 
 
 def _needs_echo(bench: Bench) -> None:

@@ -69,7 +69,7 @@ class Mixing:
         alone, adapter = _alone(bench, ours), bench.adapter()
         # It has handled an order before, so what an adapter fetches once, such as a login token, is there.
         other = _sell(bench, adapter, bench.order(theirs), theirs.tender)
-        told = _Told(bench, ours)
+        reported = _Reported(bench, ours)
 
         def meet(point: int | None = None) -> None:
             meeting = _Meeting(point, lambda: _sell(bench, adapter, bench.order(theirs), theirs.tender, beside=True))
@@ -88,7 +88,7 @@ class Mixing:
             ids = [sale.placed.provider_order_id for sale in (mine, *meeting.sales)]
             twice = [one for one, times in Counter(ids).items() if times > 1]
             assert not twice, f"META-11: {where}, both have the order {twice[0]}"
-            told.check(mine, f"META-11: {where}")
+            reported.check(mine, f"META-11: {where}")
 
         try:
             meet()
@@ -97,7 +97,7 @@ class Mixing:
             for point in (BETWEEN, *range(alone.calls)):
                 meet(point)
             raise
-        told.conclude()
+        reported.conclude()
 
     @pytest.mark.rule("ITEM-1", "ITEM-2", "ITEM-11", "MONEY-3")
     def test_the_same_item_twice_is_two_lines(self, bench: Bench, sample: Sample) -> None:
@@ -137,7 +137,7 @@ class Mixing:
     @pytest.mark.rule("SUB-2", "ITEM-11")
     def test_a_call_that_may_be_repeated_adds_nothing(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
-        alone, told = _alone(bench, sample), _Told(bench, sample)
+        alone, reported = _alone(bench, sample), _Reported(bench, sample)
         repeated: list[str] = []
 
         def twice(exchange: Exchange, forward: Forward) -> Answered:
@@ -154,7 +154,7 @@ class Mixing:
         what = f"ITEM-11: with {', '.join(dict.fromkeys(repeated))} carried out twice, as repeatable=True allows"
         assert sale.price == alone.price, f"{what}, it costs {sale.price}; otherwise {alone.price}"
         assert before is None or bench.held() == before + 1, f"{what}, {(bench.held() or 0) - before} orders are placed"
-        told.check(sale, what)
+        reported.check(sale, what)
 
 
 class _Meeting:
@@ -186,7 +186,7 @@ class _Meeting:
         return forward()
 
 
-class _Told:
+class _Reported:
     """The provider's orders that were placed alone, to compare others with them."""
 
     def __init__(self, bench: Bench, sample: Sample) -> None:

@@ -21,7 +21,7 @@ from levelup_ov.testing.translation import check_quote
 from levelup_ov.transport.tap import Answered, Exchange, Player, silent
 
 MOVED = timedelta(hours=3)
-"""By how much a ready time changes: more than may be told to nobody."""
+"""By how much a ready time changes: too much to go unreported."""
 SHORT = 0.2
 """Seconds of the deadline in tests of it."""
 GRACE = 0.4
@@ -83,8 +83,8 @@ class Outcomes:
             run = bench.submit(bench.order(sample, shown=shown, **members), sample.tender)
             what = f"TIME-11: ready {abs(moved)} {'after' if moved > timedelta(0) else 'before'} what was shown"
             assert run.failure is not None and run.failure.code == "ready_time_unavailable", (
-                f"{what}, an order is told as {run.value or run.failure!r}: call order.check_ready(...) before it is "
-                "placed, or have the provider compare with order.ready_window"
+                f"{what}, an order is reported as {run.value or run.failure!r}: call order.check_ready(...) before "
+                "it is placed, or have the provider compare with order.ready_window"
             )
             assert run.proves_no_order and bench.held() == before, f"{what}, an order was placed"
 
@@ -221,9 +221,9 @@ def _check_proven(baseline: Run, run: Run, step: Step, answer: Answered, what: s
     """An order reported as placed was placed; an order reported as refused was not."""
     if run.failure is None:
         check_placed(run.answer, after_fault=True)
-        told = run.answer.provider_order_id == baseline.answer.provider_order_id
+        reported = run.answer.provider_order_id == baseline.answer.provider_order_id
         asked_again = len(run.exchanges) > step.number + 1
-        assert told and (not step.exchange.places_order or asked_again), (
+        assert reported and (not step.exchange.places_order or asked_again), (
             f"SUB-5: {what} is reported as a placed order ({run.answer}); nothing proves one"
         )
         return

@@ -78,8 +78,8 @@ class Pricing:
                 if not _counts(bench, baseline, step, place):
                     continue
                 for misprint in MISPRINTS:
-                    told = changed(answer, place, misprint.write(place.value))
-                    run = bench.validate(baseline.order, instead(baseline, step, told))
+                    reported = changed(answer, place, misprint.write(place.value))
+                    run = bench.validate(baseline.order, instead(baseline, step, reported))
                     what = f"MONEY-9: {place.name} in the answer to {step.call} {misprint.what}"
                     _check_read(baseline, run, what, misprint.means)
 
@@ -93,9 +93,9 @@ class Pricing:
                 continue
             step = Step(number, exchange)
 
-            def shown(told: Answered) -> dict[str, int | None] | None:
+            def shown(reported: Answered) -> dict[str, int | None] | None:
                 """The menu's prices with another answer to this step; None where it is refused."""
-                fault = instead(usual, step, told)  # noqa: B023 - called within this turn of the loop
+                fault = instead(usual, step, reported)  # noqa: B023 - called within this turn of the loop
                 run = bench.do(lambda adapter, session: adapter.show_menu(location, session), fault=fault)
                 return None if run.failure is not None else _prices(run.answer)
 
@@ -121,13 +121,13 @@ class Pricing:
         for step in steps:
             if not step.placed and not step.exchange.places_order:
                 continue
-            told = shifted(step.answer, {usual.charged}, MORE)
-            run = bench.submit(baseline.order, sample.tender, instead(baseline, step, told))
+            reported = shifted(step.answer, {usual.charged}, MORE)
+            run = bench.submit(baseline.order, sample.tender, instead(baseline, step, reported))
             if run.failure is None and run.value.charged == usual.charged + MORE:
                 assert run.value.charge_mismatch, (
                     f"PAY-4: {usual.charged} cents were asked for, the answer to {step.call} says "
-                    f"{run.value.charged}, and nobody is told: Placed.expected_charge is what was sent or validated, "
-                    "not what comes back"
+                    f"{run.value.charged}, and nobody learns of it: Placed.expected_charge is what was sent or "
+                    "validated, not what comes back"
                 )
 
     @pytest.mark.rule("ITEM-11", "SUB-8")
@@ -220,11 +220,11 @@ def _counts(bench: Bench, baseline: Run, step: Step, place: AmountPath) -> bool:
 
 
 def _check_read(baseline: Run, run: Run, what: str, means: bool) -> None:
-    told, right = _price(run), _price(baseline)
-    if told is None:
+    reported, right = _price(run), _price(baseline)
+    if reported is None:
         return
-    assert told == right, f"{what}, and is misread: {told} instead of {right} (total, tax, amount paid)"
-    assert means, f"{what}, and is read as if it were right: {told}"
+    assert reported == right, f"{what}, and is misread: {reported} instead of {right} (total, tax, amount paid)"
+    assert means, f"{what}, and is read as if it were right: {reported}"
 
 
 def _prices(menu: Menu) -> dict[str, int | None]:

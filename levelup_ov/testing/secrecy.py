@@ -50,7 +50,7 @@ class Secrecy:
                 runs += [bench.submit(order, tender, fault) for fault in _each(runs[2], answer)]
         secrets = _secrets(bench, tender, quoted)
         for run in runs:
-            for where, text in _told(run):
+            for where, text in _reported(run):
                 _check_silent(text, secrets, where)
         for line in caplog.records:
             _check_silent(_logged(line), secrets, f"a log line of {line.name}")
@@ -73,10 +73,10 @@ class Secrecy:
                 *order.cart.values(),
                 *run.session.secrets,
             ]
-            told = scrub(run.failure.message, known)
+            reported = scrub(run.failure.message, known)
             spoken = [Secret(value) for value in _header_secrets(run)]
             spoken += [Secret(value) for value in _made_up(usual, run)]
-            _check_silent(told, spoken, "an error repeats what was sent; use session.conceal()")
+            _check_silent(reported, spoken, "an error repeats what was sent; use session.conceal()")
             for call in run.session.calls:
                 _check_silent(call.path, [*known, *spoken], "the path of a call, which is logged")
 
@@ -130,7 +130,7 @@ def _is_address(value: Secret) -> bool:
     return "@" in value.reveal()
 
 
-def _told(run: Run) -> Iterator[tuple[str, str]]:
+def _reported(run: Run) -> Iterator[tuple[str, str]]:
     yield "the result", repr(run.value)
     error: BaseException | None = run.failure
     while error is not None:

@@ -81,7 +81,7 @@ class Shape:
             )
 
     @pytest.mark.rule("ITEM-1", "MENU-5")
-    def test_what_is_ordered_stands_in_the_menu(self, bench: Bench, sample: Sample) -> None:
+    def test_what_is_ordered_is_in_the_menu(self, bench: Bench, sample: Sample) -> None:
         menu = _menu(bench, sample)
         items = {item.provider_id: item for category in menu.categories for item in category.items}
         groups = {group.provider_id: group for group in menu.option_groups}

@@ -96,8 +96,8 @@ class StatusAnswers:
             for name, fault in {**{str(status): door for status, door in DOOR.items()}, **BROKEN}.items():
                 run = asked.again(bench, step, fault)
                 # An adapter may ask again, as after a login that was refused.
-                told = run.failure is None and len(run.exchanges) <= step.number + 1
-                assert not told, f"STAT-2: {name} to {step.call} is returned as a status: {run.value!r}"
+                reported = run.failure is None and len(run.exchanges) <= step.number + 1
+                assert not reported, f"STAT-2: {name} to {step.call} is returned as a status: {run.value!r}"
             for change in changes(answer):
                 run = asked.again(bench, step, change.answer)
                 word = run.value.word if run.failure is None else ""

@@ -25,7 +25,7 @@ from levelup_ov.testing.harness import Bench, Run
 from levelup_ov.testing.provider import Sample
 from levelup_ov.testing.steps import record
 
-NOTE, FINAL_NOTE, ITEM_NOTE = "ring the blue bell", "ring the green bell", "without any of the onions"
+NOTE, ITEM_NOTE = "ring the blue bell", "without any of the onions"
 LONG_NOTE = "no jalapeños, crème fraîche beside it – " + "and please, " * 20 + "slightly overdone"
 _IS_EMAIL, _NAMES_PHONE = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"), re.compile("phone|mobile", re.IGNORECASE)
 AMOUNTS = (57, 115, 1999)
@@ -208,8 +208,8 @@ class Translation:
                     f"EP-14: a user without {lacking} must be served, or refused as customer_refused, not reported as "
                     f"{run.failure!r}"
                 )
-                told = (run.failure.path or "").startswith("$.user")
-                assert told, f"EP-14: the refusal must name the member: path='$.user.{lacking}'"
+                reported = (run.failure.path or "").startswith("$.user")
+                assert reported, f"EP-14: the refusal must name the member: path='$.user.{lacking}'"
                 assert bench.held() == before, "EP-14: the order of a refused user was placed"
                 continue
             made_up = [value for name, value in _named_values(run) if value not in known and (

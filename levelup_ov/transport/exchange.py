@@ -23,7 +23,7 @@ from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 
 LARGEST_HEAD = 16384
-"""Bytes of the head of an answer; http.client tells what is wrong with a longer one."""
+"""Bytes of the head of an answer; http.client reports what is wrong with a longer one."""
 LARGEST_LINE = 4096
 """Bytes of a line between chunks."""
 
@@ -45,7 +45,7 @@ _OWN = frozenset({"host", "user-agent", "transfer-encoding"})
 
 
 class Exchange(Protocol):
-    """What is to be told of the exchange that an answer belongs to."""
+    """What callers need to know of the exchange that an answer belongs to."""
 
     deadline: Deadline
     surplus: bool
@@ -145,7 +145,7 @@ def _fields(lines: bytes) -> Fields:
 
 
 def _length(method: str, status: int, headers: Fields) -> int | None:
-    """Bytes of the body, or -1 where it comes in chunks; None where http.client shall tell."""
+    """Bytes of the body, or -1 where it comes in chunks; None where http.client must decide."""
     coding, chunked, given = (headers.get(name) for name in ("Content-Encoding", "Transfer-Encoding", "Content-Length"))
     if coding is not None or method == "HEAD" or headers.get("Connection", "keep-alive").lower() not in _PERSISTENCE:
         return None
@@ -252,7 +252,7 @@ class _Body:
     def _chunk_length(self) -> int:
         line = _CHUNK.fullmatch(self._incoming.line())
         if line is None:
-            raise ConnectionResetError("a chunk of the answer does not tell its length")
+            raise ConnectionResetError("a chunk of the answer has no length")
         return int(line[1], 16)
 
     def _end(self) -> None:

@@ -111,7 +111,7 @@ _intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent())  # noqa: 
 
 
 class TappedSession(Session):
-    """A session that tells a :class:`Tap` what the adapter declares for its calls.
+    """A session that passes to a :class:`Tap` what the adapter declares for its calls.
 
     ``also``: statuses that it named as documented successes.
     """

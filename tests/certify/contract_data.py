@@ -1,6 +1,6 @@
 """What the certifier ships of docs/contract.rst, drawn from the page.
 
-``python -m tests.certify.contract_data`` writes it anew.
+``python -m tests.certify.contract_data`` writes it again.
 """
 
 from __future__ import annotations

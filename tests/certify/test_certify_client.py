@@ -71,13 +71,13 @@ def test_one_connection_serves_all_requests(client: Client, server: Counting) ->
     assert server.connections == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_is_made_anew(client: Client, server: Counting) -> None:
+def test_a_connection_that_was_closed_meanwhile_is_made_again(client: Client, server: Counting) -> None:
     server.drop = True
     for _ in range(3):
         assert client.send("POST", "/x", b"{}").ok
 
 
-def test_no_answer_is_told_and_not_asked_for_again(client: Client, server: Counting) -> None:
+def test_no_answer_is_reported_and_not_asked_for_again(client: Client, server: Counting) -> None:
     exchange = client.send("GET", "/silence")
     assert (exchange.status, exchange.ok, exchange.refused, exchange.error) == (0, False, False, {})
     assert exchange.words.startswith("no answer: ")

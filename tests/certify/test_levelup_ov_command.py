@@ -49,7 +49,7 @@ def test_an_adapter_is_begun_without_an_application(tmp_path: Path) -> None:
     assert begun.exit_code == 0 and (tmp_path / "levelup_ov_diner.py").is_file()
 
 
-def test_a_passing_run_ends_with_0_and_tells_every_rule(service: str) -> None:
+def test_a_passing_run_ends_with_0_and_lists_every_rule(service: str) -> None:
     ran = invoke("certify", service, *KEY, "--location", "sandbox.congress", "--submit")
     assert ran.exit_code == 0, ran.output
     assert " ✓ TIME-6    pass " in ran.stdout
@@ -128,14 +128,14 @@ def test_junit_has_one_case_for_each_check(service: str, tmp_path: Path) -> None
 @pytest.mark.rule("ERR-4", "PAY-2")
 def test_key_and_card_are_never_printed(sound: Flask, tmp_path: Path) -> None:
     file = tmp_path / "junit.xml"
-    with serving(WRONG["an error tells the card"].around(sound.wsgi_app)) as address:
+    with serving(WRONG["an error contains the card"].around(sound.wsgi_app)) as address:
         arguments = ["certify", address, *KEY, "--location", "sandbox.card", "--submit", "--junit", str(file)]
         people, program = invoke(*arguments), invoke(*arguments, "--json")
     assert people.exit_code == program.exit_code == 1
     for text in (people.output, program.output, file.read_text()):
         assert "ERR-4" in text and "[test card]" in text
         assert CARD not in text and DEVELOPMENT_API_KEY not in text
-    assert leaks is WRONG["an error tells the card"].answer
+    assert leaks is WRONG["an error contains the card"].answer
 
 
 def test_credentials_that_a_service_returns_are_not_shown(sound: Flask) -> None:

@@ -261,7 +261,7 @@ def no_etag(found: Json, request: Request) -> None:
 
 
 def no_identity(found: Json, request: Request) -> None:
-    """Every submission is another: what would tell it is taken away."""
+    """Every submission counts as a new one: what identifies it is removed."""
     if order := found.get("order_submission"):
         request.environ.pop("HTTP_IDEMPOTENCY_KEY", None)
         order["order_number"] = uuid.uuid4().hex
@@ -361,10 +361,10 @@ WRONG: Mapping[str, Wrong] = {
     "hours without sunday": _wrong("LOC-2", answer=missing_day),
     "errors without a code": _wrong("ERR-1", answer=no_code),
     "errors of another shape": _wrong("ERR-1", answer=other_shape),
-    "an error tells the card": _wrong("ERR-4", answer=leaks, location="sandbox.card"),
+    "an error contains the card": _wrong("ERR-4", answer=leaks, location="sandbox.card"),
     "a submission without an estimate": _wrong("SUB-1", answer=no_estimate),
     "a status of a word of its own": _wrong("STAT-2", answer=own_stage),
-    "a status does not tell since when": _wrong("STAT-1", answer=no_since),
+    "a status does not say since when": _wrong("STAT-1", answer=no_since),
     "a status comes again unchanged": _wrong("STAT-1", answer=own_tag, request=no_etag_of_orders),
     "what was never placed is canceled": _wrong("STAT-6", instead=canceled_at_once),
     "whoever asks is believed": _wrong("EVT-9", instead=believing),

@@ -42,7 +42,7 @@ class Line:
     """What the service reaches as LevelUp. ``calls``: method and path of each.
 
     ``faults``: for the next calls of a path, what happens: ``lost`` (done, but the answer is dropped), ``unreached``
-    (not even done, and nobody can tell), ``twice`` (done twice, with the second answer), or a status with a body in
+    (not even done, and nobody can know), ``twice`` (done twice, with the second answer), or a status with a body in
     place of LevelUp's answer. ``changes``: members
     that the next answers of a path have otherwise. ``keeps``: the calls of a path are kept there and not done; each can
     be done later by calling it. ``delays``: for how many seconds the calls of a path are held up. ``others``: other
@@ -84,10 +84,10 @@ class Line:
         if fault == "lost":
             raise ConnectionAbortedError
         if changed := next((each for ending, each in self.changes.items() if path.endswith(ending) and each), None):
-            told = json.loads(b"".join(answer))
-            members = next(iter(told.values())) if len(told) == 1 else told
+            reported = json.loads(b"".join(answer))
+            members = next(iter(reported.values())) if len(reported) == 1 else reported
             members.update(changed.pop(0))
-            answer = [json.dumps(told).encode()]
+            answer = [json.dumps(reported).encode()]
         status, headers = answered[0][:2]
         start_response(status, [each for each in headers if each[0].lower() != "content-length"])
         return answer
@@ -149,7 +149,7 @@ class Site:
         return self._visitor.get(f"{parts.path}?{parts.query}")
 
     def come_back(self, url: str) -> dict[str, str]:
-        """The same, for a callback that leads back to the shop: what the shop is told."""
+        """The same, for a callback that leads back to the shop: what the shop gets."""
         reply = self.visit(url)
         assert reply.status_code == 303, reply.text
         assert reply.headers["Location"].startswith(SHOP)
@@ -157,9 +157,9 @@ class Site:
 
     def connect_merchant(self, email: str = "owner@beacon.example") -> str:
         started = self.post("/merchants", {"merchant": {"return_to": SHOP}})["merchant"]
-        told = self.come_back(self.approve(started["authorization_url"], email))
-        assert told["connection"] == started["id"]
-        confirmed = self.post(f"/merchants/{started['id']}/confirm", {"confirmation": told["confirmation"]})
+        reported = self.come_back(self.approve(started["authorization_url"], email))
+        assert reported["connection"] == started["id"]
+        confirmed = self.post(f"/merchants/{started['id']}/confirm", {"confirmation": reported["confirmation"]})
         assert confirmed["merchant"]["state"] == "connected"
         return started["id"]
 
@@ -169,8 +169,8 @@ class Site:
 
     def connect_user(self, email: str = "ada@example.com", permissions: Iterable[str] = LOGIN) -> str:
         started = self.start_user(permissions)
-        told = self.come_back(self.approve(started["authorization_url"], email))
-        self.post(f"/users/{started['id']}/confirm", {"confirmation": told["confirmation"]})
+        reported = self.come_back(self.approve(started["authorization_url"], email))
+        self.post(f"/users/{started['id']}/confirm", {"confirmation": reported["confirmation"]})
         return started["id"]
 
     def request_permissions(self, email: str = "ada@example.com", permissions: Iterable[str] = PAYMENT) -> Any:

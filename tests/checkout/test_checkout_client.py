@@ -124,7 +124,7 @@ def test_statuses_that_anybody_may_answer(calls: LevelUpSession, status: int, co
     assert (failure.code, isinstance(failure, Unanswered)) == (code, True)
 
 
-def test_several_errors_are_told_together(calls: LevelUpSession) -> None:
+def test_several_errors_are_reported_together(calls: LevelUpSession) -> None:
     body = refusal({"message": "One."}, {"message": "Two."}, {"message": "One."})
     assert failure_of(calls, "profile", status=422, json=body).message == "LevelUp: One.; Two."
     long = refusal({"message": "x" * 10_000})

@@ -45,7 +45,9 @@ def test_all_settings_or_none(environ: dict[str, str], missing: str) -> None:
         (CLIENT_SECRET, "canary\tcanary", "contains characters that are not valid in a key"),
     ],
 )
-def test_what_is_wrong_is_told_without_repeating_it(environ: dict[str, str], name: str, value: str, wrong: str) -> None:
+def test_what_is_wrong_is_reported_without_repeating_it(
+    environ: dict[str, str], name: str, value: str, wrong: str
+) -> None:
     (mistake,) = mistakes({**environ, **VARIABLES, name: value})
     assert mistake.startswith(f"environment, {name}: {wrong};") and "canary" not in mistake
 

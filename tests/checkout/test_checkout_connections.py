@@ -40,11 +40,11 @@ def test_a_connection_step_by_step(site: Site, kind: str) -> None:
     assert asked["scope"] == {"user": " ".join(LOGIN), "merchant": "manage_merchant_orders"}[kind]
     assert (asked["client_id"], asked["response_type"]) == (SHOP_APP.api_key, "code")
     assert 40 <= len(asked["state"]) <= 100
-    told = site.come_back(approved(site, kind, begun))
-    assert set(told) == {"basket", "connection", "confirmation"}
+    reported = site.come_back(approved(site, kind, begun))
+    assert set(reported) == {"basket", "connection", "confirmation"}
     path = f"/{kind}s/{begun['id']}"
     assert site.get(path)[kind]["state"] == "granted"
-    confirmed = site.post(f"{path}/confirm", {"confirmation": told["confirmation"]})[kind]
+    confirmed = site.post(f"{path}/confirm", {"confirmation": reported["confirmation"]})[kind]
     assert confirmed["state"] == site.get(path)[kind]["state"] == "connected"
 
 
@@ -82,10 +82,10 @@ def test_a_forged_state_is_refused(site: Site, kind: str) -> None:
 def test_a_replayed_state_is_refused(site: Site, kind: str) -> None:
     begun = started(site, kind)
     come_back = approved(site, kind, begun)
-    told = site.come_back(come_back)
+    reported = site.come_back(come_back)
     assert site.visit(come_back).get_json()["error"]["code"] == "invalid_state"
     # And spoils nothing.
-    site.post(f"/{kind}s/{begun['id']}/confirm", {"confirmation": told["confirmation"]})
+    site.post(f"/{kind}s/{begun['id']}/confirm", {"confirmation": reported["confirmation"]})
 
 
 @KINDS
@@ -106,8 +106,8 @@ def test_a_state_belongs_to_its_kind(site: Site) -> None:
 @KINDS
 def test_a_person_may_refuse(site: Site, kind: str) -> None:
     begun = started(site, kind)
-    told = site.come_back(approved(site, kind, begun, answer="refuse"))
-    assert told == {"basket": "7", "connection": begun["id"], "error": "access_denied"}
+    reported = site.come_back(approved(site, kind, begun, answer="refuse"))
+    assert reported == {"basket": "7", "connection": begun["id"], "error": "access_denied"}
     assert site.get(f"/{kind}s/{begun['id']}")[kind]["state"] == "refused"
 
 
@@ -133,30 +133,30 @@ def test_a_code_that_gives_no_token(site: Site, fault: Any, error: str) -> None:
 def test_a_callback_without_code_or_reason(site: Site) -> None:
     begun = started(site, "user")
     state = parse_qs(urlsplit(begun["authorization_url"]).query)["state"][0]
-    told = site.come_back(f"{RETURN_URL}/checkout/users/callback?state={state}")
-    assert told["error"] == "authorization_refused"
+    reported = site.come_back(f"{RETURN_URL}/checkout/users/callback?state={state}")
+    assert reported["error"] == "authorization_refused"
 
 
 @KINDS
 def test_what_another_browser_granted_is_of_no_use_unconfirmed(site: Site, kind: str, clock: Clock) -> None:
     """Who began a connection never sees the confirmation that went to the browser of who granted it."""
     begun = started(site, kind)
-    told = site.come_back(approved(site, kind, begun))
+    reported = site.come_back(approved(site, kind, begun))
     path = f"/{kind}s/{begun['id']}"
     wrong = site.call("POST", f"{path}/confirm", {"confirmation": "guessed"})
     assert wrong.refusal == (422, "invalid_confirmation", None)
     use = f"{path}/profile" if kind == "user" else f"{path}/locations"
     assert site.call("GET", use).refusal == (422, "not_connected", None)
     clock.set("2030-06-03T16:11Z")
-    late = site.call("POST", f"{path}/confirm", {"confirmation": told["confirmation"]})
+    late = site.call("POST", f"{path}/confirm", {"confirmation": reported["confirmation"]})
     assert late.refusal == (422, "invalid_confirmation", None)
 
 
 def test_a_confirmation_is_good_once_and_only_for_its_connection(site: Site) -> None:
     first, second = (started(site, "user") for _ in range(2))
-    told = site.come_back(approved(site, "user", first))
+    reported = site.come_back(approved(site, "user", first))
     site.come_back(approved(site, "user", second))
-    body = {"confirmation": told["confirmation"]}
+    body = {"confirmation": reported["confirmation"]}
     assert site.call("POST", f"/users/{second['id']}/confirm", body).error["code"] == "invalid_confirmation"
     assert site.call("POST", f"/merchants/{first['id']}/confirm", body).error["code"] == "connection_not_found"
     site.post(f"/users/{first['id']}/confirm", body)
@@ -370,8 +370,8 @@ def test_a_callback_after_disconnecting_connects_nobody(site: Site) -> None:
     begun = started(site, "user")
     come_back = approved(site, "user", begun)
     site.done(site.call("DELETE", f"/users/{begun['id']}"))
-    told = site.come_back(come_back)
-    confirm = site.call("POST", f"/users/{begun['id']}/confirm", {"confirmation": told.get("confirmation", "none")})
+    reported = site.come_back(come_back)
+    confirm = site.call("POST", f"/users/{begun['id']}/confirm", {"confirmation": reported.get("confirmation", "none")})
     assert confirm.error["code"] == "invalid_confirmation"
 
 

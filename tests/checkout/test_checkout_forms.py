@@ -130,8 +130,8 @@ def test_nobody_is_connected_as_somebody_else(site: Site) -> None:
     for members in ({"user_id": 2}, {"user_id": "1"}, {"token_type": "mac"}, {"access_token": ["x"]}):
         started = site.start_user()
         site.line.changes["/oauth2/token"] = [members]
-        told = site.come_back(site.approve(started["authorization_url"], "ada@example.com"))
-        assert told["error"] == "provider_protocol_error", members
+        reported = site.come_back(site.approve(started["authorization_url"], "ada@example.com"))
+        assert reported["error"] == "provider_protocol_error", members
         assert site.get(f"/users/{started['id']}")["user"]["state"] == "refused"
 
 

@@ -36,7 +36,7 @@ DECLINED = refusal(422, "order", "base")
 
 
 def past(charged: Any) -> Any:
-    """An order of ours as a user's history tells it."""
+    """An order of ours as a user's history has it."""
     amounts = {name: charged[name] for name in ("uuid", "spend_amount", "total_amount")}
     return {"order": {"created_at": "2026-11-20T17:00:00Z", "location_id": 11, **amounts}}
 
@@ -81,8 +81,8 @@ def test_no_meal_is_placed_for_another_amount_than_asked(site: Site, merchant: s
     answer = site.charge(body, "K")
     assert answer.refusal[:2] == (502, "provider_protocol_error") and "535" in answer.error["message"]
     assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
-    told = site.get(f"/orders/{site.refunded()[0]}")["order"]
-    assert (told["total_amount"], told["user_pays_amount"], told["state"]) == (535, 335, "refunded")
+    reported = site.get(f"/orders/{site.refunded()[0]}")["order"]
+    assert (reported["total_amount"], reported["user_pays_amount"], reported["state"]) == (535, 335, "refunded")
 
 
 @pytest.mark.rule("WEB-1")
@@ -102,8 +102,8 @@ def test_a_uuid_belongs_to_one_order(
 @pytest.mark.rule("WEB-1")
 @pytest.mark.parametrize("status", [202, 203, 204, 206])
 def test_a_status_that_is_not_documented_proves_nothing(site: Site, merchant: str, user: str, status: int) -> None:
-    told = {"order": {"uuid": "u", "spend_amount": 1070, "tip_amount": 0, "total_amount": 1070}}
-    site.line.faults["/completed_orders"] = [(status, told if status != 204 else b"")]
+    reported = {"order": {"uuid": "u", "spend_amount": 1070, "tip_amount": 0, "total_amount": 1070}}
+    site.line.faults["/completed_orders"] = [(status, reported if status != 204 else b"")]
     body = order(merchant, user)
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     assert [site.charged(body, "K")["uuid"]] == site.standing()
@@ -151,7 +151,7 @@ def test_words_that_prove_nothing_leave_it_unknown(
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     status, said = site.reconcile()
     assert status == 1 and "still charging" in said
-    # Nobody can tell: a person is told so at every run, until LevelUp says something that proves it.
+    # Nobody can know: that is reported at every run, until LevelUp says something that proves it.
     assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 1
     assert [site.charged(body, "K")["uuid"]] == site.standing()
     assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 0
@@ -189,7 +189,7 @@ def test_another_amount_whose_answer_is_lost_is_found(
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     with site.levelup.store.writing() as transaction:
         transaction._run("UPDATE orders SET spend = ?", (charged,))
-    # It is told twice before it is believed, and goes back.
+    # It is reported twice before it is believed, and goes back.
     for when, status in ((LATER, 1), (TWO_DAYS_LATER, 0)):
         clock.set(when)
         assert site.reconcile()[0] == status
@@ -312,13 +312,13 @@ def ledger_of(site: Site) -> str:
 
 @pytest.mark.rule("WEB-3")
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [{"uuid": "another"}, {"refunded_at": None}, {"refunded_at": "yesterday"}, {"total_amount": None}],
     ids=str,
 )
-def test_a_refund_that_is_not_the_one_asked_for_is_pending(site: Site, merchant: str, user: str, told: Any) -> None:
+def test_a_refund_that_is_not_the_one_asked_for_is_pending(site: Site, merchant: str, user: str, reported: Any) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
-    site.line.changes["/refund"] = [told]
+    site.line.changes["/refund"] = [reported]
     assert site.refund(uuid, "K").refusal == (503, "refund_pending", None)
     done = site.done(site.refund(uuid, "K"))["order"]
     # With the time that LevelUp has, and not ours.
@@ -410,7 +410,7 @@ def test_a_refund_that_is_refused_for_good_is_a_persons(
 
 
 @pytest.mark.rule("WEB-3")
-def test_an_accepted_refund_is_told_when_it_is_made(site: Site, merchant: str, user: str) -> None:
+def test_an_accepted_refund_is_reported_when_made(site: Site, merchant: str, user: str) -> None:
     made = site.charged(order(merchant, user, tip_amount=9905))["uuid"]
     assert site.refund(made, "K").error["code"] == "refund_pending"
     assert site.done(site.refund(made, "K"))["order"]["state"] == "refunded"
@@ -424,7 +424,7 @@ def test_an_accepted_refund_is_told_when_it_is_made(site: Site, merchant: str, u
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_site_is_told_that_its_refund_is_refused(site: Site, merchant: str, user: str) -> None:
+def test_a_site_learns_that_its_refund_is_refused(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user, tip_amount=9901))["uuid"]
     for _ in range(2):
         answer = site.refund(uuid, "K")
@@ -433,19 +433,17 @@ def test_a_site_is_told_that_its_refund_is_refused(site: Site, merchant: str, us
 
 
 @pytest.mark.rule("WEB-2", "SUB-4")
-def test_a_key_charges_once_though_the_merchant_connects_anew(site: Site, merchant: str, user: str) -> None:
+def test_a_key_charges_once_though_the_merchant_connects_again(site: Site, merchant: str, user: str) -> None:
     site.line.faults["/completed_orders"] = ["lost"] * 3
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
-    anew = site.connect_merchant()
-    assert site.charge(order(anew, user), "K").refusal == (422, "idempotency_key_reused", None)
+    later = site.connect_merchant()
+    assert site.charge(order(later, user), "K").refusal == (422, "idempotency_key_reused", None)
     assert site.charged(order(merchant, user), "K")["uuid"] in site.standing()
     assert len(site.standing()) == 1
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_refund_that_may_still_arrive_is_not_told_as_refused(
-    site: Site, merchant: str, user: str, clock: Clock
-) -> None:
+def test_a_refund_that_may_still_arrive_is_not_refused(site: Site, merchant: str, user: str, clock: Clock) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
     kept: list[Any] = []
     site.line.keeps["/refund"] = kept
@@ -456,7 +454,7 @@ def test_a_refund_that_may_still_arrive_is_not_told_as_refused(
     assert site.refund(uuid, "K").error["code"] == "refund_pending"
     kept[0]()
     assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
-    # Once nothing can arrive any more, the refusal is told.
+    # Once nothing can arrive any more, the refusal is reported.
     other = site.charged(order(merchant, user))["uuid"]
     site.line.faults["/refund"] = ["unreached"]
     assert site.refund(other, "L").error["code"] == "refund_pending"
@@ -501,7 +499,7 @@ def test_a_person_settles_a_charge_of_a_user_who_left(site: Site, merchant: str,
 
 
 @pytest.mark.rule("WEB-6")
-def test_each_key_that_asked_is_told(site: Site, merchant: str, user: str) -> None:
+def test_each_key_that_asked_is_informed(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
     site.line.faults["/refund"] = ["lost"]
     assert site.refund(uuid, "K").error["code"] == "refund_pending"
@@ -524,7 +522,7 @@ def test_a_refund_under_its_key_with_another_body(site: Site, merchant: str, use
 
 @pytest.mark.rule("WEB-7")
 @pytest.mark.parametrize("whose", ["user", "merchant"])
-def test_a_dead_token_is_told_and_the_newest_settles(
+def test_a_dead_token_is_reported_and_the_newest_settles(
     site: Site, merchant: str, user: str, clock: Clock, whose: str
 ) -> None:
     site.line.faults["/completed_orders"] = ["lost"] * 3
@@ -545,7 +543,7 @@ def test_a_dead_token_is_told_and_the_newest_settles(
 
 
 @pytest.mark.rule("WEB-7")
-def test_who_answered_a_request_is_known_anew(site: Site, merchant: str, user: str, clock: Clock) -> None:
+def test_who_answered_a_request_is_known_again(site: Site, merchant: str, user: str, clock: Clock) -> None:
     site.call("DELETE", f"/users/{user}")
     asked = site.request_permissions(permissions=("create_orders", "read_user_basic_info"))["id"]
     site.answer_request(1)
@@ -575,7 +573,7 @@ def test_a_connection_that_allows_less_settles_nothing(site: Site, merchant: str
 
 
 @pytest.mark.rule("WEB-7")
-def test_whose_a_token_is_is_asked_where_it_was_not_told(site: Site, merchant: str) -> None:
+def test_whose_a_token_is_is_asked_where_it_was_not_reported(site: Site, merchant: str) -> None:
     site.line.changes["/oauth2/token"] = [{"user_id": None}]
     first = site.connect_user()
     site.line.faults["/v15/users"] = [(503, b"")] * 3

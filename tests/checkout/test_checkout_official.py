@@ -70,8 +70,8 @@ def test_a_list_that_never_ends_is_a_broken_protocol(calls: LevelUpSession) -> N
 
 def connect(site: Site) -> Any:
     begun = site.post("/merchants", {"merchant": {"return_to": SHOP}})["merchant"]
-    told = site.come_back(site.approve(begun["authorization_url"], "owner@beacon.example"))
-    return site.post(f"/merchants/{begun['id']}/confirm", {"confirmation": told["confirmation"]})["merchant"]
+    reported = site.come_back(site.approve(begun["authorization_url"], "owner@beacon.example"))
+    return site.post(f"/merchants/{begun['id']}/confirm", {"confirmation": reported["confirmation"]})["merchant"]
 
 
 def test_whose_token_it_is_comes_from_its_locations(site: Site) -> None:
@@ -124,7 +124,7 @@ def test_an_address_without_an_id_is_answered(site: Site, user: str) -> None:
     assert found["address"] == {"id": None, "extended_address": None, **address}
 
 
-def test_maintenance_is_told_in_levelups_words(calls: LevelUpSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maintenance_has_levelups_words(calls: LevelUpSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
     with responses.RequestsMock() as line:
         line.get(f"{URL}/v15/users", status=503, json=refusal({"message": "We are back at noon."}))

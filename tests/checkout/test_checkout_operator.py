@@ -34,14 +34,14 @@ class Watched:
             LEVELUP_OV_OPERATOR_SECRETS=OPERATOR_SECRET,
         )
 
-    def told(self, inbox: Inbox | None = None) -> list[Any]:
+    def reported(self, inbox: Inbox | None = None) -> list[Any]:
         """The data of what the operator, or another one, has received by now."""
         deliverer(self.site.app).drain(5)
         return [data for _, data in (inbox or self.others).events]
 
     def words(self) -> list[str]:
         """What it is about."""
-        return [data["what"] for data in self.told()]
+        return [data["what"] for data in self.reported()]
 
 
 @pytest.fixture
@@ -52,21 +52,21 @@ def watched(make_site: MakeSite, site: Site) -> Iterator[Watched]:
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_stuck_refund_is_told_once(watched: Watched, merchant: str, user: str) -> None:
+def test_a_stuck_refund_is_reported_once(watched: Watched, merchant: str, user: str) -> None:
     site = watched.site
     assert site.charge(meal(merchant, user, tip_amount=9901, note=REFUSED), "K").error["code"] == "refund_impossible"
     for _ in range(2):
         assert site.reconcile()[0] == 1
     (uuid,) = site.standing()
-    (data,) = watched.told()
+    (data,) = watched.reported()
     assert (data["what"], data["merchant_id"], data["location_id"]) == ("refund_refused", "sandbox", "sandbox.congress")
     assert (data["levelup_uuid"], data["order_id"]) == (uuid, None)
     assert site.get(f"/orders/{data['reference']}")["order"]["state"] == "stuck"
-    assert watched.told(watched.channel) == []
+    assert watched.reported(watched.channel) == []
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_merchant_who_left_is_told_once(watched: Watched, merchant: str, user: str) -> None:
+def test_a_merchant_who_left_is_reported_once(watched: Watched, merchant: str, user: str) -> None:
     """Each run of the command finds the same case."""
     site = watched.site
     site.line.faults["/refund"] = ["unreached"]
@@ -76,7 +76,7 @@ def test_a_merchant_who_left_is_told_once(watched: Watched, merchant: str, user:
     site.call("DELETE", f"/merchants/{merchant}")
     for _ in range(3):
         assert site.reconcile()[0] == 1
-    (data,) = watched.told()
+    (data,) = watched.reported()
     assert (data["what"], data["location_id"]) == ("not_connected", "levelup.11")
 
 
@@ -120,7 +120,7 @@ def refunded_in_part(site: Site, merchant: str, user: str, clock: Clock) -> None
 
 
 @pytest.mark.parametrize("happens", [differs, of_another, unproven, stray, refunded_in_part])
-def test_each_kind_of_case_is_told(
+def test_each_kind_of_case_is_reported(
     watched: Watched, merchant: str, user: str, clock: Clock, happens: Callable[..., None]
 ) -> None:
     happens(watched.site, merchant, user, clock)
@@ -128,19 +128,19 @@ def test_each_kind_of_case_is_told(
             "stray": "stray_charge"}  # fmt: skip
     assert watched.words() == [what.get(happens.__name__, happens.__name__)]
     # A site's charge is no submission of the channel's.
-    assert watched.told(watched.channel) == []
+    assert watched.reported(watched.channel) == []
 
 
 @pytest.mark.rule("PAY-4")
-def test_another_price_than_the_user_paid_is_told(watched: Watched, merchant: str, user: str) -> None:
+def test_another_price_than_the_user_paid_is_reported(watched: Watched, merchant: str, user: str) -> None:
     done = watched.site.charged(meal(merchant, user, outstanding_amount=1080))
-    (data,) = watched.told()
+    (data,) = watched.reported()
     assert (data["what"], data["location_id"]) == ("charge_mismatch", "sandbox.congress")
     assert (data["order_id"], data["levelup_uuid"]) == (done["order_submission"]["order_id"], done["uuid"])
 
 
 @pytest.mark.rule("WEB-5")
-def test_a_meal_whose_charge_went_back_is_told(
+def test_a_meal_whose_charge_went_back_is_reported(
     watched: Watched, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another host has given the charge back between the last look and the provider's answer."""
@@ -154,13 +154,13 @@ def test_a_meal_whose_charge_went_back_is_told(
 
     monkeypatch.setattr(Leases, "still_ours", look)
     assert watched.site.charge(meal(merchant, user), "K").error["code"] == "outcome_unknown"
-    (data,) = watched.told()
+    (data,) = watched.reported()
     assert data["what"] == "submitted_and_refunded" and watched.site.meals() == 1
     assert data["order_id"] == 1
 
 
 @pytest.mark.rule("WEB-2")
-def test_a_second_charge_of_one_order_is_told(
+def test_a_second_charge_of_one_order_is_reported(
     watched: Watched, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another host has found another charge of this order while LevelUp answered."""

@@ -90,7 +90,7 @@ def test_money_does_not_move_without_a_key(site: Site, merchant: str, user: str)
     assert not site.standing()
 
 
-def test_a_lost_answer_is_found_out_within_the_request(site: Site, merchant: str, user: str) -> None:
+def test_a_lost_answer_is_reconciled_within_the_request(site: Site, merchant: str, user: str) -> None:
     site.line.faults["/completed_orders"] = ["lost"]
     charged = site.charged(order(merchant, user))
     assert site.standing() == [charged["uuid"]]
@@ -98,7 +98,7 @@ def test_a_lost_answer_is_found_out_within_the_request(site: Site, merchant: str
 
 @pytest.mark.rule("SUB-5")
 @pytest.mark.parametrize("fault", ["lost", "unreached"])
-def test_an_unknown_charge_is_found_out_by_the_same_request(site: Site, merchant: str, user: str, fault: str) -> None:
+def test_an_unknown_charge_is_reconciled_by_the_same_request(site: Site, merchant: str, user: str, fault: str) -> None:
     site.line.faults["/completed_orders"] = [fault] * 3
     body = order(merchant, user)
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
@@ -111,7 +111,7 @@ def test_an_unknown_charge_is_found_out_by_the_same_request(site: Site, merchant
 
 @pytest.mark.rule("SUB-5")
 @pytest.mark.parametrize("fault", ["lost", "unreached"])
-def test_an_unknown_charge_is_found_out_by_the_command(
+def test_an_unknown_charge_is_reconciled_by_the_command(
     site: Site, merchant: str, user: str, fault: str, clock: Clock
 ) -> None:
     site.line.faults["/completed_orders"] = [fault] * 3
@@ -312,7 +312,7 @@ def test_maintenance_charges_nothing(site: Site, merchant: str, user: str) -> No
 
 
 @pytest.mark.rule("PAY-4", "WEB-1")
-def test_another_amount_than_asked_for_is_told_of(
+def test_another_amount_than_asked_for_is_reported(
     site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     body, changed = order(merchant, user), {"spend_amount": 1071, "total_amount": 1071}

@@ -35,7 +35,7 @@ def test_tokens_rotate_with_the_keys(make_site: MakeSite, environ: dict[str, str
     assert before.startswith(PREFIX)
     assert make_site(LEVELUP_OV_SECRET_KEYS=f"{old},{new}").get(f"/users/{id}/profile")
     assert stored(environ, query) == [(before,)]
-    # The first use under the new order of the keys seals it anew.
+    # The first use under the new order of the keys seals it again.
     make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}").get(f"/users/{id}/profile")
     ((after,),) = stored(environ, query)
     assert after != before
@@ -54,7 +54,7 @@ def test_a_token_opens_for_its_own_connection_only(make_site: MakeSite, environ:
 
 
 @pytest.mark.rule("ERR-4")
-def test_no_secret_is_told_or_kept(
+def test_no_secret_is_returned_or_kept(
     site: Site, merchant: str, environ: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: Any
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -86,13 +86,13 @@ def test_no_secret_is_told_or_kept(
     tokens = {word for header in given for word in re.split('[" ,=]', header) if len(word) > 30}
     assert len(tokens) >= 4
     secrets = {*tokens, SHOP_APP.client_secret, "canary-confirmation", "4111 1111 1111 1111", "4111111111111111"}
-    told = "\n".join([*answers, *(str(record.__dict__) for record in caplog.records)])
+    reported = "\n".join([*answers, *(str(record.__dict__) for record in caplog.records)])
     dumped = "\n".join(
         str(row)
         for table in ("checkout_connections", "checkout_states", "checkout_orders", "submissions")
         for row in stored(environ, f"SELECT * FROM {table}")
     )
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in reported] == []
     assert [secret for secret in {*secrets, "canary-receipt", "ada@example.com"} if secret in dumped] == []
 
 

@@ -44,7 +44,7 @@ def test_the_discount_is_the_merchants(site: Site, merchant: str, user: str) -> 
 
 
 @pytest.mark.rule("PAY-4")
-def test_another_price_than_the_user_paid_is_told_of(
+def test_another_price_than_the_user_paid_is_reported(
     site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert site.charged(meal(merchant, user, outstanding_amount=1080))["state"] == "submitted"
@@ -141,7 +141,7 @@ def test_a_failed_submission_is_refunded(site: Site, merchant: str, user: str, m
 
 
 @pytest.mark.rule("SUB-5")
-def test_an_unknown_submission_is_found_out_and_not_refunded(site: Site, merchant: str, user: str) -> None:
+def test_an_unknown_submission_is_reconciled_and_not_refunded(site: Site, merchant: str, user: str) -> None:
     body = meal(merchant, user, note=LOST)
     assert site.charge(body, "K").refusal[:2] == (504, "outcome_unknown")
     assert (len(site.standing()), site.meals()) == (1, 1)
@@ -151,7 +151,7 @@ def test_an_unknown_submission_is_found_out_and_not_refunded(site: Site, merchan
 
 
 @pytest.mark.rule("SUB-5")
-def test_an_unknown_submission_is_found_out_by_the_command(site: Site, merchant: str, user: str) -> None:
+def test_an_unknown_submission_is_reconciled_by_the_command(site: Site, merchant: str, user: str) -> None:
     body = meal(merchant, user, note=LOST)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     status, said = site.reconcile()
@@ -297,7 +297,7 @@ def test_a_crash_after_a_submission_beside_is_resolved(
         answer = site.charge(body, f"killed at {step}")
         while answer.status >= 400 and answer.error["retryable"]:
             answer = site.charge(body, f"killed at {step}")
-        # The meal is cooked, so the charge for it stands, or was given back and is said to be.
+        # The meal is cooked, so the charge for it stays, or was refunded and is reported as such.
         is_charged = answer.status == 200
         assert is_charged or answer.error["code"] in ("order_refused", "charge_refunded"), answer.json
         assert submitted_past(site, body).status == 200

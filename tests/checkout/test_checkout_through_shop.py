@@ -97,7 +97,7 @@ def test_a_person_who_refuses_is_told_so(visitor: Visitor) -> None:
 
 
 def paid(visitor: Visitor, tip: int) -> str:
-    """What the shop shows after a payment with a tip that stands for something."""
+    """What the shop shows after a payment with a tip that triggers something."""
     visitor.connect("/shop/connect", "ada@example.com")
     visitor.send("/shop/basket", sandwich="1", tip=str(tip)).follow()
     return visitor.send("/shop/pay").follow().page.text
@@ -105,7 +105,7 @@ def paid(visitor: Visitor, tip: int) -> str:
 
 @pytest.mark.rule("WEB-3")
 @pytest.mark.parametrize("tip, words", [(9901, "too old"), (9902, "disputed"), (9903, "never paid")])
-def test_a_refund_that_is_refused_is_told(visitor: Visitor, tip: int, words: str) -> None:
+def test_a_refund_that_is_refused_is_reported(visitor: Visitor, tip: int, words: str) -> None:
     assert "Your order is paid." in paid(visitor, tip)
     page = visitor.send("/shop/orders/").page.text
     assert words in page and "Your order is paid." in page and "was refunded." not in page
@@ -113,7 +113,7 @@ def test_a_refund_that_is_refused_is_told(visitor: Visitor, tip: int, words: str
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_part_is_told_as_a_part_for_good(visitor: Visitor) -> None:
+def test_a_part_is_reported_as_a_part_for_good(visitor: Visitor) -> None:
     paid(visitor, 9907)
     receipt = visitor.page.request.path
     for page in (visitor.send("/shop/orders/").page.text, visitor.open(receipt).page.text):
@@ -122,7 +122,7 @@ def test_a_part_is_told_as_a_part_for_good(visitor: Visitor) -> None:
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_refund_of_somebody_else_is_told(visitor: Visitor) -> None:
+def test_a_refund_of_somebody_else_is_reported(visitor: Visitor) -> None:
     assert "Your order is paid." in paid(visitor, 9908)
     page = visitor.send("/shop/orders/").page.text
     assert "somebody else has refunded this order already" in page and "The whole order was refunded." in page
@@ -137,7 +137,7 @@ def test_a_refund_that_is_not_told_is_asked_again(visitor: Visitor) -> None:
 
 
 @pytest.mark.rule("WEB-1")
-def test_a_charge_that_nobody_tells_is_paid_once(visitor: Visitor) -> None:
+def test_a_charge_that_nobody_reports_is_paid_once(visitor: Visitor) -> None:
     assert "never charged twice" in paid(visitor, 9911)
     clock = visitor.client.application.extensions["levelup"]
     clock.clock = lambda: datetime.now(timezone.utc) + timedelta(minutes=1)
@@ -183,7 +183,7 @@ def test_who_pays_what_adds_up(visitor: Visitor, email: str, shares: dict[str, i
     assert refunded["Left to pay"] == 0 and "You pay" not in refunded
 
 
-def test_who_may_not_read_the_history_is_told_less(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_may_not_read_the_history_sees_less(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levelup_ov.standins.shop.app.PERMISSIONS", ("create_orders",))
     visitor.connect("/shop/connect", "dora@example.com")
     sums = rows(visitor.send("/shop/pay").follow().page.text)
@@ -210,7 +210,7 @@ def test_card_errors_are_tied_to_their_fields(visitor: Visitor) -> None:
     assert "the 4 fields marked below" in page
 
 
-def test_maintenance_is_told_in_levelups_words(visitor: Visitor) -> None:
+def test_maintenance_has_levelups_words(visitor: Visitor) -> None:
     visitor.connect("/shop/connect", "ada@example.com")
     visitor.open("/").send("/maintenance")
     assert "LevelUp is down for maintenance." in visitor.open("/shop").page.text

@@ -77,7 +77,7 @@ class FakeAdapter(Adapter):
         return None
 
 
-class TellingAdapter(FakeAdapter):
+class ReportingAdapter(FakeAdapter):
     """``status`` is what becomes of every order, or raised; without a reference it is of the order that was asked for.
 
     ``asked`` are the provider's ids of the orders that it was asked about.
@@ -101,11 +101,11 @@ class TellingAdapter(FakeAdapter):
         return status if status.reference else replace(status, reference=reference)
 
 
-class CancelingAdapter(TellingAdapter):
+class CancelingAdapter(ReportingAdapter):
     """``words`` are the statuses that it reports, one after the other; ``cancellation`` is raised, if anything."""
 
     order_status: ClassVar[Mapping[str, Stage]] = {
-        **TellingAdapter.order_status, "binned": "cancelled", "turned away": "refused",
+        **ReportingAdapter.order_status, "binned": "cancelled", "turned away": "refused",
     }  # fmt: skip
     cancels = True
 

@@ -1,4 +1,4 @@
-"""What the channel is told that an order costs: MONEY-1 to MONEY-9."""
+"""What an order costs, as the channel gets it: MONEY-1 to MONEY-9."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_tip_is_echoed_where_tips_are_taken(channel: Channel, sent: dict[str, 
 
 @pytest.mark.rule("MONEY-4")
 @pytest.mark.parametrize("sent", [{"tip": 250}, {"tip": 0}, {"tip": None}, {}])
-def test_a_tip_is_null_where_none_are_taken_and_the_order_stands(
+def test_a_tip_is_null_where_none_are_taken_and_all_else_is_fine(
     channel: Channel, kitchen: Kitchen, sent: dict[str, Any]
 ) -> None:
     answer = channel.validate("sandbox.notips", **sent).order

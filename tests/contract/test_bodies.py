@@ -121,7 +121,7 @@ def test_what_is_not_json_is_malformed(refused: Channel, root: str, body: bytes)
         ('{"order_validation": {"tip": ' + "9" * 5000 + ', "tip": 1}}', "$.order_validation.tip"),
     ],
 )
-def test_a_member_that_stands_twice_is_refused_by_its_path(refused: Channel, body: str, path: str) -> None:
+def test_a_member_that_appears_twice_is_refused_by_its_path(refused: Channel, body: str, path: str) -> None:
     answer = refused.post("sandbox.congress", "order_validation", body.encode())
     assert answer.refusal == (400, "duplicate_member", path)
     assert path in answer.error["message"]

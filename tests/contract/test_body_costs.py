@@ -22,7 +22,7 @@ EXPENSIVE = dict(expensive_bodies())
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_repeated_member_costs_no_more_than_reading(name: str) -> None:
-    # bench.hostile measures the product's limit of 1.5. This tells linear reading from quadratic, which makes it 100.
+    # bench.hostile measures the product's limit of 1.5. This distinguishes linear from quadratic reading (100).
     plain, repeated = REPEATED[name]
     assert cost(repeated)[0] < 25 * cost(plain)[0]
 

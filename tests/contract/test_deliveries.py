@@ -29,11 +29,11 @@ def deliver(address: dict[str, Any] | None = NEAR, **members: Any) -> dict[str, 
 
 @pytest.mark.rule("DELIVERY-3", "MONEY-9", "MONEY-3")
 def test_the_fee_is_a_fee_and_is_paid(channel: Channel, kitchen: Kitchen) -> None:
-    told = channel.validate(**deliver(tip=200)).order
-    assert (told["total"], told["tax"], told["tip"]) == (1300, 70, 200)
-    assert told["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 300}]
-    assert "order_address_decides" not in told["metadata"]
-    placed = channel.submit(**deliver(tip=200, metadata=told["metadata"])).order
+    reported = channel.validate(**deliver(tip=200)).order
+    assert (reported["total"], reported["tax"], reported["tip"]) == (1300, 70, 200)
+    assert reported["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 300}]
+    assert "order_address_decides" not in reported["metadata"]
+    placed = channel.submit(**deliver(tip=200, metadata=reported["metadata"])).order
     order = kitchen.order("congress", placed["order_id"])
     assert order["charged"] == 1570
     assert order["delivery"]["address"] == {
@@ -50,21 +50,21 @@ def test_a_delivery_arrives_later_than_a_pickup_is_ready(channel: Channel) -> No
 
 @pytest.mark.rule("DELIVERY-1", "META-4")
 def test_a_validation_says_what_only_an_address_decides(channel: Channel, kitchen: Kitchen) -> None:
-    told = channel.validate(**BY).order
-    assert told["metadata"]["order_address_decides"] == ["availability", "fee", "minimum", "time"]
-    assert told["total"] == 1300
-    answer = channel.submit(**BY, metadata=told["metadata"])
+    reported = channel.validate(**BY).order
+    assert reported["metadata"]["order_address_decides"] == ["availability", "fee", "minimum", "time"]
+    assert reported["total"] == 1300
+    answer = channel.submit(**BY, metadata=reported["metadata"])
     path = "$.order_submission.delivery_address"
     assert answer.refusal == (422, "delivery_address_incomplete", path)
     assert kitchen.count("orders") == 0
-    assert channel.submit(**deliver(metadata=told["metadata"])).status == 200
+    assert channel.submit(**deliver(metadata=reported["metadata"])).status == 200
     assert channel.submit(**deliver()).status == 200
 
 
 @pytest.mark.rule("DELIVERY-3", "META-5")
 def test_an_address_that_costs_more_than_shown_is_refused(channel: Channel, kitchen: Kitchen) -> None:
-    told = channel.validate(**BY, items=DEAR).order
-    answer = channel.submit(**deliver(FAR, items=DEAR, metadata=told["metadata"]))
+    reported = channel.validate(**BY, items=DEAR).order
+    answer = channel.submit(**deliver(FAR, items=DEAR, metadata=reported["metadata"]))
     assert answer.refusal == (422, "price_changed", "$.order_submission.delivery_address")
     assert kitchen.count("orders") == 0
     again = channel.validate(**deliver(FAR, items=DEAR)).order
@@ -115,8 +115,8 @@ def test_a_fee_below_zero_is_a_broken_protocol(channel: Channel, kitchen: Kitche
 @pytest.mark.parametrize(("token", "code"), [("no-driver", "order_refused"), ("fee-change", "price_changed")])
 def test_magic_values_rehearse_a_delivery(channel: Channel, kitchen: Kitchen, token: str, code: str) -> None:
     members = deliver(special_instructions=f"sandbox:{token}")
-    told = channel.validate(**members).order
-    answer = channel.submit(**{**members, "metadata": told["metadata"]})
+    reported = channel.validate(**members).order
+    answer = channel.submit(**{**members, "metadata": reported["metadata"]})
     assert (answer.status, answer.error["code"], kitchen.count("orders")) == (422, code, 0)
 
 
@@ -125,8 +125,8 @@ def test_an_address_leaves_no_trace(
     channel: Channel, environ: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        told = channel.validate(**deliver()).order
-        channel.submit(**deliver(metadata=told["metadata"]))
+        reported = channel.validate(**deliver()).order
+        channel.submit(**deliver(metadata=reported["metadata"]))
         channel.submit(**deliver({**NEAR, "postal_code": "99999"}))
         channel.submit(**deliver(special_instructions="sandbox:no-driver"))
     lines = [JsonFormatter().format(record) for record in caplog.records]
@@ -147,7 +147,7 @@ def test_a_provider_that_repeats_an_address_is_masked(fake: MakeFake) -> None:
 def test_an_address_reaches_the_provider_with_a_validation(fake: MakeFake) -> None:
     provider, channel = fake()
     provider.quote = Quote(1000, 70, 0, 1370, fees=(Fee("Delivery", 300),), address_decides=frozenset({"tax"}))
-    told = channel.validate("fake.one", **deliver()).order
+    reported = channel.validate("fake.one", **deliver()).order
     address = provider.orders[-1].delivery_address
     assert address is not None and {name: getattr(address, name) for name in NEAR} == NEAR
-    assert told["metadata"]["order_address_decides"] == ["tax"]
+    assert reported["metadata"]["order_address_decides"] == ["tax"]

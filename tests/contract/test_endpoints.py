@@ -126,7 +126,7 @@ def test_without_a_key_only_development_mode_starts(environ: dict[str, str]) -> 
 
 
 @pytest.mark.rule("EP-7")
-def test_any_id_of_a_provider_stands_in_a_url_as_it_was_given(fake: MakeFake) -> None:
+def test_any_id_of_a_provider_appears_unchanged_in_a_url(fake: MakeFake) -> None:
     provider, channel = fake()
     assert isinstance(provider.locations, list)
     provider.locations = [replace(provider.locations[0], provider_id=each, name=each) for each in ODD_IDS]
@@ -166,7 +166,7 @@ def test_an_unknown_merchant_is_not_found(refused: Channel, merchant: str) -> No
 @pytest.mark.parametrize(
     "value", ["null", "1", '"text"', "[[{}]]", '{"provider_id": 5}', "9" * 5000, "1e999", '"\\u0000"']
 )
-def test_unknown_members_are_ignored_wherever_they_stand(fake: MakeFake, root: str, value: str) -> None:
+def test_unknown_members_are_ignored_wherever_they_are(fake: MakeFake, root: str, value: str) -> None:
     _, channel = fake()
     unknown = {"unheard_of": "VALUE"}
     line = item("sandwich", {"provider_id": "bread:rye", **unknown}, **unknown)

@@ -91,6 +91,6 @@ def test_a_provider_that_documents_no_echo_is_believed(
 
 
 @pytest.mark.rule("SUB-8")
-def test_an_order_cannot_be_told_without_a_reference() -> None:
+def test_an_order_needs_a_reference_to_be_reported() -> None:
     with pytest.raises(TypeError, match="reference"):
         Placed("17", "order-17")  # type: ignore[call-arg]

@@ -78,7 +78,7 @@ def test_an_os_needs_no_ov(channel: Channel, kitchen: Kitchen, metadata: dict[st
 
 @pytest.mark.rule("META-4")
 @pytest.mark.parametrize("location", ["congress", "account"])
-def test_a_cart_that_has_expired_is_made_anew(channel: Channel, kitchen: Kitchen, clock: Clock, location: str) -> None:
+def test_a_cart_that_has_expired_is_made_again(channel: Channel, kitchen: Kitchen, clock: Clock, location: str) -> None:
     metadata = channel.validate(f"sandbox.{location}", tip=50).order["metadata"]
     clock.set("2030-06-04T16:00Z")
     placed = channel.submit(f"sandbox.{location}", tip=50, metadata=metadata).order

@@ -222,7 +222,7 @@ def test_a_menu_that_states_no_change_has_none(fake: MakeFake) -> None:
 
 
 @pytest.mark.rule("MENU-3", "MENU-5")
-def test_references_resolve_and_paths_are_told_once_for_each_way(channel: Channel) -> None:
+def test_references_resolve_and_paths_are_listed_once_each(channel: Channel) -> None:
     menu = channel.get("/locations/sandbox.congress/menu").json["menu"]
     groups = [each["option_group"] for each in menu["option_groups"]]
     ids = [group["provider_id"] for group in groups]
@@ -231,7 +231,7 @@ def test_references_resolve_and_paths_are_told_once_for_each_way(channel: Channe
     assert len(ids) == len(set(ids))
     assert len(options) == len({option["provider_id"] for option in options})
     assert {reference for owner in [*options, *items] for reference in owner["option_groups"]} == set(ids)
-    # the dips stand below four sides, the heat below each of their aioli
+    # the dips are below four sides, the heat below each of their aioli
     assert len([path for path in ids if path.endswith(":dips")]) == 4
     assert len([path for path in ids if path.endswith(":dips:aioli:heat")]) == 4
     for group in groups:

@@ -14,7 +14,7 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused, Unanswered
 from tests.channel import CARD, Answer, Channel, Clock
 from tests.contract.conftest import MakeFake
-from tests.contract.fakes import CancelingAdapter, TellingAdapter
+from tests.contract.fakes import CancelingAdapter, ReportingAdapter
 
 MakeCanceling = tuple[CancelingAdapter, Channel]
 LOST = Unanswered("provider_timeout", "no answer", sent=True)
@@ -86,8 +86,8 @@ def test_what_cannot_be_canceled(channel: Channel, fake: MakeFake) -> None:
 
 @pytest.mark.rule("STAT-6")
 def test_a_provider_that_cannot_cancel_is_not_asked(fake: MakeFake) -> None:
-    provider, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:TellingAdapter")
-    assert isinstance(provider, TellingAdapter)
+    provider, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:ReportingAdapter")
+    assert isinstance(provider, ReportingAdapter)
     channel.submit("fake.one")
     assert cancel(channel, "A-1", "fake.one").refusal == (422, "cancellation_not_supported", None)
     assert provider.asked == []
@@ -140,7 +140,7 @@ def test_nobody_is_asked_to_cancel_what_has_ended(canceling: MakeCanceling, word
 
 
 @pytest.mark.rule("STAT-6")
-def test_what_was_not_sent_is_told_as_it_is(canceling: MakeCanceling) -> None:
+def test_what_was_not_sent_is_reported_as_it_is(canceling: MakeCanceling) -> None:
     provider, channel = canceling
     provider.cancellation = Unanswered("provider_unavailable", "no route", sent=False)
     says(provider, ["on the grill"])

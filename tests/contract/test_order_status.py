@@ -1,4 +1,4 @@
-"""What the channel is told of an order after it was placed: STAT-1 to STAT-4."""
+"""The status of a placed order, as the channel gets it: STAT-1 to STAT-4."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.statuses import Statuses
 from tests.channel import Answer, Channel, Clock
 from tests.contract.conftest import FAKE_TOKEN, MakeFake
-from tests.contract.fakes import TellingAdapter
+from tests.contract.fakes import ReportingAdapter
 
 
 def status(channel: Channel, order_id: str | int = 1, location: str = "sandbox.congress", **headers: str) -> Answer:
@@ -24,10 +24,10 @@ def status(channel: Channel, order_id: str | int = 1, location: str = "sandbox.c
 
 
 @pytest.fixture
-def telling(fake: MakeFake) -> tuple[TellingAdapter, Channel]:
+def reporting(fake: MakeFake) -> tuple[ReportingAdapter, Channel]:
     """A provider that says of orders what a test has it say."""
-    adapter, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:TellingAdapter")
-    assert isinstance(adapter, TellingAdapter)
+    adapter, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:ReportingAdapter")
+    assert isinstance(adapter, ReportingAdapter)
     return adapter, channel
 
 
@@ -74,7 +74,7 @@ def test_what_was_never_placed_has_no_status(channel: Channel) -> None:
 
 
 @pytest.mark.rule("STAT-1")
-def test_a_provider_that_does_not_tell_is_not_asked(fake: MakeFake) -> None:
+def test_a_provider_without_statuses_is_not_asked(fake: MakeFake) -> None:
     _, channel = fake()
     channel.submit("fake.one")
     assert status(channel, "A-1", "fake.one").refusal == (422, "status_not_supported", None)
@@ -82,8 +82,8 @@ def test_a_provider_that_does_not_tell_is_not_asked(fake: MakeFake) -> None:
 
 @pytest.mark.rule("STAT-1")
 @pytest.mark.parametrize("order_id", ["A-17", "0042", 1042, "日本", "a b?c#d%"])
-def test_any_number_can_be_asked_for(telling: tuple[TellingAdapter, Channel], order_id: str | int) -> None:
-    provider, channel = telling
+def test_any_number_can_be_asked_for(reporting: tuple[ReportingAdapter, Channel], order_id: str | int) -> None:
+    provider, channel = reporting
     provider.placed = Placed(order_id, "technical", reference=None)
     channel.submit("fake.one")
     order = status(channel, order_id, "fake.one").order
@@ -94,8 +94,8 @@ def test_any_number_can_be_asked_for(telling: tuple[TellingAdapter, Channel], or
 
 
 @pytest.mark.rule("STAT-1")
-def test_where_numbers_repeat_the_newest_order_counts(telling: tuple[TellingAdapter, Channel]) -> None:
-    provider, channel = telling
+def test_where_numbers_repeat_the_newest_order_counts(reporting: tuple[ReportingAdapter, Channel]) -> None:
+    provider, channel = reporting
     for number in ("first", "second"):
         channel.submit("fake.one", order_number=number)
     status(channel, "A-1", "fake.one")
@@ -110,8 +110,8 @@ def submit_under(channel: Channel, key: str, **members: Any) -> Answer:
 
 
 @pytest.mark.rule("STAT-1", "SUB-4", "SUB-5")
-def test_a_key_tells_which_order_is_meant(telling: tuple[TellingAdapter, Channel]) -> None:
-    provider, channel = telling
+def test_a_key_says_which_order_is_meant(reporting: tuple[ReportingAdapter, Channel]) -> None:
+    provider, channel = reporting
     for key in ("one", "two"):
         assert submit_under(channel, key, tip=len(key) + (key == "two")).order["order_id"] == "A-1"
     assert status(channel, "A-1", "fake.one", **{"Idempotency-Key": "one"}).order["status"] == "preparing"
@@ -124,8 +124,8 @@ def test_a_key_tells_which_order_is_meant(telling: tuple[TellingAdapter, Channel
 
 
 @pytest.mark.rule("STAT-1", "SUB-5")
-def test_an_order_that_may_exist_is_unknown_by_its_key(telling: tuple[TellingAdapter, Channel]) -> None:
-    provider, channel = telling
+def test_an_order_that_may_exist_is_unknown_by_its_key(reporting: tuple[ReportingAdapter, Channel]) -> None:
+    provider, channel = reporting
     provider.placed = Unanswered("provider_timeout", "no answer", sent=True)
     assert submit_under(channel, "lost").refusal[:2] == (504, "outcome_unknown")
     answer = status(channel, "-", "fake.one", **{"Idempotency-Key": "lost"})
@@ -134,25 +134,25 @@ def test_an_order_that_may_exist_is_unknown_by_its_key(telling: tuple[TellingAda
 
 @pytest.mark.rule("STAT-3")
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [OrderStatus("on the grill", reference="another"), OrderStatus("on the grill", reference=17),  # type: ignore[arg-type]
      Refused("order_refused", "order not found"), Unanswered("provider_protocol_error", "nonsense", sent=True)],
     ids=["another order", "no text", "no such order", "nonsense"],
 )  # fmt: skip
 def test_only_the_orders_own_status_is_believed(
-    telling: tuple[TellingAdapter, Channel], told: OrderStatus | Exception
+    reporting: tuple[ReportingAdapter, Channel], reported: OrderStatus | Exception
 ) -> None:
-    provider, channel = telling
+    provider, channel = reporting
     channel.submit("fake.one")
-    provider.status = told
+    provider.status = reported
     assert status(channel, "A-1", "fake.one").refusal == (502, "provider_protocol_error", None)
     tracking = channel.app.extensions["levelup_ov"].tracking
     assert [order.word for order in tracking.open_orders("fake", limit=9)] == [None]
 
 
 @pytest.mark.rule("STAT-4")
-def test_the_providers_times_are_local_and_its_latest(telling: tuple[TellingAdapter, Channel]) -> None:
-    provider, channel = telling
+def test_the_providers_times_are_local_and_its_latest(reporting: tuple[ReportingAdapter, Channel]) -> None:
+    provider, channel = reporting
     ready, later, since = (datetime.fromisoformat(f"2030-06-03T{each}Z") for each in ("16:20", "16:35", "16:03:50"))
     provider.placed = Placed("A-1", "technical", reference=None, expected_ready_at=ready)
     channel.submit("fake.one")
@@ -173,10 +173,10 @@ def test_an_unchanged_status_is_not_sent_again(channel: Channel, clock: Clock) -
 
 @pytest.mark.rule("STAT-5")
 def test_what_is_news_is_kept_and_logged_once(
-    telling: tuple[TellingAdapter, Channel], caplog: pytest.LogCaptureFixture
+    reporting: tuple[ReportingAdapter, Channel], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    provider, channel = telling
+    provider, channel = reporting
     channel.submit("fake.one")
     for word in ("on the grill", "on the grill", "in orbit", "gone", "gone"):
         provider.status = OrderStatus(word, reference=None)
@@ -188,8 +188,8 @@ def test_what_is_news_is_kept_and_logged_once(
 
 
 @pytest.mark.rule("STAT-2", "ERR-4")
-def test_a_word_is_short_and_holds_no_secret(telling: tuple[TellingAdapter, Channel]) -> None:
-    provider, channel = telling
+def test_a_word_is_short_and_holds_no_secret(reporting: tuple[ReportingAdapter, Channel]) -> None:
+    provider, channel = reporting
     channel.submit("fake.one")
     provider.status = OrderStatus(f"{FAKE_TOKEN} {'x' * 1000}", reference=None)
     answer = status(channel, "A-1", "fake.one").order
@@ -198,13 +198,13 @@ def test_a_word_is_short_and_holds_no_secret(telling: tuple[TellingAdapter, Chan
 
 
 @pytest.mark.rule("STAT-1")
-def test_a_status_that_cannot_be_kept_is_told(
-    telling: tuple[TellingAdapter, Channel], monkeypatch: pytest.MonkeyPatch
+def test_a_status_that_cannot_be_kept_is_reported(
+    reporting: tuple[ReportingAdapter, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> bool:
         raise LedgerUnavailable()
 
-    _, channel = telling
+    _, channel = reporting
     channel.submit("fake.one")
     monkeypatch.setattr(Statuses, "record", fail)
     assert status(channel, "A-1", "fake.one").order["status"] == "preparing"

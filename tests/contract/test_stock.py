@@ -19,11 +19,11 @@ from tests.contract.fakes import FakeAdapter
 
 pytestmark = pytest.mark.rule("MENU-8")
 
-TELLING = "fake=tests.contract.fakes:TellingAdapter"
+REPORTING = "fake=tests.contract.fakes:ReportingAdapter"
 
 
 class Shelf:
-    """What a fake provider tells of its stock; ``reads`` counts how often."""
+    """What a fake provider says about its stock; ``reads`` counts how often."""
 
     def __init__(self) -> None:
         self.stock: Stock | Exception = Stock()
@@ -44,7 +44,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
     yield passed.append
 
 
-def telling(fake: MakeFake, ttl: str = "30", **variables: str) -> tuple[FakeAdapter, Channel, Shelf]:
+def reporting(fake: MakeFake, ttl: str = "30", **variables: str) -> tuple[FakeAdapter, Channel, Shelf]:
     provider, channel = fake(LEVELUP_OV_STOCK_TTL=ttl, **variables)
     shelf = Shelf()
     provider.tells_stock = True  # type: ignore[misc]
@@ -58,7 +58,7 @@ def items_of(channel: Channel, place: str) -> set[str]:
 
 
 def test_what_is_sold_out_is_refused_at_once_with_its_path(fake: MakeFake) -> None:
-    provider, channel, shelf = telling(fake)
+    provider, channel, shelf = reporting(fake)
     shelf.stock = Stock(frozenset({"gone"}), frozenset({"side:soup"}))
     members = {"items": [item("sandwich"), item("gone")]}
     assert channel.validate("fake.one", **members).refusal == (
@@ -72,7 +72,7 @@ def test_what_is_sold_out_is_refused_at_once_with_its_path(fake: MakeFake) -> No
 
 @pytest.mark.rule("SUB-4")
 def test_a_submission_is_refused_by_what_was_read_just_now(fake: MakeFake, now: Callable[[float], None]) -> None:
-    provider, channel, shelf = telling(fake, LEVELUP_OV_ADAPTERS=TELLING)
+    provider, channel, shelf = reporting(fake, LEVELUP_OV_ADAPTERS=REPORTING)
     first = channel.submit("fake.one", order_number="1")
     assert (first.status, shelf.reads) == (200, 0), "a submission reads no stock"
     shelf.stock = Stock(frozenset({"gone"}))
@@ -95,7 +95,7 @@ def test_a_submission_is_refused_by_what_was_read_just_now(fake: MakeFake, now: 
 @pytest.mark.rule("SUB-5")
 def test_an_unknown_submission_is_not_ruled_out_by_the_stock(fake: MakeFake) -> None:
     """Its provider finds an order by the same submission alone, so a refusal would say that there is none."""
-    provider, channel, shelf = telling(fake, LEVELUP_OV_ADAPTERS=TELLING)
+    provider, channel, shelf = reporting(fake, LEVELUP_OV_ADAPTERS=REPORTING)
     provider.recovery = "replay"  # type: ignore[misc]
     usual, provider.placed = provider.placed, Unanswered("provider_timeout", "no answer", sent=True)
     assert channel.submit("fake.one", order_number="1").error["code"] == "outcome_unknown"
@@ -106,7 +106,7 @@ def test_an_unknown_submission_is_not_ruled_out_by_the_stock(fake: MakeFake) -> 
 
 
 def test_a_warm_stock_costs_no_call(fake: MakeFake, now: Callable[[float], None]) -> None:
-    _, channel, shelf = telling(fake)
+    _, channel, shelf = reporting(fake)
     for _ in range(5):
         channel.validate("fake.one")
     assert shelf.reads == 1
@@ -117,7 +117,7 @@ def test_a_warm_stock_costs_no_call(fake: MakeFake, now: Callable[[float], None]
 
 
 def test_without_the_setting_nothing_is_asked(fake: MakeFake) -> None:
-    _, channel, shelf = telling(fake, ttl="0")
+    _, channel, shelf = reporting(fake, ttl="0")
     shelf.stock = Stock(frozenset({"sandwich"}), paused=True)
     assert channel.validate("fake.one").status == 200
     assert channel.get("/locations/fake.one/menu").status == 200
@@ -128,7 +128,7 @@ def test_without_the_setting_nothing_is_asked(fake: MakeFake) -> None:
 def test_a_stock_that_cannot_be_read_is_in_nobodys_way(
     fake: MakeFake, now: Callable[[float], None], caplog: pytest.LogCaptureFixture, code: str
 ) -> None:
-    _, channel, shelf = telling(fake)
+    _, channel, shelf = reporting(fake)
     fault = Unanswered(code, "no stock", sent=True)
     shelf.stock = fault
     with caplog.at_level(logging.WARNING):
@@ -147,7 +147,7 @@ def test_a_stock_that_cannot_be_read_is_in_nobodys_way(
 
 
 def test_a_paused_location_takes_no_orders_and_keeps_its_menu(fake: MakeFake) -> None:
-    _, channel, shelf = telling(fake)
+    _, channel, shelf = reporting(fake)
     shelf.stock = Stock(paused=True)
     assert channel.validate("fake.one").refusal == (422, "location_closed", None)
     [location] = channel.get("/merchants/fake/locations").json["locations"]

@@ -45,7 +45,7 @@ def app_of(serve: Serve) -> Flask:
     return serve()
 
 
-def tell(app: Flask, *subjects: str) -> None:
+def report_to(app: Flask, *subjects: str) -> None:
     """Record an event of each subject."""
     outbox = app.extensions["levelup_ov"].submissions.ledger.outbox
     for subject in subjects:
@@ -92,7 +92,7 @@ def test_an_outcome_that_becomes_known_is_sent(app_of: Flask, clock: Clock, inbo
 def test_a_receiver_with_either_secret_accepts_it(serve: Serve, clock: Clock, inbox: Inbox) -> None:
     clock.now = datetime.now(timezone.utc)
     app = serve(LEVELUP_OV_EVENTS_SECRETS=f"{SECRET},{OLD_SECRET}")
-    tell(app, "a")
+    report_to(app, "a")
     deliverer(app).drain(5)
     ((headers, body),) = inbox.requests
     for secret in (SECRET, OLD_SECRET):
@@ -107,7 +107,7 @@ def test_what_is_not_accepted_is_sent_again_under_its_id(
     app_of: Flask, patient: Deliverer, clock: Clock, inbox: Inbox
 ) -> None:
     inbox.answers = [500, 400, 302]
-    tell(app_of, "a", "a")
+    report_to(app_of, "a", "a")
     for _ in range(5):
         patient.drain(5)
         clock.now += timedelta(minutes=1)
@@ -121,7 +121,7 @@ def test_what_is_not_accepted_is_sent_again_under_its_id(
 @pytest.mark.rule("EVT-5", "EVT-6")
 def test_a_short_failure_makes_a_short_pause(app_of: Flask, patient: Deliverer, clock: Clock, inbox: Inbox) -> None:
     inbox.answers = [503] * 20
-    tell(app_of, *map(str, range(20)))
+    report_to(app_of, *map(str, range(20)))
     patient.drain(5)
     failed = len(inbox.requests)
     assert 1 <= failed <= LANES["channel"], "those that were under way"
@@ -136,7 +136,7 @@ def test_a_receiver_that_fails_for_a_day_loses_nothing(
     app_of: Flask, patient: Deliverer, clock: Clock, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox.answers = [500] * 1000
-    tell(app_of, "a", "a", "b")
+    report_to(app_of, "a", "a", "b")
     end = clock() + GIVEN_UP + timedelta(minutes=30)
     while clock() < end:
         patient.drain(0.01)
@@ -172,7 +172,7 @@ def test_a_receiver_that_hangs_holds_up_nobody(
     ledger = app.extensions["levelup_ov"].submissions.ledger
     for number in range(5):
         ledger.outbox.add(Event(OPERATOR_KIND, "sandbox", "sandbox.congress", f"o{number}", {"what": "x"}))
-    tell(app, *map(str, range(20)))
+    report_to(app, *map(str, range(20)))
     assert Channel(app).submit().status == 200
     deliverer(app).drain(0.3)
     assert len(inbox.requests) == 20
@@ -194,7 +194,7 @@ def test_without_a_receiver_nothing_is_recorded(make_app: Callable[..., Flask]) 
 @pytest.mark.rule("EVT-4")
 def test_hosts_deliver_side_by_side(serve: Serve, inbox: Inbox) -> None:
     one, other = serve(), serve()
-    tell(one, *map(str, range(30)))
+    report_to(one, *map(str, range(30)))
     for app in (one, other):
         deliverer(app).start()
     until = datetime.now(timezone.utc) + timedelta(seconds=20)
@@ -207,7 +207,7 @@ def test_hosts_deliver_side_by_side(serve: Serve, inbox: Inbox) -> None:
 @pytest.mark.rule("EVT-5")
 def test_what_was_accepted_is_deleted_after_a_week(app_of: Flask, patient: Deliverer, clock: Clock) -> None:
     deliveries = Deliveries(app_of.extensions["levelup_ov"].submissions.ledger)
-    tell(app_of, "a", "b", "c")
+    report_to(app_of, "a", "b", "c")
     patient.drain(5)
     clock.now += KEPT + timedelta(hours=1)
     patient.start()
@@ -222,7 +222,7 @@ def test_what_was_accepted_is_deleted_after_a_week(app_of: Flask, patient: Deliv
 @pytest.mark.rule("EVT-5")
 def test_the_command_names_what_it_did(app_of: Flask, inbox: Inbox) -> None:
     runner = app_of.test_cli_runner()
-    tell(app_of, "a", "b")
+    report_to(app_of, "a", "b")
     inbox.answers = [500]
     assert runner.invoke(args=["events", "send", "--seconds", "0.1"]).exit_code == 1
     listed = runner.invoke(args=["events", "list", "--state", "waiting"]).output
@@ -239,7 +239,7 @@ def test_the_command_names_what_it_did(app_of: Flask, inbox: Inbox) -> None:
 @pytest.mark.rule("EVT-5")
 def test_the_outbox_is_in_the_metrics(serve: Serve, inbox: Inbox, clock: Clock) -> None:
     app = serve()
-    tell(app, "a")
+    report_to(app, "a")
     clock.now += timedelta(minutes=3)
     headers = {"Authorization": "token dev-key"}
     page = app.test_client().get("/metrics", headers=headers).get_data(as_text=True)
@@ -256,7 +256,7 @@ def test_the_receiver_of_the_page_takes_each_event_once(
     monkeypatch.setenv("EVENTS_SECRET", SECRET)
     clock.now = datetime.now(timezone.utc)
     app = serve({"page.internal": runpy.run_path(str(source))["app"]}, **{URL: "http://page.internal/events"})
-    tell(app, "a")
+    report_to(app, "a")
     deliverer(app).drain(5)
     runner = app.test_cli_runner()
     assert "1 event(s)" in runner.invoke(args=["events", "replay", "--since", "2026-01-01"]).output
@@ -266,6 +266,6 @@ def test_the_receiver_of_the_page_takes_each_event_once(
     forger = serve({"page.internal": runpy.run_path(str(source))["app"]}, **{
         URL: "http://page.internal/events", "LEVELUP_OV_EVENTS_SECRETS": OLD_SECRET,
     })  # fmt: skip
-    tell(forger, "b")
+    report_to(forger, "b")
     deliverer(forger).drain(0.1)
     assert deliverer(forger).counts == {"waiting": 1}

@@ -41,7 +41,7 @@ def mistakes(environ: dict[str, str], **variables: str) -> list[str]:
         ({"LEVELUP_OV_MAIL_FROM": "gateway"}, "LEVELUP_OV_MAIL_FROM: is not an e-mail address"),
     ],
 )
-def test_what_is_wrong_is_told_without_repeating_it(
+def test_what_is_wrong_is_reported_without_repeating_it(
     environ: dict[str, str], variables: dict[str, str], wrong: str
 ) -> None:
     (mistake,) = mistakes(environ, **{**ON, **variables})

@@ -82,7 +82,7 @@ def mail_server() -> Iterator[MailServer]:
 
 
 def refuse_order(app: Flask, clock: Clock, location: str = "sandbox.congress") -> None:
-    """An order that the restaurant refuses after the guest was told yes."""
+    """An order that the restaurant refuses after the guest's submission succeeded."""
     assert Channel(app).submit(location, special_instructions="sandbox:turned-down").status == 200
     clock.now += timedelta(minutes=5)
     watch(app)
@@ -150,7 +150,7 @@ def test_a_mail_says_what_to_do(serve: Serve, clock: Clock, mail_server: MailSer
 
 
 @pytest.mark.rule("EVT-8", "PAY-4")
-def test_another_charge_than_asked_for_is_told_once(serve: Serve, clock: Clock, inbox: Inbox) -> None:
+def test_another_charge_than_asked_for_is_reported_once(serve: Serve, clock: Clock, inbox: Inbox) -> None:
     operator = Inbox()
     app = serve({"all.internal": operator}, **{name: HOOKS[name] for name in HOOKS if name != "DINER_HOOK"})
     channel = Channel(app)

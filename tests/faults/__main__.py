@@ -59,13 +59,13 @@ def _crowds(directory: Path, postgres: PostgresServer) -> None:
     print(f"50 threads x 200 keys x 2 processes: {time.monotonic() - started:.1f} s, orders per key: {dict(orders)}")
     assert orders == {1: 200}
     started = time.monotonic()
-    told, replaced = reloads(reloading, postgres.url(postgres.create_database()), times=20, clients=8)
-    failed = told.total() - told[""]
+    reported, replaced = reloads(reloading, postgres.url(postgres.create_database()), times=20, clients=8)
+    failed = reported.total() - reported[""]
     print(
         f"20 reloads under load: {time.monotonic() - started:.1f} s, {replaced} workers replaced, "
-        f"{told.total()} requests, {failed} failed"
+        f"{reported.total()} requests, {failed} failed"
     )
-    assert failed == 0, told
+    assert failed == 0, reported
 
 
 if __name__ == "__main__":

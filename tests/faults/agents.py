@@ -37,8 +37,8 @@ def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> AgentStory:
     made = insist(lambda: _create(stack, plan), random.Random(f"{seed}/create/{plan.marker}"), until, fickle=False)
     story.session = made.body.get("id", "")
     if made.status != 201 or made.body["status"] != "ready_for_complete":
-        story.told.append(_translated(made))
-        story.final.append(story.told[-1])
+        story.reported.append(_translated(made))
+        story.final.append(story.reported[-1])
         story.span = (started, time.monotonic())
         return story
 
@@ -47,10 +47,10 @@ def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> AgentStory:
 
         def once() -> Answer:
             hurried = plan.manner == "gone" or (plan.manner == "hasty" and dice.random() < 0.5)
-            reads = bool(story.told) and dice.random() < 0.3
+            reads = bool(story.reported) and dice.random() < 0.3
             answer = _act(stack, story, "" if reads else "/complete", who, HASTE if hurried else 30)
             if not reads or answer.status == 200:
-                story.told.append(answer)
+                story.reported.append(answer)
             return answer
 
         until_then = started if plan.manner == "gone" else until
@@ -71,7 +71,7 @@ def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> AgentStory:
 
 def decide(stack: Stack, stories: Sequence[AgentStory]) -> Iterator[str]:
     """Read every session until it is decided, and say what contradicts what was told before. Nobody places anything."""
-    begun = [story for story in stories if story.session and story.told]
+    begun = [story for story in stories if story.session and story.reported]
     until = time.monotonic() + RECONCILING
 
     def read(story: AgentStory) -> str | None:

@@ -1,6 +1,6 @@
 """A campaign: hundreds of submissions through a network that fails, workers that die, reloads; then the books.
 
-What must agree at the end: the engine's own orders, the ledger, and what the clients were told. Each submission
+What must agree at the end: the engine's own orders, the ledger, and what the clients were answered. Each submission
 carries a marker of its own (the customer's phone number), so that a second order is seen under whatever
 reference it came; most submissions bring no cart, so that the engine's rule of one order per cart hides none.
 
@@ -51,7 +51,7 @@ EXPECTED_CODES = frozenset(
         "totals_changed",
     }
 )  # fmt: skip
-"""What a client may be told here: neither a fault of ours nor a reused key. (Credentials: a 401 cut short.)"""
+"""What a client may get here: neither a fault of ours nor a reused key. (Credentials: a 401 cut short.)"""
 SLOW_NAMES = ROOT / "tests" / "faults" / "slow_names"
 
 
@@ -103,9 +103,9 @@ class Report:
             "",
             f"{self.requests} requests in {self.seconds:.0f} s; slowest {self.slowest_ms} ms of {DEADLINE * 1000:.0f} "
             f"(while no worker was frozen); open at the end and reconciled: {self.reconciled}",
-            f"told: {codes}",
-            f"second orders {self.second}, lost {self.lost}, told another's number {self.anothers}, "
-            f"told placed that the provider does not hold {self.not_held}",
+            f"answers: {codes}",
+            f"second orders {self.second}, lost {self.lost}, given another's number {self.anothers}, "
+            f"answered placed that the provider does not hold {self.not_held}",
             *[
                 f"events: {', '.join(f'{name} {count}' for name, count in each.items())}"
                 for each in [self.events]
@@ -186,13 +186,13 @@ def run(
         trouble.end()
         say(network, "calm")
         undecided = list(agents.decide(stack, stories)) if sessions else []
-        opened, told = reconcile(known, app)
+        opened, said = reconcile(known, app)
         say(network, "report")
         done: Done = json.loads(line(network))
         rows = _rows(ledger)
         report = _books(stories, kitchen.orders(), rows, done, trouble, remembers=not fails_over)
         if any("not reconciled" in each for each in report.violations):
-            report.violations.append(f"the last submissions reconcile: {told}")
+            report.violations.append(f"the last submissions reconcile: {said}")
         report.violations += _leaks(stack.log(), rows, directory)
         report.violations += undecided
         if receiver is not None:
@@ -218,17 +218,17 @@ def _took(stack: Stack, trouble: Trouble) -> Iterator[int]:
 def reconcile(settings: Mapping[str, str], app: str) -> tuple[int, str]:
     """What an operator does, until nothing is open.
 
-    Gives how much was open when the clients had gone, and what the last command told.
+    Gives how much was open when the clients had gone, and what the last command printed.
     """
     command = [sys.executable, "-m", "flask", "--app", app.partition(":")[0], "submissions", "reconcile"]
     environment = {"PATH": os.environ.get("PATH", ""), **settings}
-    until, told = time.monotonic() + RECONCILING, ""
+    until, said = time.monotonic() + RECONCILING, ""
     with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
         opened = len(ledger.open_submissions())
         while ledger.open_submissions() and time.monotonic() < until:
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
-            told = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
-    return opened, told
+            said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
+    return opened, said
 
 
 def _books(
@@ -282,13 +282,13 @@ def _books(
         for complaint in _contradictions(story, found, recorded, remembers=remembers):
             complain(f"{complaint} [{', '.join(done['calls_of'].get(story.plan.marker, ()))}]")
             outcome.lost += "is lost" in complaint
-        told_wrong = {answer.order_id for answer in story.placed} - {order.ticket for order in found}
-        strangers = {ticket for ticket in told_wrong if (story.plan.place, ticket) in held}
+        reported_wrong = {answer.order_id for answer in story.placed} - {order.ticket for order in found}
+        strangers = {ticket for ticket in reported_wrong if (story.plan.place, ticket) in held}
         report.anothers += bool(strangers)
-        report.not_held += bool(told_wrong - strangers)
-        report.lost += bool(told_wrong and not found)
-        report.codes.update(answer.code for answer in story.told)
-        report.requests += len(story.told)
+        report.not_held += bool(reported_wrong - strangers)
+        report.lost += bool(reported_wrong and not found)
+        report.codes.update(answer.code for answer in story.reported)
+        report.requests += len(story.reported)
         for name in {"all", *_met(story, done, trouble)}:
             report.rows[name].add(outcome)
     report.total.attempts = sum(row.attempts for row in report.rows.values())
@@ -299,32 +299,32 @@ def _contradictions(
     story: Story, found: Sequence[engine.Cooked], recorded: dict[str, Submission], *, remembers: bool
 ) -> Iterator[str]:
     who, history = story.plan.marker, _history(story)
-    told = {answer.order_id for answer in story.placed}
+    numbers = {answer.order_id for answer in story.placed}
     tickets = {order.ticket for order in found}
-    if told - tickets:
-        yield f"told placed, but the order of {who} is lost: {history}"
-    if len(told) > 1:
-        yield f"told of {len(told)} orders of {who}: {history}"
+    if numbers - tickets:
+        yield f"answered placed, but the order of {who} is lost: {history}"
+    if len(numbers) > 1:
+        yield f"got {len(numbers)} orders of {who}: {history}"
     for order in found:
         row = recorded.get(order.reference)
         if row is None and not remembers:
             continue
         if row is None:
-            yield f"an order of {who} stands, the ledger does not say placed: {history}"
+            yield f"an order of {who} exists, the ledger does not say placed: {history}"
         elif row.order_id != order.ticket:
             yield f"the ledger has order {row.order_id} of {who}, the engine {order.ticket}"
-    # Twins end one by one; the last to end was told last.
+    # Twins end one by one; the last to end got the last answer.
     conclusive = [answer for answer in story.final if answer.status != 200 and answer.code not in NOT_CONCLUSIVE]
     if found and conclusive and len(conclusive) == len(story.final):
-        yield f"told not placed ({conclusive[-1].code}), but an order of {who} stands: {history}"
+        yield f"answered not placed ({conclusive[-1].code}), but an order of {who} exists: {history}"
     seen_placed = False
-    for answer in story.told:
+    for answer in story.reported:
         seen_placed |= answer.status == 200
         if seen_placed and answer.status != 200 and answer.code not in NOT_CONCLUSIVE and not story.plan.twins:
-            yield f"told {answer.code} after placed, {who}: {history}"
-    for answer in story.told:
+            yield f"answered {answer.code} after placed, {who}: {history}"
+    for answer in story.reported:
         if answer.code not in EXPECTED_CODES:
-            yield f"told {answer.code} ({answer.body}), {who}: {history}"
+            yield f"answered {answer.code} ({answer.body}), {who}: {history}"
 
 
 def _met(story: Story, done: Done, trouble: Trouble) -> set[str]:
@@ -336,15 +336,18 @@ def _met(story: Story, done: Done, trouble: Trouble) -> set[str]:
         for fault, account, opened, closed in trouble.windows
         if account in ("", story.plan.account) and begin < closed and opened < end
     }
-    if any(answer.code == "connection broken" for answer in story.told) and story.plan.manner not in ("hasty", "gone"):
+    if any(answer.code == "connection broken" for answer in story.reported) and story.plan.manner not in (
+        "hasty",
+        "gone",
+    ):
         met.add(KILLED)
     return met
 
 
 def _history(story: Story) -> str:
     plan = story.plan
-    told = " > ".join(f"{answer.code or answer.order_id}" for answer in story.told)
-    return f"[{plan.named}, {plan.manner}{', twins' if plan.twins else ''}, {plan.account}.{plan.place}] {told}"
+    answers = " > ".join(f"{answer.code or answer.order_id}" for answer in story.reported)
+    return f"[{plan.named}, {plan.manner}{', twins' if plan.twins else ''}, {plan.account}.{plan.place}] {answers}"
 
 
 def _rows(url: str) -> list[Submission]:
@@ -359,6 +362,6 @@ def _leaks(log: str, rows: Sequence[Submission], directory: Path) -> Iterator[st
     for where, content in written.items():
         for secret in (CARD, DECLINED_CARD):
             if secret.encode() in content:
-                yield f"a card number stands in {where}"
+                yield f"a card number is in {where}"
     if '"internal_error"' in log:
         yield "the service had a fault of its own, see its log"

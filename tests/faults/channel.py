@@ -1,4 +1,4 @@
-"""The channel's side: what it submits, how it insists, and what it was told."""
+"""The channel's side: what it submits, how often it repeats, and what it was answered."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_CONCLUSIVE = frozenset(
         "session_changed",
     }
 )  # fmt: skip
-"""Answers that say nothing about whether an order stands."""
+"""Answers that say nothing about whether an order exists."""
 HASTE = 0.7
 """Seconds after which a hasty client hangs up and tries again."""
 LONGEST_WAIT = 6.0
@@ -99,7 +99,7 @@ class Plan:
 def plan(seed: str, number: int, accounts: list[str], provider: Provider, *, always_named: bool = False) -> Plan:
     """The submission of this number, by the seed alone.
 
-    ``always_named``: it names an identity of the channel, so that a copy of the ledger can tell it from others.
+    ``always_named``: it names an identity of the channel, so that a copy of the ledger can distinguish it.
     """
     dice = random.Random(f"{seed}/plan/{number}")
     place = _one_of(provider.places, dice)
@@ -136,7 +136,7 @@ class Story:
     """What the clients of one submission were told, in order of time."""
 
     plan: Plan
-    told: list[Answer] = field(default_factory=list)
+    reported: list[Answer] = field(default_factory=list)
     final: list[Answer] = field(default_factory=list)
     """The last answer of each client."""
     span: tuple[float, float] = (0.0, 0.0)
@@ -144,11 +144,11 @@ class Story:
 
     @property
     def placed(self) -> list[Answer]:
-        return [answer for answer in self.told if answer.status == 200]
+        return [answer for answer in self.reported if answer.status == 200]
 
     @property
     def was_unknown(self) -> bool:
-        return any(answer.code in ("outcome_unknown", "connection broken") for answer in self.told)
+        return any(answer.code in ("outcome_unknown", "connection broken") for answer in self.reported)
 
 
 def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> Story:
@@ -170,7 +170,7 @@ def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> Story:
             answer = stack.post(
                 plan.path + "order_submissions", body, timeout=timeout, **plan.headers(), X_Request_ID=plan.marker
             )
-            story.told.append(answer)
+            story.reported.append(answer)
             return answer
 
         until_then = started if plan.manner == "gone" else until

@@ -38,27 +38,27 @@ def service(directory: Path, ledger: str, *, threads: int) -> Iterator[Stack]:
 def race(directory: Path, ledger: str, *, threads: int, keys: int) -> Counter[int]:
     """Submit every key from all threads at once; how many keys ended with how many orders.
 
-    :raises AssertionError: a thread was told something else than the others, or no order.
+    :raises AssertionError: a thread got another answer than the others, or no order.
     """
-    told: list[set[object]] = [set() for _ in range(keys)]
+    reported: list[set[object]] = [set() for _ in range(keys)]
     with service(directory, ledger, threads=threads) as stack:
 
         def client(_: int) -> None:
             for number in range(keys):
-                told[number].add(_insist(stack, number).order_id)
+                reported[number].add(_insist(stack, number).order_id)
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(client, range(threads)))
     cooked = engine.orders(directory / "engine.db")
-    assert all(len(each) == 1 for each in told), f"told of different orders: {told}"
-    assert {ticket for each in told for ticket in each} == {each.ticket for each in cooked}
+    assert all(len(each) == 1 for each in reported), f"got different orders: {reported}"
+    assert {ticket for each in reported for ticket in each} == {each.ticket for each in cooked}
     per_key = Counter(each.marker for each in cooked)
     return Counter(per_key[f"+1555{number:07d}"] for number in range(keys))
 
 
 def reloads(directory: Path, ledger: str, *, times: int, clients: int) -> tuple[Counter[str], int]:
     """Reload the service again and again under load; what clients were told, and how many workers were replaced."""
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     over = threading.Event()
     with service(directory, ledger, threads=16) as stack:
 
@@ -68,8 +68,8 @@ def reloads(directory: Path, ledger: str, *, times: int, clients: int) -> tuple[
                 number += 1
                 marker = f"+1{who:03d}{number:07d}"
                 validated = stack.post(f"{_LOCATION}/order_validations", {"order_validation": order(marker)})
-                told[validated.code] += 1
-                told[_submit(stack, marker).code] += 1
+                reported[validated.code] += 1
+                reported[_submit(stack, marker).code] += 1
 
         with ThreadPoolExecutor(clients) as pool:
             futures = [pool.submit(client, who) for who in range(clients)]
@@ -81,7 +81,7 @@ def reloads(directory: Path, ledger: str, *, times: int, clients: int) -> tuple[
                 over.set()
             for future in futures:
                 future.result()
-    return told, replaced
+    return reported, replaced
 
 
 def _reload(stack: Stack) -> int:

@@ -45,7 +45,7 @@ def orders(database: Path) -> list[Cooked]:
 
 
 def server(database: Path, **arguments: Any) -> BaseWSGIServer:
-    """Listens at once; serves when told to."""
+    """Listens at once; serves on request."""
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     return make_server("127.0.0.1", 0, create_sandbox(database, **arguments), threaded=True)
 

@@ -152,7 +152,7 @@ def books(
     canceled = {(row.location, json.loads(row.order_id)) for row in statuses if row.stage == "cancelled"}
     for story in stories:
         if story.canceled and (f"{story.plan.account}.{story.plan.place}", story.placed[-1].order_id) not in canceled:
-            problems.append(f"told canceled, but the ledger has another status: {story.plan.marker}")
+            problems.append(f"answered canceled, but the ledger has another status: {story.plan.marker}")
     numbers = Counter(delivery.kind for delivery in recorded)
     numbers["arrived"] = len(receiver.arrivals)
     numbers["arrived again"] = len(receiver.arrivals) - len({each.id for each in receiver.arrivals})

@@ -58,7 +58,7 @@ class Script:
 
 @dataclass
 class House:
-    """The service and all that stands around it."""
+    """The service and all the systems around it."""
 
     app: Flask
     settings: Settings

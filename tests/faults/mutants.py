@@ -80,7 +80,7 @@ def _held_by_many(self: Ledger, id: str, *, provider_order_id: str, **arguments:
 
 
 def _also_held_by_many(patch: patches.Mutant) -> patches.Mutant:
-    """The ledger would notice that two submissions hold one order: it is told otherwise."""
+    """The ledger would notice that two submissions hold one order: that check is removed."""
     return lambda: patches._all(patch(), mock.patch.object(Ledger, "place", _held_by_many))
 
 

@@ -264,7 +264,7 @@ class World:
         self.report.charged = sum(cents for _, cents in paid_for)
         self.report.placed = sum(cents for _, cents in meals)
         if charges != len(paid_for):
-            wrong.append(f"{charges} charges stand, {len(paid_for)} orders are completed")
+            wrong.append(f"{charges} charges are not refunded, {len(paid_for)} orders are completed")
         if refunds != given_back:
             wrong.append(f"refunded are {sorted(refunds)}, to be given back were {sorted(given_back)}")
         if Counter(paid_for) != Counter(meals):

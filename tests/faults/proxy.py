@@ -32,7 +32,7 @@ KINDS: Mapping[str, str] = {
     "account": r"POST /v1/accounts",
     "session": r"POST /v1/sessions",
     "fence": r"POST /v1/locations/[^/]+/voids",
-    # FFTP's. What asks for the price only is told from an order by its total.
+    # FFTP's. A request for the price differs from an order by its total.
     "restaurant": r"GET /\.well-known/fftp\.json",
     "dishes": r"GET /fftp/v1/menu",
     "orders": r"GET /fftp/v1/orders",
@@ -595,6 +595,6 @@ def _peek(connection: socket.socket) -> bytes | None:
 
 
 def _ended(connection: socket.socket) -> bool:
-    """Whether the caller has gone (which peeking at unread data does not tell)."""
+    """Whether the caller has gone (peeking at unread data does not show that)."""
     state: int = struct.unpack_from("B", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))[0]
     return state != 1  # not ESTABLISHED

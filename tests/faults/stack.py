@@ -30,7 +30,7 @@ _UPGRADING = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client was told; ``status`` is None where the connection broke or its patience ended."""
+    """What a client got; ``status`` is None where the connection broke or its patience ended."""
 
     status: int | None
     body: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Whatever the network and the processes do: at most one order, none lost, every outcome found out.
+"""Whatever the network and the processes do: at most one order, none lost, every outcome reconciled.
 
 The long campaign is ``make faults``.
 """
@@ -103,7 +103,7 @@ def test_a_campaign_sees_orders_lost_by_believing_unknowns(campaigns: Mapping[st
 
 
 @pytest.mark.rule("SUB-8")
-def test_a_campaign_sees_who_is_told_anothers_number(campaigns: Mapping[str, Report]) -> None:
+def test_a_campaign_sees_who_gets_anothers_number(campaigns: Mapping[str, Report]) -> None:
     assert campaigns["answer_of_another"].anothers > 0, campaigns["answer_of_another"].table()
 
 

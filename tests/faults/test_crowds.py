@@ -16,7 +16,7 @@ def test_one_order_per_key_for_many_threads_and_processes(tmp_path: Path) -> Non
 
 @pytest.mark.rule("SUB-2")
 def test_no_request_fails_while_the_service_is_reloaded(tmp_path: Path) -> None:
-    told, replaced = reloads(tmp_path, f"sqlite:///{tmp_path}/ledger.db", times=3, clients=6)
-    assert set(told) == {""}, told
+    reported, replaced = reloads(tmp_path, f"sqlite:///{tmp_path}/ledger.db", times=3, clients=6)
+    assert set(reported) == {""}, reported
     assert replaced == 6
-    assert told.total() > 50
+    assert reported.total() > 50

@@ -80,8 +80,8 @@ def test_what_is_wrong_is_for_those_with_a_key(make_app: MakeApp, environ: dict[
     while client.get("/ready").status_code != 503:
         assert time.monotonic() < deadline
     assert client.get("/ready").json["checks"] == {"ledger": "LedgerUnavailable"}
-    told = client.get("/ready", **KEY).json["checks"]["ledger"]
-    assert "the ledger's file is gone" in told
+    reported = client.get("/ready", **KEY).json["checks"]["ledger"]
+    assert "the ledger's file is gone" in reported
 
 
 SCHEDULED = (
@@ -182,7 +182,7 @@ class _Error(Exception):
         (_Error("something else"), None),
     ],
 )
-def test_reasons_are_told_apart(error: Any, kind: str | None) -> None:
+def test_reasons_are_distinguished(error: Any, kind: str | None) -> None:
     assert driver_errors.kind_of(error) == kind
     assert "canary" not in LedgerUnavailable(kind=kind).message
 

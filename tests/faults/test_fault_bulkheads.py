@@ -70,7 +70,7 @@ def test_one_hanging_provider_leaves_the_other_account_served(tmp_path: Path) ->
                 assert answer.status == 200
                 assert answer.seconds < 1
                 codes = sorted(future.result().code for future in waiting)
-        # Half of four threads and one that the other leaves idle: three wait for it, the fourth is told at once.
+        # Half of four threads and one that the other leaves idle: three wait for it, the fourth is refused at once.
         assert codes[0] == "provider_busy"
         assert set(codes[1:]) <= {"provider_unavailable", "provider_timeout"}
 

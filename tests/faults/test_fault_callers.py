@@ -69,7 +69,7 @@ def test_the_key_is_checked_before_the_body_comes(server: Server, expecting: str
 
 
 @pytest.mark.rule("EP-9")
-def test_a_caller_that_asks_first_is_told_to_go_on(server: Server) -> None:
+def test_a_caller_that_asks_first_is_asked_to_continue(server: Server) -> None:
     with connect(server) as caller:
         caller.sendall((HEAD + KEY + f"Expect: 100-continue\r\nContent-Length: {len(BODY)}\r\n\r\n").encode())
         assert caller.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"

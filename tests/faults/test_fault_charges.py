@@ -41,7 +41,9 @@ def test_it_is_a_success_marked_and_logged_and_never_sent_again(
 
 
 @pytest.mark.rule("PAY-4", "SUB-5")
-def test_it_is_noticed_too_where_the_order_is_found_out_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_noticed_too_where_the_order_is_reconciled_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with house(tmp_path) as one:
         one.script.add("order", "answer lost")
         assert one.submit(key="a", special_instructions=OVERCHARGE).code == "outcome_unknown"

@@ -50,7 +50,7 @@ def test_the_deadline_is_one_for_all_calls_together(tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-5", "SUB-6")
 @pytest.mark.parametrize("fault", DRIPPED)
-def test_a_submission_ends_in_time_and_is_found_out_afterwards(fault: str, tmp_path: Path) -> None:
+def test_a_submission_ends_in_time_and_is_reconciled_afterwards(fault: str, tmp_path: Path) -> None:
     deadline = SHORTEST + 0.5
     with house(tmp_path, deadline=deadline) as one:
         one.proxy.drip_every = 1.0

@@ -1,4 +1,4 @@
-"""By what a submission is recognised, for how long, and what it is told then (SUB-3, SUB-4)."""
+"""What identifies a submission, for how long, and how a repetition is answered (SUB-3, SUB-4)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_identity_gives_the_answer_until_its_window_ends(name: str, tmp_pat
 @pytest.mark.parametrize("name", ["content", "card"])
 def test_a_window_begins_when_the_outcome_is_settled(name: str, tmp_path: Path) -> None:
     with house(tmp_path) as one:
-        # Unknown for longer than the window, then found out.
+        # Unknown for longer than the window, then reconciled.
         one.script.add("order", "answer lost")
         assert one.submit(**ALONE[name]).code == "outcome_unknown"
         one.clock.advance(seconds=WINDOWS[name] + 3600)

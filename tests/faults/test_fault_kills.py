@@ -1,4 +1,4 @@
-"""A worker that is killed at any point of a submission leaves a row that tells what to do (SUB-2, SUB-5)."""
+"""A worker that is killed at any point of a submission leaves a row that says what to do (SUB-2, SUB-5)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ LEASE = DEADLINE + GRACE
 
 @dataclass(frozen=True)
 class Point:
-    """Where an owner is killed. ``left``: the state of its row when the lease has run out; ``stands``: its order."""
+    """Where an owner is killed. ``left``: its row after its lease; ``exists``: whether its order exists."""
 
     marker: str
     left: str
-    stands: bool
+    exists: bool
 
 
-BEFORE_SENDING = Point("+16175550001", "not_placed", stands=False)
-SENT_NOT_ARRIVED = Point("+16175550002", "unknown", stands=False)
-SENT_AND_ARRIVED = Point("+16175550003", "unknown", stands=True)
-BEFORE_SETTLING = Point("+16175550004", "unknown", stands=True)
+BEFORE_SENDING = Point("+16175550001", "not_placed", exists=False)
+SENT_NOT_ARRIVED = Point("+16175550002", "unknown", exists=False)
+SENT_AND_ARRIVED = Point("+16175550003", "unknown", exists=True)
+BEFORE_SETTLING = Point("+16175550004", "unknown", exists=True)
 POINTS = [BEFORE_SENDING, SENT_NOT_ARRIVED, SENT_AND_ARRIVED, BEFORE_SETTLING]
 
 
@@ -142,7 +142,7 @@ def test_and_the_same_submission_ends_as_one_order(scene: Scene, point: Point) -
         time.sleep(0.2)
     assert answer.status == 200
     # Where the order stood it was found; where none did it was placed now.
-    assert answer.replayed == point.stands
+    assert answer.replayed == point.exists
     assert [each.ticket for each in scene.cooked(point)] == [answer.order_id]
     again = scene.submit(point)
     assert (again.replayed, again.order_id) == (True, answer.order_id)

@@ -98,11 +98,11 @@ def test_a_disk_that_fills_up_costs_no_order_and_makes_no_second(limited: Limite
     with limited.files_up_to(log.stat().st_size + 100_000):
         answers = {key: limited.submit(key) for key in keys}
         assert {answer.code for answer in answers.values()} == {"", "ledger_unavailable"}
-    # Among those told may be one that was placed when there was no room left to record it.
-    told = {key: answer.order_id for key, answer in answers.items() if answer.status == 200}
-    assert {1, *told.values()} == set(limited.cooked())
+    # Among those answered may be one that was placed when there was no room left to record it.
+    reported = {key: answer.order_id for key, answer in answers.items() if answer.status == 200}
+    assert {1, *reported.values()} == set(limited.cooked())
     after = {key: limited.insist(key).order_id for key in keys}
-    assert told.items() <= after.items()
+    assert reported.items() <= after.items()
     assert {1, *after.values()} == set(limited.cooked())
     assert len(limited.cooked()) == 1 + len(keys)
 
@@ -148,7 +148,7 @@ def test_postgresql_stopping_during_an_order_loses_none(postgres: PostgresServer
         finally:
             postgres.stop()
             assert postgres.start()
-        # The order stands, and the channel hears so; the ledger does when the lease has run out.
+        # The order exists, and the channel is told so; the ledger learns it when the lease has expired.
         assert placed.status == 200
         assert one.submit(key="a").code == "submission_in_progress"
         one.clock.advance(seconds=10)

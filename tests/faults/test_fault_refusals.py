@@ -1,4 +1,4 @@
-"""What proves that no order stands: the refusal of the call that places it, and of no other (SUB-5)."""
+"""What proves that no order exists: the refusal of the call that places it, and of no other (SUB-5)."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_a_retry_after_beyond_the_deadline_is_passed_on(tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-2", "SUB-5")
 @pytest.mark.parametrize(
-    "fault, stands",
+    "fault, exists",
     [
         ("reset before reading", False),
         ("reset after reading", False),
@@ -70,19 +70,19 @@ def test_a_retry_after_beyond_the_deadline_is_passed_on(tmp_path: Path) -> None:
         ("5xx after forwarding", True),
     ],
 )
-def test_a_placing_call_is_sent_once_and_its_outcome_found_out(fault: str, stands: bool, tmp_path: Path) -> None:
+def test_a_placing_call_is_sent_once_and_its_outcome_reconciled(fault: str, exists: bool, tmp_path: Path) -> None:
     with house(tmp_path) as one:
         one.script.add("order", fault)
         first = one.submit(key="a")
         assert (first.status, first.code, first.retryable) == (504, "outcome_unknown", True)
         assert one.proxy.count("order") == 1
         assert one.proxy.trapped == 0
-        _then_it_is_found_out(one, stands=stands)
+        _then_it_is_reconciled(one, exists=exists)
 
 
-def _then_it_is_found_out(one: House, *, stands: bool) -> None:
+def _then_it_is_reconciled(one: House, *, exists: bool) -> None:
     second = one.submit(key="a")
-    if stands:
+    if exists:
         assert (second.status, second.replayed) == (200, True)
         assert one.proxy.count("order") == 1
         assert [row.state for row in one.rows()] == ["placed"]

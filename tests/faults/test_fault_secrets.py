@@ -68,7 +68,7 @@ def forms(secret: str) -> Iterator[str]:
 
 
 def hits(text: str, secret: str) -> list[str]:
-    """Where ``secret`` stands in ``text``. One of four digits counts only as a word: ids hold many digits."""
+    """Where ``secret`` is in ``text``. One of four digits counts only as a word: ids hold many digits."""
     found = []
     for form in set(forms(secret)):
         short = len(form) <= 6
@@ -117,7 +117,7 @@ def one(tmp_path: Path, trail: Trail) -> Iterator[House]:
 
 
 def _search(trail: Trail, one: House) -> None:
-    """:raises AssertionError: a secret stands somewhere."""
+    """:raises AssertionError: a secret was found."""
     secrets = {*trail.secrets, *trail.canaries}
     for card in (CARD, DECLINED, LOST):
         secrets |= {card["number"], card["cvv"]}

@@ -34,8 +34,8 @@ def test_a_cart_swapped_within_a_submission_is_not_ordered(tmp_path: Path) -> No
         metadata = one.validate(user=ADA).body["order_validation"]["metadata"]
         one.script.add("cart", "another guest's")
         answer = one.submit(key="b", user=BOB)
-        told = [answer.order_id] if answer.status == 200 else []
-        assert [(each.marker, each.ticket) for each in one.cooked()] == [(BOB["phone"], ticket) for ticket in told]
+        reported = [answer.order_id] if answer.status == 200 else []
+        assert [(each.marker, each.ticket) for each in one.cooked()] == [(BOB["phone"], ticket) for ticket in reported]
         assert one.submit(key="a", user=ADA, metadata=metadata).status == 200
         assert one.submit(key="b", user=BOB).status == 200
         assert sorted(each.marker for each in one.cooked()) == [ADA["phone"], BOB["phone"]]

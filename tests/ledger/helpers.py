@@ -73,7 +73,7 @@ class Provider:
         self._path = path
 
     def order(self, key: str) -> str:
-        """``refused``, ``silent`` (the order stands) or ``placed``; each call is one byte of the key's file."""
+        """``refused``, ``silent`` (the order exists) or ``placed``; each call is one byte of the key's file."""
         with open(self._path / key, "a") as file:
             file.write(".")
         return {1: "refused", 2: "silent"}.get(self.calls(key), "placed")
@@ -112,7 +112,7 @@ def submit_in_process(url: str, path: Path, rounds: int, barrier: Barrier, resul
 
 
 def walk_and_wait(url: str, steps: int, pipe: Connection) -> None:
-    """Go ``steps`` steps through a submission, tell its id, and wait to be killed.
+    """Go ``steps`` steps through a submission, print its id, and wait to be killed.
 
     Step 0 stops within the transaction of the claim, before its commit.
     """

@@ -87,6 +87,19 @@ def test_no_page_reads_the_whole_table(ledger: Ledger, reading: ReadingDatabase,
         assert "Sort" not in plan and "TEMP B-TREE" not in plan, plan
 
 
+def test_a_number_is_found_wherever_it_is_recorded(ledger: Ledger, reading: ReadingDatabase) -> None:
+    id, other = claimed(claim(ledger)), claimed(claim(ledger, b"other", idempotency_key="other"))
+    with ledger.database.connection() as connection:
+        values = "finding = 'order_exists_but_ruled_out', found_provider_order_id = 'till-17', found_order_id = '17'"
+        connection.execute(text(f"UPDATE submissions SET {values}, request_id = 'asked-1' WHERE id = '{id}'"))
+        connection.execute(text(f"UPDATE submissions SET provider_order_id = 'till-18' WHERE id = '{other}'"))
+    browser = Browser(reading, ledger)
+    for number in ("17", "till-17", "asked-1", id):
+        assert [row.id for row in browser.named(number, 50)] == [id], number
+    assert [row.id for row in browser.named("till-18", 50)] == [other]
+    assert browser.named("till-19", 50) == []
+
+
 def test_reading_changes_nothing(ledger: Ledger, reading: ReadingDatabase) -> None:
     id = claimed(claim(ledger))
     with pytest.raises(LedgerUnavailable):

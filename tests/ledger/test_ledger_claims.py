@@ -192,7 +192,7 @@ def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock
     ledger.begin_sending(first, lease=2 * LEASE)
     assert isinstance(claim(ledger, idempotency_key="twin"), Claimed), "two alike at once are two orders"
     clock.advance(LEASE)
-    # The owner may have told that the outcome is unknown, and have been unable to record it.
+    # The owner may have answered that the outcome is unknown, and failed to record it.
     assert isinstance(claim(ledger, idempotency_key="second"), InProgress)
     assert isinstance(claim(ledger, b"another", idempotency_key="third"), Claimed)
     place(ledger, first)

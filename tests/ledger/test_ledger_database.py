@@ -619,7 +619,7 @@ def test_one_write_to_the_disk_serves_all_who_wait_for_it(
     disk = SlowDisk(monkeypatch)
     failed = begin_together(disk, ledger, ids)
     assert disk.writes < len(ids) / 2
-    # The one whose claim was lost is told so, and takes nobody along.
+    # Only the one whose claim was lost fails.
     assert [type(error) for error in failed if error] == [Superseded] and failed[4] is not None
     states = {found.id: found.state for found in ledger.find()}
     assert [states[id] for id in ids] == ["sending"] * 4 + ["not_placed"] + ["sending"] * 3

@@ -88,7 +88,7 @@ def changed(thing: Any, path: str, value: Any) -> Any:
 
 
 def meaning(request: SubmissionRequest) -> Any:
-    """What the order says, in another way than the code under test puts it: for telling real changes from others."""
+    """What the order says, computed in another way than by the code under test: it shows which changes are real."""
     order, address = request.order, request.order.delivery_address
     desired = order.desired_ready_time
     lines = [

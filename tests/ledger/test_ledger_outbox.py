@@ -44,7 +44,7 @@ def take(deliveries: Deliveries, receiver: str = "channel", limit: int = 10) -> 
     return list(deliveries.claim(receiver, limit=limit, term=TERM))
 
 
-def told(deliveries: Deliveries) -> list[tuple[str, Any]]:
+def reported(deliveries: Deliveries) -> list[tuple[str, Any]]:
     """Every event of the outbox in order, with what it says."""
     return [(each.kind, json.loads(each.data)) for each in reversed(deliveries.find(limit=1000))]
 
@@ -65,7 +65,7 @@ def test_an_outcome_that_was_unknown_is_an_event(ledger: Ledger, deliveries: Del
     ledger.rule_out(shown(ledger, ruled_out), grace=GRACE, fenced=True)
     where = {"merchant_id": "deli", "location_id": LOCATION, "request_id": "req-1"}
     outcomes = [{"outcome": "placed", "order_id": "A-17"}, *[{"outcome": "not_placed", "order_id": None}] * 2]
-    assert told(deliveries) == [("submission.resolved", {**where, **outcome}) for outcome in outcomes]
+    assert reported(deliveries) == [("submission.resolved", {**where, **outcome}) for outcome in outcomes]
 
 
 @pytest.mark.rule("EVT-1")
@@ -74,7 +74,7 @@ def test_an_outcome_that_was_answered_is_none(ledger: Ledger, deliveries: Delive
     place(ledger, id)
     place(ledger, id)
     ledger.fail(claimed(claim(ledger, idempotency_key="key-2")))
-    assert told(deliveries) == []
+    assert reported(deliveries) == []
 
 
 @pytest.mark.rule("EVT-1", "EVT-3")
@@ -92,12 +92,12 @@ def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: Delive
     third = statuses.of(id)
     assert third is not None
     assert statuses.record(third, "refused", "NO", None)
-    assert [(kind, data.get("status") or data.get("what")) for kind, data in told(deliveries)] == [
+    assert [(kind, data.get("status") or data.get("what")) for kind, data in reported(deliveries)] == [
         ("order.status_changed", "accepted"),
         ("order.status_changed", "refused"),
         (OPERATOR_KIND, "order_refused"),
     ]
-    assert told(deliveries)[0][1] == {
+    assert reported(deliveries)[0][1] == {
         "merchant_id": "deli", "location_id": LOCATION, "order_id": "A-17", "status": "accepted",
         "provider_status": "OPEN", "changed_at": "2026-03-01T12:00:00+00:00", "previous_status": None,
     }  # fmt: skip
@@ -111,7 +111,7 @@ def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: Deliveries) -> N
         ledger.looked_again(shown(ledger, id), "order_exists_but_ruled_out", 17)
         ledger.note(id, "order_exists_but_ruled_out", 17)
     ledger.note(id, "two_orders_for_one_submission", 18)
-    found = [data for kind, data in told(deliveries) if kind == OPERATOR_KIND]
+    found = [data for kind, data in reported(deliveries) if kind == OPERATOR_KIND]
     assert [(data["what"], data["order_id"]) for data in found] == [
         ("order_exists_but_ruled_out", 17),
         ("two_orders_for_one_submission", 18),
@@ -126,7 +126,7 @@ def test_an_order_that_is_anothers_is_an_event(ledger: Ledger, deliveries: Deliv
     ledger.database.run(lambda cursor, _: cursor.execute("UPDATE submissions SET proven = 0"))
     begin(ledger, second := claimed(claim(ledger, idempotency_key="key-2")))
     place(ledger, second, provider_order_id="p-1")
-    assert [(kind, data["what"]) for kind, data in told(deliveries)] == [(OPERATOR_KIND, "order_disputed")]
+    assert [(kind, data["what"]) for kind, data in reported(deliveries)] == [(OPERATOR_KIND, "order_disputed")]
     assert shown(ledger, first).state == "unknown"
 
 
@@ -277,7 +277,7 @@ def test_a_seen_menu_and_its_events_are_recorded_together_or_not(ledger: Ledger,
     assert watches.claim("deli", LOCATION, MINUTE) is None
     later = watches.claim("deli", LOCATION, at_once)
     # The older look is worth nothing any more, and neither are its events.
-    assert later is not None and not watches.record(look, seen, [event]) and told(deliveries) == []
-    assert watches.record(later, seen, [event]) and [kind for kind, _ in told(deliveries)] == ["menu.changed"]
+    assert later is not None and not watches.record(look, seen, [event]) and reported(deliveries) == []
+    assert watches.record(later, seen, [event]) and [kind for kind, _ in reported(deliveries)] == ["menu.changed"]
     again = watches.claim("deli", LOCATION, at_once)
     assert again is not None and again.before == seen

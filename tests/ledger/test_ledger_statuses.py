@@ -64,7 +64,7 @@ def test_the_newest_order_with_a_number_is_found(
     [(17, "17", True), ("17", "17", True), ("0042", "0042", True), (42, "0042", False), ("日本", "日本", True),
      ('"17"', '"17"', True), (17, '"17"', False)],
 )  # fmt: skip
-def test_a_number_is_found_as_it_was_told(
+def test_a_number_is_found_as_it_was_reported(
     ledger: Ledger, statuses: Statuses, order_id: str | int, asked: str, is_found: bool
 ) -> None:
     begin(ledger, id := claimed(claim(ledger)))

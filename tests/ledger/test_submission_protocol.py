@@ -179,7 +179,7 @@ def test_behind_a_fence_it_is_placed_under_a_new_reference(world: World) -> None
 
 
 @pytest.mark.rule("SUB-10", "SUB-11")
-def test_a_fence_that_the_ledger_lost_is_told_by_the_provider(world: World) -> None:
+def test_a_fence_that_the_ledger_lost_is_known_to_the_provider(world: World) -> None:
     world.fences = True
     assert world.submit(answer="lost") == "outcome_unknown"
     assert world.submit() == "p-1"
@@ -193,18 +193,18 @@ def test_a_fence_that_the_ledger_lost_is_told_by_the_provider(world: World) -> N
 @pytest.mark.rule("SUB-2", "SUB-10")
 def test_who_is_fenced_off_hears_what_became_of_the_order(world: World) -> None:
     """It was ruled out while it was on its way, and the submission was placed by somebody else."""
-    told: list[Any] = []
+    reported: list[Any] = []
 
     def place_order(attempt: Attempt) -> Settlement:
         attempt.placement.begin()
         attempt.last_look(None)
         world.pass_by(DEADLINE + GRACE)
-        told.append(world.submit())
+        reported.append(world.submit())
         raise ReferenceFenced
 
     world.fences = True
     assert world.submissions.submit(world.key("k"), place_order, world.find_order).answer == {"order_id": "p-1"}
-    assert told == ["p-1"] and len(world.orders) == 1
+    assert reported == ["p-1"] and len(world.orders) == 1
 
 
 @pytest.mark.rule("SUB-10", "ERR-3")
@@ -281,7 +281,7 @@ def test_each_try_has_a_last_look(world: World) -> None:
 
 
 @pytest.mark.rule("SUB-8", "SUB-5")
-def test_the_order_of_another_is_not_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_order_of_another_is_not_reported(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert world.submit("ada") == "p-1"
 
     def mixed_up(attempt: Attempt) -> Settlement:
@@ -311,7 +311,9 @@ def test_a_new_key_for_an_unknown_order_finds_it_out(world: World) -> None:
 
 
 @pytest.mark.rule("SUB-12")
-def test_a_late_order_that_was_ruled_out_is_told_to_a_person(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_late_order_that_was_ruled_out_is_reported_to_a_person(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
     (row,) = world.ledger.find()
     assert world.submit(content=b"other") == "idempotency_key_reused"
@@ -330,14 +332,14 @@ def test_a_late_order_that_was_ruled_out_is_told_to_a_person(world: World, caplo
 
 @pytest.mark.rule("SUB-12")
 @pytest.mark.parametrize("merged", [True, False])
-def test_two_orders_of_one_submission_are_told_to_a_person(world: World, merged: bool) -> None:
+def test_two_orders_of_one_submission_are_reported_to_a_person(world: World, merged: bool) -> None:
     world.fences = not merged
     assert world.submit(answer="lost") == "outcome_unknown"
     first = world.sent[0].reference
     assert world.submit() == ("outcome_unknown" if merged else "p-1")
     world.pass_by(GRACE)
     assert world.submit() == "p-1"
-    # With one reference the look finds the order that was told; behind a fence that failed it finds a second.
+    # With one reference the look-up finds the order that was reported; behind a fence that failed it finds a second.
     world.orders.setdefault(first, "p-late")
     world.pass_by(60)
     assert world.look_again() == [None if merged else "two_orders_for_one_submission"]

@@ -317,8 +317,12 @@ def _travels(state: State, request: Request, world: World, rules: Rules) -> Iter
         yield f"{who} makes an order; the answer is lost", after
         for number, host in enumerate(state.hosts):
             if host.row == request.row and host.phase == "sent" and not host.frozen:
-                told = after.host(number, Host())
-                known = told.row(host.row, "placed") if told.rows[host.row].state in ("sending", "unknown") else told
+                reported = after.host(number, Host())
+                known = (
+                    reported.row(host.row, "placed")
+                    if reported.rows[host.row].state in ("sending", "unknown")
+                    else reported
+                )
                 yield f"{who} makes an order; host {'AB'[number]} hears it", known
 
 

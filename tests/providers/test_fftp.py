@@ -442,10 +442,10 @@ def test_an_order_that_the_counter_moves_is_seen_by_the_channel(
     for status in ("received", *moves):
         if status != "received":
             restaurant.move(order_id, status)
-        told = channel.get(address).order
-        assert (told["provider_status"], told["changed_at"]) == (status, None)
-        assert told["expected_ready_at"] == ordered["expected_ready_at"]
-        seen.append(told["status"])
+        reported = channel.get(address).order
+        assert (reported["provider_status"], reported["changed_at"]) == (status, None)
+        assert reported["expected_ready_at"] == ordered["expected_ready_at"]
+        seen.append(reported["status"])
     stages = {"received": "placed", "completed": "picked_up"}
     assert seen == [stages.get(status, status) for status in ("received", *moves)]
 

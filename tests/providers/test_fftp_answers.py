@@ -365,7 +365,7 @@ def group(group_id: str, *options: dict[str, Any]) -> dict[str, Any]:
         ([item(price_cents="3.50")], "provider_protocol_error", "a number at $.items[0].price_cents"),
     ],
 )
-def test_a_menu_that_cannot_be_told_is_refused(
+def test_an_unreadable_menu_is_refused(
     fftp: responses.RequestsMock, session: Session, items: list[dict[str, Any]], code: str, words: str
 ) -> None:
     fftp.get(MENU, json={"restaurant_name": "Boston Deli", "items": items})

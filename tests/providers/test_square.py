@@ -177,7 +177,7 @@ def test_the_environment_routes_calls_and_hides_the_token() -> None:
         ("prep_minutes", "0"),
     ],
 )
-def test_settings_that_mean_nothing_are_told_at_boot(name: str, value: str) -> None:
+def test_settings_that_mean_nothing_are_reported_at_startup(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         SquareAdapter(account(**{name: value}))
 
@@ -408,7 +408,7 @@ def test_a_discount_that_square_cannot_take_off_whole_is_refused(bench: Bench) -
 
 
 @pytest.mark.rule("ITEM-8", "META-6", "EP-11", "TIME-3")
-def test_what_square_is_told_of_an_order(bench: Bench) -> None:
+def test_what_square_gets_of_an_order(bench: Bench) -> None:
     coffee = Item("VSMALL", 2, special_instructions="hot", recipient_name="Bo")
     bench.validate(BURGER, coffee, special_instructions="ring twice", merchant_funded_discount=5)
 
@@ -489,7 +489,7 @@ def test_ids_that_this_location_does_not_have(bench: Bench, ordered: Item, code:
 
 
 @pytest.mark.rule("ERR-2")
-def test_foreign_sellers_and_currencies_are_told_apart(bench: Bench) -> None:
+def test_foreign_sellers_and_currencies_are_distinguished(bench: Bench) -> None:
     assert bench.refusal(place="LELSEWHERE") == ("location_not_found", None)
     with pytest.raises(Unanswered, match=r"is not in USD") as caught:
         bench.validate(place=MONTREAL)
@@ -568,8 +568,8 @@ def test_without_an_answer_to_the_creation_nothing_is_placed(bench: Bench) -> No
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
-@pytest.mark.parametrize(("lost", "stands"), [("before", False), ("after", True)])
-def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, lost: str, stands: bool) -> None:
+@pytest.mark.parametrize(("lost", "exists"), [("before", False), ("after", True)])
+def test_without_an_answer_to_the_payment_the_order_decides(bench: Bench, lost: str, exists: bool) -> None:
     bench.square.faults.extend([Fault(PAYMENTS, lost)] * 3)
     traces: list[Any] = []
     order = bench.order(reference="ref-1", tip=30, desired_ready_time=NOON + timedelta(hours=1))
@@ -583,7 +583,7 @@ def test_without_an_answer_to_the_payment_the_order_itself_tells(bench: Bench, l
     # Each attempt to pay has its own last look.
     assert traces == [{"order_id": "order-1", "version": 1, "charge": 1100}] * 3
     found = bench.adapter.find_order(order.location, "ref-1", json.loads(json.dumps(traces[0])), bench.new_session())
-    assert found == (placed(1100, NOON + timedelta(hours=1)) if stands else None)
+    assert found == (placed(1100, NOON + timedelta(hours=1)) if exists else None)
     with pytest.raises(Unanswered, match="another order"):
         bench.adapter.find_order(order.location, "ref-2", traces[0], bench.new_session())
 
@@ -670,7 +670,7 @@ def test_a_settled_order_is_compared_too(bench: Bench, members: dict[str, str]) 
         ({"tenders": {}}, "order.tenders"),
     ],
 )
-def test_a_look_up_that_does_not_tell_proves_nothing(bench: Bench, members: dict[str, Any], words: str) -> None:
+def test_a_look_up_without_proof_proves_nothing(bench: Bench, members: dict[str, Any], words: str) -> None:
     bench.square.faults.extend([Fault(PAYMENTS, "before")] * 3)
     with pytest.raises(Unanswered):
         bench.submit()
@@ -850,8 +850,8 @@ def test_a_free_order_is_settled_without_a_payment(bench: Bench) -> None:
 
 
 @pytest.mark.rule("SUB-5")
-@pytest.mark.parametrize(("lost", "stands"), [("before", False), ("after", True)])
-def test_an_order_that_costs_nothing_is_found_by_its_version(bench: Bench, lost: str, stands: bool) -> None:
+@pytest.mark.parametrize(("lost", "exists"), [("before", False), ("after", True)])
+def test_an_order_that_costs_nothing_is_found_by_its_version(bench: Bench, lost: str, exists: bool) -> None:
     bench.square.faults.extend([Fault(f"{ORDERS}/order-1/pay", lost)] * 3)
     with pytest.raises(Unanswered):
         bench.submit(merchant_funded_discount=1000)
@@ -859,7 +859,7 @@ def test_an_order_that_costs_nothing_is_found_by_its_version(bench: Bench, lost:
     trace = {"order_id": "order-1", "version": 1, "charge": 0}
     found = bench.adapter.find_order(bench.locations[BOSTON], "ref-1", trace, bench.new_session())
 
-    assert found == (placed(0) if stands else None)
+    assert found == (placed(0) if exists else None)
 
 
 # Errors
@@ -1178,7 +1178,7 @@ def test_a_guest_that_square_does_not_take_is_refused_at_once(bench: Bench, memb
         ("617-555-0199", "6175550199", "Ada Eater"),
     ],
 )
-def test_an_extension_is_told_with_the_name(bench: Bench, written: str, phone: str, name: str) -> None:
+def test_an_extension_goes_with_the_name(bench: Bench, written: str, phone: str, name: str) -> None:
     """Square has no member for it, and takes no letters in a number."""
     bench.validate(user=replace(ADA, phone=written))
 
@@ -1215,7 +1215,7 @@ def test_a_price_edited_after_the_validation_is_not_charged(bench: Bench) -> Non
     assert f"POST {PAYMENTS}" not in bench.square.calls
 
 
-def told(bench: Bench, reference: str = "ref-1") -> OrderStatus:
+def reported(bench: Bench, reference: str = "ref-1") -> OrderStatus:
     return bench.adapter.show_status(bench.locations[BOSTON], "order-1", reference, bench.new_session())
 
 
@@ -1232,14 +1232,14 @@ def told(bench: Bench, reference: str = "ref-1") -> OrderStatus:
         ("FAILED", {}, ("FAILED", None)),
     ],
 )
-def test_a_fulfillment_tells_what_became_of_an_order(
+def test_a_fulfillment_has_the_status_of_an_order(
     bench: Bench, state: str, stamps: dict[str, str], expected: tuple[str, str | None]
 ) -> None:
     bench.submit()
     bench.square.calls.clear()
     bench.square.move("order-1", state, **{name: f"2026-11-23T{time}:00Z" for name, time in stamps.items()})
 
-    status = told(bench)
+    status = reported(bench)
 
     assert (status.word, bench.adapter.order_status.get(status.word), status.reference) == (*expected, "ref-1")
     assert status.changed_at == (datetime(2026, 11, 23, 16, 0, tzinfo=timezone.utc) if stamps else None)
@@ -1251,14 +1251,14 @@ def test_an_order_of_several_fulfillments_is_not_guessed(bench: Bench) -> None:
     bench.submit()
     more = copy.deepcopy(bench.square.orders["order-1"]["fulfillments"][0])
     bench.square.orders["order-1"]["fulfillments"].append({**more, "uid": "more", "state": "PREPARED"})
-    assert told(bench).word == "PREPARED, PROPOSED"
+    assert reported(bench).word == "PREPARED, PROPOSED"
 
 
 @pytest.mark.rule("STAT-2")
 def test_a_canceled_order_is_cancelled_whatever_its_fulfillment(bench: Bench) -> None:
     bench.submit()
     bench.square.orders["order-1"]["state"] = "CANCELED"
-    assert told(bench).word == "CANCELED"
+    assert reported(bench).word == "CANCELED"
 
 
 @pytest.mark.rule("STAT-3")
@@ -1267,7 +1267,7 @@ def test_the_status_of_another_order_is_none(bench: Bench, members: dict[str, An
     bench.submit()
     changed(bench, f"{ORDERS}/order-1", **members)
     with pytest.raises(Unanswered, match="another order"):
-        told(bench)
+        reported(bench)
 
 
 @pytest.mark.rule("STAT-6")
@@ -1278,7 +1278,7 @@ def test_the_fulfillment_of_a_paid_order_is_canceled(bench: Bench) -> None:
     for _ in range(2):
         bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-1", bench.new_session())
         bench.square.orders["order-1"]["version"] = 2  # As if the first answer had been lost: the same key again.
-    assert told(bench).word == "CANCELED"
+    assert reported(bench).word == "CANCELED"
     assert bench.square.calls[:2] == ["GET /v2/orders/order-1", "PUT /v2/orders/order-1"]
     assert bench.square.violations == []
 
@@ -1289,7 +1289,7 @@ def test_a_fulfillment_that_has_ended_is_not_canceled(bench: Bench) -> None:
     bench.square.move("order-1", "COMPLETED")
     with pytest.raises(Refused):
         bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-1", bench.new_session())
-    assert told(bench).word == "COMPLETED" and bench.square.violations == []
+    assert reported(bench).word == "COMPLETED" and bench.square.violations == []
 
 
 @pytest.mark.rule("STAT-6")
@@ -1297,4 +1297,4 @@ def test_nothing_is_changed_of_another_order(bench: Bench) -> None:
     bench.submit()
     with pytest.raises(Unanswered, match="another order"):
         bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-2", bench.new_session())
-    assert told(bench).word == "PROPOSED"
+    assert reported(bench).word == "PROPOSED"

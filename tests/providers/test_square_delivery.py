@@ -14,7 +14,7 @@ from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.domain.outcome import Fee
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.testing.deliveries import ADDRESS
-from tests.providers.test_square import ADA, CALCULATE, NOON, Bench, told
+from tests.providers.test_square import ADA, CALCULATE, NOON, Bench, reported
 from tests.servers.square import Square
 
 BY: dict[str, Any] = {"fulfillment_type": "delivery", "delivery_address": ADDRESS}
@@ -129,7 +129,7 @@ def test_a_delivery_is_delivered(bench: Bench) -> None:
         ("COMPLETED", "delivered_at", "COMPLETED, delivered"),
     ):
         bench.square.move("order-1", state, **{stamp: "2026-11-23T16:00:00Z"})
-        status = told(bench)
+        status = reported(bench)
         assert (status.word, status.changed_at) == (word, datetime(2026, 11, 23, 16, tzinfo=timezone.utc))
     assert bench.adapter.order_status[status.word] == "delivered"
 

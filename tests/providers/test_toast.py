@@ -322,7 +322,7 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
 
 @pytest.mark.rule("MENU-3", "MENU-5")
 @pytest.mark.parametrize("change, words", BROKEN_MENUS.values(), ids=BROKEN_MENUS)
-def test_a_menu_that_cannot_be_told_says_what_and_where(toast: ToastServer, change: Any, words: str) -> None:
+def test_an_unreadable_menu_says_what_and_where(toast: ToastServer, change: Any, words: str) -> None:
     change(toast.menus)
 
     failure = refusal_of(Bench(toast, menus_version="v2").menu)
@@ -757,7 +757,7 @@ def test_a_404_that_is_not_toasts_own_proves_nothing() -> None:
     "words", ["Restaurant not found", "No order can be shown: the restaurant was not found", "Not found", ""]
 )
 def test_a_404_about_something_else_proves_no_order_absent(bench: Bench, words: str) -> None:
-    """In Toast's own form, to the look-up of an order that stands."""
+    """In Toast's own form, to the look-up of an order that exists."""
     bench.submit()
     bench.toast.overrides[f"{ORDERS}/LEVELUP:ref-1"] = ToastRefusal(404, words)
 
@@ -841,7 +841,7 @@ def test_a_young_token_that_is_refused_is_not_asked_for_again(bench: Bench) -> N
     assert bench.toast.calls[f"POST {LOGIN}"] == 1
 
 
-def test_wrong_credentials_are_told_as_such(toast: ToastServer) -> None:
+def test_wrong_credentials_are_reported_as_such(toast: ToastServer) -> None:
     bench = Bench(toast, client_id="another")
 
     assert refusal_of(bench.validate).code == "provider_credentials_refused"
@@ -854,8 +854,8 @@ def test_the_token_goes_nowhere_but_into_its_header(bench: Bench, caplog: pytest
 
     assert {header for path, header in bench.toast.headers if path != LOGIN} == {"Bearer t0ken-1"}
     assert {header for path, header in bench.toast.headers if path == LOGIN} == {""}
-    told = caplog.text + repr(bench.session.calls) + repr(vars(bench.adapter)) + repr(vars(bench.adapter._login))
-    assert "t0ken" not in told and CLIENT_SECRET not in told
+    reported = caplog.text + repr(bench.session.calls) + repr(vars(bench.adapter)) + repr(vars(bench.adapter._login))
+    assert "t0ken" not in reported and CLIENT_SECRET not in reported
 
 
 @pytest.mark.rule("SUB-6")
@@ -1046,7 +1046,7 @@ def test_hours_that_cannot_be_read_are_unknown(bench: Bench, change: dict[str, A
     assert bench.validate().food == 300
 
 
-def told(bench: Bench, reference: str = "ref-1") -> OrderStatus:
+def reported(bench: Bench, reference: str = "ref-1") -> OrderStatus:
     [order] = bench.toast.orders.values()
     location = bench.adapter.list_locations(bench.new_session())[0]
     return bench.adapter.show_status(location, order["guid"], reference, bench.new_session())
@@ -1070,14 +1070,12 @@ def told(bench: Bench, reference: str = "ref-1") -> OrderStatus:
         ({"approvalStatus": "APPROVED", "guestOrderStatus": "IN_THE_OVEN"}, ("IN_THE_OVEN", None)),
     ],
 )  # fmt: skip
-def test_an_order_tells_what_became_of_it(
-    bench: Bench, members: dict[str, Any], expected: tuple[str, str | None]
-) -> None:
+def test_an_order_has_its_status(bench: Bench, members: dict[str, Any], expected: tuple[str, str | None]) -> None:
     bench.submit()
     [order] = bench.toast.orders.values()
     order |= members
 
-    status = told(bench)
+    status = reported(bench)
 
     assert (status.word, bench.adapter.order_status.get(status.word), status.reference) == (*expected, "ref-1")
     voided_at = datetime(2026, 11, 20, 17, 5, tzinfo=timezone.utc)
@@ -1092,7 +1090,7 @@ def test_the_status_of_another_order_is_none(bench: Bench, members: dict[str, An
     [order] = bench.toast.orders.values()
     bench.toast.overrides[f"{ORDERS}/{order['guid']}"] = {**order, **members}
     with pytest.raises(Unanswered, match="another order"):
-        told(bench)
+        reported(bench)
 
 
 @pytest.mark.rule("STAT-6")
@@ -1102,7 +1100,7 @@ def test_an_order_is_voided(bench: Bench) -> None:
     location = bench.adapter.list_locations(bench.new_session())[0]
     session = bench.new_session()
     bench.adapter.cancel_order(location, order["guid"], "ref-1", session)
-    status = told(bench)
+    status = reported(bench)
     assert (status.word, status.changed_at) == ("voided", bench.toast.now)
     with pytest.raises(Refused, match="already voided"):
         bench.adapter.cancel_order(location, order["guid"], "ref-1", bench.new_session())

@@ -48,7 +48,7 @@ def recorded(bench: Bench) -> dict[str, Any]:
 
 @contextmanager
 def answered(bench: Bench, path: str, answer: Any) -> Iterator[None]:
-    """Within the block ``answer`` stands at ``path``; nothing kept before is used in it, nothing kept in it after."""
+    """Within the block, ``answer`` is at ``path``; nothing cached before is used in it, nothing cached in it after."""
     adapter = bench.adapter
     if path == LOGIN:
         bench.adapter = ToastAdapter(adapter.account)
@@ -105,7 +105,7 @@ def test_menus(bench: Bench, recorded: dict[str, Any], mutations: Mutations, dat
     except Failure as failure:
         assert failure.code in KINDS
     else:
-        # Prices are those that stand in the answer, and a change of one place changes those of one thing.
+        # Prices are those of the answer, and a change of one place changes those of one thing.
         changed = {key.rpartition(":")[2] for key, price in prices(menu).items() if sound.get(key, price) != price}
         assert set(prices(menu).values()) <= {0, *amounts(answer)} and len(changed) <= 1
         assert isinstance(check(menu), tuple)

@@ -167,13 +167,13 @@ def test_the_channels_are_the_locations(channel: Channel) -> None:
     congress, harbor = (each["location"] for each in channel.get("/merchants/boston/locations").json["locations"])
 
     hours = dict.fromkeys(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"))
-    told = {
+    reported = {
         "provider_id": CONGRESS, "name": "Congress Street", "active": True, "terminated": False,
         "accepts_tips_on_pickup": True, "accepts_tips_on_delivery": True, "fulfills_pickups": True,
         "fulfills_deliveries": True, "street_address": "1 Congress St", "locality": "Boston", "region": "MA",
         "postal_code": "02114", "phone": "+16175550100", "time_zone": "America/New_York", "hours": hours,
     }  # fmt: skip
-    assert {name: congress[name] for name in told} == told
+    assert {name: congress[name] for name in reported} == reported
     assert (harbor["provider_id"], harbor["time_zone"]) == (HARBOR, "America/Chicago")
     assert harbor["accepts_tips_on_pickup"] is harbor["fulfills_deliveries"] is False
 
@@ -351,7 +351,7 @@ def test_a_guests_order_reaches_the_shop_member_by_member(
 
 
 @pytest.mark.rule("META-4")
-def test_without_metadata_the_cart_is_made_anew(
+def test_without_metadata_the_cart_is_made_again(
     channel: Channel, wanted: dict[str, Any], placed: Callable[[], list[dict[str, Any]]], line: Line
 ) -> None:
     validated = channel.validate(CONGRESS, **wanted, tip=100).order
@@ -416,7 +416,7 @@ def test_a_cart_for_something_else_is_not_used(
 
 
 @pytest.mark.rule("META-4", "SUB-2")
-def test_a_cart_that_is_gone_is_made_anew_at_the_validated_price(
+def test_a_lost_cart_is_made_again_at_the_validated_price(
     channel: Channel, shop: VendureServer, wanted: dict[str, Any], placed: Callable[[], list[Any]], line: Line
 ) -> None:
     validated = channel.validate(CONGRESS, **wanted).order
@@ -439,7 +439,7 @@ def test_a_cart_that_is_gone_is_made_anew_at_the_validated_price(
 
 
 @pytest.mark.rule("META-4", "META-5")
-def test_a_cart_whose_session_has_expired_is_made_anew(
+def test_a_cart_whose_session_has_expired_is_made_again(
     channel: Channel, environ: dict[str, str], wanted: dict[str, Any], placed: Callable[[], list[Any]], line: Line
 ) -> None:
     validated = channel.validate(CONGRESS, **wanted, tip=100).order
@@ -866,9 +866,11 @@ def test_an_order_that_the_shop_moves_is_seen_by_the_channel(
     for state in ("", "Shipped", "Delivered", "Cancelled"):
         if state:
             shop.move(order["id"], state)
-        told = channel.get(f"/locations/{CONGRESS}/orders/{code}").order
-        assert told["expected_ready_at"] == SUPPER and re.fullmatch(r"[-0-9]{10}T[0-9]{2}:[0-9]{2}", told["changed_at"])
-        seen.append((told["status"], told["provider_status"]))
+        reported = channel.get(f"/locations/{CONGRESS}/orders/{code}").order
+        assert reported["expected_ready_at"] == SUPPER and re.fullmatch(
+            r"[-0-9]{10}T[0-9]{2}:[0-9]{2}", reported["changed_at"]
+        )
+        seen.append((reported["status"], reported["provider_status"]))
     assert seen == [
         ("placed", "PaymentSettled"), ("ready", "Shipped"), ("picked_up", "Delivered"), ("cancelled", "Cancelled"),
     ]  # fmt: skip

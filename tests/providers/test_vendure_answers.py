@@ -235,7 +235,7 @@ def test_what_is_not_about_the_order_proves_nothing(shop: Shop, answer: Any) -> 
 
 
 @pytest.mark.rule("SUB-8")
-def test_further_orders_of_a_reference_are_told(shop: Shop) -> None:
+def test_further_orders_of_a_reference_are_reported(shop: Shop) -> None:
     first = RECORDED["Find"]["data"]["held"]["order"]
     shop.answers = {"Find": held(order=first, others=["7", "9"])}
 
@@ -367,7 +367,7 @@ def test_a_refusal_of_another_status_is_none(status: int) -> None:
 
 @pytest.mark.rule("ERR-2")
 @pytest.mark.parametrize(("answer", "code", "words", "path"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_is_told_in_the_shops_words(answer: dict[str, Any], code: str, words: str, path: str | None) -> None:
+def test_a_refusal_has_the_shops_words(answer: dict[str, Any], code: str, words: str, path: str | None) -> None:
     refusal = ADAPTER.error_from(Reply(200, {}, json.dumps(answer).encode()))
 
     assert isinstance(refusal, VendureRefused)
@@ -392,7 +392,7 @@ def add_fee(cart: dict[str, Any]) -> None:
 
 
 @pytest.mark.rule("MONEY-9")
-def test_a_fee_is_told_as_one(shop: Shop, channel: Channel) -> None:
+def test_a_fee_is_reported_as_one(shop: Shop, channel: Channel) -> None:
     shop.answers = {"Open": cart(add_fee)}
 
     validated = channel.validate(PLACE, **ORDER).order
@@ -438,10 +438,10 @@ GUEST = {"guestName": "Robin Example", "guestPhone": "617-555-0142", "guestEmail
 
 @pytest.mark.rule("SUB-8", "META-11")
 @pytest.mark.parametrize("member", GUEST)
-@pytest.mark.parametrize("told", ["Ada Other", None])
-def test_the_cart_of_another_guest_is_not_ours(member: str, told: str | None, shop: Shop, channel: Channel) -> None:
+@pytest.mark.parametrize("reported", ["Ada Other", None])
+def test_the_cart_of_another_guest_is_not_ours(member: str, reported: str | None, shop: Shop, channel: Channel) -> None:
     """The lines, the time and the price are the same: only whose they are differs."""
-    shop.answers = {"Open": cart(lambda theirs: theirs["customFields"].update({member: told}))}
+    shop.answers = {"Open": cart(lambda theirs: theirs["customFields"].update({member: reported}))}
 
     assert channel.validate(PLACE, **ORDER).refusal[:2] == (502, "provider_protocol_error")
 
@@ -553,7 +553,7 @@ def test_prices_that_include_tax_are_those_of_the_menu(shop: Shop) -> None:
 
 
 @pytest.mark.rule("LOC-1", "ERR-3")
-def test_another_version_of_the_plugin_is_told(shop: Shop) -> None:
+def test_another_version_of_the_plugin_is_reported(shop: Shop) -> None:
     answer = copy.deepcopy(RECORDED["Location"])
     answer["data"]["levelUp"]["version"] = "3.0.0"
     shop.answers = {"Location": answer}
@@ -578,6 +578,6 @@ def test_a_channel_in_another_currency_is_not_active(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"checkout": "members"}, {"channels": " , "}])
-def test_settings_that_mean_nothing_are_told_at_boot(wrong: dict[str, str]) -> None:
+def test_settings_that_mean_nothing_are_reported_at_startup(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="|".join(wrong)):
         VendureAdapter(Account("boston", "vendure", "Boston Burgers", {**SETTINGS, **wrong}))

@@ -168,8 +168,8 @@ def test_no_promotion_sees_the_tip(
         submission = {"items": [burger], "user": user, "tip": 731, "metadata": shown["metadata"]}
         submitted = channel.submit(CONGRESS, **submission)
 
-    told = [(each["total"], each["tax"], each["provider_funded_discount"]) for each in priced]
-    assert told == [told[0]] * 3
+    reported = [(each["total"], each["tax"], each["provider_funded_discount"]) for each in priced]
+    assert reported == [reported[0]] * 3
     assert submitted.status == 200
     [final] = placed()
     assert final["totalWithTax"] == shown["total"] + shown["tax"] - shown["provider_funded_discount"] + 731
@@ -224,10 +224,10 @@ def test_orders_of_one_member_at_once_are_all_placed(
         return channel.submit(CLUB, **wanted, metadata=metadata).order["order_id"], quantity
 
     with ThreadPoolExecutor(5) as phones:
-        told = list(phones.map(telephone, range(1, 21)))
+        reported = list(phones.map(telephone, range(1, 21)))
 
     held = [(each["code"], each["lines"][0]["quantity"]) for each in placed()]
-    assert sorted(held) == sorted(told)
+    assert sorted(held) == sorted(reported)
     assert {each["customer"]["user"]["identifier"] for each in placed()} == {user["email"]}
 
 
@@ -322,9 +322,9 @@ def test_a_reference_is_placed_once(
     vendure, wanted = adapter(shop), order(shop, user)
 
     with ThreadPoolExecutor(4) as attempts:
-        told = {each.order_id for each in attempts.map(partial(submit, vendure), [wanted] * 8)}
+        reported = {each.order_id for each in attempts.map(partial(submit, vendure), [wanted] * 8)}
 
-    assert [each["code"] for each in placed()] == [*told]
+    assert [each["code"] for each in placed()] == [*reported]
 
 
 STAFF = {
@@ -492,10 +492,10 @@ BRING: dict[str, Any] = {"fulfillment_type": "delivery", "delivery_address": NEA
 def test_a_delivery_is_read_back_by_the_staff(app: Flask, shop: VendureServer) -> None:
     channel, soda = Channel(app), [item(shop.items["Soda"], quantity=3)]
     picked_up = channel.validate(CONGRESS, items=soda).order
-    told = channel.validate(CONGRESS, items=soda, tip=150, **BRING).order
-    assert told["total"] == picked_up["total"] + 300
-    assert told["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 300}]
-    placed = channel.submit(CONGRESS, items=soda, tip=150, metadata=told["metadata"], **BRING).order
+    reported = channel.validate(CONGRESS, items=soda, tip=150, **BRING).order
+    assert reported["total"] == picked_up["total"] + 300
+    assert reported["metadata"]["order_fees"] == [{"name": "Delivery", "amount": 300}]
+    placed = channel.submit(CONGRESS, items=soda, tip=150, metadata=reported["metadata"], **BRING).order
     (order,) = [each for each in shop.orders(5) if each["code"] == placed["order_id"]]
     assert order["shippingAddress"] == {
         "fullName": "Robin Example", "streetLine1": "21 Blue Street", "streetLine2": "Floor 9", "city": "Boston",
@@ -503,7 +503,7 @@ def test_a_delivery_is_read_back_by_the_staff(app: Flask, shop: VendureServer) -
     }  # fmt: skip
     assert order["delivery"] == {"deliveryInstructions": "Ring the blue bell."}
     assert order["shippingLines"] == [{"price": 300, "shippingMethod": {"code": "delivery"}}]
-    paid = told["total"] + told["tax"] + 150 - told["provider_funded_discount"]
+    paid = reported["total"] + reported["tax"] + 150 - reported["provider_funded_discount"]
     assert [payment["amount"] for payment in order["payments"]] == [paid] == [order["totalWithTax"]]
 
 
@@ -549,8 +549,8 @@ def test_a_delivery_is_delivered_not_picked_up(app: Flask, shop: VendureServer) 
     (order,) = [each for each in shop.orders(5) if each["code"] == placed["order_id"]]
     for state in ("Shipped", "Delivered"):
         shop.move(order["id"], state)
-    told = channel.get(f"/locations/{CONGRESS}/orders/{placed['order_id']}").json["order"]
-    assert (told["status"], told["provider_status"]) == ("delivered", "Delivered, delivery")
+    reported = channel.get(f"/locations/{CONGRESS}/orders/{placed['order_id']}").json["order"]
+    assert (reported["status"], reported["provider_status"]) == ("delivered", "Delivered, delivery")
 
 
 @pytest.mark.rule("MENU-8")

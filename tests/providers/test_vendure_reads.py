@@ -41,10 +41,10 @@ def test_a_refusal_of_a_read_is_the_shops_fault(
     # The list that was read before serves; a refusal to show a menu is never that of an order (422).
     assert listed.json["locations"] == before
     assert menu.refusal[:2] == FAULT and menu.error["type"] == "provider"
-    told = [each for each in caplog.records if each.getMessage() == "location_not_read"]
-    assert {(each.account, each.location, each.last_good_serves) for each in told} == {("boston", HARBOR, True)}
+    reported = [each for each in caplog.records if each.getMessage() == "location_not_read"]
+    assert {(each.account, each.location, each.last_good_serves) for each in reported} == {("boston", HARBOR, True)}
     failures = channel.app.extensions["levelup_ov"].location_failures
-    assert failures == {("boston", "provider_protocol_error"): len(told)}
+    assert failures == {("boston", "provider_protocol_error"): len(reported)}
     assert channel.get(f"/locations/{HARBOR}/menu").status == 200
 
 

@@ -167,7 +167,7 @@ def test_a_body_not_json_is_malformed_and_a_huge_one_too_large(kitchen):
 
 
 @pytest.mark.rule("META-5")
-def test_a_cart_is_filled_anew_and_quoted_anew(kitchen):
+def test_a_cart_is_filled_and_quoted_again(kitchen):
     cart = kitchen.cart("congress", gratuity=200)["cart"]["id"]
     content = {"lines": [{"dish": "cookie"}], "customer": {"name": "Ada", "phone": "+1 617 555-0199"}, "note": "ring"}
     again = kitchen.call("PUT", f"/v1/carts/{cart}", content, status=200)

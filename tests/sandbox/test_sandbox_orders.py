@@ -167,7 +167,7 @@ def quoted(kitchen, note):
     return kitchen.cart("congress", note=note)["cart"]["id"]
 
 
-def test_sold_out_is_found_out_at_the_order_only(kitchen):
+def test_sold_out_shows_at_the_order_only(kitchen):
     assert kitchen.order_refused(quoted(kitchen, "sandbox:sold-out")) == "dish_sold_out"
     assert kitchen.placed("congress") == []
 
@@ -209,7 +209,7 @@ def test_slow_holds_the_answers_back_but_not_the_order(kitchen, token, seconds):
     ("note", "payment"),
     [("sandbox:lost-answer", {"external": "LevelUp"}), (None, card(number=magic.LOST_ANSWER_CARD))],
 )
-def test_a_lost_answer_belongs_to_an_order_that_stands(kitchen, note, payment):
+def test_a_lost_answer_belongs_to_an_order_that_exists(kitchen, note, payment):
     cart = quoted(kitchen, note)
     with pytest.raises(ConnectionAbortedError):
         kitchen.order(cart, payment=payment)
@@ -245,12 +245,12 @@ def state(kitchen, order):
 def test_the_kitchen_works_by_the_clock(kitchen, minutes, word):
     order = kitchen.ordered("congress")
     kitchen.pass_time(minutes=minutes)
-    told = state(kitchen, order)
-    assert told["word"] == word
-    assert {name: told[name] for name in ("id", "location", "reference", "ready")} == {
+    reported = state(kitchen, order)
+    assert reported["word"] == word
+    assert {name: reported[name] for name in ("id", "location", "reference", "ready")} == {
         name: order[name] for name in ("id", "location", "reference", "ready")
     }
-    assert "customer" not in told
+    assert "customer" not in reported
 
 
 def test_an_order_for_later_is_cooked_in_time(kitchen):

@@ -34,26 +34,28 @@ READ = ["1_locations.json", "2_menu.json", "2_stock.json"]
 
 def exchange(answer: Any = None, path: str = "/v1/customers/customer-77?page=2&key=k3y", **members: Any) -> Exchange:
     headers = {"Authorization": "Bearer s3cret-token", "Content-Type": "application/json", "X-Api-Key": "k3y-k3y-k3y"}
-    told = Answered(200, {"Set-Cookie": "session=abc", "Content-Type": "application/json"}, json.dumps(answer).encode())
-    return Exchange("GET", f"https://live.example{path}", headers, answer=told, **members)
+    reported = Answered(
+        200, {"Set-Cookie": "session=abc", "Content-Type": "application/json"}, json.dumps(answer).encode()
+    )
+    return Exchange("GET", f"https://live.example{path}", headers, answer=reported, **members)
 
 
 @pytest.mark.rule("ERR-4", "PAY-2")
 def test_only_what_is_allowed_passes_in_clear() -> None:
     redactor = Redactor()
-    told = redactor.exchange(exchange(ANSWER))
-    body, later = told["answer"]["body"], redactor.exchange(exchange({}))
+    reported = redactor.exchange(exchange(ANSWER))
+    body, later = reported["answer"]["body"], redactor.exchange(exchange({}))
 
     assert (body["total"], body["tax_rate"], body["open"], body["note"]) == (1170, 0.07, True, None)
     assert {name: type(value) for name, value in body.items() if name in ANSWER} == {
         name: type(value) for name, value in ANSWER.items() if name != "ann@person.example"
     }
     assert body["made_at"] == "2030-01-02T12:00:00Z" and body["email"].endswith("@example.com")
-    text = json.dumps(told)
+    text = json.dumps(reported)
     for private in ("Ann", "ann@", "617", "12345", "s3cret", "k3y", "abc", "4111", "live.example", "member named"):
         assert private not in text, private
-    assert told["request"]["headers"]["Content-Type"] == "application/json"
-    assert told["request"]["headers"]["Authorization"] == told["answer"]["headers"]["Set-Cookie"] == REDACTED
+    assert reported["request"]["headers"]["Content-Type"] == "application/json"
+    assert reported["request"]["headers"]["Authorization"] == reported["answer"]["headers"]["Set-Cookie"] == REDACTED
     # The id of an answer still leads to the path of the next request.
     assert later["request"]["url"].startswith(f"/v1/customers/{body['id']}?")
 
@@ -99,7 +101,7 @@ def test_a_recording_with_a_secret_is_refused_and_not_written(tmp_path: Path) ->
 
 
 def recordings() -> list[Path]:
-    """Every recording of the repository, told by its first member."""
+    """Every recording of the repository, identified by its first member."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "-co", "--exclude-standard", "*.json"], cwd=ROOT, capture_output=True, text=True,
         check=True,
@@ -112,7 +114,7 @@ def recordings() -> list[Path]:
 def test_no_recording_of_the_repository_holds_a_secret() -> None:
     found = recordings()
     assert len(found) >= 4
-    assert {path.name: told for path in found if (told := problems(path.read_text(encoding="utf-8")))} == {}
+    assert {path.name: reported for path in found if (reported := problems(path.read_text(encoding="utf-8")))} == {}
 
 
 @pytest.fixture
@@ -157,6 +159,6 @@ def test_nothing_is_placed_unless_that_is_asked_for(record: Callable[..., str], 
     assert names(tmp_path / "made") == [*READ, "3_validation.json"]
 
 
-def test_what_cannot_be_recorded_is_told(record: Callable[..., str], tmp_path: Path) -> None:
+def test_what_cannot_be_recorded_is_reported(record: Callable[..., str], tmp_path: Path) -> None:
     assert "there is no account 'boston'" in record("boston", "--out", str(tmp_path), exit_code=1)
     assert "no location 'mars'" in record("sandbox", "--out", str(tmp_path), "--location", "mars", exit_code=1)

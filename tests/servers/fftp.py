@@ -34,7 +34,7 @@ def _build(directory: Path) -> None:
 
 
 class FftpServer(Server):
-    """One restaurant. ``admin_token`` is what its counter uses; the other methods ask and tell FFTP itself.
+    """One restaurant. ``admin_token`` is what its counter uses; the other methods use FFTP itself.
 
     :raises SystemMissing: it does not start.
     """
@@ -50,7 +50,7 @@ class FftpServer(Server):
         self._menu = menu
 
     def prepare(self, directory: Path) -> None:
-        # FFTP keeps its database beside the menu and writes the menu anew when it is changed.
+        # FFTP keeps its database beside the menu and rewrites the menu when it is changed.
         shutil.copy(self._menu, directory / "menu.yaml")
 
     def command(self, directory: Path) -> Sequence[str | Path]:

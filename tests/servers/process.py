@@ -53,7 +53,7 @@ def _missing(request: pytest.FixtureRequest, system: str, reason: SystemMissing)
 def install_once(directory: Path, build: Callable[[Path], None]) -> Path:
     """``directory``, filled by ``build`` if it is not; one build, however many processes ask at once.
 
-    A build that broke off is begun anew.
+    An interrupted build starts again.
     """
     finished = directory / ".finished"
     directory.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ TAX = 7
 
 
 def guid(number: int) -> str:
-    """A GUID that tells which one it is."""
+    """A GUID that shows which one it is."""
     return str(UUID(int=number << 96))
 
 
@@ -47,7 +47,7 @@ class Refusal(Exception):
 class ToastServer:
     """Toast, until the block ends. ``now`` is its clock.
 
-    ``calls`` counts what was asked for, ``orders`` are those that stand, by external id. ``faults`` are consumed
+    ``calls`` counts what was asked for, ``orders`` are those that exist, by external id. ``faults`` are consumed
     one by one, by path: a status is answered before anything happens, ``lost`` drops the connection and ``garbled``
     spoils the answer after it has. ``overrides`` are whole answers or refusals, by path, ``answers`` the last ones
     given.

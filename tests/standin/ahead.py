@@ -70,7 +70,7 @@ def unreached(_: Callable[[], GatewayReply]) -> GatewayReply:
 
 
 def unanswered(_: Callable[[], GatewayReply]) -> GatewayReply:
-    """The request is lost on its way, and nobody can tell."""
+    """The request is lost on its way, and nobody can know."""
     raise Unreached("the gateway did not answer", sent=True)
 
 
@@ -173,7 +173,7 @@ class Phones(LevelUp):
         return self.completed(uuid, auth)
 
     def charges(self) -> list[Any]:
-        """What stands of all charges."""
+        """What is not refunded of all charges."""
         with self.store.reading() as transaction:
             return [order for order in transaction.newest_orders(100) if order.refunded_at is None]
 

@@ -12,7 +12,7 @@ DISCOUNT = 200
 
 
 class CheckoutService:
-    """What it is told and has charged.
+    """What it gets and has charged.
 
     ``fails`` answers the next call of a path with an error, ``loses`` does the same after having done what was asked.
     """

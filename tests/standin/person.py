@@ -68,7 +68,7 @@ class Person:
             self.chrome.save_screenshot(f"{folder}/{name}.png")
 
     def answer(self) -> dict[str, list[str]]:
-        """What the app was told at its redirect URI."""
+        """What the app got at its redirect URI."""
         parts = urlsplit(self.chrome.current_url)
         assert parts.path == "/checkout/users/callback"
         return parse_qs(parts.query)

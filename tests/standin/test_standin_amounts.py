@@ -57,7 +57,7 @@ def test_a_check_paid_in_two_parts_pays_tax_and_exemption_once(spend: int, tax: 
 
 
 @given(CENTS, CENTS, CENTS)
-def test_amounts_that_do_not_add_up_are_told_from_those_that_do(spend: int, tax: int, exemption: int) -> None:
+def test_amounts_that_do_not_add_up_are_distinguished(spend: int, tax: int, exemption: int) -> None:
     assert Amounts(spend, tax, exemption).add_up == (tax + exemption <= spend)
 
 

@@ -173,11 +173,11 @@ def test_a_permissions_request_is_pending_until_it_is_answered(levelup: LevelUp,
     assert "has been told" in browser.page.text
     polled = levelup.call("GET", path, auth=auth)["permissions_request"]
     ((url, notice),) = levelup.notices
-    told = notice["permissions_request"]
+    reported = notice["permissions_request"]
     assert url == "http://127.0.0.1:8000/checkout/callback"
-    assert {**told, "token": ""} == {"id": made["id"], "state": "accepted", "token": ""}
+    assert {**reported, "token": ""} == {"id": made["id"], "state": "accepted", "token": ""}
     assert polled["state"] == "accepted"
-    for token in (told["token"], polled["token"]):
+    for token in (reported["token"], polled["token"]):
         user = levelup.call("GET", "/v15/users", auth=f'token user="{token}"')["user"]
         assert user["email"] == "ada@example.com"
         levelup.refused("GET", "/v15/user_addresses", auth=f'token user="{token}"', status=401)
@@ -191,7 +191,7 @@ def test_a_permissions_request_is_refused(levelup: LevelUp, browser: Browser) ->
     answer = levelup.call("GET", f"{REQUESTS}/{number}", auth=auth)["permissions_request"]
     assert answer["state"] == "rejected" and "token" not in answer
     assert levelup.notices[0][1] == {"permissions_request": {"id": number, "state": "rejected"}}
-    # An answer stands.
+    # An answer is final.
     assert "rejected" in browser.open(page).page.text
 
 
@@ -232,7 +232,7 @@ def test_a_permissions_request_that_is_wrong(levelup: LevelUp, members: Any, err
     assert levelup.refused("POST", REQUESTS, body, auth=levelup.app_auth()) == errors
 
 
-def test_an_app_is_told_over_http(levelup: LevelUp) -> None:
+def test_an_app_is_notified_over_http(levelup: LevelUp) -> None:
     taken: list[bytes] = []
 
     def application(environ: Any, start_response: Any) -> list[bytes]:

@@ -86,7 +86,7 @@ def test_a_refusal_goes_back_to_the_app(browser: Browser) -> None:
         ({"state": "s" * 101}, "invalid_request"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_told_to_the_app(browser: Browser, members: Any, error: str) -> None:
+def test_what_is_wrong_with_a_request_is_reported_to_the_app(browser: Browser, members: Any, error: str) -> None:
     state = {} if error == "invalid_request" else {"state": "the state"}
     assert browser.open(authorization(**members)).sent_to() == (CALLBACK, {"error": error, **state})
 

@@ -283,7 +283,7 @@ def test_the_older_call_charges_in_one_step(levelup: LevelUp) -> None:
     order = levelup.call("POST", "/v15/orders", body, auth=auth)["order"]
     assert order == {"uuid": order["uuid"], "spend_amount": 1000, "tip_amount": 50, "total_amount": 1050}
     assert levelup.discount() == 0
-    # Nothing tells two of them apart.
+    # Nothing distinguishes two of them.
     assert levelup.call("POST", "/v15/orders", body, auth=auth)["order"]["uuid"] != order["uuid"]
 
 

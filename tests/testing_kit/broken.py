@@ -226,9 +226,11 @@ class Trusting(SandboxAdapter):
         cart_id, *_ = json.loads(quote.cart["cart"].reveal())
         body = {"payment": {"external": "LevelUp"}, "reference": order.reference}
         answer = session.post(f"/v1/carts/{cart_id}/orders", body, places_order=True).object().member("order")
-        return self.told(Placed(answer.integer("ticket"), answer.identifier("id"), reference=order.reference), session)
+        return self.reported(
+            Placed(answer.integer("ticket"), answer.identifier("id"), reference=order.reference), session
+        )
 
-    def told(self, placed: Placed, session: Session) -> Placed:
+    def reported(self, placed: Placed, session: Session) -> Placed:
         return placed
 
     def find_order(
@@ -242,7 +244,7 @@ class Trusting(SandboxAdapter):
 class Unconfirmed(Trusting):
     """Looks at the order that it made, and goes on whatever it sees."""
 
-    def told(self, placed: Placed, session: Session) -> Placed:
+    def reported(self, placed: Placed, session: Session) -> Placed:
         try:
             session.get(f"/v1/orders/{placed.provider_order_id}")
         except Failure:
@@ -501,8 +503,8 @@ class GuessedStatus(SandboxAdapter):
     """A word that is not in the table is taken for the first of it."""
 
     def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
-        told = super().show_status(location, provider_order_id, reference, session)
-        return told if told.word in self.order_status else replace(told, word="confirmed")
+        reported = super().show_status(location, provider_order_id, reference, session)
+        return reported if reported.word in self.order_status else replace(reported, word="confirmed")
 
 
 MISTAKES = (
@@ -535,10 +537,10 @@ MISTAKES = (
     Mistake(Silent, "test_an_order_says_its_reference_back", "SUB-8"),
     Mistake(Trusting, "test_an_answer_with_another_reference_is_not_ours", "SUB-8"),
     Mistake(Trusting, "test_the_answer_of_another_order_is_not_ours", "SUB-8"),
-    Mistake(Trusting, "test_a_look_up_believes_only_what_tells", "SUB-8"),
+    Mistake(Trusting, "test_a_look_up_believes_only_what_proves", "SUB-8"),
     Mistake(Unconfirmed, "test_an_order_that_the_provider_does_not_keep", "SUB-8"),
-    Mistake(AbsentByFault, "test_a_look_up_believes_only_what_tells", "SUB-5"),
-    Mistake(AbsentByDefault, "test_a_look_up_believes_only_what_tells", "SUB-5"),
+    Mistake(AbsentByFault, "test_a_look_up_believes_only_what_proves", "SUB-5"),
+    Mistake(AbsentByDefault, "test_a_look_up_believes_only_what_proves", "SUB-5"),
     Mistake(AnyRefusal, "test_a_refusal_in_a_form_that_nobody_documents", "SUB-5"),
     Mistake(AnyCart, "test_a_cart_stays_with_its_guest", "META-3"),
     Mistake(AnyCart, "test_the_answer_to_another_guests_validation", "SUB-8"),

@@ -171,7 +171,7 @@ def test_recordings_play_in_turn_and_by_their_form(tmp_path: Path) -> None:
     first, second, third = (player.session().post("/carts", {}).json() for _ in range(3))
     assert (first, second, third) == ("one", "two", "two")
     assert player.session().get("/orders/18").json() == "seventeen"
-    told = [line.session().post("/carts", {}).json() for _ in range(3)]
-    assert told[0] != told[1] == told[2] and "one" not in told
+    reported = [line.session().post("/carts", {}).json() for _ in range(3)]
+    assert reported[0] != reported[1] == reported[2] and "one" not in reported
     with pytest.raises(Unanswered, match="cannot be reached"):
         line.session().call("DELETE", "/orders/17")

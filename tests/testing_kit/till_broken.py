@@ -321,7 +321,7 @@ class AnyLines(TillAdapter):
 
 
 class RefusedTooLate(TillAdapter):
-    """A placed order that holds something else is told as refused: there is one, and nobody looks for it."""
+    """A placed order that holds something else is reported as refused: there is one, and nobody looks for it."""
 
     def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
         try:
@@ -365,7 +365,7 @@ class SharedLines(TillAdapter):
 
 
 class ClaimedCharge(TillAdapter):
-    """With a discount that the till was not told of, its own total is told as what was charged."""
+    """With a discount that the till did not get, its own total is reported as what was charged."""
 
     def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
         return super()._place(replace(order, merchant_funded_discount=0), basket, total, session)
@@ -435,6 +435,6 @@ TILL_MISTAKES = (
     Mistake(ClaimedCharge, "test_nothing_is_charged_by_guess_with_a_discount", "MONEY-11"),
     Mistake(MadeUpAddress, _LACKING, "EP-14"),
     Mistake(NeedsAPhone, _LACKING, "EP-14"),
-    Mistake(FirstFound, "test_a_look_up_believes_only_what_tells", "SUB-8"),
-    Mistake(NoListNoOrder, "test_a_look_up_believes_only_what_tells", "SUB-5"),
+    Mistake(FirstFound, "test_a_look_up_believes_only_what_proves", "SUB-8"),
+    Mistake(NoListNoOrder, "test_a_look_up_believes_only_what_proves", "SUB-5"),
 )

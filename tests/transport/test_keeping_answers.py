@@ -230,7 +230,7 @@ def test_what_is_asked_otherwise_is_another_answer(transport: Transport) -> None
         assert menu(provider.url, transport) == MENU
 
 
-def test_a_new_token_does_not_fetch_it_anew(transport: Transport) -> None:
+def test_a_new_token_does_not_fetch_it_again(transport: Transport) -> None:
     with peer(answering(reply(MENU), reply(NEW_MENU))) as provider:
         for token in ("one", "two"):
             call = session(provider.url, transport=transport)
@@ -339,7 +339,7 @@ def test_a_redis_that_hangs_takes_little_of_the_deadline(redis: RedisServer, cap
     with peer(answering(reply(MENU))) as provider:
         transport = process(redis)
         menu(provider.url, transport)
-        # Connected already, and connecting anew.
+        # Connected already, and connecting again.
         for each in (transport, process(redis)):
             with redis.hanging(), within(TIME_LIMIT):
                 assert [menu(provider.url, each, seconds=2) for _ in range(5)] == [MENU] * 5

@@ -180,18 +180,18 @@ def test_its_connections_end_with_the_session() -> None:
 
 
 def test_bytes_that_come_during_the_last_look_end_the_connection() -> None:
-    told = threading.Event()
+    reported = threading.Event()
     looks: list[object] = []
 
     def early(server: Peer, connection: socket.socket) -> None:
         if server.connections == 1:
-            assert told.wait(5)
+            assert reported.wait(5)
             connection.sendall(ALICE)
         answering(BOB)(server, connection)
 
     def look(trace: object) -> None:
         looks.append(trace)
-        told.set()
+        reported.set()
         if len(looks) == 1:
             assert net.wait_for_read(opened[0], timeout=60)
 

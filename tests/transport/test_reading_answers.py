@@ -122,7 +122,7 @@ def test_an_answer_that_is_no_object_is_broken(reader: str, body: str) -> None:
 
 
 @pytest.mark.parametrize("reader", sorted(set(READERS) - {"member"}))
-def test_a_default_stands_in_for_what_is_missing_only(reader: str) -> None:
+def test_a_default_replaces_only_what_is_missing(reader: str) -> None:
     default = object()
     assert getattr(answer_of("{}"), reader)("m", default if reader != "each" else []) in (default, [])
     assert broken(lambda: getattr(answer_of(f'{{"m": {WRONG[reader][-1]}}}'), reader)("m", []))

@@ -11,7 +11,7 @@ export function make(tag, members = {}, ...children) {
 }
 
 // Text from elsewhere. It keeps its own direction, so that right-to-left text moves nothing around it.
-export function told(text) {
+export function bdi(text) {
   return make("bdi", { textContent: text });
 }
 

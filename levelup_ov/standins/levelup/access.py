@@ -97,11 +97,6 @@ class Caller:
         """The user, where a token of one was given."""
         return self.user()[1] if self.names_user() else None
 
-    def names_merchant(self) -> bool:
-        """Whether a merchant's token was given, as one or untagged."""
-        untagged = self._untagged()
-        return "merchant" in self._given or untagged is not None and untagged.kind == "merchant"
-
     def code(self) -> str | None:
         """A QR code in the place of the user's token."""
         value = self._given.get("user", "")

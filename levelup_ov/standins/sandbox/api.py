@@ -51,7 +51,7 @@ LARGEST_BODY = 1024 * 1024
 SHORTEST_PASSWORD = 8
 REFERENCE_LIMIT = 255
 PAUSE = "*"
-"""What stands for a whole place among the dishes that have run out."""
+"""What means a whole place among the dishes that have run out."""
 PASSWORD_HASH = "pbkdf2:sha256:1000"
 """Adapters make these passwords up, and nothing of value is behind them: a slow hash would only cost time."""
 

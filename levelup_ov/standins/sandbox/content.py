@@ -1,4 +1,4 @@
-"""What is in a cart, read from JSON. Unknown members are refused: a caller that misspells one finds out."""
+"""What is in a cart, read from JSON. Unknown members are refused, so that a misspelled one is noticed."""
 
 from __future__ import annotations
 

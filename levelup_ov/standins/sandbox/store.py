@@ -139,7 +139,7 @@ class Transaction:
         return row and _instant(row[0])
 
     def run_out(self, place: str, dish: str, until: datetime) -> None:
-        """A dish is sold out for some time; ``*`` stands for the whole place, which pauses."""
+        """A dish is sold out for some time; ``*`` means the whole place, which pauses."""
         self._run(
             "INSERT OR REPLACE INTO shortages (place, dish, until) VALUES (?, ?, ?)", (place, dish, _seconds(until))
         )

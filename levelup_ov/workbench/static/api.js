@@ -33,10 +33,10 @@ export async function call(method, path, body, more = {}) {
   const begun = performance.now();
   try {
     const answer = await fetch(path, { method, headers: { ...headers, "X-Request-ID": id }, body: text });
-    const told = await answer.text();
+    const received = await answer.text();
     if (answer.status === 401 && form) form.hidden = false;
     return {
-      id, sent, status: answer.status, ok: answer.ok, text: told, body: parsed(told),
+      id, sent, status: answer.status, ok: answer.ok, text: received, body: parsed(received),
       replayed: answer.headers.get("Idempotency-Replayed") === "true", milliseconds: Math.round(performance.now() - begun),
     };
   } catch {

@@ -1,6 +1,6 @@
 // Starts a run of the certification, and shows how far it is.
 
-import { act, given, make, told, waiting } from "/screens/dom.js";
+import { act, bdi, given, make, waiting } from "/screens/dom.js";
 import { call, key, places, words } from "./api.js";
 import { rule } from "./rules.js";
 
@@ -16,17 +16,17 @@ function complain(error) {
 
 function failure({ location, detail, request, answer }) {
   return make("div", {},
-    make("p", {}, location ? `${location}: ` : "", told(detail)),
-    request && make("pre", { tabIndex: 0 }, make("code", {}, told(`> ${request}\n< ${answer}`))));
+    make("p", {}, location ? `${location}: ` : "", bdi(detail)),
+    request && make("pre", { tabIndex: 0 }, make("code", {}, bdi(`> ${request}\n< ${answer}`))));
 }
 
 function check(each) {
   return make("li", {},
-    make("span", { className: `tag ${KINDS[each.result]}`, textContent: each.result }), " ", told(each.title),
+    make("span", { className: `tag ${KINDS[each.result]}`, textContent: each.result }), " ", bdi(each.title),
     each.failures.map(failure),
     each.left_out > 0 && make("p", { className: "soft", textContent: `and ${each.left_out} more` }),
     each.result === "not applicable" && make("div", { className: "soft" },
-      [...new Set(each.reasons.map(({ reason }) => reason))].map((reason) => make("div", {}, told(reason)))));
+      [...new Set(each.reasons.map(({ reason }) => reason))].map((reason) => make("div", {}, bdi(reason)))));
 }
 
 // One rule; a broken one is open.
@@ -35,7 +35,7 @@ function row(found, opened) {
   return make("details", { className: "card rule-row", open: bad || opened.has(found.id), "data-id": found.id },
     make("summary", {}, found.id, " ", make("span", { className: `tag ${KINDS[found.result]}`, textContent: found.result }),
       make("span", { className: "about", textContent: facts.rules[found.id] })),
-    make("p", { className: "soft" }, found.reason ? told(found.reason) : null, " ", rule(found.id)),
+    make("p", { className: "soft" }, found.reason ? bdi(found.reason) : null, " ", rule(found.id)),
     make("ul", { className: "plain" }, found.checks.map(check)));
 }
 
@@ -55,9 +55,9 @@ function show(found) {
   one("summary").replaceChildren(
     make("p", {
       className: found.state === "failed" || broken || found.stopped ? "problem" : "good", role: "status",
-    }, found.reason ? told(found.reason) : found.stopped ?? (broken ? `${broken} rules are broken.` : "No rule is broken."),
+    }, found.reason ? bdi(found.reason) : found.stopped ?? (broken ? `${broken} rules are broken.` : "No rule is broken."),
     found.requests ? ` ${found.requests} requests in ${found.seconds} seconds.` : ""),
-    orders && make("p", {}, "Orders were placed: ", told(orders)));
+    orders && make("p", {}, "Orders were placed: ", bdi(orders)));
 }
 
 async function certify() {

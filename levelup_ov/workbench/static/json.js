@@ -1,6 +1,6 @@
 // JSON as text over several lines, with the member at a path highlighted.
 
-import { make, told } from "/screens/dom.js";
+import { bdi, make } from "/screens/dom.js";
 
 // "$.items[0].item" as ["items", "0", "item"].
 function members(path) {
@@ -24,7 +24,7 @@ export function jsonView(value, path) {
   const indent = (depth) => "  ".repeat(depth);
 
   function scalar(each) {
-    return typeof each === "string" ? told(JSON.stringify(each)) : JSON.stringify(each);
+    return typeof each === "string" ? bdi(JSON.stringify(each)) : JSON.stringify(each);
   }
 
   function write(each, way, label, end) {
@@ -37,8 +37,8 @@ export function jsonView(value, path) {
       const names = Object.keys(each);
       if (names.length) code.append("\n");
       names.forEach((name, at) => {
-        const told_ = Array.isArray(each) ? [] : [told(JSON.stringify(name)), ": "];
-        write(each[name], [...way, name], make("span", {}, ...told_), at < names.length - 1 ? "," : "");
+        const head = Array.isArray(each) ? [] : [bdi(JSON.stringify(name)), ": "];
+        write(each[name], [...way, name], make("span", {}, ...head), at < names.length - 1 ? "," : "");
       });
       code.append(names.length ? indent(depth) : "", Array.isArray(each) ? "]" : "}");
     }
@@ -48,5 +48,5 @@ export function jsonView(value, path) {
   write(value, [], "", "");
   const view = make("pre", { tabIndex: 0 }, code);
   if (!wanted || there.length === wanted.length) return view;
-  return make("div", {}, view, make("p", { className: "soft" }, "There is no ", make("code", {}, told(path)), " in it."));
+  return make("div", {}, view, make("p", { className: "soft" }, "There is no ", make("code", {}, bdi(path)), " in it."));
 }

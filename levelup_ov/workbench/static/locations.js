@@ -1,6 +1,6 @@
 // The locations of each account: read one account at a time, so that a slow provider holds up no other.
 
-import { make, told, waiting } from "/screens/dom.js";
+import { bdi, make, waiting } from "/screens/dom.js";
 import { key, places, words } from "./api.js";
 import { rule } from "./rules.js";
 
@@ -31,8 +31,8 @@ function card(place) {
   const address = [place.street_address, place.locality, place.region].filter(Boolean).join(", ");
   const closed = place.terminated ? "terminated" : place.active ? null : "not active";
   return make("li", {},
-    make("h3", {}, told(place.name)),
-    make("p", { className: "soft" }, told(address || "No address"), make("br"), place.time_zone ?? "time zone not known"),
+    make("h3", {}, bdi(place.name)),
+    make("p", { className: "soft" }, bdi(address || "No address"), make("br"), place.time_zone ?? "time zone not known"),
     make("ul", { className: "tags" },
       closed && make("li", { className: "tag warn", textContent: closed }),
       place.fulfills_pickups && ability("EP-12", "pickup"),
@@ -50,7 +50,7 @@ async function show(section) {
   const { account } = section.dataset;
   const { answer, found } = await waiting(section, "Asking the provider for its locations", places(account));
   list.replaceChildren(...found.map(card));
-  if (!answer.ok) list.after(make("p", { className: "problem", role: "alert" }, told(words(answer))));
+  if (!answer.ok) list.after(make("p", { className: "problem", role: "alert" }, bdi(words(answer))));
   else if (!found.length) {
     list.after(make("p", {
       className: "empty", textContent: "The provider lists no location for this account. Add one there, then load this page again.",

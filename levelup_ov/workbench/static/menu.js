@@ -2,7 +2,7 @@
 //
 // Too few or too many choices are shown, but not prevented: the provider decides, and its refusal is worth seeing.
 
-import { make, money, told } from "/screens/dom.js";
+import { bdi, make, money } from "/screens/dom.js";
 import { rule } from "./rules.js";
 
 function hint(group) {
@@ -31,7 +31,7 @@ export class Menu {
     const loose = categories.filter((category) => !known.has(category.category_group));
     const parts = groups.flatMap((group) => {
       const inside = categories.filter((category) => category.category_group === group.provider_id);
-      return inside.length ? [make("h3", {}, told(group.name)), ...inside.map((each) => this.#category(each, choose))] : [];
+      return inside.length ? [make("h3", {}, bdi(group.name)), ...inside.map((each) => this.#category(each, choose))] : [];
     });
     const shown = [...parts, ...loose.map((each) => this.#category(each, choose))];
     return shown.length ? shown : [make("p", { className: "empty", textContent: "This menu is empty. Add items at the provider." })];
@@ -41,15 +41,15 @@ export class Menu {
     const items = category.items.map(({ item }) => make("li", {}, make("button", {
       type: "button", className: "row", onclick: () => choose(item),
     },
-    make("strong", {}, told(item.name)),
-    item.description && make("span", { className: "more" }, told(item.description)),
+    make("strong", {}, bdi(item.name)),
+    item.description && make("span", { className: "more" }, bdi(item.description)),
     item.option_groups.length > 0 && make("span", {
       className: "more", textContent: `${item.option_groups.length} group${item.option_groups.length > 1 ? "s" : ""} of options`,
     }),
     make("span", { className: "price", textContent: money(item.price) }))));
     return make("details", { open: true },
-      make("summary", {}, told(category.name)),
-      category.description && make("p", { className: "soft" }, told(category.description)),
+      make("summary", {}, bdi(category.name)),
+      category.description && make("p", { className: "soft" }, bdi(category.description)),
       items.length
         ? make("ul", { className: "rows" }, items)
         : make("p", { className: "soft", textContent: "Nothing in this category." }));
@@ -62,8 +62,8 @@ export class Menu {
     const quantity = make("input", { id: "dish-quantity", type: "number", min: 1, value: line?.quantity ?? 1 });
     const note = make("textarea", { id: "dish-note", rows: 2, value: line?.note ?? "" });
     const form = make("form", { method: "dialog", noValidate: true },
-      make("h2", { id: "dish-name" }, told(item.name)),
-      item.description && make("p", { className: "soft" }, told(item.description)),
+      make("h2", { id: "dish-name" }, bdi(item.name)),
+      item.description && make("p", { className: "soft" }, bdi(item.description)),
       make("div", {}, this.#fieldsets(item.option_groups, chosen)),
       make("div", { className: "pair" },
         make("div", { className: "field" }, make("label", { htmlFor: "dish-quantity", textContent: "Quantity" }), quantity)),
@@ -146,7 +146,7 @@ export class Menu {
       below();
       const price = option.price ? `+${money(option.price)}` : "";
       const shown = make("div", {},
-        make("label", { className: "choice" }, input, make("span", {}, told(option.name)),
+        make("label", { className: "choice" }, input, make("span", {}, bdi(option.name)),
           make("span", { className: "price", textContent: price })),
         nested);
       return { id, clear, shown };
@@ -163,7 +163,7 @@ export class Menu {
 
     judge();
     return make("fieldset", {},
-      make("legend", {}, told(group.name), " ", make("small", {}, `${hint(group)} `, rule("ITEM-7"))),
+      make("legend", {}, bdi(group.name), " ", make("small", {}, `${hint(group)} `, rule("ITEM-7"))),
       make("div", {}, rows.map((row) => row.shown)), count);
   }
 }

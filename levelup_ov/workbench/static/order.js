@@ -1,6 +1,6 @@
 // The page of a location: menu, cart, and what happens to the order.
 
-import { act, given, make, money, told, waiting } from "/screens/dom.js";
+import { act, bdi, given, make, money, waiting } from "/screens/dom.js";
 import { call, callsOf, key, places, words } from "./api.js";
 import { Menu } from "./menu.js";
 import { result } from "./result.js";
@@ -39,10 +39,10 @@ function changed() {
   one("to-order").hidden = !count;
   one("to-order").textContent = `To the order, ${count} dish${count > 1 ? "es" : ""}`;
   one("lines").replaceChildren(...cart.map((line, at) => make("li", {},
-    make("strong", {}, `${line.quantity} × `, told(line.name)),
+    make("strong", {}, `${line.quantity} × `, bdi(line.name)),
     line.options.map((option) => make("div", { className: "soft" },
-      option.quantity > 1 ? `${option.quantity} × ` : "", told(option.name), option.price ? ` +${money(option.price)}` : "")),
-    line.note && make("div", { className: "soft" }, "“", told(line.note), "”"),
+      option.quantity > 1 ? `${option.quantity} × ` : "", bdi(option.name), option.price ? ` +${money(option.price)}` : "")),
+    line.note && make("div", { className: "soft" }, "“", bdi(line.note), "”"),
     make("div", { className: "actions" },
       make("button", { type: "button", className: "small", onclick: () => change(at) }, "Change",
         make("span", { className: "hidden-text", textContent: ` ${line.name}` })),
@@ -201,8 +201,8 @@ async function submit() {
 }
 
 function showSubmission(done, text, headers) {
-  const { body: told_, ok, failure } = done.answer;
-  const unknown = told_?.error?.code === "outcome_unknown";
+  const { body: reply, ok, failure } = done.answer;
+  const unknown = reply?.error?.code === "outcome_unknown";
   const again = act(async () => {
     showSubmission(await send("The same again", "submission", text, headers), text, headers);
   }, complain);
@@ -217,16 +217,16 @@ function showSubmission(done, text, headers) {
       one("order-title").scrollIntoView();
     },
   });
-  show(done, ok ? [button, fresh] : unknown || failure || told_?.error?.retryable ? [button] : []);
+  show(done, ok ? [button, fresh] : unknown || failure || reply?.error?.retryable ? [button] : []);
 }
 
 // The sandbox places the order and drops the connection; then the same submission finds out what became of it.
 async function lose() {
-  const told_ = body("submission");
-  const members = told_.order_submission;
+  const reply = body("submission");
+  const members = reply.order_submission;
   if (!members) throw new Error("The request is not JSON.");
   members.special_instructions = [members.special_instructions, "sandbox:lost-answer"].filter(Boolean).join(" ");
-  const text = JSON.stringify(told_);
+  const text = JSON.stringify(reply);
   const headers = { "Idempotency-Key": one("identity").value };
   showSubmission(await send("Submission whose answer is lost", "submission", text, headers), text, headers);
 }
@@ -234,7 +234,7 @@ async function lose() {
 // The page.
 
 async function start() {
-  const [{ answer, found }, told_] = await waiting(one("menu"), "Asking the provider for its menu", Promise.all([
+  const [{ answer, found }, reply] = await waiting(one("menu"), "Asking the provider for its menu", Promise.all([
     places(facts.account.id), call("GET", `${path}/menu`),
   ]));
   const place = found.find((each) => each.provider_id === facts.location);
@@ -249,12 +249,12 @@ async function start() {
     }
     if (!place.fulfills_pickups && place.fulfills_deliveries) document.querySelector("[value=delivery]").checked = true;
   } else if (!answer.ok) complain(new Error(words(answer)));
-  if (!told_.ok) {
-    one("menu").replaceChildren(make("p", { className: "problem", role: "alert" }, told(words(told_))),
+  if (!reply.ok) {
+    one("menu").replaceChildren(make("p", { className: "problem", role: "alert" }, bdi(words(reply))),
       make("p", {}, make("a", { href: "", textContent: "Ask again" })));
     return;
   }
-  menu = new Menu(told_.body.menu);
+  menu = new Menu(reply.body.menu);
   one("menu").replaceChildren(...menu.view((item) => menu.open(one("dish"), item, add)));
   try {
     cart = JSON.parse(sessionStorage.getItem(`cart ${facts.location}`)) ?? [];

@@ -1,6 +1,6 @@
 // One request of an order, as a card: its receipt or refusal, and its whole way to the provider and back.
 
-import { act, given, make, money, told } from "/screens/dom.js";
+import { act, bdi, given, make, money } from "/screens/dom.js";
 import { curl } from "./api.js";
 import { jsonView } from "./json.js";
 import { rule } from "./rules.js";
@@ -20,7 +20,7 @@ function receipt(quote) {
     make("caption", { textContent: "Receipt" }),
     make("tbody", {},
       row("Food", "MONEY-3", quote.total),
-      fees.map((fee) => row(["of it: ", told(String(fee.name))], "MONEY-9", Number(fee.amount), "part")),
+      fees.map((fee) => row(["of it: ", bdi(String(fee.name))], "MONEY-9", Number(fee.amount), "part")),
       row("Tax", "MONEY-2", quote.tax),
       row("Tip", "MONEY-4", quote.tip ?? "not taken"),
       row("Discount of the merchant", "MONEY-5", -quote.merchant_funded_discount),
@@ -52,7 +52,7 @@ function times(quote) {
 function placed(order, answer, calls) {
   const found = calls?.length ? "found at the provider: the order that was placed before" : "replayed: the order that was placed before";
   return make("dl", { className: "facts" },
-    fact("Order", "SUB-1", make("strong", { className: "order-id" }, told(String(order.order_id)))),
+    fact("Order", "SUB-1", make("strong", { className: "order-id" }, bdi(String(order.order_id)))),
     fact("Ready", "SUB-1", time(order.expected_ready_at)),
     fact("Answer", answer.replayed && calls?.length ? "SUB-5" : "SUB-4", answer.replayed ? found : "placed now"));
 }
@@ -62,11 +62,11 @@ function refusal({ body, failure, status }) {
   if (!error) return make("p", { className: "problem", role: "alert", textContent: failure ?? `Status ${status}, without an error.` });
   const known = errors[error.code] ?? {};
   return make("div", { className: "refusal" },
-    make("p", { className: "problem", role: "alert" }, make("strong", {}, told(error.code)), ": ", told(error.message)),
+    make("p", { className: "problem", role: "alert" }, make("strong", {}, bdi(error.code)), ": ", bdi(error.message)),
     make("dl", { className: "facts" },
       known.meaning && [make("dt", { textContent: "Meaning" }), make("dd", { textContent: known.meaning })],
       known.remedy && [make("dt", { textContent: "Remedy" }), make("dd", { textContent: known.remedy })],
-      error.path && [make("dt", { textContent: "Member" }), make("dd", {}, make("code", {}, told(error.path)))],
+      error.path && [make("dt", { textContent: "Member" }), make("dd", {}, make("code", {}, bdi(error.path)))],
       make("dt", { textContent: "Again" }),
       make("dd", { textContent: error.retryable ? "The same request may succeed later." : "The same request will fail again." })));
 }
@@ -77,7 +77,7 @@ function size(text) {
 
 function body(words, text) {
   if (!text) return null;
-  return make("details", {}, make("summary", { textContent: `${words}, ${size(text)}` }), make("pre", { tabIndex: 0 }, make("code", {}, told(text))));
+  return make("details", {}, make("summary", { textContent: `${words}, ${size(text)}` }), make("pre", { tabIndex: 0 }, make("code", {}, bdi(text))));
 }
 
 function statusTag(status, failure) {
@@ -89,7 +89,7 @@ function providerCall(each) {
   const bad = each.failure || each.status >= 400;
   return make("li", { className: bad ? "bad-step" : "good-step", "data-call": `${each.method} ${each.path}` },
     make("div", { className: "step-line" }, make("strong", { textContent: each.method }),
-      make("code", {}, told(each.host + each.path)), statusTag(each.status, each.failure), `${each.milliseconds} ms`),
+      make("code", {}, bdi(each.host + each.path)), statusTag(each.status, each.failure), `${each.milliseconds} ms`),
     body("Request", each.request), body("Response", each.response));
 }
 
@@ -105,7 +105,7 @@ function way(answer, calls) {
   return make("ol", { className: "steps" },
     make("li", {},
       make("div", { className: "step-line" }, make("strong", { textContent: "The channel asks levelup_ov" }),
-        make("code", {}, told(`${sent.method} ${decodeURIComponent(sent.path)}`))),
+        make("code", {}, bdi(`${sent.method} ${decodeURIComponent(sent.path)}`))),
       make("details", { open: Boolean(path) }, make("summary", { textContent: "Our request" }), shown)),
     calls?.length
       ? calls.map(providerCall)
@@ -125,19 +125,19 @@ function shell(sent) {
     copied.textContent = "Copied.";
   }, () => { copied.textContent = "Select the line and copy it."; });
   return make("details", {}, make("summary", { textContent: "The same with curl" }),
-    make("div", { className: "curl" }, make("pre", { tabIndex: 0 }, make("code", {}, told(line))),
+    make("div", { className: "curl" }, make("pre", { tabIndex: 0 }, make("code", {}, bdi(line))),
       make("div", { className: "actions" }, make("button", { type: "button", className: "small", textContent: "Copy", onclick: copy }), copied)));
 }
 
 // `kind` says what was asked for: validation or submission; `next` are buttons for what can be done now.
 export function result(title, kind, answer, calls, envelope, next = []) {
   const member = envelope ? answer.body?.[`order_${kind}`] : answer.body;
-  let told_ = refusal(answer);
-  if (answer.ok && member) told_ = kind === "validation" ? [receipt(member), times(member)] : placed(member, answer, calls);
+  let shown = refusal(answer);
+  if (answer.ok && member) shown = kind === "validation" ? [receipt(member), times(member)] : placed(member, answer, calls);
   return make("article", { className: "card result" },
     make("header", {}, make("h3", { textContent: title }), statusTag(answer.status, answer.failure),
       make("span", { className: "soft", textContent: `${answer.milliseconds} ms` })),
     make("div", { className: "halves" },
-      make("div", {}, told_, next.length ? make("div", { className: "actions next" }, next) : null, shell(answer.sent)),
+      make("div", {}, shown, next.length ? make("div", { className: "actions next" }, next) : null, shell(answer.sent)),
       way(answer, calls)));
 }

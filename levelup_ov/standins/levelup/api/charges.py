@@ -224,13 +224,13 @@ def refund_order(order_uuid: str) -> JSON | tuple[JSON, int]:
         order = orders.refund(
             transaction, token.app_id, token.merchant_id or 0, order_uuid, confirmation, platform().clock()
         )
-        told = _refund_as_json(order, _user_of(transaction, order))
+        reported = _refund_as_json(order, _user_of(transaction, order))
         if order.payment.tip in orders.UNTOLD:
-            return {"order": {**told, "refunded_at": None}}, 202
+            return {"order": {**reported, "refunded_at": None}}, 202
         if order.payment.tip == orders.IN_PART:
             half = order.payment.spend // 2
-            told |= {"spend_amount": half, "tip_amount": 0, "total_amount": half}
-        return {"order": told}
+            reported |= {"spend_amount": half, "tip_amount": 0, "total_amount": half}
+        return {"order": reported}
 
 
 def _amounts_as_json(order: PlatformOrder) -> JSON:

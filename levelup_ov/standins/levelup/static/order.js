@@ -1,6 +1,6 @@
 // An app that orders ahead, as a phone's does: it knows LevelUp's API and nothing behind it.
 
-import { make, money } from "/screens/dom.js";
+import { act as acting, make, money } from "/screens/dom.js";
 
 const POLL = 700; // milliseconds between two looks at an order
 const TIPS = [0, 10, 15, 20]; // percent of the food
@@ -93,20 +93,7 @@ function complain(error) {
   problem.scrollIntoView({ block: "nearest" });
 }
 
-function act(work) {
-  return async (event) => {
-    event?.preventDefault();
-    const button = event?.submitter ?? event?.currentTarget;
-    if (button?.tagName === "BUTTON") button.disabled = true;
-    try {
-      await work(event);
-    } catch (error) {
-      complain(error);
-    } finally {
-      if (button?.tagName === "BUTTON") button.disabled = false;
-    }
-  };
-}
+const act = (work) => acting(work, complain);
 
 // Signing in.
 
@@ -589,7 +576,7 @@ function forget() {
 }
 
 async function complete(order) {
-  // Before it is sent: the page may go while it is on its way. What has become of it is told at the same address.
+  // Before it is sent: the page may go while it is on its way. What has become of it is shown at the same address.
   sessionStorage.setItem("ordering", JSON.stringify({ url: order.order_completion_url, place }));
   let begun;
   try {
