@@ -11,7 +11,9 @@ import requests
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
+from levelup_ov.ucp.agents import Profiles
 from levelup_ov.ucp.problems import rejected
+from levelup_ov.ucp.versions import FOOD_VERSION
 from tests.ucp.agent import BUYER, CVC, NUMBER, Agent, dish, item, messages, pays_by_card, uid
 
 FOOD, SHOPPING = "/ucp/food/checkout-sessions", "/ucp/shopping/checkout-sessions"
@@ -163,6 +165,26 @@ def test_a_basket_is_of_one_establishment(agent: Agent, shopper: Agent) -> None:
     one = shopper.create(item("cookie"), face="shopping").json
     other = shopper.act(one, "update", {"line_items": [item("cookie", location="sandbox.day")]})
     assert messages(other) == [("error", "several_locations", "$.line_items[0].item.id")]
+
+
+@pytest.mark.rule("UCP-7")
+def test_a_body_with_another_checkouts_id_is_refused(agent: Agent) -> None:
+    session, other = agent.session(), agent.session()
+    body = {"line_items": [dish("cookie")]}
+    refused = agent.act(session, "update", {**body, "id": other["id"]})
+    assert (refused.status, messages(refused)) == (400, [("error", "invalid_request", "$.id")])
+    assert agent.act(session, "update", {**body, "id": session["id"]}).status == 200
+
+
+@pytest.mark.rule("UCP-3")
+def test_what_an_agent_does_not_declare_is_not_used(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = {"dev.ucp.food.checkout": [{"version": FOOD_VERSION}]}
+    monkeypatch.setattr(Profiles, "fetch", lambda *_: {"ucp": {"version": FOOD_VERSION, "capabilities": declared}})
+    wanted = {"methods": [{"type": "delivery", "destination": {"street_address": "1 X Street"}}]}
+    session = agent.session(fulfillment=wanted)
+    assert "fulfillment" not in session and list(session["ucp"]["capabilities"]) == ["dev.ucp.food.checkout"]
+    done = agent.act(session, "complete", pays_by_card()).json
+    assert (done["status"], "fulfillment" in done) == ("completed", False)
 
 
 @pytest.mark.rule("UCP-7")
