@@ -34,7 +34,7 @@ ELSEWHERE = {
     "notice_refused", "session_changed", "session_closed", "session_not_found", "status_not_supported",
     "user_token_refused",
 }  # fmt: skip
-"""Codes of the ledger, of full pools, order statuses, webhooks, web checkout and sessions, which have tests of their own."""
+"""Codes of ledger, full pools, order statuses, webhooks, web checkout and sessions, which have tests of their own."""
 
 Case = Callable[[Channel], Answer]
 OF_THE_SERVICE: dict[str, Case] = {
