@@ -122,6 +122,9 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this.span = None if incoming.blueprint in UNCOUNTED else tracing.begin_request(incoming.headers.get)
         this.has_key = _is_key(keys, incoming.headers.get("Authorization", ""))
         endpoint = incoming.endpoint
+        if endpoint is None and agent_keys and incoming.path.startswith(AGENTS):
+            # The blueprint of agents refuses what has no route there.
+            return
         if endpoint not in OPEN_ENDPOINTS and not (incoming.blueprint or "").startswith(_OF_AGENTS):
             more = keys_of.get(endpoint or "", ())
             authorization = incoming.headers.get("Authorization", "")

@@ -31,7 +31,8 @@ class Content:
 
     ``is_stale``: the basket must be priced again before it is completed. ``tender``: the kind of the tender that the
     session is being completed with; ``levelup``: its members, if it is LevelUp. A card is never here.
-    ``ready_at``: when the order will be ready. ``slots`` and ``offered``: see :class:`CheckoutSession`.
+    ``ready_at``: when the order will be ready. ``slots`` and ``offered``: see :class:`CheckoutSession`. ``known``: what
+    the menu says of the lines if they have no price.
     """
 
     basket: Basket
@@ -51,6 +52,7 @@ class Content:
     accepts_tips: bool = False
     slots: tuple[datetime, ...] = ()
     offered: tuple[datetime, ...] = ()
+    known: tuple[PricedLine, ...] = ()
 
 
 def dump(content: Content) -> str:
@@ -71,6 +73,7 @@ def load(text: str) -> Content:
             "ready_at": _instant(plain["ready_at"]),
             "tenders": tuple(plain["tenders"]),
             "fulfillments": tuple(plain["fulfillments"]),
+            "known": tuple([_priced_line(each) for each in plain.get("known", ())]),
             **{name: tuple(map(datetime.fromisoformat, plain.get(name, ()))) for name in ("slots", "offered")},
         }
     )

@@ -182,7 +182,8 @@ class CheckoutSession:
     ``currency``: ISO 4217. ``time_zone``: a name of the IANA database, None if unknown. ``price`` is None while the
     basket has none. ``changed``: the total differs from the one that was shown before. ``problems``: what must be
     solved, or why the last completion failed. ``replayed``: this is the recorded answer to an earlier request.
-    ``slots``: the times to choose among, as aware instants; ``offered``: those that were ever among them.
+    ``slots``: the times to choose among, as aware instants; ``offered``: those that were ever among them. ``lines``:
+    those of ``price``, or without one what the menu says of them, without a total.
     """
 
     id: str
@@ -205,6 +206,7 @@ class CheckoutSession:
     accepts_tips: bool = False
     slots: tuple[datetime, ...] = ()
     offered: tuple[datetime, ...] = ()
+    lines: tuple[PricedLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

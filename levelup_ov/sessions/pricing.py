@@ -36,12 +36,16 @@ DISCOUNT = "Discount"
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A basket's price, or the problem why it has none; ``metadata`` is for the submission."""
+    """A basket's price, or the problem why it has none; ``metadata`` is for the submission.
+
+    ``known``: what the menu says of the lines if they have no price.
+    """
 
     routed: RoutedLocation
     price: Price | None
     problems: tuple[Problem, ...]
     metadata: Mapping[str, Any]
+    known: tuple[PricedLine, ...] = ()
 
 
 class Pricing:
@@ -64,10 +68,19 @@ class Pricing:
             if not is_about_basket(failure):
                 raise
             routed = self._service.find_location(basket.location_id, context)
-            return Priced(routed, None, (problem_of(failure), *missing(basket, None)), {})
+            problems = problem_of(failure), *missing(basket, None)
+            return Priced(routed, None, problems, {}, self._known(basket, routed, context))
         lines, discount = self._lines(basket, quoted, context)
         price = _price(quoted, lines, discount)
         return Priced(quoted.routed, price, missing(basket, price), quoted.metadata)
+
+    def _known(self, basket: Basket, routed: RoutedLocation, context: RequestContext) -> tuple[PricedLine, ...]:
+        try:
+            menu = self._menus.of(routed.id, context)
+        except Failure:
+            # Without it, the lines have ids only.
+            return ()
+        return priced_lines(basket.lines, [0] * len(basket.lines), menu)
 
     def _lines(
         self, basket: Basket, quoted: QuotedOrder, context: RequestContext

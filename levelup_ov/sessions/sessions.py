@@ -380,6 +380,7 @@ class Sessions:
                 each for each in FULFILLMENTS if each in adapter.fulfillments and location.fulfills(each)
             ),
             accepts_tips=location.accepts_tips(basket.fulfillment),
+            known=priced.known,
             slots=times,
             offered=times,
         )
@@ -505,6 +506,7 @@ def _shown(row: StoredSession, content: Content) -> CheckoutSession:
         tenders=content.tenders,
         fulfillments=content.fulfillments,
         accepts_tips=content.accepts_tips,
+        lines=content.price.lines if content.price else content.known,
         slots=content.slots,
         offered=content.offered,
     )

@@ -123,7 +123,9 @@ class Profiles:
 
 
 def _transport(*, public_only: bool = False) -> Transport:
-    return Transport(pool_size=2, store=MemoryStore(KEPT_BYTES), max_answer=LARGEST_PROFILE, public_only=public_only)
+    return Transport(
+        pool_size=2, store=MemoryStore(KEPT_BYTES), max_answer=LARGEST_PROFILE, public_only=public_only, breaks=False
+    )
 
 
 def _origin(text: str) -> str:

@@ -67,16 +67,16 @@ def totals(session: CheckoutSession) -> list[dict[str, Any]]:
     return [*found, {"type": "total", "display_text": "Total", "amount": parts.total}]
 
 
-def line_totals(line: PricedLine | None) -> list[dict[str, Any]]:
-    """The totals of one line; none while it has no price."""
-    if line is None:
+def line_totals(session: CheckoutSession, line: PricedLine | None) -> list[dict[str, Any]]:
+    """The totals of one line; none while the session has no price."""
+    if line is None or session.price is None:
         return []
     return [{"type": "subtotal", "amount": line.subtotal}, {"type": "total", "amount": line.subtotal}]
 
 
 def lines(session: CheckoutSession) -> Iterator[tuple[Line, PricedLine | None]]:
-    """Each line of the basket with its price."""
-    priced = {line.reference: line for line in session.price.lines} if session.price else {}
+    """Each line of the basket with its price, or with what the menu says of it."""
+    priced = {line.reference: line for line in session.lines}
     for line in session.basket.lines:
         yield line, priced.get(line.reference)
 

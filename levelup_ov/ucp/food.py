@@ -41,7 +41,7 @@ def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: Shown) -> di
         "ucp": ucp,
         **common(session),
         "food_establishment": {"id": session.basket.location_id, "name": session.location_name},
-        "line_items": [_line(line, priced) for line, priced in lines(session)],
+        "line_items": [_line(session, line, priced) for line, priced in lines(session)],
         "fulfillment": _fulfillment(session),
         "messages": messages(session, replace(shown, messages=(*shown.messages, *_lost_tip(session))), _PATHS),
         "links": [*shown.links, _menu_link(session, shown.base_url)],
@@ -76,7 +76,7 @@ def establishment(place: RoutedLocation) -> dict[str, Any]:
     }
 
 
-def _line(line: Line, priced: PricedLine | None) -> dict[str, Any]:
+def _line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> dict[str, Any]:
     known = {option.id: option for option in priced.options} if priced else {}
     dish: dict[str, Any] = {
         "id": line.item_id,
@@ -90,7 +90,7 @@ def _line(line: Line, priced: PricedLine | None) -> dict[str, Any]:
         ]
     if line.note:
         dish["note"] = line.note
-    return {"id": line.reference, "dish": dish, "quantity": line.quantity, "totals": line_totals(priced)}
+    return {"id": line.reference, "dish": dish, "quantity": line.quantity, "totals": line_totals(session, priced)}
 
 
 def _fulfillment(session: CheckoutSession) -> dict[str, Any]:

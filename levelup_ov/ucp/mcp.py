@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from flask import Blueprint, Response, abort, g, request
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 import levelup_ov
@@ -72,10 +72,6 @@ def blueprint(face: FaceName, tools: Mapping[str, Tool], caller_of: Callable[[],
             tool, arguments = called(asked, tools)
             return _answered(_result(tool.call(caller, arguments, g.context)))
         return _answered(answer(asked, server, tools, modern=modern))
-
-    @front.route(MCP[face], methods=["GET", "DELETE"])
-    def nothing_is_kept() -> Response:
-        abort(405, valid_methods=["POST"])
 
     front.register_error_handler(RPCError, _failed)
     front.register_error_handler(Rejected, _rejected)

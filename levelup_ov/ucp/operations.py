@@ -22,9 +22,9 @@ from levelup_ov.ucp import baskets, food, payment, shopping
 from levelup_ov.ucp.answers import Shown
 from levelup_ov.ucp.baskets import Draft
 from levelup_ov.ucp.negotiation import Negotiated
-from levelup_ov.ucp.problems import Message, outcome, rejected
+from levelup_ov.ucp.problems import Message, Rejected, outcome, rejected
 from levelup_ov.ucp.profile import envelope
-from levelup_ov.ucp.versions import CHECKOUT, ORDER, FaceName
+from levelup_ov.ucp.versions import CHECKOUT, FULFILLMENT, ORDER, FaceName
 
 MOST_LEFT_OUT = 5
 """How many items a shopping checkout is created without, one validation each."""
@@ -32,9 +32,9 @@ MOST_LEFT_OUT = 5
 _UNSELLABLE: Mapping[str, tuple[str, str]] = {
     "item_unavailable": ("out_of_stock", "it is sold out"),
     "unknown_item": ("item_unavailable", "there is no such item"),
-    "invalid_choices": ("item_unavailable", "it needs options, which only dev.ucp.food can name"),
+    "invalid_choices": ("item_unavailable", ""),
 }
-"""Why a shopping checkout goes on without an item: our code, UCP's code, and the words."""
+"""Why a shopping checkout goes on without an item: our code, UCP's code, and the words; none: the provider's."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Operations:
         """Create a checkout. :raises Outcome: there is nothing that it could hold."""
         self._begin(call, self._settings.validation_deadline)
         with told():
-            request = self.face.read(body)
+            request = self._read(call, body)
             draft = self.face.basket(request, None)
             session = self._sessions.create(call.caller, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session, is_new=True)
@@ -101,7 +101,9 @@ class Operations:
         """Replace what ``body`` names; what it leaves out stays."""
         self._begin(call, self._settings.validation_deadline)
         with told():
-            request = self.face.read(body)
+            if isinstance(body, dict) and body.get("id") not in (None, id):
+                raise Rejected("invalid_request", "$.id: this is another checkout's", 400, path="$.id")
+            request = self._read(call, body)
             draft = self.face.basket(request, self._mine(call, id))
             session = self._sessions.replace(call.caller, id, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session)
@@ -154,6 +156,11 @@ class Operations:
         call.negotiated.require(CHECKOUT[self.face.name])
         call.context.deadline = Deadline(seconds)
 
+    def _read(self, call: Call, body: Any) -> requests.CheckoutRequest:
+        """The body of a create or an update, without what the agent has not declared (UCP-3)."""
+        request = self.face.read(body)
+        return request if FULFILLMENT in call.negotiated.capabilities else replace(request, method=requests.OMITTED)
+
     def _mine(self, call: Call, id: str) -> CheckoutSession:
         """The session of this caller and this face. :raises Outcome: ``not_found``."""
         session = self._sessions.read(call.caller, id, call.context)
@@ -196,6 +203,7 @@ class Operations:
             for position, problem in gone.items():
                 line = session.basket.lines[position]
                 code, words = _UNSELLABLE[problem.code]
+                words = words or f"{problem.message} (options can be named only in dev.ucp.food)"
                 id = baskets.product_id(session.basket, line.item_id)
                 messages.append(baskets.unavailable(draft.positions[line.reference], id, words, code))
             if not kept:
@@ -219,7 +227,10 @@ class Operations:
     ) -> dict[str, Any]:
         call.context.replayed = session.replayed
         ucp = envelope(self.face.name, call.negotiated, self._tenders(session))
-        return self.face.answer(session, ucp, Shown(call.base_url, self._links, messages, claims, instrument))
+        answer = self.face.answer(session, ucp, Shown(call.base_url, self._links, messages, claims, instrument))
+        if FULFILLMENT not in call.negotiated.capabilities:
+            answer.pop("fulfillment", None)
+        return answer
 
 
 def _line_of(problem: Problem) -> int | None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from flask import Blueprint, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from levelup_ov.blueprints.http import json_response, read_body
+from levelup_ov.blueprints.http import AGENTS, json_response, read_body
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import RequestContext
@@ -86,18 +86,20 @@ class Door:
         return self.call(RequestKey(_header("Idempotency-Key"), body))
 
 
+def refuse(error: Rejected) -> Response:
+    """The answer of a protocol error."""
+    cause = error.__cause__
+    g.failure = cause if isinstance(cause, Failure) else Failure("bad_request", error.content)
+    response = json_response(error.body(), error.status)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="ucp"'
+    if error.retry_after is not None or error.status in (429, 503):
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after or 1))
+    return response
+
+
 def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
     """The documented forms of errors, for all endpoints of a blueprint; ``kind`` tells what the operation is about."""
-
-    def refuse(error: Rejected) -> Response:
-        cause = error.__cause__
-        g.failure = cause if isinstance(cause, Failure) else Failure("bad_request", error.content)
-        response = json_response(error.body(), error.status)
-        if error.status == 401:
-            response.headers["WWW-Authenticate"] = 'Bearer realm="ucp"'
-        if error.retry_after is not None or error.status in (429, 503):
-            response.headers["Retry-After"] = str(math.ceil(error.retry_after or 1))
-        return response
 
     def tell(error: Outcome) -> Response:
         return json_response({"ucp": error_envelope(kind()), "messages": [each.wire() for each in error.messages]})
@@ -128,6 +130,22 @@ def blueprint(
     guard(pages, _kind)
     taken = {kind for adapter in settings.accounts.values() for kind in adapter.tenders}
     tenders = frozenset(kind for kind in taken if kind != "levelup" or settings.checkout is not None)
+
+    @pages.before_app_request
+    def refuse_unrouted() -> Response | None:
+        """An agent whose address or method is wrong must not think that its key is."""
+        error = request.routing_exception
+        if error is None or not request.path.startswith(AGENTS):
+            return None
+        try:
+            door.caller()
+        except Rejected as refused:
+            return refuse(refused)
+        if not isinstance(error, MethodNotAllowed):
+            return refuse(Rejected("not_found", "there is nothing at this address", 404))
+        response = refuse(Rejected("method_not_allowed", "this address does not support this method", 405))
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return response
 
     @pages.get(PROFILE)
     def show_profile() -> Response:

@@ -28,7 +28,7 @@ def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: Shown) -> di
         **common(session),
         "line_items": [
             {"id": line.reference, "item": _item(session, line, priced), "quantity": line.quantity,
-             "totals": line_totals(priced)}
+             "totals": line_totals(session, priced)}
             for line, priced in lines(session)
         ],
         "messages": messages(session, shown, _PATHS),
@@ -85,7 +85,7 @@ def _order_line(session: CheckoutSession, line: Line, priced: PricedLine | None,
         "id": line.reference,
         "item": _item(session, line, priced),
         "quantity": {"original": line.quantity, "total": total, "fulfilled": fulfilled},
-        "totals": line_totals(priced),
+        "totals": line_totals(session, priced),
         "status": "removed" if not total else "fulfilled" if fulfilled else "processing",
     }
 
@@ -121,6 +121,6 @@ def permalink(session: CheckoutSession, base_url: str) -> str:
 
 
 def _item(session: CheckoutSession, line: Line, priced: PricedLine | None) -> dict[str, Any]:
-    price = priced.unit_price if priced and priced.unit_price is not None else 0
+    price = ((priced.unit_price if session.price else priced.base_price) if priced else None) or 0
     title = priced.name if priced else line.item_id
     return {"id": product_id(session.basket, line.item_id), "title": title, "price": price}

@@ -70,6 +70,7 @@ def _food(name: str, schema: str, extends: str = "") -> Capability:
 
 
 CHECKOUT: Mapping[FaceName, str] = {"shopping": "dev.ucp.shopping.checkout", "food": "dev.ucp.food.checkout"}
+FULFILLMENT = "dev.ucp.food.fulfillment"
 ORDER = "dev.ucp.shopping.order"
 SEARCH, LOOKUP = "dev.ucp.shopping.catalog.search", "dev.ucp.shopping.catalog.lookup"
 
@@ -88,7 +89,7 @@ CAPABILITIES: Mapping[str, Capability] = {
 
 RELEVANT: Mapping[str, tuple[str, ...]] = {
     "shopping": ("dev.ucp.shopping.checkout",),
-    "food": ("dev.ucp.food.checkout", "dev.ucp.food.fulfillment"),
+    "food": ("dev.ucp.food.checkout", FULFILLMENT),
     "order": (ORDER,),
     "search": (SEARCH,),
     "lookup": (LOOKUP,),

@@ -102,8 +102,8 @@ _TIP = {
     "not": {"required": ["selected_option_id", "custom_amount"]},
 }
 CHECKOUT = _object(
-    "ucp id food_establishment line_items status currency totals links expires_at fulfillment messages",
-    "buyer tip order",
+    "ucp id food_establishment line_items status currency totals links expires_at messages",
+    "buyer tip order fulfillment",
     ucp={"type": "object", "required": ["version", "status", "capabilities", "payment_handlers"]},
     food_establishment=_object("id name"),
     line_items=_list(_LINE),
@@ -120,6 +120,9 @@ CHECKOUT = _object(
     ),
     messages=_list(_MESSAGE),
 )
+CHECKOUT["if"] = {"properties": {"ucp": {"properties": {"capabilities": {"required": ["dev.ucp.food.fulfillment"]}}}}}
+CHECKOUT["then"] = {"required": ["fulfillment"]}
+CHECKOUT["else"] = {"properties": {"fulfillment": False}}
 _VALIDATOR = jsonschema_rs.Draft202012Validator(CHECKOUT, validate_formats=True)
 
 

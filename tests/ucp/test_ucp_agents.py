@@ -217,6 +217,17 @@ def test_a_developers_own_host_may_serve_profiles() -> None:
         assert Profiles([f"https://127.0.0.1:{server.port}"]).fetch(f"{server.url}/profile.json") is None
 
 
+def test_one_agents_failing_profile_is_no_other_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
+    with peer(lambda server, connection: connection.close()) as server:
+        profiles = Profiles([server.url])
+        for number in range(6):
+            with pytest.raises(Rejected):
+                profiles.fetch(f"{server.url}/{number}.json")
+        server.serve = answering(reply(PROFILE))
+        assert profiles.fetch(f"{server.url}/profile.json") == json.loads(PROFILE)
+
+
 @pytest.mark.parametrize(
     ("headers", "name"),
     [

@@ -11,7 +11,9 @@ import requests
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
+from levelup_ov.ucp.agents import Profiles
 from levelup_ov.ucp.problems import rejected
+from levelup_ov.ucp.versions import FOOD_VERSION
 from tests.ucp.agent import BUYER, CVC, NUMBER, Agent, dish, item, messages, pays_by_card, uid
 
 FOOD, SHOPPING = "/ucp/food/checkout-sessions", "/ucp/shopping/checkout-sessions"
@@ -95,6 +97,29 @@ def test_the_log_says_which_location_was_meant(agent: Agent, caplog: pytest.LogC
 
 
 @pytest.mark.rule("UCP-9")
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "allowed"),
+    [
+        ("GET", FOOD, 405, "method_not_allowed", "POST"),
+        ("DELETE", f"{SHOPPING}/x", 405, "method_not_allowed", "GET, HEAD, PUT"),
+        ("GET", "/ucp/food/orders/x", 404, "not_found", None),
+        ("POST", f"{FOOD}/", 404, "not_found", None),
+        ("PUT", "/ucp/food/mcp", 405, "method_not_allowed", "POST"),
+    ],
+    ids=range(5),
+)
+def test_what_has_no_address_says_so(
+    agent: Agent, method: str, path: str, status: int, code: str, allowed: str | None
+) -> None:
+    unchecked = Agent(agent.app)
+    answer = unchecked.send(method, path, Accept="text/event-stream")
+    assert (answer.status, answer.json["code"], answer.headers.get("Allow")) == (status, code, allowed)
+    assert messages(answer) == [("error", code, "")]
+    unknown = unchecked.send(method, path, X_API_Key="another")
+    assert (unknown.status, unknown.json["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.rule("UCP-9")
 def test_every_error_has_a_documented_status() -> None:
     # Of ours besides: a method, a type or a length that HTTP refuses.
     documented = {400, 401, 409, 429, 500, 503} | {405, 406, 413, 415}
@@ -140,6 +165,26 @@ def test_a_basket_is_of_one_establishment(agent: Agent, shopper: Agent) -> None:
     one = shopper.create(item("cookie"), face="shopping").json
     other = shopper.act(one, "update", {"line_items": [item("cookie", location="sandbox.day")]})
     assert messages(other) == [("error", "several_locations", "$.line_items[0].item.id")]
+
+
+@pytest.mark.rule("UCP-7")
+def test_a_body_with_another_checkouts_id_is_refused(agent: Agent) -> None:
+    session, other = agent.session(), agent.session()
+    body = {"line_items": [dish("cookie")]}
+    refused = agent.act(session, "update", {**body, "id": other["id"]})
+    assert (refused.status, messages(refused)) == (400, [("error", "invalid_request", "$.id")])
+    assert agent.act(session, "update", {**body, "id": session["id"]}).status == 200
+
+
+@pytest.mark.rule("UCP-3")
+def test_what_an_agent_does_not_declare_is_not_used(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = {"dev.ucp.food.checkout": [{"version": FOOD_VERSION}]}
+    monkeypatch.setattr(Profiles, "fetch", lambda *_: {"ucp": {"version": FOOD_VERSION, "capabilities": declared}})
+    wanted = {"methods": [{"type": "delivery", "destination": {"street_address": "1 X Street"}}]}
+    session = agent.session(fulfillment=wanted)
+    assert "fulfillment" not in session and list(session["ucp"]["capabilities"]) == ["dev.ucp.food.checkout"]
+    done = agent.act(session, "complete", pays_by_card()).json
+    assert (done["status"], "fulfillment" in done) == ("completed", False)
 
 
 @pytest.mark.rule("UCP-7")

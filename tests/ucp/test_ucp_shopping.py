@@ -80,6 +80,8 @@ def test_items_that_cannot_be_sold_are_left_out(shopper: Agent) -> None:
         ("warning", "out_of_stock", "$.line_items[0].item.id"),
     ]
     assert "dev.ucp.food" in str(answer.json["messages"])
+    many = shopper.create(item("lemonade", 100), face="shopping")
+    assert "At most 99" in many.json["messages"][0]["content"]
 
 
 @pytest.mark.rule("UCP-9", "UCP-12")
@@ -99,6 +101,7 @@ def test_an_update_to_nothing_keeps_the_checkout(shopper: Agent) -> None:
     assert messages(less) == [("warning", "out_of_stock", "$.line_items[1].item.id")]
     nothing = shopper.act(session, "update", {"line_items": [item("soup")]})
     assert (nothing.json["status"], messages(nothing)) == ("incomplete", [("error", "out_of_stock", "$.line_items[0]")])
+    assert nothing.json["line_items"][0]["item"]["price"] > 0
     back = shopper.act(session, "update", {"line_items": [item("cookie")]})
     assert shopper.act(back.json, "complete", pays_by_card()).json["status"] == "completed"
 
