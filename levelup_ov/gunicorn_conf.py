@@ -131,4 +131,5 @@ def when_ready(server: Any) -> None:
     if _settings.development:
         keys = [key.reveal() for key in _settings.api_keys]
         key = DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in keys else None
-        print(welcome(f"http://{bind}", key, tuple(_settings.accounts)), file=sys.stderr, flush=True)
+        banner = welcome(f"http://{bind}", key, tuple(_settings.accounts), tuple(_settings.agents))
+        print(banner, file=sys.stderr, flush=True)

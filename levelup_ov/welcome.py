@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-def welcome(base_url: str, key: str | None, accounts: tuple[str, ...]) -> str:
-    """The address of the service, a key, and a command to paste."""
+def welcome(base_url: str, key: str | None, accounts: tuple[str, ...], agents: tuple[str, ...] = ()) -> str:
+    """The address of the service, a key, the names of agents that have one, and a command to paste."""
     shown = key or "$KEY"
     lines = [
         "",
@@ -13,6 +13,7 @@ def welcome(base_url: str, key: str | None, accounts: tuple[str, ...]) -> str:
         if key
         else "  API keys: yours, from LEVELUP_OV_API_KEYS (put one into $KEY)",
         f"  accounts: {', '.join(accounts)}",
+        *([f"  agents: {', '.join(agents)}; their profile: {base_url}/.well-known/ucp"] if agents else []),
         "",
         f"  Try it in a browser: {base_url}/",
         "",

@@ -38,6 +38,7 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     python = install()
     headline("Restaurants open, and the service in front of them")
+    print("  The first time, the shop is installed, which takes a few minutes.", flush=True)
     with ordering() as town:
         for line in town.left_out:
             print(f"  {line}")

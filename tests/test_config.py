@@ -362,12 +362,16 @@ def test_config_check_says_that_all_is_sound(production: dict[str, str]) -> None
     early = run(CHECK, production)
     assert (early.returncode, "levelup-ov ledger upgrade" in early.stderr) == (78, True)
     assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
-    found = run(CHECK, production)
+    key = "an-agent-of-the-tests-0123456789"
+    found = run(
+        CHECK, {**production, "LEVELUP_OV_UCP_AGENTS": f"lunch={key}", "LEVELUP_OV_UCP_URL": "https://a.example"}
+    )
     assert (found.returncode, found.stderr) == (0, "")
     assert "mode: production" in found.stdout
+    assert "agents: lunch\n" in found.stdout
     assert "diner: Diner (sandbox, https://engine.example/v1)" in found.stdout
     assert "the configuration is valid" in found.stdout
-    assert not any(canary in found.stdout for canary in (API_KEY, PROVIDER_KEY, KEY))
+    assert not any(canary in found.stdout for canary in (API_KEY, PROVIDER_KEY, KEY, key))
 
 
 @pytest.mark.rule("EP-6", "META-7")

@@ -53,6 +53,8 @@ def check() -> None:
     for name, adapter in settings.accounts.items():
         reached = f"{adapter.account.provider}, {clean(adapter.base_url)}"
         click.echo(f"  {name}: {adapter.account.merchant_name} ({reached})")
+    if settings.agents:
+        click.echo(f"agents: {', '.join(settings.agents)}")
     click.echo("the configuration is valid")
     if not settings.development:
         ledger = open_ledger(settings.ledger.reveal())

@@ -238,11 +238,20 @@ class ContextSchema(WireSchema):
 
 
 class ModificationSchema(WireSchema):
-    """A modification of a dish; its id carries its nesting (ITEM-3)."""
+    """A modification of a dish; its id carries its nesting (ITEM-3).
+
+    A quantity or a tree, as menus show them, would be ordered as something else if it were ignored.
+    """
 
     id = Identifier(required=True)
+    quantity = optional(Anything)
+    modifications = optional(Anything)
 
     def build(self, values: dict[str, Any]) -> Any:
+        if values["quantity"] not in (None, 1):
+            raise ValidationError("list a modification once for each that is chosen", "quantity")
+        if values["modifications"] not in (None, []):
+            raise ValidationError("list every modification in the dish's own list", "modifications")
         return values["id"]
 
 

@@ -22,7 +22,7 @@ from levelup_ov.ucp import baskets, food, payment, shopping
 from levelup_ov.ucp.answers import Shown
 from levelup_ov.ucp.baskets import Draft
 from levelup_ov.ucp.negotiation import Negotiated
-from levelup_ov.ucp.problems import Message, Rejected, outcome, rejected
+from levelup_ov.ucp.problems import STANDARD, Message, Rejected, outcome, rejected
 from levelup_ov.ucp.profile import envelope
 from levelup_ov.ucp.versions import CHECKOUT, FULFILLMENT, ORDER, FaceName
 
@@ -116,7 +116,9 @@ class Operations:
             session = self._mine(call, id)
             tender = payment.tender(request, self._tenders(session))
             if isinstance(tender, Message):
-                return self._answer(call, session, (tender,))
+                # What an earlier payment lacked says nothing about this one.
+                others = tuple(each for each in session.problems if STANDARD.get(each.code) != tender.code)
+                return self._answer(call, replace(session, problems=others), (tender,))
             contact, key = baskets.buyer_of(request.instrument.contact), call.key.value if call.key else ""
             if session.state in OPEN and session.basket.buyer is None and contact.first_name:
                 # Nobody else was named: who pays is who buys.

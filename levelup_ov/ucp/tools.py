@@ -67,7 +67,7 @@ class Toolbox:
         """The tools of the shopping face."""
         ids = schemas.several(schemas.text("id of a product"))
         page = schemas.members(limit=LIMIT, cursor=schemas.text("cursor of the page before"))
-        search = schemas.members(query=WORDS, pagination=page)
+        search = schemas.members(("query",), query=schemas.SEARCHED, pagination=page)
         more = (
             self._tool("search_catalog", "search", lambda call, given: self._catalog.search(call, given.get("catalog")),
                        "Finds products by words; * finds all.", arguments(("catalog",), catalog=search)),
@@ -121,6 +121,8 @@ class Toolbox:
         def run(caller: str, given: Arguments, context: RequestContext) -> Answer:
             try:
                 agent, key = _read_meta(name, given, self._settings.agent_profiles, needs_key=needs_key)
+                if missing := [member for member in schema["required"] if member not in given]:
+                    raise _invalid(f"$.{missing[0]}", "is missing")
                 return work(self._call(caller, agent, key if writes else None, context), given)
             except Outcome as error:
                 return {"ucp": error_envelope(kind), "messages": [each.wire() for each in error.messages]}

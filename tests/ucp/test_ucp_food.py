@@ -284,6 +284,14 @@ def test_a_payment_that_fails_leaves_the_checkout_open(agent: Agent, body: dict[
     assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
 
 
+@pytest.mark.rule("UCP-8")
+def test_a_payment_is_not_blamed_for_the_one_before(agent: Agent) -> None:
+    session = agent.session()
+    agent.act(session, "complete", pays_by_card("4000000000000002"))
+    refused = agent.act(session, "complete", pays_by_card(handler_id="gpay"))
+    assert messages(refused) == [("error", "payment_failed", "$.payment.instruments[0].handler_id")]
+
+
 @pytest.mark.rule("UCP-7")
 def test_an_unknown_outcome_is_in_progress_until_it_is_known(agent: Agent) -> None:
     session = agent.session(fulfillment=method(notes="sandbox:lost-answer"))

@@ -151,6 +151,12 @@ def test_the_key_of_a_call_is_bound_to_it(rpc: Rpc) -> None:
 
 
 @pytest.mark.rule("UCP-10")
+def test_a_missing_argument_is_named(rpc: Rpc) -> None:
+    error = rpc.call("create_checkout", {"meta": META, "line_items": []})
+    assert (error["data"]["content"], error["data"]["messages"][0]["path"]) == ("$.checkout: is missing", "$.checkout")
+
+
+@pytest.mark.rule("UCP-10")
 def test_a_menu_comes_in_parts(rpc: Rpc) -> None:
     first = rpc.call("search_menu", {"meta": META, **PLACE, "limit": 2})
     assert len(first["dishes"]) == 2 and first["currency"] == "USD"

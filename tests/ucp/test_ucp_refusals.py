@@ -21,7 +21,12 @@ PLACE = {"food_establishment": {"id": "sandbox.congress"}}
 SALE = {"line_items": [dish("cookie")], **PLACE}
 
 
-@pytest.mark.rule("UCP-9")
+def with_side(**members: Any) -> dict[str, Any]:
+    """A line whose first modification has ``members`` of its own."""
+    return {"dish": {"id": "burger", "modifications": [{"id": "side:fries", **members}]}, "quantity": 1}
+
+
+@pytest.mark.rule("UCP-4", "UCP-9")
 @pytest.mark.parametrize(
     ("body", "path"),
     [
@@ -44,12 +49,15 @@ SALE = {"line_items": [dish("cookie")], **PLACE}
          "$.fulfillment.methods[0].requested_fulfillment_time"),
         ({**SALE, "fulfillment": {"methods": [{"selected_option_id": "later"}]}},
          "$.fulfillment.methods[0].selected_option_id"),
+        ({**SALE, "line_items": [with_side(quantity=2)]}, "$.line_items[0].dish.modifications[0].quantity"),
+        ({**SALE, "line_items": [with_side(modifications=[{"id": "side:fries:dips:aioli"}])]},
+         "$.line_items[0].dish.modifications[0].modifications"),
         ({**SALE, "buyer": "Robin"}, "$.buyer"),
         ({**SALE, "buyer": {"first_name": "x" * 256}}, "$.buyer.first_name"),
         ({**SALE, "buyer": {"phone_number": "617-555-0142\r\nX: y"}}, "$.buyer.phone_number"),
         ([], "$"),
     ],
-    ids=range(21),
+    ids=range(23),
 )  # fmt: skip
 def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: str) -> None:
     answer = agent.send("POST", FOOD, body)
