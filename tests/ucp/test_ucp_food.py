@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -282,6 +285,19 @@ def test_a_payment_that_fails_leaves_the_checkout_open(agent: Agent, body: dict[
     assert refused.status == 200 and messages(refused) == [("error", "payment_failed", path)]
     assert refused.json["status"] == "ready_for_complete" and "order" not in refused.json
     assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
+
+
+@pytest.mark.rule("UCP-4", "UCP-5", "UCP-6", "UCP-7")
+def test_the_order_of_the_page_is_placed(agent: Agent) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ucp.rst").read_text(encoding="utf-8")
+    blocks = [
+        json.loads(block) for block in re.findall(r"^\.\. code-block:: json\n\n((?:   .*\n)+)", page, re.MULTILINE)
+    ]
+    (checkout,) = [block for block in blocks if "food_establishment" in block]
+    (payment,) = [block for block in blocks if "payment" in block]
+    session = agent.send("POST", "/ucp/food/checkout-sessions", checkout).json
+    assert (session["status"], session.get("messages", [])) == ("ready_for_complete", [])
+    assert agent.act(session, "complete", payment).json["status"] == "completed"
 
 
 @pytest.mark.rule("UCP-8")
