@@ -46,10 +46,12 @@ SALE = {"line_items": [dish("cookie")], **PLACE}
          "$.fulfillment.methods[0].selected_option_id"),
         ({**SALE, "buyer": "Robin"}, "$.buyer"),
         ({**SALE, "buyer": {"first_name": "x" * 256}}, "$.buyer.first_name"),
+        ({**SALE, "buyer": {"phone_number": "12"}}, "$.buyer.phone_number"),
+        ({**SALE, "buyer": {"email": "nope"}}, "$.buyer.email"),
         ({**SALE, "buyer": {"phone_number": "617-555-0142\r\nX: y"}}, "$.buyer.phone_number"),
         ([], "$"),
     ],
-    ids=range(21),
+    ids=range(23),
 )  # fmt: skip
 def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: str) -> None:
     answer = agent.send("POST", FOOD, body)
