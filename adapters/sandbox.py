@@ -27,10 +27,10 @@ from levelup_ov.adapter import (
     Category,
     CategoryGroup,
     Choice,
-    CreditCard,
     Fee,
     Item,
     JSONObject,
+    LevelUp,
     Location,
     Menu,
     MenuItem,
@@ -455,7 +455,7 @@ def _pick(choice: Choice) -> dict[str, Any]:
 
 
 def _payment(tender: Tender) -> dict[str, Any]:
-    if not isinstance(tender, CreditCard):
+    if isinstance(tender, LevelUp):
         return {"external": "LevelUp"}
     month, year = tender.expiration_month, tender.expiration_year
     card = {"number": tender.number.reveal(), "code": tender.cvv.reveal(), "month": month, "year": year}

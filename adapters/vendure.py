@@ -25,8 +25,8 @@ from adapters.vendure_refusals import CART_GONE, NOT_THIS_CUSTOMER, PERHAPS_ORDE
 from levelup_ov.adapter import (
     Account,
     Adapter,
-    CreditCard,
     JSONObject,
+    LevelUp,
     Location,
     Menu,
     Order,
@@ -268,7 +268,7 @@ class VendureAdapter(Adapter):
         )  # fmt: skip
 
     def _payment(self, tender: Tender) -> dict[str, str | None]:
-        if not isinstance(tender, CreditCard):
+        if isinstance(tender, LevelUp):
             return {"key": self.account.setting("tender_key")}
         month, year = tender.expiration_month, tender.expiration_year
         number, cvv = tender.number.reveal(), tender.cvv.reveal()

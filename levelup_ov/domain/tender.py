@@ -16,6 +16,16 @@ class LevelUp:
 
     kind: ClassVar[TenderKind] = "levelup"
 
+    @property
+    def single_use(self) -> Secret | None:
+        """What no other order can be paid with (SUB-3); None: it pays for many."""
+        return None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not appear in any text."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class CreditCard:
@@ -31,6 +41,16 @@ class CreditCard:
     """four digits"""
     zip: str
     name: str | None = None
+
+    @property
+    def single_use(self) -> Secret | None:
+        """See :attr:`LevelUp.single_use`."""
+        return self.number
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """See :attr:`LevelUp.secrets`."""
+        return (self.number, self.cvv)
 
 
 Tender = LevelUp | CreditCard

@@ -31,7 +31,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import CALLED_OFF, OrderStatus
 from levelup_ov.domain.stock import Stock, in_stock
 from levelup_ov.domain.submission import Finding
-from levelup_ov.domain.tender import CreditCard, Tender, TenderKind
+from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
@@ -535,7 +535,7 @@ class Service:
         account, location = adapter.account.name, _canonical(location_id)
         validation_id = self.validation_id(location_id, request.order)
         content, now = identity.content(request), self._clock()
-        card = request.tender.number if isinstance(request.tender, CreditCard) else None
+        card = request.tender.single_use
         named = {
             "idempotency_key": idempotency_key,
             "order_number": request.order_number,
@@ -795,6 +795,6 @@ def _secrets(adapter: Adapter, order: Order | None, tender: Tender | None) -> It
     values: list[Any] = list(adapter.account.settings.values())
     if order is not None:
         values += [*order.customer_account.values(), *order.cart.values()]
-    if isinstance(tender, CreditCard):
-        values += [tender.number, tender.cvv]
+    if tender is not None:
+        values += tender.secrets
     return (value for value in values if isinstance(value, Secret))

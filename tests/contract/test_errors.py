@@ -31,9 +31,10 @@ ELSEWHERE = {
     "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
     "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
     "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",
-    "notice_refused", "status_not_supported", "user_token_refused",
+    "notice_refused", "session_changed", "session_closed", "session_not_found", "status_not_supported",
+    "user_token_refused",
 }  # fmt: skip
-"""Codes of the ledger, of full pools, of order statuses, webhooks and web checkout, which have tests of their own."""
+"""Codes of ledger, full pools, order statuses, webhooks, web checkout and sessions, which have tests of their own."""
 
 Case = Callable[[Channel], Answer]
 OF_THE_SERVICE: dict[str, Case] = {
