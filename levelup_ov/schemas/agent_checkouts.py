@@ -35,6 +35,7 @@ MOST_CLAIMS = 50
 LONGEST_PERSON = 255
 """Characters of a name, a phone number or an e-mail address."""
 
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -188,6 +189,26 @@ class PersonText(Text):
         return text
 
 
+class PhoneText(PersonText):
+    """A phone number, in whatever notation."""
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        if text.strip() and not 5 <= sum(map(str.isdigit, text)) <= 20:
+            raise ValueError("expected a phone number")
+        return text
+
+
+class EmailText(PersonText):
+    """An e-mail address, as far as its form shows it."""
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        if text.strip() and not _EMAIL.fullmatch(text.strip()):
+            raise ValueError("expected an e-mail address")
+        return text
+
+
 class AwareTime(ReadyTime):
     """An instant of RFC 3339, with its offset."""
 
@@ -220,8 +241,8 @@ class AgentBuyerSchema(WireSchema):
 
     first_name = optional(PersonText)
     last_name = optional(PersonText)
-    phone_number = optional(PersonText)
-    email = optional(PersonText)
+    phone_number = optional(PhoneText)
+    email = optional(EmailText)
 
     def build(self, values: dict[str, Any]) -> BuyerRequest:
         names = ("first_name", "last_name", "phone_number", "email")

@@ -161,8 +161,10 @@ class Price:
 
     @property
     def times(self) -> tuple[datetime, ...]:
-        """The times that can be chosen, in order."""
-        own = () if self.desired is None or self.ready is None else (self.ready,)
+        """The times that can be chosen, in order. Without slots, a later time than the desired one moves on with the
+        clock: such an order can only be for as soon as possible."""
+        is_kept = self.desired is not None and (self.is_at_desired_time or self.slots is not None)
+        own = (self.ready,) if is_kept and self.ready is not None else ()
         return (*own, *(self.slots or ()))
 
 

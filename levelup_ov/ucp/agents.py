@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import http_sf
+import orjson
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
@@ -29,6 +30,9 @@ KEPT_FOR = 300.0
 KEPT_BYTES = 4 * 1024 * 1024
 """Bytes of profiles that each process keeps; the least used go first."""
 LONGEST_HEADER = 2_000
+
+MOST_REMEMBERED, LARGEST_REMEMBERED = 64, 32 * 1024
+"""How many profiles a process remembers in case their hosts do not answer, and bytes of each."""
 
 _URL = re.compile(r"(https?://[a-z0-9.-]+|https?://\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
@@ -90,10 +94,11 @@ class Profiles:
     def __init__(self, origins: Iterable[str], *, public: Transport | None = None) -> None:
         self._origins = frozenset(map(_origin, origins))
         self._public = public or _transport(public_only=True)
+        self._last: dict[str, bytes] = {}
         self._local = _transport() if any(each.startswith("http:") for each in self._origins) else self._public
 
     def fetch(self, url: str) -> Mapping[str, Any] | None:
-        """The profile at ``url``; None if its host is not one of those that are asked.
+        """The profile at ``url``, or its last one if it cannot be fetched; None if its host is not one that is asked.
 
         :raises Rejected: ``profile_unreachable`` or ``profile_malformed``.
         """
@@ -116,10 +121,25 @@ class Profiles:
             if failure.code == "provider_protocol_error" and failure.status is None:
                 words = f"the agent's profile is not a JSON object of at most {LARGEST_PROFILE} bytes"
                 raise Rejected("profile_malformed", words, 422) from None
+            if (known := self._last.get(url)) is not None:
+                # A host that is down must not keep its agents from the orders that they have placed.
+                return _read(known)
             why = f"status {failure.status}" if failure.status else failure.code.removeprefix("provider_")
             raise Rejected("profile_unreachable", f"the agent's profile cannot be fetched ({why})", 424) from None
         assert isinstance(profile, dict)
+        self._remember(url, orjson.dumps(profile))
         return profile
+
+    def _remember(self, url: str, profile: bytes) -> None:
+        if url not in self._last and len(self._last) >= MOST_REMEMBERED:
+            self._last.clear()
+        if len(profile) <= LARGEST_REMEMBERED:
+            self._last[url] = profile
+
+
+def _read(profile: bytes) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = orjson.loads(profile)
+    return found
 
 
 def _transport(*, public_only: bool = False) -> Transport:

@@ -120,9 +120,11 @@ def _fulfillment(session: CheckoutSession) -> dict[str, Any]:
 
 def _selected(session: CheckoutSession) -> str | None:
     """The id of the option that the order is for; None: the requested time is not known to be one."""
-    desired = session.basket.desired_ready_time
-    at = session.price.ready if session.price and desired else desired
-    return ASAP if at is None else instant(at) if at in session.slots else None
+    price, desired = session.price, session.basket.desired_ready_time
+    at = price.ready if price and desired else desired
+    if at in session.slots:
+        return instant(at)
+    return ASAP if at is None or price else None
 
 
 def _options(session: CheckoutSession) -> list[dict[str, Any]]:

@@ -179,6 +179,21 @@ def test_a_slot_that_is_gone_is_not_ordered(front: Front, monkeypatch: pytest.Mo
     assert answer.price and answer.price.ready == at + timedelta(minutes=15) and front.meals() == 0
 
 
+@pytest.mark.rule("UCP-5", "TIME-5")
+def test_a_time_that_moves_on_is_not_offered(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some providers schedule nothing, and are ready in some minutes whatever is asked for."""
+    real = SandboxAdapter.validate_order
+
+    def in_minutes(self: SandboxAdapter, order: Any, session: Any) -> Any:
+        return replace(real(self, order, session), ready=Ready(order.received_at + timedelta(minutes=20)))
+
+    monkeypatch.setattr(SandboxAdapter, "validate_order", in_minutes)
+    made = front.create(basket(desired_ready_time=front.clock.now + timedelta(minutes=15)))
+    assert (made.state, codes(made)) == ("incomplete", [("ready_time_unavailable", "desired_ready_time")])
+    assert made.slots == made.offered == ()
+    assert front.replace(made, basket()).state == "ready_for_complete"
+
+
 def test_what_sells_out_meanwhile_is_a_problem(front: Front) -> None:
     made = front.create(basket(note="sandbox:sold-out"))
     answer = front.complete(made)

@@ -217,6 +217,16 @@ def test_a_developers_own_host_may_serve_profiles() -> None:
         assert Profiles([f"https://127.0.0.1:{server.port}"]).fetch(f"{server.url}/profile.json") is None
 
 
+def test_the_last_profile_counts_while_a_host_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
+    monkeypatch.setattr(agents, "KEPT_FOR", 0)
+    with peer(answering(reply(PROFILE))) as server:
+        profiles = Profiles([server.url])
+        profiles.fetch(f"{server.url}/profile.json")
+    assert profiles.fetch(f"{server.url}/profile.json") == json.loads(PROFILE)
+    assert refused(profiles, f"{server.url}/other.json") == "profile_unreachable"
+
+
 def test_one_agents_failing_profile_is_no_other_agents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
     with peer(lambda server, connection: connection.close()) as server:

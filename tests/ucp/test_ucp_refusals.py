@@ -54,6 +54,8 @@ def with_side(**members: Any) -> dict[str, Any]:
          "$.line_items[0].dish.modifications[0].modifications"),
         ({**SALE, "buyer": "Robin"}, "$.buyer"),
         ({**SALE, "buyer": {"first_name": "x" * 256}}, "$.buyer.first_name"),
+        ({**SALE, "buyer": {"phone_number": "12"}}, "$.buyer.phone_number"),
+        ({**SALE, "buyer": {"email": "nope"}}, "$.buyer.email"),
         ({**SALE, "buyer": {"phone_number": "617-555-0142\r\nX: y"}}, "$.buyer.phone_number"),
         ([], "$"),
     ],
