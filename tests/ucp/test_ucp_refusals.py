@@ -59,7 +59,7 @@ def with_side(**members: Any) -> dict[str, Any]:
         ({**SALE, "buyer": {"phone_number": "617-555-0142\r\nX: y"}}, "$.buyer.phone_number"),
         ([], "$"),
     ],
-    ids=range(23),
+    ids=range(25),
 )  # fmt: skip
 def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: str) -> None:
     answer = agent.send("POST", FOOD, body)
