@@ -7,6 +7,9 @@ the PowerShell module of LevelUp's own staff.
 from __future__ import annotations
 
 import http.client
+import json
+import socket
+from email.utils import parsedate_to_datetime
 from threading import Thread
 from typing import Any
 
@@ -441,6 +444,13 @@ HISTORY = {
     "transacted_at", "uuid",
 }  # fmt: skip
 """IOS fixture ``order.json``, W."""
+DETAILS = {
+    "balance_amount": 700, "contribution_amount": 0, "credit_applied_amount": 300, "credit_earned_amount": 0,
+    "display_balance_amount": 700, "exemption_amount": 0, "id": 1, "merchant_id": BEACON,
+    "merchant_name": "Beacon Sandwiches", "requested_spend_amount": 1000, "requested_tip_amount": 0,
+    "requested_total_amount": 1000, "tax_amount": 100,
+}  # fmt: skip
+"""CS ``OrderDetailsResponse``: what it reads besides D14."""
 
 
 def test_a_user_reads_orders_in_all_ways(levelup: LevelUp) -> None:
@@ -475,6 +485,7 @@ def test_a_merchant_reads_orders_in_all_ways(levelup: LevelUp, version: str) -> 
             "cashier", "earn_amount", "loyalty_id", "merchant_funded_credit_amount", "register", "user_display_name",
         } <= set(details["order"])  # fmt: skip
         assert details["order"]["refund_source"] is None
+        assert {name: details["order"].get(name, "absent") for name in DETAILS} == DETAILS
         for path, error in (("1/orders/x", "order/id/not_found"), (f"9/orders/{uuid}", "merchant/id/not_found")):
             assert levelup.refused("GET", f"/{version}/merchants/{path}", auth=auth, status=404) == [error]
 
@@ -572,16 +583,39 @@ def test_the_total_volume_includes_tips(levelup: LevelUp) -> None:
 # One Date, it is a singleton field.
 
 
-def test_an_answer_on_the_wire_has_one_date(levelup: LevelUp) -> None:
+WIRE = {
+    "with an ETag": ("GET", "/v15/locations/11", 200),
+    "a token": ("POST", "/v14/access_tokens", 200),
+    "no token": ("GET", "/v15/users", 401),
+    "HTML": ("GET", "/", 200),
+    "a style": ("GET", "/static/style.css", 200),
+    "nothing there": ("GET", "/nothing", 404),
+    "no content": ("GET", "/v15/apps/1/locations?page=99", 204),
+    "a bad body": ("POST", "/v15/access_tokens", 422),
+    "no method": ("BREW", "/", 405),
+}
+
+
+def test_every_answer_on_the_wire_has_one_date(levelup: LevelUp) -> None:
+    login = {"api_key": "standin-api-key", "username": "ada@example.com", "password": "ada-password"}
+    body = {"/v14/access_tokens": json.dumps({"access_token": login}), "/v15/access_tokens": "{}"}
     server = levelup_server(levelup.app, 0)
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-        connection.request("GET", "/v15/locations/11")
-        answer = connection.getresponse()
-        assert answer.read() and len(answer.headers.get_all("Date") or []) == 1
-        connection.close()
+        for kind, (method, path, status) in WIRE.items():
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+            connection.request(method, path, body.get(path), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            dates = answer.headers.get_all("Date") or []
+            assert (answer.status, len(dates)) == (status, 1), kind
+            assert parsedate_to_datetime(dates[0]).tzinfo, kind
+            connection.close()
+        # The server's own refusal, which no application sees.
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=60) as raw:
+            raw.sendall(b"GET / x HTTP/1.1\r\n\r\n")
+            assert b"".join(iter(lambda: raw.recv(4096), b"")).count(b"Date: ") == 1
     finally:
         server.shutdown()
         thread.join()

@@ -126,7 +126,7 @@ def list_orders() -> Listed:
     with reading() as (transaction, caller):
         _, user = caller.user("read_user_orders")
         found = transaction.orders_of(user.id, limit=PAGE, offset=_offset())
-        return page_of([_history(transaction, order, user) for order in found])
+        return page_of([_history(transaction, order) for order in found])
 
 
 @api.get("/v15/apps/orders")
@@ -137,7 +137,7 @@ def list_app_orders(number: int | None = None) -> Listed:
     with reading() as (transaction, caller):
         token, user = caller.user("read_user_orders")
         found = transaction.orders_by(user.id, number or token.app_id, limit=PAGE, offset=_offset())
-        return page_of([_history(transaction, order, user) for order in found])
+        return page_of([_history(transaction, order) for order in found])
 
 
 @api.get("/v15/orders/<order_uuid>/interstitial")
@@ -159,7 +159,7 @@ def show_order(order_uuid: str) -> JSON:
             order = transaction.order(order_uuid)
             if order is None or order.user_id != user.id:
                 raise _unknown_order()
-            return _history(transaction, order, user)
+            return _history(transaction, order)
         return _order_of_merchant(transaction, caller.merchant(), order_uuid)
 
 
@@ -184,7 +184,7 @@ def list_location_orders(number: int) -> Listed:
         if location.merchant_id != token.merchant_id:
             raise unauthorized("merchant_token", "The location is another merchant's.")
         found = transaction.orders_at(location.id, token.app_id, limit=PAGE, offset=_offset())
-        listed = [{"order": _details_as_json(order, _user_of(transaction, order))} for order in found]
+        listed = [{"order": _details_as_json(transaction, order)} for order in found]
         return page_of(listed)
 
 
@@ -196,7 +196,7 @@ def _order_of_merchant(transaction: Transaction, token: StoredToken, order_uuid:
     order = transaction.order(order_uuid)
     if order is None or (order.app_id, order.merchant_id) != (token.app_id, token.merchant_id):
         raise _unknown_order()
-    return {"order": _details_as_json(order, _user_of(transaction, order))}
+    return {"order": _details_as_json(transaction, order)}
 
 
 def _unknown_order() -> ErrorResponse:
@@ -243,16 +243,31 @@ def _amounts_as_json(order: PlatformOrder) -> JSON:
     }
 
 
-def _details_as_json(order: PlatformOrder, user: PlatformUser) -> JSON:
-    """An order as its merchant sees it."""
+def _details_as_json(transaction: Transaction, order: PlatformOrder) -> JSON:
+    """An order as its merchant sees it. The documentation of 2014 has fewer members than the C# library reads."""
+    draft, payment = order.draft, order.payment
+    merchant = transaction.merchant(order.merchant_id)
     return {
-        **_refund_as_json(order, user),
-        "cashier": order.draft.cashier,
-        "identifier_from_merchant": order.draft.identifier_from_merchant,
-        "items": _items_as_json(order.draft.items),
+        **_refund_as_json(order, _user_of(transaction, order)),
+        "balance_amount": payment.card,
+        "cashier": draft.cashier,
+        "contribution_amount": 0,
+        "credit_applied_amount": payment.discount + payment.gift_card + payment.global_credit,
+        "credit_earned_amount": order.earned,
+        "display_balance_amount": payment.card,
+        "exemption_amount": draft.exemption_amount,
+        "id": order.number,
+        "identifier_from_merchant": draft.identifier_from_merchant,
+        "items": _items_as_json(draft.items),
+        "merchant_id": order.merchant_id,
+        "merchant_name": merchant and merchant.name,
         # No page says what it is other than null.
         "refund_source": None,
-        "register": order.draft.register,
+        "register": draft.register,
+        "requested_spend_amount": draft.spend_amount,
+        "requested_tip_amount": draft.tip_amount,
+        "requested_total_amount": draft.spend_amount + draft.tip_amount,
+        "tax_amount": draft.tax_amount,
         "transacted_at": time_as_text(order.created_at),
     }
 
@@ -271,24 +286,17 @@ def _refund_as_json(order: PlatformOrder, user: PlatformUser) -> JSON:
     }
 
 
-def _history(transaction: Transaction, order: PlatformOrder, user: PlatformUser) -> JSON:
+def _history(transaction: Transaction, order: PlatformOrder) -> JSON:
     """An order as its user sees it."""
     location = transaction.location(order.location_id)
-    merchant = transaction.merchant(order.merchant_id)
     assert location
-    payment = order.payment
     return {
         "order": {
-            **_details_as_json(order, user),
-            "balance_amount": payment.card,
+            **_details_as_json(transaction, order),
             "bundle_closed_at": time_as_text(order.created_at),
             "bundle_descriptor": "LevelUp",
-            "contribution_amount": 0,
             "contribution_target": None,
             "contribution_target_name": None,
-            "credit_applied_amount": payment.discount + payment.gift_card + payment.global_credit,
-            "credit_earned_amount": order.earned,
-            "id": order.number,
             "location_name": location.name,
             "location_latitude": location.latitude,
             "location_longitude": location.longitude,
@@ -297,10 +305,7 @@ def _history(transaction: Transaction, order: PlatformOrder, user: PlatformUser)
             "location_locality": location.locality,
             "location_region": location.region,
             "location_postal_code": location.postal_code,
-            "merchant_id": order.merchant_id,
-            "merchant_name": merchant and merchant.name,
             "pos_app_id": order.app_id,
-            "tax_amount": order.draft.tax_amount,
         }
     }
 
