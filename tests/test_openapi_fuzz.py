@@ -104,8 +104,10 @@ CHECKOUT_CODES = {
     "amounts_do_not_add_up", "discount_too_large", "already_refunded", "user_token_refused", "merchant_token_refused",
     "email_taken", "manager_confirmation_required", "refund_refused", "refund_pending", "levelup_refused",
 }  # fmt: skip
-NEVER_DOCUMENTED = {"method_not_allowed", "authorization_refused"}
-"""No endpoint answers the one; the other is in an address to which a browser is sent."""
+SESSIONS = {"session_not_found", "session_closed", "session_changed"}
+"""UCP has documents of its own, and words of its own for these."""
+NEVER_DOCUMENTED = {"method_not_allowed", "authorization_refused", *SESSIONS}
+"""No endpoint answers the first; the second is in an address to which a browser is sent."""
 SOUND_INPUT, WRONG_INPUT = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 WAYS = [("anywhere", SOUND_INPUT), ("a place that exists", SOUND_INPUT), ("anywhere", WRONG_INPUT)]
 CASES = [

@@ -374,7 +374,7 @@ WRONG: Mapping[str, Wrong] = {
     "no order is ever placed": _wrong("EP-5", instead=never_placed),
     "unknown members are refused": _wrong("EP-8", instead=strict_members),
     "no key is needed": _wrong("EP-6", request=open_to_all),
-    "If-None-Match is overlooked": _wrong("MENU-4", request=no_etag),
+    "If-None-Match is overlooked": _wrong("MENU-4", "STAT-1", request=no_etag),
     # And the key is that of no order.
     "a retry is another order": _wrong("STAT-1", "SUB-2", "SUB-3", "SUB-4", request=no_identity),
     "other content is answered with the first order": _wrong("SUB-4", request=key_decides),

@@ -128,20 +128,22 @@ def test_many_dripping_providers_do_not_wait_for_one_another() -> None:
     assert [failure.code for failure in failures] == ["provider_timeout"] * 8
 
 
+LIMIT = 200_000
+
+
 @pytest.fixture
-def small_limit(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(transport_module, "MAX_ANSWER", 200_000)
-    return 200_000
+def limited() -> Transport:
+    return Transport(pool_size=1, max_answer=LIMIT)
 
 
-def test_an_answer_up_to_the_limit_is_read(small_limit: int) -> None:
-    with peer(answering(reply(b" " * small_limit))) as provider:
-        assert len(session(provider.url).get("/").body) == small_limit
+def test_an_answer_up_to_the_limit_is_read(limited: Transport) -> None:
+    with peer(answering(reply(b" " * LIMIT))) as provider:
+        assert len(session(provider.url, transport=limited).get("/").body) == LIMIT
 
 
 @pytest.mark.parametrize("form", ["length", "chunked", "until closed", "gzip", "gzip in gzip"])
-def test_an_answer_over_the_limit_is_a_broken_protocol(small_limit: int, form: str) -> None:
-    big = b" " * (small_limit + 1)
+def test_an_answer_over_the_limit_is_a_broken_protocol(limited: Transport, form: str) -> None:
+    big = b" " * (LIMIT + 1)
     zipped = gzip.compress(b" " * 50_000_000, 6)
     answers = {
         "length": reply(big),
@@ -151,7 +153,7 @@ def test_an_answer_over_the_limit_is_a_broken_protocol(small_limit: int, form: s
         "gzip in gzip": reply(gzip.compress(zipped), Content_Encoding="gzip, gzip"),
     }
     with peer(answering(answers[form])) as provider, pytest.raises(Unanswered) as caught:
-        session(provider.url, seconds=2).get("/")
+        session(provider.url, transport=limited, seconds=2).get("/")
     assert (caught.value.code, caught.value.sent) == ("provider_protocol_error", True)
 
 
@@ -161,9 +163,8 @@ def test_a_zipped_answer_is_read_though_none_was_asked_for() -> None:
         assert provider.requests[0].headers["accept-encoding"] == "identity"
 
 
-def test_after_an_answer_too_long_the_next_call_is_not_disturbed(small_limit: int) -> None:
-    transport = Transport(pool_size=1)
-    with peer(answering(reply(b" " * (small_limit + 1)), reply(b'{"next": 1}'))) as provider:
+def test_after_an_answer_too_long_the_next_call_is_not_disturbed(limited: Transport) -> None:
+    with peer(answering(reply(b" " * (LIMIT + 1)), reply(b'{"next": 1}'))) as provider:
         with pytest.raises(Unanswered):
-            session(provider.url, transport=transport).get("/")
-        assert session(provider.url, transport=transport).get("/").json() == {"next": 1}
+            session(provider.url, transport=limited).get("/")
+        assert session(provider.url, transport=limited).get("/").json() == {"next": 1}
