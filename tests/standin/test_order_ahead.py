@@ -256,9 +256,61 @@ def test_a_place_without_tips_gets_none(phones: Phones) -> None:
     cart = phones.cart(line(item), place=place["name"], tip_amount=300)
     uuid = phones.start(cart)
     assert phones.shown(uuid)["tip_amount"] == 0
+    preferences = [phones.place(name)["merchant_tip_preference"] for name in (place["name"], "Congress Street")]
+    assert preferences == ["no preference", "expected"]
     phones.complete(uuid)
     phones.work()
     assert phones.charges()[0].payment.tip == 0
+
+
+# Whether a place takes orders for later.
+
+
+def takes_for_later(phones: Phones, name: str) -> bool:
+    location = phones.call("GET", f"/v15/locations/{phones.place(name)['id']}")["location"]
+    return location["supports_scheduling"]
+
+
+def in_an_hour(phones: Phones) -> str:
+    return (phones.clock() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:00Z")
+
+
+def test_a_refused_time_shows_that_nothing_is_scheduled(phones: Phones) -> None:
+    name = "No Tips Counter"
+    assert takes_for_later(phones, name)
+    cookie = line(phones.item("Cookie", name))
+    far = phones.start(phones.cart(cookie, place=name, at="2031-06-03T22:30:00Z"))
+    assert phones.shown(far, status=422)[0]["error"]["message"] == words.ONLY_NOW
+    assert takes_for_later(phones, name)
+    near = phones.start(phones.cart(cookie, place=name, at=in_an_hour(phones)))
+    assert phones.shown(near, status=422)[0]["error"]["message"] == words.ONLY_NOW
+    assert not takes_for_later(phones, name)
+    # The gateway's list, read again, does not say otherwise; and orders go on without a time.
+    phones.app.extensions["order_ahead"].places._fresh_until = 0.0
+    assert phones.place(name) and not takes_for_later(phones, name)
+    assert phones.ordered(cookie, place=name)["order_number"]
+
+
+@pytest.mark.parametrize("name, at", [("Congress Street", "time"), ("Day Kitchen", None)])
+def test_a_place_that_schedules_stays_one(phones: Phones, name: str, at: str | None) -> None:
+    """An accepted time shows it, and so do slots."""
+    phones.clock.set("2030-06-03T15:00Z")
+    cookie = line(phones.item("Cookie", name))
+    phones.start(phones.cart(cookie, place=name, at=at and in_an_hour(phones)))
+    phones.gateway.faults["/order_validations"] = [answers(422, "ready_time_unavailable")]
+    refused = phones.start(phones.cart(cookie, place=name, at=in_an_hour(phones)))
+    message = phones.shown(refused, status=422)[0]["error"]["message"]
+    assert message == "The order cannot be ready at that time. Please choose another one."
+    assert takes_for_later(phones, name)
+
+
+def test_a_time_that_is_taken_later_on_outweighs_a_refusal(phones: Phones) -> None:
+    cookie = line(phones.item("Cookie"))
+    phones.gateway.faults["/order_validations"] = [answers(422, "ready_time_unavailable")]
+    phones.start(phones.cart(cookie, at=in_an_hour(phones)))
+    assert not takes_for_later(phones, "Congress Street")
+    phones.start(phones.cart(cookie, at=in_an_hour(phones)))
+    assert takes_for_later(phones, "Congress Street")
 
 
 # Credit.

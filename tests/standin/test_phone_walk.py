@@ -215,6 +215,35 @@ def test_an_order_is_found_again_after_a_broken_connection(phone: Phone) -> None
     phone.wait_for("Where do you want to order?")
 
 
+def test_a_time_is_asked_for_only_where_it_is_taken(phone: Phone) -> None:
+    sign_in(phone)
+    phone.tap("No Tips Counter")
+    phone.wait_for("No Tips Counter")
+    phone.tap("Cookie")
+    phone.tap("Add 1 to cart", within="dialog")
+    phone.tap("View cart (1)")
+    phone.wait_for("Your cart")
+    # At the other width it is known already.
+    if "Pick up at" in phone.text():
+        phone.chrome.execute_script("""
+            const at = document.getElementById("at"), soon = new Date(Date.now() + 3600e3);
+            const parts = Object.fromEntries(new Intl.DateTimeFormat("en-CA", {
+                timeZone: "America/New_York", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit",
+                minute: "2-digit", hourCycle: "h23",
+            }).formatToParts(soon).map(({ type, value }) => [type, value]));
+            at.value = `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}`;
+            at.dispatchEvent(new Event("change"));
+        """)
+        phone.tap("Check price and time")
+        problem = phone.chrome.find_element(By.ID, "problem")
+        WebDriverWait(phone.chrome, 20, 0.05).until(lambda _: "Please order without a time" in problem.text)
+    phone.wait_for("Your cart")
+    assert "Pick up at" not in phone.text() and "Tip" not in phone.text().split()
+    phone.fits()
+    phone.tap("Check price and time")
+    phone.wait_for("Your order")
+
+
 def test_what_goes_wrong_is_told(phone: Phone, base_url: str) -> None:
     phone.wait_for("Lunch without a line")
     phone.fill(**{"E-mail_address": "ben@example.com", "Password": "wrong"})

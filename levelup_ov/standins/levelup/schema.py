@@ -99,7 +99,10 @@ ALTER TABLE cards ADD COLUMN bin TEXT;
 UPDATE ahead_orders SET cart = json_set(cart, '$.described', json('[]'))
     WHERE state IN ('validating', 'valid', 'charging');
 """
-RELEASES: Sequence[str] = (_FIRST, _ORDERING_AHEAD, _ACCOUNTS, _DIGITS_AND_PRICES)
+_SCHEDULING = """
+ALTER TABLE gateway_locations ADD COLUMN scheduling INTEGER;
+"""
+RELEASES: Sequence[str] = (_FIRST, _ORDERING_AHEAD, _ACCOUNTS, _DIGITS_AND_PRICES, _SCHEDULING)
 """What each release added; how many of them a file has is its ``user_version``. The first release set none."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -165,6 +165,7 @@ class Ahead:
     doubt: float | None = None
 
 
+_LOCATIONS = "SELECT id, merchant_id, facts, scheduling FROM gateway_locations"
 _JSON_OF_AHEAD = ("cart", "body", "quote", "problem", "placed")
 
 
@@ -316,8 +317,8 @@ class Transaction:
     def location(self, number: int) -> PlatformLocation | None:
         if (location := LOCATIONS.get(number)) is not None:
             return location
-        row = self._run("SELECT id, merchant_id, facts FROM gateway_locations WHERE id = ?", (number,)).fetchone()
-        return row and PlatformLocation(row[0], row[1], **json.loads(row[2]))
+        row = self._run(f"{_LOCATIONS} WHERE id = ?", (number,)).fetchone()
+        return row and _location_in(row)
 
     def merchant(self, number: int) -> PlatformMerchant | None:
         if (merchant := MERCHANTS.get(number)) is not None:
@@ -327,8 +328,7 @@ class Transaction:
 
     def locations(self) -> list[PlatformLocation]:
         """All of them, by their ids."""
-        rows = self._run("SELECT id, merchant_id, facts FROM gateway_locations ORDER BY id")
-        return [*LOCATIONS.values(), *(PlatformLocation(row[0], row[1], **json.loads(row[2])) for row in rows)]
+        return [*LOCATIONS.values(), *map(_location_in, self._run(f"{_LOCATIONS} ORDER BY id"))]
 
     def merchants(self) -> list[PlatformMerchant]:
         """The same for merchants."""
@@ -344,9 +344,19 @@ class Transaction:
             self.add_user(email, "Owner", f"of {name}", WORLD_BEGINS, password_hash=kept, merchant_id=number)
 
     def keep_location(self, location: PlatformLocation) -> None:
-        facts = {name: value for name, value in asdict(location).items() if name not in ("id", "merchant_id")}
+        """Keep what the gateway says of a location; what was learned of it stays."""
+        ours = ("id", "merchant_id", "scheduling")
+        facts = {name: value for name, value in asdict(location).items() if name not in ours}
         self._run(
-            "REPLACE INTO gateway_locations VALUES (?, ?, ?)", (location.id, location.merchant_id, json.dumps(facts))
+            "INSERT INTO gateway_locations (id, merchant_id, facts) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET merchant_id = excluded.merchant_id, facts = excluded.facts",
+            (location.id, location.merchant_id, json.dumps(facts)),
+        )
+
+    def learn_scheduling(self, number: int, takes: bool) -> None:
+        """Whether a location of the gateway takes orders for later; that it once did outweighs refusals."""
+        self._run(
+            "UPDATE gateway_locations SET scheduling = max(coalesce(scheduling, 0), ?) WHERE id = ?", (takes, number)
         )
 
     def number(self, kind: str, key: str) -> int:
@@ -708,6 +718,12 @@ def _populate(connection: sqlite3.Connection) -> None:
 
 
 @cache
+def _location_in(row: Sequence[Any]) -> PlatformLocation:
+    number, merchant_id, facts, scheduling = row
+    takes = None if scheduling is None else bool(scheduling)
+    return PlatformLocation(number, merchant_id, **json.loads(facts), scheduling=takes)
+
+
 def _hash_of_known(password: str) -> str:
     # Slow by design, and the same for every database that a process makes.
     return generate_password_hash(password)

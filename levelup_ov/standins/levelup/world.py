@@ -88,6 +88,7 @@ class PlatformLocation:
     """``gateway_id``: its id at the gateway, where an order-ahead service serves it.
 
     ``hours`` are words; ``opens`` are the gateway's own times of each day. ``tips``: whether it takes them on pickup.
+    ``scheduling``: whether it takes orders for later; None where no validation has shown it yet.
     """
 
     id: int
@@ -108,6 +109,7 @@ class PlatformLocation:
     opens: Mapping[str, Any] | None = None
     tips: bool = False
     pickup: bool = False
+    scheduling: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ GIVEN_BACK = "You get your money back."
 NOT_GIVEN_BACK = "Your money could not be given back yet. Please contact support."
 STILL_VALIDATING = "The restaurant is still looking at this order."
 NOT_COMPLETED = "This order was not completed."
+ONLY_NOW = "The restaurant takes no order for that time. Please order without a time: it is made as soon as possible."
 CREDIT_CHANGED = "Your credit has changed. Nothing was charged. Please check the price again."
 _OTHER = "The restaurant cannot take this order."
 

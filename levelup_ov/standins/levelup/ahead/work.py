@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from levelup_ov.standins.levelup import orders
-from levelup_ov.standins.levelup.ahead import carts, lines, views, words
+from levelup_ov.standins.levelup.ahead import carts, lines, scheduling, views, words
 from levelup_ov.standins.levelup.ahead.carts import AheadCart, Known
 from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
 from levelup_ov.standins.levelup.ahead.places import Places, no_menu
@@ -200,8 +200,14 @@ class OrderAhead:
                     break
             if problem:
                 self._sleep(min(0.5, max(0.0, end - self._monotonic())))
+        code = problem["code"] if problem else None
+        later = scheduling.shown_by(order.cart["desired_ready_time"], quote, code, self._clock())
+        if problem and code == scheduling.REFUSED_TIME and not location.scheduling:
+            problem["message"] = words.ONLY_NOW
         now = self._clock().timestamp()
         with self._store.writing() as transaction:
+            if later is not None and later is not location.scheduling:
+                transaction.learn_scheduling(location.id, later)
             if quote is None:
                 _log.warning("order_not_validated", extra={"order": uuid, **(cause or {})})
                 late = {"code": "provider_timeout", "message": words.TOO_LATE}

@@ -27,7 +27,8 @@ from levelup_ov.standins.levelup.world import CAMPAIGNS, Campaign, PlatformLocat
 
 LOCATIONS_PAGE = 30
 FULFILLMENT_TYPES = ("delivery", "in_store", "pickup")
-TIP_PREFERENCE = "expected"
+TIPS_EXPECTED, NO_PREFERENCE = "expected", "no preference"
+"""The tip preferences in the fixtures of the official libraries."""
 _SHARED = (
     "message_for_email_body", "message_for_email_subject", "message_for_facebook", "message_for_twitter",
     "share_url_email", "share_url_facebook", "share_url_twitter",
@@ -257,6 +258,7 @@ def location_as_json(transaction: Transaction, location: PlatformLocation) -> JS
     menu = None
     if location.pickup:
         menu = url_for("api.show_menu", number=location.id, _external=True)
+    tips = TIPS_EXPECTED if location.gateway_id is None or location.tips else NO_PREFERENCE
     members: JSON = {
         "id": location.id,
         "merchant_id": location.merchant_id,
@@ -275,8 +277,8 @@ def location_as_json(transaction: Transaction, location: PlatformLocation) -> JS
         "visible": True,
         "updated_at": location.updated_at,
         "categories": [],
-        "merchant_tip_preference": TIP_PREFERENCE,
-        "tip_preference": TIP_PREFERENCE,
+        "merchant_tip_preference": tips,
+        "tip_preference": tips,
         "fulfillment_types": list(_fulfills(location)),
         "menu_url": menu,
         "pickup_menu_url": menu,
@@ -290,7 +292,7 @@ def location_as_json(transaction: Transaction, location: PlatformLocation) -> JS
             "accepts_tips_on_delivery": False,
             "open_hours": location.opens,
             "time_zone": location.time_zone,
-            "supports_scheduling": True,
+            "supports_scheduling": location.scheduling is not False,
             "ready_time_estimate_in_minutes": None,
         }
     return {"location": members}

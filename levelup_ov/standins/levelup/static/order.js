@@ -425,13 +425,15 @@ function showCart() {
       place.accepts_tips_on_pickup
         ? make("fieldset", {}, make("legend", { textContent: "Tip" }), tips)
         : null,
-      make(
-        "div",
-        { className: "field" },
-        make("label", { htmlFor: "at", textContent: "Pick up at" }),
-        at,
-        make("small", { textContent: "By the restaurant's clock. Leave it empty for as soon as possible." }),
-      ),
+      place.supports_scheduling
+        ? make(
+          "div",
+          { className: "field" },
+          make("label", { htmlFor: "at", textContent: "Pick up at" }),
+          at,
+          make("small", { textContent: "By the restaurant's clock. Leave it empty for as soon as possible." }),
+        )
+        : null,
       make("button", { className: "primary wide-button", textContent: "Check price and time" }),
     ),
     make("button", { type: "button", textContent: "Add more", onclick: showMenu }),
@@ -445,7 +447,7 @@ function asOrder() {
       location_id: place.id,
       conveyance: {
         fulfillment_type: "pickup",
-        desired_ready_time: choice.at ? instantOf(choice.at) : null,
+        desired_ready_time: choice.at && place.supports_scheduling ? instantOf(choice.at) : null,
         delivery_address_id: null,
       },
       items: cart.map((line) => ({
@@ -482,6 +484,9 @@ async function validate() {
   try {
     order = await poll(started.order_url, mine);
   } catch (error) {
+    if (mine !== turn) return;
+    // A refusal may have shown that nothing can be ordered for later here.
+    if (choice.at) place = (await call("GET", `/v15/locations/${place.id}`)).body.location;
     if (mine !== turn) return;
     showCart();
     throw error;
