@@ -21,8 +21,8 @@ from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.webhooks import ProviderNotices
 from levelup_ov.redaction import remember
-from levelup_ov.transport.cache import CacheStore
 from levelup_ov.transport.in_process import WSGIApplication
+from levelup_ov.transport.response_cache import CacheStore
 from levelup_ov.transport.session import Transport
 
 if TYPE_CHECKING:

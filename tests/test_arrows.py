@@ -23,8 +23,8 @@ ORDER = (
 
 INSIDE: Mapping[str, tuple[str, ...]] = {
     "transport": (
-        "net", "deadline", "exchange", "json_object", "public", "connections", "in_process", "breaker", "cache",
-        "redis_cache", "placement", "session",
+        "net", "deadline", "exchange", "json_object", "public_addresses", "connections", "in_process", "breaker",
+        "response_cache", "redis_cache", "placement", "session",
         "auth", "cookies", "tap",
     ),
     "ledger": (

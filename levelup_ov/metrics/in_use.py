@@ -6,7 +6,7 @@ from itertools import islice
 
 from levelup_ov.metrics.tally import Numbers
 from levelup_ov.ordering.service import Service
-from levelup_ov.transport.cache import MemoryStore
+from levelup_ov.transport.response_cache import MemoryStore
 
 MOST_LOCATIONS = 100
 """Locations that are named because they cannot be read."""

@@ -25,8 +25,8 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
 from levelup_ov.domain.money import WITHOUT_CENTS
 from levelup_ov.errors import KINDS, Refused, Unanswered, reading, timed_out, unreadable
-from levelup_ov.ordering.location_cache import KeptLocations
-from levelup_ov.transport.cache import CacheStore, MemoryStore
+from levelup_ov.ordering.kept_locations import KeptLocations
+from levelup_ov.transport.response_cache import CacheStore, MemoryStore
 from levelup_ov.transport.session import Session
 
 STALE_FOR = 24 * 3600.0

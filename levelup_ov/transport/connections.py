@@ -34,7 +34,7 @@ from levelup_ov.errors import Unanswered
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.exchange import head_of, read_answer
-from levelup_ov.transport.public import is_public
+from levelup_ov.transport.public_addresses import is_public
 
 MAX_INTERIM = 10
 """Interim answers (1xx) that are skipped before one answer; a provider sends one or two."""

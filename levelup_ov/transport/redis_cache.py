@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from levelup_ov.transport.cache import CLAIMED_FOR, KEPT_FOR, Kept
+from levelup_ov.transport.response_cache import CLAIMED_FOR, KEPT_FOR, Kept
 
 TIME_LIMIT = 0.2
 """Seconds to connect to Redis, and to wait for each answer."""
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """A :class:`~levelup_ov.transport.cache.CacheStore` in the Redis at ``url``.
+    """A :class:`~levelup_ov.transport.response_cache.CacheStore` in the Redis at ``url``.
 
     ``secret`` is known only to this deployment. Keys are derived from it, so they reveal nothing, and deployments
     that share a Redis do not read each other's entries.

@@ -36,7 +36,6 @@ from levelup_ov.errors import Refused, Unanswered, broken_protocol, timed_out
 from levelup_ov.redaction import scrub
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import CacheStore, MemoryStore, ResponseCache, cache_key
 from levelup_ov.transport.connections import (
     DeadlineAdapter,
     OwnConnections,
@@ -48,6 +47,7 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.in_process import InProcessAdapter, WSGIApplication
 from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.placement import Placement
+from levelup_ov.transport.response_cache import CacheStore, MemoryStore, ResponseCache, cache_key
 
 CONNECT_TIMEOUT = 3.05
 """Seconds for a TCP and TLS connection; just above a multiple of TCP's 3 s retransmission."""

@@ -23,8 +23,8 @@ from urllib3.response import HTTPResponse
 
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
-from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.connections import current_exchange
+from levelup_ov.transport.response_cache import MemoryStore, ResponseCache
 from levelup_ov.transport.session import Reply, Session, Transport
 
 

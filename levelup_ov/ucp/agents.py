@@ -16,8 +16,8 @@ import orjson
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
-from levelup_ov.transport.cache import MemoryStore
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.response_cache import MemoryStore
 from levelup_ov.transport.session import Session, Transport
 from levelup_ov.ucp.problems import Rejected
 

@@ -13,7 +13,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import WEEKDAYS, Listed, Location, Span, opening_hours, unknown_hours
 from levelup_ov.domain.menu import Category, CategoryGroup, Menu, MenuItem, MenuOption, OptionGroup
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.transport.cache import MemoryStore
+from levelup_ov.transport.response_cache import MemoryStore
 from tests.channel import Channel
 from tests.contract.conftest import MakeFake
 from tests.contract.fakes import MENU

@@ -28,8 +28,8 @@ from levelup_ov.domain.tender import LevelUp
 from levelup_ov.errors import KINDS, Refused, Unanswered
 from levelup_ov.transport import auth as login
 from levelup_ov.transport import net
-from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.response_cache import MemoryStore, ResponseCache
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.servers.toast import ARCHIVED, BOSTON, CAMBRIDGE, CLIENT_SECRET, OPEN_DISCOUNT, TAKEOUT, ToastServer
 from tests.servers.toast import Refusal as ToastRefusal

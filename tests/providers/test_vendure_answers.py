@@ -28,8 +28,8 @@ from levelup_ov.config import load_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.errors import KINDS, Unanswered
-from levelup_ov.transport.cache import MemoryStore, ResponseCache
 from levelup_ov.transport.deadline import Deadline
+from levelup_ov.transport.response_cache import MemoryStore, ResponseCache
 from levelup_ov.transport.session import Reply, Session, Transport
 from tests.channel import CARD, Answer, Channel, Clock, item
 from tests.providers.mutations import mutate

@@ -15,9 +15,9 @@ import pytest
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport import redis_cache as redis_store
-from levelup_ov.transport.cache import KEPT_FOR, Kept, MemoryStore
 from levelup_ov.transport.json_object import JSONObject
 from levelup_ov.transport.redis_cache import TIME_LIMIT, RedisStore
+from levelup_ov.transport.response_cache import KEPT_FOR, Kept, MemoryStore
 from levelup_ov.transport.session import Transport
 from tests.channel import CARD, USER, Channel
 from tests.conftest import MakeApp

@@ -16,7 +16,7 @@ from typing import Any
 
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.location import WEEKDAYS, Location, Span
-from levelup_ov.transport.cache import KEPT_FOR, CacheStore, Kept
+from levelup_ov.transport.response_cache import KEPT_FOR, CacheStore, Kept
 
 _MEMBERS = {field.name for field in fields(Location)}
 
