@@ -350,6 +350,46 @@ def test_credit_takes_no_more_off_than_the_food(phones: Phones) -> None:
     assert charged.payment.discount == 199
 
 
+def refuses_credit(most: int) -> GatewayReply:
+    error = {"type": "provider", "code": "order_refused", "message": f"the shop takes {most} of it", "retryable": False}
+    return GatewayReply(422, {"error": {**error, "path": "$.order_validation.merchant_funded_discount"}})
+
+
+@pytest.mark.parametrize("most, asked", [(169, [199, 0, 169]), (100, [199, 0, 169, 0]), (0, [199, 0, 169, 0])])
+def test_a_place_may_take_less_of_the_credit(phones: Phones, most: int, asked: list[int]) -> None:
+    """As a shop whose own discount leaves less to take credit off."""
+
+    def shop(call: Any) -> GatewayReply:
+        if phones.gateway.bodies[-1]["order_validation"]["merchant_funded_discount"] > most:
+            return refuses_credit(most)
+        reply = call()
+        reply.body["order_validation"]["provider_funded_discount"] = 30
+        return reply
+
+    give(phones, 300)
+    phones.gateway.faults["/order_validations"] = [shop] * 9
+    uuid = phones.start(phones.cart(line(phones.item("Cookie"))))
+    assert [body["order_validation"]["merchant_funded_discount"] for body in phones.gateway.bodies] == asked
+    assert phones.shown(uuid)["discount_amount"] == asked[-1] + 30
+    phones.complete(uuid)
+    phones.work()
+    assert phones.completed(uuid)["payment"]["merchant_funded_credit_amount"] == asked[-1]
+    assert phones.gateway.bodies[-1]["order_submission"]["merchant_funded_discount"] == asked[-1]
+    (charged,) = phones.charges()
+    assert charged.payment.discount == asked[-1] and phones.gateway.meals() == 1
+
+
+def test_credit_that_is_refused_in_the_end_is_plain_words(phones: Phones) -> None:
+    give(phones, 300)
+    uuid = phones.start(phones.cart(line(phones.item("Cookie"))))
+    phones.gateway.faults["/order_submissions"] = [lambda _: refuses_credit(0)]
+    phones.complete(uuid)
+    phones.work()
+    message = phones.completed(uuid, status=422)[0]["error"]["message"]
+    assert message == "The restaurant does not take your credit for this order. You get your money back."
+    assert phones.charges() == []
+
+
 def test_credit_spent_meanwhile_charges_nothing(phones: Phones) -> None:
     give(phones, 300)
     uuid = phones.start(phones.cart(line(phones.item("Club sandwich"))))

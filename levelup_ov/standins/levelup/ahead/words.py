@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from levelup_ov.standins.levelup.ahead.credit import is_about_credit
+
 JSON = dict[str, Any]
 
 UNREACHED = "The restaurant cannot be reached at the moment. Please try again."
@@ -18,6 +20,7 @@ STILL_VALIDATING = "The restaurant is still looking at this order."
 NOT_COMPLETED = "This order was not completed."
 ONLY_NOW = "The restaurant takes no order for that time. Please order without a time: it is made as soon as possible."
 CREDIT_CHANGED = "Your credit has changed. Nothing was charged. Please check the price again."
+CREDIT_REFUSED = "The restaurant does not take your credit for this order."
 _OTHER = "The restaurant cannot take this order."
 
 _WORDS: Mapping[str, str] = {
@@ -48,6 +51,8 @@ _QUOTED = "order_refused"
 
 def in_plain_words(code: str, message: str | None, path: str | None, described: Sequence[JSON]) -> str:
     """A refusal for the diner. ``path`` names the item of ``described``, if it is about one."""
+    if is_about_credit(path):
+        return CREDIT_REFUSED
     if code == _QUOTED and message:
         return f"The restaurant says: {message}"
     found = re.search(r"items\[(\d+)\]", path or "")

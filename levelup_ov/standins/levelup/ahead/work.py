@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from levelup_ov.standins.levelup import orders
-from levelup_ov.standins.levelup.ahead import carts, lines, scheduling, views, words
+from levelup_ov.standins.levelup.ahead import carts, credit, lines, scheduling, views, words
 from levelup_ov.standins.levelup.ahead.carts import AheadCart, Known
 from levelup_ov.standins.levelup.ahead.gateway import Gateway, GatewayReply, Unreached, segment
 from levelup_ov.standins.levelup.ahead.places import Places, no_menu
@@ -111,8 +111,8 @@ class OrderAhead:
             keys = {number: transaction.key(*number) for number in carts.numbers_of(cart)}
             known = Known(menu, layout, {number: key for number, key in keys.items() if key is not None})
             merchant = orders.merchant_of(transaction, location.id)
-            credit = orders.funds_of(transaction, user.id, merchant, now).credit
-            body = carts.validation(cart, known, location, user, credit, transaction.user_metadata(user.id))
+            funds = orders.funds_of(transaction, user.id, merchant, now)
+            body = carts.validation(cart, known, location, user, funds.credit, transaction.user_metadata(user.id))
             seconds = now.timestamp()
             order = Ahead(
                 uuids.uuid4().hex, app_id, user.id, location.id, "validating", lines.shown(cart, layout), body, None,
@@ -181,22 +181,27 @@ class OrderAhead:
         if order is None or location is None or order.state != "validating":
             return
         end = self._monotonic() + VALIDATION_SECONDS
-        body, quote, amounts, problem, cause = order.body, None, None, None, None
+        body, quote, problem, cause = order.body, None, None, None
+        refused: list[int] = []
         while quote is None and (left := end - self._monotonic()) > 0:
             reply = self._ask(location, "order_validations", {"order_validation": body}, {}, left)
             problem = None
             if isinstance(reply, Unreached):
                 problem, cause = {"code": "provider_unavailable", "message": words.UNREACHED}, {"cause": str(reply)}
             elif reply.status == 200 and (found := carts.read_quote(reply.body)) is not None:
-                quote, amounts = found
-                if amounts.merchant_funded > amounts.food - amounts.provider_funded:
-                    # The menu's prices promised more food than there is to take the credit off.
-                    most = max(0, amounts.food - amounts.provider_funded)
-                    body, quote = {**body, "merchant_funded_discount": most}, None
-                    continue
+                less = credit.next_to_ask(body["merchant_funded_discount"], refused, found[1])
+                if less is None:
+                    quote = found[0]
+                else:
+                    body = {**body, "merchant_funded_discount": less}
             else:
                 problem, cause = _problem(order, reply)
-                if not _retryable(reply):
+                asked = body["merchant_funded_discount"]
+                if asked and reply.status == 422 and credit.is_about_credit(cause["path"]):
+                    refused.append(asked)
+                    body = {**body, "merchant_funded_discount": 0}
+                    problem = None
+                elif not _retryable(reply):
                     break
             if problem:
                 self._sleep(min(0.5, max(0.0, end - self._monotonic())))
