@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from levelup_ov.standins.levelup.world import owner_login
 from tests.servers.mcp_client import install
 from tests.servers.process import http, required
 from tests.standin.visitors import PASSWORDS
@@ -52,16 +53,11 @@ def poll(town: Any, url: str, token: str) -> Any:
 def test_an_order_is_found_where_it_was_placed(town: Any, merchant: str, system: str | None) -> None:
     if system and getattr(town, system) is None:
         pytest.skip("; ".join(town.left_out))
-    login = {"api_key": "standin-api-key", "username": ADA, "password": PASSWORDS[ADA]}
-    token = phone(town, "POST", "/v14/access_tokens", {"access_token": login}).json()["access_token"]["token"]
-    places = phone(town, "GET", "/v15/apps/1/locations?fulfillment_types=pickup").json()
-    place = next(each["location"] for each in places if each["location"]["merchant_name"] == merchant)
+    token, place = token_of(town, ADA, PASSWORDS[ADA]), place_of(town, merchant)
     menu = phone(town, "GET", f"/v15/order_ahead/menus/{place['id']}").json()["menu"]
     dish = menu["categories"][0]["category"]["items"][0]["item"]
-    item = {"id": dish["id"], "quantity": 1, "option_ids": enough(dish)}
     before = town.tickets()
-    cart = {"order": {"location_id": place["id"], "items": [{"item": item}], "tip_amount": None}}
-    started = phone(town, "POST", "/v15/order_ahead/orders", cart, token).json()["order"]
+    started = phone(town, "POST", "/v15/order_ahead/orders", cart_of(place, dish), token).json()["order"]
     shown = poll(town, started["order_url"], token)
     begun = phone(town, "POST", shown["order_completion_url"], token=token).json()["order"]
     done = poll(town, begun["order_url"], token)
@@ -69,6 +65,42 @@ def test_an_order_is_found_where_it_was_placed(town: Any, merchant: str, system:
     if system:
         (new,) = [ticket for ticket in town.tickets() if ticket not in before]
         assert done["order_number"] in new
+
+
+def test_credit_is_what_a_shops_own_discount_leaves(town: Any) -> None:
+    """The shop takes 10 % off itself, so it takes less credit than the food costs."""
+    if town.shop is None:
+        pytest.skip("; ".join(town.left_out))
+    email = "dora@example.com"
+    token = token_of(town, email, PASSWORDS[email])
+    place = place_of(town, "Boston Burgers")
+    owner = token_of(town, *owner_login(place["merchant_id"]))
+    menu = phone(town, "GET", f"/v15/order_ahead/menus/{place['id']}").json()["menu"]
+    items = [entry["item"] for category in menu["categories"] for entry in category["category"]["items"]]
+    dish = next(item for item in items if "soda" in item["name"].lower())
+    given = {"merchant_funded_credit": {"email": email, "value_amount": 100_000}}
+    phone(town, "POST", "/v15/merchant_funded_credits", given, owner)
+    started = phone(town, "POST", "/v15/order_ahead/orders", cart_of(place, dish), token).json()["order"]
+    shown = poll(town, started["order_url"], token)
+    assert shown["discount_amount"] == shown["subtotal"] > 0
+    begun = phone(town, "POST", shown["order_completion_url"], token=token).json()["order"]
+    done = poll(town, begun["order_url"], token)
+    assert done["order_number"] and 0 < done["payment"]["merchant_funded_credit_amount"] < shown["subtotal"]
+
+
+def token_of(town: Any, email: str, password: str) -> str:
+    login = {"api_key": "standin-api-key", "username": email, "password": password}
+    return phone(town, "POST", "/v14/access_tokens", {"access_token": login}).json()["access_token"]["token"]
+
+
+def place_of(town: Any, merchant: str) -> Any:
+    places = phone(town, "GET", "/v15/apps/1/locations?fulfillment_types=pickup").json()
+    return next(each["location"] for each in places if each["location"]["merchant_name"] == merchant)
+
+
+def cart_of(place: Any, dish: Any) -> Any:
+    item = {"id": dish["id"], "quantity": 1, "option_ids": enough(dish)}
+    return {"order": {"location_id": place["id"], "items": [{"item": item}], "tip_amount": None}}
 
 
 @pytest.mark.rule("UCP-10")
