@@ -35,6 +35,7 @@ _LINE = re.compile(r"\$\.items\[(\d+)\]\.item(?:\.options\[(\d+)\]\.option)?")
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 _UPSELL = re.compile(r"up_?sell|cross_?sell|recommend", re.IGNORECASE)
 _ERROR_TYPES = frozenset(kind.type for kind in KINDS.values())
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 class Conversation:
@@ -253,8 +254,8 @@ def members(exchange: RoundTrip) -> dict[str, Any]:
 
 
 def fresh(name: str) -> str:
-    """An id that no other run uses."""
-    return f"{name}-{uuid.uuid4().hex[:16]}"
+    """An id that no other run uses. It is all letters: a row of digits may look like a card number, which is masked."""
+    return f"{name}-{uuid.uuid4().hex[:16].translate(_LETTERS)}"
 
 
 def _names(value: Any) -> Iterator[str]:
