@@ -132,7 +132,7 @@ def _call(stack: Stack, method: str, path: str, body: Any, key: str | None, time
     }
     if method != "GET":
         headers["Idempotency_Key"] = str(uuid.uuid5(uuid.NAMESPACE_OID, key) if key else uuid.uuid4())
-    return call(stack.port, path, body, method=method, timeout=timeout, **headers)
+    return call(method, stack.port, path, body, timeout=timeout, **headers)
 
 
 def _translated(answer: Answer) -> Answer:

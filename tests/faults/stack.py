@@ -54,7 +54,12 @@ class Answer:
         return self.headers.get("Idempotency-Replayed") == "true"
 
 
-def call(port: int, path: str, body: Any, *, method: str = "POST", timeout: float = 30, **headers: str) -> Answer:
+def post(port: int, path: str, body: Any, *, timeout: float = 30, **headers: str) -> Answer:
+    """One POST to the service; names of headers with underscores."""
+    return call("POST", port, path, body, timeout=timeout, **headers)
+
+
+def call(method: str, port: int, path: str, body: Any, *, timeout: float = 30, **headers: str) -> Answer:
     """One call to the service; names of headers with underscores."""
     started = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -184,7 +189,7 @@ class Stack:
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
     def post(self, path: str, body: Any, **headers: Any) -> Answer:
-        return call(self.port, path, body, **headers)
+        return post(self.port, path, body, **headers)
 
     def get(self, path: str) -> int | None:
         """The status of a page that needs no key; None where there was no answer."""
