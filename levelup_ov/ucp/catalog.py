@@ -14,7 +14,7 @@ from levelup_ov.schemas import responses
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.ucp.baskets import SEPARATOR
 from levelup_ov.ucp.food import establishment
-from levelup_ov.ucp.operations import Call, told
+from levelup_ov.ucp.operations import Call, in_words_of_ucp
 from levelup_ov.ucp.problems import Message, Rejected, outcome
 from levelup_ov.ucp.products import Product, products
 from levelup_ov.ucp.profile import envelope
@@ -37,7 +37,7 @@ class Catalog:
         """The products that match, from page to page. A location that cannot be read is left out."""
         call.negotiated.require(SEARCH)
         self._begin(call)
-        with told():
+        with in_words_of_ucp():
             request = requests.read_search(body)
             found, cursor = self._page(call, request)
         pagination = {"has_next_page": False} if cursor is None else {"has_next_page": True, "cursor": cursor}
@@ -51,7 +51,7 @@ class Catalog:
         """The products with these ids; what there is not is a message."""
         call.negotiated.require(LOOKUP)
         self._begin(call)
-        with told():
+        with in_words_of_ucp():
             ids = requests.read_lookup(body)
             if len(ids) > MOST_IDS:
                 words = f"expected at most {MOST_IDS} ids"
@@ -68,7 +68,7 @@ class Catalog:
         """One product. :raises Outcome: ``not_found``, or it needs options."""
         call.negotiated.require(LOOKUP)
         self._begin(call)
-        with told():
+        with in_words_of_ucp():
             id = requests.read_product(body)
             product = self._find(call, (id,)).get(id)
         if product is None or product.needs_options:
@@ -86,7 +86,7 @@ class Catalog:
     def menu(self, call: Call, location_id: str) -> dict[str, Any]:
         """The menu of a location, as our own contract has it (MENU-1). :raises Outcome: ``not_found``."""
         self._begin(call)
-        with told():
+        with in_words_of_ucp():
             menu = self._service.menu(location_id, call.context)
         return {"ucp": envelope("food", call.negotiated), **responses.menu(menu)}
 

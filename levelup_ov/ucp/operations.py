@@ -85,7 +85,7 @@ class Operations:
     def create(self, call: Call, body: Any) -> dict[str, Any]:
         """Create a checkout. :raises Outcome: there is nothing that it could hold."""
         self._begin(call, self._settings.validation_deadline)
-        with told():
+        with in_words_of_ucp():
             request = self._read(call, body)
             draft = self.face.basket(request, None)
             session = self._sessions.create(call.caller, draft.basket, call.key, call.context)
@@ -94,13 +94,13 @@ class Operations:
     def read(self, call: Call, id: str) -> dict[str, Any]:
         """The checkout as it is now; one in progress is reconciled first."""
         self._begin(call, self._settings.submission_deadline)
-        with told():
+        with in_words_of_ucp():
             return self._answer(call, self._mine(call, id))
 
     def update(self, call: Call, id: str, body: Any) -> dict[str, Any]:
         """Replace what ``body`` names; what it leaves out stays."""
         self._begin(call, self._settings.validation_deadline)
-        with told():
+        with in_words_of_ucp():
             if isinstance(body, dict) and body.get("id") not in (None, id):
                 raise Rejected("invalid_request", "$.id: this is another checkout's", 400, path="$.id")
             request = self._read(call, body)
@@ -111,7 +111,7 @@ class Operations:
     def complete(self, call: Call, id: str, body: Any) -> dict[str, Any]:
         """Place the order and charge the instrument of ``body``."""
         self._begin(call, self._settings.submission_deadline)
-        with told():
+        with in_words_of_ucp():
             request = requests.read_completion(body)
             session = self._mine(call, id)
             tender = payment.tender(request, self._tenders(session))
@@ -132,7 +132,7 @@ class Operations:
     def cancel(self, call: Call, id: str) -> dict[str, Any]:
         """Give a checkout up."""
         self._begin(call, self._settings.validation_deadline)
-        with told():
+        with in_words_of_ucp():
             self._mine(call, id)
             return self._answer(call, self._sessions.cancel(call.caller, id, call.key, call.context))
 
@@ -140,7 +140,7 @@ class Operations:
         """The order that came out of a checkout (shopping only)."""
         call.negotiated.require(ORDER)
         call.context.deadline = Deadline(self._settings.submission_deadline)
-        with told():
+        with in_words_of_ucp():
             session = self._mine(call, id)
             if session.order is None:
                 raise outcome("not_found", "there is no such order")
@@ -249,7 +249,7 @@ _NOT_FOUND: Mapping[str, str] = {
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def in_words_of_ucp() -> Iterator[None]:
     """Turns a failure into what UCP has for it.
 
     :raises Rejected: or

@@ -21,7 +21,7 @@ from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.mcp_methods import Tool
 from levelup_ov.ucp.menu_search import MOST_FOUND, Page
 from levelup_ov.ucp.negotiation import Agent, check_agent
-from levelup_ov.ucp.operations import Call, Operations, told
+from levelup_ov.ucp.operations import Call, Operations, in_words_of_ucp
 from levelup_ov.ucp.problems import Outcome, Rejected, outcome, rejected
 from levelup_ov.ucp.profile import envelope, error_envelope
 from levelup_ov.ucp.tool_schemas import CURSOR, FOOD_CHECKOUT, ID, LIMIT, PAYMENT, SHOPPING_CHECKOUT, WORDS, arguments
@@ -153,7 +153,7 @@ class Toolbox:
         if not isinstance(id, str):
             raise _invalid("$.food_establishment.id", "expected the id of an establishment")
         call.context.deadline = Deadline(self._settings.reading_deadline)
-        with told():
+        with in_words_of_ucp():
             return self._service.find_location(id, call.context), self._service.menu(id, call.context)
 
 
