@@ -15,9 +15,10 @@ export LEVELUP_OV_ENV ?= development
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
 
-# Runs on every core, each file on one of them, in the order of tests/conftest.py.
+# Runs on every core, each file on one of them, in the order of tests/conftest.py. It ends when one of them crashes:
+# pytest-xdist 3.8 can wait forever for the files of a core that it replaced.
 test: $(VENV)/development lint
-	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 # The suite with the share of lines that it runs. Ends with an error below the floor in setup.cfg.
 coverage: $(VENV)/development

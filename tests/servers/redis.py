@@ -54,6 +54,7 @@ class RedisServer(Server):
     def __init__(self, executable: Path) -> None:
         super().__init__()
         self._executable = executable
+        self._clients: dict[int, Redis] = {}
 
     @property
     def base_url(self) -> str:
@@ -73,10 +74,14 @@ class RedisServer(Server):
         super().__enter__()
         return self
 
+    def __exit__(self, *_: object) -> None:
+        while self._clients:
+            self._clients.popitem()[1].close()
+        super().__exit__()
+
     @property
     def client(self) -> Redis:
-        """A client with connections of its own."""
-        return Redis(port=self.port, protocol=2)
+        return self._clients.setdefault(self.port, Redis(port=self.port, protocol=2))
 
     def content(self) -> dict[bytes, bytes]:
         """Everything that is kept."""

@@ -50,9 +50,20 @@ def redis(server: RedisServer) -> RedisServer:
     return server
 
 
+stores: list[RedisStore] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while stores:
+        stores.pop().close()
+
+
 def process(redis: RedisServer, secret: bytes = SECRET) -> Transport:
     """The calls of one process."""
-    return Transport(pool_size=4, store=RedisStore(redis.base_url, secret))
+    stores.append(RedisStore(redis.base_url, secret))
+    return Transport(pool_size=4, store=stores[-1])
 
 
 @pytest.fixture(params=["memory", "redis"])
