@@ -178,6 +178,14 @@ OUTBOX = Table(
     Column("problem", Text),
 )
 """Events, each once for every receiver. ``number`` is the order of their changes; ``since``: when its retries began."""
+ORDER_FOLLOWERS = Table(
+    "order_followers",
+    METADATA,
+    Column("submission", Text, ForeignKey("submissions.id", ondelete="CASCADE"), primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("content", Text, nullable=False),
+)
+"""Who, beside the channel, is told of an order's changes, and what is needed to tell it: sealed."""
 NOTICES = Table(
     "notices",
     METADATA,
