@@ -29,7 +29,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "driver_errors", "disk", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
-        "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "sessions",
+        "tables", "records", "outbox", "references", "ledger", "statuses", "menu_watches", "sessions",
         "event_deliveries", "webhooks", "operator_actions", "corrections", "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
