@@ -29,7 +29,7 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "driver_errors", "disk", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
-        "tables", "outbox", "records", "references", "ledger", "statuses", "menu_watches", "sessions",
+        "tables", "records", "outbox", "references", "ledger", "statuses", "menu_watches", "sessions",
         "event_deliveries", "webhooks", "operator_actions", "corrections", "browsing", "backup", "migrations",
     ),
 }  # fmt: skip
@@ -57,6 +57,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
     "http_sf": frozenset({"ucp"}),
+    "msgspec": frozenset({"sessions"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),

@@ -10,6 +10,8 @@ from typing import Literal, get_args
 ChannelKind = Literal[
     "order.status_changed", "submission.resolved", "menu.changed", "item.sold_out", "location.paused"
 ]  # fmt: skip
+ORDER_PLACED, ORDER_CHANGED = "order.placed", "order.status_changed"
+"""The events that the follower of an order gets."""
 CHANNEL_KINDS: tuple[ChannelKind, ...] = get_args(ChannelKind)
 """The events that the channel gets."""
 OPERATOR_KIND = "order.needs_attention"

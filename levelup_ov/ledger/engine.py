@@ -39,6 +39,7 @@ REVISIONS = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"

@@ -6,7 +6,7 @@ arrive here sealed, keys and bodies as keyed digests. Times are milliseconds sin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ UNKNOWN_FOR = timedelta(days=7)
 SESSION_RETENTION = timedelta(days=30)
 """How long the row of an expired session is kept without its content: its keys and its order's number."""
 IN_PROGRESS = "complete_in_progress"
-"""The state whose content is needed to find out what became of an order."""
+"""The state whose content is needed to reconcile an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,18 @@ class StoredSessions:
         return StoredKey(**row._asdict()) if row else None
 
     def change(
-        self, before: StoredSession, after: StoredSession, key: StoredKey | None = None, *, answers: bool = True
+        self,
+        before: StoredSession,
+        after: StoredSession,
+        key: StoredKey | None = None,
+        *,
+        answers: bool = True,
+        also: Callable[[Any], None] | None = None,
     ) -> StoredSession | None:
         """Replace ``before`` by ``after``, with the next version; None: somebody else has changed it.
 
-        ``key``: that of the request, stored with it; ``answers``: with ``after`` as its answer.
+        ``key``: that of the request, stored with it; ``answers``: with ``after`` as its answer. ``also``: what else
+        the transaction writes, with its cursor.
 
         :raises KeyTaken: nothing was changed.
         """
@@ -145,9 +152,11 @@ class StoredSessions:
                 return row is not None and StoredSession(**row._asdict()) == after
             if key is not None and not self._put_key.run(cursor, _values(key)).rowcount:
                 raise KeyTaken
+            if also is not None:
+                also(cursor)
             return True
 
-        return after if self._database.run(work, single=key is None) else None
+        return after if self._database.run(work, single=key is None and also is None) else None
 
     def purge(self, now: datetime) -> int:
         """Remove what expired sessions contain; returns how many. Old rows are deleted."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Any
 
@@ -281,3 +282,44 @@ def test_a_seen_menu_and_its_events_are_recorded_together_or_not(ledger: Ledger,
     assert watches.record(later, seen, [event]) and [kind for kind, _ in reported(deliveries)] == ["menu.changed"]
     again = watches.claim("deli", LOCATION, at_once)
     assert again is not None and again.before == seen
+
+
+@pytest.mark.rule("EVT-1")
+def test_a_follower_gets_each_change_of_its_order(ledger: Ledger) -> None:
+    begin(ledger, id := claimed(claim(ledger)))
+    place(ledger, id)
+    begin(ledger, other := claimed(claim(ledger, idempotency_key="key-2")))
+    place(ledger, other)
+    ledger.outbox.has_followers = True
+    placed = Event("order.placed", "deli", LOCATION, id, {"order_id": "A-17"})
+    for receiver in ("agent.lunch", "agent.dinner"):
+        ledger.database.run(lambda cursor, _, to=receiver: ledger.outbox.follow(cursor, placed, to, f"sealed for {to}"))
+    statuses, at = Statuses(ledger), datetime(2026, 3, 1, 12, 30, tzinfo=timezone.utc)
+    for submission in (id, other):
+        order = statuses.of(submission)
+        assert order is not None and statuses.record(order, "ready", "READY", at)
+    found = reported(deliveries := Deliveries(ledger))
+    assert [kind for kind, _ in found] == ["order.placed", "order.status_changed"]
+    assert found[1][1]["status"] == "ready"
+    assert {each.receiver for each in deliveries.find()} == {"agent.lunch"}
+    assert ledger.outbox.followed(id) == "sealed for agent.lunch"
+    assert ledger.outbox.followed(other) is None
+    # A follower that comes later is told what is known.
+    ledger.database.run(lambda cursor, _: ledger.outbox.follow(cursor, replace(placed, subject=other), "late", "-"))
+    known = {"status": "ready", "provider_status": "READY", "changed_at": "2026-03-01T12:30:00+00:00"}
+    assert reported(deliveries)[-1] == ("order.placed", {**found[0][1], **known})
+
+
+@pytest.mark.rule("EVT-1")
+def test_no_follower_of_a_change_that_was_not_made(ledger: Ledger) -> None:
+    begin(ledger, id := claimed(claim(ledger)))
+    place(ledger, id)
+
+    def fail(cursor: Any, _again: bool) -> None:
+        ledger.outbox.follow(cursor, Event("order.placed", "deli", LOCATION, id, {}), "agent.lunch", "sealed")
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        ledger.database.run(fail)
+    assert ledger.outbox.followed(id) is None
+    assert Deliveries(ledger).find() == ()
