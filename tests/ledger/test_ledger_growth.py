@@ -1,4 +1,4 @@
-"""What a submission costs the ledger does not depend on how many there were. SQLite's own steps are counted, not time."""
+"""What a submission costs the ledger does not depend on how many there were: SQLite's own steps are counted."""
 
 from __future__ import annotations
 
