@@ -57,6 +57,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
     "http_sf": frozenset({"ucp"}),
+    "msgspec": frozenset({"sessions"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
