@@ -1,22 +1,26 @@
-"""Checkout sessions against what they stand on: ``python -m bench.sessions [--rounds N]``.
+"""Checkout sessions against what they are made of: ``python -m bench.sessions [--rounds N] 2>/dev/null``.
 
 A create against the contract's validation of the same basket, which makes the same call to the provider; a read against
-a bare Flask route that reads one row with an answer of the same size. All in one process and in turns, by their CPU
-time without the provider's; a ratio is the median of the rounds' ratios. Everything is on: authentication, headers,
-log lines.
+two Flask routes that read one row with an answer of the same size: one bare, one that also knows its caller by a key
+and writes the log line that every request has here. All in one process and in turns, by their CPU time without the
+provider's; a ratio is the median of the rounds' ratios. The service has the settings of production.
 """
 
 from __future__ import annotations
 
 import argparse
+import hmac
 import io
 import json
+import logging
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, abort, g, request
 from sqlalchemy import create_engine, text
 
 from bench.adapter import BenchAdapter
@@ -70,7 +74,7 @@ def _ratios(calls: Mapping[str, Callable[[], None]], rounds: int) -> Iterator[st
                 calls[name]()
             if number:  # the first round warms up
                 took[name].append((time.process_time() - began) / BATCH * 1e6)
-    for one, other in (("create", "validation"), ("read", "bare route")):
+    for one, other in (("create", "validation"), ("read", "bare route"), ("read", "route with a key and a log line")):
         ratio = median(mine / theirs for mine, theirs in zip(took[one], took[other], strict=True))
         yield f"{one} {median(took[one]):.0f} us, {other} {median(took[other]):.0f} us of CPU: {ratio:.2f}"
 
@@ -87,7 +91,7 @@ def _calls(service: Flask, directory: Path) -> Mapping[str, Callable[[], None]]:
 
     made = create()
     path = f"{SESSIONS}/{json.loads(made)['id']}"
-    bare = _bare(directory, made.decode())
+    bare, alike = _bare(directory, made.decode()), _with_key_and_log(_bare(directory, made.decode()))
     return {
         "validation": lambda: _ignore(
             _request(service, "POST", "/locations/bench.main/order_validations", validation, channel)
@@ -95,6 +99,7 @@ def _calls(service: Flask, directory: Path) -> Mapping[str, Callable[[], None]]:
         "create": lambda: _ignore(create()),
         "read": lambda: _ignore(_request(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4())})),
         "bare route": lambda: _ignore(_request(bare, "GET", "/rows/1", b"", {})),
+        "route with a key and a log line": lambda: _ignore(_request(alike, "GET", "/rows/1", b"", agent)),
     }
 
 
@@ -105,8 +110,8 @@ def _ignore(_answer: bytes) -> None:
 def _bare(directory: Path, answer: str) -> Flask:
     engine = create_engine(f"sqlite:///{directory}/bare.db")
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE answers (id INTEGER PRIMARY KEY, answer TEXT)"))
-        connection.execute(text("INSERT INTO answers VALUES (1, :answer)"), {"answer": answer})
+        connection.execute(text("CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, answer TEXT)"))
+        connection.execute(text("INSERT OR REPLACE INTO answers VALUES (1, :answer)"), {"answer": answer})
     app = Flask("bare")
     read = text("SELECT answer FROM answers WHERE id = :id")
 
@@ -114,6 +119,29 @@ def _bare(directory: Path, answer: str) -> Flask:
     def show(id: int) -> Response:
         with engine.connect() as connection:
             return Response(connection.execute(read, {"id": id}).scalar_one(), mimetype="application/json")
+
+    return app
+
+
+def _with_key_and_log(app: Flask) -> Flask:
+    log, key = logging.getLogger("levelup_ov.request"), AGENT_KEY.encode()
+
+    @app.before_request
+    def authenticate() -> None:
+        g.began = time.monotonic()
+        if not hmac.compare_digest(request.headers.get("X-API-Key", "").encode(), key):
+            abort(401)
+
+    @app.after_request
+    def write(response: Response) -> Response:
+        milliseconds = round((time.monotonic() - g.began) * 1000)
+        extra = {
+            "request_id": str(uuid.uuid4()), "operation": "show", "outcome": "ok", "status": response.status_code,
+            "milliseconds": milliseconds, "account": "bench", "location": "bench.main", "provider": "bench",
+            "provider_calls": [],
+        }  # fmt: skip
+        log.info("request", extra=extra)
+        return response
 
     return app
 
@@ -174,9 +202,12 @@ def _service(directory: Path, provider: str) -> Flask:
     )
     settings = load_settings(
         {
-            "LEVELUP_OV_ENV": "development",
+            "LEVELUP_OV_ENV": "production",
+            "LEVELUP_OV_SECRET_KEYS": urlsafe_b64encode(os.urandom(32)).decode(),
+            "LEVELUP_OV_LEDGER": "sqlite",
             "LEVELUP_OV_API_KEYS": CHANNEL_KEY,
             "LEVELUP_OV_UCP_AGENTS": f"lunch={AGENT_KEY}",
+            "LEVELUP_OV_UCP_URL": "https://orders.example",
             "LEVELUP_OV_ACCOUNTS": str(accounts),
             "LEVELUP_OV_ADAPTERS": "bench=bench.sessions:PricingAdapter",
             "LEVELUP_OV_DATA_DIR": str(directory / "data"),

@@ -266,9 +266,9 @@ class Charges:
         raise broken_protocol(words)
 
     def _charged(
-        self, order: StoredOrder, charge: Charge, why_not: Failure | None, tells: What | None = None
+        self, order: StoredOrder, charge: Charge, why_not: Failure | None, notify: What | None = None
     ) -> tuple[StoredOrder, Settlement]:
-        """Record a charge; ``why_not``: why it must be refunded; ``tells``: the event for the operator."""
+        """Record a charge; ``why_not``: why it must be refunded; ``notify``: what the operator is notified of."""
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -288,7 +288,7 @@ class Charges:
             values["held"] = None
         try:
             # A late answer to a charge that was ruled out still counts: the money was taken.
-            changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values, tells=tells)
+            changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values, notify=notify)
         except UuidTaken:
             log.error("charge_of_another_order", extra={"order": order.id})
             if self._leases.has_ended(order.sent):

@@ -200,7 +200,7 @@ class StoredOrder:
         return self.gross - self.discount
 
     @property
-    def told_problem(self) -> str | None:
+    def reported_problem(self) -> str | None:
         """Why it is refunded, or why it cannot be, as JSON."""
         if self.problem is None and self.state == "stuck":
             case = json.loads(self.operator_case or "{}")
@@ -348,12 +348,12 @@ class CheckoutStore:
         *,
         held: str | None | EllipsisType = ...,
         values: Mapping[str, Any],
-        tells: str | None = None,
+        notify: str | None = None,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
-        ``held``: and whose lease still has this mark. ``tells``: what the operator is told with it, in addition to a
-        case of another kind than before (EVT-8).
+        ``held``: and whose lease still has this mark. ``notify``: what the operator is notified of
+        with it, in addition to a case of another kind than before (EVT-8).
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -375,10 +375,10 @@ class CheckoutStore:
             before = self._database.prepare(_LOCKED).first(cursor, given)
             row = once(cursor, again)
             if row:
-                self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), tells)
+                self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
             return row
 
-        is_reported = self._outbox is not None and self._outbox.is_on and (tells or values.get("operator_case"))
+        is_reported = self._outbox is not None and self._outbox.is_on and (notify or values.get("operator_case"))
         try:
             row = self._database.run(reporting if is_reported else once, single=not is_reported)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
@@ -386,13 +386,13 @@ class CheckoutStore:
         return StoredOrder(**row._asdict()) if row else None
 
     def report(self, order: StoredOrder, what: str) -> None:
-        """Tell the operator something that changes nothing of the order; lost if the ledger cannot be written."""
+        """Notify the operator of something that changes nothing of the order; lost if the ledger cannot be written."""
         if self._outbox is not None and self._event_of is not None:
             self._outbox.add(self._event_of(order, what))
 
-    def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, tells: str | None) -> None:
+    def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, notify: str | None) -> None:
         assert self._outbox is not None and self._event_of is not None
-        for what in (tells, order.case_kind if order.case_kind != before.case_kind else None):
+        for what in (notify, order.case_kind if order.case_kind != before.case_kind else None):
             if what:
                 self._outbox.record(cursor, self._event_of(order, what))
 

@@ -21,6 +21,7 @@ from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
+from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
@@ -128,7 +129,7 @@ class Submitter:
             )
         finally:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
-        is_other_price = inner.expected_charge not in (None, order.user_pays)
+        is_other_price = mischarge(inner.expected_charge, order.user_pays) is not None
         if is_other_price:
             # PAY-4: the site's amounts differ from the provider's. The order exists all the same.
             log.error(
@@ -169,16 +170,16 @@ class Submitter:
                     return settlement.answer
         return None
 
-    def _submitted(self, order: StoredOrder, answer: Mapping[str, Any], tells: What | None = None) -> StoredOrder:
+    def _submitted(self, order: StoredOrder, answer: Mapping[str, Any], notify: What | None = None) -> StoredOrder:
         """Record that the provider has the order. This needs no lease, because it is a fact.
 
-        ``tells``: what the operator is told with it.
+        ``notify``: what the operator is notified of with it.
 
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
         values = {"state": "submitted", "submitted": json.dumps(answer), "held": None}
         sources: tuple[OrderState, ...] = ("submitting", "charged")
-        if (done := self._store.change_order(order.id, sources, values=values, tells=tells)) is not None:
+        if (done := self._store.change_order(order.id, sources, values=values, notify=notify)) is not None:
             return done
         now = self._store.order(order.id) or order
         if now.state == "submitted":

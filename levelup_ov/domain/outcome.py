@@ -90,7 +90,14 @@ class Placed:
     @property
     def charge_mismatch(self) -> bool:
         """Whether the provider charged a different amount than requested (PAY-4)."""
-        return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge
+        return mischarge(self.expected_charge, self.charged) is not None
+
+
+def mischarge(expected: Cents | None, charged: Cents | None) -> tuple[Cents, Cents] | None:
+    """What was asked for, and what was charged instead; None: they agree, or one of them is not known (PAY-4)."""
+    if expected is None or charged is None or expected == charged:
+        return None
+    return expected, charged
 
 
 def line_prices(ordered: Sequence[Hashable], held: Iterable[tuple[Hashable, Cents]]) -> tuple[Cents, ...] | None:

@@ -20,7 +20,7 @@ from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import OF_SUBMISSION, OperatorAction, read_action
 from levelup_ov.ledger.records import Backlog, Submission, from_ms, submission_of, to_ms
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, Statements, present
+from levelup_ov.ledger.tables import IS_FINDING, ORDER_STATUSES, SUBMISSIONS, Statements, present
 
 PATIENCE = 2.0
 """Seconds that one search may take."""
@@ -127,7 +127,7 @@ class Browser:
         this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
         this.append(_C.order_id.in_(numbers))
         # Without the limit, a database that takes findings for frequent reads all rows.
-        findings = select(_C.id, _C.found_provider_order_id, _C.found_order_id).where(_is_finding())
+        findings = select(_C.id, _C.found_provider_order_id, _C.found_order_id).where(IS_FINDING)
         f = findings.order_by(_C.id.desc()).limit(FINDINGS).subquery().c
         of_findings = select(f.id).where(or_(f.found_provider_order_id == number, f.found_order_id.in_(numbers)))
         # Each has an index, and none is used where they are alternatives of one condition.
@@ -201,7 +201,7 @@ def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
         if is_open:
             yield _C.settled_at.is_(None)
     if search.findings:
-        yield _is_finding()
+        yield IS_FINDING
         yield _C.finding_closed_at.is_(None)
     if search.since is not None:
         yield _C.id >= _first_id(search.since)
@@ -209,10 +209,6 @@ def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
         yield _C.id < _first_id(search.until)
     if search.below is not None:
         yield _C.id < search.below
-
-
-def _is_finding() -> ColumnElement[bool]:
-    return or_(_C.finding.is_not(None), _C.charged != _C.expected_charge)
 
 
 def _first_id(instant: datetime) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, update
 
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission, Superseded, new_id
-from levelup_ov.ledger.tables import ACTIONS, SUBMISSIONS, present
+from levelup_ov.ledger.tables import ACTIONS, IS_FINDING, SUBMISSIONS, present
 
 Act = Literal["take_back", "close_finding"]
 
@@ -39,7 +39,7 @@ class Corrections:
             .where(
                 row.id == bindparam("this"),
                 row.finding_closed_at.is_(None),
-                row.finding.is_not(None) | (row.charged != row.expected_charge),
+                IS_FINDING,
             )
             .values(finding_closed_at=now)
         )

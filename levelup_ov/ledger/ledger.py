@@ -30,6 +30,7 @@ from typing import Any
 
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
+from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
@@ -55,7 +56,7 @@ from levelup_ov.ledger.records import (
 )
 from levelup_ov.ledger.references import Match, following
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
+from levelup_ov.ledger.tables import IS_MISCHARGED, PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
 
 RETENTION = PERIOD
 """After this time an identity has different references (SUB-11), and settled submissions may be deleted."""
@@ -337,13 +338,12 @@ class Ledger:
             "proven": int(proven),
             "settled_by": settled_by,
         }
-
-        is_other = None not in (expected_charge, charged) and expected_charge != charged
+        what = "charge_mismatch" if mischarge(expected_charge, charged) else None
 
         def place() -> None:
             self._change(
                 "place", id, lambda row, _: row.provider_order_id == provider_order_id,
-                tells="charge_mismatch" if is_other else None, **values,
+                notify=what, **values,
             )  # fmt: skip
 
         try:
@@ -581,7 +581,7 @@ class Ledger:
             ids = ids | (columns.found_provider_order_id == number)
             query = query.where(as_order_id | ids | (columns.reference == number))
         if charge_mismatch:
-            query = query.where(columns.charged != columns.expected_charge, columns.finding_closed_at.is_(None))
+            query = query.where(IS_MISCHARGED, columns.finding_closed_at.is_(None))
         if findings:
             query = query.where(columns.finding.is_not(None), columns.finding_closed_at.is_(None))
         statement = Statement(self.database.engine.dialect, query)
@@ -783,14 +783,14 @@ class Ledger:
         done: Callable[[Submission, bool], bool] = lambda row, again: True,
         *,
         durably: bool = False,
-        tells: str | None = None,
+        notify: str | None = None,
         **values: Any,
     ) -> None:
         """Make a change, or raise.
 
         ``done`` decides whether a row already in the target state counts as success; its flag says that this is a
-        retry. ``durably``: the change survives a power failure once this returns. ``tells``: what the operator is
-        told with it.
+        retry. ``durably``: the change survives a power failure once this returns. ``notify``: what the
+        operator is notified of with it.
         """
 
         reports = self.outbox.is_on and change in self._sql.reported
@@ -802,11 +802,11 @@ class Ledger:
 
         values["this"] = id
         changed, again = 0, False
-        if tells is None or not reports:
+        if notify is None or not reports:
             changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
         if not changed and reports:
             changed = self.database.run(
-                lambda cursor, _: self._report(cursor, change, id, {**values, **self._clock()}, tells)
+                lambda cursor, _: self._report(cursor, change, id, {**values, **self._clock()}, notify)
             )
         if changed:
             return
@@ -814,16 +814,16 @@ class Ledger:
         if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
             raise Superseded(change, row)
 
-    def _report(self, cursor: Any, change: str, id: str, values: Mapping[str, Any], tells: str | None) -> bool:
+    def _report(self, cursor: Any, change: str, id: str, values: Mapping[str, Any], notify: str | None) -> bool:
         """Make a change together with its events; False: the row was not in a state for it."""
         is_event = bool(self._sql.reported[change].run(cursor, values).rowcount)
-        if not is_event and (tells is None or not self._sql.quiet[change].run(cursor, values).rowcount):
+        if not is_event and (notify is None or not self._sql.quiet[change].run(cursor, values).rowcount):
             return False
         if row := self._read(cursor, id):
             events = [*_events(row)] if is_event else []
             # Web checkout reports its charges itself.
-            if tells is not None and row.account != LEDGER_ACCOUNT:
-                events.append(_attention(row, tells))
+            if notify is not None and row.account != LEDGER_ACCOUNT:
+                events.append(_attention(row, notify))
             for event in events:
                 self.outbox.record(cursor, event)
         return True

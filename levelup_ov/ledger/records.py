@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.submission import Ended, Finding, State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -79,7 +80,7 @@ class Submission:
     @property
     def charge_mismatch(self) -> bool:
         """Whether the provider charged a different amount than requested (PAY-4)."""
-        return None not in (self.charged, self.expected_charge) and self.charged != self.expected_charge
+        return mischarge(self.expected_charge, self.charged) is not None
 
     @property
     def version(self) -> str:

@@ -23,7 +23,7 @@ UNKNOWN_FOR = timedelta(days=7)
 SESSION_RETENTION = timedelta(days=30)
 """How long the row of an expired session is kept without its content: its keys and its order's number."""
 IN_PROGRESS = "complete_in_progress"
-"""The state whose content is needed to find out what became of an order."""
+"""The state whose content is needed to reconcile an order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,11 @@ class _Queries:
             .limit(bindparam("limit", type_=BigInteger))
         )
         self.claim = self._write()
-        heard: Mapping[str, ColumnElement[Any]] = {
+        reported: Mapping[str, ColumnElement[Any]] = {
             "asked_at": now,
             "changed_at": func.coalesce(bindparam("changed", type_=BigInteger), now),
         }
-        self.record = self._write(*heard, "stage", "word").values(heard)
+        self.record = self._write(*reported, "stage", "word").values(reported)
         self.release = self._write("asked_at").values(asked_at=now)
 
     def _write(self, *more: str) -> Any:
@@ -220,7 +220,7 @@ def _events(order: PlacedOrder, stage: Stage | None, word: str, changed_at: date
     }
     yield Event("order.status_changed", order.account, order.location, order.submission, data)
     if stage == "refused" and order.stage != stage:
-        # The guest was told that it is ordered.
+        # The guest believes that it is ordered.
         yield attention(
             "order_refused",
             account=order.account,

@@ -226,6 +226,10 @@ SESSION_KEYS = Table(
 """Idempotency keys of sessions: digests of key and body, and the session as it was answered, once it was."""
 
 _C = SUBMISSIONS.c
+IS_MISCHARGED: ColumnElement[bool] = _C.charged != _C.expected_charge
+"""As ``mischarge`` compares: an amount that is not known is NULL, which differs from nothing."""
+IS_FINDING = or_(_C.finding.is_not(None), IS_MISCHARGED)
+"""The rows with a finding, open or closed; an index of the database has the same condition."""
 # All take these locks in the same order, so that claims for a common identity wait for one another.
 _LOCK_IDENTITIES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
@@ -246,7 +250,7 @@ _SET_BY: Mapping[str, Sequence[str]] = {
 }
 """The columns that a change sets in addition to the state and the times."""
 _REPORTED: Mapping[str, State] = {"place": "unknown", "fail": "unknown", "rule_out": "unknown", "dispute": "placed"}
-"""The changes that are events if they start from this state: nobody was told, or something else."""
+"""The changes that are events if they start from this state: the channel knows no outcome yet, or another."""
 
 
 class Statements:

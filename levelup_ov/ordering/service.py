@@ -211,7 +211,7 @@ class Service:
         return orderable(in_stock(menu, stock) if stock else menu)
 
     def read_stock(self, routed: RoutedLocation, session: Session) -> Stock | None:
-        """What the location has run out of, as far as its provider tells (MENU-8); None if nothing is known."""
+        """What the location has run out of, as far as its provider reports it (MENU-8); None if nothing is known."""
         adapter = routed.adapter
         if not adapter.tells_stock or not self.stock.ttl:
             return None
@@ -444,10 +444,10 @@ class Service:
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         adapter = routed.adapter
         with self._session(adapter, context, own=True) as session, reading():
-            told = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
-            _check_identity(told, order.reference, adapter, session)
-            word = scrub(told.word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
-        return ReportedStatus(adapter.order_status.get(told.word), word, told.changed_at, told.expected_ready_at)
+            status = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
+            _check_identity(status, order.reference, adapter, session)
+            word = scrub(status.word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
+        return ReportedStatus(adapter.order_status.get(status.word), word, status.changed_at, status.expected_ready_at)
 
     def check_submission(self, location_id: str, request: SubmissionRequest, context: RequestContext) -> None:
         """Refuse what can be refused before anything is sent or charged: location, tender, fulfillment and time.
@@ -754,15 +754,15 @@ def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
 
 
-def _check_identity(told: Placed | OrderStatus, reference: str | None, adapter: Adapter, session: Session) -> None:
+def _check_identity(answer: Placed | OrderStatus, reference: str | None, adapter: Adapter, session: Session) -> None:
     """Accept an order only if the provider returns our reference (SUB-8).
 
     :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say which one.
     """
-    echoed: object = told.reference
+    echoed: object = answer.reference
     if echoed == reference or (echoed is None and adapter.echoes_nothing):
         return
-    name, member = type(adapter).__name__, f"{type(told).__name__}.reference"
+    name, member = type(adapter).__name__, f"{type(answer).__name__}.reference"
     if echoed is None:
         event, words = (
             "order_without_reference",

@@ -92,8 +92,8 @@ class Attempt:
     """One attempt to place a submission at the provider.
 
     ``id`` is the id of its row in the ledger, ``reference`` our reference at the provider. ``received_at``: the time
-    to send, None for the current time. ``mark`` tells the ledger that the order is about to be placed, and ``check``
-    asks it whether this attempt still owns the submission; both are None for a repetition that only reconciles.
+    to send, None for the current time. ``mark`` records that the order is about to be placed, and ``check``
+    asks the ledger whether this attempt still owns the submission; both are None for a repetition that only reconciles.
     ``reserve``: seconds of the deadline that no last look uses.
     """
 

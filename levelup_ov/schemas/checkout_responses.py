@@ -198,7 +198,7 @@ class ChargedOrderSchema(Schema):
     refunded_at = StoredInstant(required=True, allow_none=True)
     provider_location_id = fields.String(required=True, allow_none=True)
     order_submission = Stored(SubmittedOrderSchema, required=True, allow_none=True, attribute="submitted")
-    problem = Stored(ProblemSchema, attribute="told_problem", required=True, allow_none=True)
+    problem = Stored(ProblemSchema, attribute="reported_problem", required=True, allow_none=True)
 
 
 class NothingSchema(Schema):

@@ -7,22 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import orjson
+import msgspec
 
-from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.domain.tender import TenderKind
-from levelup_ov.sessions.model import (
-    Basket,
-    Buyer,
-    Charge,
-    LevelUpTender,
-    Line,
-    Price,
-    PricedLine,
-    PricedOption,
-    Problem,
-    Totals,
-)
+from levelup_ov.sessions.model import Basket, LevelUpTender, Price, PricedLine, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,62 +43,15 @@ class Content:
     known: tuple[PricedLine, ...] = ()
 
 
+_read = msgspec.json.Decoder(Content).decode
+_write = msgspec.json.Encoder().encode
+
+
 def dump(content: Content) -> str:
     """The content as text."""
-    return orjson.dumps(content).decode()
+    return _write(content).decode()
 
 
 def load(text: str) -> Content:
-    """The content that :func:`dump` wrote."""
-    plain: dict[str, Any] = orjson.loads(text)
-    return Content(
-        **{
-            **plain,
-            "basket": _basket(plain["basket"]),
-            "price": plain["price"] and _price(plain["price"]),
-            "problems": tuple([Problem(**each) for each in plain["problems"]]),
-            "levelup": plain["levelup"] and LevelUpTender(**plain["levelup"]),
-            "ready_at": _instant(plain["ready_at"]),
-            "tenders": tuple(plain["tenders"]),
-            "fulfillments": tuple(plain["fulfillments"]),
-            "known": tuple([_priced_line(each) for each in plain.get("known", ())]),
-            **{name: tuple(map(datetime.fromisoformat, plain.get(name, ()))) for name in ("slots", "offered")},
-        }
-    )
-
-
-def _basket(plain: dict[str, Any]) -> Basket:
-    return Basket(
-        **{
-            **plain,
-            "lines": tuple([Line(**{**each, "options": tuple(each["options"])}) for each in plain["lines"]]),
-            "buyer": plain["buyer"] and Buyer(**plain["buyer"]),
-            "desired_ready_time": _instant(plain["desired_ready_time"]),
-            "delivery_address": plain["delivery_address"] and DeliveryAddress(**plain["delivery_address"]),
-        }
-    )
-
-
-def _price(plain: dict[str, Any]) -> Price:
-    slots, totals = plain["slots"], plain["totals"]
-    charges = {name: tuple([Charge(**each) for each in totals[name]]) for name in ("fees", "discounts")}
-    return Price(
-        **{
-            **plain,
-            "at": datetime.fromisoformat(plain["at"]),
-            "lines": tuple([_priced_line(each) for each in plain["lines"]]),
-            "totals": Totals(**{**totals, **charges}),
-            "soonest": _instant(plain["soonest"]),
-            "slots": None if slots is None else tuple(map(datetime.fromisoformat, slots)),
-            "desired": _instant(plain.get("desired")),
-            "address_decides": tuple(plain["address_decides"]),
-        }
-    )
-
-
-def _priced_line(plain: dict[str, Any]) -> PricedLine:
-    return PricedLine(**{**plain, "options": tuple([PricedOption(**each) for each in plain["options"]])})
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    """The content that :func:`dump` wrote. Members that an earlier release did not write have their defaults."""
+    return _read(text)

@@ -19,6 +19,7 @@ from levelup_ov.checkout.submitting import key_of
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
+from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.domain.tender import CreditCard
 from levelup_ov.ledger.engine import LedgerUnavailable
@@ -181,11 +182,8 @@ def _placed(answer: Mapping[str, Any], key: str) -> PlacedOrder:
 
 
 def _mischarged(submissions: Sequence[Submission]) -> tuple[Cents, Cents] | None:
-    for submission in submissions:
-        expected, charged = submission.expected_charge, submission.charged
-        if expected is not None and charged is not None and expected != charged:
-            return expected, charged
-    return None
+    found = (mischarge(each.expected_charge, each.charged) for each in submissions)
+    return next(filter(None, found), None)
 
 
 def _key(row: StoredSession) -> str:
