@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from bench.order import ITEMS, NUMBER, ORDER
+from bench.order import API_KEY, ITEMS, NUMBER, ORDER
 
 PATH = "/checkout/orders"
 HEADERS = {"Idempotency-Key": NUMBER}
@@ -68,7 +68,7 @@ class _Site:
         self._port = port
 
     def call(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
-        headers = {"Authorization": "token bench", "Content-Type": "application/json"}
+        headers = {"Authorization": f"token {API_KEY}", "Content-Type": "application/json"}
         status, _, content = self._send(method, path, json.dumps(body), headers)
         if status != 200:
             raise RuntimeError(f"{method} {path} is answered with {status}: {content!r}")

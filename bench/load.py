@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from bench.order import NUMBER
+from bench.order import API_KEY, NUMBER
 
 _NUMBERS = itertools.count(1)
 
@@ -27,7 +27,7 @@ class Burst:
     def __init__(self, port: int, path: str, headers: dict[str, str], body: str, clients: int, requests: int) -> None:
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.message = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token bench\r\nAccept: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token {API_KEY}\r\nAccept: application/json\r\n"
             f"{fields}Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
         ).encode()
         self._numbered = NUMBER.encode() in self.message

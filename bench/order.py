@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+API_KEY = "bench-channel"
+"""What the channel shows: long enough for production."""
+
 ITEMS = tuple(range(1, 9))
 
 

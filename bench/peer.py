@@ -31,7 +31,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, Field, StrictInt, StrictStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-API_KEY = b"bench"
+from bench.order import API_KEY
+
 CIPHER = AESGCM(AESGCM.generate_key(256))
 ZONE = ZoneInfo("America/New_York")
 LOCATIONS = {"bench.main": 1, "bench3.main": 3}
@@ -131,7 +132,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def authenticated(authorization: Annotated[str, Header()] = "") -> None:
     scheme, _, key = authorization.partition(" ")
-    if scheme.lower() not in ("token", "bearer") or not hmac.compare_digest(key.strip().encode(), API_KEY):
+    if scheme.lower() not in ("token", "bearer") or not hmac.compare_digest(key.strip().encode(), API_KEY.encode()):
         raise HTTPException(401)
 
 

@@ -26,7 +26,8 @@ from typing import Any
 
 from bench import checkout
 from bench.cpu import cpu_seconds
-from bench.order import BODY, SUBMISSION
+from bench.order import API_KEY, BODY, SUBMISSION
+from bench.production import PRODUCTION, UPGRADE
 from bench.provider import HANGING
 from levelup_ov.config import VARIABLES
 
@@ -294,8 +295,7 @@ class Bench:
         return {
             "WEB_CONCURRENCY": "1",
             "LEVELUP_OV_THREADS": str(self.threads),
-            "LEVELUP_OV_ENV": "development",
-            "LEVELUP_OV_API_KEYS": "bench",
+            **PRODUCTION,
             "LEVELUP_OV_ACCOUNTS": str(accounts),
             # All the load is one account's; that others keep their share is no part of this.
             "LEVELUP_OV_ACCOUNT_SHARE": "100",
@@ -312,6 +312,8 @@ class Bench:
         *,
         build: Path = ROOT,
     ) -> None:
+        if module[0] == "gunicorn":
+            self._spawn(f"{name}-ledger", UPGRADE, environment, self._server_core, build=build).wait()
         port = _free_port()
         process = self._spawn(name, module, {**environment, "PORT": str(port)}, self._server_core, build=build)
         for _ in range(START_SECONDS * 10):
@@ -497,14 +499,14 @@ def _normal(answer: bytes) -> bytes:
 
 
 def _request(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token bench\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token {API_KEY}\r\n"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _post(port: int, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        sent = {"Authorization": "token bench", "Content-Type": "application/json", **headers}
+        sent = {"Authorization": f"token {API_KEY}", "Content-Type": "application/json", **headers}
         connection.request("POST", path, body, sent)
         response = connection.getresponse()
         return response.status, response.read()

@@ -81,7 +81,7 @@ def basket_path(path: str | None) -> str | None:
 
 
 def undeliverable(basket: Basket) -> Iterator[Problem]:
-    """The problem of a delivery that has no address; it can be priced without one, and not ordered (DELIVERY-1, UCP-5)."""
+    """The problem of a delivery without an address: it can be priced, and not ordered (DELIVERY-1, UCP-5)."""
     if basket.fulfillment == "delivery" and basket.delivery_address is None:
         yield Problem("delivery_address_incomplete", "the delivery needs an address", "delivery_address")
 

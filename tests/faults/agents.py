@@ -30,7 +30,7 @@ class AgentStory(Story):
     session: str = ""
 
 
-def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> AgentStory:
+def submit(stack: Stack, plan: Plan, *, patience: float, seed: str) -> AgentStory:
     """Create a session and complete it until it is completed, refused, or ``patience`` seconds have gone."""
     story, started = AgentStory(plan), time.monotonic()
     until = started + patience
@@ -70,7 +70,7 @@ def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> AgentStory:
 
 
 def decide(stack: Stack, stories: Sequence[AgentStory]) -> Iterator[str]:
-    """Read every session until it is decided, and say what contradicts what was told before. Nobody places anything."""
+    """Read every session until it is decided, and say what contradicts an earlier answer. Nobody places anything."""
     begun = [story for story in stories if story.session and story.reported]
     until = time.monotonic() + RECONCILING
 
@@ -80,9 +80,9 @@ def decide(stack: Stack, stories: Sequence[AgentStory]) -> Iterator[str]:
             if time.monotonic() > until:
                 return f"not decided: session {story.session} of {story.plan.marker} is {answer.code}"
             time.sleep(0.5)
-        told = {each.order_id for each in story.placed}
-        if told and told != {answer.order_id}:
-            return f"session {story.session} of {story.plan.marker} was told {told}, and is {answer.body}"
+        numbers = {each.order_id for each in story.placed}
+        if numbers and numbers != {answer.order_id}:
+            return f"session {story.session} of {story.plan.marker} was answered {numbers}, and is {answer.body}"
         return None
 
     with ThreadPoolExecutor(16) as readers:

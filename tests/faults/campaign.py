@@ -27,7 +27,7 @@ from pathlib import Path
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ledger.records import Submission
 from tests.faults import agents, engine, events
-from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Plan, Story, plan, tell
+from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Plan, Story, plan, submit
 from tests.faults.network import Done
 from tests.faults.processes import line, process, say
 from tests.faults.providers import PROVIDERS
@@ -178,7 +178,7 @@ def run(
         plans = [plan(seed, number, ACCOUNTS, kitchen, always_named=fails_over) for number in range(submissions)]
 
         def order(each: Plan) -> Story:
-            story = (agents.tell if sessions else tell)(stack, each, patience=patience, seed=seed)
+            story = (agents.submit if sessions else submit)(stack, each, patience=patience, seed=seed)
             return events.cancel_some(stack, story, seed) if reports else story
 
         with ThreadPoolExecutor(kitchen.clients) as clients, events.watching(known, app) if reports else nullcontext():

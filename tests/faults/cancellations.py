@@ -16,15 +16,15 @@ PATIENCE = 30.0
 
 @dataclass
 class Cancellation:
-    """What a site was told when it canceled the order ``uuid``: codes, empty for a success."""
+    """A site cancels the order ``uuid``. ``answers``: their codes, empty for a success."""
 
     number: int
     uuid: str
-    told: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
-        return self.told[-1:] == [""]
+        return self.answers[-1:] == [""]
 
 
 def chosen(number: int, seed: str) -> bool:
@@ -35,13 +35,13 @@ def chosen(number: int, seed: str) -> bool:
 def cancel(
     stack: Stack, this: Cancellation, code: Callable[[Answer], str], is_open: Callable[[str], bool], seed: str
 ) -> None:
-    """Cancel an order until something final is told, or patience ends."""
-    dice = random.Random(f"{seed}/cancel/{this.number}/{len(this.told)}")
+    """Cancel an order until an answer is final, or patience ends."""
+    dice = random.Random(f"{seed}/cancel/{this.number}/{len(this.answers)}")
     until = time.monotonic() + PATIENCE
     while True:
         path = f"/checkout/orders/{this.uuid}/cancellation"
-        this.told.append(code(stack.post(path, {}, Idempotency_Key=f"c{this.number}")))
-        if not is_open(this.told[-1]) or time.monotonic() > until:
+        this.answers.append(code(stack.post(path, {}, Idempotency_Key=f"c{this.number}")))
+        if not is_open(this.answers[-1]) or time.monotonic() > until:
             return
         time.sleep(dice.uniform(0.2, 1.5))
 
@@ -54,15 +54,17 @@ def books(
 ) -> Iterator[str]:
     """What does not agree. ``charges``: is each UUID of LevelUp's refunded; ``meals``: how many the kitchen makes."""
     for each in cancellations:
-        history = f"{each.number}: " + " > ".join(code or "canceled" for code in each.told)
+        history = f"{each.number}: " + " > ".join(code or "canceled" for code in each.answers)
         refunded, cooked = charges.get(each.uuid), meals.get(each.number, 0)
-        if each.is_done and not refunded:
-            yield f"told canceled, and the charge {'stands' if refunded is False else 'is none of LevelUp'}: {history}"
+        if each.is_done and refunded is False:
+            yield f"answered canceled, and the charge is not refunded: {history}"
+        if each.is_done and refunded is None:
+            yield f"answered canceled, and the charge is none of LevelUp: {history}"
         if each.is_done and cooked:
-            yield f"told canceled, and the kitchen makes it: {history}"
+            yield f"answered canceled, and the kitchen makes it: {history}"
         if refunded and cooked:
             yield f"refunded, and the kitchen makes it: {history}"
         if refunded is False and not cooked:
-            yield f"canceled at the kitchen, and the charge stands: {history}"
-        if each.told and is_open(each.told[-1]):
-            yield f"never told what became of the cancellation: {history}"
+            yield f"canceled at the kitchen, and the charge is not refunded: {history}"
+        if each.answers and is_open(each.answers[-1]):
+            yield f"no final answer to the cancellation: {history}"

@@ -133,7 +133,7 @@ def _one_of(weights: Mapping[T, int], dice: random.Random) -> T:
 
 @dataclass
 class Story:
-    """What the clients of one submission were told, in order of time."""
+    """The answers to the clients of one submission, in order of time."""
 
     plan: Plan
     reported: list[Answer] = field(default_factory=list)
@@ -151,7 +151,7 @@ class Story:
         return any(answer.code in ("outcome_unknown", "connection broken") for answer in self.reported)
 
 
-def tell(stack: Stack, plan: Plan, *, patience: float, seed: str) -> Story:
+def submit(stack: Stack, plan: Plan, *, patience: float, seed: str) -> Story:
     """Submit until it is placed, refused, or ``patience`` seconds have gone."""
     story, started = Story(plan), time.monotonic()
     until = started + patience

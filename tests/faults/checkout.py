@@ -2,7 +2,7 @@
 
 N orders go to ``POST /checkout/orders`` of a real service: LevelUp's stand-in behind one network that misbehaves, a
 provider behind another, workers killed and frozen, the service reloaded, names slow. At the end all is well again,
-and LevelUp, the provider and what the site was told must agree: who pays has a meal, who has none has paid nothing.
+and LevelUp, the provider and the answers to the site must agree: who pays has a meal, who has none has paid nothing.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ LEVELUP = ("propose", "charge", "refund", "history", "charge read")
 
 @dataclass
 class Story:
-    """An order: its number makes its marker, its key and its amount its own. ``told``: code, and what was answered."""
+    """An order: its number makes its marker, its key and its amount its own. ``answers``: code and body."""
 
     number: int
     is_refused: bool
     is_hasty: bool
     user: str
-    told: list[tuple[str, Any]] = field(default_factory=list)
+    answers: list[tuple[str, Any]] = field(default_factory=list)
     canceling: Cancellation | None = None
 
     @property
@@ -82,7 +82,7 @@ class Report:
 
     calls: Counter[str]
     trouble: Counter[str]
-    told: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -91,7 +91,7 @@ class Report:
     def table(self) -> str:
         rows = [*sorted(self.calls.items()), *sorted(self.trouble.items())]
         text = [f"{name:>34}  {count}" for name, count in rows]
-        for head, counted in (("told", self.told), ("in the end", self.outcomes)):
+        for head, counted in (("answers", self.answers), ("in the end", self.outcomes)):
             text.append(f"{head}: " + ", ".join(f"{name} {count}" for name, count in counted.most_common()))
         if self.events:
             text.append(f"events: {', '.join(f'{name} {count}' for name, count in self.events.items())}")
@@ -222,8 +222,8 @@ class _Platform:
         with self.store.reading() as transaction:
             return {order.uuid: bool(order.refunded_at) for order in transaction.newest_orders(10**6)}
 
-    def standing(self) -> Mapping[str, list[int]]:
-        """Cents of each charge that stands, by the number of its order."""
+    def unrefunded(self) -> Mapping[str, list[int]]:
+        """Cents of each charge that is not refunded, by the number of its order."""
         found: defaultdict[str, list[int]] = defaultdict(list)
         with self.store.reading() as transaction:
             for order in transaction.newest_orders(10**6):
@@ -248,8 +248,8 @@ def _platform(directory: Path) -> Iterator[_Platform]:
 
 
 def _order(stack: Stack, story: Story, kitchen: Provider, seed: str, *, last: bool = False) -> None:
-    """Send an order until something final is told, or patience ends."""
-    if last and story.told and not _is_open(story.told[-1][0]):
+    """Send an order until an answer is final, or patience ends."""
+    if last and story.answers and not _is_open(story.answers[-1][0]):
         return
     dice = random.Random(f"{seed}/{story.number}/{last}")
     item = kitchen.refused if story.is_refused else kitchen.item
@@ -269,7 +269,7 @@ def _order(stack: Stack, story: Story, kitchen: Provider, seed: str, *, last: bo
         timeout = dice.uniform(0.1, 1.0) if story.is_hasty and not last and dice.random() < 0.5 else 40.0
         answer = stack.post("/checkout/orders", body, Idempotency_Key=f"k{story.number}", timeout=timeout)
         code = _code(answer)
-        story.told.append((code, answer.body))
+        story.answers.append((code, answer.body))
         if not _is_open(code) or time.monotonic() > until:
             return
         time.sleep(dice.uniform(0.2, 1.5))
@@ -277,10 +277,10 @@ def _order(stack: Stack, story: Story, kitchen: Provider, seed: str, *, last: bo
 
 def _cancel(stack: Stack, story: Story, seed: str) -> None:
     """Cancel some of the orders that were submitted, or go on with that."""
-    code, body = story.told[-1]
+    code, body = story.answers[-1]
     if not code and cancellations.chosen(story.number, seed):
         this = story.canceling = story.canceling or Cancellation(story.number, body["order"]["uuid"])
-        if not this.told or _is_open(this.told[-1]):
+        if not this.answers or _is_open(this.answers[-1]):
             cancellations.cancel(stack, this, _code, _is_open, seed)
 
 
@@ -317,32 +317,32 @@ def _books(report: Report, stories: list[Story], kitchen: Provider, levelup: _Pl
     complain = report.violations.append
     if left:
         complain(f"not reconciled: {left[-500:]}")
-    standing = levelup.standing()
+    unrefunded = levelup.unrefunded()
     cooked = kitchen.orders()
     meals: Counter[str] = Counter(order.marker for order in cooked if not order.is_canceled)
     eaten_of = {story.number: meals[story.marker] for story in stories}
     canceling = [story.canceling for story in stories if story.canceling]
     report.violations += cancellations.books(canceling, levelup.refunded(), eaten_of, _is_open)
-    report.told.update("canceled" for each in canceling if each.is_done)
+    report.answers.update("canceled" for each in canceling if each.is_done)
     for marker, number in Counter(order.marker for order in cooked).items():
         if number > 1:
             complain(f"{number} meals for {marker}")
     for story in stories:
-        paid, eaten = standing[f"n{story.number}"], meals[story.marker]
-        last, body = story.told[-1]
-        history = f"{story.number}: " + " > ".join(code or "submitted" for code, _ in story.told)
-        report.told.update(code or "submitted" for code, _ in story.told)
+        paid, eaten = unrefunded[f"n{story.number}"], meals[story.marker]
+        last, body = story.answers[-1]
+        history = f"{story.number}: " + " > ".join(code or "submitted" for code, _ in story.answers)
+        report.answers.update(code or "submitted" for code, _ in story.answers)
         report.outcomes["paid and eaten" if paid and eaten else "neither" if not paid and not eaten else "WRONG"] += 1
         if len(paid) != eaten or eaten > 1:
             complain(f"{eaten} meals, {paid} cents: {history}")
         if not last and not story.canceling and (body["order"]["state"], len(paid)) != ("submitted", 1):
-            complain(f"told {body['order']['state']}, {paid} cents: {history}")
+            complain(f"answered {body['order']['state']}, {paid} cents: {history}")
         if not last and paid and body["order"]["total_amount"] != paid[0]:
-            complain(f"told {body['order']['total_amount']} of {paid[0]} cents: {history}")
+            complain(f"answered {body['order']['total_amount']} of {paid[0]} cents: {history}")
         if last and not _is_open(last) and (paid or eaten):
-            complain(f"told {last}, {paid} cents, {eaten} meals: {history}")
+            complain(f"answered {last}, {paid} cents, {eaten} meals: {history}")
         if _is_open(last):
-            complain(f"never told what became of it: {history}")
+            complain(f"no final answer: {history}")
 
 
 def main() -> int:

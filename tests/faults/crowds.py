@@ -57,7 +57,7 @@ def race(directory: Path, ledger: str, *, threads: int, keys: int) -> Counter[in
 
 
 def reloads(directory: Path, ledger: str, *, times: int, clients: int) -> tuple[Counter[str], int]:
-    """Reload the service again and again under load; what clients were told, and how many workers were replaced."""
+    """Reload the service again and again under load; what clients were answered, and how many workers were replaced."""
     reported: Counter[str] = Counter()
     over = threading.Event()
     with service(directory, ledger, threads=16) as stack:

@@ -11,24 +11,24 @@ DONE, REFUSED, OPEN = ["cancellation_unknown", ""], ["cancellation_refused"], ["
 
 @pytest.mark.rule("STAT-6", "WEB-6")
 @pytest.mark.parametrize(
-    ("told", "refunded", "meals", "found"),
+    ("answers", "refunded", "meals", "found"),
     [
         (DONE, True, 0, []),
         (REFUSED, False, 1, []),
-        (DONE, False, 0, ["the charge stands", "canceled at the kitchen, and the charge stands"]),
+        (DONE, False, 0, ["the charge is not refunded", "canceled at the kitchen, and the charge is not refunded"]),
         (DONE, None, 0, ["the charge is none of LevelUp"]),
-        (DONE, True, 1, ["told canceled, and the kitchen makes it", "refunded, and the kitchen makes it"]),
+        (DONE, True, 1, ["answered canceled, and the kitchen makes it", "refunded, and the kitchen makes it"]),
         (REFUSED, True, 1, ["refunded, and the kitchen makes it"]),
-        (REFUSED, False, 0, ["canceled at the kitchen, and the charge stands"]),
-        (OPEN, False, 1, ["never told what became of the cancellation"]),
+        (REFUSED, False, 0, ["canceled at the kitchen, and the charge is not refunded"]),
+        (OPEN, False, 1, ["no final answer to the cancellation"]),
     ],
 )
 def test_cancellations_that_are_wrong_are_found(
-    told: list[str], refunded: bool | None, meals: int, found: list[str]
+    answers: list[str], refunded: bool | None, meals: int, found: list[str]
 ) -> None:
     charges = {} if refunded is None else {"uuid": refunded}
     problems = list(
-        books([Cancellation(7, "uuid", told)], charges, {7: meals}, lambda code: code == "connection broken")
+        books([Cancellation(7, "uuid", answers)], charges, {7: meals}, lambda code: code == "connection broken")
     )
     assert len(problems) == len(found), problems
     assert all(words in problem for words, problem in zip(found, problems, strict=True)), problems

@@ -148,7 +148,7 @@ def test_postgresql_stopping_during_an_order_loses_none(postgres: PostgresServer
         finally:
             postgres.stop()
             assert postgres.start()
-        # The order exists, and the channel is told so; the ledger learns it when the lease has expired.
+        # The order exists, and the channel gets its number; the ledger learns it when the lease has expired.
         assert placed.status == 200
         assert one.submit(key="a").code == "submission_in_progress"
         one.clock.advance(seconds=10)

@@ -1,8 +1,8 @@
 """``python -m tests.simulation N SEED``: N trials.
 
-With ``--checkout``: of web checkout, LevelUp's platform in the world too. With ``--story``: the one trial of SEED,
-told. With ``--mutants [NAME ...]``: for each, trials until it is found, N at
-the most. ``--kinds``: how many trials met each kind of fault, and what guests were told, as tables.
+With ``--checkout``: of web checkout, with LevelUp's platform in the world. With ``--story``: the one trial of SEED,
+step by step. With ``--mutants [NAME ...]``: for each, trials until it is found, at most N. ``--kinds``: tables of how
+many trials met each kind of fault, and of the answers that guests got.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def main() -> int:
     try:
         if given.mutants is not None:
             chosen = {name: mutants[name] for name in given.mutants or mutants}
-            return _mutants(chosen, given.trials, given.seed, things, kind, tells=given.story)
+            return _mutants(chosen, given.trials, given.seed, things, kind, stories=given.story)
         if given.story:
             print(story(given.seed, things, kind))
             return 0
-        report = run(_seeds(given.trials, given.seed), things, kind, tell=_tell, show=_show_progress)
+        report = run(_seeds(given.trials, given.seed), things, kind, report_failure=_show_failure, show=_show_progress)
     finally:
         things.close()
     _show(report)
     if given.kinds:
         _show_counts("trials that met", report.met)
-        _show_counts("answers", report.told)
+        _show_counts("answers", report.answers)
     return 1 if report.failures else 0
 
 
@@ -50,7 +50,7 @@ def _seeds(trials: int, seed: str) -> list[str]:
     return [f"{seed}/{number}" for number in range(trials)]
 
 
-def _tell(seed: str, kind: str, words: str) -> None:
+def _show_failure(seed: str, kind: str, words: str) -> None:
     print(f"FAILURE, {kind}: {words}  (python -m tests.simulation 1 {seed} --story)", flush=True)
 
 
@@ -69,7 +69,9 @@ def _show_counts(what: str, counts: Counter[str]) -> None:
         print(f"{name:32} {count:>9}")
 
 
-def _mutants(mutants: Mapping[str, Mutant], trials: int, seed: str, things: Things, kind: Kind, *, tells: bool) -> int:
+def _mutants(
+    mutants: Mapping[str, Mutant], trials: int, seed: str, things: Things, kind: Kind, *, stories: bool
+) -> int:
     missed = 0
     print(f"{'mutant':28} {'found after':>12}  how it shows", flush=True)
     for name, mutant in mutants.items():
@@ -78,7 +80,7 @@ def _mutants(mutants: Mapping[str, Mutant], trials: int, seed: str, things: Thin
             found = f"{report.trials} trials" if report.failures else "NOT FOUND"
             shows = "; ".join(f"{kind}: {words}" for _, kind, words in report.failures[:2])
             print(f"{name:28} {found:>12}  {shows}", flush=True)
-            if tells and report.failures:
+            if stories and report.failures:
                 print(story(report.failures[0][0], things, kind))
         missed += not report.failures
     if kind is ORDERING:

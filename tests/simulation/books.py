@@ -1,4 +1,4 @@
-"""At the end of a trial: the provider's orders, the ledger and what the guests were told must agree."""
+"""At the end of a trial: the provider's orders, the ledger and what the guests were answered must agree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
             yield SECOND, f"{guest} has {count} orders"
     by_ticket = {order.ticket: order for order in kept}
     for story in world.stories:
-        yield from _told(world, story, by_ticket)
+        yield from _answers(world, story, by_ticket)
     for words in world.late:
         yield LATE, words
     for words in world.stuck:
@@ -41,17 +41,17 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
             yield LOST, f"the provider holds {order.id} of {order.guest}, the ledger does not know"
 
 
-def _told(world: World, story: Story, by_ticket: dict[object, object]) -> Iterator[tuple[str, str]]:
+def _answers(world: World, story: Story, by_ticket: dict[object, object]) -> Iterator[tuple[str, str]]:
     who = story.guest
     held = [order for order in world.provider.kept if order.guest == who]
-    numbers = {given for code, given in story.told if not code}
+    numbers = {given for code, given in story.answers if not code}
     for number in numbers:
         if number not in by_ticket:
-            yield NOT_HELD, f"{who} was told {number}, which the provider does not hold"
+            yield NOT_HELD, f"{who} was answered {number}, which the provider does not hold"
         elif by_ticket[number].guest != who:  # type: ignore[attr-defined]
-            yield ANOTHERS, f"{who} was told {number}, which is {by_ticket[number].guest}'s"  # type: ignore[attr-defined]
+            yield ANOTHERS, f"{who} was answered {number}, which is {by_ticket[number].guest}'s"  # type: ignore[attr-defined]
     if len(numbers) > 1:
-        yield ANOTHERS, f"{who} was told {sorted(map(str, numbers))}"
+        yield ANOTHERS, f"{who} was answered {sorted(map(str, numbers))}"
     for order in held:
         if order.account not in (None, who):
             yield ANOTHERS, f"the order of {who} runs on the account of {order.account}"
@@ -62,7 +62,7 @@ def _told(world: World, story: Story, by_ticket: dict[object, object]) -> Iterat
     )
     # A request that waited in front of the service all the time is carried out when it comes in.
     if held and finals and len(finals) == len(story.finals) and not (story.was_waiting or is_lost):
-        yield LOST, f"{who} was told {finals[-1]} at last, and has an order"
-    for code, _ in story.told:
+        yield LOST, f"{who} was answered {finals[-1]} at last, and has an order"
+    for code, _ in story.answers:
         if code and code not in EXPECTED:
-            yield OTHER, f"{who} was told {code}"
+            yield OTHER, f"{who} was answered {code}"

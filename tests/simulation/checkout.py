@@ -42,8 +42,8 @@ _SITE = CheckoutSettings("http://levelup.test", "the-app", Secret("secret of the
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the site was told. ``asked``: ``charge`` or ``refund``."""
+class SiteAnswer:
+    """An answer that the site got. ``asked``: ``charge`` or ``refund``."""
 
     asked: str
     key: str
@@ -67,7 +67,7 @@ class Diner:
     permissions: tuple[str, ...]
     quantity: int
     connections: list[str] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    answers: list[SiteAnswer] = field(default_factory=list)
     orders: dict[str, tuple[CheckoutOrder, Delivery | None]] = field(default_factory=dict)
     """What was sent under each key."""
 
@@ -104,7 +104,6 @@ class CheckoutWorld(World):
         """Connections whose token LevelUp has refused when all was well."""
         self.cases: list[str] = []
         self.cases_in_vain: list[str] = []
-        self._told: set[str] = set()
         self._trouble = []
         for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
             self._plan_fault()
@@ -171,7 +170,7 @@ class CheckoutWorld(World):
             }[what])  # fmt: skip
 
     def _token_died(self) -> None:
-        """LevelUp takes a person's token no more; they connect anew when they are asked to."""
+        """LevelUp takes a person's token no more; they connect again when they are asked to."""
         diner, seconds = self.dice.choice(self.diners), self.dice.uniform(0.5, 40)
 
         def act() -> None:
@@ -273,8 +272,8 @@ class CheckoutWorld(World):
                 connection, url = started
                 state = parse_qs(urlsplit(url).query)["state"][0]
                 back = f"https://site.test/?code={self.levelup.code('user', diner.name)}&state={state}"
-                told = self.ask(host, lambda it, back=back: it.connections.come_back("user", back, _context(14.0)))
-                query = parse_qs(urlsplit(told).query) if isinstance(told, str) else {}
+                url = self.ask(host, lambda it, back=back: it.connections.come_back("user", back, _context(14.0)))
+                query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
                 if (confirmation := query.get("confirmation")) is not None:
                     done = self.ask(host, lambda it, it_is=connection.id, word=confirmation[0]:
                                     it.connections.confirm("user", it_is, word))  # fmt: skip
@@ -315,13 +314,13 @@ class CheckoutWorld(World):
             elif dice.random() < 0.4:
                 return
             # A request that was not answered may still rest at a host: whoever takes another key then orders twice.
-            answered = all(told.code != "connection broken" for told in diner.told if told.key == key)
+            answered = all(each.code != "connection broken" for each in diner.answers if each.key == key)
             if last.code != "card_declined" and not answered:
                 return
             if last.code != "card_declined" or (answered and dice.random() < 0.5):
                 key = f"key-{diner.name}-{attempt}"
 
-    def _pay(self, diner: Diner, key: str, dice: Random, gone: bool) -> Told | None:
+    def _pay(self, diner: Diner, key: str, dice: Random, gone: bool) -> SiteAnswer | None:
         order, delivery = diner.orders.setdefault(key, self._order(diner))
         last = None
         for tries in range(20):
@@ -341,9 +340,11 @@ class CheckoutWorld(World):
         keys = [f"refund-{order.id}-{number}" for number in range(dice.choice((1, 1, 2)))]
         for tries in range(12):
             key = keys[tries % len(keys)]
-            told = self._say(diner, "refund", key, dice, 60.0,
-                             lambda it, key=key: it.orders.refund(order.id, key, None, _context(DEADLINE)))  # fmt: skip
-            if told.is_final or self.kernel.now > CLIENTS_END:
+            answer = self._say(
+                diner, "refund", key, dice, 60.0,
+                lambda it, key=key: it.orders.refund(order.id, key, None, _context(DEADLINE)),
+            )  # fmt: skip
+            if answer.is_final or self.kernel.now > CLIENTS_END:
                 return
             self.kernel.wait(dice.uniform(0.2, 8.0))
 
@@ -360,23 +361,22 @@ class CheckoutWorld(World):
 
     def _say(
         self, diner: Diner, asked: str, key: str, dice: Random, patience: float, work: Callable[[Checkout], Any]
-    ) -> Told:
+    ) -> SiteAnswer:
         host = dice.choice(("A", "B"))
         self.say(f"{diner.name} asks host {host} for a {asked} under {key}")
         began = self.kernel.now
         given = self.ask(host, work, patience)
         took = self.kernel.now - began
         if took > LATEST and (given is not None or took >= patience) and self.is_prompt(began):
-            self.late.append(f"{diner.name} was told of a {asked} after {took:.1f} s")
+            self.late.append(f"{diner.name} got the answer to a {asked} after {took:.1f} s")
         if isinstance(given, Failure):
-            told = Told(asked, key, given.code, None, given.message)
+            answer = SiteAnswer(asked, key, given.code, None, given.message)
         else:
-            told = Told(asked, key, "" if given else "connection broken", given, "")
-        diner.told.append(told)
-        self.say(
-            f"{diner.name} is told {told.code or (told.order and (told.order.state, told.order.uuid))} {told.words}"
-        )
-        return told
+            answer = SiteAnswer(asked, key, "" if given else "connection broken", given, "")
+        diner.answers.append(answer)
+        result = answer.code or (answer.order and (answer.order.state, answer.order.uuid))
+        self.say(f"{diner.name} gets {result} {answer.words}")
+        return answer
 
     # The scheduler and the operator.
 
@@ -412,18 +412,18 @@ class CheckoutWorld(World):
         So does whoever got no answer to one of their requests: it may have rested at a host, and been served last.
         """
         for diner in self.diners:
-            charges = [told for told in diner.told if told.asked == "charge"]
-            last = {told.key: told for told in charges}
-            unanswered = {told.key for told in charges if told.code == "connection broken"}
-            for key in [key for key, told in last.items() if key in unanswered or not told.is_final]:
+            charges = [each for each in diner.answers if each.asked == "charge"]
+            last = {each.key: each for each in charges}
+            unanswered = {each.key for each in charges if each.code == "connection broken"}
+            for key in [key for key, answer in last.items() if key in unanswered or not answer.is_final]:
                 order, delivery = diner.orders[key]
                 self._say(diner, "charge", key, self.dice, 60.0, lambda it, order=order, delivery=delivery, key=key:
                           it.orders.charge(order, delivery, key, _context(DEADLINE)))  # fmt: skip
             for id in diner.connections:
                 order = replace(self._order(diner)[0], user=id)
                 if self.is_dead(id):
-                    told = self.ask("A", lambda it, order=order: it.orders.preview(order, _context(DEADLINE)))
-                    if isinstance(told, Failure) and told.code == "user_token_refused":
+                    preview = self.ask("A", lambda it, order=order: it.orders.preview(order, _context(DEADLINE)))
+                    if isinstance(preview, Failure) and preview.code == "user_token_refused":
                         self.refused.append(id)
 
     def is_dead(self, id: str) -> bool:
@@ -455,21 +455,23 @@ class CheckoutWorld(World):
         for order in [each for each in self.orders() if each.operator_case]:
             kind = case_of(order)["kind"]
             self.cases.append(kind)
-            if kind == "not_connected" and self._is_connected_anew(order):
+            if kind == "not_connected" and self._is_connected_again(order):
                 self.cases_in_vain.append(order.id)
             made = self.levelup.charge_of(order.proposed_uuid)
-            found = made.uuid if made is not None and made.standing and order.uuid is None else None
-            if made is not None and made.standing and found is None:
-                self.say(f"Olive pays {made.standing} cents back to {made.guest} by transfer")
+            found = made.uuid if made is not None and made.unrefunded and order.uuid is None else None
+            if made is not None and made.unrefunded and found is None:
+                self.say(f"Olive pays {made.unrefunded} cents back to {made.guest} by transfer")
                 made.refunded = made.spend
             self.say(f"Olive settles {order.id}: {kind}, {found}")
             self.ask("A", lambda it, id=order.id, uuid=found: it.orders.settle(id, "Olive", "looked", uuid))
 
-    def told(self) -> list[str]:
-        return [each.code or (each.order.state if each.order else "") for diner in self.diners for each in diner.told]
+    def answer_codes(self) -> list[str]:
+        return [
+            each.code or (each.order.state if each.order else "") for diner in self.diners for each in diner.answers
+        ]
 
-    def _is_connected_anew(self, order: StoredOrder) -> bool:
-        """Whether the user of an order has another connection, and LevelUp has told that it is the same person."""
+    def _is_connected_again(self, order: StoredOrder) -> bool:
+        """Whether the user of an order has another connection, and LevelUp has said that it is the same person."""
         known = {each.id: each for each in self.connected()}
         old = known.get(order.user)
         return old is not None and any(

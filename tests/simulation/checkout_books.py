@@ -1,4 +1,4 @@
-"""At the end of a trial of web checkout: LevelUp, the provider, the ledger and what was told must agree.
+"""At the end of a trial of web checkout: LevelUp, the provider, the ledger and the answers must agree.
 
 For each diner what was charged and not given back is what was eaten, or handed out by the site.
 """
@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from tests.simulation.books import LATE
-from tests.simulation.checkout import CheckoutWorld, Diner, Told
+from tests.simulation.checkout import CheckoutWorld, Diner, SiteAnswer
 from tests.simulation.levelup import PERSON, MadeCharge
 from tests.simulation.world import EXPECTED, NOT_CONCLUSIVE
 
-MONEY, UNTRUE, LEFT, NEEDLESS, OTHER = "money", "told what is not", "left open", "a needless case", "other"
+MONEY, UNTRUE, LEFT, NEEDLESS, OTHER = "money", "untrue", "left open", "a needless case", "other"
 OF_CHECKOUT = EXPECTED | {
     "card_declined", "user_token_refused", "merchant_token_refused", "not_connected", "charge_refunded",
     "refund_pending", "refund_impossible", "refund_refused", "already_refunded", "levelup_refused", "order_not_found",
 }  # fmt: skip
-"""What the site may be told."""
+"""The codes that the site may get."""
 GIVEN_BACK = "the charge was refunded"
 
 
@@ -33,11 +33,11 @@ def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
         yield from _row(world, order)
     for diner in world.diners:
         yield from _connections(world, diner)
-        for told in diner.told:
-            yield from _truth(world, diner, told)
+        for answer in diner.answers:
+            yield from _truth(world, diner, answer)
         yield from _balance(world, diner, orders)
     for id in world.cases_in_vain:
-        yield NEEDLESS, f"{id} waits for somebody who is connected anew"
+        yield NEEDLESS, f"{id} waits for somebody who is connected again"
     for words in world.late:
         yield LATE, words
     if world.cases and not PERSON & set(world.met):
@@ -45,22 +45,22 @@ def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
 
 
 def _charge(made: MadeCharge, order: StoredOrder | None) -> Iterator[tuple[str, str]]:
-    if not made.standing:
+    if not made.unrefunded:
         return
     if order is None:
-        yield MONEY, f"{made.uuid} of {made.guest} stands, and the service has no such order"
+        yield MONEY, f"{made.uuid} of {made.guest} is not refunded, and the service has no such order"
     elif order.uuid != made.uuid or order.state not in ("charged", "submitted"):
-        yield MONEY, f"{made.uuid} of {made.guest} stands, and the service says {order.state} {order.uuid}"
+        yield MONEY, f"{made.uuid} of {made.guest} is not refunded, and the service says {order.state} {order.uuid}"
 
 
 def _row(world: CheckoutWorld, order: StoredOrder) -> Iterator[tuple[str, str]]:
     made = world.levelup.charged(order.uuid or "")
     if order.state in ("charging", "submitting", "refunding", "stuck") or order.operator_case:
         yield LEFT, f"{order.id} is {order.state} for good: {order.operator_case}"
-    elif order.state in ("charged", "submitted") and (made is None or made.standing != order.gross):
-        yield UNTRUE, f"{order.id} is {order.state} with {order.gross}, LevelUp has {made and made.standing}"
-    elif order.state == "refunded" and (made is None or made.standing):
-        yield UNTRUE, f"{order.id} is refunded, at LevelUp {made and made.standing} cents stand"
+    elif order.state in ("charged", "submitted") and (made is None or made.unrefunded != order.gross):
+        yield UNTRUE, f"{order.id} is {order.state} with {order.gross}, LevelUp has {made and made.unrefunded}"
+    elif order.state == "refunded" and (made is None or made.unrefunded):
+        yield UNTRUE, f"{order.id} is refunded, at LevelUp {made and made.unrefunded} cents are not"
     if made is not None and made.proposal != order.proposed_uuid:
         yield UNTRUE, f"{order.id} holds {made.uuid}, which is {made.guest}'s other order"
 
@@ -78,35 +78,35 @@ def _connections(world: CheckoutWorld, diner: Diner) -> Iterator[tuple[str, str]
                 yield UNTRUE, f"{each.id} of {diner.name} is said to be {each.levelup_id}'s"
 
 
-def _truth(world: CheckoutWorld, diner: Diner, told: Told) -> Iterator[tuple[str, str]]:
-    if told.code and told.code not in OF_CHECKOUT | NOT_CONCLUSIVE:
-        yield OTHER, f"{diner.name} was told {told.code}: {told.words}"
-    if GIVEN_BACK in told.words:
+def _truth(world: CheckoutWorld, diner: Diner, answer: SiteAnswer) -> Iterator[tuple[str, str]]:
+    if answer.code and answer.code not in OF_CHECKOUT | NOT_CONCLUSIVE:
+        yield OTHER, f"{diner.name} was answered {answer.code}: {answer.words}"
+    if GIVEN_BACK in answer.words:
         found = [made for made in world.levelup.charges if made.guest == diner.name]
         if not any(made.refunded_at is not None for made in found):
-            yield UNTRUE, f"{diner.name} was told {told.words!r}"
-    if told.order is None:
+            yield UNTRUE, f"{diner.name} was answered {answer.words!r}"
+    if answer.order is None:
         return
-    made = world.levelup.charged(told.order.uuid or "")
+    made = world.levelup.charged(answer.order.uuid or "")
     if made is None or made.guest != diner.name:
-        yield UNTRUE, f"{diner.name} was told {told.order.uuid}, which is {made and made.guest}'s"
+        yield UNTRUE, f"{diner.name} was answered {answer.order.uuid}, which is {made and made.guest}'s"
         return
-    if told.order.gross != made.spend:
-        yield UNTRUE, f"{diner.name} was told {told.order.gross} cents of {made.spend}"
-    if told.order.state == "refunded" and made.standing:
-        yield UNTRUE, f"{diner.name} was told refunded, and {made.standing} cents stand"
-    if told.order.submitted is not None:
+    if answer.order.gross != made.spend:
+        yield UNTRUE, f"{diner.name} was answered {answer.order.gross} cents of {made.spend}"
+    if answer.order.state == "refunded" and made.unrefunded:
+        yield UNTRUE, f"{diner.name} was answered refunded, and {made.unrefunded} cents are not"
+    if (submitted := answer.order.submitted) is not None:
         meals = [str(each.ticket) for each in world.provider.kept if each.guest == diner.user.name]
-        if not any(f'"{ticket}"' in told.order.submitted or f": {ticket}," in told.order.submitted for ticket in meals):
-            yield UNTRUE, f"{diner.name} was told {told.order.submitted}, the provider has {meals}"
+        if not any(f'"{ticket}"' in submitted or f": {ticket}," in submitted for ticket in meals):
+            yield UNTRUE, f"{diner.name} was answered {submitted}, the provider has {meals}"
 
 
 def _balance(world: CheckoutWorld, diner: Diner, orders: list[StoredOrder]) -> Iterator[tuple[str, str]]:
-    """Charged minus refunded is what was eaten, or handed out: what the site was told of last."""
-    paid = sum(made.standing for made in world.levelup.charges if made.guest == diner.name)
-    charges = [each for each in diner.told if each.asked == "charge"]
+    """Charged minus refunded is what was eaten, or handed out: what the site was answered last."""
+    paid = sum(made.unrefunded for made in world.levelup.charges if made.guest == diner.name)
+    charges = [each for each in diner.answers if each.asked == "charge"]
     by_key = {each.key: each for each in charges}
-    given_back = {each.order.id for each in diner.told if each.asked == "refund" and not each.code and each.order}
+    given_back = {each.order.id for each in diner.answers if each.asked == "refund" and not each.code and each.order}
     if diner.wants == "meal":
         meals = sum(each.guest == diner.user.name for each in world.provider.kept)
         # What the site has refunded by itself was eaten all the same.
@@ -122,4 +122,4 @@ def _balance(world: CheckoutWorld, diner: Diner, orders: list[StoredOrder]) -> I
 
 
 def _refunds(diner: Diner) -> bool:
-    return any(each.asked == "refund" for each in diner.told)
+    return any(each.asked == "refund" for each in diner.answers)

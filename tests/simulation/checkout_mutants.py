@@ -101,11 +101,11 @@ def refused_is_refunded() -> AbstractContextManager[object]:
     def read(self: Refunds, calls: Any, merchant: Any, uuid: str) -> PastOrder | None:
         return _read(self, calls, merchant, uuid) or PastOrder(uuid, _now(), 11, 650, 0, 650, _now())
 
-    def told(self: Refunds, calls: Any, merchant: Any, uuid: str) -> PastOrder | None:
+    def refunded(self: Refunds, calls: Any, merchant: Any, uuid: str) -> PastOrder | None:
         found = read(self, calls, merchant, uuid)
         return found and replace(found, refunded_at=found.refunded_at or _now())
 
-    return patch(Refunds, "_read", told)
+    return patch(Refunds, "_read", refunded)
 
 
 _read = Refunds._read
@@ -117,7 +117,7 @@ def parts_are_wholes() -> AbstractContextManager[object]:
 
 
 def impossible_is_pending() -> AbstractContextManager[object]:
-    """A refund that is refused for good is tried for ever, and nobody hears of it."""
+    """A refund that is refused for good is tried for ever, and no person learns of it."""
     return patch(refunds, "refund_refusal", lambda *_: None)
 
 
@@ -127,7 +127,7 @@ def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
 
 
 def not_refunded() -> AbstractContextManager[object]:
-    """A refused meal is told as refused, and its charge stays."""
+    """A refused meal is answered as refused, and its charge stays."""
 
     def give_up(self: Any, order: StoredOrder, failure: Any, context: Any) -> Any:
         self._refunds.release(order)
@@ -151,7 +151,7 @@ def unknown_is_not_charged() -> AbstractContextManager[object]:
 _find = Charges.find
 
 
-def identity_untold() -> AbstractContextManager[object]:
+def identity_unreported() -> AbstractContextManager[object]:
     """Only the connection that began an order can settle it."""
 
     def access_again(self: Connections, kind: Any, id: str, context: Any) -> Any:
@@ -170,8 +170,8 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     for each in (
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
         no_lease, history_once, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
-        parts_are_wholes, impossible_is_pending,
-        refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged, identity_untold, dead_tokens_unnoticed,
+        parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
+        identity_unreported, dead_tokens_unnoticed,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends

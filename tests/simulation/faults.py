@@ -16,7 +16,7 @@ from tests.simulation.network import Connection
 from tests.simulation.providers import Answer, Provider, Request
 
 LATE = (0.3, 26.0)
-"""Seconds for which a call may rest on its way after its sender was told that it failed; within the grace of 30."""
+"""Seconds for which a call may rest on its way after its sender saw it fail; within the grace of 30."""
 PASSED_OVER = (504, 502, 408, 302, 422, 204, 304, 202, 500)
 """What a proxy answers instead of the provider."""
 PROVES_NOTHING = (202, 203, 204, 206)
@@ -172,7 +172,7 @@ def _row_lost(it: Exchange) -> None:
 
 
 def _maintenance(it: Exchange) -> None:
-    """What stands in front of the provider says something else, in JSON and with the status of success."""
+    """A proxy in front of the provider answers something else, in JSON and with the status of success."""
     it.say(200, {"maintenance": True})
 
 
@@ -273,7 +273,7 @@ def _early_empty(it: Exchange) -> None:
 
 
 def _rows_cut(it: Exchange) -> None:
-    """Rows without the member that tells, or without the rows after the first."""
+    """Rows without the member that decides, or without the rows after the first."""
     status, body = it.forward()
     rows = body if isinstance(body, list) else body.get("orders")
     if not rows:

@@ -48,12 +48,12 @@ class MadeCharge:
     why: str | None = None
 
     @property
-    def standing(self) -> int:
+    def unrefunded(self) -> int:
         """Cents that the diner has paid and not got back."""
         return self.spend - self.refunded
 
     def said(self) -> dict[str, Any]:
-        """As it is told later."""
+        """As LevelUp reports it later."""
         spend = self.spend if self.refunded_at is None else self.refunded
         return {
             "uuid": self.uuid, "created_at": _time(self.at), "location_id": self.location, "spend_amount": spend,
@@ -63,7 +63,7 @@ class MadeCharge:
 
 
 class LevelUp(Provider):
-    """``names``: the diners, by LevelUp's id. ``dice`` decide what it tells of what it need not tell."""
+    """``names``: the diners, by LevelUp's id. ``dice`` decide which optional members it sends."""
 
     name, host = "levelup", "levelup.test"
 
@@ -184,10 +184,10 @@ class LevelUp(Provider):
         kind, whose = self._codes.pop(request.body.get("code", ""), ("", ""))
         if not kind:
             return 400, {"error": "invalid_grant"}
-        told: dict[str, Any] = {"access_token": self.token(kind, whose), "token_type": "bearer"}
+        answer: dict[str, Any] = {"access_token": self.token(kind, whose), "token_type": "bearer"}
         if kind == "user" and self.dice.random() < 0.6:
-            told["user_id"] = next(number for number, name in self.names.items() if name == whose)
-        return 200, told
+            answer["user_id"] = next(number for number, name in self.names.items() if name == whose)
+        return 200, answer
 
     def _complete(self, body: dict[str, Any], guest: str, now: float) -> Answer:
         proposal = self.proposals.get(body["proposed_order_uuid"])
@@ -198,8 +198,8 @@ class LevelUp(Provider):
             if guest in self.declined:
                 return DECLINED
             made = self.charge(guest, body["proposed_order_uuid"], body["spend_amount"], now)
-        told = {"uuid": made.uuid, "spend_amount": made.spend, "tip_amount": 0, "total_amount": made.spend}
-        return 200, {"order": told}
+        order = {"uuid": made.uuid, "spend_amount": made.spend, "tip_amount": 0, "total_amount": made.spend}
+        return 200, {"order": order}
 
     def _refund(self, uuid: str, now: float) -> Answer:
         made = self.charged(uuid)
@@ -300,7 +300,7 @@ def _another_amount(it: Exchange, lost: float = 0.2) -> None:
 
 
 def _another_amount_lost(it: Exchange) -> None:
-    """The same, and nobody is told."""
+    """The same, and nobody reports it."""
     _another_amount(it, 1.0)
 
 

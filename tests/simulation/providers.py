@@ -1,7 +1,7 @@
 """Small imitations of two providers: what the adapters use of them, with each order kept as it was made.
 
-``orders`` hold ``id``, ``ticket``, ``reference`` and ``guest``. A guest is known by the telephone number or, at FFTP,
-which is told none, by the name.
+``orders`` hold ``id``, ``ticket``, ``reference`` and ``guest``. A guest is known by the telephone number, or by the
+name at FFTP, which gets no number.
 """
 
 from __future__ import annotations

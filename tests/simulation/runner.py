@@ -26,7 +26,7 @@ class Report:
     seconds: float = 0.0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     met: Counter[str] = field(default_factory=Counter)
-    told: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
     orders: int = 0
 
 
@@ -69,10 +69,10 @@ def run(
     kind: Kind = ORDERING,
     *,
     until_failure: bool = False,
-    tell: Callable[[str, str, str], object] = lambda seed, kind, words: None,
+    report_failure: Callable[[str, str, str], object] = lambda seed, kind, words: None,
     show: Callable[[Report], object] = lambda report: None,
 ) -> Report:
-    """All these trials. ``tell`` hears of each failure at once, ``show`` gets what came of them now and then."""
+    """All these trials. ``report_failure`` gets each failure at once, ``show`` the report so far now and then."""
     report, began = Report(), _clock()
     with simulated(things), _collecting_seldom() as collect:
         for seed in seeds:
@@ -85,10 +85,10 @@ def run(
             report.trials += 1
             report.met.update(set(world.met))
             report.orders += len(world.provider.kept)
-            report.told.update(world.told())
+            report.answers.update(world.answer_codes())
             for what, words in found:
                 report.failures.append((seed, what, words))
-                tell(seed, what, words)
+                report_failure(seed, what, words)
             if found and until_failure:
                 break
     report.seconds = _clock() - began

@@ -48,7 +48,7 @@ def test_the_trials_met_every_fault(report: Report) -> None:
     missed = (world | set(PLACING) | set(LOOKING_UP)) - set(report.met)
     assert missed == set()
     assert report.orders > len(SEEDS)
-    assert {"placed", "outcome_unknown", "submission_in_progress"} <= set(report.told)
+    assert {"placed", "outcome_unknown", "submission_in_progress"} <= set(report.answers)
 
 
 @pytest.mark.parametrize("mutant", QUICK)
@@ -60,9 +60,9 @@ def test_a_rule_put_back_to_the_old_way_is_noticed(mutant: str, things: Things) 
 def test_a_seed_alone_repeats_a_failure_as_a_story(things: Things) -> None:
     with MUTANTS["unknown_is_not_placed"]():
         seed, kind, words = run(SEEDS, things, until_failure=True).failures[0]
-        told, again = story(seed, things), story(seed, things)
-    assert f"FAILURE, {kind}: {words}" in told
-    assert told == again
+        first, again = story(seed, things), story(seed, things)
+    assert f"FAILURE, {kind}: {words}" in first
+    assert first == again
 
 
 @pytest.mark.rule("SUB-6")
@@ -72,7 +72,7 @@ def test_an_unknown_location_and_a_hung_ledger_are_in_time(things: Things) -> No
     world._trouble = [lambda: world.kernel.at(10.0, world.hang_ledger, 60.0)]
     with simulated(things):
         world.run()
-    assert {code for story in world.stories for code, _ in story.told} >= {"ledger_unavailable"}
+    assert {code for story in world.stories for code, _ in story.answers} >= {"ledger_unavailable"}
     assert world.late == []
 
 
@@ -88,7 +88,7 @@ def test_a_ledger_that_hangs_before_a_repeated_call_is_in_time(things: Things) -
     world._trouble, world.planned = [], [("order", "fails late", 0)]
     with simulated(things), mock.patch.dict(PLACING, {"fails late": fails_late}):
         world.run()
-    assert "fails late" in world.met and "outcome_unknown" in world.told()
+    assert "fails late" in world.met and "outcome_unknown" in world.answer_codes()
     assert world.late == []
 
 
@@ -106,7 +106,7 @@ def test_a_ledger_that_hangs_after_a_charge_is_in_time(things: Things) -> None:
     world.levelup.declined.clear()
     with simulated(things), mock.patch.dict(PLACING, {"hangs": hangs}):
         world.run()
-    assert "hangs" in world.met and "outcome_unknown" in world.told()
+    assert "hangs" in world.met and "outcome_unknown" in world.answer_codes()
     assert world.late == []
 
 
@@ -114,7 +114,7 @@ def test_a_ledger_that_hangs_after_a_charge_is_in_time(things: Things) -> None:
 def test_what_was_charged_is_what_was_eaten(checkouts: Report) -> None:
     assert checkouts.failures == []
     assert {"killed", "sold out", "frozen LevelUp", "token died", "another amount"} <= set(checkouts.met)
-    assert {"charged", "refunded", "card_declined", "outcome_unknown", "charge_refunded"} <= set(checkouts.told)
+    assert {"charged", "refunded", "card_declined", "outcome_unknown", "charge_refunded"} <= set(checkouts.answers)
 
 
 @pytest.mark.parametrize("mutant", CHECKOUT_QUICK)

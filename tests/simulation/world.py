@@ -70,7 +70,7 @@ EXPECTED = NOT_CONCLUSIVE | {
     "provider_unavailable", "provider_timeout", "rate_limited", "provider_protocol_error", "unknown_item",
     "item_unavailable", "provider_credentials_refused", "price_changed", "order_refused", "ready_time_unavailable",
 }  # fmt: skip
-"""What a guest may be told."""
+"""The codes that a guest may get."""
 
 OF_NETWORK = ("now", "sleep", "beside", "resolve", "connect", "is_readable", "limit_sending", "reset")
 """The functions of levelup_ov.transport.net that the network of a world takes the place of."""
@@ -79,22 +79,22 @@ _real_time = time.time
 
 @dataclass
 class Story:
-    """One submission: who sends it, by what it is known, and what was told, in order of time."""
+    """One submission: who sends it, by what it is known, and its answers, in order of time."""
 
     guest: str
     named: str
     request: SubmissionRequest
     key: str | None
-    told: list[tuple[str, Any]] = field(default_factory=list)
+    answers: list[tuple[str, Any]] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)
     rekeys: bool = False
-    """The channel sends it under a new key after it was told that the outcome is unknown."""
+    """The channel sends it under a new key after the answer that the outcome is unknown."""
     metadata: Mapping[str, Any] | None = None
     """What its validation gave, once it has."""
     sent: SubmissionRequest | None = None
     """What it sent last."""
     was_waiting: bool = False
-    """When it was told for good that nothing was placed, an earlier request of its own had not been begun."""
+    """When its final answer said that nothing was placed, an earlier request of its own had not been begun."""
 
     @property
     def keeps_its_name(self) -> bool:
@@ -680,9 +680,9 @@ class World:
             code, given = self.call(host, partial(self._submit, story), patience, story.guest)
             is_answer = code != "connection broken" or kernel.now - began >= patience
             if kernel.now - began > LATEST and is_answer and self.is_prompt(began):
-                self.late.append(f"{story.guest} was told {code or given} after {kernel.now - began:.1f} s")
-            story.told.append((code, given))
-            self.say(f"{story.guest} is told {code or given}")
+                self.late.append(f"{story.guest} was answered {code or given} after {kernel.now - began:.1f} s")
+            story.answers.append((code, given))
+            self.say(f"{story.guest} gets {code or given}")
             retryable = code == "connection broken" or (bool(code) and KINDS[code].retryable)
             if (
                 code
@@ -740,9 +740,9 @@ class World:
         """When nothing goes wrong any more, a submission is placed, or refused."""
         self.say(f"{story.guest} asks at last")
         code, given = self.call("A", partial(self._submit, story), 60.0, story.guest)
-        self.say(f"{story.guest} is told {code or given}")
+        self.say(f"{story.guest} gets {code or given}")
         if code in NOT_CONCLUSIVE:
-            self.stuck.append(f"{story.guest} is told {code} for good")
+            self.stuck.append(f"{story.guest} gets {code} for good")
 
     def _operator(self) -> None:
         """Run ``submissions reconcile`` each minute or so, until nothing is open or on its way."""
@@ -800,14 +800,14 @@ class World:
             for twin in (False, True) if twins and number == 0 else (False,):
                 self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
 
-    def told(self) -> list[str]:
+    def answer_codes(self) -> list[str]:
         """The codes of all answers."""
-        return [code or "placed" for story in self.stories for code, _ in story.told]
+        return [code or "placed" for story in self.stories for code, _ in story.answers]
 
     @property
     def is_whole(self) -> bool:
         """Whether something went wrong, for two submissions at least."""
-        return bool(self.met) and (not self.stories or sum(bool(story.told) for story in self.stories) > 1)
+        return bool(self.met) and (not self.stories or sum(bool(story.answers) for story in self.stories) > 1)
 
     def _calm(self) -> None:
         """Nothing goes wrong any more."""

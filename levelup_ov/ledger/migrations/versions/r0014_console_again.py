@@ -14,6 +14,12 @@ depends_on = None
 def upgrade() -> None:
     """Ids begin with the time, so an index that ends with them gives the newest rows first."""
     op.create_index("submissions_location", "submissions", ["location", "id"])
+    # SQLite would look for what is open among all rows of a location, if this index had no more terms than that one.
+    op.drop_index("submissions_open", "submissions")
+    is_open = sa.text("settled_at IS NULL")
+    op.create_index(
+        "submissions_open", "submissions", ["location", "settled_at"], sqlite_where=is_open, postgresql_where=is_open
+    )
     op.create_index("submissions_reference", "submissions", ["reference"])
     given = sa.text("request_id IS NOT NULL")
     op.create_index("submissions_request", "submissions", ["request_id"], sqlite_where=given, postgresql_where=given)

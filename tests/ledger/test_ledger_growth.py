@@ -1,0 +1,86 @@
+"""What a submission costs the ledger does not depend on how many there were: SQLite's own steps are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import event, text
+
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
+
+MANY = 3000
+FILL = f"""
+INSERT INTO submissions (id, account, location, state, content, owner, claimed_at, lease_until, settled_at, reference,
+    alike, generation, boot, since, lease, card, looked_again, request_id, order_id, provider_order_id, proven)
+WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {MANY})
+SELECT printf('01a22712-c820-76ac-929c-%012x', n), 'deli', '{LOCATION}',
+    CASE WHEN n % 9 THEN 'placed' ELSE 'not_placed' END, 'c' || n, '', n, n, n, 'r' || n, 'c' || n, 0, '', 0, 0, 0, 0,
+    'q' || n, 'o' || n, CASE WHEN n % 9 THEN 'p' || n END, n FROM c
+"""
+
+
+def placed(ledger: Ledger, name: str) -> None:
+    id = claimed(claim(ledger, name.encode(), idempotency_key=name, order_number=name))
+    begin(ledger, id)
+    place(ledger, id)
+
+
+def replayed(ledger: Ledger, name: str) -> None:
+    placed(ledger, name)
+    claim(ledger, name.encode(), idempotency_key=name, order_number=name)
+
+
+def refused(ledger: Ledger, name: str) -> None:
+    id = claimed(claim(ledger, name.encode(), idempotency_key=name))
+    begin(ledger, id)
+    ledger.fail(id)
+
+
+def found_later(ledger: Ledger, name: str) -> None:
+    id = claimed(claim(ledger, name.encode(), idempotency_key=name))
+    begin(ledger, id)
+    ledger.lose(id)
+    claim(ledger, name.encode(), idempotency_key=name)
+    claim(ledger, name.encode(), idempotency_key=f"other {name}")
+    ledger.open_submissions()
+    ledger.due_again()
+    place(ledger, id)
+
+
+def looked_for(ledger: Ledger, name: str) -> None:
+    placed(ledger, name)
+    ledger.count_open()
+    ledger.ready()
+    ledger.holder("deli", name)
+
+
+class Steps:
+    """Counts the instructions of SQLite's machine on all connections of a ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.count = 0
+        event.listen(ledger.database.engine, "connect", lambda driver, _: driver.set_progress_handler(self._step, 1))
+
+    def _step(self) -> int:
+        self.count += 1
+        return 0
+
+
+@pytest.mark.parametrize("life", [placed, replayed, refused, found_later, looked_for])
+def test_a_submission_costs_as_much_after_many(sqlite_url: str, life: Callable[[Ledger, str], None]) -> None:
+    ledger = open_ledger(sqlite_url, pool_size=1)
+    steps = Steps(ledger)
+    life(ledger, "first")
+    cost = []
+    for phase in ("few", "many"):
+        if phase == "many":
+            with ledger.database.connection() as connection:
+                connection.execute(text(FILL))
+        steps.count = 0
+        life(ledger, phase)
+        cost.append(steps.count)
+    ledger.close()
+    few, many = cost
+    assert 0 < many < few * 1.25, (few, many)
