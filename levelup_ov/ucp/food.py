@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +12,7 @@ import pytz
 
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.ordering.locations import RoutedLocation
-from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine
+from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine, PricedOption
 from levelup_ov.ucp.answers import Shown, common, instant, line_totals, lines, messages, without_none
 from levelup_ov.ucp.baskets import ASAP, TIPS, chosen_tip
 from levelup_ov.ucp.problems import Message
@@ -87,18 +86,16 @@ def _line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> di
         "price": (priced.base_price or 0) if priced else 0,
     }
     if line.options:
-        dish["modifications"] = [
-            {
-                "id": id,
-                "title": known[id].name if id in known else id,
-                "price": known[id].price if id in known else 0,
-                **({"quantity": quantity} if quantity > 1 else {}),
-            }
-            for id, quantity in Counter(line.options).items()
-        ]
+        chosen = dict.fromkeys(line.options)
+        dish["modifications"] = [_modification(id, line.options.count(id), known.get(id)) for id in chosen]
     if line.note:
         dish["note"] = line.note
     return {"id": line.reference, "dish": dish, "quantity": line.quantity, "totals": line_totals(session, priced)}
+
+
+def _modification(id: str, quantity: int, option: PricedOption | None) -> dict[str, Any]:
+    found = {"id": id, "title": option.name if option else id, "price": option.price if option else 0}
+    return found if quantity == 1 else {**found, "quantity": quantity}
 
 
 def _fulfillment(session: CheckoutSession) -> dict[str, Any]:
