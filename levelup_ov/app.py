@@ -70,13 +70,19 @@ def create_app(
     http.install(app, settings, metrics)
     notices = ProviderNotices(service, ledger, settings.accounts, clock)
     app.register_blueprint(orders.blueprint(service, settings, notices))
-    app.extensions[EVENTS] = deliveries = None
-    if settings.events.is_on:
+    app.extensions[EVENTS] = deliveries = webhooks = None
+    if settings.agents and settings.agent_signing_keys:
+        from levelup_ov.ucp.order_webhooks import OrderWebhooks
+
+        webhooks = OrderWebhooks(settings, ledger.outbox, clock)
+    if settings.events.is_on or webhooks is not None:
         from levelup_ov.events import deliver  # only who reports anything loads it
         from levelup_ov.ledger.event_deliveries import Deliveries
 
         deliveries = Deliveries(ledger)
-        app.extensions[EVENTS] = deliver(settings.events, deliveries, ledger.outbox, clock, in_process, proxy)
+        app.extensions[EVENTS] = deliver(
+            settings.events, deliveries, ledger.outbox, clock, in_process, proxy, webhooks.request if webhooks else None
+        )
     check = status.SharedCheck("ledger", partial(_check, ledger, deliveries))
     app.register_blueprint(status.blueprint(check, _document(settings), metrics))
     if settings.development or settings.console_keys:
@@ -100,7 +106,7 @@ def create_app(
     if settings.agents:
         from levelup_ov import ucp  # only who takes orders of agents loads it
 
-        ucp.install(app, settings, service, app.extensions["levelup_ov.checkout"], clock)
+        ucp.install(app, settings, service, app.extensions["levelup_ov.checkout"], clock, webhooks)
     if settings.development:
         from levelup_ov import workbench  # production loads no page
 

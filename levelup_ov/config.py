@@ -40,6 +40,7 @@ from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaM
 from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.redaction import clean, in_address
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
+from levelup_ov.sealing import signing_key
 from levelup_ov.transport.session import HEARING_TIME
 
 __all__ = [
@@ -132,6 +133,8 @@ VARIABLES = (
              "UCP"),
     Variable("LEVELUP_OV_UCP_LINKS", "pages that agents show to buyers, comma-separated: TYPE=address, such as "
              "privacy_policy=https://host/privacy"),
+    Variable("LEVELUP_OV_UCP_SIGNING_KEYS", "P-256 keys that sign webhooks of orders to agents, newest first, "
+             "comma-separated: DER in base64; unset, there are no webhooks"),
     Variable("LEVELUP_OV_GUIDE_URL", "address of the built pages of these docs, for the console's links"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),
@@ -205,6 +208,7 @@ class Settings:
     agent_profiles: tuple[str, ...]
     agent_url: str
     agent_links: Mapping[str, str]
+    agent_signing_keys: tuple[Secret, ...]
     guide_url: str
     traces_url: Secret | None
     secret_keys: tuple[Secret, ...]
@@ -239,6 +243,7 @@ class Settings:
         yield from self.metrics_keys
         yield from self.console_keys.values()
         yield from self.agents.values()
+        yield from self.agent_signing_keys
         yield from self.secret_keys
         for address in (self.ledger, self.redis, self.proxy, self.traces_url):
             if address is not None:
@@ -375,6 +380,7 @@ class _Loader:
             agent_profiles=self._agent_profiles(development),
             agent_url=self._agent_url(development),
             agent_links=self._agent_links(),
+            agent_signing_keys=self._agent_signing_keys(),
             guide_url=self._guide_url(),
             traces_url=self._traces_url(),
             secret_keys=secret_keys,
@@ -535,6 +541,19 @@ class _Loader:
                 )
             found[type] = url
         return found
+
+    def _agent_signing_keys(self) -> tuple[Secret, ...]:
+        name = "LEVELUP_OV_UCP_SIGNING_KEYS"
+        keys = tuple(map(Secret, split(self._value(name))))
+        for position, key in enumerate(keys, start=1):
+            try:
+                signing_key(key)
+            except ValueError:
+                remedy = (
+                    "make one with `openssl ecparam -genkey -noout -name prime256v1 -outform DER | openssl base64 -A`"
+                )
+                self._mistake(name, f"key {position} is not a P-256 key as DER in base64", remedy)
+        return keys
 
     def _guide_url(self) -> str:
         value = self._value("LEVELUP_OV_GUIDE_URL")

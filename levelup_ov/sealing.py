@@ -11,10 +11,12 @@ import binascii
 import os
 from collections.abc import Sequence
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from levelup_ov.domain.secret import Secret
 
@@ -56,3 +58,14 @@ def derive(key: Secret, purpose: str) -> bytes:
     """
     material = base64.b64decode(key.reveal(), altchars=b"-_")
     return HKDFExpand(SHA256(), 32, f"levelup_ov {purpose}".encode()).derive(material)
+
+
+def signing_key(key: Secret) -> EllipticCurvePrivateKey:
+    """The key that signs what others verify: its DER in base64. :raises ValueError: it is not a P-256 key."""
+    try:
+        private = load_der_private_key(base64.b64decode(key.reveal(), validate=True), password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(private, EllipticCurvePrivateKey) or not isinstance(private.curve, SECP256R1):
+        raise ValueError("not a P-256 key")
+    return private

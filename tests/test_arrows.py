@@ -57,6 +57,8 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "prometheus_client": frozenset({"metrics"}),
     "standardwebhooks": frozenset({"events"}),
     "http_sf": frozenset({"ucp"}),
+    "http_message_signatures": frozenset({"ucp"}),
+    "joserfc": frozenset({"ucp"}),
     "msgspec": frozenset({"sessions"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),

@@ -1,4 +1,4 @@
-"""Events on their way out: to the channel, and to the operators of restaurants."""
+"""Events on their way out: to the channel, to the operators of restaurants, and to agents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from levelup_ov.event_settings import EventSettings
 from levelup_ov.events.deliverer import LANES, Deliverer
 from levelup_ov.events.receivers import Receivers
-from levelup_ov.events.sending import Sender
+from levelup_ov.events.sending import RequestOf, Sender
 from levelup_ov.ledger.event_deliveries import Deliveries
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.transport.in_process import WSGIApplication
@@ -24,10 +24,14 @@ def deliver(
     clock: Callable[[], datetime],
     in_process: Mapping[str, WSGIApplication] | None,
     proxy: str | None,
+    to_agent: RequestOf | None = None,
 ) -> Deliverer:
-    """Have events recorded in ``outbox`` for the receivers of ``settings``; gives who delivers them."""
-    receivers = Receivers(settings)
-    outbox.route = receivers.route
+    """Have events recorded in ``outbox`` for the receivers of ``settings``; gives who delivers them.
+
+    ``to_agent``: the request for an event to an agent; None: agents get no events.
+    """
+    receivers = Receivers(settings, has_agents=to_agent is not None)
+    outbox.route, outbox.has_followers = receivers.route, to_agent is not None
     # A receiver that fails is left alone by the deliverer.
     transport = Transport(pool_size=sum(LANES.values()), in_process=in_process, proxy=proxy, breaks=False)
-    return Deliverer(deliveries, receivers, Sender(settings, transport, clock))
+    return Deliverer(deliveries, receivers, Sender(settings, transport, clock, to_agent))

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
-from levelup_ov.events.receivers import CHANNEL, OPERATOR, Receiver, Receivers
+from levelup_ov.events.receivers import AGENT, CHANNEL, OPERATOR, Receiver, Receivers
 from levelup_ov.events.sending import PATIENCE, Send, SendFailed
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.event_deliveries import AT_ONCE, Deliveries, Delivery
@@ -27,9 +27,9 @@ POLL = 0.25
 """Seconds between two looks while nothing is due."""
 PAUSE = 0.02
 """Seconds between two looks at least, so that each finds several events in busy times."""
-LANES = {CHANNEL: 6, OPERATOR: 2}
+LANES = {CHANNEL: 6, OPERATOR: 2, AGENT: 4}
 """Events that a process delivers at once, by group."""
-CLAIMED = {CHANNEL: 32, OPERATOR: 2}
+CLAIMED = {CHANNEL: 32, OPERATOR: 2, AGENT: 4}
 """Events that it has claimed at once: with more than lanes, none of these waits for the ledger."""
 TERM = timedelta(seconds=3 * PATIENCE)
 """For how long an event is claimed."""

@@ -1,7 +1,7 @@
 """Who receives which event.
 
 The service has one channel, so one receiver gets all of the channel's events. What a person must do goes to the
-operator of the account, because restaurants have people of their own.
+operator of the account, because restaurants have people of their own. An agent gets its own orders: each names it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ from levelup_ov.event_settings import EventSettings
 
 CHANNEL = "channel"
 OPERATOR = "operator"
+AGENT = "agent"
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """``name`` is in the outbox. ``group``: those that share the lanes of a deliverer."""
+    """``name`` is in the outbox. ``group``: those that share the lanes of a deliverer.
+
+    An agent has neither address nor secrets here: each order has its own.
+    """
 
     name: str
     group: str
-    address: Secret
-    secrets: tuple[Secret, ...]
+    address: Secret = Secret("")
+    secrets: tuple[Secret, ...] = ()
 
 
 class Receivers:
-    """The receivers that are configured."""
+    """The receivers that are configured. ``has_agents``: agents may be among them."""
 
-    def __init__(self, settings: EventSettings) -> None:
+    def __init__(self, settings: EventSettings, *, has_agents: bool = False) -> None:
+        self._has_agents = has_agents
         found = [
             Receiver(operator_of(account), OPERATOR, address, settings.operator_secrets)
             for account, address in settings.operators.items()
@@ -41,6 +46,8 @@ class Receivers:
 
     def get(self, name: str) -> Receiver | None:
         """The receiver with this name; None if it is not configured any more."""
+        if self._has_agents and name.startswith(f"{AGENT}."):
+            return Receiver(name, AGENT)
         return self._by_name.get(name)
 
     def route(self, event: Event) -> tuple[str, ...]:
@@ -55,3 +62,8 @@ class Receivers:
 def operator_of(account: str) -> str:
     """The name of an account's operator."""
     return f"{OPERATOR}.{account}"
+
+
+def agent_at(caller: str, host: str) -> str:
+    """The name of an agent's receiver at a host: one that fails holds up no other one, not even of the same agent."""
+    return f"{AGENT}.{caller}.{host}"

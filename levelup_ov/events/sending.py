@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -18,7 +19,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
 from levelup_ov.event_settings import EventSettings, is_email, mail_server
 from levelup_ov.events import messages
-from levelup_ov.events.receivers import Receiver
+from levelup_ov.events.receivers import AGENT, Receiver
 from levelup_ov.ledger.event_deliveries import Delivery
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session, Transport
@@ -32,6 +33,20 @@ LONGEST_WAIT = 600.0
 """Seconds that a receiver may ask us to wait."""
 
 Send = Callable[[Receiver, Delivery], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST of JSON: ``body`` is sent as it is."""
+
+    address: Secret
+    headers: Mapping[str, str]
+    body: bytes
+    transport: Transport
+
+
+RequestOf = Callable[[Delivery], Request]
+"""Gives the request for an event, or raises :class:`SendFailed`."""
 
 
 class SendFailed(Exception):
@@ -48,33 +63,45 @@ class SendFailed(Exception):
 
 
 class Sender:
-    """Sends events. ``clock`` returns the time that is signed, aware."""
+    """Sends events. ``clock`` returns the time that is signed, aware; ``to_agent``: see :data:`RequestOf`."""
 
-    def __init__(self, settings: EventSettings, transport: Transport, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: EventSettings,
+        transport: Transport,
+        clock: Callable[[], datetime],
+        to_agent: RequestOf | None = None,
+    ) -> None:
         self._settings = settings
         self._transport = transport
         self._clock = clock
+        self._to_agent = to_agent
 
     def __call__(self, receiver: Receiver, delivery: Delivery) -> None:
         """:raises SendFailed: the receiver has not accepted it."""
-        if is_email(receiver.address):
+        if receiver.group == AGENT:
+            assert self._to_agent is not None
+            self._post(receiver, self._to_agent(delivery))
+        elif is_email(receiver.address):
             self._mail(receiver, delivery)
         else:
-            self._post(receiver, delivery)
+            body = messages.body(delivery)
+            headers = signed(delivery.id, body, self._clock(), receiver.secrets)
+            self._post(receiver, Request(receiver.address, headers, body.encode(), self._transport))
 
-    def _post(self, receiver: Receiver, delivery: Delivery) -> None:
-        body = messages.body(delivery)
+    @staticmethod
+    def _post(receiver: Receiver, request: Request) -> None:
         session = Session(
-            self._transport,
-            receiver.name,
-            base_url=receiver.address.reveal(),
-            headers=signed(delivery.id, body, self._clock(), receiver.secrets),
+            request.transport,
+            receiver.group,
+            base_url=request.address.reveal(),
+            headers=request.headers,
             error_from=lambda reply: None,
             deadline=Deadline(PATIENCE),
         )
         try:
             with session:
-                session.post("", orjson.Fragment(body), also=ACCEPTED)
+                session.post("", orjson.Fragment(request.body), also=ACCEPTED)
         except Unanswered as failure:
             problem = str(failure.status or failure.code.removeprefix("provider_"))
             wait = failure.retry_after or 0.0

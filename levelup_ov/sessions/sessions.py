@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytz
 
@@ -20,6 +21,7 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.config import Settings
 from levelup_ov.domain import ready_time
+from levelup_ov.domain.event import ORDER_PLACED, Event
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, new_id, to_ms
@@ -61,6 +63,11 @@ UNSETTLED = "refund_impossible"
 
 FULFILLMENTS = ("pickup", "delivery")
 
+Follow = Callable[[CheckoutSession, str], tuple[str, str] | None]
+"""Gives who is sent the changes of a completed session's order, and what that needs, sealed; None: nobody.
+
+Its arguments are the session, and its submission's id, to which the seal is bound."""
+
 log = logging.getLogger(__name__)
 
 
@@ -80,6 +87,7 @@ class Sessions:
     ``idempotency_key_reused``, ``location_not_found``, ``ledger_unavailable``, or the provider's own failure.
     What is wrong with a basket or a tender is a problem of the session instead.
 
+    ``follow`` is asked once for each order.
     ``key``: the same key with the same body gets the recorded answer (``replayed``); None: the request has no key.
     ``context`` has the deadline, and takes what is logged about the request. ``clock`` returns the time, aware.
     """
@@ -93,6 +101,7 @@ class Sessions:
         sealer: Sealer,
         keys: Keys,
         clock: Callable[[], datetime],
+        follow: Follow | None = None,
     ) -> None:
         self._store = store
         self._service = service
@@ -102,6 +111,7 @@ class Sessions:
         self._sealer = sealer
         self._keys = keys
         self._clock = clock
+        self._follow = follow
         self._purge_at = 0.0
 
     def create(self, caller: str, basket: Basket, key: RequestKey | None, context: RequestContext) -> CheckoutSession:
@@ -297,7 +307,8 @@ class Sessions:
                 expires_at=max(before.expires_at, to_ms(self._clock() + KEPT_AFTER_ORDER)),
             )
             try:
-                if (answer := self._change(before, done, content, key)) is not None:
+                following = self._following(done, content)
+                if (answer := self._change(before, done, content, key, following)) is not None:
                     return answer
                 now = self._store.find(row.id)
             except (KeyTaken, LedgerUnavailable):
@@ -308,6 +319,17 @@ class Sessions:
                 return _shown(now or done, content)
             before = now
         return _shown(done, content)
+
+    def _following(self, done: StoredSession, content: Content) -> Callable[[Any], None] | None:
+        """What records the follower of a session's order, in the transaction of its completion."""
+        if self._follow is None:
+            return None
+        submission = next(iter(self._service.submitted_under(done.location, done.submitted_as or "")), None)
+        if submission is None or (follower := self._follow(_shown(done, content), submission.id)) is None:
+            return None
+        event = Event(ORDER_PLACED, done.account, done.location, submission.id, {"order_id": done.order_id})
+        outbox = self._service.submissions.ledger.outbox
+        return lambda cursor: outbox.follow(cursor, event, *follower)
 
     def _not_placed(
         self,
@@ -432,9 +454,14 @@ class Sessions:
         return None if key is None else self._keys.new(caller, key, operation, session)
 
     def _change(
-        self, before: StoredSession, after: StoredSession, content: Content, key: StoredKey | None = None
+        self,
+        before: StoredSession,
+        after: StoredSession,
+        content: Content,
+        key: StoredKey | None = None,
+        also: Callable[[Any], None] | None = None,
     ) -> CheckoutSession | None:
-        changed = self._store.change(before, self._sealed(after, content), key)
+        changed = self._store.change(before, self._sealed(after, content), key, also=also)
         return None if changed is None else _shown(changed, content)
 
     def _now(self, row: StoredSession) -> CheckoutSession:
@@ -454,7 +481,11 @@ class Sessions:
 
 
 def open_sessions(
-    settings: Settings, service: Service, checkout: Checkout | None, clock: Callable[[], datetime]
+    settings: Settings,
+    service: Service,
+    checkout: Checkout | None,
+    clock: Callable[[], datetime],
+    follow: Follow | None = None,
 ) -> Sessions:
     """The sessions in the ledger of ``service``. ``checkout``: web checkout, if it is configured."""
     ledger, secrets = service.submissions.ledger, settings.secret_keys
@@ -462,7 +493,7 @@ def open_sessions(
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
     leases = Leases(CheckoutStore(ledger.database), ledger.observer, lease)
     keys = Keys(secrets, store)
-    return Sessions(store, service, Placing(service, checkout), leases, Sealer(secrets, "session"), keys, clock)
+    return Sessions(store, service, Placing(service, checkout), leases, Sealer(secrets, "session"), keys, clock, follow)
 
 
 def _state(content: Content) -> SessionState:

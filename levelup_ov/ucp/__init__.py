@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -16,16 +17,21 @@ from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.operations import FACES, Operations
 from levelup_ov.ucp.tools import Toolbox
 
+if TYPE_CHECKING:
+    from levelup_ov.ucp.order_webhooks import OrderWebhooks
+
 
 def install(
-    app: Flask, settings: Settings, service: Service, checkout: Checkout | None, clock: Callable[[], datetime]
-) -> None:
-    """Register the profile and the endpoints of both faces with ``app``."""
-    sessions = open_sessions(settings, service, checkout, clock)
+    app: Flask, settings: Settings, service: Service, checkout: Checkout | None, clock: Callable[[], datetime],
+    webhooks: OrderWebhooks | None,
+) -> None:  # fmt: skip
+    """Register the profile and the endpoints of both faces with ``app``. ``webhooks``: if agents get any."""
+    sessions = open_sessions(settings, service, checkout, clock, webhooks.follow if webhooks else None)
     faces = {name: Operations(name, sessions, settings) for name in FACES}
     door, catalog = rest.Door(settings), Catalog(service, settings)
     transports = {name: {"rest": path, "mcp": mcp.MCP[name]} for name, path in rest.REST.items()}
-    app.register_blueprint(rest.blueprint(settings, door, faces, catalog, transports))
+    keys = webhooks.signatures.published if webhooks else []
+    app.register_blueprint(rest.blueprint(settings, door, faces, catalog, transports, keys))
     toolbox = Toolbox(door.call_of, catalog, service, settings)
     tools = {"food": toolbox.food(faces["food"]), "shopping": toolbox.shopping(faces["shopping"])}
     for name in FACES:

@@ -29,7 +29,7 @@ ASAP = "asap"
 SEPARATOR = "/"
 """Between the location and the item in a product's id. A location's id has none."""
 
-_FACE, _TIP, _SHOWN = "face", "tip", "shown"
+_FACE, _TIP, _SHOWN, _FOLLOWER = "face", "tip", "shown", "follower"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,26 @@ class Draft:
     basket: Basket
     positions: Mapping[str, int]
     messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """Where changes of an order are sent, and the public address of this service, as that agent knows it."""
+
+    url: str
+    base_url: str
+
+
+def followed(basket: Basket, webhook: str | None, base_url: str) -> Basket:
+    """The basket of an order whose changes are sent to ``webhook``; None: to nobody."""
+    others = {name: value for name, value in basket.extra.items() if name != _FOLLOWER}
+    return replace(basket, extra={**others, _FOLLOWER: [webhook, base_url]} if webhook else others)
+
+
+def follower(basket: Basket) -> Follower | None:
+    """Who follows the order of a basket."""
+    known = basket.extra.get(_FOLLOWER)
+    return Follower(*known) if known else None
 
 
 def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Draft:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from levelup_ov.config_mistakes import is_loopback
 from levelup_ov.ucp.agents import read_dictionary
 from levelup_ov.ucp.problems import Rejected, outcome
-from levelup_ov.ucp.versions import CAPABILITIES, SUPPORTED
+from levelup_ov.ucp.versions import CAPABILITIES, ORDER, SUPPORTED
+
+WEBHOOK = re.compile(
+    r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+    r"(\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
+)
+"""An address that reaches its host as it is signed."""
+LONGEST_WEBHOOK = 2_000
 
 FetchProfile = Callable[[str], Mapping[str, Any] | None]
 """Gives an agent's profile by its address; None: it is not fetched. Raises :class:`Rejected`."""
@@ -25,9 +34,10 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """The names of the shared capabilities."""
+    """The names of the shared capabilities. ``webhook``: where the agent wants to be sent changes of its orders."""
 
     capabilities: frozenset[str]
+    webhook: str | None = None
 
     def require(self, name: str) -> None:
         """:raises Outcome: ``capabilities_incompatible``: the operation needs a capability that is not shared."""
@@ -88,7 +98,24 @@ def negotiate(agent: Agent, fetch: FetchProfile) -> Negotiated:
     if not isinstance(ucp, Mapping) or not isinstance(ucp.get("version"), str):
         raise _malformed("it has no version")
     _check_version(ucp["version"])
-    return Negotiated(_shared(_declared(ucp.get("capabilities", {}))))
+    capabilities = ucp.get("capabilities", {})
+    shared = _shared(_declared(capabilities))
+    return Negotiated(shared, _webhook(capabilities[ORDER], agent.profile) if ORDER in shared else None)
+
+
+def _webhook(entries: Iterable[Mapping[str, Any]], profile: str) -> str | None:
+    """The address for changes of orders that a profile's order capability names, if it can be used.
+
+    Only a profile of this host, which only development has, may name another address of this host.
+    """
+    for entry in entries:
+        config = entry.get("config")
+        url = config.get("webhook_url") if isinstance(config, Mapping) else None
+        if not isinstance(url, str) or len(url) > LONGEST_WEBHOOK or not WEBHOOK.fullmatch(url):
+            continue
+        if url.startswith("https://") or (profile.startswith("http://") and is_loopback(url)):
+            return url
+    return None
 
 
 def _shared(theirs: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -87,7 +87,7 @@ class Operations:
         self._begin(call, self._settings.validation_deadline)
         with in_words_of_ucp():
             request = self._read(call, body)
-            draft = self.face.basket(request, None)
+            draft = self._followed(call, self.face.basket(request, None))
             session = self._sessions.create(call.caller, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session, is_new=True)
 
@@ -104,7 +104,7 @@ class Operations:
             if isinstance(body, dict) and body.get("id") not in (None, id):
                 raise Rejected("invalid_request", "$.id: this is another checkout's", 400, path="$.id")
             request = self._read(call, body)
-            draft = self.face.basket(request, self._mine(call, id))
+            draft = self._followed(call, self.face.basket(request, self._mine(call, id)))
             session = self._sessions.replace(call.caller, id, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session)
 
@@ -162,6 +162,12 @@ class Operations:
         """The body of a create or an update, without what the agent has not declared (UCP-3)."""
         request = self.face.read(body)
         return request if FULFILLMENT in call.negotiated.capabilities else replace(request, method=requests.OMITTED)
+
+    def _followed(self, call: Call, draft: Draft) -> Draft:
+        """The draft with the address that changes of its order are sent to (UCP-15)."""
+        if self.face.name != "shopping" or not self._settings.agent_signing_keys:
+            return draft
+        return replace(draft, basket=baskets.followed(draft.basket, call.negotiated.webhook, call.base_url))
 
     def _mine(self, call: Call, id: str) -> CheckoutSession:
         """The session of this caller and this face. :raises Outcome: ``not_found``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from levelup_ov.domain.tender import TenderKind
@@ -17,6 +17,8 @@ from levelup_ov.ucp.versions import (
     FaceName,
 )
 
+PROFILE = "/.well-known/ucp"
+"""The path of the profile."""
 CACHE_SECONDS = 300
 """For how long anybody may keep the profile; UCP demands 60 at least."""
 
@@ -50,13 +52,17 @@ def payment_handlers(tenders: Collection[str]) -> dict[str, Any]:
 
 
 def profile(
-    base_url: str, tenders: Collection[str], transports: Mapping[FaceName, Mapping[str, str]]
-) -> dict[str, Any]:
+    base_url: str, tenders: Collection[str], transports: Mapping[FaceName, Mapping[str, str]],
+    signing_keys: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:  # fmt: skip
     """The document at ``/.well-known/ucp``.
 
-    ``transports``: the path of each transport (``rest``, ``mcp``) by the service's name.
+    ``transports``: the path of each transport (``rest``, ``mcp``) by the service's name. ``signing_keys``: the public
+    keys with which webhooks are verified, as JWK.
     """
+    keys = {"signing_keys": [*signing_keys]} if signing_keys else {}
     return {
+        **keys,
         "ucp": {
             "version": SHOPPING_VERSION,
             "services": {
@@ -74,7 +80,7 @@ def profile(
             },
             "capabilities": {name: [each.entry()] for name, each in CAPABILITIES.items()},
             "payment_handlers": payment_handlers(tenders),
-        }
+        },
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -23,13 +24,12 @@ from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.negotiation import Agent, negotiate, read_agent
 from levelup_ov.ucp.operations import Call, Operations
 from levelup_ov.ucp.problems import Outcome, Rejected, rejected
-from levelup_ov.ucp.profile import CACHE_SECONDS, error_envelope, profile
+from levelup_ov.ucp.profile import CACHE_SECONDS, PROFILE, error_envelope, profile
 from levelup_ov.ucp.versions import FaceName
 
 SHOPPING, FOOD = "/ucp/shopping", "/ucp/food"
 REST: Mapping[FaceName, str] = {"shopping": SHOPPING, "food": FOOD}
 """The path of each face."""
-PROFILE = "/.well-known/ucp"
 LONGEST_HEADER = 128
 """Characters of a request's id or key; UCP means UUIDs, but not everybody sends one."""
 
@@ -123,9 +123,9 @@ def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
 
 def blueprint(
     settings: Settings, door: Door, faces: Mapping[FaceName, Operations], catalog: Catalog,
-    transports: Mapping[FaceName, Mapping[str, str]],
+    transports: Mapping[FaceName, Mapping[str, str]], signing_keys: Sequence[Mapping[str, Any]],
 ) -> Blueprint:  # fmt: skip
-    """The profile and the endpoints. ``transports``: see :func:`levelup_ov.ucp.profile.profile`."""
+    """The profile and the endpoints. ``transports``, ``signing_keys``: see :func:`levelup_ov.ucp.profile.profile`."""
     pages = Blueprint("ucp", __name__)
     guard(pages, _kind)
     taken = {kind for adapter in settings.accounts.values() for kind in adapter.tenders}
@@ -149,7 +149,7 @@ def blueprint(
 
     @pages.get(PROFILE)
     def show_profile() -> Response:
-        response = json_response(profile(door.base_url, tenders, transports))
+        response = json_response(profile(door.base_url, tenders, transports, signing_keys))
         response.headers["Cache-Control"] = f"public, max-age={CACHE_SECONDS}"
         return response
 

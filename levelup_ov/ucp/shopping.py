@@ -48,45 +48,65 @@ def order(
     ``tracked``: its status; None: the provider does not report any, or cannot now.
     """
     assert session.order is not None
-    stage, changed_at = (tracked.status, _instant(tracked.changed_at, session)) if tracked else (None, None)
-    is_off = stage in CALLED_OFF
-    portions = _portions(session)
-    members: dict[str, Any] = {
+    portions = [{"id": line.reference, "quantity": line.quantity} for line in session.basket.lines]
+    placed = {
         "ucp": ucp,
         "id": session.id,
         "label": session.order.number,
         "checkout_id": session.id,
         "permalink_url": permalink(session, base_url),
-        "line_items": [_order_line(session, line, priced, stage) for line, priced in lines(session)],
-        "fulfillment": {"expectations": [] if is_off else [_expectation(session, portions)], "events": []},
+        "line_items": [_order_line(session, line, priced) for line, priced in lines(session)],
+        "fulfillment": {"expectations": [_expectation(session, portions)], "events": []},
         "adjustments": [],
         "currency": session.currency,
         "totals": totals(session),
     }
-    if stage is None or changed_at is None:
-        return members
-    event = {"id": stage, "occurred_at": changed_at, "type": stage}
+    return at_stage(placed, tracked.status, _instant(tracked.changed_at, session)) if tracked else placed
+
+
+def at_stage(placed: Mapping[str, Any], stage: Stage | None, changed_at: str | None) -> dict[str, Any]:
+    """An order as it was placed, at a stage since ``changed_at``; None: unknown."""
+    is_off = stage in CALLED_OFF
+    fulfillment, adjustments = dict(placed["fulfillment"]), placed["adjustments"]
     if is_off:
-        gone = _portions(session, -1)
-        members["adjustments"] = [{**event, "type": "cancellation", "status": "completed", "line_items": gone}]
-    else:
-        members["fulfillment"]["events"] = [{**event, "line_items": portions}]
-    return members
+        fulfillment["expectations"] = []
+    if stage is not None and changed_at is not None:
+        event = {
+            "id": stage,
+            "occurred_at": changed_at,
+            "type": stage,
+            "line_items": _portions(placed, -1 if is_off else 1),
+        }
+        if is_off:
+            adjustments = [{**event, "type": "cancellation", "status": "completed"}]
+        else:
+            fulfillment["events"] = [event]
+    lines = [_line_at(line, stage) for line in placed["line_items"]]
+    return {**placed, "line_items": lines, "fulfillment": fulfillment, "adjustments": adjustments}
 
 
-def _portions(session: CheckoutSession, sign: int = 1) -> list[dict[str, Any]]:
-    return [{"id": line.reference, "quantity": sign * line.quantity} for line in session.basket.lines]
+def _portions(placed: Mapping[str, Any], sign: int) -> list[dict[str, Any]]:
+    return [{"id": line["id"], "quantity": sign * line["quantity"]["original"]} for line in placed["line_items"]]
 
 
-def _order_line(session: CheckoutSession, line: Line, priced: PricedLine | None, stage: Stage | None) -> dict[str, Any]:
-    total = 0 if stage in CALLED_OFF else line.quantity
+def _line_at(line: Mapping[str, Any], stage: Stage | None) -> dict[str, Any]:
+    original = line["quantity"]["original"]
+    total = 0 if stage in CALLED_OFF else original
     fulfilled = total if stage in FINAL else 0
+    return {
+        **line,
+        "quantity": {"original": original, "total": total, "fulfilled": fulfilled},
+        "status": "removed" if not total else "fulfilled" if fulfilled else "processing",
+    }
+
+
+def _order_line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> dict[str, Any]:
     return {
         "id": line.reference,
         "item": _item(session, line, priced),
-        "quantity": {"original": line.quantity, "total": total, "fulfilled": fulfilled},
+        "quantity": {"original": line.quantity, "total": line.quantity, "fulfilled": 0},
         "totals": line_totals(session, priced),
-        "status": "removed" if not total else "fulfilled" if fulfilled else "processing",
+        "status": "processing",
     }
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.request import urlopen
 
 import pytest
 from flask import Flask
-from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
+from levelup_ov.event_settings import EVENTS
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ucp.catalog import MOST_IDS
 from tests.channel import Clock
@@ -28,6 +28,7 @@ from tests.checkout.site import VARIABLES
 from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, KEY, pays_by_card
 from tests.ucp.official import Official, template
+from tests.ucp.platform import call_off, new_key, served, watch
 
 SUITE = "spck_conformance"
 PROFILES = {
@@ -36,6 +37,8 @@ PROFILES = {
     "/broken": ["not a profile"],
 }
 """Profiles of agents that this service cannot serve, by their paths; there is nothing at any other path."""
+
+_OF_SUITE = re.compile(r"http://127\.0\.0\.1:([0-9]+/profiles/platform-profile\.json)")
 
 NOT_TESTED = {
     # The tests' server has no TLS; in production it is the router's.
@@ -51,10 +54,6 @@ NOT_TESTED = {
     "signature.response_body_components", "signature.response_content_digest", "signature.response_headers_present",
     "signature.response_status_component", "signature.rfc9421_response_verifies", "signature.rotation_grace_period",
     "signature.signing_keys_jwk", "signature.verifies_es256_requests",
-    # Changes of an order leave as the events of this service, not as webhooks of UCP.
-    "webhook.ucp_agent_header", "webhook.idempotency_key_signed", "webhook.order_created_full_entity",
-    "webhook.query_component_signed", "webhook.retry_failed_delivery", "webhook.signed_components",
-    "webhook.signed_rfc9421_verifies", "webhook.ucp_agent_signed", "webhook.update_full_entity",
     # No part of an order is given back here.
     "order.adjustment_quantities_signed", "order.adjustment_totals_signed", "order.line_items_ever_existed",
     # No claim of a buyer is ever accepted, no payment is handed to a browser, and an item has one variant.
@@ -67,8 +66,11 @@ NOT_TESTED = {
 
 
 def agents_profiles(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Hosts :data:`PROFILES`."""
-    profile = PROFILES.get(environ["PATH_INFO"])
+    """Hosts :data:`PROFILES`, and shows those of the suite, each at its port, which is below ``/suite``."""
+    path = environ["PATH_INFO"]
+    profile = PROFILES.get(path)
+    if path.startswith("/suite/"):
+        profile = json.load(urlopen(f"http://127.0.0.1:{path.removeprefix('/suite/')}", timeout=5))
     start_response("200 OK" if profile else "404 Not Found", [("Content-Type", "application/json")])
     return [json.dumps(profile).encode()]
 
@@ -77,14 +79,16 @@ class Front:
     """What the suite lacks: a key, and a payment of ours where it has one built in, which names no handler.
 
     It also serves the suite's own ``/testing`` addresses: one gives a key, of which the orders that were read with one
-    are not lent any more; one takes the ledger away, and one moves the clock.
+    are not lent any more; one takes the ledger away, one moves the clock, and one has the restaurant call an order off.
+    The suite's own profiles, at ports that nobody knows before, are read at ``profiles``.
     """
 
-    def __init__(self, app: Flask, clock: Clock, official: Official | None) -> None:
+    def __init__(self, app: Flask, clock: Clock, official: Official | None, profiles: str) -> None:
         self._app = app
         self._clock = clock
         self._official = official
         self._ledger = app.extensions["levelup_ov"].submissions.ledger.database
+        self._profiles = profiles
         self._keyed: set[str] = set()
         self.requests = 0
         self.wrong: list[str] = []
@@ -94,6 +98,8 @@ class Front:
         path = environ["PATH_INFO"]
         if path not in self._keyed:
             environ["HTTP_X_API_KEY"] = KEY
+        agent = environ.get("HTTP_UCP_AGENT", "")
+        environ["HTTP_UCP_AGENT"] = _OF_SUITE.sub(rf"{self._profiles}/suite/\1", agent)
         if "HTTP_AUTHORIZATION" in environ:
             self._keyed.add(path)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -114,6 +120,9 @@ class Front:
             self._outage(body["enabled"])
         elif path.endswith("/age"):
             self._clock.now += timedelta(hours=body["hours"])
+        elif path.endswith("/adjust"):
+            call_off(self._app)
+            watch(self._app)
         return {"access_token": KEY}
 
     def _outage(self, begins: bool) -> None:
@@ -138,20 +147,6 @@ def _down(*_: Any, **__: Any) -> NoReturn:
     raise LedgerUnavailable("out of order")
 
 
-@contextmanager
-def served(app: Callable[..., Iterable[bytes]]) -> Iterator[str]:
-    """The address of ``app`` on a port of its own."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def config(profiles: str, products: int) -> dict[str, Any]:
     """What the suite asks of a business; ``products`` are found by one search."""
     return {
@@ -169,7 +164,8 @@ def config(profiles: str, products: int) -> dict[str, Any]:
         "eligibility": {"unrecognized": "com.example.gold"},
         "idempotency": {"outage_hook": True, "age_hook": True},
         "identity": {"token_mint": True},
-        "order": {"require_auth": True},
+        "order": {"require_auth": True, "simulate_adjustment": True},
+        "webhooks": {"simulate": True, "signed": True, "retries": True},
         "payment": {
             "handler_key": "org.levelup_ov.card", "handler_id": "card",
             "filtered": {"handler_key": "org.levelup_ov.levelup", "product_id": "sandbox.card/cookie"},
@@ -205,12 +201,16 @@ def test_a_suite_of_others_finds_no_deviation(
         if find_spec(SUITE) is None:
             raise SystemMissing("install the pinned release of requirements-dev.txt")
     with served(agents_profiles) as profiles:
-        variables = {**environ, **AGENTS, **VARIABLES, "LEVELUP_OV_UCP_PROFILES": profiles}
-        front = Front(create_app(load_settings(variables), clock=clock), clock, official_if_here)
+        variables = {**environ, **AGENTS, **VARIABLES, "LEVELUP_OV_UCP_PROFILES": profiles,
+                     "LEVELUP_OV_UCP_SIGNING_KEYS": new_key()}  # fmt: skip
+        app = create_app(load_settings(variables), clock=clock)
+        front = Front(app, clock, official_if_here, profiles)
+        app.extensions[EVENTS].start()
         with served(front) as address:
             file = tmp_path / "merchant.json"
             file.write_text(json.dumps(config(profiles, products=38)))
             found = report(address, file)
+        app.extensions[EVENTS].stop()
     checks = {each["id"]: each for each in found["checks"]}
     deviations = {id: each["observed"] for id, each in checks.items() if each["status"] == "deviation"}
     assert not deviations, json.dumps(deviations, indent=1)
@@ -219,4 +219,4 @@ def test_a_suite_of_others_finds_no_deviation(
     applicable = {id for id, each in checks.items() if not each["status"].startswith("not-applicable")}
     assert applicable - tested == NOT_TESTED
     assert front.wrong == [], "\n".join(front.wrong)
-    assert len(tested) >= 72 and front.requests > len(tested)
+    assert len(tested) >= 81 and front.requests > len(tested)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from levelup_ov.config import ConfigError, load_settings
+from tests.ucp.platform import new_key
 
 AGENTS, PROFILES = "LEVELUP_OV_UCP_AGENTS", "LEVELUP_OV_UCP_PROFILES"
-URL, LINKS = "LEVELUP_OV_UCP_URL", "LEVELUP_OV_UCP_LINKS"
+URL, LINKS, SIGNING = "LEVELUP_OV_UCP_URL", "LEVELUP_OV_UCP_LINKS", "LEVELUP_OV_UCP_SIGNING_KEYS"
 
 
 def test_ucp_is_off_unless_it_has_agents(environ: dict[str, str]) -> None:
@@ -47,6 +48,8 @@ def test_ucp_is_off_unless_it_has_agents(environ: dict[str, str]) -> None:
         ({URL: "http://orders.example", "LEVELUP_OV_ENV": "production"}, "is not https"),
         ({URL: "https://key@orders.example"}, "is not an http(s) address"),
         ({LINKS: "https://orders.example/privacy"}, "entry 1 is not TYPE=address"),
+        ({SIGNING: f"{new_key()},AAAA"}, "key 2 is not a P-256 key"),
+        ({SIGNING: "not-base64"}, "key 1 is not a P-256 key"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

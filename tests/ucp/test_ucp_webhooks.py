@@ -1,0 +1,216 @@
+"""An agent is sent its orders, signed, and each change of them (UCP-15)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from http_message_signatures import InvalidSignature
+
+from levelup_ov.app import create_app
+from levelup_ov.config import load_settings, upgrade_ledger
+from levelup_ov.event_settings import EVENTS
+from levelup_ov.events import Deliverer
+from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
+from levelup_ov.ledger.ledger import open_ledger
+from tests.channel import Clock
+from tests.ucp.agent import AGENTS, Agent, item, pays_by_card
+from tests.ucp.official import Official
+from tests.ucp.platform import HOOK, Platform, call_off, new_key, served, watch
+
+KEY = new_key()
+SIGNED = {"LEVELUP_OV_UCP_SIGNING_KEYS": KEY}
+Serve = Callable[..., Agent]
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    platform = Platform()
+    with served(platform) as platform.address:
+        platform.webhook = platform.address + HOOK
+        yield platform
+
+
+@pytest.fixture
+def serve(
+    environ: dict[str, str], clock: Clock, platform: Platform, official_if_here: Official | None
+) -> Iterator[Serve]:
+    """A process of the service with these variables, and the agent of ``platform``; all share their data."""
+    apps = []
+
+    def make(**variables: str) -> Agent:
+        settings = load_settings({**environ, **AGENTS, "LEVELUP_OV_UCP_PROFILES": platform.address, **variables})
+        settings.data_dir.mkdir(exist_ok=True)
+        upgrade_ledger(settings.ledger.reveal())
+        apps.append(create_app(settings, clock=clock, ledger=open_ledger(settings.ledger.reveal(), clock=clock)))
+        return Agent(apps[-1], official_if_here, profile=f"{platform.address}/profile")
+
+    yield make
+    for app in apps:
+        if app.extensions[EVENTS] is not None:
+            app.extensions[EVENTS].stop()
+
+
+@pytest.fixture
+def agent(serve: Serve) -> Agent:
+    return serve(**SIGNED)
+
+
+def order(agent: Agent, face: str = "shopping") -> dict[str, Any]:
+    """A completed checkout of two cookies."""
+    session = agent.session(item("cookie", 2), face="shopping") if face == "shopping" else agent.session()
+    done = agent.act(session, "complete", pays_by_card())
+    assert done.json["status"] == "completed"
+    return dict(done.json)
+
+
+def deliver(app: Flask) -> Mapping[str, int]:
+    """Send what is due; returns how many came to which end."""
+    deliverer = app.extensions[EVENTS]
+    assert isinstance(deliverer, Deliverer)
+    deliverer.drain(5)
+    return deliverer.counts
+
+
+def deliveries(app: Flask) -> Deliveries:
+    return Deliveries(app.extensions["levelup_ov"].submissions.ledger)
+
+
+def waiting(app: Flask) -> list[Delivery]:
+    """Every event, oldest first."""
+    return list(reversed(deliveries(app).find()))
+
+
+@pytest.mark.rule("UCP-15")
+def test_an_order_is_sent_whole_and_signed(agent: Agent, platform: Platform) -> None:
+    done = order(agent)
+    assert platform.received == [], "the agent's host is not asked while an order is placed"
+    deliver(agent.app)
+    (hook,) = platform.received
+    profile = agent.send("GET", "/.well-known/ucp").json
+    assert hook.verify(profile["signing_keys"]) == {
+        "@method", "@authority", "@path", "@query", "content-type", "ucp-agent", "idempotency-key", "webhook-id",
+        "webhook-timestamp", "content-digest",
+    }  # fmt: skip
+    assert hook.url == f"{platform.address}/hooks/orders%2F?channel=lunch%20bot"
+    assert hook.headers["ucp-agent"] == 'profile="http://localhost/.well-known/ucp"'
+    assert hook.headers["idempotency-key"] == hook.headers["webhook-id"] == str(uuid.UUID(hook.headers["webhook-id"]))
+    assert "alg=" not in hook.headers["signature-input"]
+    assert hook.order["totals"] == done["totals"] and hook.order["checkout_id"] == done["id"]
+    assert hook.order["label"] == done["order"]["label"]
+    assert b"Robin" not in hook.body and b"617" not in hook.body
+    hook.body += b" "
+    with pytest.raises(InvalidSignature):
+        hook.verify(profile["signing_keys"])
+
+
+@pytest.mark.rule("UCP-15", "EVT-1")
+def test_each_change_of_an_order_is_sent(agent: Agent, platform: Platform, clock: Clock) -> None:
+    order(agent)
+    for minute in ("16:00", "16:01", "16:01", "16:10", "16:30"):
+        clock.set(f"2030-06-03T{minute}:40Z")
+        watch(agent.app)
+    deliver(agent.app)
+    orders = [hook.order for hook in platform.received]
+    assert [[event["type"] for event in each["fulfillment"]["events"]] for each in orders] == [
+        [], ["placed"], ["preparing"], ["ready"], ["picked_up"],
+    ]  # fmt: skip
+    assert [each["line_items"][0]["quantity"]["fulfilled"] for each in orders] == [0, 0, 0, 0, 2]
+    read = agent.send("GET", f"/ucp/shopping/orders/{orders[-1]['id']}").json
+    assert {**orders[-1], "ucp": read["ucp"]} == read
+    assert len({hook.headers["webhook-id"] for hook in platform.received}) == len(orders)
+
+
+@pytest.mark.rule("UCP-15")
+def test_an_order_that_is_called_off_is_sent(agent: Agent, platform: Platform, official: Official) -> None:
+    order(agent)
+    call_off(agent.app)
+    watch(agent.app)
+    deliver(agent.app)
+    before, after = [hook.order for hook in platform.received]
+    assert official.answer("/orders/{id}", 200, before) == official.answer("/orders/{id}", 200, after) == []
+    ((adjustment,), (line,)) = after["adjustments"], after["line_items"]
+    assert (adjustment["type"], adjustment["line_items"][0]["quantity"]) == ("cancellation", -2)
+    assert (line["status"], after["fulfillment"]["expectations"]) == ("removed", [])
+
+
+@pytest.mark.rule("UCP-15", "EVT-5")
+def test_a_receiver_that_fails_gets_the_same_again(agent: Agent, platform: Platform, clock: Clock) -> None:
+    platform.answers = [500, 302]
+    order(agent)
+    watch(agent.app)
+    own = agent.app.extensions[EVENTS]
+    patient = Deliverer(deliveries(agent.app), own._receivers, own._send, now=lambda: clock().timestamp())
+    for _ in range(3):
+        patient.drain(5)
+        clock.now += timedelta(minutes=1)
+    first, second, third, change = platform.received
+    assert {hook.url for hook in platform.received} == {first.url}, "no redirect is followed"
+    for name in ("webhook-id", "idempotency-key", "webhook-timestamp", "content-digest"):
+        assert first.headers[name] == second.headers[name] == third.headers[name]
+    assert change.headers["webhook-id"] != first.headers["webhook-id"]
+    assert third.verify(agent.send("GET", "/.well-known/ucp").json["signing_keys"])
+
+
+@pytest.mark.rule("UCP-15", "EVT-3")
+def test_what_a_killed_process_has_not_sent_another_sends(
+    agent: Agent, serve: Serve, platform: Platform, clock: Clock
+) -> None:
+    done = order(agent)
+    (event,) = waiting(agent.app)
+    # It dies with the event in its hands.
+    assert deliveries(agent.app).claim(event.receiver, limit=1, term=timedelta(seconds=30))
+    other = serve(**SIGNED)
+    deliver(other.app)
+    assert platform.received == []
+    clock.now += timedelta(seconds=31)
+    deliver(other.app)
+    assert [hook.order["id"] for hook in platform.received] == [done["id"]]
+
+
+@pytest.mark.rule("UCP-15")
+def test_a_replaced_key_stays_published(agent: Agent, serve: Serve, platform: Platform) -> None:
+    order(agent)
+    newer = serve(LEVELUP_OV_UCP_SIGNING_KEYS=f"{new_key()},{KEY}")
+    deliver(newer.app)
+    first, second = newer.send("GET", "/.well-known/ucp").json["signing_keys"]
+    assert second == agent.send("GET", "/.well-known/ucp").json["signing_keys"][0]
+    assert platform.received[0].verify([first])
+    assert all({*key} == {"kty", "crv", "x", "y", "kid", "use", "alg"} for key in (first, second)), "nothing private"
+
+
+@pytest.mark.rule("UCP-15")
+def test_without_a_key_nothing_is_sent(serve: Serve, platform: Platform) -> None:
+    unsigned = serve()
+    assert "signing_keys" not in unsigned.send("GET", "/.well-known/ucp").json
+    order(unsigned)
+    signed = serve(**SIGNED)
+    order(signed, "food")
+    assert waiting(signed.app) == []
+
+
+@pytest.mark.rule("UCP-15")
+@pytest.mark.parametrize(
+    "address",
+    ["", None, 7, "http://10.0.0.1/hook", "http://agents.example/hook", "ftp://127.0.0.1/hook", "https://a b/",
+     "https://user@agents.example/hook", "https://agents.example/hook#part", "https://agents.example/%zz"],
+    ids=str,
+)  # fmt: skip
+def test_an_address_that_cannot_be_used_is_ignored(agent: Agent, platform: Platform, address: object) -> None:
+    platform.webhook = address
+    order(agent)
+    assert waiting(agent.app) == []
+
+
+@pytest.mark.rule("UCP-15")
+def test_no_address_inside_is_ever_called(agent: Agent, platform: Platform) -> None:
+    platform.webhook = platform.address.replace("http:", "https:") + "/hook"
+    order(agent)
+    deliver(agent.app)
+    (event,) = waiting(agent.app)
+    assert (event.state, event.problem, event.attempts) == ("waiting", "unavailable", 1)
+    assert platform.received == []
