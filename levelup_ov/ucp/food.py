@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +23,7 @@ MOST_WINDOWS = 96
 
 _METHOD = "$.fulfillment.methods[0]"
 _PATHS: Mapping[str, str] = {
-    "lines.": "",
+    "lines.": ".dish",
     "lines.item_id": ".dish.id",
     "lines.options": ".dish.modifications",
     "lines.note": ".dish.note",
@@ -32,6 +33,8 @@ _PATHS: Mapping[str, str] = {
     "delivery_address": f"{_METHOD}.destination",
     "note": f"{_METHOD}.notes",
     "tip": "$.tip",
+    "location": "$.food_establishment",
+    "totals": "$.totals",
 }
 
 
@@ -85,8 +88,13 @@ def _line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> di
     }
     if line.options:
         dish["modifications"] = [
-            {"id": id, "title": known[id].name if id in known else id, "price": known[id].price if id in known else 0}
-            for id in line.options
+            {
+                "id": id,
+                "title": known[id].name if id in known else id,
+                "price": known[id].price if id in known else 0,
+                **({"quantity": quantity} if quantity > 1 else {}),
+            }
+            for id, quantity in Counter(line.options).items()
         ]
     if line.note:
         dish["note"] = line.note
