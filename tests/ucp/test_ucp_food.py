@@ -223,15 +223,17 @@ def test_a_delivery_has_an_address_and_a_fee(agent: Agent) -> None:
 
 @pytest.mark.rule("UCP-5", "UCP-9")
 def test_a_delivery_without_an_address_is_incomplete(agent: Agent) -> None:
+    going = {"methods": [{"type": "delivery", "destination": ADDRESS}]}
     nowhere = agent.create(fulfillment={"methods": [{"type": "delivery"}]}, buyer=BUYER)
     path = f"{METHOD}.destination"
     assert (nowhere.json["status"], messages(nowhere)) == (
         "incomplete", [("error", "delivery_address_incomplete", path)]
     )  # fmt: skip
     assert nowhere.json["messages"][0]["severity"] == "recoverable" and amounts(nowhere.json)["total"] > 0
+    (message,) = agent.create(fulfillment=going, buyer=BUYER, food_establishment={"id": "sandbox.day"}).json["messages"]
+    assert message["content"] == "this establishment does not offer delivery"
     refused = agent.act(nowhere.json, "complete", pays_by_card())
     assert (refused.json["status"], "order" in refused.json) == ("incomplete", False)
-    going = {"methods": [{"type": "delivery", "destination": ADDRESS}]}
     mended = agent.act(nowhere.json, "update", {"line_items": [dish("sandwich")], "fulfillment": going})
     assert (mended.json["status"], messages(mended)) == ("ready_for_complete", [])
 

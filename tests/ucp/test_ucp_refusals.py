@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,6 +70,8 @@ def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: st
     answer = agent.send("POST", FOOD, body)
     assert (answer.status, answer.json["code"]) == (400, "invalid_request") and answer.json["content"]
     assert messages(answer) == [("error", "invalid_request", path)]
+    # No agent knows the numbers of our rules.
+    assert not re.search(r"[A-Z]-[0-9]", answer.json["content"])
 
 
 @pytest.mark.rule("UCP-9")
