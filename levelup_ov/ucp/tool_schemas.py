@@ -72,7 +72,7 @@ METHOD = members(
     requested_fulfillment_time=text("when it shall be ready, with offset; leave it out for as soon as possible"),
     selected_option_id=text("id of one of the windows that a checkout offers"),
     destination=ADDRESS,
-    notes=text("for whoever delivers"),
+    notes=text("for the courier"),
 )
 FOOD_CHECKOUT = members(
     ("line_items",),
