@@ -2,7 +2,7 @@
 
 A validation is one call, and its submission is one more. Where the engine serves only members, it refuses the
 guest, and the order is made with an account (META-6). A cart is ordered at most once, and a reference belongs to one
-order of a location. The engine returns the reference with every order, and can be told to refuse late requests under
+order of a location. The engine returns the reference with every order, and can be set to refuse late requests under
 a reference (SUB-10).
 """
 

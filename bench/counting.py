@@ -2,7 +2,7 @@
 
 The service in this process, with its sandbox, makes blocks of validations in turns, in random order. ``counting``: for
 ``/metrics``, or not. ``recording``: by the workbench; without it, as in production; and twice by a build from which the
-line that asks for it is cut out, whose two results say what this machine can tell apart.
+line that asks for it is cut out, whose two results say which difference this machine can measure.
 """
 
 from __future__ import annotations

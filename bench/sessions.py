@@ -13,14 +13,12 @@ import hmac
 import io
 import json
 import logging
-import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +30,8 @@ from flask import Flask, Response, abort, g, request
 from sqlalchemy import create_engine, text
 
 from bench.adapter import BenchAdapter
-from bench.order import ORDER, option_ids
+from bench.order import API_KEY, ORDER, option_ids
+from bench.production import PRODUCTION
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.order import Order
@@ -41,7 +40,7 @@ from levelup_ov.ledger.engine import upgrade
 from levelup_ov.observability import configure_logging
 from levelup_ov.transport.session import Session
 
-CHANNEL_KEY, AGENT_KEY = "canary-api-key-of-the-channel", "canary-key-of-the-lunch-agent"
+AGENT_KEY = "canary-key-of-the-lunch-agent"
 BATCH = 40
 """Requests of a kind in a row."""
 SESSIONS = "/ucp/food/checkout-sessions"
@@ -83,7 +82,7 @@ def _calls(service: Flask, directory: Path) -> Mapping[str, Callable[[], None]]:
     validation = json.dumps({"order_validation": BASKET}).encode()
     creation = json.dumps(_checkout()).encode()
     agent = {"HTTP_X_API_KEY": AGENT_KEY, "HTTP_UCP_AGENT": 'profile="https://agents.example/profile.json"'}
-    channel = {"HTTP_AUTHORIZATION": f"token {CHANNEL_KEY}"}
+    channel = {"HTTP_AUTHORIZATION": f"token {API_KEY}"}
 
     def create() -> bytes:
         headers = {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4()), "HTTP_IDEMPOTENCY_KEY": str(uuid.uuid4())}
@@ -202,10 +201,7 @@ def _service(directory: Path, provider: str) -> Flask:
     )
     settings = load_settings(
         {
-            "LEVELUP_OV_ENV": "production",
-            "LEVELUP_OV_SECRET_KEYS": urlsafe_b64encode(os.urandom(32)).decode(),
-            "LEVELUP_OV_LEDGER": "sqlite",
-            "LEVELUP_OV_API_KEYS": CHANNEL_KEY,
+            **PRODUCTION,
             "LEVELUP_OV_UCP_AGENTS": f"lunch={AGENT_KEY}",
             "LEVELUP_OV_UCP_URL": "https://orders.example",
             "LEVELUP_OV_ACCOUNTS": str(accounts),

@@ -41,7 +41,7 @@ _ACCOUNT_KEYS = ("provider", "name", "time_zone", "accepts_tips", "currency", "o
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST_NAME = 200
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TELLING_VARIABLE = re.compile(r"[A-Z]{1,15}(?:_(?:[A-Z]{1,15}|\d{1,3}))*\d{0,2}")
+_SAFE_VARIABLE = re.compile(r"[A-Z]{1,15}(?:_(?:[A-Z]{1,15}|\d{1,3}))*\d{0,2}")
 """Usual names of variables. Any other text may be the secret itself, so it is never repeated."""
 
 
@@ -54,7 +54,7 @@ class AccountsFile:
         self._registry = registry
         self._development = development
         self.operators: dict[str, str] = {}
-        """The addresses of those who are told what a person must do (EVT-8), by account."""
+        """The addresses that are notified of what a person must do (EVT-8), by account."""
 
     def read(self, path: str) -> dict[str, Adapter]:
         """The accounts of the file at ``path``, by name; the embedded sandbox if ``path`` is empty."""
@@ -221,8 +221,8 @@ class AccountsFile:
             return None
         value = self._environ.get(variable, "")
         if not value:
-            telling = len(variable) <= 48 and _TELLING_VARIABLE.fullmatch(variable)
-            name = variable if telling else "a variable"
+            is_safe = len(variable) <= 48 and _SAFE_VARIABLE.fullmatch(variable)
+            name = variable if is_safe else "a variable"
             self._found.add(where, f"refers to {name}, which is not set", "set the environment variable that it names")
             return None
         return value
@@ -274,8 +274,8 @@ def _fault_of_text(path: Path, error: ValueError) -> tuple[str, str]:
 
 def _key(name: str) -> str:
     """A key of the file, safe to print: a secret may have been written there by mistake."""
-    told = shown(name)
-    return name if told == repr(name) else told
+    quoted = shown(name)
+    return name if quoted == repr(name) else quoted
 
 
 def _is_merchant_name(value: Any) -> bool:

@@ -170,8 +170,8 @@ VARIABLES = (
              "charge_age", partial(_number, 0, 86_400)),
     Variable("LEVELUP_OV_EVENTS_URL", "address that receives the channel's events; unset, none are recorded (EVT-1)"),
     Variable("LEVELUP_OV_EVENTS_SECRETS", "secrets that these are signed with, newest first, comma-separated (EVT-7)"),
-    Variable("LEVELUP_OV_OPERATOR", "https or e-mail address that hears what a person must do, for accounts without "
-             "their own (EVT-8)"),
+    Variable("LEVELUP_OV_OPERATOR", "https or e-mail address that is notified of what a person must do, for accounts "
+             "without their own (EVT-8)"),
     Variable("LEVELUP_OV_OPERATOR_SECRETS", "secrets that requests to these addresses are signed with"),
     Variable("LEVELUP_OV_SMTP_URL", "mail server: smtps://user:password@host:465, or smtp:// with STARTTLS"),
     Variable("LEVELUP_OV_MAIL_FROM", "e-mail address that mail comes from"),
@@ -327,7 +327,7 @@ def upgrade_ledger(url: str, *, new: bool = True) -> str | None:
 
 
 def _mark(path: Path) -> Path:
-    """The file that tells that there was a ledger at ``path``."""
+    """The file that shows that there was a ledger at ``path``."""
     return path.with_name(f"{path.name}.known")
 
 

@@ -74,20 +74,20 @@ def errands_of(town: Town) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 def order(client: McpClient, words: str, dish: str, instrument: Mapping[str, Any]) -> dict[str, Any]:
     """Find a place and a dish by words, choose what its groups need, order it and pay."""
-    found = tell(client, "list_establishments", query=words)["food_establishments"]
+    found = call_tool(client, "list_establishments", query=words)["food_establishments"]
     place = {"food_establishment": {"id": found[0]["id"]}}
-    found = tell(client, "search_menu", **place, query=dish, limit=1)["dishes"]
-    shown = tell(client, "get_dish", **place, id=found[0]["id"])["dish"]
+    found = call_tool(client, "search_menu", **place, query=dish, limit=1)["dishes"]
+    shown = call_tool(client, "get_dish", **place, id=found[0]["id"])["dish"]
     line = {"quantity": 1, "dish": {"id": shown["id"], "modifications": enough(shown), "note": "no onions"}}
-    checkout = tell(client, "create_checkout", checkout={**place, "line_items": [line], "buyer": BUYER})
+    checkout = call_tool(client, "create_checkout", checkout={**place, "line_items": [line], "buyer": BUYER})
     total = next(each["amount"] for each in checkout["totals"] if each["type"] == "total")
     show(f"{checkout['status']}: the buyer pays {total} cents. Nothing is ordered yet.", "1")
     payment = {"payment": {"instruments": [{"id": "wallet", **instrument}]}}
-    placed = tell(client, "complete_checkout", id=checkout["id"], checkout=payment)
+    placed = call_tool(client, "complete_checkout", id=checkout["id"], checkout=payment)
     for _ in range(POLLS):
         if placed["status"] != "complete_in_progress":
             break
-        placed = tell(client, "get_checkout", id=checkout["id"])
+        placed = call_tool(client, "get_checkout", id=checkout["id"])
     if placed["status"] != "completed":
         raise SystemExit("the order should be placed")
     return placed
@@ -99,7 +99,7 @@ def enough(dish: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"id": each["id"]} for group in groups for each in group["modifications"][: group["minimum"]]]
 
 
-def tell(client: McpClient, tool: str, **arguments: Any) -> dict[str, Any]:
+def call_tool(client: McpClient, tool: str, **arguments: Any) -> dict[str, Any]:
     """Call a tool and show what comes of it. :raises SystemExit: an error."""
     meta: dict[str, Any] = {"ucp-agent": {"profile": PROFILE}}
     if tool in ("create_checkout", "complete_checkout"):
@@ -131,8 +131,8 @@ def _allowed(town: Town, kind: str, path: str, body: Any, email: str) -> str:
     browser = Browser(town).open(f"{page.path}?{page.query}").sign_in(email)
     browser.send("/oauth2/authorizations/new", answer="grant")
     back = http("GET", browser.page.headers["Location"], allow_redirects=False)
-    told = urlsplit(back.headers["Location"]).query
-    confirmation = dict(part.split("=") for part in told.split("&"))["confirmation"]
+    query = urlsplit(back.headers["Location"]).query
+    confirmation = dict(part.split("=") for part in query.split("&"))["confirmation"]
     _call(town, f"/checkout/{kind}/{started['id']}/confirm", {"confirmation": confirmation})
     id: str = started["id"]
     return id

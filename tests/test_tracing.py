@@ -50,7 +50,7 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 @pytest.fixture
-def heard(tmp_path: Path, clock: Clock, environ: dict[str, str]) -> tuple[Channel, list[str]]:
+def traced(tmp_path: Path, clock: Clock, environ: dict[str, str]) -> tuple[Channel, list[str]]:
     """A channel to the service, and the trace contexts that its provider gets."""
     engine, contexts = create_sandbox(tmp_path / "sandbox.db", clock=clock), list[str]()
 
@@ -69,10 +69,10 @@ def submit(channel: Channel, **headers: str) -> None:
 
 
 def test_a_submission_is_one_trace_from_end_to_end(
-    heard: tuple[Channel, list[str]], spans: Spans, caplog: pytest.LogCaptureFixture
+    traced: tuple[Channel, list[str]], spans: Spans, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    channel, contexts = heard
+    channel, contexts = traced
     submit(channel, traceparent=f"00-{TRACE}-{PARENT}-01", tracestate="channel=1")
     found = spans()
     assert {f"{span.context.trace_id:032x}" for span in found} == {TRACE}
@@ -92,8 +92,8 @@ def test_a_submission_is_one_trace_from_end_to_end(
 
 
 @pytest.mark.rule("ERR-4", "PAY-2")
-def test_no_attribute_has_anybodys_data(heard: tuple[Channel, list[str]], spans: Spans) -> None:
-    submit(heard[0])
+def test_no_attribute_has_anybodys_data(traced: tuple[Channel, list[str]], spans: Spans) -> None:
+    submit(traced[0])
     text = " ".join(f"{span.name} {attributes(span)} {span.events} {span.status.description}" for span in spans())
     for value in (*USER.values(), CARD["number"], CARD["cvv"], CARD["name"], "dev-key", "sandwich", "/locations"):
         assert value not in text
@@ -110,16 +110,16 @@ def test_what_fails_is_marked_with_its_code(make_app: Callable[..., Flask], span
     assert not any(span.events or span.status.is_ok for span in spans())
 
 
-def test_each_request_begins_a_trace_of_its_own(heard: tuple[Channel, list[str]], spans: Spans) -> None:
-    channel, _ = heard
+def test_each_request_begins_a_trace_of_its_own(traced: tuple[Channel, list[str]], spans: Spans) -> None:
+    channel, _ = traced
     for given in ("", "nonsense", "00-0-0-00"):
         assert channel.get("/merchants", traceparent=given).status == 200
     assert len({span.context.trace_id for span in spans()}) == 3
     assert all(span.parent is None for span in spans())
 
 
-def test_without_tracing_a_provider_gets_no_context(heard: tuple[Channel, list[str]]) -> None:
-    channel, contexts = heard
+def test_without_tracing_a_provider_gets_no_context(traced: tuple[Channel, list[str]]) -> None:
+    channel, contexts = traced
     submit(channel, traceparent=f"00-{TRACE}-{PARENT}-01")
     assert set(contexts) == {""}
 

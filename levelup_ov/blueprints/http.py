@@ -33,7 +33,7 @@ MAX_BODY = 1024 * 1024
 MAX_OPEN_BODY = 16 * 1024
 """Bytes of the largest body that is accepted from a caller without a key."""
 BODY_LIMIT = "levelup_ov.body_limit"
-"""The app extension that tells the server how many bytes of a body to wait for, by path and headers; 0 reads none."""
+"""The app extension that says how many bytes of a body to wait for, by path and headers; 0 reads none."""
 POOL_OF_PATH = "levelup_ov.pool_of_path"
 """The app extension that names the pool of threads for a path; empty for the pool of orders."""
 CONSOLE = "/console"

@@ -128,13 +128,13 @@ class TipRequest:
 class CheckoutRequest:
     """The body of a create or an update.
 
-    ``establishment``: the location's id, in food only. ``claims``: what the agent says that the buyer is entitled to.
+    ``location_id``: of the establishment, in food only. ``claims``: what the agent says that the buyer is entitled to.
     """
 
     lines: tuple[LineRequest, ...]
     buyer: BuyerRequest | None | Omitted
     claims: tuple[str, ...]
-    establishment: str | None = None
+    location_id: str | None = None
     method: MethodRequest | None | Omitted = OMITTED
     tip: TipRequest | None | Omitted = OMITTED
 
@@ -147,6 +147,25 @@ class PaymentRequest:
     position: int
 
 
+def _plain(value: Any) -> Any:
+    """``1.0`` as 1: for JSON Schema a number without a fraction is an integer, however it is written."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+class AgentQuantity(Quantity):
+    """A quantity."""
+
+    def read(self, value: Any) -> int:
+        return super().read(_plain(value))
+
+
+class AgentCents(Cents):
+    """An amount in cents."""
+
+    def read(self, value: Any) -> int:
+        return super().read(_plain(value))
+
+
 class Whole(Reader, fields.Integer):
     """An integer between two bounds."""
 
@@ -156,6 +175,7 @@ class Whole(Reader, fields.Integer):
         self._low, self._high = low, high
 
     def read(self, value: Any) -> int:
+        value = _plain(value)
         if type(value) is not int or not self._low <= value <= self._high:
             raise ValueError(f"expected an integer from {self._low} to {self._high}")
         return value
@@ -259,29 +279,36 @@ class ContextSchema(WireSchema):
 
 
 class ModificationSchema(WireSchema):
-    """A modification of a dish; its id carries its nesting (ITEM-3).
+    """A modification of a dish, as its id and how many for each dish; the id carries its nesting (ITEM-3).
 
-    A quantity or a tree, as menus show them, would be ordered as something else if it were ignored.
+    A tree, as menus show it, would be ordered as something else if it were ignored.
     """
 
     id = Identifier(required=True)
-    quantity = optional(Anything)
+    quantity = optional(AgentQuantity)
     modifications = optional(Anything)
 
     def build(self, values: dict[str, Any]) -> Any:
-        if values["quantity"] not in (None, 1):
-            raise ValidationError("list a modification once for each that is chosen", "quantity")
         if values["modifications"] not in (None, []):
             raise ValidationError("list every modification in the dish's own list", "modifications")
-        return values["id"]
+        return values["id"], values["quantity"] or 1
 
 
 class DishSchema(WireSchema):
-    """A dish."""
+    """A dish. Its options: the id of a modification once for each that is chosen."""
 
     id = Identifier(required=True)
     modifications = optional(list_of, ModificationSchema, MOST_OPTIONS)
     note = optional(Text)
+
+    def build(self, values: dict[str, Any]) -> dict[str, Any]:
+        chosen = values["modifications"] or []
+        # UCP forbids to read a repetition as a quantity.
+        if len({id for id, _ in chosen}) < len(chosen):
+            raise ValidationError("list a modification once, with its quantity", "modifications")
+        if sum(quantity for _, quantity in chosen) > MOST_OPTIONS:
+            raise ValidationError(f"expected at most {MOST_OPTIONS}, with their quantities", "modifications")
+        return {**values, "modifications": tuple(id for id, quantity in chosen for _ in range(quantity))}
 
 
 class ItemSchema(WireSchema):
@@ -292,7 +319,7 @@ class ItemSchema(WireSchema):
 
 class _Line(WireSchema):
     id = optional(Identifier)
-    quantity = Quantity(required=True)
+    quantity = AgentQuantity(required=True)
 
 
 class FoodLineSchema(_Line):
@@ -302,8 +329,7 @@ class FoodLineSchema(_Line):
 
     def build(self, values: dict[str, Any]) -> LineRequest:
         dish = values["dish"]
-        options = tuple(dish["modifications"] or ())
-        return LineRequest(dish["id"], values["quantity"], values["id"], options, dish["note"] or None)
+        return LineRequest(dish["id"], values["quantity"], values["id"], dish["modifications"], dish["note"] or None)
 
 
 class ShoppingLineSchema(_Line):
@@ -364,7 +390,7 @@ class TipSchema(WireSchema):
         unknown = RAISE
 
     selected_option_id = optional(Text)
-    custom_amount = optional(Cents)
+    custom_amount = optional(AgentCents)
     options = optional(Anything)
 
     def one_pass(self, data: Any) -> Any:

@@ -32,7 +32,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""What a page tells the browser not to do; for a page with modules, the policy is :data:`WITH_MODULES`."""
+"""What a page forbids to the browser; for a page with modules, the policy is :data:`WITH_MODULES`."""
 WITH_MODULES = policy(script_src="'self'", connect_src="'self'", form_action="'self'")
 
 

@@ -21,7 +21,7 @@ from levelup_ov.ordering.service import QuotedOrder, RequestContext, Service
 from levelup_ov.sessions.content import Content
 from levelup_ov.sessions.menu_prices import KnownMenuPrices, MenuPrices
 from levelup_ov.sessions.model import Basket, Buyer, Charge, Line, Price, PricedLine, Problem, Totals
-from levelup_ov.sessions.problems import TOTALS_CHANGED, is_about_basket, lacking, problem_of
+from levelup_ov.sessions.problems import TOTALS_CHANGED, is_about_basket, lacking, problem_of, undeliverable
 from levelup_ov.sessions.times import untimely, with_earlier_offers
 
 FRESH_FOR = timedelta(minutes=10)
@@ -161,7 +161,8 @@ def with_basket(content: Content, basket: Basket) -> Content:
 
 def missing(basket: Basket, price: Price | None) -> tuple[Problem, ...]:
     """What must be solved before a basket with this price can be completed."""
-    return (*(untimely(price) if price else ()), *lacking(basket.buyer))
+    of_price = (*untimely(price), *undeliverable(basket)) if price else ()
+    return (*of_price, *lacking(basket.buyer))
 
 
 def repriced(shown: Content, newer: Content, now: datetime) -> Content:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.errors import KINDS
-from levelup_ov.sessions.model import Buyer, Problem
+from levelup_ov.sessions.model import Basket, Buyer, Problem
 
 TOTALS_CHANGED = "totals_changed"
 BUYER_INCOMPLETE = "buyer_incomplete"
@@ -78,6 +78,12 @@ def basket_path(path: str | None) -> str | None:
             if (match := pattern.fullmatch(path)) is not None:
                 return match.expand(ours)
     return None
+
+
+def undeliverable(basket: Basket) -> Iterator[Problem]:
+    """The problem of a delivery without an address: it can be priced, and not ordered (DELIVERY-1, UCP-5)."""
+    if basket.fulfillment == "delivery" and basket.delivery_address is None:
+        yield Problem("delivery_address_incomplete", "the delivery needs an address", "delivery_address")
 
 
 def lacking(buyer: Buyer | None) -> Iterator[Problem]:

@@ -273,7 +273,7 @@ class Sessions:
         """Find out what became of a session that is being completed."""
         row, content, is_free = read.row, read.content, self._leases.has_ended(read.row.held)
         if content.levelup is not None:
-            # To find out, the charge may have to be made again, by one request only.
+            # To reconcile it, the charge may have to be made again, by one request only.
             if not is_free or (taken := self._take(row, content)) is None:
                 return _shown(row, content)
             row = taken

@@ -34,8 +34,11 @@ LONGEST_HEADER = 2_000
 MOST_REMEMBERED, LARGEST_REMEMBERED = 64, 32 * 1024
 """How many profiles a process remembers in case their hosts do not answer, and bytes of each."""
 
-_URL = re.compile(r"(https?://[a-z0-9.-]+|https?://\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
-_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
+_URL = re.compile(
+    r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?([/?][a-z0-9._~!$&'()*+,;=:@%/?-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class Headers(Protocol):
@@ -92,7 +95,7 @@ class Profiles:
     """
 
     def __init__(self, origins: Iterable[str], *, public: Transport | None = None) -> None:
-        self._origins = frozenset(map(_origin, origins))
+        self._origins = origins_of(origins)
         self._public = public or _transport(public_only=True)
         self._last: dict[str, bytes] = {}
         self._local = _transport() if any(each.startswith("http:") for each in self._origins) else self._public
@@ -102,9 +105,11 @@ class Profiles:
 
         :raises Rejected: ``profile_unreachable`` or ``profile_malformed``.
         """
-        match = _URL.fullmatch(url)
-        if match is None or _origin(f"{match[1]}{match[2] or ''}") not in self._origins:
+        origin, path = parts_of(url)
+        if origin not in self._origins:
             return None
+        # What is asked is what was compared, however it was written.
+        url = origin + path
         session = Session(
             self._public if url.startswith("https:") else self._local,
             "ucp",
@@ -148,6 +153,17 @@ def _transport(*, public_only: bool = False) -> Transport:
     )
 
 
-def _origin(text: str) -> str:
-    scheme, _, host = text.lower().partition("://")
-    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
+def parts_of(url: str) -> tuple[str, str]:
+    """The origin of an address, the same for every spelling of it, and the rest; empty if it is no plain address."""
+    if (match := _URL.fullmatch(url)) is None:
+        return "", ""
+    scheme, host = match[1].lower(), match[2].lower().removesuffix(".")
+    default = _DEFAULT_PORTS[scheme]
+    port = int(match[3] or default)
+    rest = match[4] or "/"
+    return f"{scheme}://{host}" + (f":{port}" if port != default else ""), rest if rest[0] == "/" else f"/{rest}"
+
+
+def origins_of(urls: Iterable[str]) -> frozenset[str]:
+    """The origins of addresses, to be compared with those of :func:`parts_of`."""
+    return frozenset(parts_of(each)[0] for each in urls) - {""}

@@ -6,13 +6,21 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from levelup_ov.sessions.model import Buyer, CheckoutSession, Line, PricedLine, Problem, Totals
-from levelup_ov.ucp.problems import STANDARD, Message
+from levelup_ov.ucp.problems import STANDARD, Message, Severity, plain
 
 _BUYER_WIRE: Mapping[str, str] = {"phone": "phone_number"}
 _LINE_PATH = re.compile(r"lines\[(\d+)\]\.?(.*)")
+_OPTION_PATH = re.compile(r"lines\[(\d+)\]\.options\[(\d+)\]")
+_USUAL: Mapping[str, str] = {
+    "payment_failed": "tender",
+    "location_closed": "location",
+    "minimum_order_unmet": "totals",
+}
+"""Where the problem of a code is that names no member."""
 _WARNINGS = frozenset({"price_changed", "charge_mismatch", "outcome_unknown", "submission_in_progress"})
 """Of the problems, those that the agent cannot mend by another basket."""
 _IN_PROGRESS = (
@@ -117,8 +125,27 @@ def _problem(problem: Problem, session: CheckoutSession, wire_path: Mapping[str,
         path = "$.totals" if problem.code in ("price_changed", "charge_mismatch") else ""
         return Message("warning", problem.code, problem.message if path else _IN_PROGRESS, path)
     code = STANDARD.get(problem.code, problem.code)
-    path = _path(problem.path or ("tender" if code == "payment_failed" else ""), wire_path, instrument)
-    return Message("error", code, problem.message, path, "recoverable" if problem.recoverable else "unrecoverable")
+    where = _OPTION_PATH.sub(partial(_as_listed, session), problem.path or "")
+    path = _path(_USUAL.get(code, where) if where in ("", "lines") else where, wire_path, instrument)
+    severity: Severity = "recoverable" if problem.recoverable else "unrecoverable"
+    return Message("error", code, _named(where, plain(problem.message), session), path, severity)
+
+
+def _named(path: str, words: str, session: CheckoutSession) -> str:
+    """The words about a line with the name of its dish, which an agent can tell a person."""
+    match = _LINE_PATH.fullmatch(path)
+    shown = [priced.name if priced else "" for _, priced in lines(session)]
+    name = shown[int(match[1])] if match is not None and int(match[1]) < len(shown) else ""
+    return words if name.lower() in words.lower() else f"{name}: {words}"
+
+
+def _as_listed(session: CheckoutSession, path: re.Match[str]) -> str:
+    """The path of an option: an answer lists one that is chosen twice once, with its quantity."""
+    line, option = int(path[1]), int(path[2])
+    chosen = [line.options for line in session.basket.lines]
+    if line >= len(chosen) or option >= len(chosen[line]):
+        return path[0]
+    return f"lines[{line}].options[{list(dict.fromkeys(chosen[line])).index(chosen[line][option])}]"
 
 
 def _path(path: str, wire_path: Mapping[str, str], instrument: int) -> str:

@@ -71,7 +71,7 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Dr
     :raises Rejected: ``invalid_request``: an id was never offered.
     """
     before = session.basket if session else None
-    location = request.establishment or (before.location_id if before else None)
+    location = request.location_id or (before.location_id if before else None)
     if location is None:
         raise outcome("food_establishment_required", "name the food establishment", "$.food_establishment.id")
     if before is not None and location != before.location_id:

@@ -12,7 +12,7 @@ import pytz
 
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.ordering.locations import RoutedLocation
-from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine
+from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine, PricedOption
 from levelup_ov.ucp.answers import Shown, common, instant, line_totals, lines, messages, without_none
 from levelup_ov.ucp.baskets import ASAP, TIPS, chosen_tip
 from levelup_ov.ucp.problems import Message
@@ -22,7 +22,7 @@ MOST_WINDOWS = 96
 
 _METHOD = "$.fulfillment.methods[0]"
 _PATHS: Mapping[str, str] = {
-    "lines.": "",
+    "lines.": ".dish",
     "lines.item_id": ".dish.id",
     "lines.options": ".dish.modifications",
     "lines.note": ".dish.note",
@@ -32,6 +32,8 @@ _PATHS: Mapping[str, str] = {
     "delivery_address": f"{_METHOD}.destination",
     "note": f"{_METHOD}.notes",
     "tip": "$.tip",
+    "location": "$.food_establishment",
+    "totals": "$.totals",
 }
 
 
@@ -84,13 +86,16 @@ def _line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> di
         "price": (priced.base_price or 0) if priced else 0,
     }
     if line.options:
-        dish["modifications"] = [
-            {"id": id, "title": known[id].name if id in known else id, "price": known[id].price if id in known else 0}
-            for id in line.options
-        ]
+        chosen = dict.fromkeys(line.options)
+        dish["modifications"] = [_modification(id, line.options.count(id), known.get(id)) for id in chosen]
     if line.note:
         dish["note"] = line.note
     return {"id": line.reference, "dish": dish, "quantity": line.quantity, "totals": line_totals(session, priced)}
+
+
+def _modification(id: str, quantity: int, option: PricedOption | None) -> dict[str, Any]:
+    found = {"id": id, "title": option.name if option else id, "price": option.price if option else 0}
+    return found if quantity == 1 else {**found, "quantity": quantity}
 
 
 def _fulfillment(session: CheckoutSession) -> dict[str, Any]:

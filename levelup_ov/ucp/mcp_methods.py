@@ -1,6 +1,6 @@
 """The methods of the Model Context Protocol that a server of tools needs, without a session (UCP-10). Pure.
 
-Two generations are spoken. Since 2026-07-28 every request says its version and stands for itself: ``server/discover``,
+Two generations are spoken. Since 2026-07-28 every request states its version and needs no session: ``server/discover``,
 ``tools/list``, ``tools/call``. Before, a client first shakes hands with ``initialize``; nothing is remembered of it.
 """
 
@@ -14,7 +14,7 @@ from levelup_ov.ucp.agents import Headers
 from levelup_ov.ucp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Request, RPCError
 
 MODERN = "2026-07-28"
-"""The version whose requests stand for themselves."""
+"""The version whose requests need no session."""
 HANDSHAKES = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """The versions that begin with ``initialize``, newest first."""
 HEADER_MISMATCH, VERSION_NOT_SUPPORTED = -32020, -32022
@@ -64,7 +64,7 @@ class Server:
 
 
 def is_modern(request: Request, headers: Headers) -> bool:
-    """Whether a request is one that stands for itself.
+    """Whether a request needs no session.
 
     :raises RPCError: it contradicts its own headers, or has a version that is not spoken.
     """

@@ -19,7 +19,7 @@ T = TypeVar("T")
 MOST_FOUND = 50
 """Dishes or establishments in one answer."""
 MOST_MODIFICATIONS = 400
-"""Modifications in one answer; whoever needs those below asks for one of them."""
+"""Modifications in one answer; for those below, ask for one of them."""
 LONGEST_DESCRIPTION = 300
 
 _WORD = re.compile(r"\w+")

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from levelup_ov.config_mistakes import is_loopback
-from levelup_ov.ucp.agents import read_dictionary
+from levelup_ov.ucp.agents import origins_of, parts_of, read_dictionary
 from levelup_ov.ucp.problems import Rejected, outcome
 from levelup_ov.ucp.versions import CAPABILITIES, ORDER, SUPPORTED
 
@@ -70,7 +70,7 @@ def check_agent(profile: object, version: object = "", origins: Collection[str] 
         usable = bool(address.hostname) and address.port != 0 and "@" not in address.netloc
     except ValueError:
         usable = False
-    if not usable or (address.scheme != "https" and f"{address.scheme}://{address.netloc}".lower() not in origins):
+    if not usable or (address.scheme != "https" and parts_of(profile)[0] not in origins_of(origins)):
         raise _invalid("the address of the profile is not an https URL")
     if not isinstance(version, str):
         raise _unsupported("")

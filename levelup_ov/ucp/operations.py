@@ -22,7 +22,7 @@ from levelup_ov.ucp import baskets, food, payment, shopping
 from levelup_ov.ucp.answers import Shown
 from levelup_ov.ucp.baskets import Draft
 from levelup_ov.ucp.negotiation import Negotiated
-from levelup_ov.ucp.problems import STANDARD, Message, Rejected, outcome, rejected
+from levelup_ov.ucp.problems import STANDARD, Message, Rejected, outcome, plain, rejected
 from levelup_ov.ucp.profile import envelope
 from levelup_ov.ucp.versions import CHECKOUT, FULFILLMENT, ORDER, FaceName
 
@@ -211,7 +211,7 @@ class Operations:
             for position, problem in gone.items():
                 line = session.basket.lines[position]
                 code, words = _UNSELLABLE[problem.code]
-                words = words or f"{problem.message} (options can be named only in dev.ucp.food)"
+                words = words or f"{plain(problem.message)} (options can be named only in dev.ucp.food)"
                 id = baskets.product_id(session.basket, line.item_id)
                 messages.append(baskets.unavailable(draft.positions[line.reference], id, words, code))
             if not kept:
@@ -250,7 +250,7 @@ def _line_of(problem: Problem) -> int | None:
 
 _NOT_FOUND: Mapping[str, str] = {
     "session_not_found": "there is no such checkout",
-    "location_not_found": "there is no such location",
+    "location_not_found": "there is no such establishment",
 }
 
 

@@ -6,6 +6,7 @@ with ``messages``; if there is no session to show, its ``ucp.status`` is ``error
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,6 +80,7 @@ STANDARD: Mapping[str, str] = {
     "item_unavailable": "out_of_stock",
     "unknown_item": "item_unavailable",
     "address_not_served": "address_undeliverable",
+    "order_minimum_not_reached": "minimum_order_unmet",
     "card_declined": "payment_failed",
     "tender_not_accepted": "payment_failed",
     "not_connected": "payment_failed",
@@ -91,6 +93,15 @@ STANDARD: Mapping[str, str] = {
 """Our codes for which UCP has a standard one; the others keep their name."""
 
 _RENAMED: Mapping[str, str] = {"invalid_member": "invalid_request", "bad_request": "invalid_request"}
+
+
+_RULE = re.compile(r" \((?:[^()]*, )?[A-Z]+-\d+\)")
+_OUR_WORD = re.compile(r"\b([Tt]his|[Tt]he) location\b")
+
+
+def plain(words: str) -> str:
+    """A message of ours in the words of an agent: without the numbers of our rules, and with UCP's establishments."""
+    return _OUR_WORD.sub(r"\1 establishment", _RULE.sub("", words))
 
 
 def rejected(failure: Failure) -> Rejected:
@@ -106,5 +117,5 @@ def rejected(failure: Failure) -> Rejected:
     elif status > 500:
         status = 503
     return Rejected(
-        _RENAMED.get(code, code), failure.message, status, path=failure.path, retry_after=failure.retry_after
+        _RENAMED.get(code, code), plain(failure.message), status, path=failure.path, retry_after=failure.retry_after
     )

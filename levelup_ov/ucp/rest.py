@@ -117,9 +117,9 @@ def refuse(error: Rejected) -> Response:
 
 
 def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
-    """The documented forms of errors, for all endpoints of a blueprint; ``kind`` tells what the operation is about."""
+    """The documented forms of errors, for all endpoints of a blueprint; ``kind`` is what the operation is about."""
 
-    def tell(error: Outcome) -> Response:
+    def answer(error: Outcome) -> Response:
         return json_response({"ucp": error_envelope(kind()), "messages": [each.wire() for each in error.messages]})
 
     def refuse_failure(failure: Failure) -> Response:
@@ -133,7 +133,7 @@ def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
         return refuse_failure(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
     pages.register_error_handler(Rejected, refuse)
-    pages.register_error_handler(Outcome, tell)
+    pages.register_error_handler(Outcome, answer)
     pages.register_error_handler(Failure, refuse_failure)
     pages.register_error_handler(HTTPException, refuse_http)
     pages.register_error_handler(Exception, crash)

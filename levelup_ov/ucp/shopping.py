@@ -18,6 +18,7 @@ _PATHS: Mapping[str, str] = {
     "lines.": "",
     "lines.item_id": ".item.id",
     "lines.quantity": ".quantity",
+    "totals": "$.totals",
 }
 
 

@@ -50,11 +50,15 @@ BUYER = members(
     (), "who will get the order: both names, and a phone number or an e-mail address",
     first_name=text(""), last_name=text(""), phone_number=text("", examples=["617-555-0142"]), email=text(""),
 )  # fmt: skip
-MODIFICATION = members(("id",), id=text("id of a modification from get_dish, such as one below another"))
+MODIFICATION = members(
+    ("id",),
+    id=text("id of a modification from get_dish, such as one below another"),
+    quantity=whole("how many for each dish, 1 if left out", minimum=1),
+)
 DISH = members(
     ("id",),
     id=text("id of a dish from search_menu"),
-    modifications=several(MODIFICATION, "all that are chosen, in one flat list; one that is chosen twice, twice"),
+    modifications=several(MODIFICATION, "all that are chosen, each once, in one flat list"),
     note=text("for the kitchen"),
 )
 ADDRESS = members(
@@ -68,7 +72,7 @@ METHOD = members(
     requested_fulfillment_time=text("when it shall be ready, with offset; leave it out for as soon as possible"),
     selected_option_id=text("id of one of the windows that a checkout offers"),
     destination=ADDRESS,
-    notes=text("for whoever delivers"),
+    notes=text("for the courier"),
 )
 FOOD_CHECKOUT = members(
     ("line_items",),

@@ -62,11 +62,11 @@ class Certifications:
 
 
 class _Watched(Report):
-    """Calls ``tell`` now and then when a check was recorded."""
+    """Calls ``report`` now and then when a check was recorded."""
 
-    def __init__(self, tell: Callable[[], None]) -> None:
+    def __init__(self, report: Callable[[], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._report = report
         self._next = time.monotonic() + EVERY
 
     def expect(
@@ -81,7 +81,7 @@ class _Watched(Report):
     ) -> bool:
         result = super().expect(rule, title, met, exchange, detail, decision=decision)
         if time.monotonic() >= self._next:
-            self._tell()
+            self._report()
             self._next = time.monotonic() + EVERY
         return result
 

@@ -219,7 +219,7 @@ class Site:
 
     # What the others know.
 
-    def standing(self) -> list[str]:
+    def unrefunded(self) -> list[str]:
         """The UUIDs of all orders at LevelUp that are not refunded."""
         return self._levelup_orders(False)
 

@@ -31,7 +31,7 @@ def test_levelup_is_charged_what_was_shown(paying: Site, merchant: str, user: st
     done = agent.act(session, "complete", pays_by_levelup(merchant, user))
     assert done.json["status"] == "completed" and done.json["order"]["label"] == "1"
     (submission,) = paying.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
-    assert submission.expected_charge == amounts(session)["total"] and len(paying.standing()) == 1
+    assert submission.expected_charge == amounts(session)["total"] and len(paying.unrefunded()) == 1
     assert user not in str(done.json)
 
 
@@ -46,7 +46,7 @@ def test_a_connection_that_is_not_one_pays_nothing(paying: Site, merchant: str, 
     for answer, where in ((unknown, path), (missing, f"{path}.credential.location_id"), (abroad, path)):
         assert (answer.status, answer.json["status"]) == (200, "ready_for_complete")
         assert messages(answer)[0] == ("error", "payment_failed", where)
-    assert paying.standing() == []
+    assert paying.unrefunded() == []
     elsewhere = agent.create(food_establishment={"id": "sandbox.card"}, buyer=BUYER)
     assert set(elsewhere.json["ucp"]["payment_handlers"]) == {"org.levelup_ov.card"}
 
@@ -59,7 +59,7 @@ def test_a_refused_basket_is_charged_once_at_most(paying: Site, merchant: str, u
     for _ in range(3):
         refused = agent.act(session, "complete", pays_by_levelup(merchant, user))
         assert refused.json["status"] == "incomplete" and messages(refused)[0][0] == "error"
-    assert len(paying.refunded()) == 1 and paying.standing() == []
+    assert len(paying.refunded()) == 1 and paying.unrefunded() == []
     mended = {"line_items": [dish("cookie")], "fulfillment": {"methods": [{"notes": ""}]}}
     assert agent.act(session, "update", mended).json["status"] == "ready_for_complete"
     assert agent.act(session, "complete", pays_by_levelup(merchant, user)).json["status"] == "completed"

@@ -24,7 +24,7 @@ def uuid(site: Site, merchant: str, user: str) -> str:
 def test_a_canceled_order_is_refunded_once(site: Site, uuid: str) -> None:
     done = site.done(cancel(site, uuid))["order"]
     assert (done["uuid"], done["state"]) == (uuid, "refunded")
-    assert (site.standing(), site.refunded()) == ([], [uuid])
+    assert (site.unrefunded(), site.refunded()) == ([], [uuid])
     again = cancel(site, uuid)
     assert again.json["order"]["state"] == "refunded" and again.headers["Idempotency-Replayed"] == "true"
     assert cancel(site, uuid, "D").refusal == (422, "already_refunded", None)
@@ -35,7 +35,7 @@ def test_a_canceled_order_is_refunded_once(site: Site, uuid: str) -> None:
 def test_what_is_ready_is_not_refunded(site: Site, uuid: str, clock: Clock) -> None:
     clock.set("2030-06-03T17:00Z")
     assert cancel(site, uuid).refusal == (422, "cancellation_refused", None)
-    assert (site.standing(), site.line.count("/refund")) == ([uuid], 0)
+    assert (site.unrefunded(), site.line.count("/refund")) == ([uuid], 0)
 
 
 @pytest.mark.rule("STAT-6")
@@ -52,7 +52,7 @@ def test_nothing_is_refunded_without_a_proof(
         patch.setattr("adapters.sandbox.SandboxAdapter.cancel_order", fail)
         answer = cancel(site, uuid)
         assert answer.refusal[1] == ("cancellation_refused" if type(failure) is Refused else "cancellation_unknown")
-    assert (site.standing(), site.line.count("/refund")) == ([uuid], 0)
+    assert (site.unrefunded(), site.line.count("/refund")) == ([uuid], 0)
     assert cancel(site, uuid).json["order"]["state"] == "refunded"
 
 

@@ -30,7 +30,7 @@ def client(url: str = URL) -> LevelUpClient:
 
 @pytest.fixture
 def calls() -> Iterator[LevelUpSession]:
-    """Calls that are marked as placing, but that no ledger hears of."""
+    """Calls that are marked as placing, but that no ledger records."""
     with client().calls(Deadline(5), []) as calls:
         yield calls
 

@@ -32,7 +32,7 @@ def test_an_operator_gives_a_charge_back_and_it_is_recorded(
 ) -> None:
     site.line.faults["/refund"] = ["unreached"]
     assert site.charge(meal(merchant, user, note=REFUSED), "K").error["code"] == "refund_pending"
-    (uuid,) = site.standing()
+    (uuid,) = site.unrefunded()
     olive, rita = signed_in(site, "olive"), signed_in(site, "rita")
     id = site.get(f"/orders/{uuid}")["order"]["id"]
     page = f"/checkout/{id}/reconcile"
@@ -42,10 +42,10 @@ def test_an_operator_gives_a_charge_back_and_it_is_recorded(
     form = olive.token(page)
     assert [rita.open(page).status_code, rita.send(page, form=form).status_code] == [403, 403]
     assert olive.send(page, form="forged").status_code == 403
-    assert site.standing() == [uuid]
+    assert site.unrefunded() == [uuid]
     with caplog.at_level(logging.INFO):
         assert olive.send(page, form=form).status_code == 303
-    assert (site.standing(), site.refunded()) == ([], [uuid])
+    assert (site.unrefunded(), site.refunded()) == ([], [uuid])
     after = olive.open(f"/checkout/{id}").text
     assert "Reconciled by olive" in after and "refunded; request" in after
     assert "order_reconciled_in_console" in caplog.messages
@@ -58,7 +58,7 @@ def test_an_operator_gives_a_charge_back_and_it_is_recorded(
 @pytest.mark.rule("WEB-3")
 def test_a_case_stays_one_and_says_why(site: Site, merchant: str, user: str) -> None:
     assert site.charge(meal(merchant, user, tip_amount=9901, note=REFUSED), "K").error["code"] == "refund_impossible"
-    (uuid,) = site.standing()
+    (uuid,) = site.unrefunded()
     id = site.get(f"/orders/{uuid}")["order"]["id"]
     # After 30 days the ledger has forgotten the charge, and the case is still there.
     with closing(sqlite3.connect(ledger_of(site))) as connection, connection:
@@ -70,6 +70,6 @@ def test_a_case_stays_one_and_says_why(site: Site, merchant: str, user: str) -> 
     assert "not finished: a person must settle it" in olive.open(f"/checkout/{id}").text
     again = olive.send(page, form=form)
     assert again.status_code == 409 and "sent before" in again.text
-    assert site.standing() == [uuid]
+    assert site.unrefunded() == [uuid]
     assert signed_in(site, "rita").open("/checkout/none/reconcile").status_code == 403
     assert olive.open("/checkout/none/reconcile").status_code == 404

@@ -38,8 +38,8 @@ def test_further_charges_that_are_not_as_asked(site: Site, merchant: str, user: 
     for number, member in enumerate(members):
         site.line.changes["/completed_orders"] = [member]
         assert site.charge(body, f"K{number}").refusal == UNKNOWN, member
-        assert site.charged(body, f"K{number}")["uuid"] in site.standing()
-    assert len(site.standing()) == len(members)
+        assert site.charged(body, f"K{number}")["uuid"] in site.unrefunded()
+    assert len(site.unrefunded()) == len(members)
 
 
 @pytest.mark.rule("WEB-2")
@@ -60,8 +60,8 @@ def test_further_refusals_that_prove_nothing(site: Site, merchant: str, user: st
     for number, answer in enumerate(answers):
         site.line.faults["/completed_orders"] = [answer]
         assert site.charge(body, f"K{number}").refusal == UNKNOWN, answer
-        assert site.charged(body, f"K{number}")["uuid"] in site.standing()
-    assert len(site.standing()) == len(answers)
+        assert site.charged(body, f"K{number}")["uuid"] in site.unrefunded()
+    assert len(site.unrefunded()) == len(answers)
 
 
 @pytest.mark.rule("WEB-2")
@@ -75,7 +75,7 @@ def test_histories_that_do_not_say_that_there_is_none(site: Site, merchant: str,
         site.line.faults["/users/orders"] = [(200, answer)] * 2
         assert site.charge(body, "K").error["code"] == "outcome_unknown", answer
     site.line.faults.clear()
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 @pytest.mark.rule("WEB-3")
@@ -104,7 +104,7 @@ def test_a_refund_is_refused_by_all_that_is_said(site: Site, merchant: str, user
     uuid = site.charged(order(merchant, user, discount_amount=0))["uuid"]
     site.line.faults["/refund"] = [refusal({"object": "refund", "property": "manager_confirmation"}, CARD)]
     assert site.refund(uuid).error["code"] == "refund_pending"
-    assert site.standing() == [uuid]
+    assert site.unrefunded() == [uuid]
 
 
 @pytest.mark.rule("WEB-6", "SUB-3")
@@ -115,7 +115,7 @@ def test_an_order_number_is_charged_once_whoever_is_paid(site: Site, merchant: s
     for email, location in (("owner@beacon.example", 11), ("owner@harbor.example", 21)):
         body["order"] |= {"merchant": site.connect_merchant(email), "location_id": location}
         assert site.charge(body).status == 422
-    assert (len(site.standing()), site.meals()) == (1, 1)
+    assert (len(site.unrefunded()), site.meals()) == (1, 1)
 
 
 @pytest.mark.rule("WEB-1")

@@ -67,7 +67,7 @@ def test_a_charge_that_is_not_as_asked_is_not_believed(
     site.line.changes["/completed_orders"] = [member]
     body = meal(merchant, user, tip_amount=200)
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
-    assert (len(site.standing()), site.meals()) == (1, 0)
+    assert (len(site.unrefunded()), site.meals()) == (1, 0)
     done = site.charged(body, "K")
     assert (done["state"], done["total_amount"], site.meals()) == ("submitted", 1270, 1)
 
@@ -80,7 +80,7 @@ def test_no_meal_is_placed_for_another_amount_than_asked(site: Site, merchant: s
     site.charge(body, "K")
     answer = site.charge(body, "K")
     assert answer.refusal[:2] == (502, "provider_protocol_error") and "535" in answer.error["message"]
-    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)
     reported = site.get(f"/orders/{site.refunded()[0]}")["order"]
     assert (reported["total_amount"], reported["user_pays_amount"], reported["state"]) == (535, 335, "refunded")
 
@@ -96,7 +96,7 @@ def test_a_uuid_belongs_to_one_order(
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     assert any(message == "charge_of_another_order" for message in caplog.messages)
     assert site.charged(body, "K")["uuid"] != first
-    assert len(site.standing()) == 2
+    assert len(site.unrefunded()) == 2
 
 
 @pytest.mark.rule("WEB-1")
@@ -106,7 +106,7 @@ def test_a_status_that_is_not_documented_proves_nothing(site: Site, merchant: st
     site.line.faults["/completed_orders"] = [(status, reported if status != 204 else b"")]
     body = order(merchant, user)
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 @pytest.mark.rule("WEB-1")
@@ -130,8 +130,8 @@ def test_a_decline_after_an_attempt_without_answer_is_unknown(
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     clock.set(LATER)
     assert site.reconcile()[0] == 0
-    assert site.charged(body, "K")["uuid"] in site.standing()
-    assert len(site.standing()) == 1
+    assert site.charged(body, "K")["uuid"] in site.unrefunded()
+    assert len(site.unrefunded()) == 1
 
 
 @pytest.mark.rule("WEB-2")
@@ -153,7 +153,7 @@ def test_words_that_prove_nothing_leave_it_unknown(
     assert status == 1 and "still charging" in said
     # Nobody can know: that is reported at every run, until LevelUp says something that proves it.
     assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 1
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
     assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 0
 
 
@@ -165,7 +165,7 @@ def test_first_words_that_prove_nothing_leave_it_unknown(
     site.line.faults["/completed_orders"] = [refusal(422, *words)]
     body = order(merchant, user)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 @pytest.mark.rule("WEB-4")
@@ -176,7 +176,7 @@ def test_a_charge_that_nobody_waits_for_is_not_kept(site: Site, merchant: str, c
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
     clock.set(TWO_DAYS_LATER)
     assert site.reconcile()[0] == 0
-    assert (site.standing(), len(site.refunded())) == ([], 0 if can_read else 1)
+    assert (site.unrefunded(), len(site.refunded())) == ([], 0 if can_read else 1)
 
 
 @pytest.mark.rule("WEB-2")
@@ -193,7 +193,7 @@ def test_another_amount_whose_answer_is_lost_is_found(
     for when, status in ((LATER, 1), (TWO_DAYS_LATER, 0)):
         clock.set(when)
         assert site.reconcile()[0] == status
-    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)
     assert site.charge(body, "K").refusal[:2] == (502, "provider_protocol_error")
 
 
@@ -204,7 +204,7 @@ def test_a_history_that_cannot_be_read_proves_nothing(site: Site, merchant: str,
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     clock.set(LATER)
     site.line.faults["/users/orders"] = [refusal(401, None, "user_token")]
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 @pytest.mark.rule("WEB-2")
@@ -218,8 +218,8 @@ def test_that_there_is_no_charge_is_read_twice(
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     clock.set(LATER)
     site.line.faults["/users/orders"] = [(200, [] if is_empty else [past(known)])]
-    assert site.charged(body, "K")["uuid"] in site.standing()
-    assert len(site.standing()) == 2
+    assert site.charged(body, "K")["uuid"] in site.unrefunded()
+    assert len(site.unrefunded()) == 2
 
 
 @pytest.mark.rule("WEB-4")
@@ -237,9 +237,9 @@ def test_what_a_person_has_settled_is_not_charged_again(site: Site, merchant: st
         answer = site.charge(body, "K")
         assert answer.refusal == (502, "refund_impossible", None) and "operator has settled" in answer.error["message"]
     assert site.refund(id).error["code"] == "refund_impossible"
-    assert (site.standing(), site.get(f"/orders/{id}")["order"]["state"]) == ([], "settled")
+    assert (site.unrefunded(), site.get(f"/orders/{id}")["order"]["state"]) == ([], "settled")
     # Its content is free: another key is another order.
-    assert site.charged(body, "L")["uuid"] in site.standing()
+    assert site.charged(body, "L")["uuid"] in site.unrefunded()
 
 
 # What was ruled out is looked for again.
@@ -265,10 +265,10 @@ def test_a_stray_charge_that_is_known_by_its_uuid_goes_back(
 ) -> None:
     arrive = ruled_out(site, merchant, site.connect_user(permissions=PAYMENT), clock)
     arrive()
-    assert len(site.standing()) == 1
+    assert len(site.unrefunded()) == 1
     clock.set("2030-06-03T16:07Z")
     site.reconcile()
-    assert (site.standing(), len(site.refunded())) == ([], 1)
+    assert (site.unrefunded(), len(site.refunded())) == ([], 1)
     assert any(message == "charge_exists_but_ruled_out" for message in caplog.messages)
 
 
@@ -278,7 +278,7 @@ def test_a_stray_charge_that_only_looks_like_it_is_a_persons(
 ) -> None:
     arrive = ruled_out(site, merchant, user, clock)
     arrive()
-    (stray,) = site.standing()
+    (stray,) = site.unrefunded()
     clock.set("2030-06-03T16:07Z")
     for _ in range(2):
         status, said = site.reconcile()
@@ -380,7 +380,7 @@ def test_a_person_cannot_settle_with_the_charge_of_another(site: Site, merchant:
     for uuid, words in ((other, "is the charge of another order"), ("../refund", "not a UUID")):
         status, said = site.command("settle", id, "--by", "Olive", "--why", "found", "--uuid", uuid)
         assert status == 1 and words in said
-    assert len(site.standing()) == 2 and site.refunded() == []
+    assert len(site.unrefunded()) == 2 and site.refunded() == []
 
 
 @pytest.mark.rule("WEB-3")
@@ -394,7 +394,7 @@ def test_a_refund_that_is_refused_for_good_is_a_persons(
         assert answer.refusal == (502, "refund_impossible", None)
         assert "support has been notified" in answer.error["message"] and answer.error["retryable"] is False
         assert "refunded" not in answer.error["message"]
-    (uuid,) = site.standing()
+    (uuid,) = site.unrefunded()
     for _ in range(2):
         caplog.clear()
         assert site.reconcile()[0] == 1
@@ -438,8 +438,8 @@ def test_a_key_charges_once_though_the_merchant_connects_again(site: Site, merch
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
     later = site.connect_merchant()
     assert site.charge(order(later, user), "K").refusal == (422, "idempotency_key_reused", None)
-    assert site.charged(order(merchant, user), "K")["uuid"] in site.standing()
-    assert len(site.standing()) == 1
+    assert site.charged(order(merchant, user), "K")["uuid"] in site.unrefunded()
+    assert len(site.unrefunded()) == 1
 
 
 @pytest.mark.rule("WEB-3")
@@ -469,7 +469,7 @@ def test_a_person_settles_what_a_merchant_who_left_owes(site: Site, merchant: st
     assert site.charge(meal(merchant, user, note=REFUSED), "K").error["code"] == "refund_pending"
     site.call("DELETE", f"/merchants/{merchant}")
     assert site.reconcile()[0] == 1
-    (uuid,) = site.standing()
+    (uuid,) = site.unrefunded()
     assert f"uuid={uuid}" in site.command("cases")[1]
     assert site.command("settle", uuid, "--by", "Olive", "--why", "paid back by transfer")[0] == 0
     assert (site.reconcile()[0], site.get(f"/orders/{uuid}")["order"]["state"]) == (0, "settled")
@@ -482,7 +482,7 @@ def test_a_merchant_who_comes_back_gives_back(site: Site, merchant: str, user: s
     site.call("DELETE", f"/merchants/{merchant}")
     assert site.reconcile()[0] == 1
     site.connect_merchant()
-    assert (site.reconcile()[0], site.standing()) == (0, [])
+    assert (site.reconcile()[0], site.unrefunded()) == (0, [])
     assert site.command("cases")[1].strip() == "0 case(s)"
 
 
@@ -539,7 +539,7 @@ def test_a_dead_token_is_reported_and_the_newest_settles(
     site.connect_user() if whose == "user" else site.connect_merchant()
     clock.set(LATER)
     assert site.reconcile()[0] == 0
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 @pytest.mark.rule("WEB-7")
@@ -558,7 +558,7 @@ def test_who_answered_a_request_is_known_again(site: Site, merchant: str, user: 
     assert site.reconcile()[0] == 1
     site.connect_user()
     assert site.reconcile()[0] == 0
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 @pytest.mark.rule("WEB-7")
@@ -569,7 +569,7 @@ def test_a_connection_that_allows_less_settles_nothing(site: Site, merchant: str
     site.connect_user(permissions=("read_user_basic_info",))
     clock.set(LATER)
     assert site.reconcile()[0] == 0
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 @pytest.mark.rule("WEB-7")
@@ -644,8 +644,8 @@ def test_a_host_that_wakes_does_not_void_what_another_sent(
 
     monkeypatch.setattr(Session, "_look", held_up)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
-    assert codes[1] == "outcome_unknown" and len(site.standing()) == 1
-    assert [site.charged(body, "K")["uuid"]] == site.standing()
+    assert codes[1] == "outcome_unknown" and len(site.unrefunded()) == 1
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
 
 
 def test_a_lease_ends_by_what_each_host_has_seen_itself(site: Site) -> None:

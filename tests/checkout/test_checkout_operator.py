@@ -57,7 +57,7 @@ def test_a_stuck_refund_is_reported_once(watched: Watched, merchant: str, user: 
     assert site.charge(meal(merchant, user, tip_amount=9901, note=REFUSED), "K").error["code"] == "refund_impossible"
     for _ in range(2):
         assert site.reconcile()[0] == 1
-    (uuid,) = site.standing()
+    (uuid,) = site.unrefunded()
     (data,) = watched.reported()
     assert (data["what"], data["merchant_id"], data["location_id"]) == ("refund_refused", "sandbox", "sandbox.congress")
     assert (data["levelup_uuid"], data["order_id"]) == (uuid, None)
@@ -71,7 +71,7 @@ def test_a_merchant_who_left_is_reported_once(watched: Watched, merchant: str, u
     site = watched.site
     site.line.faults["/refund"] = ["unreached"]
     assert site.charge(order(merchant, user, tip_amount=0), "K").status == 200
-    (uuid,) = site.standing()
+    (uuid,) = site.unrefunded()
     assert site.refund(uuid, "L").error["code"] == "refund_pending"
     site.call("DELETE", f"/merchants/{merchant}")
     for _ in range(3):

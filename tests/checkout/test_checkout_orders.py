@@ -21,7 +21,7 @@ def test_all_ways_charge_and_refund(site: Site, merchant: str, payer: str) -> No
     preview = site.post("/order_previews", order(merchant, payer, tip_amount=200))["preview"]
     charged = site.charged(order(merchant, payer, tip_amount=200))
     assert charged["state"] == "charged"
-    assert site.standing() == [charged["uuid"]]
+    assert site.unrefunded() == [charged["uuid"]]
     assert {name: charged[name] for name in ("spend_amount", "tax_amount", "tip_amount", "total_amount")} == {
         "spend_amount": 1070, "tax_amount": 70, "tip_amount": 200, "total_amount": 1270,
     }  # fmt: skip
@@ -30,7 +30,7 @@ def test_all_ways_charge_and_refund(site: Site, merchant: str, payer: str) -> No
     assert site.get(f"/orders/{charged['uuid']}") == site.get(f"/orders/{charged['id']}") == {"order": charged}
     refunded = site.done(site.refund(charged["uuid"]))["order"]
     assert refunded["state"] == "refunded" and refunded["refunded_at"] == "2026-11-20T17:00:00Z"
-    assert (site.standing(), site.refunded()) == ([], [charged["uuid"]])
+    assert (site.unrefunded(), site.refunded()) == ([], [charged["uuid"]])
 
 
 def test_the_one_step_call_is_never_used(site: Site, merchant: str, user: str) -> None:
@@ -50,7 +50,7 @@ def test_credit_is_a_discount_and_tax_is_charged_in_full(site: Site, merchant: s
     assert [(each["id"], each["representation_type"]) for each in campaigns] == [
         (101, "spend_based_loyalty_v1"), (102, "basic_v1"),
     ]  # fmt: skip
-    assert not site.standing()
+    assert not site.unrefunded()
     site.charged(order(merchant, user))
     after = site.post("/order_previews", order(merchant, user))["preview"]
     assert after["discount_amount"] == 0
@@ -72,7 +72,7 @@ def test_the_same_key_charges_once(site: Site, merchant: str, user: str) -> None
     assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
     other = site.charge(order(merchant, user, tip_amount=1), "K")
     assert other.refusal == (422, "idempotency_key_reused", None)
-    assert len(site.standing()) == 1
+    assert len(site.unrefunded()) == 1
     assert site.charge(body, "L").json["order"]["uuid"] != first.json["order"]["uuid"]
 
 
@@ -80,20 +80,20 @@ def test_a_key_belongs_to_its_merchant(site: Site, merchant: str, user: str) -> 
     harbor = site.connect_merchant("owner@harbor.example")
     site.charged(order(merchant, user), "K")
     site.charged(order(harbor, user, location_id=21), "K")
-    assert len(site.standing()) == 2
+    assert len(site.unrefunded()) == 2
 
 
 def test_money_does_not_move_without_a_key(site: Site, merchant: str, user: str) -> None:
     answer = site.call("POST", "/orders", order(merchant, user))
     assert answer.refusal == (400, "invalid_idempotency_key", None)
     assert site.call("POST", "/orders/any/refund").refusal == (400, "invalid_idempotency_key", None)
-    assert not site.standing()
+    assert not site.unrefunded()
 
 
 def test_a_lost_answer_is_reconciled_within_the_request(site: Site, merchant: str, user: str) -> None:
     site.line.faults["/completed_orders"] = ["lost"]
     charged = site.charged(order(merchant, user))
-    assert site.standing() == [charged["uuid"]]
+    assert site.unrefunded() == [charged["uuid"]]
 
 
 @pytest.mark.rule("SUB-5")
@@ -104,7 +104,7 @@ def test_an_unknown_charge_is_reconciled_by_the_same_request(site: Site, merchan
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     proposed = site.line.count("/proposed_orders")
     charged = site.charged(body, "K")
-    assert site.standing() == [charged["uuid"]]
+    assert site.unrefunded() == [charged["uuid"]]
     # By completing the same proposed order, not by a new one.
     assert site.line.count("/proposed_orders") == proposed
 
@@ -122,9 +122,9 @@ def test_an_unknown_charge_is_reconciled_by_the_command(
     status, said = site.reconcile()
     # What never arrived is not charged by the command, since nobody waits for it: the user's orders show it.
     assert (status, said.split()[3]) == (0, "charged" if fault == "lost" else "not_charged")
-    assert len(site.standing()) == (fault == "lost")
+    assert len(site.unrefunded()) == (fault == "lost")
     charged = site.charged(body, "K")["uuid"]
-    assert site.standing() == [charged]
+    assert site.unrefunded() == [charged]
 
 
 def test_the_command_for_submissions_leaves_charges_alone(site: Site, merchant: str, user: str) -> None:
@@ -144,7 +144,7 @@ def test_a_charge_declined_on_asking_again_never_happened(site: Site, merchant: 
     clock.set("2030-06-03T16:05Z")
     assert site.charge(body, "K").refusal == (422, "card_declined", None)
     assert site.reconcile()[0] == 0
-    assert not site.standing()
+    assert not site.unrefunded()
 
 
 def test_a_token_that_was_revoked_meanwhile_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
@@ -156,7 +156,7 @@ def test_a_token_that_was_revoked_meanwhile_proves_nothing(site: Site, merchant:
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     status, said = site.reconcile()
     assert status == 1 and "still charging" in said
-    assert len(site.standing()) == 1
+    assert len(site.unrefunded()) == 1
 
 
 def test_an_unknown_charge_is_reconciled_on_reconnecting(site: Site, merchant: str, user: str, clock: Clock) -> None:
@@ -169,7 +169,7 @@ def test_an_unknown_charge_is_reconciled_on_reconnecting(site: Site, merchant: s
     assert site.reconcile()[0] == 1
     site.connect_user()
     assert site.reconcile()[0] == 0
-    assert len(site.standing()) == 1
+    assert len(site.unrefunded()) == 1
 
 
 def test_a_refusal_after_a_lost_answer_proves_nothing(site: Site, merchant: str, user: str) -> None:
@@ -177,7 +177,7 @@ def test_a_refusal_after_a_lost_answer_proves_nothing(site: Site, merchant: str,
     site.line.faults["/completed_orders"] = ["lost", (401, refusal)]
     body = order(merchant, user)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
-    assert site.standing() == [site.charged(body, "K")["uuid"]]
+    assert site.unrefunded() == [site.charged(body, "K")["uuid"]]
 
 
 # Bad input.
@@ -189,7 +189,7 @@ def test_a_declined_card(site: Site, merchant: str) -> None:
     answer = site.charge(body, "K")
     assert answer.refusal == (422, "card_declined", None)
     assert answer.error["message"] == "LevelUp: The card was declined."
-    assert not site.standing() and not site.refunded()
+    assert not site.unrefunded() and not site.refunded()
     # The key is free: with another card, it is charged.
     site.charged(order(merchant, site.connect_user()), "K")
 
@@ -228,7 +228,7 @@ def test_a_charge_that_comes_late_counts(site: Site, merchant: str, user: str, m
 
     monkeypatch.setattr(LevelUpSession, "complete", slow)
     charged = site.charged(order(merchant, user))
-    assert (charged["state"], site.standing()) == ("charged", [charged["uuid"]])
+    assert (charged["state"], site.unrefunded()) == ("charged", [charged["uuid"]])
 
 
 def test_an_account_of_record_without_or_with_a_declined_card(site: Site, merchant: str) -> None:
@@ -236,7 +236,7 @@ def test_an_account_of_record_without_or_with_a_declined_card(site: Site, mercha
     assert site.charge(order(merchant, record)).error["code"] == "card_declined"
     site.add_card(record, DECLINED_CARD)
     assert site.charge(order(merchant, record)).error["code"] == "card_declined"
-    assert not site.standing()
+    assert not site.unrefunded()
 
 
 def test_a_token_revoked_between_propose_and_complete(site: Site, merchant: str, user: str) -> None:
@@ -244,10 +244,10 @@ def test_a_token_revoked_between_propose_and_complete(site: Site, merchant: str,
     revoked = [{"error": {"object": "access_token", "property": "user_token", "message": "no", "code": "x"}}]
     site.line.faults["/completed_orders"] = [(401, revoked)]
     assert site.charge(body, "K").refusal == (422, "user_token_refused", None)
-    assert not site.standing()
+    assert not site.unrefunded()
     revoke(site, "ada@example.com")
     assert site.charge(body, "K").refusal == (422, "user_token_refused", None)
-    assert not site.standing()
+    assert not site.unrefunded()
 
 
 def test_a_merchant_token_revoked(site: Site, merchant: str, user: str) -> None:
@@ -283,7 +283,7 @@ def test_an_order_that_cannot_be_right(
     body = order(**{"merchant": merchant, "user": user, **members})
     assert site.charge(body).refusal == refusal
     assert site.call("POST", "/order_previews", body).refusal == refusal
-    assert not site.standing()
+    assert not site.unrefunded()
 
 
 def test_a_user_is_no_merchant(site: Site, merchant: str, user: str) -> None:
@@ -307,8 +307,8 @@ def test_an_order_that_is_not_there(site: Site) -> None:
 def test_maintenance_charges_nothing(site: Site, merchant: str, user: str) -> None:
     site.line.faults["/proposed_orders"] = [(503, [{"error": {"message": "down"}}])] * 3
     assert site.charge(order(merchant, user), "K").refusal == (503, "provider_unavailable", None)
-    assert not site.standing()
-    assert len([site.charged(order(merchant, user), "K")]) == len(site.standing())
+    assert not site.unrefunded()
+    assert len([site.charged(order(merchant, user), "K")]) == len(site.unrefunded())
 
 
 @pytest.mark.rule("PAY-4", "WEB-1")
@@ -323,7 +323,7 @@ def test_another_amount_than_asked_for_is_reported(
     assert answer.refusal == (502, "provider_protocol_error", None)
     assert "spend_amount is 1071, 1070 was requested" in answer.error["message"]
     assert "charge_mismatch" in caplog.messages
-    assert (site.standing(), len(site.refunded())) == ([], 1)
+    assert (site.unrefunded(), len(site.refunded())) == ([], 1)
 
 
 def revoke(site: Site, email: str) -> None:

@@ -49,7 +49,7 @@ def test_an_order_of_another_app(site: Site) -> None:
     auth = site.levelup.tokens(ADA, app=OTHER_APP.id)
     other = site.levelup.ordered(auth)["uuid"]
     assert site.refund(other).refusal == (404, "order_not_found", None)
-    assert site.standing() == [other]
+    assert site.unrefunded() == [other]
 
 
 def test_an_order_that_levelup_does_not_know(site: Site, uuid: str) -> None:
@@ -78,7 +78,7 @@ def test_a_refund_that_is_delivered_twice_is_ours(site: Site, uuid: str) -> None
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_merchant_whose_id_was_not_told_refunds(site: Site, user: str) -> None:
+def test_a_merchant_whose_id_is_unknown_refunds(site: Site, user: str) -> None:
     """LevelUp did not say whose token it is as the merchant came back, so it is asked before orders are read."""
     site.line.faults["/managed_locations"] = [(503, b"")]
     merchant = site.connect_merchant()
@@ -147,7 +147,7 @@ def test_a_body_that_is_no_refund(site: Site, uuid: str) -> None:
     for body in ([], {"refund": {"manager_confirmation": 4321}}, {"refund": "yes"}):
         answer = site.call("POST", f"/orders/{uuid}/refund", body, Idempotency_Key="K")
         assert answer.refusal[:2] == (422, "invalid_member")
-    assert site.standing() == [uuid]
+    assert site.unrefunded() == [uuid]
 
 
 def open_checkout_orders(site: Site) -> list[str]:

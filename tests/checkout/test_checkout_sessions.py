@@ -35,7 +35,7 @@ def test_levelup_pays_what_was_shown(front: Front, site: Site, pay: LevelUpTende
     assert done.state == "completed" and done.order is not None
     (submission,) = front.service.submissions.ledger.find(account="sandbox")
     assert made.price and submission.expected_charge == made.price.totals.total
-    assert (len(site.standing()), front.meals()) == (1, 1)
+    assert (len(site.unrefunded()), front.meals()) == (1, 1)
     assert front.sessions.track(front.caller, made.id, front.context()).status == "placed"
 
 
@@ -44,9 +44,9 @@ def test_a_refused_order_is_given_back(front: Front, site: Site, pay: LevelUpTen
     made = front.create(basket(note="sandbox:sold-out"))
     refused = front.complete(made, pay)
     assert refused.state == "incomplete" and codes(refused)[0][0] == "item_unavailable"
-    assert (site.standing(), front.meals()) == ([], 0)
+    assert (site.unrefunded(), front.meals()) == ([], 0)
     again = front.complete(front.replace(made, basket()), pay)
-    assert again.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)
+    assert again.state == "completed" and (len(site.unrefunded()), front.meals()) == (1, 1)
 
 
 def test_a_refused_charge_orders_nothing(front: Front, site: Site, pay: LevelUpTender) -> None:
@@ -55,7 +55,7 @@ def test_a_refused_charge_orders_nothing(front: Front, site: Site, pay: LevelUpT
     made = front.create()
     refused = front.complete(made, pay)
     assert (refused.state, codes(refused)) == ("ready_for_complete", [("card_declined", None)])
-    assert (site.standing(), front.meals()) == ([], 0)
+    assert (site.unrefunded(), front.meals()) == ([], 0)
     assert front.complete(made).state == "completed"
 
 
@@ -67,7 +67,7 @@ def test_a_lost_charge_is_found(front: Front, site: Site, pay: LevelUpTender, ag
     site.line.faults.clear()
     front.later(minutes=5)
     done = front.read(made) if again == "read" else front.complete(made, pay)
-    assert done.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)
+    assert done.state == "completed" and (len(site.unrefunded()), front.meals()) == (1, 1)
 
 
 @pytest.mark.rule("UCP-13")
@@ -116,11 +116,11 @@ def test_killed_between_steps_charges_once(
         with pytest.raises(Killed):
             front.complete(made, pay)
     front.later(minutes=5)
-    charged = bool(site.standing())
+    charged = bool(site.unrefunded())
     found = front.read(made)
     assert found.state == ("completed" if charged else "ready_for_complete")
     assert front.complete(made, pay).state == "completed"
-    assert (len(site.standing()), front.meals()) == (1, 1)
+    assert (len(site.unrefunded()), front.meals()) == (1, 1)
 
 
 @pytest.mark.rule("UCP-13")
@@ -131,4 +131,4 @@ def test_another_tender_waits_for_the_first(front: Front, site: Site, pay: Level
     site.line.faults.clear()
     front.later(minutes=5)
     done = front.complete(made, card())
-    assert done.state == "completed" and (len(site.standing()), front.meals()) == (1, 1)
+    assert done.state == "completed" and (len(site.unrefunded()), front.meals()) == (1, 1)

@@ -32,7 +32,7 @@ def test_all_ways_charge_and_submit(site: Site, merchant: str, payer: str) -> No
     done = site.charged(meal(merchant, payer, tip_amount=200))
     assert done["state"] == "submitted" and done["provider_location_id"] == "sandbox.congress"
     assert done["order_submission"]["order_id"] and "expected_ready_at" in done["order_submission"]
-    assert (site.standing(), site.meals()) == ([done["uuid"]], 1)
+    assert (site.unrefunded(), site.meals()) == ([done["uuid"]], 1)
     assert site.line.calls[before:] == ["POST /v15/proposed_orders", "POST /v15/completed_orders"]
 
 
@@ -56,7 +56,7 @@ def test_the_same_key_does_neither_again(site: Site, merchant: str, user: str) -
     first, again = (site.charge(meal(merchant, user), "K") for _ in range(2))
     assert again.json == first.json
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert (len(site.standing()), site.meals()) == (1, 1)
+    assert (len(site.unrefunded()), site.meals()) == (1, 1)
 
 
 @pytest.mark.rule("SUB-3")
@@ -65,7 +65,7 @@ def test_an_order_number_is_an_identity_of_the_whole(site: Site, merchant: str, 
     body["order_submission"]["order_number"] = "N-1"
     first, again = site.charged(body, "K"), site.charged(body, "L")
     assert again == first
-    assert (len(site.standing()), site.meals()) == (1, 1)
+    assert (len(site.unrefunded()), site.meals()) == (1, 1)
 
 
 def test_what_a_location_does_not_take_is_refused_uncharged(site: Site, merchant: str, user: str) -> None:
@@ -115,7 +115,7 @@ def test_a_refused_submission_is_refunded_and_recorded(site: Site, merchant: str
         answer = site.charge(body, "K")
         assert answer.refusal[:2] == (422, "item_unavailable")
         assert answer.error["message"].endswith("(the charge was refunded)")
-    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)
     recorded = site.get(f"/orders/{site.refunded()[0]}")["order"]
     assert (recorded["state"], recorded["problem"]["code"]) == ("refunded", "item_unavailable")
     assert site.levelup.discount() == 200
@@ -137,17 +137,17 @@ def test_a_failed_submission_is_refunded(site: Site, merchant: str, user: str, m
     for _ in range(2):
         # Final: the same request changes nothing, so no code invites one.
         assert site.charge(body, "K").refusal[:2] == (422, "charge_refunded")
-    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)
 
 
 @pytest.mark.rule("SUB-5")
 def test_an_unknown_submission_is_reconciled_and_not_refunded(site: Site, merchant: str, user: str) -> None:
     body = meal(merchant, user, note=LOST)
     assert site.charge(body, "K").refusal[:2] == (504, "outcome_unknown")
-    assert (len(site.standing()), site.meals()) == (1, 1)
-    assert site.refund(site.standing()[0]).refusal == (409, "submission_in_progress", None)
+    assert (len(site.unrefunded()), site.meals()) == (1, 1)
+    assert site.refund(site.unrefunded()[0]).refusal == (409, "submission_in_progress", None)
     assert site.charged(body, "K")["state"] == "submitted"
-    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+    assert (len(site.unrefunded()), site.meals(), site.refunded()) == (1, 1, [])
 
 
 @pytest.mark.rule("SUB-5")
@@ -157,7 +157,7 @@ def test_an_unknown_submission_is_reconciled_by_the_command(site: Site, merchant
     status, said = site.reconcile()
     assert (status, said.count(": submitted")) == (0, 1)
     assert site.charged(body, "K")["state"] == "submitted"
-    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+    assert (len(site.unrefunded()), site.meals(), site.refunded()) == (1, 1, [])
 
 
 @pytest.mark.rule("SUB-5")
@@ -175,7 +175,7 @@ def test_a_possible_order_is_not_refunded_for_an_early_failure(
         patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, "room", busy)
         again = site.charge(body, "K")
     assert again.refusal[:2] == (504, "outcome_unknown") and "in progress already" in again.error["message"]
-    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+    assert (len(site.unrefunded()), site.meals(), site.refunded()) == (1, 1, [])
     assert site.charged(body, "K")["state"] == "submitted"
 
 
@@ -184,9 +184,9 @@ def test_a_refund_that_failed_is_pending_until_it_is_made(site: Site, merchant: 
     site.line.faults["/refund"] = ["unreached"]
     pending = site.charge(body, "K")
     assert pending.refusal == (503, "refund_pending", None)
-    assert (len(site.standing()), site.meals()) == (1, 0)
+    assert (len(site.unrefunded()), site.meals()) == (1, 0)
     assert site.charge(body, "K").refusal[:2] == (422, "item_unavailable")
-    assert (site.standing(), len(site.refunded())) == ([], 1)
+    assert (site.unrefunded(), len(site.refunded())) == ([], 1)
 
 
 def test_a_refund_whose_answer_is_lost_is_made_once(site: Site, merchant: str, user: str) -> None:
@@ -196,7 +196,7 @@ def test_a_refund_whose_answer_is_lost_is_made_once(site: Site, merchant: str, u
     status, said = site.reconcile()
     assert (status, said.count(": refunded")) == (0, 1)
     assert site.charge(body, "K").error["code"] == "item_unavailable"
-    assert (site.standing(), len(site.refunded())) == ([], 1)
+    assert (site.unrefunded(), len(site.refunded())) == ([], 1)
 
 
 def test_a_manager_refunds_by_hand_what_the_service_may_not(site: Site, user: str) -> None:
@@ -204,10 +204,10 @@ def test_a_manager_refunds_by_hand_what_the_service_may_not(site: Site, user: st
     answer = site.charge(meal(harbor, user, location_id=21, note=REFUSED), "K")
     assert answer.error["code"] == "refund_pending" and "manager" in answer.error["message"]
     assert site.reconcile()[0] == 1
-    (uuid,) = site.standing()
+    (uuid,) = site.unrefunded()
     assert site.refund(uuid).error["code"] == "refund_pending"
     refunded = site.done(site.refund(uuid, manager_confirmation="4321"))["order"]
-    assert (refunded["state"], site.standing()) == ("refunded", [])
+    assert (refunded["state"], site.unrefunded()) == ("refunded", [])
     assert site.charge(meal(harbor, user, location_id=21, note=REFUSED), "K").error["code"] == "item_unavailable"
 
 
@@ -224,7 +224,7 @@ def test_many_at_once_charge_and_submit_once(site: Site, merchant: str, user: st
         thread.join()
     assert {answer.status for answer in answers} <= {200, 409}
     assert site.charged(body, "K")["state"] == "submitted"
-    assert (len(site.standing()), site.meals(), site.refunded()) == (1, 1, [])
+    assert (len(site.unrefunded()), site.meals(), site.refunded()) == (1, 1, [])
 
 
 def test_what_the_site_refunded_is_not_submitted_again(site: Site, merchant: str, user: str) -> None:
@@ -232,7 +232,7 @@ def test_what_the_site_refunded_is_not_submitted_again(site: Site, merchant: str
     done = site.charged(body, "K")
     site.done(site.refund(done["uuid"]))
     assert site.charged(body, "K")["state"] == "refunded"
-    assert (site.standing(), site.meals()) == ([], 1)
+    assert (site.unrefunded(), site.meals()) == ([], 1)
 
 
 def test_a_refund_that_is_refused_leaves_the_order_submitted(site: Site, user: str) -> None:
@@ -253,7 +253,7 @@ def test_a_validation_is_one_identity_at_every_endpoint(site: Site, merchant: st
     # The same validation, submitted past the web checkout.
     past = site.channel.submit(metadata=metadata, special_instructions=None)
     assert past.status in (200, 422)
-    assert (len(site.standing()), site.meals()) == (1, 1)
+    assert (len(site.unrefunded()), site.meals()) == (1, 1)
 
 
 @pytest.mark.rule("SUB-3", "WEB-5")
@@ -264,7 +264,7 @@ def test_a_submission_beside_checkout_is_not_cooked_twice(site: Site, merchant: 
     assert past.status == 200, past.json
     done = site.charged(body, "K")
     assert done["order_submission"]["order_id"] == past.order["order_id"]
-    assert (len(site.standing()), site.meals()) == (1, 1)
+    assert (len(site.unrefunded()), site.meals()) == (1, 1)
 
 
 @pytest.mark.rule("SUB-3", "WEB-5")
@@ -274,7 +274,7 @@ def test_a_submission_after_checkout_is_not_cooked_twice(site: Site, merchant: s
     done = site.charged(body, "K")
     past = submitted_past(site, body)
     assert (past.status, past.order["order_id"]) == (200, done["order_submission"]["order_id"])
-    assert (len(site.standing()), site.meals()) == (1, 1)
+    assert (len(site.unrefunded()), site.meals()) == (1, 1)
 
 
 @pytest.mark.rule("SUB-3", "WEB-5")
@@ -305,7 +305,7 @@ def test_a_crash_after_a_submission_beside_is_resolved(
         if not dead:
             break
     assert step >= 8
-    assert len(site.standing()) <= site.meals()
+    assert len(site.unrefunded()) <= site.meals()
 
 
 def submitted_past(site: Site, body: Any) -> Answer:
@@ -323,7 +323,7 @@ def test_a_validation_that_is_not_ours_names_no_submission(
         body = meal(merchant, user)
         body["order_submission"]["metadata"] = {"order_validation_id": forged}
         site.charged(body, key)
-    assert (len(site.standing()), site.meals()) == (2, 2)
+    assert (len(site.unrefunded()), site.meals()) == (2, 2)
 
 
 def test_where_the_ledger_fails_nothing_is_given_up(
@@ -341,14 +341,14 @@ def test_where_the_ledger_fails_nothing_is_given_up(
         patch.setattr(Ledger, "claim", fail)
         assert site.charge(body, "K").refusal == (503, "ledger_unavailable", None)
     assert site.charged(body, "K")["state"] == "submitted"
-    assert (len(site.standing()), site.refunded()) == (1, [])
+    assert (len(site.unrefunded()), site.refunded()) == (1, [])
 
 
 def test_charging_leaves_time_for_the_rest(make_site: MakeSite, merchant: str, user: str) -> None:
     site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="5")
     site.line.delays["/proposed_orders"] = 2.5
     assert site.charge(meal(merchant, user)).refusal == (504, "provider_timeout", None)
-    assert (site.standing(), site.refunded()) == ([], [])
+    assert (site.unrefunded(), site.refunded()) == ([], [])
 
 
 def test_submitting_leaves_time_for_the_refund(
@@ -358,7 +358,7 @@ def test_submitting_leaves_time_for_the_refund(
     site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="5.9")
     monkeypatch.setattr(net, "now", lambda: 0.0)
     assert site.charge(meal(merchant, user)).refusal[:2] == (422, "charge_refunded")
-    assert (site.standing(), len(site.refunded()), site.meals()) == ([], 1, 0)
+    assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)
 
 
 class Killed(BaseException):
@@ -426,7 +426,7 @@ def test_a_crash_at_any_step_is_resolved_by_the_same_request(
     steps = 0
     for steps, (body, key) in enumerate(killed_at_each_step(site, killer, merchant, user, note), start=1):
         pass_time(clock)
-        before = (len(site.standing()), site.meals())
+        before = (len(site.unrefunded()), site.meals())
         answer = site.charge(body, key)
         while answer.error["code"] == "outcome_unknown" if answer.status >= 400 else False:
             answer = site.charge(body, key)
@@ -443,15 +443,15 @@ def test_a_crash_at_any_step_is_resolved_by_the_command(
 ) -> None:
     for body, key in killed_at_each_step(site, killer, merchant, user, note):
         check_nothing_is_left(site, clock)
-        assert len(site.standing()) == site.meals()
+        assert len(site.unrefunded()) == site.meals()
         # Whoever asks after that gets the truth.
         check_both_or_neither(site, site.charge(body, key))
 
 
 def check_both_or_neither(site: Site, answer: Answer) -> None:
-    assert len(site.standing()) == site.meals(), answer.json
+    assert len(site.unrefunded()) == site.meals(), answer.json
     if answer.status == 200:
-        assert answer.json["order"]["uuid"] in site.standing()
+        assert answer.json["order"]["uuid"] in site.unrefunded()
 
 
 def check_nothing_is_left(site: Site, clock: Clock) -> None:

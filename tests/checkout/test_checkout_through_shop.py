@@ -129,7 +129,7 @@ def test_a_refund_of_somebody_else_is_reported(visitor: Visitor) -> None:
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_refund_that_is_not_told_is_asked_again(visitor: Visitor) -> None:
+def test_a_refund_without_answer_is_asked_again(visitor: Visitor) -> None:
     paid(visitor, 9905)
     page = visitor.send("/shop/orders/").page.text
     assert "not known yet whether it was made" in page

@@ -123,15 +123,15 @@ def test_tips_are_taken_on_pickup_or_on_delivery_alone(fake: MakeFake) -> None:
 
 @pytest.mark.rule("MONEY-5")
 @pytest.mark.parametrize(
-    ("sent", "heard"), [({"merchant_funded_discount": 100}, 100), ({"merchant_funded_discount": None}, 0), ({}, 0)]
+    ("sent", "applied"), [({"merchant_funded_discount": 100}, 100), ({"merchant_funded_discount": None}, 0), ({}, 0)]
 )
-def test_the_merchants_discount_is_handed_on_and_echoed(fake: MakeFake, sent: dict[str, Any], heard: int) -> None:
+def test_the_merchants_discount_is_handed_on_and_echoed(fake: MakeFake, sent: dict[str, Any], applied: int) -> None:
     provider, channel = fake()
-    provider.quote = Quote(1000, 63, 0, None, merchant_funded_discount=heard)
+    provider.quote = Quote(1000, 63, 0, None, merchant_funded_discount=applied)
     answer = channel.validate("fake.one", **sent).order
-    assert (answer["merchant_funded_discount"], answer["total"], answer["tax"]) == (heard, 1000, 63)
+    assert (answer["merchant_funded_discount"], answer["total"], answer["tax"]) == (applied, 1000, 63)
     assert channel.submit("fake.one", **sent).status == 200
-    assert [order.merchant_funded_discount for order in provider.orders] == [heard, heard]
+    assert [order.merchant_funded_discount for order in provider.orders] == [applied, applied]
 
 
 @pytest.mark.rule("MONEY-7", "MONEY-3")

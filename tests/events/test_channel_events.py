@@ -1,4 +1,4 @@
-"""The channel hears of changes that it did not ask for (EVT-1 to EVT-7)."""
+"""The channel gets events of changes that it did not ask for (EVT-1 to EVT-7)."""
 
 from __future__ import annotations
 

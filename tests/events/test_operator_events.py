@@ -1,4 +1,4 @@
-"""A person hears of an order that the restaurant must be called about (EVT-8)."""
+"""A person is notified of an order that the restaurant must be called about (EVT-8)."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_and_the_same_submission_ends_as_one_order(scene: Scene, point: Point) -
         assert answer.code == "outcome_unknown"
         time.sleep(0.2)
     assert answer.status == 200
-    # Where the order stood it was found; where none did it was placed now.
+    # Where there was an order it was found; where there was none it was placed now.
     assert answer.replayed == point.exists
     assert [each.ticket for each in scene.cooked(point)] == [answer.order_id]
     again = scene.submit(point)

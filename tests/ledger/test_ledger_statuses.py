@@ -1,4 +1,4 @@
-"""What was last heard of placed orders, and who asks about which one (STAT-5)."""
+"""The last status of placed orders, and who asks about which one (STAT-5)."""
 
 from __future__ import annotations
 

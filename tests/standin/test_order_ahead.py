@@ -580,15 +580,15 @@ def test_a_poll_is_one_statement(phones: Phones) -> None:
 
 
 def test_the_diner_is_charged_before_the_order_is_sent(phones: Phones) -> None:
-    standing: list[int] = []
+    charges: list[int] = []
 
     def watched(call: Any) -> GatewayReply:
-        standing.append(len(phones.charges()))
+        charges.append(len(phones.charges()))
         return call()
 
     phones.gateway.faults = {"/order_validations": [watched], "/order_submissions": [watched]}
     phones.ordered(line(phones.item("Cookie")))
-    assert standing == [0, 1]
+    assert charges == [0, 1]
 
 
 def test_completing_twice_charges_once(phones: Phones) -> None:

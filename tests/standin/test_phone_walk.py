@@ -244,7 +244,7 @@ def test_a_time_is_asked_for_only_where_it_is_taken(phone: Phone) -> None:
     phone.wait_for("Your order")
 
 
-def test_what_goes_wrong_is_told(phone: Phone, base_url: str) -> None:
+def test_what_goes_wrong_is_shown(phone: Phone, base_url: str) -> None:
     phone.wait_for("Lunch without a line")
     phone.fill(**{"E-mail_address": "ben@example.com", "Password": "wrong"})
     phone.tap("Sign in")

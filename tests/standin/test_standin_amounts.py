@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levelup_ov.standins.levelup.amounts import Amounts, calculate, discount
-from levelup_ov.standins.levelup.funds import Funds, Programme, Standing, available, pay
+from levelup_ov.standins.levelup.funds import Funds, OrderSums, Programme, available, pay
 
 CENTS = st.integers(0, 20_000)
 ANY = st.integers(-5_000, 20_000)
@@ -95,11 +95,11 @@ def test_every_cent_of_an_order_is_paid_once(
 
 @given(st.lists(CENTS), st.sampled_from([Programme("spend", 5000, 500), Programme("visit", 5, 300)]))
 def test_rewards_and_progress_account_for_everything_spent(spends: list[int], programme: Programme) -> None:
-    standing = Standing(visits=len(spends), eligible=sum(spends))
+    sums = OrderSums(visits=len(spends), eligible=sum(spends))
     reached = sum(spends) if programme.kind == "spend" else len(spends)
-    rewards = programme.earned(standing) // programme.reward
-    assert rewards * programme.goal + programme.progress(standing) == reached
-    assert 0 <= programme.progress(standing) < programme.goal
+    rewards = programme.earned(sums) // programme.reward
+    assert rewards * programme.goal + programme.progress(sums) == reached
+    assert 0 <= programme.progress(sums) < programme.goal
 
 
 @given(CENTS, CENTS, CENTS)

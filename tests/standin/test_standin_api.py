@@ -170,7 +170,7 @@ def test_a_permissions_request_is_pending_until_it_is_answered(levelup: LevelUp,
     assert levelup.call("GET", path, auth=auth)["permissions_request"] == made
     page = f"/permissions_requests/{made['id']}"
     browser.open(page).sign_in("ada@example.com").send(page, answer="grant")
-    assert "has been told" in browser.page.text
+    assert "has been notified" in browser.page.text
     polled = levelup.call("GET", path, auth=auth)["permissions_request"]
     ((url, notice),) = levelup.notices
     reported = notice["permissions_request"]

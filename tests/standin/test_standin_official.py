@@ -519,9 +519,9 @@ def test_every_permission_of_merchants_can_be_asked_for(levelup: LevelUp, name: 
     number = levelup.call("POST", "/v15/apps/permissions_requests", body, auth=auth)["permissions_request"]["id"]
     with levelup.store.writing() as transaction:
         transaction.answer_request(number, "accepted")
-    told = levelup.call("GET", f"/v15/apps/permissions_requests/{number}", auth=auth)["permissions_request"]
+    answer = levelup.call("GET", f"/v15/apps/permissions_requests/{number}", auth=auth)["permissions_request"]
     with levelup.store.reading() as transaction:
-        token = transaction.token(hashed(told["token"]))
+        token = transaction.token(hashed(answer["token"]))
     assert token and (token.kind, token.merchant_id, token.permissions) == ("merchant", BEACON, frozenset({name}))
 
 

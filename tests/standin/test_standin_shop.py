@@ -53,7 +53,7 @@ def test_without_a_service_there_is_no_shop(browser: Browser) -> None:
     assert page.status_code == 404 and "--shop-service" in page.text and 'href="/"' in page.text
 
 
-def test_a_service_without_checkout_is_told(shop: Shop, visitor: Visitor) -> None:
+def test_a_service_without_checkout_is_shown(shop: Shop, visitor: Visitor) -> None:
     refusal = {"error": {"code": "not_found", "message": "there is nothing at this address", "retryable": False}}
     shop.app.extensions["shop"] = lambda *_: (404, refusal)
     page = visitor.open("/shop").page
@@ -111,7 +111,7 @@ def test_a_connection_that_another_visitor_began_is_not_taken(shop: Shop, visito
     assert "Connect with LevelUp" in somebody_else.open("/shop").page.text
 
 
-def test_a_refusal_at_levelup_is_told(visitor: Visitor) -> None:
+def test_a_refusal_at_levelup_is_shown(visitor: Visitor) -> None:
     visitor.enter().send("/shop/connect")
     back = visitor.page.headers["Location"].replace("confirmation=yes", "error=access_denied")
     assert "LevelUp was not connected." in visitor.open(back).follow().page.text
@@ -185,7 +185,7 @@ def test_an_offer_of_before_is_not_charged(shop: Shop, visitor: Visitor) -> None
     assert shop.service.charged == {}
 
 
-def test_a_declined_card_is_told_and_the_next_try_is_a_new_one(shop: Shop, visitor: Visitor) -> None:
+def test_a_declined_card_is_shown_and_the_next_try_is_a_new_one(shop: Shop, visitor: Visitor) -> None:
     visitor.enter().connect()
     shop.service.fails["/checkout/orders"] = (422, "card_declined")
     assert "The service says card_declined." in visitor.send("/shop/pay").follow().page.text
@@ -246,7 +246,7 @@ def test_the_service_is_called_over_http_with_its_key() -> None:
         send("GET", "/checkout/merchants", None, {})
 
 
-def test_a_service_that_does_not_answer_is_told(shop: Shop, visitor: Visitor) -> None:
+def test_a_service_that_does_not_answer_is_shown(shop: Shop, visitor: Visitor) -> None:
     def silent(*_: Any) -> Any:
         raise ConnectionRefusedError
 

@@ -33,7 +33,7 @@ BEACON, HARBOR = 1, 2
 
 
 class LevelUp:
-    """A client of one platform; ``now`` is its clock, ``notices`` what it told apps."""
+    """A client of one platform; ``now`` is its clock, ``notices`` what it sent to apps."""
 
     def __init__(self, database: Path) -> None:
         self.now = datetime(2026, 11, 20, 17, 0, tzinfo=timezone.utc)

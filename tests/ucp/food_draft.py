@@ -51,7 +51,7 @@ _DISH = _object(
     "id title price",
     "modifications note",
     price=CENTS,
-    modifications=_list(_object("id title price", price=CENTS)),
+    modifications=_list(_object("id title price", "quantity", price=CENTS, quantity={"type": "integer", "minimum": 1})),
 )
 _LINE = _object("id dish quantity totals", dish=_DISH, quantity={"type": "integer", "minimum": 1}, totals=_list(_TOTAL))
 _OPTION = _object(

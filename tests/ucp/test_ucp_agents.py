@@ -91,7 +91,11 @@ def refused(profiles: Profiles, url: str = URL) -> str:
         f"https://{HOST}.other.example/",
         f"https://other.example/{HOST}",
         f"https://{HOST}:8443/",
-        f"https://{HOST}./",
+        f"https://{HOST}../",
+        f"https://.{HOST}/",
+        f"https://{HOST}:08443/",
+        f"https://{HOST}:443x/",
+        "https://agent\N{LATIN SMALL LETTER LONG S}.example/",
         f"https://{HOST}@other.example/",
         f"https://other.example@{HOST}/",
         f"https://{HOST}\\@other.example/",
@@ -176,6 +180,17 @@ def test_a_profile_is_kept(network: Network, serving: Callable[..., Any]) -> Non
     request = server.requests[0]
     assert request.line == "GET /profile.json HTTP/1.1" and request.headers["host"] == HOST
     assert not {"authorization", "cookie", "x-api-key"} & set(request.headers)
+
+
+def test_a_host_is_the_same_in_every_spelling(network: Network, serving: Callable[..., Any]) -> None:
+    profiles = Profiles([f"https://{HOST}"])
+    with serving(reply(PROFILE)) as server:
+        for host in (HOST.upper(), f"{HOST}.", f"{HOST}:0443", f"{HOST.title()}.:443"):
+            assert profiles.fetch(f"HTTPS://{host}/profile.json") == json.loads(PROFILE)
+        assert network.looked_up == [(HOST, 443)]
+        assert [request.headers["host"] for request in server.requests] == [HOST]
+        profiles.fetch(f"https://{HOST.upper()}?agent=Lunch")
+        assert server.requests[-1].line == "GET /?agent=Lunch HTTP/1.1"
 
 
 @pytest.mark.parametrize(

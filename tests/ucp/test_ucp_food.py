@@ -42,14 +42,33 @@ def test_a_dish_with_modifications_is_priced(agent: Agent) -> None:
 
 
 @pytest.mark.rule("UCP-4")
+def test_a_modification_has_a_quantity(agent: Agent) -> None:
+    chosen = [{"id": FRIES[0], "quantity": 1}, {"id": FRIES[1], "quantity": 2.0}, {"id": f"{FRIES[1]}:heat:hot"}]
+    line = {"dish": {"id": "burger", "modifications": chosen}, "quantity": 2.0}
+    session = agent.session(line, tip={"custom_amount": 100.0})
+    (found,) = session["line_items"]
+    assert [(each["title"], each["price"], each.get("quantity")) for each in found["dish"]["modifications"]] == [
+        ("Fries", 300, None), ("Aioli", 75, 2), ("Hot", 25, None)
+    ]  # fmt: skip
+    assert (found["quantity"], amounts(session)["tip"]) == (2, 100)
+    # One dip is free with what is below it, for each burger; the other costs 75, or 100 if it is the hot one.
+    once = agent.session(dish("burger", *FRIES, f"{FRIES[1]}:heat:hot", quantity=2), tip={"custom_amount": 100})
+    food, tax = 2 * 100, 14
+    assert amounts(session)["total"] - amounts(once)["total"] == food + tax
+    line["dish"]["modifications"].append({"id": "side"})
+    (message,) = agent.create(line, buyer=BUYER).json["messages"]
+    assert message["path"] == "$.line_items[0].dish.modifications[3]"
+
+
+@pytest.mark.rule("UCP-4")
 @pytest.mark.parametrize(
     ("line", "code", "path"),
     [
-        (dish("pizza"), "item_unavailable", "$.line_items[1]"),
-        (dish("soup"), "out_of_stock", "$.line_items[1]"),
-        (dish("sandwich", "toppings:avocado"), "out_of_stock", "$.line_items[1]"),
-        (dish("sandwich", "toppings:truffle"), "unknown_option", "$.line_items[1]"),
-        (dish("burger"), "invalid_choices", "$.line_items[1]"),
+        (dish("pizza"), "item_unavailable", "$.line_items[1].dish"),
+        (dish("soup"), "out_of_stock", "$.line_items[1].dish"),
+        (dish("sandwich", "toppings:avocado"), "out_of_stock", "$.line_items[1].dish"),
+        (dish("sandwich", "toppings:truffle"), "unknown_option", "$.line_items[1].dish"),
+        (dish("burger"), "invalid_choices", "$.line_items[1].dish"),
         (
             dish("burger", "side:slaw", "side:fries:dips:aioli"),
             "orphan_option",
@@ -63,8 +82,10 @@ def test_a_dish_with_modifications_is_priced(agent: Agent) -> None:
 def test_what_cannot_be_ordered_is_a_message(agent: Agent, line: dict[str, Any], code: str, path: str) -> None:
     answer = agent.create(dish("cookie"), line, buyer=BUYER)
     assert (answer.status, answer.json["status"], messages(answer)) == (201, "incomplete", [("error", code, path)])
-    assert answer.json["messages"][0]["severity"] == "recoverable"
+    (message,) = answer.json["messages"]
     first, second = answer.json["line_items"]
+    assert message["severity"] == "recoverable" and second["dish"]["title"].lower() in message["content"].lower()
+    assert "ITEM-" not in message["content"]
     assert (first["dish"]["title"], first["dish"]["price"], first["totals"]) == ("Cookie", 199, [])
     assert second["dish"]["title"] and amounts(answer.json)["total"] == 0
     mended = agent.act(answer.json, "update", {"line_items": [dish("cookie")]})
@@ -195,6 +216,26 @@ def test_a_delivery_has_an_address_and_a_fee(agent: Agent) -> None:
     far = {"methods": [{"type": "delivery", "destination": {**ADDRESS, "postal_code": "99999"}}]}
     refused = agent.create(fulfillment=far, buyer=BUYER)
     assert [code for _, code, _ in messages(refused)] == ["address_undeliverable"]
+    small = agent.create(dish("cookie"), fulfillment=going, buyer=BUYER)
+    assert messages(small) == [("error", "minimum_order_unmet", "$.totals")]
+    assert small.json["messages"][0]["content"] == "We deliver orders of $8.00 of food or more."
+
+
+@pytest.mark.rule("UCP-5", "UCP-9")
+def test_a_delivery_without_an_address_is_incomplete(agent: Agent) -> None:
+    going = {"methods": [{"type": "delivery", "destination": ADDRESS}]}
+    nowhere = agent.create(fulfillment={"methods": [{"type": "delivery"}]}, buyer=BUYER)
+    path = f"{METHOD}.destination"
+    assert (nowhere.json["status"], messages(nowhere)) == (
+        "incomplete", [("error", "delivery_address_incomplete", path)]
+    )  # fmt: skip
+    assert nowhere.json["messages"][0]["severity"] == "recoverable" and amounts(nowhere.json)["total"] > 0
+    (message,) = agent.create(fulfillment=going, buyer=BUYER, food_establishment={"id": "sandbox.day"}).json["messages"]
+    assert message["content"] == "this establishment does not offer delivery"
+    refused = agent.act(nowhere.json, "complete", pays_by_card())
+    assert (refused.json["status"], "order" in refused.json) == ("incomplete", False)
+    mended = agent.act(nowhere.json, "update", {"line_items": [dish("sandwich")], "fulfillment": going})
+    assert (mended.json["status"], messages(mended)) == ("ready_for_complete", [])
 
 
 @pytest.mark.rule("UCP-6")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,7 +50,11 @@ def with_side(**members: Any) -> dict[str, Any]:
          "$.fulfillment.methods[0].requested_fulfillment_time"),
         ({**SALE, "fulfillment": {"methods": [{"selected_option_id": "later"}]}},
          "$.fulfillment.methods[0].selected_option_id"),
-        ({**SALE, "line_items": [with_side(quantity=2)]}, "$.line_items[0].dish.modifications[0].quantity"),
+        ({**SALE, "line_items": [with_side(quantity=1.5)]}, "$.line_items[0].dish.modifications[0].quantity"),
+        ({**SALE, "line_items": [with_side(quantity=201)]}, "$.line_items[0].dish.modifications"),
+        ({**SALE, "line_items": [dish("burger", "side:fries", "side:fries")]}, "$.line_items[0].dish.modifications"),
+        ({**SALE, "line_items": [dish("cookie", quantity=1.5)]}, "$.line_items[0].quantity"),
+        ({**SALE, "line_items": [dish("cookie", quantity=1e300)]}, "$.line_items[0].quantity"),
         ({**SALE, "line_items": [with_side(modifications=[{"id": "side:fries:dips:aioli"}])]},
          "$.line_items[0].dish.modifications[0].modifications"),
         ({**SALE, "buyer": "Robin"}, "$.buyer"),
@@ -59,12 +64,14 @@ def with_side(**members: Any) -> dict[str, Any]:
         ({**SALE, "buyer": {"phone_number": "617-555-0142\r\nX: y"}}, "$.buyer.phone_number"),
         ([], "$"),
     ],
-    ids=range(25),
+    ids=range(29),
 )  # fmt: skip
 def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: str) -> None:
     answer = agent.send("POST", FOOD, body)
     assert (answer.status, answer.json["code"]) == (400, "invalid_request") and answer.json["content"]
     assert messages(answer) == [("error", "invalid_request", path)]
+    # No agent knows the numbers of our rules.
+    assert not re.search(r"[A-Z]-[0-9]", answer.json["content"])
 
 
 @pytest.mark.rule("UCP-9")
@@ -224,10 +231,10 @@ def test_a_session_is_its_agents_alone(agent: Agent, stranger: Agent) -> None:
 def test_a_closed_restaurant_is_a_message(agent: Agent) -> None:
     last = agent.session(fulfillment={"methods": [{"notes": "sandbox:pauses=30"}]})
     assert agent.act(last, "complete", pays_by_card()).json["status"] == "completed"
-    for face, line in (("food", dish("cookie")), ("shopping", item("cookie"))):
+    for face, line, path in (("food", dish("cookie"), "$.food_establishment"), ("shopping", item("cookie"), "")):
         answer = agent.create(line, face=face, buyer=BUYER)
         assert (answer.status, answer.json["status"]) == (201, "incomplete")
-        assert messages(answer) == [("error", "location_closed", "")]
+        assert messages(answer) == [("error", "location_closed", path)]
 
 
 @pytest.mark.rule("UCP-5", "UCP-9")

@@ -14,20 +14,20 @@ class Programme:
     goal: int
     reward: int
 
-    def earned(self, standing: Standing) -> int:
+    def earned(self, sums: OrderSums) -> int:
         """All credit earned so far."""
-        return self._reached(standing) // self.goal * self.reward
+        return self._reached(sums) // self.goal * self.reward
 
-    def progress(self, standing: Standing) -> int:
+    def progress(self, sums: OrderSums) -> int:
         """How far towards the next reward, in the unit of ``goal``."""
-        return self._reached(standing) % self.goal
+        return self._reached(sums) % self.goal
 
-    def _reached(self, standing: Standing) -> int:
-        return standing.eligible if self.kind == "spend" else standing.visits
+    def _reached(self, sums: OrderSums) -> int:
+        return sums.eligible if self.kind == "spend" else sums.visits
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OrderSums:
     """The sums of a user's orders with a merchant, refunded ones left out.
 
     ``eligible``: spend that earns. ``credit``, ``gift_card``: what was redeemed.

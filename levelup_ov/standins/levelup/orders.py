@@ -8,7 +8,7 @@ from datetime import datetime
 
 from levelup_ov.standins.levelup import amounts
 from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.funds import Funds, FundsSplit, Standing, available, pay
+from levelup_ov.standins.levelup.funds import Funds, FundsSplit, OrderSums, available, pay
 from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
 from levelup_ov.standins.levelup.store import PlatformOrder, PlatformUser, Proposal, Transaction
 from levelup_ov.standins.levelup.world import PlatformMerchant
@@ -35,16 +35,16 @@ def merchant_of(transaction: Transaction, location_id: int) -> PlatformMerchant:
 
 def funds_of(transaction: Transaction, user_id: int, merchant: PlatformMerchant, now: datetime) -> Funds:
     """What a user can pay with at ``merchant`` right now."""
-    standing = transaction.standing(user_id, merchant.id)
+    sums = transaction.order_sums(user_id, merchant.id)
     card = transaction.card(user_id)
     return Funds(
         available(
             transaction.granted(user_id, "credit", merchant.id),
-            merchant.programme.earned(standing),
-            standing.credit,
+            merchant.programme.earned(sums),
+            sums.credit,
             transaction.expired(user_id, "credit", merchant.id, now),
         ),
-        available(transaction.granted(user_id, "gift_card", merchant.id), 0, standing.gift_card),
+        available(transaction.granted(user_id, "gift_card", merchant.id), 0, sums.gift_card),
         global_credit_of(transaction, user_id, now),
         card is not None and card.outcome != "declined",
     )
@@ -112,8 +112,8 @@ def charge(transaction: Transaction, app_id: int, user: PlatformUser, draft: Dra
         raise invalid("order", "base", _why(transaction, user, draft), "not_charged")
     taken = draft.amounts if draft.discount_only else replace(draft.amounts, spend=payment.spend)
     eligible = max(0, taken.eligible - discount)
-    before = transaction.standing(user.id, merchant.id)
-    after = Standing(before.visits + 1, eligible=before.eligible + eligible)
+    before = transaction.order_sums(user.id, merchant.id)
+    after = OrderSums(before.visits + 1, eligible=before.eligible + eligible)
     order = PlatformOrder(
         uuid.uuid4().hex,
         app_id,

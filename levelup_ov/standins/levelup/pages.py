@@ -183,8 +183,8 @@ def answer_request(number: int) -> Answer:
         members["token"] = token
     app = platform().apps[found.app_id]
     taken = app.callback_url and platform().notify(app.callback_url, {"permissions_request": members})
-    told = f"{app.name} has been told." if taken else f"{app.name} will find out when it asks."
-    return _message(f"You have {state} the request", told, 200, _way_back(app))
+    notice = f"{app.name} has been notified." if taken else f"{app.name} will see it when it asks."
+    return _message(f"You have {state} the request", notice, 200, _way_back(app))
 
 
 # The account and its card.

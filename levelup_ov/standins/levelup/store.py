@@ -20,7 +20,7 @@ from werkzeug.security import generate_password_hash
 
 from levelup_ov.standins.levelup.cards import Card, made_card
 from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.funds import FundsSplit, Programme, Standing
+from levelup_ov.standins.levelup.funds import FundsSplit, OrderSums, Programme
 from levelup_ov.standins.levelup.qr import new_token_data
 from levelup_ov.standins.levelup.schema import RELEASES, brought_up, releases_of
 from levelup_ov.standins.levelup.world import (
@@ -575,14 +575,14 @@ class Transaction:
     def refund(self, uuid: str, now: datetime) -> None:
         self._run("UPDATE orders SET refunded_at = ? WHERE uuid = ?", (_seconds(now), uuid))
 
-    def standing(self, user_id: int, merchant_id: int) -> Standing:
+    def order_sums(self, user_id: int, merchant_id: int) -> OrderSums:
         """The sums of a user's orders with a merchant; refunded orders do not count."""
         row = self._run(
             "SELECT count(*), total(spend + tip), total(eligible), total(discount), total(gift_card) FROM orders "
             "WHERE user_id = ? AND merchant_id = ? AND refunded_at IS NULL",
             (user_id, merchant_id),
         ).fetchone()
-        return Standing(*(int(value) for value in row))
+        return OrderSums(*(int(value) for value in row))
 
     def global_credit_used(self, user_id: int) -> int:
         """Cents, at all merchants."""

@@ -190,7 +190,7 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
             raise EngineError("price_changed", "The price has changed since you asked for it.", "expected_total")
         if offer.at is not None and not (earliest or offer.at) <= offer.at <= (latest or offer.at):
             raise EngineError(
-                "time_changed", "We can no longer have it ready at the time that you were told.", "wanted_at"
+                "time_changed", "We can no longer have it ready at the time that we gave you.", "wanted_at"
             )
         payment = take(body.get("payment"), place, now, decline=magic.decline)
         details = {

@@ -170,8 +170,8 @@ def _offer(merchant: _JSON, person: _JSON, basket: _JSON) -> _JSON:
         order["discount_amount"] = shown["preview"]["discount_amount"]
         offer = {"number": secrets.token_urlsafe(16), "order": order, "accepted": False}
         # Another page may have accepted the offer in the meantime.
-        standing = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
-        shown["number"] = standing["offer"]["number"]
+        kept = _change(lambda now: None if _undecided(now) else now.update(offer=offer))
+        shown["number"] = kept["offer"]["number"]
     return shown
 
 

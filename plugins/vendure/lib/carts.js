@@ -79,7 +79,7 @@ class Carts {
         // Not undone: the attempt to pay is kept with the order, which is a draft again and waits for another one.
         await this.orders.updateCustomFields(ctx, id, { levelupReference: null });
         await this.set(ctx, id, { active: false, state: 'Draft' });
-        return { refusal: Refusal.of(ctx, paid).told() };
+        return { refusal: Refusal.of(ctx, paid).asResult() };
     }
 
     async cancel(ctx, reference) {
@@ -120,14 +120,14 @@ class Carts {
         const { order, errorResults } = await this.orders.addItemsToOrder(ctx, id, lines);
         const missing = firstMissing(order.lines, items, each => ids.encodeId(each));
         if (errorResults.length) throw Refusal.of(ctx, errorResults[0], missing);
-        // The shop is not told option groups, and reads "1.0" as 1: so neither is taken on trust.
+        // The shop gets no option groups, and reads "1.0" as 1: so neither is taken on trust.
         if (missing === null) return;
         const known = order.lines.some(line => ids.encodeId(line.productVariant.id) === items[missing].variant);
         const words = 'the shop has no such item, or not with these options';
         throw new Refusal(known ? 'OptionUnknown' : 'ItemUnknown', words, missing);
     }
 
-    /** The order with its tip; there is none where the channel takes none. Prices the order anew. */
+    /** The order with its tip; there is none where the channel takes none. Prices the order again. */
     async tip(ctx, id, amount) {
         const taken = ctx.channel.customFields.acceptsTips ? amount : 0;
         const order = await this.orders.findOne(ctx, id, ['surcharges']);

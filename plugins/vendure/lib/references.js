@@ -67,7 +67,7 @@ async function lookUp(ctx, connection, reference) {
     return { reference, fences: row?.fences ?? 0, order, others: others.map(each => each.id) };
 }
 
-/** When an order came to its state, by the shop's history; null where that does not tell. */
+/** When an order came to its state, by the shop's history; null where that does not say. */
 async function since(ctx, connection, id, state) {
     // By its name: Vendure does not export the entity (2026-11).
     const moved = await connection.getRepository(ctx, 'OrderHistoryEntry').findOne({

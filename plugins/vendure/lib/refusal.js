@@ -12,8 +12,8 @@ class Refusal extends Error {
         Object.assign(this, { kind, item });
     }
 
-    /** As the schema has it. An instance of Error would be told as a thrown one. */
-    told() {
+    /** As the schema has it. An instance of Error would count as thrown. */
+    asResult() {
         return { kind: this.kind, message: this.message, item: this.item };
     }
 

@@ -62,7 +62,7 @@ class LevelUpResolver {
                 return work(tx);
             });
         } catch (error) {
-            if (error instanceof Refusal) return { refusal: error.told() };
+            if (error instanceof Refusal) return { refusal: error.asResult() };
             throw error;
         }
     }

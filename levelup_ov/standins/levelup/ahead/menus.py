@@ -121,7 +121,7 @@ def _groups(
 
 
 def _defaults(group: JSON, numbers: Mapping[str, int]) -> list[int]:
-    """``defaults``; one with a ``default_quantity`` of several stands there as often."""
+    """``defaults``; an option with a ``default_quantity`` is repeated as often."""
     quantities = {
         option["provider_id"]: option.get("default_quantity") or 1 for option in _unwrapped(group, "options", "option")
     }

@@ -125,7 +125,7 @@ class OrderAhead:
     def known(self, uuid: str, token_hash: str) -> tuple[str, str | None] | None:
         """State and kept answer of an order that is the user's and needs nothing done; what apps ask all the time.
 
-        None: that is to be found out by :meth:`look`.
+        None: it is unknown; :meth:`look` reconciles it.
         """
         with self._store.glancing() as transaction:
             found = transaction.polled_ahead(uuid, token_hash, MAINTENANCE)

@@ -196,13 +196,13 @@ def refund_detached() -> JSON:
             raise ErrorResponse(401)
         merchant = merchant_of(transaction, location.merchant_id)
         _, user = scanned(transaction, data or "", "detached_refund")
-        standing = transaction.standing(user.id, merchant.id)
+        sums = transaction.order_sums(user.id, merchant.id)
         if merchant.manager_confirmation not in (None, confirmation):
             reader.refuse("manager_confirmation", "Manager confirmation was incorrect.")
-        elif not standing.visits:
+        elif not sums.visits:
             reader.refuse("base", f"{user.display_name} has never ordered at {merchant.name}.")
-        elif not 0 < (cents or 0) <= standing.spend:
-            reader.refuse("credit_amount", f"{user.display_name} has spent {standing.spend} cents at {merchant.name}.")
+        elif not 0 < (cents or 0) <= sums.spend:
+            reader.refuse("credit_amount", f"{user.display_name} has spent {sums.spend} cents at {merchant.name}.")
         reader.check()
         transaction.add_grant(user.id, Grant("credit", merchant.id, cents or 0))
     return {

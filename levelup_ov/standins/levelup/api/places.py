@@ -19,7 +19,7 @@ from levelup_ov.standins.levelup.api.base import (
     page_of,
     reading,
 )
-from levelup_ov.standins.levelup.funds import Standing
+from levelup_ov.standins.levelup.funds import OrderSums
 from levelup_ov.standins.levelup.platform import platform
 from levelup_ov.standins.levelup.problems import ErrorResponse, error, invalid, not_found
 from levelup_ov.standins.levelup.store import Transaction
@@ -149,8 +149,8 @@ def show_campaign(number: int, kind: str) -> JSON:
         raise not_found("campaign", "id", "There is no such campaign in this representation.")
     with reading() as (transaction, caller):
         user, merchant = caller.maybe_user(), merchant_of(transaction, campaign.merchant_id)
-        standing = transaction.standing(user.id, merchant.id) if user else Standing()
-    return {"campaign": _campaign_as_json(campaign, kind, merchant, standing)}
+        sums = transaction.order_sums(user.id, merchant.id) if user else OrderSums()
+    return {"campaign": _campaign_as_json(campaign, kind, merchant, sums)}
 
 
 @api.get("/v14/campaigns/<int:number>")
@@ -205,10 +205,10 @@ def show_nothing(**_: object) -> JSON:
     raise ErrorResponse(404)
 
 
-def _campaign_as_json(campaign: Campaign, kind: str, merchant: PlatformMerchant, standing: Standing) -> JSON:
+def _campaign_as_json(campaign: Campaign, kind: str, merchant: PlatformMerchant, sums: OrderSums) -> JSON:
     """The members of each representation in the iOS library's fixtures; our world has one programme a merchant."""
     programme = merchant.programme
-    progress = programme.progress(standing)
+    progress = programme.progress(sums)
     if kind == "spend_based_loyalty_v1":
         return {
             "earn_amount": programme.reward, "progress_amount": progress, "required_spend_amount": programme.goal,
@@ -229,19 +229,19 @@ def show_loyalty(number: int) -> JSON:
     with reading() as (transaction, caller):
         merchant = merchant_of(transaction, number)
         _, user = caller.user()
-        standing = transaction.standing(user.id, merchant.id)
+        sums = transaction.order_sums(user.id, merchant.id)
         funds = orders.funds_of(transaction, user.id, merchant, platform().clock())
     programme = merchant.programme
     by_spend = programme.kind == "spend"
-    progress = programme.progress(standing)
+    progress = programme.progress(sums)
     return {
         "loyalty": {
             "merchant_id": merchant.id,
             "user_id": user.id,
             "merchant_loyalty_enabled": True,
-            "orders_count": standing.visits,
-            "total_volume_amount": standing.spend,
-            "savings_amount": standing.credit,
+            "orders_count": sums.visits,
+            "total_volume_amount": sums.spend,
+            "savings_amount": sums.credit,
             "merchant_earn_amount": programme.reward,
             "merchant_spend_amount": programme.goal if by_spend else 0,
             "potential_credit_amount": funds.credit + funds.gift_card + funds.global_credit,
