@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from levelup_ov.event_settings import EVENTS
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site
-from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, messages
+from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, item, messages
+from tests.ucp.platform import HOOK, Platform, new_key, served, watch
 
 
 def pays_by_levelup(merchant: str, user: str, **members: Any) -> dict[str, Any]:
@@ -33,6 +35,23 @@ def test_levelup_is_charged_what_was_shown(paying: Site, merchant: str, user: st
     (submission,) = paying.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
     assert submission.expected_charge == amounts(session)["total"] and len(paying.unrefunded()) == 1
     assert user not in str(done.json)
+
+
+@pytest.mark.rule("UCP-15")
+def test_an_order_that_levelup_pays_is_sent(make_site: MakeSite, merchant: str, user: str) -> None:
+    platform = Platform()
+    with served(platform) as platform.address:
+        platform.webhook = platform.address + HOOK
+        variables = {"LEVELUP_OV_UCP_PROFILES": platform.address, "LEVELUP_OV_UCP_SIGNING_KEYS": new_key()}
+        app = make_site(**AGENTS, **variables).app
+        agent = Agent(app, profile=f"{platform.address}/profile")
+        session = agent.session(item("cookie"), face="shopping")
+        assert agent.act(session, "complete", pays_by_levelup(merchant, user)).json["status"] == "completed"
+        watch(app)
+        app.extensions[EVENTS].drain(5)
+        app.extensions[EVENTS].stop()
+    assert [hook.order["id"] for hook in platform.received] == [session["id"]] * 2
+    assert all(user.encode() not in hook.body for hook in platform.received)
 
 
 @pytest.mark.rule("UCP-8")

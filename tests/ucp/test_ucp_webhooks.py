@@ -14,6 +14,7 @@ from http_message_signatures import InvalidSignature
 from levelup_ov.event_settings import EVENTS
 from levelup_ov.events import Deliverer
 from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
+from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
 from tests.channel import Clock
 from tests.ucp.agent import Agent, item, pays_by_card
 from tests.ucp.conftest import Serve
@@ -139,6 +140,17 @@ def test_what_a_killed_process_has_not_sent_another_sends(
     clock.now += timedelta(seconds=31)
     deliver(other.app)
     assert [hook.order["id"] for hook in platform.received] == [done["id"]]
+
+
+@pytest.mark.rule("UCP-15", "UCP-13")
+def test_an_order_that_is_found_later_is_sent_then(agent: Agent, platform: Platform) -> None:
+    session = agent.session(item("cookie"), face="shopping")
+    unknown = agent.act(session, "complete", pays_by_card(LOST_ANSWER_CARD))
+    assert unknown.json["status"] == "complete_in_progress" and waiting(agent.app) == []
+    for _ in range(2):
+        assert agent.act(session, "get").json["status"] == "completed"
+    deliver(agent.app)
+    assert [hook.order["id"] for hook in platform.received] == [session["id"]]
 
 
 @pytest.mark.rule("UCP-15")
