@@ -20,7 +20,7 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
-from tests.faults.house import House, house
+from tests.faults.scripted import House, house
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

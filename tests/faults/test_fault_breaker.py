@@ -10,7 +10,7 @@ import pytest
 
 from levelup_ov.transport import session as transport
 from levelup_ov.transport.breaker import FAILURES, FIRST_PAUSE, Breaker
-from tests.faults.house import House, house
+from tests.faults.scripted import House, house
 
 REQUESTS = 300
 THREADS = 8

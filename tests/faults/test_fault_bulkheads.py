@@ -14,8 +14,8 @@ import pytest
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.bulkhead import Bulkhead
-from tests.faults.house import house
 from tests.faults.proxy import Exchange
+from tests.faults.scripted import house
 from tests.faults.stack import Stack, environment
 
 

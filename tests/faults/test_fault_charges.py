@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
+from tests.faults.scripted import House, house
 
 OVERCHARGE = "sandbox:overcharge"
 ASKED, TAKEN = 1070, 1120

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from levelup_ov.transport.session import HEARING_TIME
-from tests.faults.house import house
 from tests.faults.proxy import Exchange
+from tests.faults.scripted import house
 from tests.stopwatch import within
 
 VALIDATION = "LEVELUP_OV_VALIDATION_DEADLINE"

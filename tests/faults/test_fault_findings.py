@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
+from tests.faults.scripted import House, house
 
 
 def reconcile(one: House) -> tuple[int, str]:

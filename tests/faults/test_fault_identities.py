@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.faults.house import CARD, House, house
 from tests.faults.proxy import Exchange
+from tests.faults.scripted import CARD, House, house
 from tests.faults.stack import SECRET_KEY
 
 OTHER_KEY = "b3RoZXIga2V5IG9mIGFub3RoZXIgc2VydmljZS4uLi4="

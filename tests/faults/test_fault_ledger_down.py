@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import engine
-from tests.faults.house import House, house
 from tests.faults.proxy import Exchange, Proxy
+from tests.faults.scripted import House, house
 from tests.faults.stack import ROOT, Answer, Stack, environment
 from tests.servers.postgres import PostgresServer
 

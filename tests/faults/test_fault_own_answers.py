@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
 from tests.faults.proxy import Exchange, Fault, head
+from tests.faults.scripted import House, house
 
 ADA = {"user": {"name": "Ada Example", "phone": "+16175550143", "email": "ada@example.com"}}
 BOB = {"user": {"name": "Bob Example", "phone": "+16175550144", "email": "bob@example.com"}}

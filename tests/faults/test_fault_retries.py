@@ -7,9 +7,9 @@ from time import monotonic
 
 import pytest
 
-from tests.faults.house import House, house
 from tests.faults.proxy import Call, Exchange
 from tests.faults.replaying import REPLAYING, replaying_provider
+from tests.faults.scripted import House, house
 from tests.stopwatch import within
 
 

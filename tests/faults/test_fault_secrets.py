@@ -19,8 +19,8 @@ from flask import Flask
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.observability import configure_logging
-from tests.faults.house import House, house
 from tests.faults.proxy import Call, Exchange
+from tests.faults.scripted import House, house
 from tests.faults.stack import API_KEY
 
 PROVIDER_KEY = "canary/key+of the=provider"

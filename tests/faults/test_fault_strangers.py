@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import house
+from tests.faults.scripted import house
 
 ADA = {"name": "Ada Example", "phone": "+16175550101", "email": "ada@example.com"}
 BOB = {"name": "Bob Example", "phone": "+16175550102", "email": "bob@example.com"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
+from tests.faults.scripted import House, house
 
 LOCATION = "diner.congress"
 
