@@ -133,8 +133,8 @@ VARIABLES = (
              "UCP"),
     Variable("LEVELUP_OV_UCP_LINKS", "pages that agents show to buyers, comma-separated: TYPE=address, such as "
              "privacy_policy=https://host/privacy"),
-    Variable("LEVELUP_OV_UCP_SIGNING_KEYS", "P-256 keys that sign webhooks of orders to agents, newest first, "
-             "comma-separated: DER in base64; unset, there are no webhooks"),
+    Variable("LEVELUP_OV_UCP_SIGNING_KEYS", "P-256 keys that sign answers and webhooks to agents, newest first, "
+             "comma-separated: DER in base64; unset, nothing is signed and there are no webhooks"),
     Variable("LEVELUP_OV_GUIDE_URL", "address of the built pages of these docs, for the console's links"),
     Variable("LEVELUP_OV_ACCOUNTS", "path of the accounts file"),
     Variable("LEVELUP_OV_ADAPTERS", "further adapters, comma-separated: NAME or NAME=module:Class"),

@@ -47,7 +47,7 @@ _TEXTS = (
     (r"invalid (?:sslmode|connection option|port|integer)", "address"),
     (r"starting up|shutting down|recovery mode", "starting"),
     (r"timeout|timed out", "timeout"),
-    (r"refused|unreachable|closed the connection|No route|not known", "unreachable"),
+    (r"refused|unreachable|closed the connection|connection reset|broken pipe|No route|not known", "unreachable"),
 )
 """What the client library says without a SQLSTATE, when it could not connect."""
 

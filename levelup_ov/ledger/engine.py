@@ -175,19 +175,24 @@ class failures:
         if kind in driver_errors.VAGUE and self._engine.dialect.name == "sqlite":
             kind = disk.trouble(Path(str(self._engine.url.database))) or kind
         failure = LedgerUnavailable(kind=kind)
-        _report(failure)
+        _report(failure, cause)
         raise failure from error
 
 
 _reported: dict[str, float] = {}
 
 
-def _report(failure: LedgerUnavailable) -> None:
-    """Log the reason, once per reason and :data:`SILENCE`, because every submission fails with it."""
+def _report(failure: LedgerUnavailable, cause: Any = None) -> None:
+    """Log the reason, once per reason and :data:`SILENCE`, because every submission fails with it.
+
+    Of the driver's error only its kind, since its message may contain secrets.
+    """
     now = time.monotonic()
     if now - _reported.get(failure.message, -SILENCE) >= SILENCE:
         _reported[failure.message] = now
-        log.error("ledger_unavailable", extra={"reason": failure.message})
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+        error = {} if cause is None else {"error": " ".join(filter(None, (type(cause).__name__, code)))}
+        log.error("ledger_unavailable", extra={"reason": failure.message, **error})
 
 
 def check_schema(engine: Engine) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Flask, Response, request
 
+from levelup_ov.blueprints.http import AGENTS
 from levelup_ov.checkout import Checkout
 from levelup_ov.config import Settings
 from levelup_ov.ordering.service import Service
@@ -19,6 +21,7 @@ from levelup_ov.ucp.tools import Toolbox
 
 if TYPE_CHECKING:
     from levelup_ov.ucp.order_webhooks import OrderWebhooks
+    from levelup_ov.ucp.signing import Signatures
 
 
 def install(
@@ -31,8 +34,19 @@ def install(
     door, catalog = rest.Door(settings), Catalog(service, settings)
     transports = {name: {"rest": path, "mcp": mcp.MCP[name]} for name, path in rest.REST.items()}
     keys = webhooks.signatures.published if webhooks else []
-    app.register_blueprint(rest.blueprint(settings, door, faces, catalog, transports, keys))
+    pages = [rest.blueprint(settings, door, faces, catalog, transports, keys)]
     toolbox = Toolbox(door.call_of, catalog, service, settings)
     tools = {"food": toolbox.food(faces["food"]), "shopping": toolbox.shopping(faces["shopping"])}
-    for name in FACES:
-        app.register_blueprint(mcp.blueprint(name, tools[name], door.caller))
+    pages += [mcp.blueprint(name, tools[name], door) for name in FACES]
+    for each in pages:
+        if webhooks is not None:
+            each.after_request(partial(_signed, webhooks.signatures, clock))
+        app.register_blueprint(each)
+
+
+def _signed(signatures: Signatures, clock: Callable[[], datetime], response: Response) -> Response:
+    """An answer to an agent with a signature; anybody may ask for the profile, which has none."""
+    if request.path.startswith(AGENTS):
+        body, of_type = response.get_data(), response.headers["Content-Type"]
+        response.headers.update(signatures.headers_of_answer(response.status_code, of_type, body, clock()))
+    return response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 import levelup_ov
-from levelup_ov.blueprints.http import json_response, read_body
+from levelup_ov.blueprints.http import json_response
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 from levelup_ov.schemas.body import parse
@@ -20,6 +20,7 @@ from levelup_ov.ucp import jsonrpc
 from levelup_ov.ucp.jsonrpc import RPCError
 from levelup_ov.ucp.mcp_methods import Server, Tool, answer, called, is_modern
 from levelup_ov.ucp.problems import Rejected, rejected
+from levelup_ov.ucp.rest import Door
 from levelup_ov.ucp.versions import FaceName
 
 MCP: Mapping[FaceName, str] = {"shopping": "/ucp/shopping/mcp", "food": "/ucp/food/mcp"}
@@ -51,17 +52,17 @@ SERVERS: Mapping[FaceName, Server] = {
 }
 
 
-def blueprint(face: FaceName, tools: Mapping[str, Tool], caller_of: Callable[[], str]) -> Blueprint:
-    """The endpoint of a face. ``caller_of`` names the caller of a request. :raises Rejected: it is not known."""
+def blueprint(face: FaceName, tools: Mapping[str, Tool], door: Door) -> Blueprint:
+    """The endpoint of a face."""
     front, server = Blueprint(f"ucp_mcp_{face}", __name__), SERVERS[face]
 
     @front.post(MCP[face])
     def call() -> Response:
         g.rpc_id = None
-        caller = caller_of()
+        caller = door.caller()
         if not _is_own_origin():
             raise Rejected("forbidden", "pages of other sites may not call", 403)
-        value = parse(read_body())
+        value = parse(door.body())
         g.rpc_id = jsonrpc.id_of(value)
         asked = jsonrpc.read_request(value)
         modern = is_modern(asked, request.headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +19,6 @@ WEBHOOK = re.compile(
 )
 """An address that reaches its host as it is signed."""
 LONGEST_WEBHOOK = 2_000
-
-FetchProfile = Callable[[str], Mapping[str, Any] | None]
-"""Gives an agent's profile by its address; None: it is not fetched. Raises :class:`Rejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +82,12 @@ def check_agent(profile: object, version: object = "", origins: Collection[str] 
 _EVERYTHING = Negotiated(frozenset(CAPABILITIES))
 
 
-def negotiate(agent: Agent, fetch: FetchProfile) -> Negotiated:
-    """What the agent of a request may use: everything, unless its profile is fetched and says less.
+def negotiate(agent: Agent, profile: Mapping[str, Any] | None) -> Negotiated:
+    """What the agent of a request may use: everything, unless its ``profile`` is fetched and says less.
 
     :raises Rejected: its profile cannot be used.
     :raises Outcome: ``capabilities_incompatible``.
     """
-    profile = fetch(agent.profile)
     if profile is None:
         return _EVERYTHING
     ucp = profile.get("ucp", profile)

@@ -58,7 +58,7 @@ def profile(
     """The document at ``/.well-known/ucp``.
 
     ``transports``: the path of each transport (``rest``, ``mcp``) by the service's name. ``signing_keys``: the public
-    keys with which webhooks are verified, as JWK.
+    keys of this service, as JWK.
     """
     keys = {"signing_keys": [*signing_keys]} if signing_keys else {}
     return {

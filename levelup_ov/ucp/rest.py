@@ -76,10 +76,28 @@ class Door:
     def call_of(self, caller: str, agent: Agent, key: RequestKey | None, context: RequestContext) -> Call:
         """The call of a caller's agent.
 
-        :raises Rejected: its profile cannot be used.
+        :raises Rejected: its profile cannot be used, or the request has a signature that its profile does not verify.
         :raises Outcome: the two sides share no capability.
         """
-        return Call(caller, context, negotiate(agent, self._profiles.fetch), self.base_url, key)
+        profile = self._profiles.fetch(agent.profile)
+        if profile is not None and ("Signature" in request.headers or "Signature-Input" in request.headers):
+            from levelup_ov.ucp import verifying  # only who gets signed requests loads it
+
+            url = self.base_url + str(request.environ.get("RAW_URI") or request.path)
+            signed = verifying.Request(request.method, url, request.headers, g.get("ucp_body", b""))
+            verifying.verify(signed, profile)
+        return Call(caller, context, negotiate(agent, profile), self.base_url, key)
+
+    def body(self) -> bytes:
+        """The body of this request; that of a caller without a key is not read.
+
+        :raises Rejected: ``unauthorized``.
+        :raises Failure: it cannot be read.
+        """
+        self.caller()
+        body: bytes = read_body()
+        g.ucp_body = body
+        return body
 
     def changing(self, body: bytes) -> Call:
         """The call of a request that changes something, which needs a key (UCP-7)."""
@@ -162,15 +180,18 @@ def blueprint(
 
     @pages.post(f"{SHOPPING}/catalog/search")
     def search_catalog() -> Response:
-        return json_response(catalog.search(door.call(), parse(read_body())))
+        body = door.body()
+        return json_response(catalog.search(door.call(), parse(body)))
 
     @pages.post(f"{SHOPPING}/catalog/lookup")
     def lookup_catalog() -> Response:
-        return json_response(catalog.lookup(door.call(), parse(read_body())))
+        body = door.body()
+        return json_response(catalog.lookup(door.call(), parse(body)))
 
     @pages.post(f"{SHOPPING}/catalog/product")
     def get_product() -> Response:
-        return json_response(catalog.product(door.call(), parse(read_body())))
+        body = door.body()
+        return json_response(catalog.product(door.call(), parse(body)))
 
     @pages.get(f"{FOOD}/establishments")
     def list_establishments() -> Response:
@@ -204,12 +225,10 @@ def _add_checkouts(pages: Blueprint, path: str, name: FaceName, operations: Oper
 
     def cancel_checkout(id: str) -> Response:
         has_body = request.content_length or "Transfer-Encoding" in request.headers
-        return json_response(operations.cancel(door.changing(read_body() if has_body else b""), id))
+        return json_response(operations.cancel(door.changing(door.body() if has_body else b""), id))
 
     def _changing() -> tuple[Call, bytes]:
-        # Who has no key is not read.
-        door.caller()
-        body = read_body()
+        body = door.body()
         return door.changing(body), body
 
     for method, rule, view in (

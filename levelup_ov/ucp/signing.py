@@ -1,4 +1,4 @@
-"""Signatures of HTTP messages as UCP has them: RFC 9421 with ES256 over a digest of the body (UCP-15)."""
+"""Signatures of HTTP messages as UCP has them: RFC 9421 with ES256 over a digest of the body (UCP-15, UCP-16)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ class _Request:
     headers: dict[str, str]
 
 
+@dataclass(slots=True)
+class _Answer:
+    """The same of an answer."""
+
+    status_code: int
+    headers: dict[str, str]
+
+
 class Signatures:
     """Signs with the first of ``keys``; all of them are published, so that what an older one signed still verifies."""
 
@@ -45,17 +53,26 @@ class Signatures:
         """
         request = _Request("POST", url, dict(headers))
         query = ("@query",) if "?" in url else ()
+        self._sign(request, (*_ALWAYS, *query, *(name.lower() for name in headers)), body, now)
+        return request.headers
+
+    def headers_of_answer(self, status: int, content_type: str, body: bytes, now: datetime) -> dict[str, str]:
+        """The headers of a signature over an answer, its type among them."""
+        answer = _Answer(status, {"Content-Type": content_type})
+        self._sign(answer, ("@status", "content-type"), body, now)
+        return answer.headers
+
+    def _sign(self, message: _Request | _Answer, covered: tuple[str, ...], body: bytes, now: datetime) -> None:
         self._signer.sign(
-            request,
+            message,
             key_id=self._key_id,
             created=now,
             label=LABEL,
             # UCP derives the algorithm from the key, and forbids to name it.
             include_alg=False,
-            covered_component_ids=(*_ALWAYS, *query, *(name.lower() for name in headers)),
+            covered_component_ids=covered,
             body=body,
         )
-        return request.headers
 
 
 def _public(key: ECKey) -> dict[str, Any]:

@@ -174,6 +174,7 @@ class _Error(Exception):
         (_Error('FATAL:  database "canary" does not exist'), "database"),
         (_Error('invalid sslmode value: "canary"'), "address"),
         (_Error("connection to server at 127.0.0.1 failed: Connection refused"), "unreachable"),
+        (_Error("connection to server failed: could not receive data: Connection reset by peer"), "unreachable"),
         (_Error("connection timeout expired"), "timeout"),
         (_Error("", sqlite_errorname="SQLITE_BUSY_SNAPSHOT"), "locked"),
         (_Error("", sqlite_errorname="SQLITE_FULL"), "full"),

@@ -160,6 +160,11 @@ def test_too_many_workers_for_a_server_do_not_start(url: str) -> None:
 def test_a_server_that_gives_none_says_so(url: str) -> None:
     with ExitStack() as others, closing(open_ledger(url)) as ledger:
         taken(url, others)
-        refused = pytest.raises(LedgerUnavailable, match="takes no more connections")
-        with within(2), limits.within(2), refused:
-            ledger.find(limit=1)
+        said = []
+        for _ in range(5):  # a reset that overtakes the server's words, or a slow machine, hides them once
+            with within(2), limits.within(2), pytest.raises(LedgerUnavailable) as caught:
+                ledger.find(limit=1)
+            said.append(caught.value.message)
+            if "takes no more connections" in said[-1]:
+                return
+        pytest.fail(f"none says so: {said}")

@@ -30,6 +30,11 @@ def new_key() -> str:
     return base64.b64encode(key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())).decode()
 
 
+def published(key: ECKey) -> dict[str, str]:
+    """The key as a profile has it."""
+    return {name: str(value) for name, value in key.as_dict(private=False).items()}
+
+
 @contextmanager
 def served(app: Callable[..., Iterable[bytes]]) -> Iterator[str]:
     """The address of ``app`` on a port of its own."""
@@ -69,21 +74,27 @@ class Received:
         return order
 
     def verify(self, keys: Iterable[dict[str, str]]) -> set[str]:
-        """The names of what the signature covers. :raises InvalidSignature: none of ``keys`` made it."""
-        public = {key["kid"]: ECKey.import_key(dict(key)).public_key for key in keys}
-        resolver = MappingKeyResolver(public_keys=public, private_keys={})
-        verifier = HTTPMessageVerifier(signature_algorithm=ECDSA_P256_SHA256, key_resolver=resolver)
-        verifier.max_clock_skew = timedelta(days=3650)  # tests have a clock of their own
-        (result,) = verifier.verify(self, max_age=None, body=self.body)
-        return {name.strip('"') for name in result.covered_components} - {"@signature-params"}
+        """As :func:`verify`."""
+        return verify(self, self.body, keys)
+
+
+def verify(message: object, body: bytes, keys: Iterable[dict[str, str]]) -> set[str]:
+    """The names of what a message's signature covers. :raises InvalidSignature: none of ``keys`` made it."""
+    public = {key["kid"]: ECKey.import_key(dict(key)).public_key for key in keys}
+    resolver = MappingKeyResolver(public_keys=public, private_keys={})
+    verifier = HTTPMessageVerifier(signature_algorithm=ECDSA_P256_SHA256, key_resolver=resolver)
+    verifier.max_clock_skew = timedelta(days=3650)  # tests have a clock of their own
+    (result,) = verifier.verify(message, max_age=None, body=body)
+    return {name.strip('"') for name in result.covered_components} - {"@signature-params"}
 
 
 class Platform:
-    """Its profile at ``/profile`` names ``webhook``; what is POSTed gets ``answers``, 200 after these."""
+    """Its profile at ``/profile`` names ``webhook`` and ``keys``; what is POSTed gets ``answers``, 200 after these."""
 
     def __init__(self) -> None:
         self.address = ""
         self.webhook: object = ""
+        self.keys: object = []
         self.answers: list[int] = []
         self.received: list[Received] = []
 
@@ -104,4 +115,4 @@ class Platform:
                         (("shopping", VERSION), ("food", "2026-08-25"))}  # fmt: skip
             content["capabilities"] = {**checkout, "dev.ucp.shopping.order": [order]}
         start_response(f"{status} Whatever", [("Content-Type", "application/json"), ("Location", "/elsewhere")])
-        return [json.dumps({"ucp": content}).encode()]
+        return [json.dumps({"ucp": content, "signing_keys": self.keys}).encode()]

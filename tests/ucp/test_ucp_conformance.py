@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 from flask import Flask
+from joserfc.jwk import ECKey
 from werkzeug.test import run_wsgi_app
 
 from levelup_ov.app import create_app
@@ -28,15 +29,24 @@ from tests.checkout.site import VARIABLES
 from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, KEY, pays_by_card
 from tests.ucp.official import Official, template
-from tests.ucp.platform import call_off, new_key, served, watch
+from tests.ucp.platform import call_off, new_key, published, served, watch
 
 SUITE = "spck_conformance"
+NEWER, OLDER = (ECKey.generate_key("P-256", {"kid": name}) for name in ("newer", "older"))
+"""The keys of an agent that has just replaced one."""
 PROFILES = {
     "/old": {"ucp": {"version": "2024-01-01", "capabilities": {}}},
     "/other": {"ucp": {"version": "2026-04-08", "capabilities": {"org.example.books": [{"version": "2026-04-08"}]}}},
     "/broken": ["not a profile"],
+    "/signer": {
+        "ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.checkout": [{"version": "2026-04-08"}]}},
+        "signing_keys": [
+            *map(published, (NEWER, OLDER)),
+            {"kid": "other", "kty": "OKP", "crv": "Ed25519", "x": "AAAA"},
+        ],
+    },
 }
-"""Profiles of agents that this service cannot serve, by their paths; there is nothing at any other path."""
+"""Profiles of agents by their paths, only one of which this service can serve; there is nothing at any other path."""
 
 _OF_SUITE = re.compile(r"http://127\.0\.0\.1:([0-9]+/profiles/platform-profile\.json)")
 
@@ -47,13 +57,6 @@ NOT_TESTED = {
     "discovery.profile_schema",
     # There is one version, so no older one has a profile.
     "profile.leaf_no_supported_versions",
-    # Agents are known by keys; nothing is signed.
-    "order.responses_signed", "signature.algorithm_unsupported_400", "signature.err_digest_mismatch",
-    "signature.err_key_not_found", "signature.err_signature_invalid", "signature.err_signature_missing",
-    "signature.keyid_published", "signature.no_alg_parameter", "signature.raw_rs_encoding",
-    "signature.response_body_components", "signature.response_content_digest", "signature.response_headers_present",
-    "signature.response_status_component", "signature.rfc9421_response_verifies", "signature.rotation_grace_period",
-    "signature.signing_keys_jwk", "signature.verifies_es256_requests",
     # No part of an order is given back here.
     "order.adjustment_quantities_signed", "order.adjustment_totals_signed", "order.line_items_ever_existed",
     # No claim of a buyer is ever accepted, no payment is handed to a browser, and an item has one variant.
@@ -165,6 +168,10 @@ def config(profiles: str, products: int) -> dict[str, Any]:
         "idempotency": {"outage_hook": True, "age_hook": True},
         "identity": {"token_mint": True},
         "order": {"require_auth": True, "simulate_adjustment": True},
+        "signature": {
+            "responses": True, "platform_profile_url": f"{profiles}/signer", "unsupported_alg_kid": "other",
+            "request_private_jwk": NEWER.as_dict(private=True), "rotated_private_jwk": OLDER.as_dict(private=True),
+        },
         "webhooks": {"simulate": True, "signed": True, "retries": True},
         "payment": {
             "handler_key": "org.levelup_ov.card", "handler_id": "card",
@@ -219,4 +226,4 @@ def test_a_suite_of_others_finds_no_deviation(
     applicable = {id for id, each in checks.items() if not each["status"].startswith("not-applicable")}
     assert applicable - tested == NOT_TESTED
     assert front.wrong == [], "\n".join(front.wrong)
-    assert len(tested) >= 81 and front.requests > len(tested)
+    assert len(tested) >= 98 and front.requests > len(tested)

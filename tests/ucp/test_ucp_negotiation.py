@@ -76,12 +76,12 @@ def test_a_header_that_names_no_agent_is_refused(header: str | None, code: str, 
     ids=range(6),
 )  # fmt: skip
 def test_only_what_both_have_is_used(declared: dict[str, Any] | None, shared: set[str]) -> None:
-    assert negotiate(AGENT, lambda url: declared if url == URL else {}).capabilities == shared
+    assert negotiate(AGENT, declared).capabilities == shared
 
 
 @pytest.mark.rule("UCP-3")
 def test_an_operation_needs_its_capability() -> None:
-    negotiated = negotiate(AGENT, lambda _: profile(dev_ucp_shopping_order=SHOPPING_VERSION))
+    negotiated = negotiate(AGENT, profile(dev_ucp_shopping_order=SHOPPING_VERSION))
     negotiated.require(ORDER)
     with pytest.raises(Outcome) as refused:
         negotiated.require(CHECKOUT)
@@ -95,7 +95,7 @@ def test_an_operation_needs_its_capability() -> None:
 )
 def test_an_agent_that_shares_nothing_is_told(declared: dict[str, Any]) -> None:
     with pytest.raises(Outcome) as refused:
-        negotiate(AGENT, lambda _: declared)
+        negotiate(AGENT, declared)
     message = refused.value.messages[0].wire()
     assert (message["code"], message["severity"]) == ("capabilities_incompatible", "unrecoverable")
 
@@ -115,5 +115,5 @@ def test_an_agent_that_shares_nothing_is_told(declared: dict[str, Any]) -> None:
 )
 def test_a_profile_that_cannot_be_used_is_refused(declared: Any, code: str) -> None:
     with pytest.raises(Rejected) as refused:
-        negotiate(AGENT, lambda _: declared)
+        negotiate(AGENT, declared)
     assert (refused.value.code, refused.value.status) == (code, 422)

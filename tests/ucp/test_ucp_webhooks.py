@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,48 +11,17 @@ import pytest
 from flask import Flask
 from http_message_signatures import InvalidSignature
 
-from levelup_ov.app import create_app
-from levelup_ov.config import load_settings, upgrade_ledger
 from levelup_ov.event_settings import EVENTS
 from levelup_ov.events import Deliverer
 from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
-from levelup_ov.ledger.ledger import open_ledger
 from tests.channel import Clock
-from tests.ucp.agent import AGENTS, Agent, item, pays_by_card
+from tests.ucp.agent import Agent, item, pays_by_card
+from tests.ucp.conftest import Serve
 from tests.ucp.official import Official
-from tests.ucp.platform import HOOK, Platform, call_off, new_key, served, watch
+from tests.ucp.platform import Platform, call_off, new_key, watch
 
 KEY = new_key()
 SIGNED = {"LEVELUP_OV_UCP_SIGNING_KEYS": KEY}
-Serve = Callable[..., Agent]
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    platform = Platform()
-    with served(platform) as platform.address:
-        platform.webhook = platform.address + HOOK
-        yield platform
-
-
-@pytest.fixture
-def serve(
-    environ: dict[str, str], clock: Clock, platform: Platform, official_if_here: Official | None
-) -> Iterator[Serve]:
-    """A process of the service with these variables, and the agent of ``platform``; all share their data."""
-    apps = []
-
-    def make(**variables: str) -> Agent:
-        settings = load_settings({**environ, **AGENTS, "LEVELUP_OV_UCP_PROFILES": platform.address, **variables})
-        settings.data_dir.mkdir(exist_ok=True)
-        upgrade_ledger(settings.ledger.reveal())
-        apps.append(create_app(settings, clock=clock, ledger=open_ledger(settings.ledger.reveal(), clock=clock)))
-        return Agent(apps[-1], official_if_here, profile=f"{platform.address}/profile")
-
-    yield make
-    for app in apps:
-        if app.extensions[EVENTS] is not None:
-            app.extensions[EVENTS].stop()
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""Verifies requests that agents sign: RFC 9421 with ES256, by the keys of their profiles (UCP-16)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from http_message_signatures import (
+    ContentDigest,
+    HTTPMessageVerifier,
+    HTTPSignatureKeyResolver,
+    InvalidSignature,
+    VerificationKey,
+)
+from http_message_signatures.algorithms import ECDSA_P256_SHA256
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+from werkzeug.datastructures import Headers
+
+from levelup_ov.ucp.problems import Rejected
+
+_SIGNATURE = ("Signature-Input", "Signature")
+_ALWAYS = ("@method", "@authority", "@path")
+_IF_SENT = ("UCP-Agent", "Idempotency-Key")
+_OF_BODY = ("Content-Digest", "Content-Type")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request; ``url`` is the public address that the agent called."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+
+
+class _Verifier(HTTPMessageVerifier):
+    # UCP refuses repetitions by idempotency keys, not by age.
+    require_created = False
+
+
+class _Keys(HTTPSignatureKeyResolver):
+    def __init__(self, profile: Mapping[str, Any]) -> None:
+        keys = profile.get("signing_keys")
+        self._keys = [key for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
+
+    def resolve_public_key(self, key_id: str) -> VerificationKey:
+        """:raises Rejected: ``key_not_found``, ``algorithm_unsupported``."""
+        found = next((key for key in self._keys if key.get("kid") == key_id), None)
+        if found is None:
+            raise Rejected("key_not_found", "the agent's profile has no signing key with this keyid", 401)
+        if (found.get("kty"), found.get("crv")) != ("EC", "P-256"):
+            raise Rejected("algorithm_unsupported", "signatures are verified by P-256 keys (ES256) only", 400)
+        try:
+            key = ECKey.import_key({name: str(found.get(name)) for name in ("kty", "crv", "x", "y")}).public_key
+        except (JoseError, ValueError, TypeError):
+            key = None
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise Rejected("key_not_found", "the signing key with this keyid cannot be read", 401)
+        return key
+
+
+def verify(request: Request, profile: Mapping[str, Any]) -> None:
+    """Verify the one signature of a request by the keys of its agent's profile.
+
+    :raises Rejected: ``signature_missing``, ``key_not_found``, ``signature_invalid`` (401), ``digest_mismatch``,
+        ``algorithm_unsupported`` (400).
+    """
+    headers, of_body = request.headers, _OF_BODY if request.body else ()
+    if missing := [name for name in (*_SIGNATURE, *of_body) if name not in headers]:
+        raise Rejected("signature_missing", f"the request is signed, but has no {missing[0]}", 401)
+    if (digest := headers.get("Content-Digest")) is not None:
+        try:
+            ContentDigest.verify(digest, request.body)
+        except InvalidSignature as error:
+            raise Rejected("digest_mismatch", str(error), 400) from None
+    required = (
+        *_ALWAYS,
+        *(("@query",) if "?" in request.url else ()),
+        *(name.lower() for name in (*_IF_SENT, *of_body) if name in headers),
+    )
+    verifier = _Verifier(signature_algorithm=ECDSA_P256_SHA256, key_resolver=_Keys(profile))
+    try:
+        verifier.verify(request, max_age=None, require_components=required)
+    except InvalidSignature as error:
+        if isinstance(error.__cause__, Rejected):
+            raise error.__cause__ from None
+        raise Rejected("signature_invalid", "the signature does not verify", 401) from None
