@@ -521,7 +521,7 @@ class _Loader:
         return origins
 
     def _agent_url(self, development: bool) -> str:
-        """Without it, whoever names another host in a request would be told its addresses there."""
+        """Without it, a request that names another host would get its addresses there."""
         name, value = "LEVELUP_OV_UCP_URL", self._value("LEVELUP_OV_UCP_URL")
         if not value and self._value("LEVELUP_OV_UCP_AGENTS") and not development:
             self._mistake(name, "is not set, but LEVELUP_OV_UCP_AGENTS is", "set it to https://host")

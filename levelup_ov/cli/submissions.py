@@ -38,12 +38,12 @@ _PLACED = (
 )
 _NOT_PLACED = (
     "This says that you asked the restaurant: it has no order with this reference, and will not make one.",
-    "The channel is told that it was not placed, and may send it again at once; that is then a new order.",
+    "The channel learns that it was not placed, and may send it again at once; that is then a new order.",
     "If the restaurant does have the order, the guest gets it twice and pays twice.",
 )
 _TAKEN_BACK = (
     "It is unknown again: it is not sent, and the same guest cannot order the same meal there, until it is settled.",
-    "A guest who was told a number or a refusal is not told anything else until then.",
+    "A guest who got a number or a refusal gets no other answer until then.",
 )
 log = logging.getLogger(__name__)
 
@@ -185,9 +185,9 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
 def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
     """Take back the settlement of SUBMISSION_ID.
 
-    For what a person recorded by mistake. It is unknown again, so nothing is sent, and the channel is told so until
-    it is settled: by `submissions reconcile`, which asks the provider, or by `submissions settle`. What was recorded
-    before is kept.
+    For what a person recorded by mistake. It is unknown again, so nothing is sent, and the channel gets
+    `outcome_unknown` until it is settled: by `submissions reconcile`, which asks the provider, or by `submissions
+    settle`. What was recorded before is kept.
     """
     submission = _existing(submission_id)
     if submission.settled_by is None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults import shop
+from tests.faults import vendure_calls
 
 KINDS: Mapping[str, str] = {
     "locations": r"GET /v1/locations",
@@ -47,7 +47,7 @@ KINDS: Mapping[str, str] = {
     "charge read": r"GET /v15/merchants/\d+/orders/[^/]+",
 }
 """The calls that the service makes: of the sandbox engine's interface, of FFTP's, and of LevelUp's; for Vendure's see
-:mod:`tests.faults.shop`."""
+:mod:`tests.faults.vendure_calls`."""
 NONE = "none"
 DRIP_EVERY = 0.2
 LATE_BY = (0.3, 1.3)
@@ -66,8 +66,8 @@ _SAY_NOTHING = {body.replace(b" ", b"") for body in _EMPTY.values()}
 
 def _empty(call: Call) -> bytes:
     """What the provider of a call says where it has nothing."""
-    if call.target == shop.PATH and call.kind == "lookup":
-        return shop.nothing(json.loads(call.body))
+    if call.target == vendure_calls.PATH and call.kind == "lookup":
+        return vendure_calls.nothing(json.loads(call.body))
     return _EMPTY.get(call.kind, b"{}")
 
 
@@ -447,7 +447,7 @@ class Proxy:
 
     def learn(self, call: Call, status: int, body: bytes) -> None:
         """Keep the answer, and tie a cart or an order to its customer, so that calls about it can be, too."""
-        names_nobody = body.replace(b" ", b"").strip() in _SAY_NOTHING or shop.names_nobody(body)
+        names_nobody = body.replace(b" ", b"").strip() in _SAY_NOTHING or vendure_calls.names_nobody(body)
         if status in (200, 201) and not names_nobody:
             # A refusal, or an empty list, does not say whose it is: that no proxy mixes them up has to be relied on.
             with self._lock:
@@ -458,7 +458,12 @@ class Proxy:
             self._markers[made[1].decode()] = call.marker
         if call.marker and call.kind == "cart" and (found := re.search(rb'"cart": *{[^}]*"id": *"([^"]+)"', body)):
             self._markers[found[1].decode()] = call.marker
-        if call.marker and call.kind == "cart" and call.target == shop.PATH and (code := shop.cart_in(body)):
+        if (
+            call.marker
+            and call.kind == "cart"
+            and call.target == vendure_calls.PATH
+            and (code := vendure_calls.cart_in(body))
+        ):
             self._markers[code] = call.marker
 
     def leave(self, connection: socket.socket, kind: str | None, data: bytes) -> None:
@@ -549,8 +554,8 @@ class Proxy:
         kind = next((kind for kind, form in KINDS.items() if re.fullmatch(form, f"{method} {path}")), "unknown")
         if kind == "placing" and json.loads(body)["client_total_cents"] >= _IMPOSSIBLE:
             kind = "price"
-        if path == shop.PATH:
-            kind = shop.kind_of(json.loads(body))
+        if path == vendure_calls.PATH:
+            kind = vendure_calls.kind_of(json.loads(body))
         if path == "/trap":
             self.trapped += 1
         marker = self._marker(path, query, body)
@@ -560,7 +565,7 @@ class Proxy:
 
     def _marker(self, path: str, query: str, body: bytes) -> str | None:
         content: Any = json.loads(body) if body.startswith(b"{") else {}
-        asked = shop.asked_of(content) if path == shop.PATH else content
+        asked = vendure_calls.asked_of(content) if path == vendure_calls.PATH else content
         marker = content.get("phone") or content.get("customer", {}).get("phone") or asked.get("guest", {}).get("phone")
         if name := content.get("customer_name"):
             marker = name.split()[-1]

@@ -20,7 +20,7 @@ from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused
 from levelup_ov.transport.session import Reply, Session
-from tests.faults.house import House, house
+from tests.faults.scripted import ScriptedService, scripted_service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -75,15 +75,15 @@ class Provider:
 
 
 @contextmanager
-def replaying_provider(directory: Path, *, lost: int) -> Iterator[tuple[House, Provider]]:
-    """A house before such a provider."""
+def replaying_provider(directory: Path, *, lost: int) -> Iterator[tuple[ScriptedService, Provider]]:
+    """The service before such a provider."""
     provider = Provider(lost)
     server = make_server("127.0.0.1", 0, provider, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     adapters = {"LEVELUP_OV_ADAPTERS": "replaying=tests.faults.replaying:ReplayingAdapter"}
     try:
-        with house(directory, provider="replaying", more=adapters) as one:
+        with scripted_service(directory, provider="replaying", more=adapters) as one:
             one.proxy.engine_port = server.server_port
             yield one, provider
     finally:

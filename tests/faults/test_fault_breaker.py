@@ -10,13 +10,13 @@ import pytest
 
 from levelup_ov.transport import session as transport
 from levelup_ov.transport.breaker import FAILURES, FIRST_PAUSE, Breaker
-from tests.faults.house import House, house
+from tests.faults.scripted import ScriptedService, scripted_service
 
 REQUESTS = 300
 THREADS = 8
 
 
-def _many(one: House, how_many: int) -> Counter[str]:
+def _many(one: ScriptedService, how_many: int) -> Counter[str]:
     with ThreadPoolExecutor(THREADS) as pool:
         return Counter(pool.map(lambda _: one.validate().code, range(how_many)))
 
@@ -25,7 +25,7 @@ def _many(one: House, how_many: int) -> Counter[str]:
 def test_a_dead_provider_gets_one_call_per_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(transport, "Breaker", lambda: Breaker(lambda: now))
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.validate().status == 200
         before = len(one.proxy.calls)
         one.script.add("cart", *["reset after reading"] * REQUESTS * transport.ATTEMPTS)
@@ -52,7 +52,7 @@ def test_a_dead_provider_gets_one_call_per_request(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.rule("SUB-4")
 def test_a_replay_needs_no_provider(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         placed = one.submit(key="a")
         calls = len(one.proxy.calls)
         with one.proxy.closed(one.proxy.ports[0]):

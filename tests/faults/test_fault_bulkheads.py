@@ -14,8 +14,8 @@ import pytest
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.bulkhead import Bulkhead
-from tests.faults.house import house
 from tests.faults.proxy import Exchange
+from tests.faults.scripted import scripted_service
 from tests.faults.stack import Stack, environment
 
 
@@ -36,7 +36,7 @@ def test_an_account_beyond_its_share_is_busy_before_any_claim(tmp_path: Path) ->
         return True
 
     share = {"LEVELUP_OV_THREADS": "4", "LEVELUP_OV_ACCOUNT_SHARE": "50"}
-    with house(tmp_path, accounts=("hangs", "works"), more=share) as one, ThreadPoolExecutor(2) as pool:
+    with scripted_service(tmp_path, accounts=("hangs", "works"), more=share) as one, ThreadPoolExecutor(2) as pool:
         assert one.settings.account_threads == 2
         for account in ("hangs", "works"):
             assert one.validate(f"{account}.congress").status == 200
@@ -57,7 +57,7 @@ def test_an_account_beyond_its_share_is_busy_before_any_claim(tmp_path: Path) ->
 @pytest.mark.rule("ERR-3")
 def test_one_hanging_provider_leaves_the_other_account_served(tmp_path: Path) -> None:
     share = {"LEVELUP_OV_THREADS": "4"}
-    with house(tmp_path, accounts=("hangs", "works"), more=share) as one:
+    with scripted_service(tmp_path, accounts=("hangs", "works"), more=share) as one:
         hanging, working = one.proxy.ports
         urls = {"hangs": f"http://127.0.0.1:{hanging}", "works": f"http://127.0.0.1:{working}"}
         settings = environment(tmp_path, urls, f"sqlite:///{tmp_path}/other.db", deadline=2.5, grace=1, more=share)
@@ -113,7 +113,7 @@ def test_a_share_that_was_set_is_not_exceeded() -> None:
 
 @pytest.mark.rule("SUB-2", "ERR-3")
 def test_a_slow_ledger_does_not_take_all_threads(tmp_path: Path) -> None:
-    with house(tmp_path, more={"LEVELUP_OV_THREADS": "4"}) as one, ThreadPoolExecutor(2) as pool:
+    with scripted_service(tmp_path, more={"LEVELUP_OV_THREADS": "4"}) as one, ThreadPoolExecutor(2) as pool:
         assert one.validate("diner.congress").status == 200
         with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as lock:
             lock.execute("BEGIN IMMEDIATE")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
+from tests.faults.scripted import ScriptedService, scripted_service
 
 OVERCHARGE = "sandbox:overcharge"
 ASKED, TAKEN = 1070, 1120
@@ -21,7 +21,7 @@ def _mismatches(log: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
     ]
 
 
-def _marked(one: House) -> list[tuple[int | None, int | None]]:
+def _marked(one: ScriptedService) -> list[tuple[int | None, int | None]]:
     found = one.ledger.find(charge_mismatch=True)
     return [(row.expected_charge, row.charged) for row in found]
 
@@ -30,7 +30,7 @@ def _marked(one: House) -> list[tuple[int | None, int | None]]:
 def test_it_is_a_success_marked_and_logged_and_never_sent_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         first = one.submit(key="a", special_instructions=OVERCHARGE)
         assert (first.status, first.replayed) == (200, False)
         assert _marked(one) == [(ASKED, TAKEN)]
@@ -44,7 +44,7 @@ def test_it_is_a_success_marked_and_logged_and_never_sent_again(
 def test_it_is_noticed_too_where_the_order_is_reconciled_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("order", "answer lost")
         assert one.submit(key="a", special_instructions=OVERCHARGE).code == "outcome_unknown"
         assert one.submit(key="a", special_instructions=OVERCHARGE).status == 200
@@ -54,7 +54,7 @@ def test_it_is_noticed_too_where_the_order_is_reconciled_later(
 
 @pytest.mark.rule("PAY-4")
 def test_the_right_charge_is_no_mismatch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.submit(key="a").status == 200
         assert [(row.expected_charge, row.charged) for row in one.rows()] == [(ASKED, ASKED)]
         assert not _marked(one) and not _mismatches(caplog)

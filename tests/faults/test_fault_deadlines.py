@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from levelup_ov.transport.session import HEARING_TIME
-from tests.faults.house import house
 from tests.faults.proxy import Exchange
+from tests.faults.scripted import scripted_service
 from tests.stopwatch import within
 
 VALIDATION = "LEVELUP_OV_VALIDATION_DEADLINE"
@@ -24,7 +24,7 @@ DRIPPED = ["headers dripped", "body dripped"]
 @pytest.mark.parametrize("kind", ["locations", "cart"])
 def test_a_validation_ends_in_time_against_a_byte_a_second(kind: str, fault: str, tmp_path: Path) -> None:
     deadline = 0.8
-    with house(tmp_path, more={VALIDATION: str(deadline)}) as one:
+    with scripted_service(tmp_path, more={VALIDATION: str(deadline)}) as one:
         one.proxy.drip_every = 1.0
         one.script.add(kind, fault)
         with within(deadline):
@@ -40,7 +40,7 @@ def test_the_deadline_is_one_for_all_calls_together(tmp_path: Path) -> None:
         return True
 
     deadline = 0.8
-    with house(tmp_path, more={VALIDATION: str(deadline)}) as one:
+    with scripted_service(tmp_path, more={VALIDATION: str(deadline)}) as one:
         one.script.add("locations", slow)
         one.script.add("cart", slow)
         with within(deadline, at_least=deadline):
@@ -52,7 +52,7 @@ def test_the_deadline_is_one_for_all_calls_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", DRIPPED)
 def test_a_submission_ends_in_time_and_is_reconciled_afterwards(fault: str, tmp_path: Path) -> None:
     deadline = SHORTEST + 0.5
-    with house(tmp_path, deadline=deadline) as one:
+    with scripted_service(tmp_path, deadline=deadline) as one:
         one.proxy.drip_every = 1.0
         one.script.add("order", fault)
         with within(deadline):
@@ -70,7 +70,7 @@ def test_an_order_is_not_placed_with_too_little_time_left(tmp_path: Path) -> Non
         exchange.pass_on(*exchange.forward())
         return True
 
-    with house(tmp_path, deadline=SHORTEST) as one:
+    with scripted_service(tmp_path, deadline=SHORTEST) as one:
         one.script.add("cart", slow)
         answer = one.submit(key="a")
         assert (answer.code, answer.retryable) == ("provider_timeout", True)
@@ -83,7 +83,7 @@ def test_an_order_is_not_placed_with_too_little_time_left(tmp_path: Path) -> Non
 
 @pytest.mark.rule("SUB-2", "SUB-6")
 def test_nor_where_the_ledger_took_that_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with house(tmp_path, deadline=SHORTEST) as one:
+    with scripted_service(tmp_path, deadline=SHORTEST) as one:
         mark = one.ledger.begin_sending
 
         def slowly(*arguments: Any, **named: Any) -> None:
@@ -98,7 +98,7 @@ def test_nor_where_the_ledger_took_that_time(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.rule("SUB-2", "SUB-6")
 def test_nor_after_a_pause_that_the_provider_asked_for(tmp_path: Path) -> None:
-    with house(tmp_path, deadline=HEARING_TIME + 0.6) as one:
+    with scripted_service(tmp_path, deadline=HEARING_TIME + 0.6) as one:
         one.script.add("order", "429, Retry-After")
         answer = one.submit(key="a")
         assert (answer.code, answer.headers["Retry-After"]) == ("rate_limited", "1")

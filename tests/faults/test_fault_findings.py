@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
+from tests.faults.scripted import ScriptedService, scripted_service
 
 
-def reconcile(one: House) -> tuple[int, str]:
+def reconcile(one: ScriptedService) -> tuple[int, str]:
     result = one.app.test_cli_runner().invoke(args=["submissions", "reconcile"])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
@@ -20,7 +20,7 @@ def reconcile(one: House) -> tuple[int, str]:
 
 @pytest.mark.rule("SUB-12", "SUB-5")
 def test_an_order_that_was_ruled_out_is_counted_by_the_command(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         # The order is there, whatever the ledger has believed.
         one.script.add("order", "answer lost")
         assert one.submit(key="a").code == "outcome_unknown"
@@ -41,7 +41,7 @@ def test_an_order_that_was_ruled_out_is_counted_by_the_command(tmp_path: Path) -
 
 @pytest.mark.rule("SUB-12", "SUB-11")
 def test_a_repeated_order_under_its_reference_is_no_finding(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("order", "reset before reading")
         assert one.submit(key="a").code == "outcome_unknown"
         (row,) = one.rows()
@@ -56,7 +56,7 @@ def test_a_repeated_order_under_its_reference_is_no_finding(tmp_path: Path) -> N
 
 @pytest.mark.rule("SUB-11", "SUB-2")
 def test_a_ledger_that_lost_its_rows_sends_the_same_reference(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.submit(key="a").status == 200
         (row,) = one.rows()
         with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.faults.house import CARD, House, house
 from tests.faults.proxy import Exchange
+from tests.faults.scripted import CARD, ScriptedService, scripted_service
 from tests.faults.stack import SECRET_KEY
 
 OTHER_KEY = "b3RoZXIga2V5IG9mIGFub3RoZXIgc2VydmljZS4uLi4="
@@ -30,7 +30,7 @@ ALONE: dict[str, dict[str, Any]] = {
 WINDOWS = {**dict.fromkeys(ALONE, WEEK), "card": DAY, "content": 90}
 
 
-def _named(one: House, name: str) -> dict[str, Any]:
+def _named(one: ScriptedService, name: str) -> dict[str, Any]:
     """The members of a submission that is recognised by this alone."""
     members = dict(ALONE[name])
     return {"metadata": one.validation_id()} if "metadata" in members else members
@@ -39,7 +39,7 @@ def _named(one: House, name: str) -> dict[str, Any]:
 @pytest.mark.rule("SUB-3", "SUB-4", "META-8")
 @pytest.mark.parametrize("name", ALONE)
 def test_each_identity_gives_the_answer_until_its_window_ends(name: str, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         members = _named(one, name)
         first = one.submit(**members)
         assert (first.status, first.replayed) == (200, False)
@@ -58,7 +58,7 @@ def test_each_identity_gives_the_answer_until_its_window_ends(name: str, tmp_pat
 @pytest.mark.rule("SUB-3")
 @pytest.mark.parametrize("name", ["content", "card"])
 def test_a_window_begins_when_the_outcome_is_settled(name: str, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         # Unknown for longer than the window, then reconciled.
         one.script.add("order", "answer lost")
         assert one.submit(**ALONE[name]).code == "outcome_unknown"
@@ -74,7 +74,7 @@ def test_a_window_begins_when_the_outcome_is_settled(name: str, tmp_path: Path) 
 @pytest.mark.rule("SUB-3", "SUB-5")
 @pytest.mark.parametrize("name", ALONE)
 def test_an_unknown_outcome_never_expires(name: str, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         members = _named(one, name)
         one.script.add("order", "answer lost")
         assert one.submit(**members).code == "outcome_unknown"
@@ -89,14 +89,14 @@ def test_an_unknown_outcome_never_expires(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("keys", [f"{OTHER_KEY},{SECRET_KEY}", OTHER_KEY], ids=["both", "new"])
 def test_changed_secret_keys_change_no_reference(keys: str, loses_rows: bool, tmp_path: Path) -> None:
     """Also where the ledger has lost the attempt, as in a failover: the provider knows the reference."""
-    with house(tmp_path) as before:
+    with scripted_service(tmp_path) as before:
         before.script.add("order", "answer lost")
         assert before.submit(key="k-1").code == "outcome_unknown"
         (sent,) = before.rows()
         if loses_rows:
             with before.ledger.database.connection() as connection:
                 connection.execute(text("DELETE FROM submissions"))
-    with house(tmp_path, more={"LEVELUP_OV_SECRET_KEYS": keys}) as after:
+    with scripted_service(tmp_path, more={"LEVELUP_OV_SECRET_KEYS": keys}) as after:
         assert after.submit(key="k-1").status == 200
         assert (after.rows()[-1].reference, len(after.cooked())) == (sent.reference, 1)
 
@@ -104,7 +104,7 @@ def test_changed_secret_keys_change_no_reference(keys: str, loses_rows: bool, tm
 @pytest.mark.rule("SUB-3")
 @pytest.mark.parametrize("name", sorted(ALONE.keys() - {"card"}))
 def test_an_identity_is_of_one_location(name: str, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         members = _named(one, name)
         for location in ("diner.congress", "diner.notips"):
             assert not one.submit(location, **members).replayed
@@ -113,7 +113,7 @@ def test_an_identity_is_of_one_location(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-3")
 def test_a_match_on_any_identity_decides_and_adds_the_others(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         first = one.submit(key="k", order_number="n", metadata=one.validation_id())
         # Known by the number alone; the new Grubhub number is known from then on too.
         for members in (
@@ -131,7 +131,7 @@ def test_a_match_on_any_identity_decides_and_adds_the_others(tmp_path: Path) -> 
 
 @pytest.mark.rule("SUB-3")
 def test_one_identity_kind_is_not_taken_for_another(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         for members in ({"key": "same"}, {"order_number": "same"}, {"grubhub_order_number": "same"}):
             assert not one.submit(**members).replayed
         assert len(one.cooked()) == 3
@@ -139,7 +139,7 @@ def test_one_identity_kind_is_not_taken_for_another(tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-3")
 def test_card_and_content_count_only_where_nothing_else_is_named(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         for key in ("a", "b"):
             assert not one.submit(key=key, credit_card=CARD).replayed
         assert not one.submit(credit_card=CARD).replayed
@@ -148,7 +148,7 @@ def test_card_and_content_count_only_where_nothing_else_is_named(tmp_path: Path)
 
 @pytest.mark.rule("SUB-3")
 def test_a_card_is_recognized_by_its_number_with_the_order_only(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.submit(credit_card=CARD).status == 200
         assert one.submit(credit_card={**CARD, "cvv": "1234", "zip": "10001", "name": "R. Example"}).replayed
         assert not one.submit(credit_card=OTHER_CARD).replayed
@@ -170,7 +170,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.rule("SUB-3", "SUB-4")
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_placed_identity_is_refused_to_a_different_order(change: str, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.submit(key="k").status == 200
         calls = len(one.proxy.calls)
         answer = one.submit(key="k", **CHANGES[change])
@@ -180,7 +180,7 @@ def test_a_placed_identity_is_refused_to_a_different_order(change: str, tmp_path
 
 @pytest.mark.rule("SUB-3")
 def test_names_prices_and_metadata_do_not_make_another_order(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         first = one.submit(key="k")
         item = {"provider_id": "sandwich", "quantity": 1, "name": "Club", "price": 1, "metadata": {"x": 1}}
         user = {"first_name": "R", "last_name": "E", "phone": "+16175550142", "email": "robin@example.com"}
@@ -199,7 +199,7 @@ def test_an_order_in_flight_waits_and_refuses_another_order(tmp_path: Path) -> N
         exchange.pass_on(*exchange.forward())
         return True
 
-    with house(tmp_path) as one, ThreadPoolExecutor(1) as pool:
+    with scripted_service(tmp_path) as one, ThreadPoolExecutor(1) as pool:
         one.script.add("order", hold)
         first = pool.submit(one.submit, key="k")
         assert arrived.wait(5)
@@ -218,7 +218,7 @@ def test_an_order_in_flight_waits_and_refuses_another_order(tmp_path: Path) -> N
 
 @pytest.mark.rule("SUB-4", "SUB-5")
 def test_an_unknown_is_looked_up_and_refuses_another_order(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("order", "answer lost")
         assert one.submit(key="k").code == "outcome_unknown"
         other = one.submit(key="k", tip=300)
@@ -231,7 +231,7 @@ def test_an_unknown_is_looked_up_and_refuses_another_order(tmp_path: Path) -> No
 
 @pytest.mark.rule("SUB-4", "PAY-2")
 def test_not_placed_frees_identities_for_a_new_card_tip_or_time(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         named: dict[str, Any] = {"key": "k", "order_number": "n", "metadata": one.validation_id()}
         declined = one.submit(**named, credit_card=DECLINED_CARD)
         assert (declined.status, declined.code, declined.retryable) == (422, "card_declined", False)
@@ -244,7 +244,7 @@ def test_not_placed_frees_identities_for_a_new_card_tip_or_time(tmp_path: Path) 
 @pytest.mark.rule("SUB-4", "TIME-10")
 def test_a_replay_comes_before_every_check_of_time_and_stock(tmp_path: Path) -> None:
     soon = {"desired_ready_time": "2026-11-10T13:00"}
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         first = one.submit(key="k", **soon)
         one.clock.advance(hours=2)
         again = one.submit(key="k", **soon)
@@ -256,7 +256,7 @@ def test_a_replay_comes_before_every_check_of_time_and_stock(tmp_path: Path) -> 
 @pytest.mark.rule("SUB-3", "EP-11")
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "caf\u00e9"])
 def test_an_invalid_key_is_refused_before_any_claim_or_call(key: str, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         answer = one.submit(key=key)
         assert (answer.status, answer.code, answer.retryable) == (400, "invalid_idempotency_key", False)
         assert not one.proxy.calls and not one.rows()
@@ -264,6 +264,6 @@ def test_an_invalid_key_is_refused_before_any_claim_or_call(key: str, tmp_path: 
 
 @pytest.mark.rule("SUB-3")
 def test_the_longest_key_is_one(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.submit(key="x" * 255).status == 200
         assert one.submit(key="x" * 255).replayed

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import engine
-from tests.faults.house import House, house
 from tests.faults.proxy import Exchange, Proxy
+from tests.faults.scripted import ScriptedService, scripted_service
 from tests.faults.stack import ROOT, Answer, Stack, environment
 from tests.servers.postgres import PostgresServer
 
@@ -107,7 +107,7 @@ def test_a_disk_that_fills_up_costs_no_order_and_makes_no_second(limited: Limite
     assert len(limited.cooked()) == 1 + len(keys)
 
 
-def _refused_before_anything_is_sent(one: House) -> None:
+def _refused_before_anything_is_sent(one: ScriptedService) -> None:
     calls = len(one.proxy.calls)
     answer = one.submit(key="down")
     assert (answer.status, answer.code, answer.retryable) == (503, "ledger_unavailable", True)
@@ -120,7 +120,7 @@ def _refused_before_anything_is_sent(one: House) -> None:
 @pytest.mark.rule("SUB-2", "ERR-2")
 def test_submissions_resume_after_postgresql_was_stopped(postgres: PostgresServer, tmp_path: Path) -> None:
     name = postgres.create_database()
-    with house(tmp_path, ledger=postgres.url(name)) as one:
+    with scripted_service(tmp_path, ledger=postgres.url(name)) as one:
         placed = one.submit(key="before")
         postgres.stop()
         try:
@@ -141,7 +141,7 @@ def test_postgresql_stopping_during_an_order_loses_none(postgres: PostgresServer
         exchange.pass_on(*answer)
         return True
 
-    with house(tmp_path, ledger=postgres.url(postgres.create_database())) as one:
+    with scripted_service(tmp_path, ledger=postgres.url(postgres.create_database())) as one:
         one.script.add("order", stop)
         try:
             placed = one.submit(key="a")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
 from tests.faults.proxy import Exchange, Fault, head
+from tests.faults.scripted import ScriptedService, scripted_service
 
 ADA = {"user": {"name": "Ada Example", "phone": "+16175550143", "email": "ada@example.com"}}
 BOB = {"user": {"name": "Bob Example", "phone": "+16175550144", "email": "bob@example.com"}}
@@ -39,7 +39,7 @@ def _again(kept: list[bytes]) -> Fault:
     return fault
 
 
-def _dishes(one: House) -> dict[str, list[str]]:
+def _dishes(one: ScriptedService) -> dict[str, list[str]]:
     return {
         cooked.details["customer"]["name"]: [line["dish"] for line in cooked.details["lines"]]
         for cooked in one.cooked()
@@ -49,7 +49,7 @@ def _dishes(one: House) -> dict[str, list[str]]:
 @pytest.mark.rule("SUB-8", "META-3", "META-4")
 @pytest.mark.parametrize("same", [False, True], ids=["another dish", "the same dish"])
 def test_a_guest_never_orders_the_cart_of_another(same: bool, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         kept: list[bytes] = []
         one.script.add("cart", _remembered(kept), _again(kept))
         bobs = BOB if same else {**BOB, **LEMONADE}
@@ -67,7 +67,7 @@ def test_a_guest_never_orders_the_cart_of_another(same: bool, tmp_path: Path) ->
 
 @pytest.mark.rule("SUB-8", "META-6", "META-10")
 def test_a_guest_never_orders_on_the_account_of_another(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         kept: list[bytes] = []
         one.script.add("account", _remembered(kept), _again(kept))
         ada, bob = one.validate("diner.account", **ADA), one.validate("diner.account", **BOB)
@@ -82,7 +82,7 @@ def test_a_guest_never_orders_on_the_account_of_another(tmp_path: Path) -> None:
 @pytest.mark.rule("SUB-3", "SUB-8", "SUB-11")
 @pytest.mark.parametrize("number", [{"order_number": "17"}, {"grubhub_order_number": "17"}, {"key": "17"}])
 def test_a_number_that_comes_again_later_is_another_order(number: dict[str, str], tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.submit(**number, **ADA).status == 200
         one.clock.advance(days=31)
         assert one.ledger.purge() == 1
@@ -93,7 +93,7 @@ def test_a_number_that_comes_again_later_is_another_order(number: dict[str, str]
 
 @pytest.mark.rule("SUB-11")
 def test_a_number_leads_to_one_order_in_a_ledger_that_was_lost(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         first = one.submit(order_number="17", **ADA)
         one.clock.advance(minutes=5)
         with one.ledger.database.engine.begin() as connection:

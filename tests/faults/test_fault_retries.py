@@ -7,16 +7,16 @@ from time import monotonic
 
 import pytest
 
-from tests.faults.house import House, house
 from tests.faults.proxy import Call, Exchange
 from tests.faults.replaying import REPLAYING, replaying_provider
+from tests.faults.scripted import ScriptedService, scripted_service
 from tests.stopwatch import within
 
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("fault", ["5xx, not forwarded", "reset after reading", "reset before reading", "429"])
 def test_what_prices_or_reads_is_sent_again(fault: str, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("locations", fault)
         one.script.add("cart", fault)
         assert one.submit(key="a").status == 200
@@ -35,7 +35,7 @@ def test_retry_after_is_obeyed(tmp_path: Path) -> None:
         times.append(monotonic())
         return "429, Retry-After" if len(times) == 1 else "none"
 
-    with house(tmp_path, choose=choose) as one:
+    with scripted_service(tmp_path, choose=choose) as one:
         assert one.validate().status == 200
     assert len(times) == 2
     assert 1.0 <= times[1] - times[0] < 1.5
@@ -47,7 +47,7 @@ def test_a_retry_after_beyond_the_deadline_is_passed_on(tmp_path: Path) -> None:
         exchange.pass_on(429, b"{}", Retry_After="60")
         return True
 
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("cart", limited)
         with within(1):
             answer = one.validate()
@@ -71,7 +71,7 @@ def test_a_retry_after_beyond_the_deadline_is_passed_on(tmp_path: Path) -> None:
     ],
 )
 def test_a_placing_call_is_sent_once_and_its_outcome_reconciled(fault: str, exists: bool, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("order", fault)
         first = one.submit(key="a")
         assert (first.status, first.code, first.retryable) == (504, "outcome_unknown", True)
@@ -80,7 +80,7 @@ def test_a_placing_call_is_sent_once_and_its_outcome_reconciled(fault: str, exis
         _then_it_is_reconciled(one, exists=exists)
 
 
-def _then_it_is_reconciled(one: House, *, exists: bool) -> None:
+def _then_it_is_reconciled(one: ScriptedService, *, exists: bool) -> None:
     second = one.submit(key="a")
     if exists:
         assert (second.status, second.replayed) == (200, True)
@@ -96,7 +96,7 @@ def _then_it_is_reconciled(one: House, *, exists: bool) -> None:
 
 @pytest.mark.rule("SUB-2")
 def test_a_placing_call_refused_at_the_door_may_be_sent_again(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("order", "429")
         assert one.submit(key="a").status == 200
         assert [call.kind for call in one.proxy.forwarded].count("order") == 1
@@ -105,7 +105,7 @@ def test_a_placing_call_refused_at_the_door_may_be_sent_again(tmp_path: Path) ->
 
 @pytest.mark.rule("SUB-2")
 def test_a_placing_call_delivered_twice_is_one_order(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("order", "twice, second answer")
         answer = one.submit(key="a")
         assert [each.ticket for each in one.cooked()] == [answer.order_id]
@@ -114,7 +114,7 @@ def test_a_placing_call_delivered_twice_is_one_order(tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-2")
 def test_a_cart_that_another_submission_ordered_is_refused(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         metadata = one.validate().body["order_validation"]["metadata"]
         cart = {name: value for name, value in metadata.items() if name != "order_validation_id"}
         assert one.submit(key="a", metadata=cart).status == 200

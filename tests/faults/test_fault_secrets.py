@@ -19,8 +19,8 @@ from flask import Flask
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.observability import configure_logging
-from tests.faults.house import House, house
 from tests.faults.proxy import Call, Exchange
+from tests.faults.scripted import ScriptedService, scripted_service
 from tests.faults.stack import API_KEY
 
 PROVIDER_KEY = "canary/key+of the=provider"
@@ -103,9 +103,9 @@ def trail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trail]:
 
 
 @pytest.fixture
-def one(tmp_path: Path, trail: Trail) -> Iterator[House]:
+def one(tmp_path: Path, trail: Trail) -> Iterator[ScriptedService]:
     settings = {"PROVIDER_KEY": PROVIDER_KEY, "LEVELUP_OV_LOG_LEVEL": "DEBUG"}
-    with house(tmp_path, key=PROVIDER_KEY, account='api_key = "env:PROVIDER_KEY"', more=settings) as found:
+    with scripted_service(tmp_path, key=PROVIDER_KEY, account='api_key = "env:PROVIDER_KEY"', more=settings) as found:
         choose = found.script
 
         def watching(call: Call) -> Any:
@@ -116,7 +116,7 @@ def one(tmp_path: Path, trail: Trail) -> Iterator[House]:
         yield found
 
 
-def _search(trail: Trail, one: House) -> None:
+def _search(trail: Trail, one: ScriptedService) -> None:
     """:raises AssertionError: a secret was found."""
     secrets = {*trail.secrets, *trail.canaries}
     for card in (CARD, DECLINED, LOST):
@@ -176,7 +176,7 @@ def test_the_search_finds_what_it_looks_for() -> None:
 
 @pytest.mark.rule("ERR-4", "PAY-2", "META-7")
 @pytest.mark.parametrize("location", ["diner.congress", MEMBERS])
-def test_placed_declined_unknown_and_reconciled(one: House, trail: Trail, location: str) -> None:
+def test_placed_declined_unknown_and_reconciled(one: ScriptedService, trail: Trail, location: str) -> None:
     def submit(**members: Any) -> Any:
         return _note(trail, one.submit(location, **members))
 
@@ -205,7 +205,7 @@ def test_placed_declined_unknown_and_reconciled(one: House, trail: Trail, locati
 )
 @pytest.mark.parametrize("kind", ["cart", "order", "account", "session", "lookup"])
 def test_a_provider_that_says_back_what_it_was_sent(
-    one: House, trail: Trail, kind: str, status: int, code: str | None, location: str
+    one: ScriptedService, trail: Trail, kind: str, status: int, code: str | None, location: str
 ) -> None:
     metadata = _note(trail, one.validate(location)).body["order_validation"]["metadata"]
     if kind in ("session", "account"):
@@ -226,7 +226,7 @@ def test_a_provider_that_says_back_what_it_was_sent(
 
 @pytest.mark.rule("ERR-4", "PAY-2")
 @pytest.mark.parametrize("kind", ["cart", "order"])
-def test_a_provider_whose_status_line_is_what_it_was_sent(one: House, trail: Trail, kind: str) -> None:
+def test_a_provider_whose_status_line_is_what_it_was_sent(one: ScriptedService, trail: Trail, kind: str) -> None:
     one.validate()
     one.script.add(kind, *[_echo_garbage] * 3)
     assert _note(trail, one.submit(key="a", credit_card=CARD)).status in (503, 504)
@@ -234,7 +234,7 @@ def test_a_provider_whose_status_line_is_what_it_was_sent(one: House, trail: Tra
 
 
 @pytest.mark.rule("ERR-4", "PAY-2", "SUB-5")
-def test_a_fault_of_ours(one: House, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours(one: ScriptedService, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(self: SandboxAdapter, order: Any, *arguments: Any) -> Any:
         raise RuntimeError(f"{CARD} {PROVIDER_KEY} {API_KEY}") from KeyError(CARD["number"])
 
@@ -249,7 +249,7 @@ def test_a_fault_of_ours(one: House, trail: Trail, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.rule("ERR-4", "PAY-2")
-def test_a_body_that_is_refused(one: House, trail: Trail) -> None:
+def test_a_body_that_is_refused(one: ScriptedService, trail: Trail) -> None:
     for card in ({**CARD, "cvv": CARD["number"]}, {**CARD, "number": f"{CARD['number']}x"}, {**CARD, "zip": 1}):
         assert _note(trail, one.submit(credit_card=card)).code == "invalid_member"
     assert _note(trail, one.submit(credit_card=CARD, tender="LevelUp")).code == "invalid_member"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import house
+from tests.faults.scripted import scripted_service
 
 ADA = {"name": "Ada Example", "phone": "+16175550101", "email": "ada@example.com"}
 BOB = {"name": "Bob Example", "phone": "+16175550102", "email": "bob@example.com"}
@@ -14,7 +14,7 @@ BOB = {"name": "Bob Example", "phone": "+16175550102", "email": "bob@example.com
 
 @pytest.mark.rule("SUB-8")
 def test_a_late_cart_of_another_is_not_ordered(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         one.script.add("cart", "doubled, late")
         ada = one.validate(user=ADA)
         # Bob's validation is answered with Ada's cart, on the connection that both use.
@@ -30,7 +30,7 @@ def test_a_late_cart_of_another_is_not_ordered(tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-8")
 def test_a_cart_swapped_within_a_submission_is_not_ordered(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         metadata = one.validate(user=ADA).body["order_validation"]["metadata"]
         one.script.add("cart", "another guest's")
         answer = one.submit(key="b", user=BOB)

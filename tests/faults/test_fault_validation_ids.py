@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House, house
+from tests.faults.scripted import ScriptedService, scripted_service
 
 LOCATION = "diner.congress"
 
 
-def _recognised(one: House, metadata: dict[str, str], location: str = LOCATION) -> bool:
+def _recognised(one: ScriptedService, metadata: dict[str, str], location: str = LOCATION) -> bool:
     """Whether an order is known by the id: another order under it is refused then."""
     assert one.submit(location, metadata=metadata, special_instructions="first").status == 200
     answer = one.submit(location, metadata=metadata, special_instructions="second")
@@ -21,7 +21,7 @@ def _recognised(one: House, metadata: dict[str, str], location: str = LOCATION) 
 
 @pytest.mark.rule("META-8")
 def test_every_validation_gives_a_fresh_id(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         ids = [one.validation_id()["order_validation_id"] for _ in range(3)]
         assert len(set(ids)) == 3
         for each in ids:
@@ -31,7 +31,7 @@ def test_every_validation_gives_a_fresh_id(tmp_path: Path) -> None:
 
 @pytest.mark.rule("META-8", "SUB-3")
 def test_it_makes_the_submission_recognisable_without_any_key(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         metadata = one.validation_id()
         first = one.submit(metadata=metadata)
         one.clock.advance(days=3)
@@ -43,7 +43,7 @@ def test_it_makes_the_submission_recognisable_without_any_key(tmp_path: Path) ->
 
 @pytest.mark.rule("META-8")
 def test_it_counts_as_absent_at_another_location(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         metadata = one.validation_id(LOCATION)
         assert not _recognised(one, metadata, "diner.notips")
         # At its own location it is still unused.
@@ -53,7 +53,7 @@ def test_it_counts_as_absent_at_another_location(tmp_path: Path) -> None:
 @pytest.mark.rule("META-8")
 @pytest.mark.parametrize("position", [10, 40, -1])
 def test_it_counts_as_absent_where_a_character_was_changed(position: int, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         found = list(one.validation_id()["order_validation_id"])
         # The last character of base64 may carry two bits only: the one before it is whole.
         position = position if position > 0 else len(found) - 2
@@ -64,7 +64,7 @@ def test_it_counts_as_absent_where_a_character_was_changed(position: int, tmp_pa
 @pytest.mark.rule("META-8", "META-9")
 @pytest.mark.parametrize("made_up", ["", "abc", "sealed.1.", "sealed.1.AAAA", "\u2603", None, 7, ["x"], {}])
 def test_it_counts_as_absent_where_it_was_made_up(made_up: object, tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert not _recognised(one, {"order_validation_id": made_up})  # type: ignore[dict-item]
 
 
@@ -73,15 +73,15 @@ def test_it_counts_as_absent_where_another_service_sealed_it(tmp_path: Path) -> 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     other_key = "b3RoZXIga2V5IG9mIGFub3RoZXIgc2VydmljZS4uLi4="
-    with house(tmp_path / "a", more={"LEVELUP_OV_SECRET_KEYS": other_key}) as theirs:
+    with scripted_service(tmp_path / "a", more={"LEVELUP_OV_SECRET_KEYS": other_key}) as theirs:
         metadata = theirs.validation_id()
-    with house(tmp_path / "b") as ours:
+    with scripted_service(tmp_path / "b") as ours:
         assert not _recognised(ours, metadata)
 
 
 @pytest.mark.rule("META-8")
 def test_after_seven_days_it_is_refused_and_nothing_is_asked(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         on_time, late = one.validation_id(), one.validation_id()
         one.clock.advance(days=7)
         assert one.submit(metadata=on_time).status == 200
@@ -95,7 +95,7 @@ def test_after_seven_days_it_is_refused_and_nothing_is_asked(tmp_path: Path) -> 
 
 @pytest.mark.rule("META-8", "SUB-4")
 def test_a_placed_order_is_replayed_after_its_id_expired(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         metadata = one.validation_id()
         one.clock.advance(days=6)
         first = one.submit(metadata=metadata)
@@ -106,5 +106,5 @@ def test_a_placed_order_is_replayed_after_its_id_expired(tmp_path: Path) -> None
 
 @pytest.mark.rule("META-4", "META-8")
 def test_a_submission_without_it_is_taken(tmp_path: Path) -> None:
-    with house(tmp_path) as one:
+    with scripted_service(tmp_path) as one:
         assert one.submit().status == 200

@@ -1,4 +1,4 @@
-"""The service in this process, before an engine behind a proxy that does what a test says."""
+"""The service in this process, and an engine behind a proxy that does what a test's script says."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Script:
 
 
 @dataclass
-class House:
+class ScriptedService:
     """The service and all the systems around it."""
 
     app: Flask
@@ -103,7 +103,7 @@ class House:
 
 
 @contextmanager
-def house(
+def scripted_service(
     directory: Path,
     *,
     deadline: float = 5.0,
@@ -115,8 +115,8 @@ def house(
     provider: str = "sandbox",
     account: str = "",
     more: Mapping[str, str] | None = None,
-) -> Iterator[House]:
-    """A house whose clock moves by hand; ``deadline`` and ``grace`` are seconds, ``key`` is the engine's.
+) -> Iterator[ScriptedService]:
+    """The service with a clock that moves by hand; ``deadline`` and ``grace`` are seconds, ``key`` is the engine's.
 
     The rest as in :func:`tests.faults.stack.environment`.
     """
@@ -133,4 +133,4 @@ def house(
         )
         opened = cleanup.enter_context(closing(open_ledger(url, clock=clock)))
         app = create_app(found, clock=clock, ledger=opened)
-        yield House(app, found, opened, clock, proxy, script, directory)
+        yield ScriptedService(app, found, opened, clock, proxy, script, directory)
