@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
@@ -179,13 +179,14 @@ class Database:
             if not self.is_postgresql:
                 self._check_file()
             try:
-                cursor = pooled.cursor()
-                if not self.is_postgresql:
-                    self._wait_no_longer(cursor)
-                    if not single:
-                        begin_sqlite(cursor)
-                result = work(cursor, again)
-                self.engine.dialect.do_commit(pooled)
+                # Otherwise the garbage collector closes it, in any thread, which waits for what SQLite is doing then.
+                with closing(pooled.cursor()) as cursor:
+                    if not self.is_postgresql:
+                        self._wait_no_longer(cursor)
+                        if not single:
+                            begin_sqlite(cursor)
+                    result = work(cursor, again)
+                    self.engine.dialect.do_commit(pooled)
                 return result
             except BaseException as error:
                 self._roll_back(pooled, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -106,6 +107,27 @@ def test_a_locked_sqlite_is_waited_for_no_longer(sqlite_url: str) -> None:
         other.execute("ROLLBACK")
         holding.join(10)
         begin(ledger, id)
+
+
+@pytest.mark.rule("SUB-6")
+def test_what_a_failure_leaves_is_collected_without_waiting(sqlite_url: str) -> None:
+    file = sqlite_url.removeprefix("sqlite:///")
+    with closing(open_ledger(sqlite_url)) as ledger, closing(sqlite3.connect(file, isolation_level=None)) as other:
+        claimed(claim(ledger))
+        other.execute("BEGIN IMMEDIATE")
+        with limits.within(TIME), pytest.raises(LedgerUnavailable) as caught:
+            claim(ledger, b"another", idempotency_key="new")
+        circle: list[object] = [caught.value]
+        circle.append(circle)
+        holding = threading.Thread(target=lambda: _quietly(lambda: claim(ledger, idempotency_key="slow")))
+        holding.start()
+        time.sleep(0.2)
+        with within(TIME):
+            del circle, caught
+            gc.collect()
+        assert holding.is_alive()
+        other.execute("ROLLBACK")
+        holding.join(10)
 
 
 def _quietly(call: Callable[[], object]) -> None:
