@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -100,11 +101,19 @@ class Report:
 
 
 def run(
-    directory: Path, *, orders: int, seed: str, provider: str = "sandbox", reports: bool = False, mutant: str = ""
+    directory: Path,
+    *,
+    orders: int,
+    seed: str,
+    provider: str = "sandbox",
+    reports: bool = False,
+    mutant: str = "",
+    looks_again: bool = False,
 ) -> Report:
     """Run a campaign over SQLite. ``reports``: also cancel orders, watch statuses and report the changes.
 
-    ``mutant``: a service that breaks a rule, one of :mod:`tests.faults.mutants`.
+    ``mutant``: a service that breaks a rule, one of :mod:`tests.faults.mutants`. ``looks_again``: at the end, wait a
+    minute for the first look after charges that were ruled out, as a scheduler would.
     """
     app = "tests.faults.mutants:app" if mutant else "wsgi:app"
     started = time.monotonic()
@@ -158,11 +167,14 @@ def run(
         say(network, "calm")
         chance.calm = True
         left = _reconcile(known)
+        if looks_again and (wait := _until_looked_again(directory)) > 0:
+            time.sleep(wait)
+            left = _reconcile(known)
         with ThreadPoolExecutor(CLIENTS) as clients:
             # Whoever does not know yet asks once more.
             list(clients.map(partial(order, last=True), stories))
         report = Report(Counter(name for _, name in proxy.calls if name != NONE), trouble.counts)
-        _books(report, stories, kitchen, levelup, left)
+        _books(report, stories, kitchen, levelup, left, _operators_charges(directory))
         if receiver is not None:
             problems, report.events = events.books(known, app, receiver, ())
             report.violations += problems
@@ -222,12 +234,12 @@ class _Platform:
         with self.store.reading() as transaction:
             return {order.uuid: bool(order.refunded_at) for order in transaction.newest_orders(10**6)}
 
-    def unrefunded(self) -> Mapping[str, list[int]]:
-        """Cents of each charge that is not refunded, by the number of its order."""
+    def unrefunded(self, besides: set[str]) -> Mapping[str, list[int]]:
+        """Cents of each charge that is not refunded, by the number of its order; ``besides``: UUIDs left out."""
         found: defaultdict[str, list[int]] = defaultdict(list)
         with self.store.reading() as transaction:
             for order in transaction.newest_orders(10**6):
-                if not order.refunded_at:
+                if not order.refunded_at and order.uuid not in besides:
                     total = order.payment.spend + order.payment.tip
                     found[order.draft.identifier_from_merchant or ""].append(total)
         return found
@@ -313,11 +325,29 @@ def _reconcile(settings: Mapping[str, str]) -> str:
     return "" if quiet else said
 
 
-def _books(report: Report, stories: list[Story], kitchen: Provider, levelup: _Platform, left: str) -> None:
+def _until_looked_again(directory: Path) -> float:
+    """Seconds until all charges that were ruled out have been looked for once more."""
+    with closing(sqlite3.connect(directory / "ledger.db")) as ledger:
+        query = "SELECT max(look_at) FROM checkout_orders WHERE state = 'not_charged' AND looks = 0"
+        (last,) = ledger.execute(query).fetchone()
+    return 0 if last is None else last / 1000 - time.time() + 1
+
+
+def _operators_charges(directory: Path) -> set[str]:
+    """UUIDs of charges that were found after they were ruled out, and that a person was told to settle."""
+    with closing(sqlite3.connect(directory / "ledger.db")) as ledger:
+        cases = ledger.execute("SELECT operator_case FROM checkout_orders WHERE operator_case IS NOT NULL").fetchall()
+    return {uuid for (case,) in cases for uuid in json.loads(case).get("found", ())}
+
+
+def _books(
+    report: Report, stories: list[Story], kitchen: Provider, levelup: _Platform, left: str, operators: set[str]
+) -> None:
     complain = report.violations.append
-    if left:
+    if left and not operators:
         complain(f"not reconciled: {left[-500:]}")
-    unrefunded = levelup.unrefunded()
+    unrefunded = levelup.unrefunded(operators)
+    report.outcomes["charge with the operator"] = len(operators)
     cooked = kitchen.orders()
     meals: Counter[str] = Counter(order.marker for order in cooked if not order.is_canceled)
     eaten_of = {story.number: meals[story.marker] for story in stories}
@@ -363,6 +393,7 @@ def main() -> int:
             provider=given.provider,
             reports=given.events,
             mutant=given.mutant,
+            looks_again=True,
         )
     print(report.table())
     return 1 if report.violations else 0
