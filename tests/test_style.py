@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,3 +15,10 @@ def test_names_of_tests_have_at_most_60_characters() -> None:
     names = [name for path in files for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))]
     assert names
     assert [name for name in names if len(name) > LONGEST_NAME] == []
+
+
+def test_no_file_beside_a_test_hides_a_standard_module() -> None:
+    """pytest puts the directory of each test first on the path; a process that a test starts would import the file."""
+    files = {path.stem for test in ROOT.glob("tests/**/test_*.py") for path in test.parent.glob("*.py")}
+    # Python itself has imported ``site`` before any path counts.
+    assert files & sys.stdlib_module_names <= {"site"}

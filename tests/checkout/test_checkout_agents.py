@@ -10,7 +10,7 @@ from levelup_ov.event_settings import EVENTS
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site
 from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, item, messages
-from tests.ucp.platform import HOOK, Platform, new_key, served, watch
+from tests.ucp.agent_platform import HOOK, Platform, new_key, served, watch
 
 
 def pays_by_levelup(merchant: str, user: str, **members: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tests.conftest import MakeApp
 from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, OTHER_KEY, Agent
 from tests.ucp.official import Official
-from tests.ucp.platform import HOOK, Platform, served
+from tests.ucp.agent_platform import HOOK, Platform, served
 
 Serve = Callable[..., Agent]
 

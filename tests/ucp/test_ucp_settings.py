@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from levelup_ov.config import ConfigError, load_settings
-from tests.ucp.platform import new_key
+from tests.ucp.agent_platform import new_key
 
 AGENTS, PROFILES = "LEVELUP_OV_UCP_AGENTS", "LEVELUP_OV_UCP_PROFILES"
 URL, LINKS, SIGNING = "LEVELUP_OV_UCP_URL", "LEVELUP_OV_UCP_LINKS", "LEVELUP_OV_UCP_SIGNING_KEYS"

@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey
 
 from tests.ucp.agent import Agent, item, uid
 from tests.ucp.conftest import Serve
-from tests.ucp.platform import Platform, Received, new_key, published, verify
+from tests.ucp.agent_platform import Platform, Received, new_key, published, verify
 
 CHECKOUTS, MCP = "/ucp/shopping/checkout-sessions", "/ucp/food/mcp"
 SIGNED = {"LEVELUP_OV_UCP_SIGNING_KEYS": new_key()}
