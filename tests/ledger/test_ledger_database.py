@@ -75,7 +75,7 @@ def test_an_empty_database_is_migrated_once(empty_url: str) -> None:
 
 def test_several_may_migrate_at_once(empty_url: str) -> None:
     with SPAWN.Pool(3) as pool:
-        found = pool.map(upgrade, [empty_url] * 3)
+        found = pool.map_async(upgrade, [empty_url] * 3).get(60)
     assert sorted(found, key=str) == [database.REVISIONS[-1], database.REVISIONS[-1], None]
 
 

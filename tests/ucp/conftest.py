@@ -15,8 +15,8 @@ from tests.channel import Clock
 from tests.conftest import MakeApp
 from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, OTHER_KEY, Agent
-from tests.ucp.official import Official
 from tests.ucp.agent_platform import HOOK, Platform, served
+from tests.ucp.official import Official
 
 Serve = Callable[..., Agent]
 

@@ -28,8 +28,8 @@ from tests.channel import Clock
 from tests.checkout.site import VARIABLES
 from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, KEY, pays_by_card
-from tests.ucp.official import Official, template
 from tests.ucp.agent_platform import call_off, new_key, published, served, watch
+from tests.ucp.official import Official, template
 
 SUITE = "spck_conformance"
 NEWER, OLDER = (ECKey.generate_key("P-256", {"kid": name}) for name in ("newer", "older"))

@@ -13,8 +13,8 @@ from http_message_signatures.algorithms import ECDSA_P256_SHA256
 from joserfc.jwk import ECKey
 
 from tests.ucp.agent import Agent, item, uid
-from tests.ucp.conftest import Serve
 from tests.ucp.agent_platform import Platform, Received, new_key, published, verify
+from tests.ucp.conftest import Serve
 
 CHECKOUTS, MCP = "/ucp/shopping/checkout-sessions", "/ucp/food/mcp"
 SIGNED = {"LEVELUP_OV_UCP_SIGNING_KEYS": new_key()}

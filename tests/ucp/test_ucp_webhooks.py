@@ -17,9 +17,9 @@ from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
 from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
 from tests.channel import Clock
 from tests.ucp.agent import Agent, item, pays_by_card
+from tests.ucp.agent_platform import Platform, call_off, new_key, watch
 from tests.ucp.conftest import Serve
 from tests.ucp.official import Official
-from tests.ucp.agent_platform import Platform, call_off, new_key, watch
 
 KEY = new_key()
 SIGNED = {"LEVELUP_OV_UCP_SIGNING_KEYS": KEY}
