@@ -336,9 +336,10 @@ class Charges:
                 for _ in range(MOST_PAGES):
                     found, following = calls.past_orders(user.token, page)
                     read += found
-                    if following is None:
+                    if following is None and not found:
                         break
-                    page = following
+                    # The last page is empty. A list that ends before it may have lost its Link on the way.
+                    page = following or page + 1
                 else:
                     return None
         except LevelUpRefused as refusal:

@@ -46,7 +46,7 @@ class Line:
     place of LevelUp's answer. ``changes``: members
     that the next answers of a path have otherwise. ``keeps``: the calls of a path are kept there and not done; each can
     be done later by calling it. ``delays``: for how many seconds the calls of a path are held up. ``others``: other
-    hosts that the service reaches.
+    hosts that the service reaches. ``drops``: headers of answers that are lost on the way, in lower case.
     """
 
     def __init__(self, levelup: Flask) -> None:
@@ -57,6 +57,7 @@ class Line:
         self.changes: dict[str, list[Any]] = {}
         self.keeps: dict[str, list[Any]] = {}
         self.others: dict[str, Any] = {}
+        self.drops: set[str] = set()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -89,7 +90,7 @@ class Line:
             members.update(changed.pop(0))
             answer = [json.dumps(reported).encode()]
         status, headers = answered[0][:2]
-        start_response(status, [each for each in headers if each[0].lower() != "content-length"])
+        start_response(status, [each for each in headers if each[0].lower() not in {"content-length", *self.drops}])
         return answer
 
     def count(self, path: str) -> int:

@@ -208,6 +208,20 @@ def test_a_history_that_cannot_be_read_proves_nothing(site: Site, merchant: str,
 
 
 @pytest.mark.rule("WEB-2")
+def test_a_history_without_links_is_read_to_its_end(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    site.line.drops.add("link")
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    (charged,) = site.unrefunded()
+    # As many as the newest page has.
+    for number in range(10):
+        site.charged(order(merchant, user, identifier=f"later {number}"))
+    clock.set(LATER)
+    assert site.charged(body, "K")["uuid"] == charged
+
+
+@pytest.mark.rule("WEB-2")
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_that_there_is_no_charge_is_read_twice(
     site: Site, merchant: str, user: str, clock: Clock, is_empty: bool
