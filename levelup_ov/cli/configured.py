@@ -32,7 +32,9 @@ def the_service() -> Service:
 def the_deliverer() -> Deliverer:
     """:raises click.ClickException: no receiver is configured."""
     if (found := _extension(EVENTS)) is None:
-        raise click.ClickException("neither LEVELUP_OV_EVENTS_URL nor an operator is set")
+        raise click.ClickException(
+            "nobody receives events: set LEVELUP_OV_EVENTS_URL, an operator, or LEVELUP_OV_UCP_SIGNING_KEYS"
+        )
     return found
 
 

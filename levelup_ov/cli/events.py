@@ -23,7 +23,7 @@ def events() -> None:
 
 @events.command("list")
 @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
-@click.option("--receiver", help="Only those for channel, operator.ACCOUNT or agent.NAME.HOST.")
+@click.option("--receiver", help="Only those for channel, operator.ACCOUNT or agent.NAME.")
 @click.option("--subject", help="Only those of this submission, or of this location.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
 def list_found(state: State | None, receiver: str | None, subject: str | None, limit: int) -> None:

@@ -64,6 +64,6 @@ def operator_of(account: str) -> str:
     return f"{OPERATOR}.{account}"
 
 
-def agent_at(caller: str, host: str) -> str:
-    """The name of an agent's receiver at a host: one that fails holds up no other one, not even of the same agent."""
-    return f"{AGENT}.{caller}.{host}"
+def receiver_of(caller: str) -> str:
+    """The name of an agent's receiver, whatever addresses it names: there are no more receivers than agents."""
+    return f"{AGENT}.{caller}"

@@ -54,7 +54,8 @@ class Outbox:
         Make the change first: it holds the lock that puts the events of a subject in order.
         """
         receivers = list(self.route(event))
-        if self.has_followers and event.kind == ORDER_CHANGED:
+        if self.has_followers and event.kind == ORDER_CHANGED and event.data.get("status") is not None:
+            # A word that the adapter does not know is no status for a follower.
             follower = self._follower.first(cursor, {"this": event.subject})
             receivers += [follower.receiver] if follower else []
         if receivers:

@@ -32,7 +32,7 @@ from levelup_ov.domain.status import CALLED_OFF, OrderStatus
 from levelup_ov.domain.stock import Stock, in_stock
 from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import Tender, TenderKind
-from levelup_ov.errors import KINDS, Refused, Unanswered, broken_protocol, reading
+from levelup_ov.errors import Refused, Unanswered, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
@@ -371,7 +371,7 @@ class Service:
                 routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, context)
                 status = self._ask_status(routed, order, context)
             except Unanswered as failure:
-                if KINDS[failure.code].retryable:
+                if failure.code != "provider_protocol_error":
                     raise
                 # An earlier request may have canceled it, so whoever asks must not stop here.
                 raise cancellation_unknown(failure.message) from None

@@ -39,9 +39,10 @@ def install(
     tools = {"food": toolbox.food(faces["food"]), "shopping": toolbox.shopping(faces["shopping"])}
     pages += [mcp.blueprint(name, tools[name], door) for name in FACES]
     for each in pages:
-        if webhooks is not None:
-            each.after_request(partial(_signed, webhooks.signatures, clock))
         app.register_blueprint(each)
+    if webhooks is not None:
+        # Of the application, so that an answer about a wrong address is signed, too.
+        app.after_request(partial(_signed, webhooks.signatures, clock))
 
 
 def _signed(signatures: Signatures, clock: Callable[[], datetime], response: Response) -> Response:

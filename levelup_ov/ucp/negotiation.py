@@ -109,7 +109,11 @@ def _webhook(entries: Iterable[Mapping[str, Any]], profile: str) -> str | None:
         url = config.get("webhook_url") if isinstance(config, Mapping) else None
         if not isinstance(url, str) or len(url) > LONGEST_WEBHOOK or not WEBHOOK.fullmatch(url):
             continue
-        if url.startswith("https://") or (profile.startswith("http://") and is_loopback(url)):
+        try:
+            is_usable = urlsplit(url).port != 0
+        except ValueError:
+            continue  # a port, or an address in brackets, that there is not
+        if is_usable and (url.startswith("https://") or (profile.startswith("http://") and is_loopback(url))):
             return url
     return None
 

@@ -10,15 +10,15 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from levelup_ov.config import Settings
 from levelup_ov.domain.secret import Secret
 from levelup_ov.events.deliverer import LANES
-from levelup_ov.events.receivers import AGENT, agent_at
+from levelup_ov.events.receivers import AGENT, receiver_of
 from levelup_ov.events.sending import Request, SendFailed
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.event_deliveries import Delivery
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.sealing import Sealer
@@ -31,6 +31,8 @@ from levelup_ov.ucp.profile import PROFILE, envelope
 from levelup_ov.ucp.signing import Signatures
 from levelup_ov.ucp.versions import ORDER
 
+LARGEST_ANSWER = 64 * 1024
+"""Bytes; nobody reads the answer of a receiver."""
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
 
@@ -43,8 +45,12 @@ class OrderWebhooks:
         self._sealer = Sealer(settings.secret_keys, "order webhook")
         self._clock = clock
         # An agent names the address, so it goes through no proxy, which would look names up itself.
-        self._public = Transport(pool_size=LANES[AGENT], breaks=False, public_only=True)
-        self._local = Transport(pool_size=LANES[AGENT], breaks=False) if settings.development else self._public
+        self._public = Transport(pool_size=LANES[AGENT], breaks=False, public_only=True, max_answer=LARGEST_ANSWER)
+        self._local = (
+            Transport(pool_size=LANES[AGENT], breaks=False, max_answer=LARGEST_ANSWER)
+            if settings.development
+            else self._public
+        )
 
     def follow(self, session: CheckoutSession, submission: str) -> tuple[str, str] | None:
         """The receiver of a completed session's order, and what is kept for it, sealed; None: nobody."""
@@ -59,11 +65,14 @@ class OrderWebhooks:
             "profile": f"{follower.base_url}{PROFILE}",
             "order": shopping.order(session, ucp, follower.base_url, None),
         }
-        return agent_at(session.caller, urlsplit(url).netloc), self._sealer.seal(_text(kept), submission)
+        return receiver_of(session.caller), self._sealer.seal(_text(kept), submission)
 
     def request(self, delivery: Delivery) -> Request:
         """The request for an event. Its body is the same for every attempt. :raises SendFailed: there is none."""
-        sealed = self._outbox.followed(delivery.subject)
+        try:
+            sealed = self._outbox.followed(delivery.subject)
+        except LedgerUnavailable:
+            raise SendFailed("ledger_unavailable", is_down=False) from None
         kept = self._sealer.open(sealed, delivery.subject) if sealed else None
         if kept is None:
             # The key that sealed it is gone, or the submission is purged.
@@ -84,12 +93,11 @@ class OrderWebhooks:
 
 
 def _order(placed: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
-    """The order as an event leaves it. A word that the adapter does not know changes nothing."""
+    """The order as an event leaves it."""
     change = orjson.loads(delivery.data)
-    stage = change.get("status") or change.get("previous_status")
     noticed = change.get("changed_at")
     return shopping.at_stage(
-        placed, stage, instant(datetime.fromisoformat(noticed) if noticed else delivery.created_at)
+        placed, change.get("status"), instant(datetime.fromisoformat(noticed) if noticed else delivery.created_at)
     )
 
 

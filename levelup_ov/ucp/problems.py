@@ -95,7 +95,7 @@ STANDARD: Mapping[str, str] = {
 _RENAMED: Mapping[str, str] = {"invalid_member": "invalid_request", "bad_request": "invalid_request"}
 
 
-_RULE = re.compile(r" \((?:[^()]*, )?[A-Z]+-\d+\)")
+_RULE = re.compile(r" \((?:[^()]*, )?(?:DELIVERY|EP|ERR|EVT|ITEM|LOC|MENU|META|MONEY|PAY|STAT|SUB|TIME|UCP|WEB)-\d+\)")
 _OUR_WORD = re.compile(r"\b([Tt]his|[Tt]he) location\b")
 
 

@@ -83,7 +83,9 @@ class Door:
         if profile is not None and ("Signature" in request.headers or "Signature-Input" in request.headers):
             from levelup_ov.ucp import verifying  # only who gets signed requests loads it
 
-            url = self.base_url + str(request.environ.get("RAW_URI") or request.path)
+            target = str(request.environ.get("RAW_URI") or request.path)
+            # A request in absolute form names the host, too.
+            url = self.base_url + target[target.find("/", target.find("://") + 3) if "://" in target[:8] else 0 :]
             signed = verifying.Request(request.method, url, request.headers, g.get("ucp_body", b""))
             verifying.verify(signed, profile)
         return Call(caller, context, negotiate(agent, profile), self.base_url, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -40,6 +41,7 @@ class Request:
 class _Verifier(HTTPMessageVerifier):
     # UCP refuses repetitions by idempotency keys, not by age.
     require_created = False
+    max_clock_skew = timedelta(minutes=1)
 
 
 class _Keys(HTTPSignatureKeyResolver):

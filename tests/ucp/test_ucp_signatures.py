@@ -110,6 +110,9 @@ def test_answers_are_signed(agent: Agent, serve: Serve) -> None:
         found = client.get(path, headers=headers)
         covered = verify(_Answer(200, dict(found.headers)), found.data, keys)
         assert covered == {"@status", "content-type", "content-digest"}
+    for method, path, status in (("PATCH", CHECKOUTS, 405), ("GET", "/ucp/shopping/nothing", 404)):
+        found = client.open(path, method=method, headers=headers)
+        assert verify(_Answer(status, dict(found.headers)), found.data, keys)
     refused = client.get("/ucp/food/establishments")
     assert verify(_Answer(401, dict(refused.headers)), refused.data, keys)
     plain = serve()

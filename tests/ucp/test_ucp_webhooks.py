@@ -11,6 +11,8 @@ import pytest
 from flask import Flask
 from http_message_signatures import InvalidSignature
 
+from adapters.sandbox import SandboxAdapter
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.event_settings import EVENTS
 from levelup_ov.events import Deliverer
 from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
@@ -93,6 +95,22 @@ def test_each_change_of_an_order_is_sent(agent: Agent, platform: Platform, clock
     read = agent.send("GET", f"/ucp/shopping/orders/{orders[-1]['id']}").json
     assert {**orders[-1], "ucp": read["ucp"]} == read
     assert len({hook.headers["webhook-id"] for hook in platform.received}) == len(orders)
+
+
+@pytest.mark.rule("UCP-15")
+def test_a_word_that_is_not_known_is_not_sent(
+    agent: Agent, platform: Platform, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order(agent)
+    clock.set("2030-06-03T16:10:40Z")
+    watch(agent.app)
+    for word in ("in orbit", "on the moon"):
+        monkeypatch.setattr(SandboxAdapter, "show_status", lambda *_, word=word: OrderStatus(word, reference=None))
+        watch(agent.app)
+    deliver(agent.app)
+    assert [[event["type"] for event in hook.order["fulfillment"]["events"]] for hook in platform.received] == [
+        [], ["ready"],
+    ]  # fmt: skip
 
 
 @pytest.mark.rule("UCP-15")
@@ -179,6 +197,7 @@ def test_an_address_that_cannot_be_used_is_ignored(agent: Agent, platform: Platf
     for number, address in enumerate((
         "", None, 7, "http://10.0.0.1/hook", "http://agents.example/hook", "ftp://127.0.0.1/hook", "https://a b/",
         "https://user@agents.example/hook", "https://agents.example/hook#part", "https://agents.example/%zz",
+        "https://[:::::]/hook", "https://[1.2.3.4]/hook", "https://agents.example:99999/hook", "http://[:::::]/hook",
     )):  # fmt: skip
         platform.webhook, agent.profile = address, f"{platform.address}/profile/{number}"
         order(agent)
