@@ -105,7 +105,12 @@ def test_a_word_that_is_not_known_is_not_sent(
     clock.set("2030-06-03T16:10:40Z")
     watch(agent.app)
     for word in ("in orbit", "on the moon"):
-        monkeypatch.setattr(SandboxAdapter, "show_status", lambda *_, word=word: OrderStatus(word, reference=None))
+        monkeypatch.setattr(
+            SandboxAdapter,
+            "show_status",
+            lambda *each, word=word: OrderStatus(word, reference=each[3], changed_at=None),
+        )
+        clock.now += timedelta(minutes=1)
         watch(agent.app)
     deliver(agent.app)
     assert [[event["type"] for event in hook.order["fulfillment"]["events"]] for hook in platform.received] == [
