@@ -325,7 +325,15 @@ class Sessions:
         if self._follow is None:
             return None
         submission = next(iter(self._service.submitted_under(done.location, done.submitted_as or "")), None)
-        if submission is None or (follower := self._follow(_shown(done, content), submission.id)) is None:
+        if submission is None:
+            return None
+        try:
+            follower = self._follow(_shown(done, content), submission.id)
+        except Exception as error:
+            # The order exists, whether or not anybody can be sent it.
+            log.error("order_not_followed", extra={"session": done.id}, exc_info=error)
+            return None
+        if follower is None:
             return None
         event = Event(ORDER_PLACED, done.account, done.location, submission.id, {"order_id": done.order_id})
         outbox = self._service.submissions.ledger.outbox

@@ -17,6 +17,7 @@ from levelup_ov.event_settings import EVENTS
 from levelup_ov.events import Deliverer
 from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
 from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
+from levelup_ov.ucp import shopping
 from tests.channel import Clock
 from tests.ucp.agent import Agent, item, pays_by_card
 from tests.ucp.agent_platform import Platform, call_off, new_key, watch
@@ -207,6 +208,15 @@ def test_an_address_that_cannot_be_used_is_ignored(agent: Agent, platform: Platf
         platform.webhook, agent.profile = address, f"{platform.address}/profile/{number}"
         order(agent)
         assert waiting(agent.app) == [], address
+
+
+@pytest.mark.rule("UCP-15", "UCP-8")
+def test_a_webhook_that_cannot_be_made_stops_no_order(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shopping, "order", lambda *_: 1 / 0)
+    order(agent)
+    assert waiting(agent.app) == [] and "order_not_followed" in caplog.messages
 
 
 @pytest.mark.rule("UCP-15")
