@@ -50,7 +50,7 @@ UNSEEN: Mapping[str, str] = {
         f"EVT-{number}": "events go to receivers, which the channel's interface does not show"
         for number in range(1, 10)
     },
-    **{f"UCP-{number}": "agents have an interface of their own" for number in range(1, 15)},
+    **{f"UCP-{number}": "agents have an interface of their own" for number in range(1, 17)},
     "SUB-5": "an unknown outcome needs a provider that fails; the adapter's contract suite has one",
 }
 """Why the channel cannot check a rule, or could not this time."""

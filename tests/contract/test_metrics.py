@@ -189,7 +189,7 @@ def test_any_worker_shows_the_numbers_of_all(two_workers: TwoWorkers) -> None:
     before = two_workers.scrape().get(VALIDATED, 0)
     for _ in range(20):
         assert ask(two_workers.port, "POST", PATH, BODY)[0] == 200
-    until(lambda: two_workers.scrape()[VALIDATED] == before + 20)
+    until(lambda: two_workers.scrape().get(VALIDATED) == before + 20)
     # Both have published: each shows the same, and no number ever falls.
     assert {two_workers.scrape()[VALIDATED] for _ in range(10)} == {before + 20}
     assert two_workers.scrape()["levelup_ov_workers"] == 2
@@ -199,7 +199,7 @@ def test_what_a_killed_worker_had_counted_stays(two_workers: TwoWorkers) -> None
     counted = two_workers.scrape().get(VALIDATED, 0) + 10
     for _ in range(10):
         assert ask(two_workers.port, "POST", PATH, BODY)[0] == 200
-    until(lambda: two_workers.scrape()[VALIDATED] == counted)
+    until(lambda: two_workers.scrape().get(VALIDATED) == counted)
     killed = children(two_workers.pid)
     for pid in killed:
         kill(pid)
