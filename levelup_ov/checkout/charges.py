@@ -334,7 +334,7 @@ class Charges:
         try:
             with self._levelup.calls(context.deadline, context.calls) as calls:
                 for _ in range(MOST_PAGES):
-                    found, following = self._page(calls, user, page)
+                    found, following = calls.past_orders(user.token, page)
                     read += found
                     if following is None and not found:
                         break
@@ -347,15 +347,6 @@ class Charges:
                 return None
             raise
         return self._unknown_of(order, may_be_ours(read, location_id=order.location_id))
-
-    @staticmethod
-    def _page(calls: LevelUpSession, user: Access, page: int) -> tuple[list[PastOrder], int | None]:
-        try:
-            return calls.past_orders(user.token, page)
-        except LevelUpRefused as refusal:
-            if page > 1 and refusal.status == 404:
-                return [], None  # documented is 204
-            raise
 
     def _unknown_of(self, order: StoredOrder, history: list[PastOrder] | None) -> list[PastOrder] | None:
         """The orders of a history that are not ours, and were not there when this one was ruled out."""

@@ -222,6 +222,21 @@ def test_a_history_without_links_is_read_to_its_end(site: Site, merchant: str, u
 
 
 @pytest.mark.rule("WEB-2")
+def test_a_history_that_ends_in_a_refusal_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    known = past(site.charged(order(merchant, user)))
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    body = order(merchant, user, identifier="second")
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    (charged,) = {*site.unrefunded()} - {known["order"]["uuid"]}
+    clock.set(LATER)
+    # The page with the charge is refused: documented is an empty page at the end, and no 404.
+    site.line.faults["/users/orders"] = [(200, [known]), (404, [])] * 2
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    site.line.faults.clear()
+    assert site.charged(body, "K")["uuid"] == charged
+
+
+@pytest.mark.rule("WEB-2")
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_that_there_is_no_charge_is_read_twice(
     site: Site, merchant: str, user: str, clock: Clock, is_empty: bool
