@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from levelup_ov.adapter.account import Account, Setting
 from levelup_ov.adapter.menu_updates import TellsBetweenMenus
-from levelup_ov.adapter.webhook import Notice
+from levelup_ov.adapter.notice import Notice
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order

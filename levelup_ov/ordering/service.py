@@ -43,7 +43,7 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
-from levelup_ov.ordering.stock import PATIENCE, KnownStock, check_stock
+from levelup_ov.ordering.stock_and_pauses import PATIENCE, KnownStock, check_stock
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.ordering.tracking import (
     LONGEST_WORD,

@@ -40,7 +40,7 @@ class Shelf:
 def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
     """Lets time pass for the stock."""
     passed, clock = [0.0], net.now
-    monkeypatch.setattr("levelup_ov.ordering.stock.net.now", lambda: clock() + sum(passed))
+    monkeypatch.setattr("levelup_ov.ordering.stock_and_pauses.net.now", lambda: clock() + sum(passed))
     yield passed.append
 
 
