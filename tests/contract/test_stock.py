@@ -47,7 +47,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
 def reporting(fake: MakeFake, ttl: str = "30", **variables: str) -> tuple[FakeAdapter, Channel, Shelf]:
     provider, channel = fake(LEVELUP_OV_STOCK_TTL=ttl, **variables)
     shelf = Shelf()
-    provider.tells_stock = True  # type: ignore[misc]
+    provider.reports_stock = True  # type: ignore[misc]
     provider.show_stock = shelf  # type: ignore[method-assign]
     return provider, channel, shelf
 
