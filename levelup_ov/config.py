@@ -69,7 +69,7 @@ _FEWEST_BYTES = 8
 """The fewest different bytes of a random key: 32 random bytes have fewer once in 10 to the power of 20."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,39}")
 _ADAPTER_ENTRY = re.compile(r"[\w-]+(=[\w.]+:[\w.]+)?")
-_TILDE = ("begins with ~, which only a shell replaces", "write the whole path")
+_TILDE = ("starts with ~, which only a shell replaces", "write the whole path")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 

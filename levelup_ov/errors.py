@@ -138,7 +138,7 @@ KINDS: Mapping[str, Kind] = {
     "submission_in_progress": _request_retryable(409, "The same submission is being placed right now.", _WAIT),
     "session_closed": _request(409, "The checkout session is completed or canceled.", "Create a new checkout session."),
     "session_changed": _request_retryable(
-        409, "Another request has changed the checkout session meanwhile.", "Read it and send the change again."
+        409, "Another request has changed the checkout session in the meantime.", "Read it and send the change again."
     ),
     # What the ordering provider said.
     "unknown_item": _provider(422, "The provider does not know the item.", "Read the menu again."),
@@ -232,7 +232,7 @@ KINDS: Mapping[str, Kind] = {
 class Refused(Failure):
     """The provider said no, and its answer proves that nothing was placed.
 
-    ``proof`` is False if it proves nothing: it answered another call, and the placing call had begun (SUB-5). Only
+    ``proof`` is False if it proves nothing: it answered another call, and the placing call had started (SUB-5). Only
     ``Session`` knows that: it sets it once, just before it raises the refusal that the adapter made.
     """
 

@@ -71,8 +71,8 @@ TOKEN = "sk9live8QpX72mvT41ZcB"
         ("LEVELUP_OV_ADAPTERS", "later=nowhere_at_all:Adapter", "cannot be imported"),
         ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Nothing", "cannot be imported"),
         ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Account", "is not a subclass"),
-        ("DINER_KEY", f"{PROVIDER_KEY}\n", "api_key, from the variable DINER_KEY: begins or ends with blanks"),
-        ("DINER_KEY", f" {PROVIDER_KEY}", "begins or ends with blanks"),
+        ("DINER_KEY", f"{PROVIDER_KEY}\n", "api_key, from the variable DINER_KEY: starts or ends with blanks"),
+        ("DINER_KEY", f" {PROVIDER_KEY}", "starts or ends with blanks"),
         ("DINER_KEY", "  ", "is blank"),
         ("DINER_KEY", f'"{PROVIDER_KEY}"', "is in quotes"),
         ("DINER_KEY", f"{PROVIDER_KEY}\x00", "control characters"),
@@ -237,7 +237,7 @@ def test_a_data_directory_of_another_user(production: dict[str, str], monkeypatc
 
 @pytest.fixture
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every disk is mounted read-only; then nobody may write, whoever owns the files."""
+    """Every disk is mounted read-only, so not even the owner of a file may write."""
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((0,) * 8 + (os.ST_RDONLY, 255)))
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
 

@@ -68,9 +68,9 @@ def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
 
 
 @events.command()
-@click.option("--seconds", default=50.0, show_default=True, help="Begin no further delivery after this time.")
+@click.option("--seconds", default=50.0, show_default=True, help="Start no further delivery after this time.")
 def send(seconds: float) -> None:
-    """Deliver what is due, as the service does by itself.
+    """Deliver what is due, as the running service does.
 
     Safe beside the service, and on several hosts. Exit status 1: a receiver has not accepted something.
     """

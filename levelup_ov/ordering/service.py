@@ -1,6 +1,6 @@
 """The use cases: validate, submit, list and show, between HTTP and the adapter.
 
-A failure's path begins at the order (``$.items[0].item``), as in adapters; the HTTP layer prepends the root member.
+A failure's path starts at the order (``$.items[0].item``), as in adapters; the HTTP layer prepends the root member.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ SHORTEST_PRIVATE = 4
 """Characters from which a part of a delivery address is masked in messages."""
 
 CHECKS = 3
-"""How often a status is requested again because another one was recorded meanwhile."""
+"""How often a status is requested again because another one was recorded in between."""
 
 log = logging.getLogger(__name__)
 
@@ -443,7 +443,7 @@ class Service:
                 status = self._ask_status(self._routed(order.location, context), order, context)
                 if self.tracking.record(order, status):
                     return
-            # Somebody else recorded one meanwhile, which may be the older one.
+            # Another request recorded one in between, which may be the older one.
             order = self.tracking.of(order.submission) or order
         raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 

@@ -139,7 +139,7 @@ def test_a_callback_without_code_or_reason(site: Site) -> None:
 
 @KINDS
 def test_what_another_browser_granted_is_of_no_use_unconfirmed(site: Site, kind: str, clock: Clock) -> None:
-    """Who began a connection never sees the confirmation that went to the browser of who granted it."""
+    """Starting a connection never shows the confirmation that went to the browser of the user who granted it."""
     begun = started(site, kind)
     reported = site.come_back(approved(site, kind, begun))
     path = f"/{kind}s/{begun['id']}"

@@ -120,7 +120,7 @@ def test_an_unknown_charge_is_reconciled_by_the_command(
     assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
     clock.set("2030-06-03T16:05Z")
     status, said = site.reconcile()
-    # What never arrived is not charged by the command, since nobody waits for it: the user's orders show it.
+    # What never arrived is not charged by the command, since no request waits for it: the user's orders show it.
     assert (status, said.split()[3]) == (0, "charged" if fault == "lost" else "not_charged")
     assert len(site.unrefunded()) == (fault == "lost")
     charged = site.charged(body, "K")["uuid"]

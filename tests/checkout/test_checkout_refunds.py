@@ -93,7 +93,7 @@ def test_an_order_of_which_nobody_knows(site: Site, merchant: str, clock: Clock)
     site.line.faults["/completed_orders"] = ["unreached"] * 3
     assert site.charge(order(merchant, ben), "K").error["code"] == "outcome_unknown"
     (left,) = open_checkout_orders(site)
-    # Nobody knows whether it was charged, and so it is answered.
+    # Whether it was charged is unknown, and the answer says so.
     assert site.refund(left).refusal == (504, "outcome_unknown", None)
     assert not site.line.count("/refund")
     clock.set("2030-06-03T16:05Z")
@@ -113,7 +113,7 @@ def test_a_manager_must_confirm(site: Site, user: str) -> None:
 def test_a_refund_whose_answer_is_lost_is_reconciled(site: Site, uuid: str) -> None:
     site.line.faults["/refund"] = ["lost"]
     assert site.refund(uuid, "K").refusal == (503, "refund_pending", None)
-    # Never repeated by itself.
+    # Never repeated automatically.
     assert site.line.count("/refund") == 1
     refunded = site.done(site.refund(uuid, "K"))["order"]
     assert (refunded["state"], site.refunded()) == ("refunded", [uuid])

@@ -371,7 +371,7 @@ def test_what_was_sealed_before_is_still_taken() -> None:
     old = {"user_a_login": Sealer(keys[1:], "metadata").seal("robin-1", "a user_a_login")}
     assert MetadataKeeper(keys).open_customer_account("a", old, guest) == {"login": Secret("robin-1")}
     assert MetadataKeeper(keys).open_customer_account("b", old, guest) == {}
-    # And who is known stays so when the keys change.
+    # A known guest stays known when the keys change.
     given = MetadataKeeper(keys[1:]).seal_customer_account("a", ACCOUNT, guest)
     assert MetadataKeeper(keys).open_customer_account("a", given, guest) == ACCOUNT
     assert MetadataKeeper(keys[:1]).open_customer_account("a", given, guest) == {}

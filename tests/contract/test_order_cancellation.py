@@ -1,4 +1,4 @@
-"""An order is canceled, or the channel learns that it is not, or that nobody knows yet: STAT-6."""
+"""An order is canceled, or the channel learns that it is not, or that it is not known yet: STAT-6."""
 
 from __future__ import annotations
 

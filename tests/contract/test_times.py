@@ -440,7 +440,7 @@ def test_a_desired_time_is_kept_within_the_hour(channel: Channel, clock: Clock) 
     metadata = shown(channel)["metadata"]
     changed = channel.submit("sandbox.day", metadata=metadata, **evening)
     assert changed.refusal[:2] == (422, "ready_time_unavailable")
-    # Who was shown it gets it.
+    # A guest who was shown it gets it.
     validated = shown(channel, **evening)
     assert validated["soonest_available_at"] == "2030-06-04T06:00"
     placed = channel.submit("sandbox.day", metadata=validated["metadata"], **evening).order

@@ -23,7 +23,7 @@ NAMED: Mapping[Named, int] = {
 MANNERS: Mapping[Manner, int] = {"patient": 75, "hasty": 10, "fickle": 10, "gone": 5}
 """How often each is chosen."""
 CARD = "4012888888881881"
-"""Passes the check digit and is no magic number of the engine."""
+"""Passes the check digit and is not a magic number of the engine."""
 CVV = "7391"
 DECLINED_CARD = "4000000000000002"
 NOT_CONCLUSIVE = frozenset(

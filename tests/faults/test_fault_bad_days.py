@@ -233,7 +233,7 @@ def test_a_ledger_that_is_taken_away_stops_submissions(
         engine._reported.clear()
         with pytest.raises(LedgerUnavailable, match="restart") as caught:
             claimed(ledger, 2)
-    # Whoever reads the log need not ask /ready.
+    # The log says it too, without a look at /ready.
     (line,) = [each for each in caplog.records if each.message == "ledger_unavailable"]
     assert line.reason == caught.value.message  # type: ignore[attr-defined]
 
@@ -416,7 +416,7 @@ def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, opti
         assert (result.exit_code, after.state) == (1, "unknown")
         return
     assert result.exit_code == 0, result.output
-    # Who and when, for whoever asks later.
+    # Who and when, for later questions.
     assert after.settled_by == "Sam" and after.settled_at is not None
     assert "settled_by:          Sam" in runner.invoke(args=["submissions", "show", row.id]).output
     if option[0] == "--placed":
@@ -487,7 +487,7 @@ def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
     assert lost.id not in runner.invoke(args=listed).output
     assert "it has no open finding" in runner.invoke(args=command).output
     assert "close_finding by Rita: canceled" in runner.invoke(args=["submissions", "show", lost.id]).output
-    # The same once more is no news; another one is.
+    # The same once more is not news; another one is.
     ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
     assert lost.id not in runner.invoke(args=listed).output
     ledger.note(lost.id, "two_orders_for_one_submission", 18, "till-18")

@@ -1,4 +1,4 @@
-"""What is proven by time is proven by a clock that nobody sets (SUB-13)."""
+"""What is proven by time is proven by a clock that cannot be set (SUB-13)."""
 
 from __future__ import annotations
 

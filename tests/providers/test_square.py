@@ -1,4 +1,4 @@
-"""The Square adapter against the stand-in, whose gate is Square's official specification where that is at hand."""
+"""The Square adapter against the stand-in, whose gate is Square's official specification where that is available."""
 
 from __future__ import annotations
 
@@ -1197,7 +1197,7 @@ def test_a_location_that_closed_meanwhile_gets_no_order() -> None:
         bench.submit(shown=shown)
     assert (caught.value.code, caught.value.path) == ("ready_time_unavailable", "$.desired_ready_time")
     assert f"POST {ORDERS}" not in bench.square.calls
-    # Nobody was shown a time: the next opening is what there is.
+    # No time was shown: the next opening is what there is.
     assert bench.submit().order_id
 
 

@@ -68,7 +68,7 @@ def burger(shop: VendureServer) -> dict[str, Any]:
 
 @pytest.fixture
 def placed(shop: VendureServer) -> Callable[[], list[dict[str, Any]]]:
-    """The orders that were placed since the test began, newest first."""
+    """The orders that were placed since the test started, newest first."""
     before = shop.count_orders()
 
     def since() -> list[dict[str, Any]]:
@@ -257,7 +257,7 @@ def test_nobodys_customer_is_rewritten_by_anothers_order(
     user: dict[str, str],
     placed: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    """Somebody's order comes with the account of another; who has her telephone may use it, and not rename her."""
+    """Somebody's order comes with the account of another; one with her telephone may use it, and not rename her."""
     soda = [item(shop.items["Soda"])]
     hers = channel.validate(CLUB, items=soda, user=user)
     his = {"name": "Bob Other", "phone": phone, "email": f"bob.{uuid4().hex}@example.com"}

@@ -92,7 +92,7 @@ def test_killed_between_steps_is_one_order(
         with pytest.raises(Killed):
             front.complete(made)
     meals, other = front.meals(), front.restart()
-    # Whoever reads before the lease is over places nothing, and changes nothing back.
+    # A read before the lease is over places nothing, and changes nothing back.
     assert other.read(made).state != ("ready_for_complete" if meals else "completed")
     other.later(minutes=5)
     found = other.read(made)

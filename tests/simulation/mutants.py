@@ -114,7 +114,7 @@ def _find_in_rows(self: Any, location: Any, reference: str, trace: Any, session:
 
 
 def rows_unread() -> AbstractContextManager[object]:
-    """A row without the member that decides is no order of ours."""
+    """A row without the member that decides is not an order of ours."""
     return patch(fftp.FftpAdapter, "find_order", _find_in_rows)
 
 

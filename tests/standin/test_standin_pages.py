@@ -78,7 +78,7 @@ def test_a_person_refuses_with_the_keyboard(visitor: Visitor) -> None:
             break
     focused = visitor.chrome.switch_to.active_element
     assert focused == button
-    # Who uses the keyboard sees where they are.
+    # Keyboard users see where they are.
     assert focused.value_of_css_property("outline-style") == "solid"
     with visitor.next_page():
         focused.send_keys(Keys.ENTER)
@@ -141,7 +141,7 @@ def test_the_developers_page(visitor: Visitor) -> None:
     visitor.picture("world")
     assert SHOP_APP.client_secret in visitor.text()
     assert "dora@example.com" in visitor.text()
-    visitor.press("Begin maintenance")
+    visitor.press("Start maintenance")
     assert "Maintenance is on" in visitor.text()
 
 

@@ -1,4 +1,4 @@
-"""No late or doubled answer is read as the answer to another call, whoever made either."""
+"""No late or doubled answer is read as the answer to another call."""
 
 from __future__ import annotations
 

@@ -157,15 +157,15 @@ def chosen(session: Mapping[str, Any]) -> tuple[str | None, list[str]]:
 def test_no_time_is_promised_that_cannot_be_had(agent: Agent, location: str, wanted: str, had: str) -> None:
     asked = {"fulfillment": method(requested_fulfillment_time=wanted), "food_establishment": {"id": location}}
     answer = agent.create(buyer=BUYER, **asked)
-    told = [("error", "ready_time_unavailable", f"{METHOD}.requested_fulfillment_time")]
-    assert (answer.json["status"], messages(answer)) == ("incomplete", told)
+    expected = [("error", "ready_time_unavailable", f"{METHOD}.requested_fulfillment_time")]
+    assert (answer.json["status"], messages(answer)) == ("incomplete", expected)
     selected, options = chosen(answer.json)
     assert selected == had == options[1] and wanted not in options and amounts(answer.json)["total"] == 1070
     for again in (agent.act(answer.json, "complete", pays_by_card()), agent.act(answer.json, "get")):
-        assert (again.json["status"], messages(again)) == ("incomplete", told)
+        assert (again.json["status"], messages(again)) == ("incomplete", expected)
     # The same basket in other words is as late as before.
     named = agent.act(answer.json, "update", {"line_items": [dish("sandwich", id="mine")]})
-    assert (named.json["status"], messages(named)) == ("incomplete", told)
+    assert (named.json["status"], messages(named)) == ("incomplete", expected)
     ready = agent.act(
         answer.json, "update", {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=had)}
     )
@@ -199,9 +199,9 @@ def test_an_option_that_was_never_offered_is_refused(agent: Agent) -> None:
             [("error", "invalid_request", f"{METHOD}.selected_option_id")],
         )
     both = method(selected_option_id="asap", requested_fulfillment_time="2030-06-03T18:15:00Z")
-    told = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": both})
-    assert messages(told) == [("warning", "requested_time_ignored", f"{METHOD}.requested_fulfillment_time")]
-    assert (told.json["status"], chosen(told.json)[0]) == ("ready_for_complete", "asap")
+    warned = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": both})
+    assert messages(warned) == [("warning", "requested_time_ignored", f"{METHOD}.requested_fulfillment_time")]
+    assert (warned.json["status"], chosen(warned.json)[0]) == ("ready_for_complete", "asap")
 
 
 @pytest.mark.rule("UCP-5")
@@ -289,10 +289,10 @@ def test_a_buyer_who_pays_another_price_is_told_first(agent: Agent, monkeypatch:
     shown, key = agent.create().json, uid()
     monkeypatch.setitem(PLACES, "congress", replace(PLACES["congress"], tax=900))
     for _ in range(2):
-        told = agent.act(shown, "complete", pays_by_card(), Idempotency_Key=key)
-        assert told.json["status"] == "ready_for_complete" and "order" not in told.json
-        assert messages(told) == [("warning", "totals_changed", "$.totals")]
-    assert (amounts(shown)["total"], amounts(told.json)["total"]) == (1070, 1090)
+        changed = agent.act(shown, "complete", pays_by_card(), Idempotency_Key=key)
+        assert changed.json["status"] == "ready_for_complete" and "order" not in changed.json
+        assert messages(changed) == [("warning", "totals_changed", "$.totals")]
+    assert (amounts(shown)["total"], amounts(changed.json)["total"]) == (1070, 1090)
     assert agent.act(shown, "complete", pays_by_card()).json["order"]["label"] == "1"
 
 
@@ -405,9 +405,9 @@ def test_an_old_price_is_asked_for_again_first(agent: Agent, clock: Clock, monke
     monkeypatch.setitem(PLACES, "congress", replace(PLACES["congress"], tax=900))
     clock.set("2030-06-03T16:30Z")
     for _ in range(2):
-        told = agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
-        assert told.json["status"] == "ready_for_complete" and amounts(told.json)["total"] == 1090
-        assert messages(told) == [("warning", "totals_changed", "$.totals")]
+        changed = agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
+        assert changed.json["status"] == "ready_for_complete" and amounts(changed.json)["total"] == 1090
+        assert messages(changed) == [("warning", "totals_changed", "$.totals")]
     assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
 
 

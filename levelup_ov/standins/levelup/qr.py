@@ -43,7 +43,7 @@ def code_of(data: str, tip: int = 0, colour: int = 0) -> str:
 
 
 def read_code(text: str) -> Scanned | None:
-    """What a code says; the data of a payment token by itself is a code without a tip. None: it is none."""
+    """What a code says; the data of a payment token alone is a code without a tip. None: it is not a code."""
     text = text.strip().upper()
     data, rest = text[:TOKEN_LENGTH], text[TOKEN_LENGTH:]
     if len(data) < TOKEN_LENGTH or not data.startswith("LU") or not set(data) <= set(_DIGITS):

@@ -59,7 +59,7 @@ REFUND_TIPS: Mapping[int, str] = {
     9901: "is refused: it is too old to be refunded",
     9902: "is refused: it is disputed",
     9903: "is refused: its payment never succeeded",
-    9904: "is refused: nobody knows such an order",
+    9904: "is refused: no such order is known",
     9905: "is accepted (202) and made, without saying when",
     9906: "is accepted (202) and never made",
     9907: "gives a part back",
