@@ -235,9 +235,9 @@ class Service:
             check_stock(order, stock)
 
     def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
-        """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
+        """Look at a location's menu and record what changed, with its events (MENU-9); None: it was just looked at.
 
-        A menu is read only if its version or the stock is another one, where the provider has versions.
+        If the provider has versions, a menu is read only if its version or the stock has changed.
 
         :raises Failure: the menu or the stock is not known.
         """

@@ -44,7 +44,7 @@ def test_all_errors_are_listed_and_an_unknown_one_gets_a_hint() -> None:
     assert unknown.exit_code == 2 and "tender_not_accepted" in unknown.stderr
 
 
-def test_an_adapter_is_begun_without_an_application(tmp_path: Path) -> None:
+def test_an_adapter_is_created_without_an_application(tmp_path: Path) -> None:
     begun = invoke("adapters", "new", "diner", "--package", str(tmp_path))
     assert begun.exit_code == 0 and (tmp_path / "levelup_ov_diner.py").is_file()
 

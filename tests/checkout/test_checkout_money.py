@@ -170,7 +170,9 @@ def test_first_words_that_prove_nothing_leave_it_unknown(
 
 @pytest.mark.rule("WEB-4")
 @pytest.mark.parametrize("can_read", [True, False])
-def test_a_charge_that_nobody_waits_for_is_not_kept(site: Site, merchant: str, clock: Clock, can_read: bool) -> None:
+def test_a_charge_without_a_waiting_request_is_not_kept(
+    site: Site, merchant: str, clock: Clock, can_read: bool
+) -> None:
     user = site.connect_user(permissions=(*PAYMENT, *["read_user_orders"] * can_read))
     site.line.faults["/completed_orders"] = UNREACHED[:]
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
@@ -382,7 +384,7 @@ def test_a_part_is_not_the_whole(site: Site, merchant: str, user: str) -> None:
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_part_is_no_whole_where_the_answer_was_lost(site: Site, merchant: str, user: str) -> None:
+def test_a_part_is_not_the_whole_if_the_answer_was_lost(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
     site.line.faults["/refund"] = ["lost"]
     assert site.refund(uuid, "K").error["code"] == "refund_pending"
@@ -392,7 +394,7 @@ def test_a_part_is_no_whole_where_the_answer_was_lost(site: Site, merchant: str,
 
 
 @pytest.mark.rule("WEB-3")
-def test_amounts_that_do_not_add_up_are_no_whole(site: Site, merchant: str, user: str) -> None:
+def test_amounts_that_do_not_add_up_are_not_the_whole(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
     site.line.changes["/refund"] = [{"spend_amount": 500}]
     assert "gave back 500 of 1070" in site.refund(uuid, "K").error["message"]

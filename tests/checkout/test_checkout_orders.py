@@ -147,7 +147,7 @@ def test_a_charge_declined_on_asking_again_never_happened(site: Site, merchant: 
     assert not site.unrefunded()
 
 
-def test_a_token_that_was_revoked_meanwhile_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
+def test_a_token_revoked_in_between_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
     site.line.faults["/completed_orders"] = LOST[:]
     body = order(merchant, user)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
@@ -286,7 +286,7 @@ def test_an_order_that_cannot_be_right(
     assert not site.unrefunded()
 
 
-def test_a_user_is_no_merchant(site: Site, merchant: str, user: str) -> None:
+def test_a_user_is_not_a_merchant(site: Site, merchant: str, user: str) -> None:
     assert site.charge(order(user, merchant)).refusal == (404, "connection_not_found", "$.order.merchant")
 
 

@@ -88,7 +88,7 @@ def test_a_merchant_whose_id_is_unknown_refunds(site: Site, user: str) -> None:
 
 
 @pytest.mark.rule("WEB-2")
-def test_an_order_of_which_nobody_knows(site: Site, merchant: str, clock: Clock) -> None:
+def test_an_order_that_is_not_known(site: Site, merchant: str, clock: Clock) -> None:
     ben = site.connect_user("ben@example.com")
     site.line.faults["/completed_orders"] = ["unreached"] * 3
     assert site.charge(order(merchant, ben), "K").error["code"] == "outcome_unknown"
@@ -143,7 +143,7 @@ def test_without_the_merchant_nothing_is_refunded(site: Site, merchant: str, uui
     assert site.done(site.refund(uuid))["order"]["state"] == "refunded"
 
 
-def test_a_body_that_is_no_refund(site: Site, uuid: str) -> None:
+def test_an_invalid_refund_body(site: Site, uuid: str) -> None:
     for body in ([], {"refund": {"manager_confirmation": 4321}}, {"refund": "yes"}):
         answer = site.call("POST", f"/orders/{uuid}/refund", body, Idempotency_Key="K")
         assert answer.refusal[:2] == (422, "invalid_member")

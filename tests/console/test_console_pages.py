@@ -47,7 +47,7 @@ def lost(ledger: Ledger, name: str = "lost") -> str:
     return id
 
 
-def test_a_quiet_service_needs_nobody(olive: Operator) -> None:
+def test_a_quiet_service_needs_no_person(olive: Operator) -> None:
     page = olive.open().text
     assert "Nothing needs anybody now" in page and "No submission is open" in page
     assert "There is no submission yet" in olive.open("/submissions").text

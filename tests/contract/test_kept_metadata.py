@@ -126,7 +126,7 @@ def test_other_changes_reach_the_order_as_well(channel: Channel, kitchen: Kitche
 
 
 @pytest.mark.rule("META-4", "META-5")
-def test_a_cart_of_another_location_is_no_cart_of_this_one(channel: Channel, kitchen: Kitchen) -> None:
+def test_a_cart_of_another_location_is_not_used(channel: Channel, kitchen: Kitchen) -> None:
     metadata = channel.validate("sandbox.congress").order["metadata"]
     ticket = channel.submit("sandbox.tokyo", metadata=metadata).order["order_id"]
     assert kitchen.order("tokyo", ticket)["charged"] == 1080
@@ -349,7 +349,7 @@ def test_a_guest_with_a_new_address_or_phone_is_the_same(fake: MakeFake, change:
 
 
 @pytest.mark.rule("META-10")
-def test_an_address_is_no_telephone() -> None:
+def test_an_address_is_not_a_telephone() -> None:
     keeper = MetadataKeeper([Secret(new_secret_key())])
     given = keeper.seal_customer_account("a", ACCOUNT, User("A", "B", phone="1"))
     assert keeper.open_customer_account("a", given, User("A", "B", email="1")) == {}

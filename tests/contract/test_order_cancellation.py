@@ -139,7 +139,7 @@ def test_only_the_status_proves_a_cancellation(
     ],
     ids=["canceled", "refused", "picked up", "no answer", "garbage"],
 )
-def test_nobody_is_asked_to_cancel_what_has_ended(canceling: MakeCanceling, word: Any, expected: int | str) -> None:
+def test_an_ended_order_is_not_canceled_again(canceling: MakeCanceling, word: Any, expected: int | str) -> None:
     provider, channel = canceling
     says(provider, [word])
     answer = cancel(channel, "A-1", "fake.one")

@@ -194,7 +194,7 @@ def test_a_refused_connection_says_so() -> None:
     assert driver_errors.kind_of(caught.value) == "unreachable"
 
 
-def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
+def test_an_invalid_database_file_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("not a database, whatever its name is" * 200)
     with pytest.raises(ConfigError, match="not a database"):
         check_ledger(f"sqlite:///{tmp_path}/ledger.db", workers=1, connections=8)
@@ -202,7 +202,7 @@ def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("left", [None, b""])
-def test_a_known_ledger_that_is_lost_is_not_begun_again(tmp_path: Path, left: bytes | None) -> None:
+def test_a_lost_known_ledger_is_not_started_again(tmp_path: Path, left: bytes | None) -> None:
     url, path = f"sqlite:///{tmp_path}/ledger.db", tmp_path / "ledger.db"
     upgrade_ledger(url)
     path.unlink()
@@ -294,7 +294,7 @@ def test_a_copy_is_taken_and_put_back_under_traffic(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no copy of anything" * 500])
-def test_what_is_no_copy_is_not_put_back(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_copy_is_not_restored(tmp_path: Path, content: bytes) -> None:
     path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
     copy.write_bytes(content)
     with closing(ledger_at(path)) as ledger:
@@ -307,7 +307,7 @@ def test_what_is_no_copy_is_not_put_back(tmp_path: Path, content: bytes) -> None
 
 
 @pytest.mark.rule("SUB-2")
-def test_an_empty_ledger_does_not_begin_silently(tmp_path: Path) -> None:
+def test_an_empty_ledger_does_not_start_silently(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     url = f"sqlite:///{path}"
     assert upgrade_ledger(url, new=False) is None

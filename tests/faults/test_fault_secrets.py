@@ -234,7 +234,7 @@ def test_a_provider_whose_status_line_is_what_it_was_sent(one: ScriptedService, 
 
 
 @pytest.mark.rule("ERR-4", "PAY-2", "SUB-5")
-def test_a_fault_of_ours(one: ScriptedService, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_fault(one: ScriptedService, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(self: SandboxAdapter, order: Any, *arguments: Any) -> Any:
         raise RuntimeError(f"{CARD} {PROVIDER_KEY} {API_KEY}") from KeyError(CARD["number"])
 

@@ -899,7 +899,7 @@ def test_an_order_is_canceled_until_it_is_shipped(
 
 
 @pytest.mark.rule("STAT-6")
-def test_the_plugin_refuses_what_the_shop_has_begun(
+def test_the_plugin_refuses_what_the_shop_has_started(
     shop: VendureServer,
     channel: Channel,
     app: Flask,

@@ -390,7 +390,7 @@ def test_credit_that_is_refused_in_the_end_is_plain_words(phones: Phones) -> Non
     assert phones.charges() == []
 
 
-def test_credit_spent_meanwhile_charges_nothing(phones: Phones) -> None:
+def test_credit_spent_in_between_charges_nothing(phones: Phones) -> None:
     give(phones, 300)
     uuid = phones.start(phones.cart(line(phones.item("Club sandwich"))))
     phones.ordered(line(phones.item("Club sandwich")))

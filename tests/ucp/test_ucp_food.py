@@ -272,7 +272,7 @@ def test_a_completion_places_one_order(agent: Agent) -> None:
 
 
 @pytest.mark.rule("UCP-8")
-def test_who_pays_is_who_buys_if_nobody_else_is_named(agent: Agent) -> None:
+def test_the_payer_is_the_buyer_if_no_other_is_named(agent: Agent) -> None:
     answer = agent.create()
     assert {path for _, _, path in messages(answer)} == {
         "$.buyer.first_name", "$.buyer.last_name", "$.buyer.phone_number"
@@ -285,7 +285,7 @@ def test_who_pays_is_who_buys_if_nobody_else_is_named(agent: Agent) -> None:
 
 
 @pytest.mark.rule("UCP-6", "UCP-8")
-def test_a_buyer_who_pays_another_price_is_told_first(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_buyer_sees_another_price_before_paying_it(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, key = agent.create().json, uid()
     monkeypatch.setitem(PLACES, "congress", replace(PLACES["congress"], tax=900))
     for _ in range(2):
@@ -391,7 +391,7 @@ def test_a_basket_that_is_refused_late_is_incomplete(agent: Agent) -> None:
 
 
 @pytest.mark.rule("UCP-6", "PAY-4")
-def test_another_charge_than_shown_is_told(agent: Agent) -> None:
+def test_another_charge_than_shown_is_reported(agent: Agent) -> None:
     session = agent.session(fulfillment=method(notes="sandbox:overcharge"))
     for action, body in (("complete", pays_by_card()), ("get", None)):
         answer = agent.act(session, action, body)
