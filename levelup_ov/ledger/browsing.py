@@ -122,7 +122,7 @@ class Browser:
         return found[:size], len(found) > size
 
     def named(self, number: str, size: int) -> Sequence[Submission]:
-        """The submissions with this number: an order id, a provider's, a request id, or an id or reference of ours."""
+        """The submissions with this number: an order id, a provider's, a request id, or our id or reference."""
         numbers = [number, json.dumps(number)]
         this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
         this.append(_C.order_id.in_(numbers))

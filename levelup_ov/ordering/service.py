@@ -185,7 +185,7 @@ class Service:
 
     @property
     def in_progress(self) -> Mapping[str, int]:
-        """The requests that hold a place of the bulkhead, by account."""
+        """The requests that hold a slot of the bulkhead, by account."""
         return self._bulkhead.in_progress
 
     def menu(self, location_id: str, context: RequestContext) -> menus.Menu:
@@ -429,7 +429,7 @@ class Service:
         )
 
     def check_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> None:
-        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's places (EVT-9)."""
+        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's slots (EVT-9)."""
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             self.watch_menu(location_id, context, every=every)
 
