@@ -134,7 +134,7 @@ class SquareAdapter(Adapter):
         "FAILED, rejected": "refused",
     }
     cancels = True
-    tells_stock = True
+    reports_stock = True
     versions_menus = True
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
