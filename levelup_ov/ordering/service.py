@@ -357,9 +357,17 @@ class Service:
         return shown(order, status, routed.zone)
 
     def cancel_order(
-        self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
+        self,
+        location_id: str,
+        order_id: str,
+        idempotency_key: str | None,
+        context: RequestContext,
+        *,
+        begin: Callable[[], None] = lambda: None,
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
+
+        ``begin`` is called just before the provider is asked to cancel. If it raises a failure, nothing is sent.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
@@ -377,6 +385,8 @@ class Service:
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
+                begin()
+                order = self.tracking.begin_cancellation(order)
                 refusal = self._cancel(routed, order, context)
                 try:
                     status = self._ask_status(routed, order, context)
