@@ -168,7 +168,7 @@ def test_the_key_may_come_from_the_environment(service: str) -> None:
     assert ran.exit_code == 0, ran.output
 
 
-def test_colour_is_for_terminals_and_no_color_is_honoured(service: str) -> None:
+def test_color_is_for_terminals_and_no_color_is_honored(service: str) -> None:
     command = [sys.executable, "-m", "levelup_ov", "certify", service, *KEY, "--location", "sandbox.notips"]
     environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
     assert "\x1b[32m" in on_terminal(command, environ)

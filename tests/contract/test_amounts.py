@@ -171,7 +171,7 @@ def test_a_price_that_does_not_add_up_is_not_passed_on(fake: MakeFake, charged: 
 
 
 @pytest.mark.rule("MONEY-9")
-def test_fees_are_added_to_the_total_and_itemised(fake: MakeFake) -> None:
+def test_fees_are_added_to_the_total_and_itemized(fake: MakeFake) -> None:
     provider, channel = fake()
     provider.quote = Quote(1000, 70, 0, 1105, fees=(Fee("Bag", 10), Fee("Service", 25)))
     answer = channel.validate("fake.one").order

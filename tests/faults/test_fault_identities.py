@@ -31,7 +31,7 @@ WINDOWS = {**dict.fromkeys(ALONE, WEEK), "card": DAY, "content": 90}
 
 
 def _named(one: ScriptedService, name: str) -> dict[str, Any]:
-    """The members of a submission that is recognised by this alone."""
+    """The members of a submission that is recognized by this alone."""
     members = dict(ALONE[name])
     return {"metadata": one.validation_id()} if "metadata" in members else members
 

@@ -61,7 +61,7 @@ def forms(secret: str) -> Iterator[str]:
     yield quote(secret)
     for shift in range(3):
         raw = b"\0" * shift + secret.encode()
-        # The characters at the edges depend on the neighbours too.
+        # The characters at the edges depend on the neighbors too.
         start, end = -(-8 * shift // 6), len(raw) * 8 // 6
         yield base64.b64encode(raw).decode()[start:end]
         yield base64.urlsafe_b64encode(raw).decode()[start:end]

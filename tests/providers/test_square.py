@@ -143,7 +143,7 @@ def test_the_gate_holds_everything_to_the_official_specification() -> None:
     assert official.answer("GET", "/v2/locations", 200, {"locations": [{"id": "L", "timezon": "UTC"}]})
 
 
-def test_a_misspelt_member_does_not_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelled_member_does_not_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     right = bench.adapter._order
     monkeypatch.setattr(bench.adapter, "_order", lambda order: {**right(order), "fulfilments": []})
 

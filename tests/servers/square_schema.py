@@ -3,7 +3,7 @@
 The official one is read from the folder that ``SQUARE_SPECIFICATION_DIR`` names, or from ``shared/specs``
 beside the project; it is not part of the project. It is made strict: a member it does not know is an error, and so
 is a member in a request that only Square may set. Our own schema lists the members that the adapter and its
-stand-in use. It is checked always, so that a clone without the official one still finds a misspelt member.
+stand-in use. It is checked always, so that a clone without the official one still finds a misspelled member.
 """
 
 from __future__ import annotations

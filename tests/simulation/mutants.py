@@ -249,7 +249,7 @@ _identities = identity.identities
 
 
 def forgetful_claims() -> AbstractContextManager[object]:
-    """A claim forgets what it is recognised by."""
+    """A claim forgets what it is recognized by."""
     return _all(patch(identity, "identities", _forgotten), fresh_references(), content_is_free())
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from levelup_ov.standins.levelup.funds import Programme
+from levelup_ov.standins.levelup.funds import Program
 
 PERMISSIONS: Mapping[str, str] = {
     "create_orders": "Charge your account for orders that you place",
@@ -130,7 +130,7 @@ class PlatformMerchant:
 
     id: int
     name: str
-    programme: Programme
+    program: Program
     manager_confirmation: str | None = None
 
 
@@ -191,8 +191,8 @@ OTHER_APP = App(
 MERCHANTS: Mapping[int, PlatformMerchant] = {
     merchant.id: merchant
     for merchant in (
-        PlatformMerchant(1, "Beacon Sandwiches", Programme("spend", 5000, 500)),
-        PlatformMerchant(2, "Harbor Coffee", Programme("visit", 5, 300), manager_confirmation="4321"),
+        PlatformMerchant(1, "Beacon Sandwiches", Program("spend", 5000, 500)),
+        PlatformMerchant(2, "Harbor Coffee", Program("visit", 5, 300), manager_confirmation="4321"),
     )
 }
 
