@@ -859,7 +859,7 @@ class _Call(Task):
 
 
 def _reconcile(service: Service) -> int:
-    """What ``flask submissions reconcile`` does; gives how many are left open."""
+    """What ``levelup-ov submissions reconcile`` does; gives how many are left open."""
     ledger = service.submissions.ledger
     left = 0
     for submission in ledger.open_submissions(limit=100):
