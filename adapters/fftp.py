@@ -110,7 +110,7 @@ class FftpAdapter(Adapter):
         "cancelled": "cancelled",
     }
     cancels = True
-    tells_stock = True
+    reports_stock = True
     settings = {
         "base_url": Setting("address of the restaurant's FFTP server", required=True, url=True),
         "admin_token": Setting("the server's admin token; marking orders as paid needs it", required=True, secret=True),

@@ -116,7 +116,7 @@ class ToastAdapter(Adapter):
     schedules = True
     order_status = ORDER_STATUS
     cancels = True
-    tells_stock = True
+    reports_stock = True
     versions_menus = True
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),

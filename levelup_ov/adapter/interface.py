@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from levelup_ov.adapter.account import Account, Setting
-from levelup_ov.adapter.menu_updates import TellsBetweenMenus
-from levelup_ov.adapter.webhook import Notice
+from levelup_ov.adapter.menu_updates import ReportsBetweenMenus
+from levelup_ov.adapter.notice import Notice
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
@@ -30,7 +30,7 @@ Recovery = Literal["look_up", "replay"]
 again with the same reference, for a provider that promises the same order for the same idempotency key."""
 
 
-class Adapter(TellsBetweenMenus, ABC):
+class Adapter(ReportsBetweenMenus, ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
     All but :meth:`error_from` may call the provider through ``session``, and raise :class:`~levelup_ov.errors.Refused`

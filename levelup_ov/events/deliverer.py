@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
-from levelup_ov.events.receivers import AGENT, CHANNEL, OPERATOR, Receiver, Receivers
+from levelup_ov.events.receivers import AGENT, CHANNEL, OPERATOR, Receiver, Receivers, is_agent
 from levelup_ov.events.sending import PATIENCE, Send, SendFailed
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.event_deliveries import AT_ONCE, Deliveries, Delivery
@@ -214,12 +214,16 @@ class Deliverer:
             return
         more = self._deliveries.park(delivery.receiver) if failed.is_down else 0
         self.counts[state] += more
+        facts["more"] = more
+        if is_agent(delivery.receiver):
+            log.warning("agent_events_parked", extra=facts)
+            return
         remedy = "see what the receiver answers, then `levelup-ov events replay`"
-        log.error("events_parked", extra={**facts, "more": more, "remedy": remedy})
+        log.error("events_parked", extra={**facts, "remedy": remedy})
 
     def _tidy(self) -> None:
         if self._now() >= self._tidy_at:
-            is_done = self._deliveries.purge() < AT_ONCE
+            is_done = max(self._deliveries.purge(), self._deliveries.purge_parked(AGENT)) < AT_ONCE
             self._tidy_at = self._now() + (TIDY_EVERY if is_done else TIDY_ON)
 
     def _is_idle(self) -> bool:

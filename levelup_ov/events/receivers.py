@@ -46,7 +46,7 @@ class Receivers:
 
     def get(self, name: str) -> Receiver | None:
         """The receiver with this name; None if it is not configured any more."""
-        if self._has_agents and name.startswith(f"{AGENT}."):
+        if self._has_agents and is_agent(name):
             return Receiver(name, AGENT)
         return self._by_name.get(name)
 
@@ -67,3 +67,8 @@ def operator_of(account: str) -> str:
 def receiver_of(caller: str) -> str:
     """The name of an agent's receiver, whatever addresses it names: there are no more receivers than agents."""
     return f"{AGENT}.{caller}"
+
+
+def is_agent(receiver: str) -> bool:
+    """Whether it is an agent's: no operator can repair it, and the agent can read its order."""
+    return receiver.startswith(f"{AGENT}.")

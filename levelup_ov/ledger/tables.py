@@ -140,10 +140,12 @@ ORDER_STATUSES = Table(
     Column("boot", Text, nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("lease", BigInteger, nullable=False),
+    Column("canceling_at", BigInteger),
 )
 """The last known status of a placed order; the first request for it makes the row. Every change sets another ``mark``.
 
-``lease``: for how many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
+``canceling_at``: when the provider was last asked to cancel the order, in milliseconds since 1970. ``lease``: for how
+many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
 ACTIONS = Table(
     "operator_actions",
     METADATA,

@@ -43,7 +43,7 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
-from levelup_ov.ordering.stock import PATIENCE, KnownStock, check_stock
+from levelup_ov.ordering.stock_and_pauses import PATIENCE, KnownStock, check_stock
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.ordering.tracking import (
     LONGEST_WORD,
@@ -213,7 +213,7 @@ class Service:
     def read_stock(self, routed: RoutedLocation, session: Session) -> Stock | None:
         """What the location has run out of, as far as its provider reports it (MENU-8); None if nothing is known."""
         adapter = routed.adapter
-        if not adapter.tells_stock or not self.stock.ttl:
+        if not adapter.reports_stock or not self.stock.ttl:
             return None
 
         def read() -> Stock:
@@ -249,7 +249,7 @@ class Service:
         before, location = look.before, routed.location
         with self._session(adapter, context) as session, reading():
             version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
-            stock = adapter.show_stock(location, session) if adapter.tells_stock else Stock()
+            stock = adapter.show_stock(location, session) if adapter.reports_stock else Stock()
             is_known = before is not None and version is not None and version == before.version
             if before is not None and is_known and stock_digest(stock) == before.stock:
                 return []
@@ -357,9 +357,17 @@ class Service:
         return shown(order, status, routed.zone)
 
     def cancel_order(
-        self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
+        self,
+        location_id: str,
+        order_id: str,
+        idempotency_key: str | None,
+        context: RequestContext,
+        *,
+        begin: Callable[[], None] = lambda: None,
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
+
+        ``begin`` is called just before the provider is asked to cancel. If it raises a failure, nothing is sent.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
@@ -377,6 +385,8 @@ class Service:
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
+                begin()
+                order = self.tracking.begin_cancellation(order)
                 refusal = self._cancel(routed, order, context)
                 try:
                     status = self._ask_status(routed, order, context)

@@ -1,4 +1,4 @@
-"""The status of placed orders: find the order, record its status, and log each change (STAT-1 to STAT-5).
+"""The status of placed orders: find the order, record its status, and log each change (STAT-1 to STAT-7).
 
 The service calls the provider.
 """
@@ -95,6 +95,10 @@ class OrderTracking:
             raise
         self.record(claimed, status)
         return status
+
+    def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder:
+        """Note that the provider is about to be asked to cancel an order; the order as it is now (STAT-7)."""
+        return self._statuses.begin_cancellation(order)
 
     def of(self, submission: str) -> PlacedOrder | None:
         """The order of a submission that is placed, as it is now."""

@@ -354,6 +354,7 @@ def _books(
     canceling = [story.canceling for story in stories if story.canceling]
     report.violations += cancellations.books(canceling, levelup.refunded(), eaten_of, _is_open)
     report.answers.update("canceled" for each in canceling if each.is_done)
+    report.answers.update("cancellation abandoned" for each in canceling if each.is_abandoned)
     for marker, number in Counter(order.marker for order in cooked).items():
         if number > 1:
             complain(f"{number} meals for {marker}")
