@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,7 +39,7 @@ from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
 from levelup_ov.checkout.submitting import Submitter
-from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
@@ -457,11 +457,17 @@ def _within(context: RequestContext, deadline: Deadline) -> RequestContext:
     return RequestContext(deadline, context.request_id, calls=context.calls)
 
 
+def _members(row: CheckoutOrder | OrderAmounts) -> dict[str, Any]:
+    # As dataclasses.asdict, which copies every value.
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
 def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
     """The canonical form of what makes two requests the same order."""
     where = [delivery.provider_location_id, identity.content(delivery.submission).decode()] if delivery else None
-    content = asdict(order)
+    content, check = _members(order), _members(order.check)
     if order.check.tax_after_discount is None:
         # A newer member: an order charged before it existed is still the same order.
-        del content["check"]["tax_after_discount"]
+        del check["tax_after_discount"]
+    content["check"] = check
     return json.dumps([content, where], sort_keys=True, separators=(",", ":")).encode()

@@ -120,25 +120,24 @@ class Sessions:
         if (recorded := self._recorded(caller, key, "create", context)) is not None:
             return recorded
         account, location, content = self._priced(basket, context)
-        now = self._clock()
+        id, now = new_id(), self._clock()
         row = StoredSession(
-            id=new_id(),
+            id=id,
             caller=caller,
             account=account,
             location=location,
             state=_state(content),
             version=1,
             attempt=0,
-            content=None,
+            content=contents.seal(content, self._sealer, id),
             held=None,
             order_id=None,
             submitted_as=None,
             created_at=to_ms(now),
             expires_at=to_ms(now + LIFETIME),
         )
-        row = self._sealed(row, content)
         try:
-            stored = self._new_key(caller, key, "create", row.id)
+            stored = self._new_key(caller, key, "create", id)
             self._store.add(row, None if stored is None else stored.answered(row))
         except KeyTaken:
             # The same request was faster.
@@ -427,10 +426,10 @@ class Sessions:
         return self._opened(row)
 
     def _opened(self, row: StoredSession) -> _Read:
-        text = None if row.content is None else self._sealer.open(row.content, row.id)
-        if text is None:
+        content = None if row.content is None else contents.unseal(row.content, self._sealer, row.id)
+        if content is None:
             raise _not_found()
-        return _Read(row, contents.load(text))
+        return _Read(row, content)
 
     def _open(self, caller: str, id: str, context: RequestContext) -> _Read:
         """A session that can be changed. :raises Failure: ``session_closed``, ``submission_in_progress``."""
@@ -480,7 +479,7 @@ class Sessions:
         return _shown(read.row, read.content)
 
     def _sealed(self, row: StoredSession, content: Content) -> StoredSession:
-        return replace(row, content=self._sealer.seal(contents.dump(content), row.id))
+        return replace(row, content=contents.seal(content, self._sealer, row.id))
 
     def _purge_sometimes(self) -> None:
         if time.monotonic() >= self._purge_at:

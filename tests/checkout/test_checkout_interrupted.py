@@ -35,12 +35,12 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Killer]:
 @pytest.fixture
 def interrupted(site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> str:
     """An order that its provider has canceled for a request that was killed then."""
-    _kill_after_cancel(site, uuid, monkeypatch)
+    kill_after_cancel(site, uuid, monkeypatch)
     clock.set(LATER)
     return uuid
 
 
-def _kill_after_cancel(site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def kill_after_cancel(site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("levelup_ov.ordering.service.check_canceled", _kill)
         with pytest.raises(Killed):
@@ -104,7 +104,7 @@ def test_a_command_refunds_what_was_canceled(site: Site, interrupted: str, caplo
 def test_nobody_disturbs_a_request_that_may_still_go_on(
     site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    _kill_after_cancel(site, uuid, monkeypatch)
+    kill_after_cancel(site, uuid, monkeypatch)
     assert site.reconcile() == NOTHING
     assert site.line.count("/refund") == 0
     # The site itself need not wait.
