@@ -168,7 +168,7 @@ class SandboxAdapter(Adapter):
         "turned-down": "refused",
     }
     cancels = True
-    tells_stock = True
+    reports_stock = True
     settings = {
         "base_url": Setting("address of the engine", default="http://sandbox.internal", url=True),
         "api_key": Setting("the engine's key; the embedded one has the default", default="sandbox", secret=True),

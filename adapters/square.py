@@ -32,6 +32,8 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from adapters.square_delivery import CHARGE, FORMS, SETTINGS, DeliveryTerms, address_of, check_destination, details_of
+from adapters.square_inventory import FORMS as INVENTORY_FORMS
+from adapters.square_inventory import INVENTORY_SETTINGS, none_left
 from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
 from adapters.square_webhooks import NOTICE_SETTINGS, read_notice, takes_notices
 from levelup_ov.adapter import (
@@ -134,7 +136,7 @@ class SquareAdapter(Adapter):
         "FAILED, rejected": "refused",
     }
     cancels = True
-    tells_stock = True
+    reports_stock = True
     versions_menus = True
     settings = {
         "access_token": Setting("the seller's access token", required=True, secret=True),
@@ -143,13 +145,14 @@ class SquareAdapter(Adapter):
         "prep_minutes": Setting("minutes that an order takes; without it no ready time is known (TIME-7)"),
         "base_url": Setting("address to use in place of the environment's own", url=True),
         **SETTINGS,
+        **INVENTORY_SETTINGS,
         **NOTICE_SETTINGS,
     }
 
     def __init__(self, account: Account) -> None:
         super().__init__(account)
         forms = {"environment": "production|sandbox", "currency": "[A-Z]{3}", "prep_minutes": "([1-9][0-9]{0,2})?"}
-        forms |= FORMS
+        forms |= {**FORMS, **INVENTORY_FORMS}
         for name, form in forms.items():
             if not re.fullmatch(form, account.setting(name)):
                 raise ValueError(f"{name} is not as expected: {self.settings[name].meaning}")
@@ -187,7 +190,7 @@ class SquareAdapter(Adapter):
         return session.post("/v2/catalog/search", body, repeatable=True).object().text("latest_time")
 
     def show_stock(self, location: Location, session: Session) -> Stock:
-        """What the seller, or Square's inventory at zero, marked as sold out: in the catalog, and changed since."""
+        """What is marked as sold out, in the catalog and changed since, or has an inventory count of none."""
         now = datetime.now(timezone.utc)
         since = (now - timedelta(seconds=MENU_TTL + MARGIN)).isoformat(timespec="seconds").replace("+00:00", "Z")
         body: dict[str, Any] = {"object_types": ["ITEM", "MODIFIER_LIST"], "begin_time": since}
@@ -198,7 +201,12 @@ class SquareAdapter(Adapter):
             if not cursor:
                 break
             body["cursor"] = cursor
-        return Catalog(list(known.values()), location, self._currency, now).stock()
+        catalog = Catalog(list(known.values()), location, self._currency, now)
+        stock = catalog.stock()
+        if self.account.setting("inventory_counts") != "yes":
+            return stock
+        counted = sorted(catalog.counted() - stock.items)
+        return replace(stock, items=stock.items | none_left(counted, location.provider_id, session))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         reply = session.post("/v2/orders/calculate", {"order": self._order(order)}, repeatable=True)

@@ -135,10 +135,29 @@ class Catalog:
         }
         return Stock(found["ITEM"], found["MODIFIER_LIST"], by_last_part=True)
 
+    def counted(self) -> frozenset[str]:
+        """The variations whose stock is counted at the location, each as its own."""
+        return frozenset(
+            each.identifier("id")
+            for item in self._things["ITEM"].values()
+            for each in filter(self._has, item.each("variations", []))
+            if self._is_counted(each.member("item_variation_data"))
+        )
+
+    def _is_counted(self, data: JSONObject) -> bool:
+        # What is sold in other units than it is stocked in has no count of its own.
+        if not data.boolean("stockable", True):
+            return False
+        tracked = (each.boolean("track_inventory") for each in self._layers(data) if each.has("track_inventory"))
+        return next(tracked, False)
+
     def _is_sold_out(self, data: JSONObject) -> bool:
+        return any(map(self._lacks, self._layers(data)))
+
+    def _layers(self, data: JSONObject) -> list[JSONObject]:
+        """What is said of a variation or modifier for the location, and then for all locations."""
         overrides = data.each("location_overrides", [])
-        here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
-        return any(self._lacks(layer) for layer in (*here, data))
+        return [*(each for each in overrides if each.text("location_id", "") == self._location.provider_id), data]
 
     def _lacks(self, layer: JSONObject) -> bool:
         return layer.boolean("sold_out", False) and layer.instant("sold_out_valid_until", self._now) >= self._now
@@ -217,9 +236,7 @@ class Catalog:
 
     def _price(self, data: JSONObject, place: str, *default: int) -> int | None:
         """The price at the location, in cents; None if sold out, priced at the sale, or not in cents."""
-        overrides = data.each("location_overrides", [])
-        here = [each for each in overrides if each.text("location_id", "") == self._location.provider_id]
-        for layer in (*here, data):
+        for layer in self._layers(data):
             if self._lacks(layer):
                 return None
             if layer.text("pricing_type", "") == "VARIABLE_PRICING":

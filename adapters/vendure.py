@@ -115,7 +115,7 @@ class VendureAdapter(Adapter):
         "Cancelled": "cancelled",
     }
     cancels = True
-    tells_stock = True
+    reports_stock = True
     settings = {
         "base_url": Setting("address of the shop", required=True, url=True),
         "channels": Setting("tokens of the channels that are locations, comma-separated", required=True),

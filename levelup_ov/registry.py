@@ -197,7 +197,7 @@ def abilities(adapter: type[Adapter]) -> tuple[str, ...]:
         "fences": adapter.fences,
         "reports status": bool(adapter.order_status),
         "cancels": adapter.cancels,
-        "reports stock": adapter.tells_stock,
+        "reports stock": adapter.reports_stock,
         "reports versions": adapter.versions_menus,
         "takes webhooks": adapter.takes_notices is not Adapter.takes_notices,
     }

@@ -25,7 +25,7 @@ DECLARED: Mapping[str, Callable[[type[Adapter]], str]] = {
     "Delivery (EP-12)": lambda adapter: _yes("delivery" in adapter.fulfillments),
     "Order status (STAT-1)": lambda adapter: _yes(bool(adapter.order_status)),
     "Cancellation (STAT-6)": lambda adapter: _yes(adapter.cancels),
-    "Sold out between menus (MENU-8)": lambda adapter: _yes(adapter.tells_stock),
+    "Sold out between menus (MENU-8)": lambda adapter: _yes(adapter.reports_stock),
     "A lost answer (SUB-5)": lambda adapter: {"look_up": "look-up", "replay": "replay"}[adapter.recovery],
 }
 """Abilities that the adapter's class declares."""

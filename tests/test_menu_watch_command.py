@@ -59,7 +59,7 @@ class Kitchen:
             "show_stock": reported("stock"),
             "show_menu_version": reported("version"),
         }
-        vars(adapter).update(members, tells_stock=True, versions_menus=versions)
+        vars(adapter).update(members, reports_stock=True, versions_menus=versions)
 
 
 @pytest.fixture

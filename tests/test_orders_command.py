@@ -70,6 +70,10 @@ def provider(app: Flask, account: str) -> ReportingAdapter:
     return found
 
 
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def run(app: Flask, *arguments: str) -> Result:
     result = app.test_cli_runner().invoke(args=["orders", *arguments])
     assert not isinstance(result.exception, Exception), result.output
@@ -146,7 +150,7 @@ def test_a_provider_that_is_down_keeps_no_other_waiting(make_fakes: Callable[...
 
 
 @pytest.mark.rule("STAT-2", "STAT-5")
-def test_a_word_that_nobody_knows_is_watched_on(make_fakes: Callable[..., Flask]) -> None:
+def test_an_order_with_an_unknown_word_is_still_watched(make_fakes: Callable[..., Flask]) -> None:
     app = make_fakes("odd")
     Channel(app).submit("odd.one")
     provider(app, "odd").status = OrderStatus("in orbit", reference=None)
@@ -155,6 +159,23 @@ def test_a_word_that_nobody_knows_is_watched_on(make_fakes: Callable[..., Flask]
     assert len(provider(app, "odd").asked) == 2
     assert "order=A-1 unknown (in orbit) since " in run(app, "list", "--account", "odd").stdout
     assert run(app, "list", "--account", "another").stdout == ""
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_cancellation_that_was_interrupted_is_noticed(
+    make_host: Callable[[], Flask], environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_host()
+    channel = Channel(app)
+    channel.submit()
+    with closing(sqlite3.connect(Path(environ["LEVELUP_OV_DATA_DIR"]) / "ledger.db")) as ledger, ledger:
+        ledger.execute("UPDATE submissions SET settled_at = settled_at - 2 * 24 * 3600 * 1000")
+    assert run(app, "list").stdout == ""
+    with monkeypatch.context() as patch:
+        patch.setattr("levelup_ov.ordering.tracking.OrderTracking.record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            channel.send("POST", "/locations/sandbox.congress/orders/1/cancellation")
+    assert "order=1: cancelled (called-off)" in run(app, "watch").stdout
 
 
 @pytest.mark.rule("STAT-5")

@@ -6,7 +6,8 @@
 from levelup_ov.adapter.account import Account, Setting
 from levelup_ov.adapter.delivery import PostalArea, check_address, check_minimum
 from levelup_ov.adapter.interface import INTERFACE_VERSION, Adapter, Recovery
-from levelup_ov.adapter.webhook import NotGenuine, Notice, check_signature
+from levelup_ov.adapter.notice import Notice
+from levelup_ov.adapter.webhook_signature import NotGenuine, check_signature
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import (
     WEEKDAYS,

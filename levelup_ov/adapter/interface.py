@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from levelup_ov.adapter.account import Account, Setting
-from levelup_ov.adapter.menu_updates import TellsBetweenMenus
-from levelup_ov.adapter.webhook import Notice
+from levelup_ov.adapter.menu_updates import ReportsBetweenMenus
+from levelup_ov.adapter.notice import Notice
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.order import Order
@@ -30,11 +30,11 @@ Recovery = Literal["look_up", "replay"]
 again with the same reference, for a provider that promises the same order for the same idempotency key."""
 
 
-class Adapter(TellsBetweenMenus, ABC):
+class Adapter(ReportsBetweenMenus, ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
     All but :meth:`error_from` may call the provider through ``session``, and raise :class:`~levelup_ov.errors.Refused`
-    (the provider said no; its path begins at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
+    (the provider said no; its path starts at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
     """
 
     interface_version: ClassVar[int]
@@ -143,7 +143,7 @@ class Adapter(TellsBetweenMenus, ABC):
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:
-        """The refusal that ``reply`` expresses, in the provider's words; None if it is none. Pure.
+        """The refusal that ``reply`` expresses, in the provider's words; None if there is none. Pure.
 
         Called first for every reply. For 401, 403, 429 and 5xx, None means :class:`~levelup_ov.errors.Unanswered`.
         """

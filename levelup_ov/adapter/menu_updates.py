@@ -9,16 +9,16 @@ from levelup_ov.domain.stock import Stock
 from levelup_ov.transport.session import Session
 
 
-class TellsBetweenMenus:
+class ReportsBetweenMenus:
     """Stock, and versions of menus; an adapter that can report one declares it and writes the method."""
 
-    tells_stock: ClassVar[bool] = False
+    reports_stock: ClassVar[bool] = False
     """Whether :meth:`show_stock` is implemented (MENU-8)."""
     versions_menus: ClassVar[bool] = False
     """Whether :meth:`show_menu_version` is implemented (MENU-9)."""
 
     def show_stock(self, location: Location, session: Session) -> Stock:
-        """What is sold out now, whatever a cached menu says; called only where :attr:`tells_stock`.
+        """What is sold out now, whatever a cached menu says; called only where :attr:`reports_stock`.
 
         One call where the provider can; within about two seconds.
         """

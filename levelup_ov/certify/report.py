@@ -45,6 +45,7 @@ UNSEEN: Mapping[str, str] = {
     "STAT-4": "only the provider knows when a status changed",
     "STAT-5": "watching orders is a command of the operator",
     "STAT-6": "the provider of no location reports order status",
+    "STAT-7": "interrupting the service is left to its operator",
     **{f"WEB-{number}": "web checkout is not part of the channel's interface" for number in range(1, 8)},
     **{
         f"EVT-{number}": "events go to receivers, which the channel's interface does not show"

@@ -13,13 +13,14 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
+from levelup_ov.checkout.canceling import Canceler, proven, with_key
 from levelup_ov.checkout.charges import LOOKS, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
@@ -37,8 +38,8 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
-from levelup_ov.checkout.submitting import Submitter, key_of
-from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery
+from levelup_ov.checkout.submitting import Submitter
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
@@ -55,9 +56,6 @@ __all__ = ["Orders", "Preview"]
 
 CHARGING_SHARE = 0.4
 """The part of a request's time that charging may take if the order is then submitted to a provider."""
-
-MOST_REFUND_KEYS = 20
-"""The most keys under which one refund may be requested and later replayed."""
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +134,7 @@ class Orders:
         self._charges = Charges(store, levelup, connections, leases, sealer, clock)
         self._refunds = Refunds(store, levelup, connections, leases)
         self._submitter = Submitter(store, service, self._refunds, leases, clock)
+        self._canceler = Canceler(store, service, self._refunds, leases)
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""
@@ -234,14 +233,18 @@ class Orders:
             raise Failure("order_not_found", "no such order was made through this service")
         return order
 
-    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
+    def refund(
+        self, id: str, key: str, confirmation: Secret | None, context: RequestContext, *, is_canceled: bool = False
+    ) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
+
+        ``is_canceled``: its status has proven that its provider does not make it.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
             ``submission_in_progress``, ``refund_pending``, ``refund_impossible``, or LevelUp's refusal.
         """
         with limits.within(context.deadline.remaining()):
-            order, this = self.show(id), f"{digest(key)}={self._body_digest(confirmation)}"
+            order, this = self.show(id), self._asked(key, confirmation)
             # A request that was made before the outcome was known now gets it. Older rows do not have the body.
             asked = dict(each.partition("=")[::2] for each in (order.refund_key or "").split())
             if asked.get(digest(key), "") not in ("", self._body_digest(confirmation)):
@@ -259,9 +262,8 @@ class Orders:
                 raise Failure("order_not_found", "this order was not charged")
             if order.state in ("stuck", "settled"):
                 raise refund_impossible(order) if order.state == "stuck" else settled(order)
-            values: dict[str, Any] = {"state": "refunding"}
-            if digest(key) not in asked and len(asked) < MOST_REFUND_KEYS:
-                values["refund_key"] = f"{order.refund_key or ''} {this}".strip()
+            more = proven(order, this) if is_canceled else with_key(order, this)
+            values: dict[str, Any] = {"state": "refunding", **more}
             waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
             done = order.state in ("charged", "submitted")
             taken = None if waiting else self._leases.take(order, held=done, **values)
@@ -279,9 +281,8 @@ class Orders:
             if order.provider_location_id is None:
                 raise Failure("order_not_found", "this order was not submitted to a provider")
             if order.submitted is not None:
-                number = str(json.loads(order.submitted)["order_id"])
-                self._service.cancel_order(order.provider_location_id, number, key_of(order), context)
-            return self.refund(id, key, confirmation, context)
+                self._canceler.cancel(order, self._asked(key, confirmation), context)
+            return self.refund(id, key, confirmation, context, is_canceled=order.submitted is not None)
 
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Finish an interrupted order; submits nothing, and refunds what was not submitted.
@@ -297,7 +298,9 @@ class Orders:
             order = self._charges.look_again(order, context)
         if order.state == "stuck":
             order = self._refunds.look(order, context)
-        if order.state == "refunding":
+        if order.state == "submitted" and order.cancellation is not None:
+            order = self._canceler.finish(order, context)
+        elif order.state == "refunding":
             order = self._refunds.take(order, context)
         elif order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted:
             order = self._submitter.settle(order, context, held=just_charged)
@@ -313,7 +316,12 @@ class Orders:
     def unfinished(self, limit: int) -> list[StoredOrder]:
         """The orders for :meth:`reconcile`, longest waiting first, without those being processed right now."""
         found = self._store.unfinished_orders(to_ms(self._clock()), limit)
-        return [order for order in found if order.operator_case or self._leases.has_ended(order.held)]
+
+        def is_processed(order: StoredOrder) -> bool:
+            is_canceled = order.state == "submitted" and self._canceler.is_under_way(order)
+            return is_canceled or not order.operator_case and not self._leases.has_ended(order.held)
+
+        return [order for order in found if not is_processed(order)]
 
     def tried(self, order: StoredOrder) -> None:
         """Move this order behind the others in the next run."""
@@ -389,7 +397,7 @@ class Orders:
         """The outcome of a charge.
 
         :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later attempt
-            is stopped by its own last look, and a charge that appears all the same is looked for and refunded.
+            is stopped by its own last look, and a charge that still appears is looked for and refunded.
         """
         if (found := self._charges.find(order, context)) is None:
             raise Disproved
@@ -402,6 +410,9 @@ class Orders:
         why = Failure("charge_refunded", "the charge was found after its request had ended")
         values = {"state": "refunding", "problem": problem(why), "held": None}
         return self._store.change_order(order.id, ("charged",), values=values) or self.show(order.id)
+
+    def _asked(self, key: str, confirmation: Secret | None) -> str:
+        return f"{digest(key)}={self._body_digest(confirmation)}"
 
     def _body_digest(self, confirmation: Secret | None) -> str:
         text = "" if confirmation is None else f"confirmed by {confirmation.reveal()}"
@@ -446,11 +457,17 @@ def _within(context: RequestContext, deadline: Deadline) -> RequestContext:
     return RequestContext(deadline, context.request_id, calls=context.calls)
 
 
+def _members(row: CheckoutOrder | OrderAmounts) -> dict[str, Any]:
+    # As dataclasses.asdict, which copies every value.
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
 def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
     """The canonical form of what makes two requests the same order."""
     where = [delivery.provider_location_id, identity.content(delivery.submission).decode()] if delivery else None
-    content = asdict(order)
+    content, check = _members(order), _members(order.check)
     if order.check.tax_after_discount is None:
         # A newer member: an order charged before it existed is still the same order.
-        del content["check"]["tax_after_discount"]
+        del check["tax_after_discount"]
+    content["check"] = check
     return json.dumps([content, where], sort_keys=True, separators=(",", ":")).encode()

@@ -20,6 +20,7 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
@@ -81,8 +82,9 @@ class Refunds:
 
     def release(self, order: StoredOrder) -> None:
         """Release the lease, so that the next request can process the order right away."""
+        sources: tuple[OrderState, ...] = ("submitting", "submitted", "refunding")
         try:
-            self._store.change_order(order.id, ("submitting", "refunding"), held=order.held, values={"held": None})
+            self._store.change_order(order.id, sources, held=order.held, values={"held": None})
         except LedgerUnavailable:
             log.warning("order_lease_not_released", extra={"order": order.id})
 
@@ -154,7 +156,9 @@ class Refunds:
         if isinstance(failure, _Elsewhere):
             return failure
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
-        if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and is_owed:
+        # Whoever asked for that may be gone: somebody has to learn that the charge stays.
+        no_meal = is_owed or order.is_canceled
+        if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and no_meal:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
             part = failure.message if isinstance(failure, _InPart) else None
             what = case(kind, failure.message, uuid=order.uuid, told=part)
@@ -170,7 +174,7 @@ class Refunds:
                 self.release(order)
                 return pending(failure.message)
             return self._put_back(order, _told(failure))
-        if failure.code in CUT_OFF and (is_owed or asked_before):
+        if failure.code in CUT_OFF and (no_meal or asked_before):
             what = case("not_connected", f"this charge has to go back: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
         if is_owed:
@@ -193,7 +197,7 @@ class Refunds:
         assert reported.refunded_at is not None
         values = {
             "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": None,
-            **more,
+            "cancellation": None, **more,
         }  # fmt: skip
         refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
         return refunded or self._store.order(order.id) or order

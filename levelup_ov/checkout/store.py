@@ -103,6 +103,7 @@ ORDERS = Table(
     Column("look_at", BigInteger),
     Column("tried_at", BigInteger, nullable=False),
     Column("settled", Text),
+    Column("cancellation", Text),
     Column("created_at", BigInteger, nullable=False),
 )
 ACTIONS = Table(
@@ -154,7 +155,8 @@ class StoredOrder:
     to charge. ``doubt``: a charge that LevelUp reported once and that differs from the request, as JSON.
     ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
     how often a ruled-out charge was looked for, and when to look next; ``seen``: UUIDs of other orders at its
-    location. ``tried_at``: when the command last processed it.
+    location. ``tried_at``: when the command last processed it. ``cancellation``: one that was begun, and whose charge
+    is not refunded yet, as :mod:`levelup_ov.checkout.canceling` stores it.
     """
 
     id: str
@@ -188,6 +190,7 @@ class StoredOrder:
     look_at: int | None = None
     tried_at: int = 0
     settled: str | None = None
+    cancellation: str | None = None
 
     @property
     def gross(self) -> Cents:
@@ -216,7 +219,13 @@ class StoredOrder:
         """Whether there is something to reconcile at ``now``, in milliseconds."""
         is_due = self.state == "not_charged" and self.look_at is not None and self.look_at <= now
         is_waiting = self.state == "charged" and self.is_to_be_submitted
+        is_waiting |= self.state == "submitted" and self.cancellation is not None
         return self.state in _AT_WORK or is_waiting or is_due or self.operator_case is not None
+
+    @property
+    def is_canceled(self) -> bool:
+        """Whether its status has proven that it is canceled, and its charge is not refunded."""
+        return self.cancellation is not None and json.loads(self.cancellation)["mark"] is None
 
     @property
     def is_to_be_submitted(self) -> bool:
@@ -385,6 +394,21 @@ class CheckoutStore:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
 
+    def change_cancellation(self, order: StoredOrder, values: Mapping[str, Any]) -> StoredOrder | None:
+        """Change an order that is submitted, if its cancellation is still the one that was read; None: it is not."""
+        change = self._database.prepare(_CHANGE_OF_CANCELLATION, *values)
+        given = {"this": order.id, "seen": order.cancellation, **values}
+
+        def once(cursor: Any, again: bool) -> Any:
+            if row := change.first(cursor, given):
+                return row
+            # The first try may have been committed before its connection broke.
+            row = again and self._database.prepare(_ORDER).first(cursor, given)
+            return row if row and row.cancellation == values["cancellation"] else None
+
+        row = self._database.run(once, single=True)
+        return StoredOrder(**row._asdict()) if row else None
+
     def report(self, order: StoredOrder, what: str) -> None:
         """Notify the operator of something that changes nothing of the order; lost if the ledger cannot be written."""
         if self._outbox is not None and self._event_of is not None:
@@ -448,6 +472,7 @@ _UNFINISHED = (
         or_(
             _O.state.in_(_AT_WORK),
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
+            and_(_O.cancellation.is_not(None), _O.state == "submitted"),
             and_(_O.state == "not_charged", _O.look_at <= bindparam("now")),
             _O.operator_case.is_not(None),
         )
@@ -458,6 +483,15 @@ _UNFINISHED = (
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
+_CHANGE_OF_CANCELLATION = (
+    update(ORDERS)
+    .where(
+        _O.id == bindparam("this"),
+        _O.state == "submitted",
+        _O.cancellation.is_not_distinct_from(bindparam("seen", type_=Text)),
+    )
+    .returning(ORDERS)
+)
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
 
 

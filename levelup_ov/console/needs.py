@@ -10,6 +10,7 @@ from datetime import timedelta
 from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.console.numbers import totals
+from levelup_ov.events.receivers import is_agent
 from levelup_ov.ledger.event_deliveries import Waiting
 from levelup_ov.ledger.records import Backlog, Submission
 from levelup_ov.metrics import LastHour
@@ -148,9 +149,9 @@ def of_ledger(backlog: Sequence[Backlog], overdue: int, findings: Sequence[Submi
 
 
 def of_outbox(outbox: Sequence[Waiting]) -> Iterator[Need]:
-    """The events that were given up, and those that wait for long."""
+    """The events that were given up, and those that wait for long, except an agent's."""
     for each in outbox:
-        if each.state == "parked" or each.age > UNDELIVERED:
+        if not is_agent(each.receiver) and (each.state == "parked" or each.age > UNDELIVERED):
             yield Need("outbox", f"{each.receiver}: {each.count} {each.state}, the oldest for {in_words(each.age)}")
 
 

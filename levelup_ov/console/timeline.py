@@ -91,6 +91,13 @@ def of_order(order: StoredOrder, actions: Iterable[OperatorAction]) -> list[Step
     if order.problem is not None:
         why = json.loads(order.problem)
         steps.append(Step(None, "Not placed", f"{why.get('code')}: {why.get('message')}", "bad-step"))
+    if order.is_canceled:
+        steps.append(
+            Step(None, "Canceled", "the provider does not make it; its charge is not refunded yet", "bad-step")
+        )
+    elif order.cancellation is not None:
+        words = "`levelup-ov checkout reconcile` asks what became of it"
+        steps.append(Step(None, "Cancellation begun", words, "bad-step"))
     if order.refunded_at is not None:
         steps.append(Step(from_ms(order.refunded_at), "Refunded"))
     if settled:

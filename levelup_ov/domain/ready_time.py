@@ -60,7 +60,7 @@ class Shown:
 def parse(text: str) -> datetime:
     """A desired ready time as the channel writes it: naive if it has no offset (TIME-2).
 
-    Seconds are dropped: the contract speaks in minutes.
+    Seconds are dropped: the contract counts in minutes.
 
     :raises ValueError: not a date and time of ISO 8601 in the forms of TIME-1 and TIME-2, or later
         than the zone data reaches.

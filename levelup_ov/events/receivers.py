@@ -46,14 +46,14 @@ class Receivers:
 
     def get(self, name: str) -> Receiver | None:
         """The receiver with this name; None if it is not configured any more."""
-        if self._has_agents and name.startswith(f"{AGENT}."):
+        if self._has_agents and is_agent(name):
             return Receiver(name, AGENT)
         return self._by_name.get(name)
 
     def route(self, event: Event) -> tuple[str, ...]:
         """The names of the receivers of an event."""
         if event.kind != OPERATOR_KIND and event.account == LEDGER_ACCOUNT:
-            # The channel has not sent it: a site did, and asks by itself.
+            # The channel has not sent it: a site did, and asks on its own.
             return ()
         name = operator_of(event.account) if event.kind == OPERATOR_KIND else CHANNEL
         return (name,) if name in self._by_name else ()
@@ -67,3 +67,8 @@ def operator_of(account: str) -> str:
 def receiver_of(caller: str) -> str:
     """The name of an agent's receiver, whatever addresses it names: there are no more receivers than agents."""
     return f"{AGENT}.{caller}"
+
+
+def is_agent(receiver: str) -> bool:
+    """Whether it is an agent's: no operator can repair it, and the agent can read its order."""
+    return receiver.startswith(f"{AGENT}.")

@@ -24,7 +24,7 @@ State = Literal["waiting", "accepted", "parked"]
 GIVEN_UP = timedelta(days=1)
 """For how long an event is retried before it is parked."""
 KEPT = timedelta(days=7)
-"""For how long accepted events are kept, to be replayed."""
+"""For how long accepted events are kept, to be replayed; and an agent's parked ones."""
 AT_ONCE = 500
 """Rows that are parked or deleted in one step; small, so that orders do not wait."""
 
@@ -36,7 +36,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 class Delivery:
     """An event for one receiver. ``id`` is the event's; ``data`` is JSON text. Times are aware, in UTC.
 
-    ``attempts``: how many were begun. ``problem``: why the last one failed, in one word or status.
+    ``attempts``: how many were started. ``problem``: why the last one failed, in one word or status.
     """
 
     number: int
@@ -110,6 +110,12 @@ class Deliveries:
         self._park = prepare(update(OUTBOX).where(_C.number.in_(oldest)).values(state="parked"))
         stale = select(_C.number).where(_C.accepted_at < now - KEPT // _MILLISECOND).limit(AT_ONCE)
         self._purge = prepare(delete(OUTBOX).where(_C.number.in_(stale)))
+        # By the index of what is not accepted.
+        given_up = select(_C.number).where(
+            _C.receiver >= bindparam("prefix", type_=Text), _C.receiver < bindparam("end", type_=Text),
+            _C.state != "accepted", _C.state == "parked", _C.since < now - (GIVEN_UP + KEPT) // _MILLISECOND,
+        )  # fmt: skip
+        self._purge_parked = prepare(delete(OUTBOX).where(_C.number.in_(given_up.limit(AT_ONCE))))
         group = _C.receiver, _C.state
         unsettled = select(*group, _C.created_at).where(_C.state != "accepted").limit(20_000).subquery()
         by = unsettled.c.receiver, unsettled.c.state
@@ -176,6 +182,10 @@ class Deliveries:
     def purge(self) -> int:
         """Delete what was accepted longer than :data:`KEPT` ago, at most :data:`AT_ONCE`; returns how many."""
         return self._run_count(self._purge, {})
+
+    def purge_parked(self, group: str) -> int:
+        """Delete what has been parked for :data:`KEPT` for the receivers ``group.NAME``, at most :data:`AT_ONCE`."""
+        return self._run_count(self._purge_parked, {"prefix": f"{group}.", "end": f"{group}/"})
 
     def replay(self, *, event: str | None = None, since: datetime | None = None) -> int:
         """Make events due again, with their ids: one, or those recorded since a time, or all that are parked.

@@ -1,7 +1,7 @@
 """The last known status of each placed order, and the claims of those who ask for it (STAT-5).
 
 The first request for a status makes the row, so a submission costs nothing more. A claim has a lease, which ends like
-that of a submission, by a clock that nobody sets (SUB-13). Every change sets another mark, and is made only if the row
+that of a submission, by a clock that cannot be set (SUB-13). Every change sets a new mark, and is made only if the row
 still has the mark that was read. So an older answer that arrives late never replaces a newer one.
 """
 
@@ -21,11 +21,11 @@ from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.status import FINAL, Stage
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import from_ms, to_ms
-from levelup_ov.ledger.statements import insert
+from levelup_ov.ledger.statements import Statement, insert
 from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, present
 
 WATCHED = timedelta(days=1)
-"""For how long after it was placed an order is open, unless it has ended."""
+"""For how long after it was placed, or its cancellation was begun, an order is open, unless it has ended."""
 
 _C, _S = SUBMISSIONS.c, ORDER_STATUSES.c
 _MILLISECOND = timedelta(milliseconds=1)
@@ -84,19 +84,20 @@ class _Queries:
         self.one = placed.where(_C.id == bindparam("this"))
         unfinished = or_(_S.stage.is_(None), _S.stage.not_in(sorted(FINAL)))
         due = or_(_S.asked_at.is_(None), _S.asked_at <= now - bindparam("every", type_=BigInteger))
-        self.open = (
-            placed.where(
-                _C.account == bindparam("account"),
-                _C.settled_at >= now - WATCHED // _MILLISECOND,
-                # A person gave the restaurant's number, which is not always the provider's id.
-                _C.settled_by.is_(None),
-                unfinished,
-                due,
-            )
+        watched = (
+            placed.where(_C.account == bindparam("account"), unfinished, due)
             .order_by(func.coalesce(_S.asked_at, 0), _C.settled_at)
             .limit(bindparam("limit", type_=BigInteger))
         )
+        since = now - WATCHED // _MILLISECOND
+        # A person gave the restaurant's number, which is not always the provider's id.
+        self.open = watched.where(_C.settled_at >= since, _C.settled_by.is_(None))
+        # Its own statement, so that the few of these are found by their index.
+        begun = ORDER_STATUSES.alias().c
+        self.canceling = watched.where(_C.id.in_(select(begun.submission).where(begun.canceling_at >= since)))
         self.claim = self._write()
+        begin = self._write("canceling_at", checked=False).values(canceling_at=now)
+        self.begin_cancellation = begin.returning(_S.stage, _S.word, _S.changed_at)
         reported: Mapping[str, ColumnElement[Any]] = {
             "asked_at": now,
             "changed_at": func.coalesce(bindparam("changed", type_=BigInteger), now),
@@ -104,13 +105,13 @@ class _Queries:
         self.record = self._write(*reported, "stage", "word").values(reported)
         self.release = self._write("asked_at").values(asked_at=now)
 
-    def _write(self, *more: str) -> Any:
-        """A statement that makes the row, or changes it if it still has the mark that was read."""
+    def _write(self, *more: str, checked: bool = True) -> Any:
+        """A statement that makes the row, or changes it; ``checked``: if it still has the mark that was read."""
         made = insert(ORDER_STATUSES, is_postgresql=self._is_postgresql)
         return made.on_conflict_do_update(
             index_elements=["submission"],
             set_={name: made.excluded[name] for name in ("mark", "boot", "since", "lease", *more)},
-            where=_S.mark.is_not_distinct_from(bindparam("seen", type_=Text)),
+            where=_S.mark.is_not_distinct_from(bindparam("seen", type_=Text)) if checked else None,
         )
 
 
@@ -126,10 +127,12 @@ class Statuses:
         self._database = ledger.database
         prepare = ledger.database.prepare
         queries = _queries(is_postgresql=self._database.is_postgresql, own_clock=ledger.own_clock)
-        self._numbered, self._one, self._open = map(prepare, (queries.numbered, queries.one, queries.open))
+        self._numbered, self._one = map(prepare, (queries.numbered, queries.one))
+        self._canceling, self._open = map(prepare, (queries.canceling, queries.open))
         columns = ("submission", "mark", "boot", "since", "lease")
         self._claim, self._release = prepare(queries.claim, *columns), prepare(queries.release, *columns)
         self._record = prepare(queries.record, *columns, "stage", "word")
+        self._begin_cancellation = prepare(queries.begin_cancellation, *columns)
 
     def numbered(self, location: str, number: str) -> PlacedOrder | None:
         """The newest placed order of a location with this number; ticket numbers repeat."""
@@ -144,14 +147,31 @@ class Statuses:
         return row and _order(row)
 
     def open(self, account: str, *, every: timedelta = timedelta(0), limit: int) -> tuple[PlacedOrder, ...]:
-        """The open orders of an account, those with the oldest status first.
+        """The open orders of an account: those that are being canceled, then those with the oldest status.
 
         ``every``: only orders whose status is at least this old, by the database's clock. This limits the rate of
         calls and proves nothing.
         """
         values = {"account": account, "every": every // _MILLISECOND, "limit": limit, "now": self._ledger.now()}
-        rows = self._database.run(lambda cursor, _: self._open.all(cursor, values), single=True)
-        return tuple(map(_order, rows))
+
+        def rows(statement: Statement) -> dict[str, Any]:
+            found = self._database.run(lambda cursor, _: statement.all(cursor, values), single=True)
+            return {row.id: row for row in found}
+
+        found = {**rows(self._canceling), **rows(self._open)}
+        return tuple(map(_order, list(found.values())[:limit]))
+
+    def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder:
+        """Note that the provider is about to be asked to cancel the order, which ends all claims; the order as it is.
+
+        Whatever becomes of the caller, the order is open for a day from now, so its status is not missed (STAT-7).
+        Once this returns, the note and what was committed before survive a power failure.
+        """
+        values = {**self._values(order), "now": self._ledger.now()}
+        row = self._database.run_durably(lambda cursor, _: self._begin_cancellation.first(cursor, values))
+        clock = {name: values[name] for name in ("mark", "boot", "since", "lease")}
+        changed_at = row.changed_at and from_ms(row.changed_at)
+        return replace(order, stage=row.stage, word=row.word, changed_at=changed_at, **clock)
 
     def claim(self, order: PlacedOrder, lease: timedelta) -> PlacedOrder | None:
         """Claim the order for ``lease``; None: somebody else has claimed it, or has changed it since it was read."""

@@ -140,10 +140,12 @@ ORDER_STATUSES = Table(
     Column("boot", Text, nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("lease", BigInteger, nullable=False),
+    Column("canceling_at", BigInteger),
 )
 """The last known status of a placed order; the first request for it makes the row. Every change sets another ``mark``.
 
-``lease``: for how many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
+``canceling_at``: when the provider was last asked to cancel the order, in milliseconds since 1970. ``lease``: for how
+many milliseconds from ``since`` on, by the clock of ``boot``, somebody has claimed it; 0: nobody."""
 ACTIONS = Table(
     "operator_actions",
     METADATA,
@@ -177,7 +179,7 @@ OUTBOX = Table(
     Column("accepted_at", BigInteger),
     Column("problem", Text),
 )
-"""Events, each once for every receiver. ``number`` is the order of their changes; ``since``: when its retries began."""
+"""Events, each once for every receiver. ``number`` orders their changes; ``since``: when its retries started."""
 ORDER_FOLLOWERS = Table(
     "order_followers",
     METADATA,
@@ -185,7 +187,7 @@ ORDER_FOLLOWERS = Table(
     Column("receiver", Text, nullable=False),
     Column("content", Text, nullable=False),
 )
-"""Who, beside the channel, is told of an order's changes, and what is needed to tell it: sealed."""
+"""Who, beside the channel, is sent an order's changes, and what is needed to send them: sealed."""
 NOTICES = Table(
     "notices",
     METADATA,

@@ -1,6 +1,6 @@
 """The use cases: validate, submit, list and show, between HTTP and the adapter.
 
-A failure's path begins at the order (``$.items[0].item``), as in adapters; the HTTP layer prepends the root member.
+A failure's path starts at the order (``$.items[0].item``), as in adapters; the HTTP layer prepends the root member.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
-from levelup_ov.ordering.stock import PATIENCE, KnownStock, check_stock
+from levelup_ov.ordering.stock_and_pauses import PATIENCE, KnownStock, check_stock
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.ordering.tracking import (
     LONGEST_WORD,
@@ -64,7 +64,7 @@ SHORTEST_PRIVATE = 4
 """Characters from which a part of a delivery address is masked in messages."""
 
 CHECKS = 3
-"""How often a status is requested again because another one was recorded meanwhile."""
+"""How often a status is requested again because another one was recorded in between."""
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class Service:
 
     @property
     def in_progress(self) -> Mapping[str, int]:
-        """The requests that hold a place of the bulkhead, by account."""
+        """The requests that hold a slot of the bulkhead, by account."""
         return self._bulkhead.in_progress
 
     def menu(self, location_id: str, context: RequestContext) -> menus.Menu:
@@ -213,7 +213,7 @@ class Service:
     def read_stock(self, routed: RoutedLocation, session: Session) -> Stock | None:
         """What the location has run out of, as far as its provider reports it (MENU-8); None if nothing is known."""
         adapter = routed.adapter
-        if not adapter.tells_stock or not self.stock.ttl:
+        if not adapter.reports_stock or not self.stock.ttl:
             return None
 
         def read() -> Stock:
@@ -235,9 +235,9 @@ class Service:
             check_stock(order, stock)
 
     def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
-        """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
+        """Look at a location's menu and record what changed, with its events (MENU-9); None: it was just looked at.
 
-        A menu is read only if its version or the stock is another one, where the provider has versions.
+        If the provider has versions, a menu is read only if its version or the stock has changed.
 
         :raises Failure: the menu or the stock is not known.
         """
@@ -249,7 +249,7 @@ class Service:
         before, location = look.before, routed.location
         with self._session(adapter, context) as session, reading():
             version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
-            stock = adapter.show_stock(location, session) if adapter.tells_stock else Stock()
+            stock = adapter.show_stock(location, session) if adapter.reports_stock else Stock()
             is_known = before is not None and version is not None and version == before.version
             if before is not None and is_known and stock_digest(stock) == before.stock:
                 return []
@@ -357,9 +357,17 @@ class Service:
         return shown(order, status, routed.zone)
 
     def cancel_order(
-        self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
+        self,
+        location_id: str,
+        order_id: str,
+        idempotency_key: str | None,
+        context: RequestContext,
+        *,
+        begin: Callable[[], None] = lambda: None,
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
+
+        ``begin`` is called just before the provider is asked to cancel. If it raises a failure, nothing is sent.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
@@ -377,6 +385,8 @@ class Service:
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
+                begin()
+                order = self.tracking.begin_cancellation(order)
                 refusal = self._cancel(routed, order, context)
                 try:
                     status = self._ask_status(routed, order, context)
@@ -429,7 +439,7 @@ class Service:
         )
 
     def check_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> None:
-        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's places (EVT-9)."""
+        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's slots (EVT-9)."""
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             self.watch_menu(location_id, context, every=every)
 
@@ -443,7 +453,7 @@ class Service:
                 status = self._ask_status(self._routed(order.location, context), order, context)
                 if self.tracking.record(order, status):
                     return
-            # Somebody else recorded one meanwhile, which may be the older one.
+            # Another request recorded one in between, which may be the older one.
             order = self.tracking.of(order.submission) or order
         raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 

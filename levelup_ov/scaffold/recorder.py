@@ -59,7 +59,7 @@ class Recorder:
         location: Location = found[0]
         menu = self._step("2_menu", lambda session: self._adapter.show_menu(location, session))
         yield f"2_menu.json: the menu of {location.name}"
-        if self._adapter.tells_stock:
+        if self._adapter.reports_stock:
             self._step("2_stock", lambda session: self._adapter.show_stock(location, session))
             yield "2_stock.json: what is sold out there"
         order = Order(location, (simplest_item(menu),), SOMEBODY, datetime.now(timezone.utc), reference=uuid4().hex)

@@ -31,6 +31,8 @@ PATIENCE = 4.0
 """Seconds for an order that another one may delay."""
 TRIES = 6
 """How many second lines are tried until the provider accepts one."""
+SALES = 3
+"""How often an order is sold whose ready time another order takes away: once for each slot that fills up."""
 REMEDY = "keep nothing of an order on the adapter or in its module; Quote.cart carries it to the submission"
 BETWEEN = -1
 """The point after the last call of a validation, and before the first one of its submission."""
@@ -170,8 +172,12 @@ class _Meeting:
         self.sales: list[Sale] = []
         self.where = "before each of its calls"
 
+    def begin(self) -> None:
+        """A sale starts, with its first call."""
+        self._calls = 0
+
     def between(self) -> None:
-        """The validation has been answered, the submission has not begun."""
+        """The validation has been answered, the submission has not started."""
         if self._point in (None, BETWEEN):
             if self._point is not None:
                 self.where = "between its validation and its submission"
@@ -234,21 +240,40 @@ def _sell(
     twice: Any = None,
     beside: bool = False,
 ) -> Sale:
-    """A validation and its submission, as the channel sends them."""
+    """A validation and its submission, as the channel sends them.
+
+    A slot has room for a few orders. If the other one takes the last place of the slot that was shown, no adapter is
+    to blame, and the order is sold once more.
+    """
     how: Mapping[str, Any] = {"adapter": adapter, "beside": beside}
     fault = meeting or twice
     seconds = PATIENCE if beside else 10 * PATIENCE
     # The submission has a reference; a validation has none.
-    quoted = bench.validate(replace(order, reference=None), fault, seconds, **how)
-    quote: Quote = _done(quoted, meeting)
-    if meeting is not None:
-        meeting.between()
-    wanted, account = order.desired_ready_time, quote.customer_account or order.customer_account
-    shown = Shown(order.received_at, wanted, quote.ready.soonest)
-    final = replace(order, cart=quote.cart, customer_account=account, shown=shown)
-    run = bench.submit(final, tender, fault, seconds, **how)
+    asked = replace(order, reference=None)
+    for more in reversed(range(SALES)):
+        if meeting is not None:
+            meeting.begin()
+        quoted = bench.validate(asked, fault, seconds, **how)
+        quote: Quote = _done(quoted, meeting)
+        if meeting is not None:
+            meeting.between()
+        wanted, account = order.desired_ready_time, quote.customer_account or order.customer_account
+        shown = Shown(order.received_at, wanted, quote.ready.soonest)
+        final = replace(order, cart=quote.cart, customer_account=account, shown=shown)
+        run = bench.submit(final, tender, fault, seconds, **how)
+        if not (more and _filled_up(bench, final, run, how)):
+            break
     placed: Placed = _done(run, meeting)
     return Sale(final, quote, placed, len(quoted.exchanges) + len(run.exchanges))
+
+
+def _filled_up(bench: Bench, order: Order, run: Run, how: Mapping[str, Any]) -> bool:
+    """Whether ``run`` was refused for its ready time, and the provider, asked alone, has that time no more."""
+    if run.failure is None or run.failure.code != "ready_time_unavailable":
+        return False
+    now: Quote = bench.validate(replace(order, reference=None, cart={}, shown=None), **how).answer
+    soonest, window = now.ready.soonest, order.ready_window
+    return soonest is not None and window is not None and not window[0] <= soonest <= window[1]
 
 
 def _done(run: Run, meeting: _Meeting | None) -> Any:

@@ -1,4 +1,4 @@
-"""What is sold out between menus, for adapters that declare ``tells_stock`` (MENU-8)."""
+"""What is sold out between menus, for adapters that declare ``reports_stock`` (MENU-8)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StockAnswers:
 
 
 def _ask(bench: Bench, sample: Sample, fault: Fault | None = None) -> Run:
-    if not bench.provider.adapter.tells_stock:
-        pytest.skip("the adapter declares tells_stock = False")
+    if not bench.provider.adapter.reports_stock:
+        pytest.skip("the adapter declares reports_stock = False")
     location = bench.place(sample.location).location
     return bench.do(lambda adapter, session: adapter.show_stock(location, session), fault=fault)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from levelup_ov.errors import Refused, Unanswered
@@ -71,7 +73,12 @@ def test_an_order_that_was_refunded_already_is_still_canceled(
     site.done(site.refund(uuid, "C"))
     asked: list[str] = []
     whole = Service.cancel_order
-    monkeypatch.setattr(Service, "cancel_order", lambda service, *rest: asked.append(rest[1]) or whole(service, *rest))
+
+    def cancel_order(service: Service, *rest: Any, **named: Any) -> Any:
+        asked.append(rest[1])
+        return whole(service, *rest, **named)
+
+    monkeypatch.setattr(Service, "cancel_order", cancel_order)
     assert cancel(site, uuid).json["order"]["state"] == "refunded"
     assert len(asked) == 1 and site.line.count("/refund") == 1
 

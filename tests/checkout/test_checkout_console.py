@@ -8,9 +8,11 @@ from contextlib import closing
 
 import pytest
 
+from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal
-from tests.checkout.test_checkout_money import REFUSED, ledger_of
+from tests.checkout.test_checkout_interrupted import LATER, kill_after_cancel
+from tests.checkout.test_checkout_money import REFUSED, ledger_of, refusal
 from tests.console.conftest import KEYS, VARIABLES, Operator
 
 
@@ -37,7 +39,7 @@ def test_an_operator_gives_a_charge_back_and_it_is_recorded(
     id = site.get(f"/orders/{uuid}")["order"]["id"]
     page = f"/checkout/{id}/reconcile"
     assert f'href="/console{page}"' in olive.open(f"/checkout/{uuid}").text
-    # Who may only read is told so, with or without somebody else's form.
+    # A reader gets an explanation, with or without somebody else's form.
     assert "Your key may only read" in rita.open(f"/checkout/{id}").text
     form = olive.token(page)
     assert [rita.open(page).status_code, rita.send(page, form=form).status_code] == [403, 403]
@@ -53,6 +55,25 @@ def test_an_operator_gives_a_charge_back_and_it_is_recorded(
     assert page not in after
     assert olive.send(page, form=form).status_code == 409
     assert olive.open(f"/checkout/{id}").text.count("Reconciled by olive") == 1
+
+
+@pytest.mark.rule("STAT-7")
+def test_an_operator_finishes_a_cancellation(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    uuid = site.charged(meal(merchant, user))["uuid"]
+    kill_after_cancel(site, uuid, monkeypatch)
+    id = site.get(f"/orders/{uuid}")["order"]["id"]
+    olive, page = signed_in(site, "olive"), f"/checkout/{id}/reconcile"
+    assert "Cancellation begun" in olive.open(f"/checkout/{id}").text
+    assert olive.send(page, form=olive.token(page)).status_code == 303
+    assert "another request is processing this order" in olive.open(f"/checkout/{id}").text
+    clock.set(LATER)
+    site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")]
+    assert olive.send(page, form=olive.token(page)).status_code == 303
+    assert "its charge is not refunded yet" in olive.open(f"/checkout/{id}").text
+    assert olive.send(page, form=olive.token(page)).status_code == 303
+    assert site.refunded() == [uuid] and page not in olive.open(f"/checkout/{id}").text
 
 
 @pytest.mark.rule("WEB-3")

@@ -126,6 +126,16 @@ def test_one_of_many_takes_an_order_up(store: CheckoutStore) -> None:
     assert len([order for order in taken if order]) == 1
 
 
+def test_one_of_many_cancels_an_order(store: CheckoutStore) -> None:
+    store.add_order(order := replace(ORDER, state="submitted"))
+    with ThreadPoolExecutor(8) as pool:
+        begun = list(pool.map(lambda n: store.change_cancellation(order, {"cancellation": f"by {n}"}), range(8)))
+    (last,) = filter(None, begun)
+    assert store.change_cancellation(last, {"cancellation": None}) == order
+    store.change_order("id-1", ("submitted",), values={"state": "refunding"})
+    assert store.change_cancellation(order, {"cancellation": "late"}) is None
+
+
 @pytest.mark.parametrize(
     ("change", "left"),
     [
@@ -135,6 +145,7 @@ def test_one_of_many_takes_an_order_up(store: CheckoutStore) -> None:
         ({"state": "charged", "provider_location_id": "sandbox.congress"}, True),
         ({"state": "charged"}, False),
         ({"state": "submitted", "provider_location_id": "sandbox.congress"}, False),
+        ({"state": "submitted", "cancellation": "{}"}, True),
         ({"state": "refunded"}, False),
         ({"state": "not_charged"}, False),
         ({"state": "not_charged", "look_at": 6000}, True),
@@ -154,13 +165,14 @@ def test_a_database_that_is_not_there(tmp_path: object) -> None:
         store.order("id-1")
 
 
-@pytest.mark.parametrize("step", ["add_order", "change_order", "order"])
+@pytest.mark.parametrize("step", ["add_order", "change_order", "change_cancellation", "order"])
 def test_a_connection_that_breaks_at_the_commit(
     store: CheckoutStore, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """The change was made, but its maker cannot know: the second try finds it made and goes on."""
+    order = replace(ORDER, state="submitted") if step == "change_cancellation" else ORDER
     if step != "add_order":
-        store.add_order(ORDER)
+        store.add_order(order)
     dialect = store._database.engine.dialect
     commit = dialect.do_commit
     broken: list[bool] = []
@@ -178,6 +190,9 @@ def test_a_connection_that_breaks_at_the_commit(
     elif step == "change_order":
         changed = store.change_order("id-1", ("charging",), values={"state": "charged", "uuid": "uuid-1"})
         assert changed == replace(ORDER, state="charged", uuid="uuid-1")
+    elif step == "change_cancellation":
+        changed = store.change_cancellation(order, {"cancellation": "begun"})
+        assert changed == replace(order, cancellation="begun")
     else:
         assert store.order("id-1") == ORDER
     assert broken and store.order("id-1") is not None

@@ -13,6 +13,7 @@ from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.statuses import Statuses
 from levelup_ov.transport import net
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
@@ -373,7 +374,8 @@ class Killer:
         self.dead = False
         for owner, names in (
             (Session, ("call",)),
-            (CheckoutStore, ("add_order", "change_order")),
+            (CheckoutStore, ("add_order", "change_order", "change_cancellation")),
+            (Statuses, ("begin_cancellation", "record")),
             (Ledger, ("claim", "begin_sending", "place", "fail", "lose")),
         ):
             for name in names:
@@ -444,7 +446,7 @@ def test_a_crash_at_any_step_is_resolved_by_the_command(
     for body, key in killed_at_each_step(site, killer, merchant, user, note):
         check_nothing_is_left(site, clock)
         assert len(site.unrefunded()) == site.meals()
-        # Whoever asks after that gets the truth.
+        # A request after that gets the truth.
         check_both_or_neither(site, site.charge(body, key))
 
 

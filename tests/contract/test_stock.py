@@ -40,14 +40,14 @@ class Shelf:
 def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
     """Lets time pass for the stock."""
     passed, clock = [0.0], net.now
-    monkeypatch.setattr("levelup_ov.ordering.stock.net.now", lambda: clock() + sum(passed))
+    monkeypatch.setattr("levelup_ov.ordering.stock_and_pauses.net.now", lambda: clock() + sum(passed))
     yield passed.append
 
 
 def reporting(fake: MakeFake, ttl: str = "30", **variables: str) -> tuple[FakeAdapter, Channel, Shelf]:
     provider, channel = fake(LEVELUP_OV_STOCK_TTL=ttl, **variables)
     shelf = Shelf()
-    provider.tells_stock = True  # type: ignore[misc]
+    provider.reports_stock = True  # type: ignore[misc]
     provider.show_stock = shelf  # type: ignore[method-assign]
     return provider, channel, shelf
 
@@ -125,7 +125,7 @@ def test_without_the_setting_nothing_is_asked(fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("code", ["provider_timeout", "provider_protocol_error", "provider_unavailable"])
-def test_a_stock_that_cannot_be_read_is_in_nobodys_way(
+def test_a_stock_that_cannot_be_read_blocks_nothing(
     fake: MakeFake, now: Callable[[float], None], caplog: pytest.LogCaptureFixture, code: str
 ) -> None:
     _, channel, shelf = reporting(fake)

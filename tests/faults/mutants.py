@@ -15,7 +15,7 @@ from unittest import mock
 
 from levelup_ov.app import create_app
 from levelup_ov.checkout.orders import Orders
-from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.checkout.submitting import key_of
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.database import Database
@@ -29,7 +29,7 @@ STOP_FILE = "FAULTS_STOP_FILE"
 
 
 class Forgetful(Ledger):
-    """A claim forgets by what it may be recognised."""
+    """A claim forgets by what it may be recognized."""
 
     def claim(self, *, identities: Any, **arguments: Any) -> Claim:
         forgotten = tuple(replace(identity, digests=(uuid.uuid4().hex,)) for identity in identities)
@@ -105,8 +105,11 @@ PATCHES: Mapping[str, patches.Mutant] = {
     "order_not_kept": patches.order_not_kept,
     "refund_first": lambda: mock.patch.object(Orders, "cancel", _refund_first),
     "keep_the_money": lambda: mock.patch.object(Orders, "cancel", _keep_the_money),
+    "cancellation_not_noted": lambda: mock.patch.object(
+        CheckoutStore, "change_cancellation", lambda _, order, __: order
+    ),
 }
-"""The simulation's own, and two that cancel wrongly."""
+"""The simulation's own, and three that cancel wrongly."""
 
 
 def _create() -> Any:

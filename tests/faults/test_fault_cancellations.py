@@ -16,7 +16,7 @@ DONE, REFUSED, OPEN = ["cancellation_unknown", ""], ["cancellation_refused"], ["
         (DONE, True, 0, []),
         (REFUSED, False, 1, []),
         (DONE, False, 0, ["the charge is not refunded", "canceled at the kitchen, and the charge is not refunded"]),
-        (DONE, None, 0, ["the charge is none of LevelUp"]),
+        (DONE, None, 0, ["the charge is not one of LevelUp"]),
         (DONE, True, 1, ["answered canceled, and the kitchen makes it", "refunded, and the kitchen makes it"]),
         (REFUSED, True, 1, ["refunded, and the kitchen makes it"]),
         (REFUSED, False, 0, ["canceled at the kitchen, and the charge is not refunded"]),
@@ -32,3 +32,11 @@ def test_cancellations_that_are_wrong_are_found(
     )
     assert len(problems) == len(found), problems
     assert all(words in problem for words, problem in zip(found, problems, strict=True)), problems
+
+
+@pytest.mark.rule("STAT-7", "WEB-6")
+@pytest.mark.parametrize(("refunded", "meals", "found"), [(True, 0, 0), (False, 1, 0), (False, 0, 1), (True, 1, 1)])
+def test_a_site_that_asks_no_more_is_owed_the_same(refunded: bool, meals: int, found: int) -> None:
+    left = Cancellation(7, "uuid", OPEN, is_abandoned=True)
+    problems = list(books([left], {"uuid": refunded}, {7: meals}, lambda code: code == "connection broken"))
+    assert len(problems) == found, problems

@@ -1,4 +1,4 @@
-"""Digests that recognise a submission and its content (SUB-3)."""
+"""Digests that recognize a submission and its content (SUB-3)."""
 
 from __future__ import annotations
 

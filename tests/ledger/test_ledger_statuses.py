@@ -133,6 +133,35 @@ def test_what_was_asked_earlier_replaces_nothing_newer(
     assert (found.stage, found.lease) == ("ready", 0)
 
 
+@pytest.mark.rule("STAT-5", "STAT-7")
+def test_an_order_that_is_being_canceled_is_open_for_a_day(
+    statuses: Statuses, make_order: Callable[..., PlacedOrder], clock: Clock
+) -> None:
+    order, other = make_order(), make_order("key-2")
+    clock.advance(2 * WATCHED)
+    assert open_ids(statuses) == []
+    begun = statuses.begin_cancellation(order)
+    assert open_ids(statuses) == [order.submission]
+    # What was asked before says nothing about it, and leaves it open.
+    assert not statuses.record(order, "picked_up", "gone", None)
+    assert statuses.record(begun, "preparing", "cooking", None)
+    assert open_ids(statuses) == [order.submission]
+    clock.advance(WATCHED + MINUTE)
+    assert open_ids(statuses) == []
+    assert statuses.record(statuses.begin_cancellation(other), "cancelled", "binned", None)
+    assert open_ids(statuses) == []
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_cancellation_begins_from_the_last_status(statuses: Statuses, make_order: Callable[..., PlacedOrder]) -> None:
+    order = make_order()
+    claim = statuses.claim(order, TERM)
+    assert claim is not None and statuses.record(claim, "accepted", "seen", None)
+    begun = statuses.begin_cancellation(order)
+    assert (begun.stage, begun.word) == ("accepted", "seen")
+    assert statuses.claim(again(statuses, order.submission), TERM) and not statuses.claim(begun, TERM)
+
+
 @pytest.mark.rule("STAT-5", "SUB-13")
 def test_a_claim_of_another_host_ends_when_seen_for_long(url: str, clock: Clock) -> None:
     """Whatever the time of day: each host goes by its own clock, and by what it has itself seen."""

@@ -9,9 +9,10 @@ import pytest
 
 from levelup_ov.errors import Unanswered
 from tests.providers.test_square import BOSTON, Bench
+from tests.servers.square import AIRPORT
 
 pytestmark = pytest.mark.rule("MENU-8")
-SEARCH = "POST /v2/catalog/search"
+SEARCH, COUNTS = "POST /v2/catalog/search", "POST /v2/inventory/counts/batch-retrieve"
 
 
 def changed(bench: Bench, sold_out: bool, **more: Any) -> None:
@@ -54,5 +55,84 @@ def test_the_version_of_a_catalog_is_when_it_was_updated() -> None:
 def test_a_stock_that_cannot_be_understood_is_none(answer: Any) -> None:
     bench = Bench()
     bench.square.change = lambda path, given: answer if path.endswith("search") else given
+    with pytest.raises(Unanswered):
+        bench.adapter.show_stock(bench.locations[BOSTON], bench.new_session())
+
+
+def count(variation: str, quantity: str, **more: str) -> dict[str, str]:
+    return {
+        "catalog_object_id": variation, "catalog_object_type": "ITEM_VARIATION", "state": "IN_STOCK",
+        "location_id": BOSTON, "quantity": quantity, "calculated_at": "2026-11-29T12:00:00Z", **more,
+    }  # fmt: skip
+
+
+def counting(**tracked: Any) -> Bench:
+    """A seller with inventory, whose account reads counts; ``tracked``: more members of variations."""
+    bench = Bench(inventory_counts="yes")
+    for each in bench.square.catalog:
+        for variation in each.get("item_data", {}).get("variations", ()):
+            variation["item_variation_data"].update(tracked.get(variation["id"], {}))
+    return bench
+
+
+def sold_out(bench: Bench) -> frozenset[str]:
+    """What the account's stock in Boston lacks, beside what the fixture's catalog marks."""
+    found = bench.adapter.show_stock(bench.locations[BOSTON], bench.new_session())
+    assert bench.square.violations == []
+    return found.items - {"VICED"}
+
+
+TRACKED = {"track_inventory": True}
+
+
+def test_what_is_counted_as_none_is_sold_out() -> None:
+    here = {"track_inventory": False, "location_overrides": [{"location_id": BOSTON, "track_inventory": True}]}
+    away = {"track_inventory": True, "location_overrides": [{"location_id": BOSTON, "track_inventory": False}]}
+    bench = counting(
+        VBURGER=TRACKED, VCOOKIE=here, VWATER=away, VSMALL=TRACKED, VLARGE=TRACKED, VMUG=TRACKED, VAWAY=TRACKED,
+        VICED={**TRACKED, "location_overrides": [{"location_id": BOSTON, "sold_out": True}]},
+        VBEANS={**TRACKED, "stockable": False},
+    )  # fmt: skip
+    bench.square.counts = [
+        count("VBURGER", "0"), count("VCOOKIE", "-2"), count("VWATER", "0"), count("VSMALL", "0.00001"),
+        count("VLARGE", "0", location_id=AIRPORT), count("VMUG", "0", state="WASTE"), count("VMUG", "5"),
+        count("VICED", "7"), count("VBEANS", "0"),
+    ]  # fmt: skip
+    assert sold_out(bench) == {"VBURGER", "VCOOKIE"}
+    # Only what is counted, and not marked anyway, is asked for; two counts on a page.
+    asked = [body for body in bench.square.bodies if body and "catalog_object_ids" in body]
+    assert asked[0]["catalog_object_ids"] == ["VAWAY", "VBURGER", "VCOOKIE", "VLARGE", "VMUG", "VSMALL"]
+    assert bench.square.calls.count(COUNTS) == len(asked) == 2
+
+
+def test_counts_are_read_only_where_they_are_asked_for() -> None:
+    bench = Bench()
+    bench.square.counts = [count("VBURGER", "0")]
+    assert sold_out(bench) == frozenset() and COUNTS not in bench.square.calls
+    # Nothing of this seller is counted.
+    bench = counting()
+    assert sold_out(bench) == frozenset() and COUNTS not in bench.square.calls
+    with pytest.raises(ValueError, match="inventory_counts"):
+        Bench(inventory_counts="on")
+
+
+def test_the_calls_for_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = counting(**dict.fromkeys(("VBURGER", "VCOOKIE", "VSMALL", "VLARGE", "VWATER", "VMUG"), TRACKED))
+    bench.square.counts = [count(name, "0") for name in ("VBURGER", "VCOOKIE", "VSMALL", "VLARGE", "VWATER", "VMUG")]
+    bench.square.counts_page = 1
+    assert len(sold_out(bench)) == bench.square.calls.count(COUNTS) == 5
+    bench.square.calls.clear()
+    monkeypatch.setattr("adapters.square_inventory.MOST_AT_ONCE", 4)
+    bench.square.counts_page = 4
+    assert len(sold_out(bench)) == 6 and bench.square.calls.count(COUNTS) == 2
+
+
+@pytest.mark.parametrize("answer", [
+    {"counts": [{**count("VBURGER", "many")}]}, {"counts": [{**count("VBURGER", "NaN")}]}, {"counts": [{}]},
+    {"counts": "none"}, [], {"objects": []},
+], ids=["words", "NaN", "empty", "text", "list", "other"])  # fmt: skip
+def test_counts_that_cannot_be_understood_are_none(answer: Any) -> None:
+    bench = counting(VBURGER=TRACKED)
+    bench.square.change = lambda path, given: answer if path.endswith("batch-retrieve") else given
     with pytest.raises(Unanswered):
         bench.adapter.show_stock(bench.locations[BOSTON], bench.new_session())

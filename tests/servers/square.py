@@ -34,7 +34,7 @@ BOSTON, AIRPORT, OLD, MONTREAL = "LBOSTON", "LAIRPORT", "LOLD", "LMONTREAL"
 PATHS = (
     ("GET", "/v2/locations"), ("GET", "/v2/catalog/list"), ("POST", "/v2/orders/calculate"), ("POST", "/v2/orders"),
     ("POST", "/v2/orders/{order_id}/pay"), ("GET", "/v2/orders/{order_id}"), ("PUT", "/v2/orders/{order_id}"),
-    ("POST", "/v2/payments"), ("POST", "/v2/catalog/search"),
+    ("POST", "/v2/payments"), ("POST", "/v2/catalog/search"), ("POST", "/v2/inventory/counts/batch-retrieve"),
 )  # fmt: skip
 
 Money = dict[str, Any]
@@ -183,6 +183,9 @@ class Square:
     catalog: list[dict[str, Any]] = field(default_factory=catalog)
     changed: list[dict[str, Any]] = field(default_factory=list)
     """What a search for changes of the catalog finds."""
+    counts: list[dict[str, Any]] = field(default_factory=list)
+    """The counts of the inventory, newest first; ``counts_page`` are on a page."""
+    counts_page: int = 2
     latest_time: str = "2026-11-22T17:00:00Z"
     page: int = 6
     tax: int = 700
@@ -276,6 +279,12 @@ class Square:
             case "/v2/catalog/search":
                 found = [each for each in self.changed if each["type"] in body["object_types"]]
                 return {"latest_time": self.latest_time} | ({"objects": found} if found else {})
+            case "/v2/inventory/counts/batch-retrieve":
+                start = int(body.get("cursor", 0))
+                found = [each for each in self.counts if _is_asked(each, body)]
+                page = found[start : start + self.counts_page]
+                more = {"cursor": str(start + len(page))} if found[start + len(page) :] else {}
+                return ({"counts": page} if page else {}) | more
             case "/v2/orders/calculate":
                 return {"order": self._price(body["order"])}
             case "/v2/orders":
@@ -456,6 +465,11 @@ class Square:
                     if inner["id"] == wanted and _present(inner, place):
                         return dict(inner)
         return None
+
+
+def _is_asked(count: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    filters = (("catalog_object_id", "catalog_object_ids"), ("location_id", "location_ids"), ("state", "states"))
+    return all(body.get(names) is None or count[name] in body[names] for name, names in filters)
 
 
 def _fits(pattern: str, path: str) -> bool:

@@ -1,9 +1,9 @@
 """What Square's requests and answers may look like: the official specification, and a small schema of our own.
 
 The official one is read from the folder that ``SQUARE_SPECIFICATION_DIR`` names, or from ``shared/specs``
-beside the project; it is no part of the project. It is made strict: a member it does not know is an error, and so
+beside the project; it is not part of the project. It is made strict: a member it does not know is an error, and so
 is a member in a request that only Square may set. Our own schema lists the members that the adapter and its
-stand-in use. It is checked always, so that a clone without the official one still finds a misspelt member.
+stand-in use. It is checked always, so that a clone without the official one still finds a misspelled member.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ OWN_REQUESTS: Mapping[tuple[str, str], Any] = {
         "cursor": str,
         "limit": int,
     },
+    ("POST", "/v2/inventory/counts/batch-retrieve"): {
+        "catalog_object_ids": [str],
+        "location_ids": [str],
+        "states": [str],
+        "limit": int,
+        "cursor": str,
+    },
     ("POST", "/v2/orders/{order_id}/pay"): {"idempotency_key": str, "order_version": int, "payment_ids": [str]},
     ("POST", "/v2/payments"): {
         "idempotency_key": str,
@@ -120,10 +127,12 @@ _PRESENCE = {
 }  # fmt: skip
 _OVERRIDE = {
     "location_id": str, "price_money": MONEY, "pricing_type": str, "sold_out": bool, "sold_out_valid_until": str,
+    "track_inventory": bool,
 }  # fmt: skip
 _VARIATION = {
     "item_id": str, "name": str, "ordinal": int, "pricing_type": str, "price_money": MONEY, "sellable": bool,
     "location_overrides": [_OVERRIDE], "measurement_unit_id": str, "image_ids": [str],
+    "track_inventory": bool, "stockable": bool,
 }  # fmt: skip
 _MODIFIER = {
     "name": str, "price_money": MONEY, "ordinal": int, "modifier_list_id": str, "on_by_default": bool,
@@ -161,10 +170,14 @@ _LOCATION = {
     "coordinates": {"latitude": float, "longitude": float},
     "business_hours": {"periods": [dict.fromkeys(("day_of_week", "start_local_time", "end_local_time"), str)]},
 }  # fmt: skip
+_COUNT = dict.fromkeys(
+    ("catalog_object_id", "catalog_object_type", "state", "location_id", "quantity", "calculated_at"), str
+)
 OWN_ANSWERS: Mapping[tuple[str, str], Any] = {
     ("GET", "/v2/locations"): {"locations": [_LOCATION]},
     ("GET", "/v2/catalog/list"): {"objects": [_CATALOG_OBJECT], "cursor": str},
     ("POST", "/v2/catalog/search"): {"objects": [_CATALOG_OBJECT], "cursor": str, "latest_time": str},
+    ("POST", "/v2/inventory/counts/batch-retrieve"): {"counts": [_COUNT], "cursor": str},
     ("POST", "/v2/orders/calculate"): {"order": _PLACED_ORDER},
     ("POST", "/v2/orders"): {"order": _PLACED_ORDER},
     ("GET", "/v2/orders/{order_id}"): {"order": _PLACED_ORDER},
@@ -235,7 +248,8 @@ class _Official:
         self._validator = cache(self._compile)
 
     def request(self, operation: tuple[str, str], query: Mapping[str, str], body: Any) -> list[str]:
-        described = self._operation(operation)
+        if (described := self._operation(operation)) is None:
+            return []
         known = {each["name"] for each in described.get("parameters", ()) if each["in"] == "query"}
         wrong = [f"query: {name} is not in the specification" for name in query if name not in known]
         if "requestBody" in described:
@@ -246,13 +260,18 @@ class _Official:
         return wrong
 
     def answer(self, operation: tuple[str, str], status: int, body: Any) -> list[str]:
-        described = self._operation(operation)["responses"]["200"]
-        name = described["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        if (described := self._operation(operation)) is None:
+            return []
+        name = described["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         return self._validate("answer", name, body)
 
-    def _operation(self, operation: tuple[str, str]) -> Schema:
+    def _operation(self, operation: tuple[str, str]) -> Schema | None:
+        """None: the document is an excerpt that has no inventory."""
         method, path = operation
-        return self._paths[path][method.lower()]
+        if path.startswith("/v2/inventory/") and path not in self._paths:
+            return None
+        found: Schema = self._paths[path][method.lower()]
+        return found
 
     def _validate(self, side: str, name: str, body: Any) -> list[str]:
         found = self._validator(side, name).iter_errors(body)
@@ -286,7 +305,7 @@ def _compare(value: Any, shape: Any, path: str) -> Iterator[str]:
     """What in ``value`` has a member or a type that ``shape`` does not have."""
     if isinstance(shape, dict):
         if type(value) is not dict:
-            yield f"{path} is no object"
+            yield f"{path} is not an object"
             return
         for name, inner in value.items():
             if name in shape:
@@ -295,9 +314,9 @@ def _compare(value: Any, shape: Any, path: str) -> Iterator[str]:
                 yield f"{path}.{name} is unknown"
     elif isinstance(shape, list):
         if type(value) is not list:
-            yield f"{path} is no list"
+            yield f"{path} is not a list"
             return
         for position, inner in enumerate(value):
             yield from _compare(inner, shape[0], f"{path}[{position}]")
     elif type(value) is not shape:
-        yield f"{path} is no {shape.__name__}"
+        yield f"{path} is not {shape.__name__}"

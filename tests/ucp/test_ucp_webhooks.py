@@ -12,10 +12,12 @@ from flask import Flask
 from http_message_signatures import InvalidSignature
 
 from adapters.sandbox import SandboxAdapter
+from levelup_ov.console.needs import of_outbox
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.event_settings import EVENTS
 from levelup_ov.events import Deliverer
-from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
+from levelup_ov.events.receivers import AGENT
+from levelup_ov.ledger.event_deliveries import GIVEN_UP, KEPT, Deliveries, Delivery
 from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
 from levelup_ov.ucp import shopping
 from tests.channel import Clock
@@ -148,6 +150,28 @@ def test_a_receiver_that_fails_gets_the_same_again(agent: Agent, platform: Platf
         assert first.headers[name] == second.headers[name] == third.headers[name]
     assert change.headers["webhook-id"] != first.headers["webhook-id"]
     assert third.verify(agent.send("GET", "/.well-known/ucp").json["signing_keys"])
+
+
+@pytest.mark.rule("UCP-15", "EVT-5")
+def test_a_receiver_that_is_gone_is_no_operators_case(
+    agent: Agent, platform: Platform, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform.answers = [500] * 3
+    order(agent)
+    own, kept = agent.app.extensions[EVENTS], deliveries(agent.app)
+    patient = Deliverer(kept, own._receivers, own._send, now=lambda: clock().timestamp())
+    patient.drain(5)
+    clock.now += GIVEN_UP + timedelta(minutes=30)
+    patient.drain(5)
+    assert [each.state for each in kept.find()] == ["parked"]
+    assert [record.levelname for record in caplog.records if record.msg.endswith("events_parked")] == ["WARNING"]
+    assert list(of_outbox(kept.backlog())) == [], "the console asks nobody to repair it"
+    clock.now += KEPT - timedelta(hours=1)
+    assert kept.purge_parked(AGENT) == 0
+    clock.now += timedelta(hours=1)
+    assert kept.purge_parked("channel") == 0
+    assert kept.purge_parked(AGENT) == 1
+    assert kept.find() == ()
 
 
 @pytest.mark.rule("UCP-15", "EVT-3")

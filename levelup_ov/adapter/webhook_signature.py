@@ -1,29 +1,11 @@
-"""What a provider sends by itself: that something has changed, and where (EVT-9)."""
+"""Whether a provider has signed its webhook (EVT-9)."""
 
 from __future__ import annotations
 
 import base64
 import hmac
-from dataclasses import dataclass
-from datetime import datetime
 
 from levelup_ov.domain.secret import Secret
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A provider's message. It says where to look; what it says of a state is not believed.
-
-    ``id``: the provider's id of it, the same each time that it is sent. ``sent_at``: when it was first sent, aware.
-    ``kind``: the provider's name for it. ``orders``: the provider's ids of the orders that it is about, if any.
-    ``menus``: its ids of the locations whose menu or stock may have changed; None if that may be any of the account.
-    """
-
-    id: str
-    sent_at: datetime
-    kind: str
-    orders: tuple[str, ...] = ()
-    menus: tuple[str, ...] | None = ()
 
 
 class NotGenuine(Exception):
