@@ -105,8 +105,10 @@ def to_wire(instant: datetime | None, zone: BaseTzInfo | None) -> str | None:
     if zone is not None:
         local = instant.astimezone(zone)
         naive = local.replace(tzinfo=None)
-        if localize(naive, zone) == local:
-            return naive.strftime("%Y-%m-%dT%H:%M")
+        # An hour can only repeat after a change of the offset, which is rare, and quicker to see.
+        before = (instant - _A_DAY_AND_A_BIT).astimezone(zone)
+        if before.utcoffset() == local.utcoffset() or localize(naive, zone) == local:
+            return naive.isoformat(timespec="minutes")
     return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
 
 

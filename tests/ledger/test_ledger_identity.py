@@ -192,6 +192,14 @@ def test_the_canonical_content_is_json() -> None:
     ]  # fmt: skip
 
 
+@given(st.lists(st.builds(Item, st.text(' !"#\\\x7f\u00e9ab', min_size=1, max_size=4), quantities), min_size=1))
+def test_items_come_in_the_sequence_of_their_json(lines: list[Item]) -> None:
+    # Stored digests contain it, so it never changes.
+    order = OrderRequest(tuple(lines), User("A", "B", None, None))
+    written = json.loads(content(SubmissionRequest(order, LevelUp())))[2]
+    assert written == sorted(written, key=json.dumps)
+
+
 @pytest.mark.rule("SUB-3")
 def test_the_windows_are_those_of_the_contract() -> None:
     named = dict.fromkeys(NAMES, timedelta(days=7))
