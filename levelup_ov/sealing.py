@@ -7,7 +7,6 @@ seals, every key opens. What does not open counts as absent, never as an error.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Sequence
 
@@ -32,20 +31,28 @@ class Sealer:
 
     def seal(self, text: str, context: str) -> str:
         """``text``, sealed: only we can open it, and only with the same ``context``."""
-        nonce = os.urandom(_NONCE)
-        sealed = nonce + self._ciphers[0].encrypt(nonce, text.encode(), context.encode())
-        return PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return PREFIX + base64.urlsafe_b64encode(self.encrypt(text.encode(), context)).decode().rstrip("=")
 
     def open(self, sealed: str, context: str) -> str | None:
         """The text that was sealed for ``context``; None if forged, foreign, damaged, or under a key that is gone."""
         encoded = sealed.removeprefix(PREFIX)
         try:
             raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
+            opened = self.decrypt(raw, context)
+            return None if opened is None else opened.decode()
+        except ValueError:
             return None
+
+    def encrypt(self, content: bytes, context: str) -> bytes:
+        """What :meth:`seal` writes in base64."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._ciphers[0].encrypt(nonce, content, context.encode())
+
+    def decrypt(self, sealed: bytes, context: str) -> bytes | None:
+        """What :meth:`encrypt` was given for ``context``; None as in :meth:`open`."""
         for cipher in self._ciphers:
             try:
-                return cipher.decrypt(raw[:_NONCE], raw[_NONCE:], context.encode()).decode()
+                return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context.encode())
             except (InvalidTag, ValueError):
                 continue
         return None

@@ -28,7 +28,7 @@ IN_PROGRESS = "complete_in_progress"
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session's row. ``content`` is sealed, None once it is purged.
+    """A session's row, in the order of its columns. ``content`` is sealed, None once it is purged.
 
     ``attempt`` counts the completions that are proven to have placed nothing. ``held``: the mark of the lease of the
     request that completes it. ``order_id``: the placed order's number; ``submitted_as``: the key of its submission.
@@ -51,7 +51,7 @@ class StoredSession:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """An idempotency key. ``body`` is the digest of what came with it.
+    """An idempotency key's row, in the order of its columns. ``body`` is the digest of what came with it.
 
     ``state``, ``version`` and ``content`` are those of the answer, None until there is one.
     """
@@ -116,12 +116,12 @@ class StoredSessions:
     def find(self, id: str) -> StoredSession | None:
         """The session with this id."""
         row = self._database.run(lambda cursor, _: self._row.first(cursor, {"this": id}), single=True)
-        return StoredSession(**row._asdict()) if row else None
+        return StoredSession(*row) if row else None
 
     def find_key(self, digest: str) -> StoredKey | None:
         """The key with this digest."""
         row = self._database.run(lambda cursor, _: self._key.first(cursor, {"this": digest}), single=True)
-        return StoredKey(**row._asdict()) if row else None
+        return StoredKey(*row) if row else None
 
     def change(
         self,
@@ -149,7 +149,7 @@ class StoredSessions:
             if not self._change.run(cursor, given).rowcount:
                 # The first try may have been committed before its connection broke.
                 row = self._row.first(cursor, {"this": before.id}) if again else None
-                return row is not None and StoredSession(**row._asdict()) == after
+                return row is not None and StoredSession(*row) == after
             if key is not None and not self._put_key.run(cursor, _values(key)).rowcount:
                 raise KeyTaken
             if also is not None:

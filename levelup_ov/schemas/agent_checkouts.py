@@ -288,6 +288,14 @@ class ModificationSchema(WireSchema):
     quantity = optional(AgentQuantity)
     modifications = optional(Anything)
 
+    _read_id = Identifier().read
+
+    def one_pass(self, data: Any) -> Any:
+        if type(data) is dict and len(data) == 1 and "id" in data:
+            # A basket has many of these, and most have nothing else.
+            return self._read_id(data["id"]), 1
+        return super().one_pass(data)
+
     def build(self, values: dict[str, Any]) -> Any:
         if values["modifications"] not in (None, []):
             raise ValidationError("list every modification in the dish's own list", "modifications")

@@ -25,22 +25,20 @@ class Keys:
         :raises Failure: ``idempotency_key_reused``.
         """
         for secret in self._secrets:
-            made = self._make(secret, caller, key, operation)
-            if (stored := self._store.find_key(made.digest)) is not None:
-                if not hmac.compare_digest(stored.body, made.body):
+            if (stored := self._store.find_key(_named(secret, caller, key))) is not None:
+                if not hmac.compare_digest(stored.body, _digest(secret, operation.encode(), key.body)):
                     raise Failure("idempotency_key_reused", "this key was sent before with a different request")
                 return stored
         return None
 
     def new(self, caller: str, key: RequestKey, operation: str, session: str) -> StoredKey:
         """A key for a request about ``session``."""
-        made = self._make(self._secrets[0], caller, key, operation)
-        return StoredKey(made.digest, session, made.body)
+        secret = self._secrets[0]
+        return StoredKey(_named(secret, caller, key), session, _digest(secret, operation.encode(), key.body))
 
-    @staticmethod
-    def _make(secret: bytes, caller: str, key: RequestKey, operation: str) -> StoredKey:
-        named = _digest(secret, caller.encode(), key.value.encode())
-        return StoredKey(named, "", _digest(secret, operation.encode(), key.body))
+
+def _named(secret: bytes, caller: str, key: RequestKey) -> str:
+    return _digest(secret, caller.encode(), key.value.encode())
 
 
 def _digest(secret: bytes, *parts: bytes) -> str:

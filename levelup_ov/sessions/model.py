@@ -1,6 +1,7 @@
 """What a checkout session consists of: a basket, its price, and what became of it. Amounts are cents of its currency.
 
-Nothing here belongs to one protocol: a front translates between this and its own words.
+Nothing here belongs to one protocol: a front translates between this and its own words. What a basket has many of is a
+``msgspec.Struct``, which is made and read in a fraction of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
+
+import msgspec
 
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.order import DeliveryAddress
@@ -19,8 +22,7 @@ OPEN: tuple[SessionState, ...] = ("incomplete", "ready_for_complete")
 """The states in which a session can be changed, completed and canceled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """A dish. ``item_id`` and ``options`` are ids of our menu; ``reference`` is the front's own id of the line.
 
     Options are flat, with their nesting in their ids (ITEM-3). One that is chosen twice appears twice.
@@ -78,8 +80,7 @@ class Problem:
     recoverable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PricedOption:
+class PricedOption(msgspec.Struct, frozen=True):
     """A chosen option as the menu has it: its name, and its price for each portion."""
 
     id: str
@@ -87,8 +88,7 @@ class PricedOption:
     price: Cents
 
 
-@dataclass(frozen=True, slots=True)
-class PricedLine:
+class PricedLine(msgspec.Struct, frozen=True):
     """The price of a line of the basket, options included, before discounts and tax.
 
     ``unit_price`` is None if ``subtotal`` is not a multiple of the quantity. ``base_price`` is the dish alone, as the
@@ -176,7 +176,8 @@ class SessionOrder:
     ready_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: with so many members that takes longer than to decide what they are. Nobody changes one.
+@dataclass(slots=True)
 class CheckoutSession:
     """A session as it is now, at ``version``; times are aware.
 

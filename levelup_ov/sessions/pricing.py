@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -154,7 +156,7 @@ def with_basket(content: Content, basket: Basket) -> Content:
     """The content with the same order in other words: with the front's new references."""
     assert content.price is not None
     pairs = zip(content.price.lines, basket.lines, strict=True)
-    lines = tuple(replace(line, reference=asked.reference) for line, asked in pairs)
+    lines = tuple(structs.replace(line, reference=asked.reference) for line, asked in pairs)
     price = replace(content.price, lines=lines)
     return replace(content, basket=basket, price=price, problems=missing(basket, price), changed=False)
 

@@ -64,7 +64,7 @@ UNSETTLED = "refund_impossible"
 FULFILLMENTS = ("pickup", "delivery")
 
 Follow = Callable[[CheckoutSession, str], tuple[str, str] | None]
-"""Gives who is sent the changes of a completed session's order, and what that needs, sealed; None: nobody.
+"""Returns the receiver of the changes of a completed session's order, and what that needs, sealed; None: there is none.
 
 Its arguments are the session, and its submission's id, to which the seal is bound."""
 
@@ -80,7 +80,7 @@ class _Read:
 
 
 class Sessions:
-    """All operations. ``caller`` names who the session belongs to; nobody else's requests find it.
+    """All operations. ``caller`` owns the session; requests of other callers do not find it.
 
     Every method raises :class:`~levelup_ov.domain.failure.Failure` if nothing was changed and the reason is not the
     basket: ``session_not_found``, ``session_closed``, ``session_changed``, ``submission_in_progress``,
@@ -120,28 +120,27 @@ class Sessions:
         if (recorded := self._recorded(caller, key, "create", context)) is not None:
             return recorded
         account, location, content = self._priced(basket, context)
-        now = self._clock()
+        id, now = new_id(), self._clock()
         row = StoredSession(
-            id=new_id(),
+            id=id,
             caller=caller,
             account=account,
             location=location,
             state=_state(content),
             version=1,
             attempt=0,
-            content=None,
+            content=contents.seal(content, self._sealer, id),
             held=None,
             order_id=None,
             submitted_as=None,
             created_at=to_ms(now),
             expires_at=to_ms(now + LIFETIME),
         )
-        row = self._sealed(row, content)
         try:
-            stored = self._new_key(caller, key, "create", row.id)
+            stored = self._new_key(caller, key, "create", id)
             self._store.add(row, None if stored is None else stored.answered(row))
         except KeyTaken:
-            # The same request was first meanwhile.
+            # The same request was faster.
             if (recorded := self._recorded(caller, key, "create", context)) is None:
                 raise in_progress() from None
             return recorded
@@ -270,7 +269,7 @@ class Sessions:
         return self._completed(row, content, placed, key)
 
     def _reconcile(self, read: _Read, context: RequestContext) -> CheckoutSession:
-        """Find out what became of a session that is being completed."""
+        """Determine what became of a session that is being completed."""
         row, content, is_free = read.row, read.content, self._leases.has_ended(read.row.held)
         if content.levelup is not None:
             # To reconcile it, the charge may have to be made again, by one request only.
@@ -427,10 +426,10 @@ class Sessions:
         return self._opened(row)
 
     def _opened(self, row: StoredSession) -> _Read:
-        text = None if row.content is None else self._sealer.open(row.content, row.id)
-        if text is None:
+        content = None if row.content is None else contents.unseal(row.content, self._sealer, row.id)
+        if content is None:
             raise _not_found()
-        return _Read(row, contents.load(text))
+        return _Read(row, content)
 
     def _open(self, caller: str, id: str, context: RequestContext) -> _Read:
         """A session that can be changed. :raises Failure: ``session_closed``, ``submission_in_progress``."""
@@ -480,7 +479,7 @@ class Sessions:
         return _shown(read.row, read.content)
 
     def _sealed(self, row: StoredSession, content: Content) -> StoredSession:
-        return replace(row, content=self._sealer.seal(contents.dump(content), row.id))
+        return replace(row, content=contents.seal(content, self._sealer, row.id))
 
     def _purge_sometimes(self) -> None:
         if time.monotonic() >= self._purge_at:
@@ -568,4 +567,4 @@ def _closed(row: StoredSession) -> Failure:
 
 
 def _changed() -> Failure:
-    return Failure("session_changed", "another request has changed this checkout session meanwhile", retry_after=1)
+    return Failure("session_changed", "another request has changed this checkout session", retry_after=1)

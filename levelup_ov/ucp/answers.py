@@ -89,9 +89,12 @@ def lines(session: CheckoutSession) -> Iterator[tuple[Line, PricedLine | None]]:
         yield line, priced.get(line.reference)
 
 
-def messages(session: CheckoutSession, shown: Shown, wire_path: Mapping[str, str]) -> list[dict[str, Any]]:
+def messages(
+    session: CheckoutSession, shown: Shown, wire_path: Mapping[str, str], of_face: Iterable[Message] = ()
+) -> list[dict[str, Any]]:
     """What must be said about a session. ``wire_path``: JSONPaths by the names of :attr:`Problem.path`."""
-    found = [*shown.messages, *(_problem(each, session, wire_path, shown.instrument) for each in session.problems)]
+    problems = (_problem(each, session, wire_path, shown.instrument) for each in session.problems)
+    found = [*shown.messages, *of_face, *problems]
     if session.changed and not any(each.code == "totals_changed" for each in found):
         found.append(_changed())
     found += (
@@ -105,7 +108,7 @@ def messages(session: CheckoutSession, shown: Shown, wire_path: Mapping[str, str
 
 def instant(at: datetime) -> str:
     """RFC 3339, in UTC."""
-    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at.astimezone(timezone.utc).isoformat(timespec='seconds')[:19]}Z"
 
 
 def without_none(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def _problem(problem: Problem, session: CheckoutSession, wire_path: Mapping[str,
 
 
 def _named(path: str, words: str, session: CheckoutSession) -> str:
-    """The words about a line with the name of its dish, which an agent can tell a person."""
+    """The words about a line with the name of its dish, which an agent can show to a person."""
     match = _LINE_PATH.fullmatch(path)
     shown = [priced.name if priced else "" for _, priced in lines(session)]
     name = shown[int(match[1])] if match is not None and int(match[1]) < len(shown) else ""

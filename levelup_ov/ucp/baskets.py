@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.money import percentage
@@ -53,13 +53,13 @@ class Follower:
 
 
 def followed(basket: Basket, webhook: str | None, base_url: str) -> Basket:
-    """The basket of an order whose changes are sent to ``webhook``; None: to nobody."""
+    """The basket of an order whose changes are sent to ``webhook``; None: they are not sent."""
     others = {name: value for name, value in basket.extra.items() if name != _FOLLOWER}
     return replace(basket, extra={**others, _FOLLOWER: [webhook, base_url]} if webhook else others)
 
 
 def follower(basket: Basket) -> Follower | None:
-    """Who follows the order of a basket."""
+    """The receiver of the changes of a basket's order."""
     known = basket.extra.get(_FOLLOWER)
     return Follower(*known) if known else None
 
@@ -81,8 +81,13 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Dr
             "$.food_establishment.id",
         )
     basket = before or Basket(location, (), extra={_FACE: "food"})
-    basket = replace(basket, lines=_lines(request.lines), buyer=_buyer(request.buyer, basket.buyer))
-    basket = _tipped(_fulfilled(basket, request.method, session.offered if session else ()), request.tip)
+    basket = replace(
+        basket,
+        lines=_lines(request.lines),
+        buyer=_buyer(request.buyer, basket.buyer),
+        **_fulfilled(basket, request.method, session.offered if session else ()),
+        **_tipped(basket, request.tip),
+    )
     positions = {line.reference: position for position, line in enumerate(basket.lines)}
     return Draft(basket, positions, tuple(_contradictions(request.method, basket)))
 
@@ -90,7 +95,7 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Dr
 def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Draft:
     """The basket of a shopping checkout; ``session``: what it updates.
 
-    :raises Outcome: its items are of two locations, or none of them can be one of ours.
+    :raises Outcome: its items are of two locations, or none of them can be on our menu.
     """
     before = session.basket if session else None
     parted = [line.item_id.partition(SEPARATOR) for line in request.lines]
@@ -185,22 +190,22 @@ def _lines(requests: Iterable[LineRequest]) -> tuple[Line, ...]:
     return tuple(Line(line.item_id, line.quantity, line.options, line.note, line.id or next(free)) for line in requests)
 
 
-def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted, offered: Collection[datetime]) -> Basket:
+def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted, offered: Collection[datetime]) -> dict[str, Any]:
+    """The members of the basket that ``method`` replaces."""
     if isinstance(method, Omitted):
-        return basket
+        return {}
     if method is None:
-        return replace(basket, fulfillment="pickup", desired_ready_time=None, delivery_address=None, note=None)
+        return {"fulfillment": "pickup", "desired_ready_time": None, "delivery_address": None, "note": None}
     kind, known = method.kind or basket.fulfillment, basket.delivery_address
     before = (known.delivery_instructions if known else None) if kind == "delivery" else basket.note
     notes = _given(method.notes, before) or None
     address = _given(method.address, known) if kind == "delivery" else None
-    return replace(
-        basket,
-        fulfillment=kind,
-        desired_ready_time=_desired(method, basket.desired_ready_time, offered),
-        delivery_address=replace(address, delivery_instructions=notes) if address is not None else None,
-        note=notes if kind == "pickup" else None,
-    )
+    return {
+        "fulfillment": kind,
+        "desired_ready_time": _desired(method, basket.desired_ready_time, offered),
+        "delivery_address": replace(address, delivery_instructions=notes) if address is not None else None,
+        "note": notes if kind == "pickup" else None,
+    }
 
 
 def _desired(method: MethodRequest, before: datetime | None, offered: Collection[datetime]) -> datetime | None:
@@ -228,15 +233,16 @@ def _contradictions(method: MethodRequest | None | Omitted, basket: Basket) -> I
             yield Message("warning", "requested_time_ignored", words, path)
 
 
-def _tipped(basket: Basket, tip: TipRequest | None | Omitted) -> Basket:
+def _tipped(basket: Basket, tip: TipRequest | None | Omitted) -> dict[str, Any]:
+    """The members of the basket that ``tip`` replaces."""
     if isinstance(tip, Omitted):
-        return basket
+        return {}
     extra = {name: value for name, value in basket.extra.items() if name != _TIP}
     if tip is None or tip.option is None:
-        return replace(basket, tip=tip.amount if tip else None, extra=extra)
+        return {"tip": tip.amount if tip else None, "extra": extra}
     if tip.option not in TIPS:
         raise _unknown_id("tip option", tip.option, "$.tip.selected_option_id")
-    return replace(basket, extra={**extra, _TIP: tip.option})
+    return {"extra": {**extra, _TIP: tip.option}}
 
 
 def _unknown_id(kind: str, id: str, path: str) -> Rejected:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -45,7 +44,7 @@ def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: Shown) -> di
         "food_establishment": {"id": session.basket.location_id, "name": session.location_name},
         "line_items": [_line(session, line, priced) for line, priced in lines(session)],
         "fulfillment": _fulfillment(session),
-        "messages": messages(session, replace(shown, messages=(*shown.messages, *_lost_tip(session))), _PATHS),
+        "messages": messages(session, shown, _PATHS, _lost_tip(session)),
         "links": [*shown.links, _menu_link(session, shown.base_url)],
     }
     if session.accepts_tips:
@@ -79,18 +78,25 @@ def establishment(place: RoutedLocation) -> dict[str, Any]:
 
 
 def _line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> dict[str, Any]:
-    known = {option.id: option for option in priced.options} if priced else {}
     dish: dict[str, Any] = {
         "id": line.item_id,
         "title": priced.name if priced else line.item_id,
         "price": (priced.base_price or 0) if priced else 0,
     }
     if line.options:
-        chosen = dict.fromkeys(line.options)
-        dish["modifications"] = [_modification(id, line.options.count(id), known.get(id)) for id in chosen]
+        dish["modifications"] = _modifications(line.options, priced.options if priced else ())
     if line.note:
         dish["note"] = line.note
     return {"id": line.reference, "dish": dish, "quantity": line.quantity, "totals": line_totals(session, priced)}
+
+
+def _modifications(chosen: tuple[str, ...], priced: tuple[PricedOption, ...]) -> list[dict[str, Any]]:
+    """Each of the chosen options once; ``priced``: the same in the words of the menu, if they are known."""
+    if len(set(chosen)) == len(chosen) == len(priced):
+        # Most dishes have nothing twice.
+        return [{"id": option.id, "title": option.name, "price": option.price} for option in priced]
+    known = {option.id: option for option in priced}
+    return [_modification(id, chosen.count(id), known.get(id)) for id in dict.fromkeys(chosen)]
 
 
 def _modification(id: str, quantity: int, option: PricedOption | None) -> dict[str, Any]:
@@ -101,13 +107,13 @@ def _modification(id: str, quantity: int, option: PricedOption | None) -> dict[s
 def _fulfillment(session: CheckoutSession) -> dict[str, Any]:
     basket = session.basket
     is_delivery = basket.fulfillment == "delivery"
-    address = basket.delivery_address
+    address, selected = basket.delivery_address, _selected(session)
     method: dict[str, Any] = {
         "id": basket.fulfillment,
         "type": basket.fulfillment,
-        "options": _options(session),
+        "options": _options(session, selected),
     }
-    if (selected := _selected(session)) is not None:
+    if selected is not None:
         method["selected_option_id"] = selected
     if not is_delivery:
         method["destination"] = {"type": "business_location", "id": basket.location_id, "name": session.location_name}
@@ -132,9 +138,9 @@ def _selected(session: CheckoutSession) -> str | None:
     return ASAP if at is None or price else None
 
 
-def _options(session: CheckoutSession) -> list[dict[str, Any]]:
+def _options(session: CheckoutSession, selected: str | None) -> list[dict[str, Any]]:
     """As soon as possible, and the times to choose among (UCP-5). The placed order's has the time of the order."""
-    price, selected = session.price, _selected(session)
+    price = session.price
     soonest = price.soonest if price and selected == ASAP else None
     zone = pytz.timezone(session.time_zone) if session.time_zone else pytz.utc
     times = {instant(at): at for at in session.slots}

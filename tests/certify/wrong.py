@@ -324,7 +324,7 @@ def merged(order: Json) -> None:
 
 
 class OneBasket:
-    """The basket of the login: who comes while somebody else's order is under way gets that one's items."""
+    """The basket of the login: a guest who orders during somebody else's order gets that one's items."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -305,7 +305,7 @@ def _anothers(exchange: Exchange) -> bool:
 
 
 def _without_proof(exchange: Exchange) -> bool:
-    """A success that is none, with what the provider says where it has nothing."""
+    """A success without an order, with what the provider says where it has nothing."""
     status = exchange.random.choice((202, 203, 206))
     exchange.pass_on(status, _empty(exchange.call))
     return True
@@ -538,7 +538,7 @@ class Proxy:
         if (left := self._left.get(connection)) is not None and left[0] in (None, call.kind):
             del self._left[connection]
             connection.sendall(left[1])
-            # Whoever takes it for the answer has it before the answer is there.
+            # A client that takes it for the answer has it before the answer is there.
             self.stopping.wait(0.02)
         dice = random.Random(f"{self._seed}/{call.marker}/{call.kind}/{call.number}")
         return fault(Exchange(self, call, connection, dice))

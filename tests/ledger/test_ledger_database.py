@@ -627,7 +627,7 @@ def test_one_write_to_the_disk_serves_all_who_wait_for_it(
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "gone"), KeyboardInterrupt()], ids=["refused", "interrupted"])
-def test_where_the_write_fails_nobody_who_waits_for_it_may_send(
+def test_if_the_write_fails_none_that_wait_for_it_may_send(
     crowd: tuple[Ledger, list[str]], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     ledger, ids = crowd

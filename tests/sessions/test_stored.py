@@ -10,8 +10,11 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from levelup_ov.config import new_secret_key
 from levelup_ov.domain.order import DeliveryAddress
+from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger.sessions import StoredSessions
+from levelup_ov.sealing import Sealer
 from levelup_ov.sessions.model import Buyer, Line
 from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
 from tests.channel import CARD
@@ -115,6 +118,22 @@ def test_sessions_open_under_every_key(make_front: MakeFront) -> None:
     assert rotated.create(key=key).id == made.id
     assert rotated.complete(made).state == "completed"
     assert refusal(make_front(LEVELUP_OV_SECRET_KEYS=newer).read, other) == "session_not_found"
+
+
+@pytest.mark.rule("UCP-14")
+def test_a_content_is_sealed_in_the_form_of_all_seals(make_front: MakeFront) -> None:
+    key = new_secret_key()
+    front, sealer = make_front(LEVELUP_OV_SECRET_KEYS=key), Sealer([Secret(key)], "session")
+    made = front.create()
+    store = StoredSessions(front.service.submissions.ledger.database)
+    row = store.find(made.id)
+    text = sealer.open(row.content, made.id)
+    assert json.loads(text)["basket"]["location_id"] == made.basket.location_id
+    row = store.change(row, replace(row, content=sealer.seal(text, made.id)))
+    assert front.read(made).basket == made.basket
+    for damaged in ("sealed.1.", "sealed.1.!", row.content[:-1], row.content[:-9] + "\u00e9"):
+        row = store.change(row, replace(row, content=damaged))
+        assert refusal(front.read, made) == "session_not_found"
 
 
 @pytest.fixture
